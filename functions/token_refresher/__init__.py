@@ -1,0 +1,3 @@
+"""Keeps OAuth 2.0 bearer tokens fresh in AWS Secrets Manager."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,517 @@
+"""The plain data of the program: version ids, tokens, journals, records, accounts.
+
+Nothing here decides, reads a clock or talks to anybody.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Final, Self
+
+import msgspec
+
+from token_refresher.errors import FailureClass, TokenResponseError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+CURRENT: Final = "AWSCURRENT"
+PREVIOUS: Final = "AWSPREVIOUS"
+CLAIM_STAGE: Final = "TOKENREQUEST"
+JOURNAL_STAGE: Final = "TOKENRESPONSE"
+
+# An id from further in the future than this was not made by a healthy clock.
+CLOCK_SKEW: Final = timedelta(minutes=5)
+
+_MOMENT: Final = "%Y%m%dT%H%M%SZ"
+_CLAIM_PREFIX: Final = "request-"
+_VERSION_ID: Final = re.compile(r"(\d{8}T\d{6}Z)-(\d{8}T\d{6}Z)-([0-9a-f]{12})-([0-9a-f]{12})")
+# RFC 6750 section 2.1: b64token. A newline above all must never be published.
+_B64TOKEN: Final = re.compile(r"[A-Za-z0-9\-._~+/]+=*")
+
+
+def format_moment(moment: datetime) -> str:
+    """Write an aware moment as ``20261124T010000Z``, which a version id and a tag may hold."""
+    return moment.astimezone(UTC).strftime(_MOMENT)
+
+
+def parse_moment(text: str) -> datetime | None:
+    """Read what `format_moment` wrote; None for anything else."""
+    try:
+        return datetime.strptime(text, _MOMENT).replace(tzinfo=UTC)
+    except ValueError:
+        return None
+
+
+def digest12(text: str) -> str:
+    """The first 12 hex digits of a SHA-256: enough to tell one credentials version from another."""
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def is_claim_id(version_id: str) -> bool:
+    """Whether a version id was made by `claim_id`."""
+    return version_id.startswith(_CLAIM_PREFIX)
+
+
+def claim_id(basis: str, number: int) -> str:
+    """The version id under which a refresh token is claimed.
+
+    Args:
+        basis: The journal version that holds the refresh token; for a seed the grant's digest.
+        number: 1 for the first claim. The same basis and number always give the same
+            id, so Secrets Manager lets exactly one run write it.
+    """
+    numbered = basis if number == 1 else f"{basis}#{number}"
+    return _CLAIM_PREFIX + hashlib.sha256(numbered.encode()).hexdigest()[:40]
+
+
+@dataclass(frozen=True, slots=True)
+class TokenVersion:
+    """A version id of ours: it tells when the token was issued, and when it expires.
+
+    It is `PutSecretValue`'s ``ClientRequestToken``, so one listing shows the
+    schedule of every account without reading a secret.
+
+    Attributes:
+        issued_at: Aware; from before the request was sent.
+        expires_at: Aware. Not later than ``issued_at`` for an answer without a usable token.
+        credentials_digest: `digest12` of the credentials' version id, as read.
+        random: 12 hex digits.
+    """
+
+    issued_at: datetime
+    expires_at: datetime
+    credentials_digest: str
+    random: str
+
+    def __str__(self) -> str:
+        """Write the version id: 59 characters of the 64 that are allowed."""
+        moments = f"{format_moment(self.issued_at)}-{format_moment(self.expires_at)}"
+        return f"{moments}-{self.credentials_digest}-{self.random}"
+
+    @classmethod
+    def parse(cls, version_id: str, *, now: datetime) -> Self | None:
+        """Read a version id; None where it is not ours or comes from the future."""
+        match = _VERSION_ID.fullmatch(version_id)
+        if match is None:
+            return None
+        issued_at, expires_at = parse_moment(match[1]), parse_moment(match[2])
+        if issued_at is None or expires_at is None or issued_at > now + CLOCK_SKEW:
+            return None
+        return cls(issued_at, expires_at, match[3], match[4])
+
+
+class PublishedToken(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The JSON that consumers read.
+
+    Epoch seconds that err on the safe side. There is no ``expires_in``: it would
+    be false the moment it is read. There is no refresh token, ever.
+    """
+
+    access_token: str
+    token_type: str
+    scope: str | None = None
+    issued_at: int
+    expires_at: int
+
+    def __repr__(self) -> str:
+        """Hide the token."""
+        return "PublishedToken(…)"
+
+    def to_json(self) -> str:
+        """Write the secret's text; the same token always gives the same text."""
+        return msgspec.json.encode(self).decode()
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class TokenResponse:
+    """What a token endpoint answered: the fields, parsed but not yet judged.
+
+    Attributes:
+        access_token: None where it is absent or no string.
+        token_type: As answered.
+        expires_in: None where it is absent or not to be believed.
+        scope: One space-delimited string; None where it is absent.
+        refresh_token: None where it is absent, empty or no text.
+        refresh_token_expires_in: None where it is absent or not to be believed.
+    """
+
+    access_token: str | None
+    token_type: str | None
+    expires_in: timedelta | None
+    scope: str | None
+    refresh_token: str | None
+    refresh_token_expires_in: timedelta | None
+
+
+class JournalEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A token response as it is kept under the stage ``TOKENRESPONSE``.
+
+    Its moments are in its version id.
+
+    Attributes:
+        grant: `grant_digest` of the credentials that it was obtained with.
+        access_token: As answered, not judged.
+        token_type: As answered.
+        scope: As granted.
+        refresh_token: What the next refresh sends, if anything.
+        refresh_is_refused: The server refused the grant type; it is not tried again.
+    """
+
+    grant: str
+    access_token: str | None = None
+    token_type: str | None = None
+    scope: str | None = None
+    refresh_token: str | None = None
+    refresh_is_refused: bool = False
+
+    def __repr__(self) -> str:
+        """Hide the tokens."""
+        return "JournalEntry(…)"
+
+    def to_json(self) -> str:
+        """Write the version's text."""
+        return msgspec.json.encode(self).decode()
+
+    @classmethod
+    def from_json(cls, text: str | None) -> Self | None:
+        """Read a journal; None where it is not one of ours."""
+        try:
+            return msgspec.json.decode(text or "", type=cls)
+        except (msgspec.DecodeError, UnicodeError):
+            return None
+
+    def published_as(self, version: TokenVersion) -> PublishedToken:
+        """Judge the answer by RFC 6749 section 5.1, and make what is published of it.
+
+        Raises:
+            TokenResponseError: No token, not bearer, characters that RFC 6750 forbids,
+                or already expired.
+        """
+        if not self.access_token:
+            msg = "the token response has no access_token"
+            raise TokenResponseError(msg)
+        if self.token_type is None or self.token_type.lower() != "bearer":
+            msg = "the token response's token_type is not bearer"
+            raise TokenResponseError(msg)
+        if _B64TOKEN.fullmatch(self.access_token) is None:
+            msg = "the access_token has characters outside RFC 6750 section 2.1"
+            raise TokenResponseError(msg)
+        if version.expires_at <= version.issued_at:
+            msg = "the access_token had expired when it was issued"
+            raise TokenResponseError(msg)
+        return PublishedToken(
+            access_token=self.access_token,
+            token_type="Bearer",  # noqa: S106 - the one word that consumers take
+            scope=self.scope,
+            issued_at=int(version.issued_at.timestamp()),
+            expires_at=int(version.expires_at.timestamp()),
+        )
+
+
+class Claim(msgspec.Struct, frozen=True, kw_only=True):
+    """The content of a claim: whose it is, since when.
+
+    Attributes:
+        claimed_at: Epoch seconds.
+        run: Random, so that two claims never have the same content.
+        is_resend: The refresh token had been sent before, and no answer arrived.
+    """
+
+    claimed_at: int
+    run: str
+    is_resend: bool = False
+
+    def to_json(self) -> str:
+        """Write the version's text."""
+        return msgspec.json.encode(self).decode()
+
+    @classmethod
+    def from_json(cls, text: str | None) -> Self | None:
+        """Read a claim; None where it is not one of ours."""
+        try:
+            return msgspec.json.decode(text or "", type=cls)
+        except (msgspec.DecodeError, UnicodeError):
+            return None
+
+
+_TAG = "token-refresher:"
+ERROR_TAG: Final[str] = _TAG + "error"
+FAILURES_TAG: Final[str] = _TAG + "failures"
+RETRY_AT_TAG: Final[str] = _TAG + "retry-at"
+CREDENTIALS_TAG: Final[str] = _TAG + "credentials"
+REFUSED_TAG: Final[str] = _TAG + "refused"
+RELEASED_TAG: Final[str] = _TAG + "released"
+GRANT_EXPIRES_AT_TAG: Final[str] = _TAG + "grant-expires-at"
+
+# What a success clears. The grant's expiry outlives it.
+FAILURE_TAGS: Final[tuple[str, ...]] = (
+    ERROR_TAG,
+    FAILURES_TAG,
+    RETRY_AT_TAG,
+    CREDENTIALS_TAG,
+    REFUSED_TAG,
+    RELEASED_TAG,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class FailureRecord:
+    """What is remembered of a failure, as tags on the token secret.
+
+    Attributes:
+        failure_class: Who must do something.
+        code: The error's code.
+        failures: How often in a row, in this class.
+        retry_at: Aware; no attempt before.
+        credentials_digest: The record counts only for these credentials, so that a
+            correction is tried at once.
+    """
+
+    failure_class: FailureClass
+    code: str
+    failures: int
+    retry_at: datetime
+    credentials_digest: str
+
+    def to_tags(self) -> dict[str, str]:
+        """Write the record as a person reads it in the console."""
+        return {
+            ERROR_TAG: f"{self.failure_class}: {self.code}",
+            FAILURES_TAG: str(self.failures),
+            RETRY_AT_TAG: format_moment(self.retry_at),
+            CREDENTIALS_TAG: self.credentials_digest,
+        }
+
+    @classmethod
+    def from_tags(cls, tags: Mapping[str, str]) -> Self | None:
+        """Read the record; None where there is none, or somebody edited it."""
+        name, _, code = tags.get(ERROR_TAG, "").partition(": ")
+        failures, retry_at = tags.get(FAILURES_TAG, ""), parse_moment(tags.get(RETRY_AT_TAG, ""))
+        if name not in set(FailureClass) or not re.fullmatch(r"[0-9]{1,6}", failures):
+            return None
+        if retry_at is None or CREDENTIALS_TAG not in tags:
+            return None
+        return cls(FailureClass(name), code, int(failures), retry_at, tags[CREDENTIALS_TAG])
+
+
+@dataclass(frozen=True, slots=True)
+class GrantLifetime:
+    """When a refresh-only account's refresh token itself expires.
+
+    Attributes:
+        expires_at: Aware.
+        lifetime: From the first answer that named this expiry: a refresh token that
+            gets a new lifetime with every answer keeps its expiry at a distance.
+    """
+
+    expires_at: datetime
+    lifetime: timedelta
+
+    def to_tag(self) -> str:
+        """Write ``moment/seconds``."""
+        return f"{format_moment(self.expires_at)}/{int(self.lifetime.total_seconds())}"
+
+    @classmethod
+    def from_tag(cls, text: str) -> Self | None:
+        """Read the tag; None where it is absent or edited."""
+        moment, _, seconds = text.partition("/")
+        expires_at = parse_moment(moment)
+        if expires_at is None or not re.fullmatch(r"[0-9]{1,12}", seconds):
+            return None
+        return cls(expires_at, timedelta(seconds=int(seconds)))
+
+
+@dataclass(frozen=True, slots=True)
+class SecretMetadata:
+    """What a listing or a description tells of a secret; nothing of its value.
+
+    Attributes:
+        stages: The version id that each version stage sits on.
+        tags: By key.
+        is_deleted: Whether the secret is scheduled for deletion.
+    """
+
+    stages: Mapping[str, str] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+    is_deleted: bool = False
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class SecretValue:
+    """A secret's text, and the version that it was read from.
+
+    Attributes:
+        version_id: As read, which may be newer than as listed.
+        text: None for a binary secret.
+    """
+
+    version_id: str
+    text: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """The published token, as far as its version id tells.
+
+    Attributes:
+        version_id: Whatever it is.
+        issued_at: None where neither the id nor the token's JSON tells.
+        expires_at: None likewise; such a token is due.
+        credentials_digest: None where the id is not ours; its credentials count as unchanged.
+    """
+
+    version_id: str
+    issued_at: datetime | None
+    expires_at: datetime | None
+    credentials_digest: str | None
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether the version id is the schedule, so that nothing has to be read."""
+        return self.credentials_digest is not None
+
+    def with_moments_of(self, text: str | None) -> Published:
+        """Take the moments from the token's JSON, where the version id is somebody else's."""
+        try:
+            content = msgspec.json.decode(text or "", type=_PublishedMoments)
+        except (msgspec.DecodeError, UnicodeError):
+            return self
+        return Published(
+            self.version_id, _moment(content.issued_at), _moment(content.expires_at), None
+        )
+
+
+class _PublishedMoments(msgspec.Struct, frozen=True):
+    """What is looked for in a token that somebody else published."""
+
+    issued_at: float | None = None
+    expires_at: float | None = None
+
+
+def _moment(epoch_seconds: float | None) -> datetime | None:
+    try:
+        return None if epoch_seconds is None else datetime.fromtimestamp(epoch_seconds, UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """One account, as metadata tells it.
+
+    Attributes:
+        name: What follows ``{prefix}/credentials/``.
+        credentials_version: The credentials' ``AWSCURRENT`` version id; None while
+            the account awaits its credentials, or has lost them.
+        has_credentials_secret: Whether there is a credentials secret at all.
+        token: The token secret's metadata; None where there is no such secret.
+        published: None while no token was ever published.
+        previous: The version that the published one replaced, where its id is ours.
+        journal: The journaled response's version, where there is one.
+        uses_refresh_tokens: Whether there are a claim or a journal among its stages.
+        failure: The recorded failure, whether or not it still counts.
+        unrecorded_failure: One that could not be recorded, from the warm environment.
+    """
+
+    name: str
+    credentials_version: str | None
+    has_credentials_secret: bool
+    token: SecretMetadata | None
+    published: Published | None
+    previous: TokenVersion | None
+    journal: TokenVersion | None
+    uses_refresh_tokens: bool
+    failure: FailureRecord | None
+    unrecorded_failure: FailureRecord | None = None
+
+    @property
+    def credentials_digest(self) -> str:
+        """`digest12` of the credentials' version id."""
+        return digest12(self.credentials_version or "")
+
+    @property
+    def counting_failure(self) -> FailureRecord | None:
+        """The recorded failure, if it is of these credentials and newer than the token."""
+        failure = self.unrecorded_failure or self.failure
+        if failure is None or failure.credentials_digest != self.credentials_digest:
+            return None
+        issued_at = self.published.issued_at if self.published else None
+        return failure if issued_at is None or failure.retry_at > issued_at else None
+
+    @property
+    def live_until(self) -> datetime | None:
+        """When the published token expires, or did; None where nobody can tell."""
+        return self.published.expires_at if self.published else None
+
+    @property
+    def refused_random(self) -> str | None:
+        """The random part of a journaled response that must not be published."""
+        return self.token.tags.get(REFUSED_TAG) if self.token else None
+
+    @property
+    def released_claim(self) -> str | None:
+        """The last claim whose refresh token was surely not redeemed, with its number."""
+        return self.token.tags.get(RELEASED_TAG) if self.token else None
+
+    @property
+    def grant(self) -> GrantLifetime | None:
+        """When the refresh token itself expires, for a refresh-only account."""
+        tag = self.token.tags.get(GRANT_EXPIRES_AT_TAG) if self.token else None
+        return GrantLifetime.from_tag(tag) if tag else None
+
+
+def account_from_metadata(
+    name: str,
+    *,
+    credentials: SecretMetadata | None,
+    token: SecretMetadata | None,
+    now: datetime,
+) -> Account:
+    """Put the two secrets of an account together.
+
+    Args:
+        name: The account's.
+        credentials: None where there is no such secret (the token is orphaned).
+        token: None where there is no such secret yet.
+        now: Aware; a version id from the future is not believed.
+    """
+    credentials_stages = credentials.stages if credentials else {}
+    token_stages = token.stages if token else {}
+    current = token_stages.get(CURRENT)
+    return Account(
+        name=name,
+        credentials_version=credentials_stages.get(CURRENT),
+        has_credentials_secret=credentials is not None,
+        token=token,
+        published=None if current is None else published_from_id(current, now=now),
+        previous=TokenVersion.parse(token_stages.get(PREVIOUS, ""), now=now),
+        journal=TokenVersion.parse(credentials_stages.get(JOURNAL_STAGE, ""), now=now),
+        uses_refresh_tokens=bool({CLAIM_STAGE, JOURNAL_STAGE} & credentials_stages.keys()),
+        failure=FailureRecord.from_tags(token.tags) if token else None,
+    )
+
+
+def with_token(account: Account, token: SecretMetadata | None, *, now: datetime) -> Account:
+    """Take a newer description of the token secret.
+
+    Moments that were read from a token's JSON are kept while it is the same version.
+    """
+    fresh = account_from_metadata(account.name, credentials=None, token=token, now=now)
+    published, known = fresh.published, account.published
+    if published is not None and known is not None and published.version_id == known.version_id:
+        published = known
+    return replace(
+        account, token=token, published=published, previous=fresh.previous, failure=fresh.failure
+    )
+
+
+def published_from_id(version_id: str, *, now: datetime) -> Published:
+    """Tell what a token's version id tells."""
+    version = TokenVersion.parse(version_id, now=now)
+    if version is None:
+        return Published(version_id, None, None, None)
+    return Published(version_id, version.issued_at, version.expires_at, version.credentials_digest)

@@ -1,0 +1,123 @@
+"""The settings: environment variables, read once, here and nowhere else.
+
+The standard ones (``AWS_*``, ``POWERTOOLS_*``, ``SSL_CERT_FILE``) are read by the
+libraries they belong to; only whether tracing is on is asked here.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+from token_refresher.errors import SettingsError
+from token_refresher.sites import DEFAULT_TOKEN_HOSTS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+# The schedule's longest period is 15 minutes: two ticks must fit before a
+# consumer's cache, let alone the token, runs out.
+_SHORTEST_REFRESH_BEFORE: Final = 1800
+_LONGEST_REFRESH_BEFORE: Final = 7 * 24 * 3600
+_MOST_WORKERS: Final = 64
+_PREFIX: Final = re.compile(r"[A-Za-z0-9_+=.@-]+(/[A-Za-z0-9_+=.@-]+)*")
+_HOST: Final = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a deployment decides.
+
+    Attributes:
+        secret_prefix: Accounts are the secrets under ``{secret_prefix}/credentials/``.
+        refresh_before: How long before its expiry a token is due.
+        allowed_token_hosts: ``host`` or ``host:port``; credentials go nowhere else.
+        uses_refresh_tokens: False takes the permission to write the credentials path away.
+        token_secret_kms_key_id: For token secrets that the function creates; empty for
+            the AWS managed key.
+        max_workers: How many accounts are refreshed at once.
+        per_account_metrics: Adds the dimension ``account``, which CloudWatch bills for.
+        tracing: Whether X-Ray's Tracer is constructed.
+    """
+
+    secret_prefix: str = "olx"  # noqa: S105 - a name
+    refresh_before: timedelta = timedelta(seconds=5400)
+    allowed_token_hosts: tuple[str, ...] = DEFAULT_TOKEN_HOSTS
+    uses_refresh_tokens: bool = True
+    token_secret_kms_key_id: str = ""
+    max_workers: int = 16
+    per_account_metrics: bool = False
+    tracing: bool = False
+
+
+def settings_from_environment(environment: Mapping[str, str] = os.environ) -> Settings:
+    """Read the settings.
+
+    Args:
+        environment: Variables by name; one that is missing or empty has its default.
+
+    Raises:
+        SettingsError: It names the variable and what it takes.
+    """
+    defaults = Settings()
+    hosts = environment.get("ALLOWED_TOKEN_HOSTS") or ",".join(defaults.allowed_token_hosts)
+    return Settings(
+        secret_prefix=_prefix(environment.get("SECRET_PREFIX") or defaults.secret_prefix),
+        refresh_before=timedelta(
+            seconds=_number(
+                environment,
+                "REFRESH_BEFORE_SECONDS",
+                default=int(defaults.refresh_before.total_seconds()),
+                least=_SHORTEST_REFRESH_BEFORE,
+                most=_LONGEST_REFRESH_BEFORE,
+            )
+        ),
+        allowed_token_hosts=tuple(_host(host.strip().lower()) for host in hosts.split(",")),
+        uses_refresh_tokens=_choice(environment, "REFRESH_TOKENS", ("use", "ignore")) == "use",
+        token_secret_kms_key_id=environment.get("TOKEN_SECRET_KMS_KEY_ID", "").strip(),
+        max_workers=_number(
+            environment, "MAX_WORKERS", default=defaults.max_workers, least=1, most=_MOST_WORKERS
+        ),
+        per_account_metrics=_choice(environment, "PER_ACCOUNT_METRICS", ("false", "true"))
+        == "true",
+        tracing=_choice(environment, "POWERTOOLS_TRACE_DISABLED", ("true", "false")) == "false",
+    )
+
+
+def _prefix(value: str) -> str:
+    if not _PREFIX.fullmatch(value) or {"credentials", "tokens"} & set(value.split("/")):
+        msg = (
+            "SECRET_PREFIX takes a path such as olx or team/olx, of characters that a "
+            "secret's name may have, without a part named credentials or tokens"
+        )
+        raise SettingsError(msg)
+    return value
+
+
+def _host(value: str) -> str:
+    if not _HOST.fullmatch(value):
+        msg = "ALLOWED_TOKEN_HOSTS takes hosts such as www.autovit.ro, separated by commas"
+        raise SettingsError(msg)
+    return value
+
+
+def _number(
+    environment: Mapping[str, str], name: str, *, default: int, least: int, most: int
+) -> int:
+    value = environment.get(name) or str(default)
+    if not re.fullmatch(r"[0-9]{1,9}", value) or not least <= int(value) <= most:
+        msg = f"{name} takes a whole number from {least} to {most}"
+        raise SettingsError(msg)
+    return int(value)
+
+
+def _choice(environment: Mapping[str, str], name: str, choices: tuple[str, str]) -> str:
+    """Read one of two words; the first is the default."""
+    value = (environment.get(name) or choices[0]).lower()
+    if value not in choices:
+        msg = f"{name} takes {choices[0]} or {choices[1]}"
+        raise SettingsError(msg)
+    return value

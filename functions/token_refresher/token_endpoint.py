@@ -1,0 +1,268 @@
+"""Sends a token request (RFC 6749) and a verify request, over https and nowhere else.
+
+The only module that uses urllib3. It does not decide what is sent, or when.
+"""
+
+from __future__ import annotations
+
+import base64
+import math
+import ssl
+import threading
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote_plus, urlencode
+
+import urllib3
+from urllib3.exceptions import HTTPError
+
+from token_refresher.credentials import host_of
+from token_refresher.errors import EndpointUnavailableError, TokenEndpointError
+from token_refresher.token_response import read_token_response
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping
+    from datetime import datetime
+
+    from token_refresher.credentials import Credentials
+    from token_refresher.model import TokenResponse
+
+# Tokens are a few kilobytes at most; what is longer is a page, or an attack.
+LONGEST_BODY: Final = 32 * 1024
+CONNECT_SECONDS: Final = 3.0
+# For one token request in all: connecting, sending, waiting, reading, one repeat.
+REQUEST_SECONDS: Final = 10.0
+
+_UNAUTHORIZED: Final = 401
+_FORBIDDEN: Final = 403
+
+
+class _Exchange(threading.local):
+    """What the current thread's request may still take, and whether it has left.
+
+    A socket's own timeout starts again with every byte, so a slow drip would
+    never end. Each read and write asks here how much of the whole is left.
+    """
+
+    ends_at = math.inf
+    sent = False
+    monotonic: Callable[[], float]
+
+    def begin(self, monotonic: Callable[[], float]) -> None:
+        self.monotonic = monotonic
+        self.ends_at = monotonic() + REQUEST_SECONDS
+        self.sent = False
+
+    def remaining(self) -> float:
+        """Seconds left of the request's limit.
+
+        Raises:
+            TimeoutError: None are.
+        """
+        left = self.ends_at - self.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        return left
+
+
+_exchange: Final = _Exchange()
+
+
+class _TimeLimitedSocket(ssl.SSLSocket):
+    """A TLS socket that knows the end of the whole exchange, not of one read."""
+
+    def recv_into(self, *args: Any, **kwargs: Any) -> int:  # noqa: ANN401 - as inherited
+        self.settimeout(_exchange.remaining())
+        return super().recv_into(*args, **kwargs)
+
+    def send(self, *args: Any, **kwargs: Any) -> int:  # noqa: ANN401 - as inherited
+        self.settimeout(_exchange.remaining())
+        _exchange.sent = True
+        return super().send(*args, **kwargs)
+
+
+class TokenEndpoint:
+    """Token endpoints, and the connections to them.
+
+    Args:
+        allowed_hosts: ``host`` or ``host:port``, lower case; from ALLOWED_TOKEN_HOSTS.
+        ssl_context: Verifies certificate and name. Its sockets are made time-limited.
+        clock: Gives aware moments, for a date in ``Retry-After``.
+        monotonic: Gives seconds, for the time limit.
+        connections: How many are kept for each host.
+    """
+
+    def __init__(
+        self,
+        *,
+        allowed_hosts: Collection[str],
+        ssl_context: ssl.SSLContext,
+        clock: Callable[[], datetime],
+        monotonic: Callable[[], float],
+        connections: int,
+    ) -> None:
+        self._allowed_hosts = frozenset(allowed_hosts)
+        self._clock = clock
+        self._monotonic = monotonic
+        ssl_context.sslsocket_class = _TimeLimitedSocket
+        # A PoolManager reads no proxy variables, unlike most clients.
+        self._pool = urllib3.PoolManager(ssl_context=ssl_context, maxsize=connections)
+
+    def drop_connections(self) -> None:
+        """Forget the connections of an earlier sweep: the servers have closed them by now."""
+        self._pool.clear()
+
+    def admit(self, credentials: Credentials) -> None:
+        """Check that the credentials and their token may be sent where they say.
+
+        Raises:
+            TokenEndpointError: A host that ALLOWED_TOKEN_HOSTS does not name.
+        """
+        for field, url in (
+            ("token_endpoint", credentials.endpoint_url),
+            ("verify_url", credentials.verify_url),
+        ):
+            if url is not None and host_of(url) not in self._allowed_hosts:
+                msg = (
+                    f"the host of {field} is not allowed: add it to the setting "
+                    "ALLOWED_TOKEN_HOSTS, or correct the credentials"
+                )
+                raise TokenEndpointError(msg, code="host_not_allowed")
+
+    def request(self, credentials: Credentials, grant: Mapping[str, str]) -> TokenResponse:
+        """Send one token request and read its answer.
+
+        It is repeated once, within the same time limit, where that is harmless:
+        nothing had left, or the grant is one that can be used again and the
+        connection was lost.
+
+        Args:
+            credentials: Whose endpoint and client are used.
+            grant: The form fields of the grant (RFC 6749 sections 4.3.2, 4.4.2, 6).
+
+        Raises:
+            RefreshError: As `read_token_response` says, or the endpoint was not reached.
+        """
+        self.admit(credentials)
+        fields, headers = _authenticated(credentials, grant)
+        body = urlencode(fields).encode("ascii")
+        headers |= {
+            "Accept": "application/json",
+            "Content-Type": "application/x-www-form-urlencoded",
+            "User-Agent": credentials.user_agent_header,
+        }
+        _exchange.begin(self._monotonic)
+        try:
+            response = self._send("POST", credentials.endpoint_url, headers, body)
+        except EndpointUnavailableError as error:
+            may_repeat = grant["grant_type"] != "refresh_token" or not error.sent
+            if error.code == "timeout" or not may_repeat:
+                raise
+            response = self._send("POST", credentials.endpoint_url, headers, body)
+        status, response_headers, content = response
+        return read_token_response(
+            status, content, retry_after=response_headers.get("Retry-After"), now=self._clock()
+        )
+
+    def verify(self, credentials: Credentials, url: str, access_token: str) -> bool | None:
+        """Ask ``verify_url`` whether it accepts a token.
+
+        Returns:
+            True where it does. False where it refuses the token: 401, or 403 with
+            JSON. None where the answer says nothing of the token, such as an
+            outage or a firewall's page.
+        """
+        headers = {
+            "Accept": "application/json",
+            "Authorization": f"Bearer {access_token}",
+            "User-Agent": credentials.user_agent_header,
+        }
+        _exchange.begin(self._monotonic)
+        try:
+            status, response_headers, _ = self._send("GET", url, headers, None)
+        except (EndpointUnavailableError, TokenEndpointError):
+            return None
+        is_json = "json" in response_headers.get("Content-Type", "").lower()
+        if status == _UNAUTHORIZED or (status == _FORBIDDEN and is_json):
+            return False
+        return True if status < 300 else None  # noqa: PLR2004 - 2xx
+
+    def _send(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None
+    ) -> tuple[int, Mapping[str, str], bytes]:
+        """Exchange one request for status, headers and at most `LONGEST_BODY` of its body."""
+        _exchange.sent = False
+        try:
+            response = self._pool.urlopen(
+                method,
+                url,
+                body=body,
+                # An encoded body could be a bomb; nothing here is large enough to gain by one.
+                headers={**headers, "Accept-Encoding": "identity"},
+                retries=False,
+                # HTTP libraries send credentials again to wherever they are redirected.
+                redirect=False,
+                preload_content=False,
+                decode_content=False,
+                timeout=urllib3.Timeout(
+                    connect=min(CONNECT_SECONDS, _exchange.remaining()), read=REQUEST_SECONDS
+                ),
+            )
+            try:
+                content = response.read(LONGEST_BODY + 1)
+            finally:
+                if not response.closed:
+                    # Not read to its end: the connection cannot be used again.
+                    response.close()
+        except (HTTPError, OSError) as error:
+            # From None: the cause's text may hold addresses and what was on the wire.
+            raise _unreached(error) from None
+        # Cut off, a body is no JSON any more.
+        return response.status, response.headers, content[:LONGEST_BODY]
+
+
+def _authenticated(
+    credentials: Credentials, grant: Mapping[str, str]
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Add scope, extra parameters and the client's authentication (RFC 6749 section 2.3.1).
+
+    Returns:
+        Form fields and headers; the secret is in exactly one of them.
+    """
+    fields = {**credentials.extra_parameters, **grant}
+    if credentials.scope is not None:
+        fields["scope"] = credentials.scope
+    client_id, client_secret = str(credentials.client_id), credentials.client_secret
+    if credentials.auth_method == "client_secret_post":
+        return {**fields, "client_id": client_id, "client_secret": client_secret}, {}
+    # Form-encoded first: a secret may hold a colon, or characters outside ASCII.
+    pair = f"{quote_plus(client_id)}:{quote_plus(client_secret)}"
+    return fields, {"Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}
+
+
+def _unreached(error: Exception) -> EndpointUnavailableError | TokenEndpointError:
+    """Say why there was no answer, and whether anything had left."""
+    causes = {type(cause) for cause in _chain(error)}
+    if any(issubclass(cause, ssl.SSLCertVerificationError) for cause in causes):
+        return TokenEndpointError(
+            "the token endpoint's certificate or name was refused: "
+            "check token_endpoint, and the server's certificate",
+            code="certificate_refused",
+        )
+    if not _exchange.sent:
+        return EndpointUnavailableError(
+            "no connection to the token endpoint", code="no_connection", sent=False
+        )
+    if any(issubclass(cause, TimeoutError | urllib3.exceptions.TimeoutError) for cause in causes):
+        return EndpointUnavailableError("the token endpoint did not answer in time", code="timeout")
+    return EndpointUnavailableError(
+        "the token endpoint closed the connection before its answer was whole",
+        code="connection_lost",
+    )
+
+
+def _chain(error: BaseException | None) -> list[BaseException]:
+    """An exception, what it wraps in its arguments, and their causes."""
+    if error is None:
+        return []
+    wrapped = [argument for argument in error.args if isinstance(argument, BaseException)]
+    return [error, *(cause for inner in wrapped for cause in _chain(inner))]

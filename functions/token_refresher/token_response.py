@@ -1,0 +1,195 @@
+"""Reads what a token endpoint answered, and says once what each answer means.
+
+Pure: bytes in, a `TokenResponse` or an error out. What servers really answer is
+wider than RFC 6749: numbers as strings, objects as errors, pages of a firewall.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from typing import Final
+
+from token_refresher.errors import (
+    EndpointUnavailableError,
+    MissingExpiryError,
+    RefreshError,
+    TokenEndpointError,
+    TokenRequestError,
+    TokenResponseError,
+)
+from token_refresher.model import TokenResponse
+
+# Beyond a year it is not a lifetime but a mistake, such as milliseconds or a moment.
+_LONGEST_LIFETIME: Final = timedelta(days=365)
+
+_TRY_LATER: Final = frozenset(
+    {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS}
+)
+# These prove that the request was turned away before anything was redeemed; a
+# 500, 502 or 504 may come after the refresh token was spent.
+_TURNED_AWAY: Final = frozenset(
+    {HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}
+)
+_WRONG_ADDRESS: Final = frozenset(
+    {HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.GONE}
+)
+
+
+def read_token_response(
+    status: int, body: bytes, *, retry_after: str | None, now: datetime
+) -> TokenResponse:
+    """Read an answer of the token endpoint.
+
+    Args:
+        status: The HTTP status.
+        body: Not decoded; a truncated one is no JSON and is classified by its status.
+        retry_after: The ``Retry-After`` header (RFC 9110 section 10.2.3).
+        now: Aware; what a date in ``Retry-After`` is counted from.
+
+    Raises:
+        TokenEndpointError: A redirect, or a page where a token endpoint should be.
+        EndpointUnavailableError: Nobody can be served now.
+        TokenRequestError: An error response.
+        TokenResponseError: A success without an object.
+    """
+    wait = parse_retry_after(retry_after, now=now)
+    content = _parse_json(body)
+    failure = _failure(status, content, wait)
+    if failure is not None:
+        raise failure
+    if not isinstance(content, dict):
+        msg = "the token response is not a JSON object"
+        raise TokenResponseError(msg)
+    return TokenResponse(
+        access_token=_text(content.get("access_token")),
+        token_type=_text(content.get("token_type")),
+        expires_in=parse_expires_in(content.get("expires_in")),
+        scope=_scope(content.get("scope")),
+        refresh_token=_text(content.get("refresh_token")),
+        refresh_token_expires_in=parse_expires_in(
+            content.get("refresh_token_expires_in", content.get("refresh_expires_in"))
+        ),
+    )
+
+
+def _failure(status: int, content: object, wait: timedelta | None) -> RefreshError | None:
+    """Classify an answer, in the order that is documented; None is a success."""
+    if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
+        return TokenEndpointError(
+            "the token endpoint redirects: set token_endpoint to its final address "
+            "(often only a trailing slash differs)",
+            code="redirect",
+        )
+    if status in _TRY_LATER or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return EndpointUnavailableError(
+            f"the token endpoint answered with status {status}",
+            code=f"status_{status}",
+            processed=status not in _TURNED_AWAY,
+            stops_host=status == HTTPStatus.TOO_MANY_REQUESTS,
+            retry_after=wait,
+        )
+    is_success = HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES
+    if content is _NO_JSON:
+        return _page(status, wait, is_success=is_success)
+    error = content.get("error") if isinstance(content, dict) else None
+    if error or not is_success:
+        # Resource servers answer an object here; its words are no error codes.
+        return TokenRequestError(error if isinstance(error, str) else None, retry_after=wait)
+    return None
+
+
+def _page(status: int, wait: timedelta | None, *, is_success: bool) -> RefreshError:
+    """Classify a body that is not JSON."""
+    if status in _WRONG_ADDRESS:
+        return TokenEndpointError(
+            f"no token endpoint is at this address (status {status}, no JSON): "
+            "correct site or token_endpoint",
+            code=f"status_{status}",
+        )
+    is_firewall = is_success or status == HTTPStatus.FORBIDDEN
+    return EndpointUnavailableError(
+        f"a page instead of JSON came with status {status}: a firewall or an error page",
+        code="firewall" if is_firewall else f"page_{status}",
+        # A 2xx page may stand in for an answer that was processed.
+        processed=is_success,
+        stops_host=is_firewall,
+        retry_after=wait,
+    )
+
+
+_NO_JSON: Final = object()
+
+
+def _parse_json(body: bytes) -> object:
+    """Parse bytes, so that a byte-order mark is understood."""
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return _NO_JSON
+
+
+def parse_expires_in(value: object) -> timedelta | None:
+    """Read a lifetime in seconds, however it is written; None where it is not to be believed.
+
+    Zero and negative numbers are believed: such a token has expired.
+    """
+    # True is an int, and it is not one second.
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        seconds = float(value)
+    except (ValueError, OverflowError):
+        return None
+    if math.isnan(seconds) or seconds > _LONGEST_LIFETIME.total_seconds():
+        return None
+    return timedelta(seconds=math.floor(max(seconds, 0)))
+
+
+def required_lifetime(response: TokenResponse, assumed_expires_in: int | None) -> timedelta:
+    """Tell how long the answered token lives.
+
+    Raises:
+        MissingExpiryError: Neither the answer nor the credentials say so.
+    """
+    if response.expires_in is not None:
+        return response.expires_in
+    if assumed_expires_in is not None:
+        return timedelta(seconds=assumed_expires_in)
+    raise MissingExpiryError
+
+
+def parse_retry_after(header: str | None, *, now: datetime) -> timedelta | None:
+    """Read ``Retry-After``: seconds or a date (RFC 9110 section 10.2.3)."""
+    if header is None:
+        return None
+    if re.fullmatch(r"\s*[0-9]{1,9}\s*", header):
+        return timedelta(seconds=int(header))
+    try:
+        moment = parsedate_to_datetime(header)
+    except ValueError:
+        return None
+    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return max(aware - now, timedelta(0))
+
+
+def _text(value: object) -> str | None:
+    """A string that can be written down; a lone surrogate cannot."""
+    if not isinstance(value, str) or not value:
+        return None
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return None
+    return value
+
+
+def _scope(value: object) -> str | None:
+    """One space-delimited string; some servers answer a list."""
+    if isinstance(value, list):
+        return " ".join(word for word in map(_text, value) if word) or None
+    return _text(value)
