@@ -4,6 +4,8 @@ TokenRefresherError
 ├── SettingsError                   an environment variable; the function does not start
 ├── EventError                      an event that is not ours; nothing was done
 ├── NotAttemptedError               a refresh that was put off; nothing is recorded
+│   ├── HostStoppedError            its host failed others in this sweep
+│   └── OutOfTimeError              it could not have finished
 └── RefreshError                    one account's refresh failed            its class
     ├── CredentialsError            the credentials do not validate         someone must act
     ├── TokenEndpointError          host, redirect, certificate, no JSON    someone must act

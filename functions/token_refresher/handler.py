@@ -103,7 +103,7 @@ class Handler:
 
     def __init__(self, settings: Settings, *, clock: Callable[[], datetime] = utc_now) -> None:
         self._settings = settings
-        self._logger = Logger(service=SERVICE)
+        self._logger = Logger(service=SERVICE, utc=True, location=None)
         self._metrics = Metrics(namespace=NAMESPACE, service=SERVICE)
         self._endpoint = TokenEndpoint(
             allowed_hosts=settings.allowed_token_hosts,
@@ -247,7 +247,7 @@ def describe(result: Result, report: Report) -> dict[str, Any]:
     if isinstance(error, RefreshError):
         told |= {"failure_class": error.failure_class, "error": error.code}
     if error is not None:
-        told["message"] = str(error)
+        told["detail"] = str(error)
     failure = account.counting_failure
     if failure is not None:
         told["retry_at"] = failure.retry_at.isoformat()
