@@ -58,6 +58,8 @@ class BaseCredentials(
     kw_only=True,
     tag_field="grant_type",
     forbid_unknown_fields=True,
+    # So that a field which a later version adds does not change a grant's digest.
+    omit_defaults=True,
 ):
     """The fields that every grant has.
 

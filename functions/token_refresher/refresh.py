@@ -393,7 +393,13 @@ class _Attempt:
         refresh_token, basis = self._refresh_token(credentials)
         failure: RefreshError | None = None
         if refresh_token is not None:
-            claim = self._claim(basis, credentials)
+            try:
+                claim = self._claim(basis, credentials)
+            except SecretStoreError:
+                if isinstance(credentials, RefreshTokenCredentials):
+                    raise
+                # It stays unsent; the own grant needs no journal to be worth its token.
+                claim = False
             if claim is None:
                 return None
             if claim:
