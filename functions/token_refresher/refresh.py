@@ -393,29 +393,31 @@ class _Attempt:
         refresh_token, basis = self._refresh_token(credentials)
         failure: RefreshError | None = None
         if refresh_token is not None:
-            try:
-                claim = self._claim(basis, credentials)
-            except SecretStoreError:
-                if isinstance(credentials, RefreshTokenCredentials):
-                    raise
-                # It stays unsent; the own grant needs no journal to be worth its token.
-                claim = False
+            claim = self._claim(basis, credentials)
             if claim is None:
                 return None
             if claim:
-                try:
-                    return self._ask(
-                        credentials,
-                        {"grant_type": "refresh_token", "refresh_token": refresh_token},
-                    )
-                except RefreshError as error:
-                    if error.leaves_refresh_token_unspent:
-                        self.released = self.claim
-                    if not error.allows_own_grant:
-                        raise
-                    failure = error
+                redeemed = self._redeem(credentials, refresh_token)
+                if isinstance(redeemed, _Answer):
+                    return redeemed
+                failure = redeemed
+        return self._use_own_grant(credentials, failure)
+
+    def _redeem(self, credentials: Credentials, refresh_token: str) -> _Answer | RefreshError:
+        """Send a claimed refresh token; return the failure that the own grant may follow."""
+        grant = {"grant_type": "refresh_token", "refresh_token": refresh_token}
+        try:
+            return self._ask(credentials, grant)
+        except RefreshError as error:
+            if error.leaves_refresh_token_unspent:
+                self.released = self.claim
+            if not error.allows_own_grant:
+                raise
+            return error
+
+    def _use_own_grant(self, credentials: Credentials, failure: RefreshError | None) -> _Answer:
+        """Ask by the account's own grant, if it has one besides the refresh token."""
         if isinstance(credentials, RefreshTokenCredentials):
-            # Nothing else can be sent for this account.
             raise failure or RefreshTokenLostError
         if failure is not None:
             try:
@@ -443,6 +445,15 @@ class _Attempt:
             answer never came. None where another run may be waiting for the answer.
         """
         is_only_grant = isinstance(credentials, RefreshTokenCredentials)
+        try:
+            return self._contend(basis, is_only_grant=is_only_grant)
+        except SecretStoreError:
+            if is_only_grant:
+                raise
+            # The own grant's token is worth having even where no journal can be written.
+            return False
+
+    def _contend(self, basis: str, *, is_only_grant: bool) -> bool | None:
         number, is_resend = self._next_claim(basis)
         while not self._write_claim(basis, number, is_resend=is_resend):
             held = self._held_claim(basis, number)
@@ -488,8 +499,9 @@ class _Attempt:
         try:
             return self.store.write_protocol(self.name, claim_id(basis, number), claim.to_json())
         except SecretStoreError:
-            # Written or not, nothing was sent under it.
-            self.released = self.claim
+            # Only a claim that stands, and is our own, may be passed over by the next one.
+            if self._held_claim(basis, number) == claim:
+                self.released = self.claim
             raise
 
     def _ask(
