@@ -1,0 +1,111 @@
+"""The project's own files agree with each other, and name no machine they were written on."""
+
+import re
+from collections.abc import Iterator
+from itertools import chain
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PINS = sorted((ROOT / "requirements").glob("*.txt"))
+
+PIN = re.compile(r"(?P<name>[a-z0-9-]+)==(?P<version>[^ ;]+)(?: ; [^#]+)? \\")
+HASH = re.compile(r"    --hash=sha256:[0-9a-f]{64}(?: \\)?")
+ORIGIN = re.compile(
+    r"    # +(?:via)? *(?:-c requirements/)?[\w.-]*(?: \(pyproject\.toml(?::\w+)?\))?"
+)
+
+A_PLACE_ON_A_MACHINE = re.compile(r"/(?:home|root|Users)/\w")
+A_REGISTRY = re.compile(r"https?://\S+/simple\b|^\s*--(?:extra-)?index-url\b", re.MULTILINE)
+
+
+def files() -> Iterator[Path]:
+    """Find every file of the project, and nothing that tools have left beside them."""
+    yield from (path for path in ROOT.iterdir() if path.is_file())
+    for folder in (path for path in ROOT.iterdir() if path.is_dir()):
+        hidden = folder.name.startswith(".") and folder.name not in {".ci", ".github"}
+        if not hidden and folder.name not in {"build", "dist"}:
+            yield from (
+                path
+                for path in folder.rglob("*")
+                if path.is_file()
+                and not any(
+                    part.startswith((".", "__pycache__"))
+                    for part in path.relative_to(folder).parts[:-1]
+                )
+            )
+
+
+def texts(*, suffix: str = "") -> Iterator[tuple[str, str]]:
+    """Read those of the project's files that are text, each with its path."""
+    for path in files():
+        if path.name.endswith(suffix):
+            try:
+                yield str(path.relative_to(ROOT)), path.read_text(encoding="utf-8")
+            except UnicodeDecodeError:
+                continue
+
+
+def pins(path: Path) -> dict[str, str]:
+    """Read the version of each package that a file pins."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return {pin["name"]: pin["version"] for line in lines if (pin := PIN.fullmatch(line))}
+
+
+def make_targets() -> set[str]:
+    """Read the targets that ``make`` lists."""
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    return set(re.findall(r"^([a-z-]+):.*## ", makefile, flags=re.MULTILINE))
+
+
+def test_every_make_command_in_the_documents_exists() -> None:
+    documents = chain(texts(suffix=".md"), texts(suffix=".yaml"), texts(suffix="run"))
+    command = re.compile(r"(?:`|^ *|run: )make ([a-z-]+)", flags=re.MULTILINE)
+    named = {(path, target) for path, text in documents for target in command.findall(text)}
+
+    assert named, "no document says how to run anything"
+    assert {(path, target) for path, target in named if target not in make_targets()} == set()
+
+
+def test_no_file_names_a_registry_or_a_place_on_a_machine() -> None:
+    naming = [
+        path
+        for path, text in texts()
+        if A_REGISTRY.search(text) or A_PLACE_ON_A_MACHINE.search(text)
+    ]
+
+    assert naming == []
+
+
+@pytest.mark.parametrize("path", PINS, ids=lambda path: path.name)
+def test_pins_hold_versions_hashes_and_their_origin_alone(path: Path) -> None:
+    lines = path.read_text(encoding="utf-8").splitlines()
+
+    strange = [
+        line for line in lines if not any(form.fullmatch(line) for form in (PIN, HASH, ORIGIN))
+    ]
+
+    assert strange == []
+
+
+@pytest.mark.parametrize("path", PINS, ids=lambda path: path.name)
+def test_every_pin_has_a_hash(path: Path) -> None:
+    lines = path.read_text(encoding="utf-8").splitlines()
+
+    unhashed = [
+        line
+        for line, following in zip(lines, [*lines[1:], ""], strict=True)
+        if PIN.fullmatch(line) and not HASH.fullmatch(following)
+    ]
+
+    assert pins(path)
+    assert unhashed == []
+
+
+@pytest.mark.parametrize("other", ["bootstrap.txt", "runtime.txt"])
+def test_what_is_deployed_is_what_is_tested(other: str) -> None:
+    tested = pins(ROOT / "requirements" / "dev.txt")
+    deployed = pins(ROOT / "requirements" / other)
+
+    assert {name: tested.get(name) for name in deployed} == deployed
