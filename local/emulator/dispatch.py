@@ -1,0 +1,81 @@
+"""Hands Secrets Manager's calls to the operations here, and what is left to ministack.
+
+ministack is changed in this one place only: where its calls enter the service.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from ministack.core.responses import error_response_json, json_response
+
+from local.emulator import listing, operations, storage
+from local.emulator.refusals import RefusalError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from local.emulator.operations import Json
+
+Answer: TypeAlias = tuple[int, dict[str, str], bytes]
+
+ANSWERED_HERE: dict[str, Callable[[Json], Json]] = {
+    "CreateSecret": operations.create_secret,
+    "DescribeSecret": listing.describe_secret,
+    "GetSecretValue": operations.get_secret_value,
+    "ListSecretVersionIds": listing.list_secret_version_ids,
+    "ListSecrets": listing.list_secrets,
+    "PutSecretValue": operations.put_secret_value,
+    "RemoveRegionsFromReplication": operations.remove_regions_from_replication,
+    "TagResource": operations.tag_resource,
+    "UntagResource": operations.untag_resource,
+    "UpdateSecret": operations.update_secret,
+    "UpdateSecretVersionStage": operations.update_secret_version_stage,
+}
+CHECKED_HERE: dict[str, Callable[[Json], None]] = {
+    "DeleteSecret": operations.refuse_deletion_of_a_replicated_secret,
+    "PutResourcePolicy": operations.refuse_a_malformed_policy,
+    "RotateSecret": operations.refuse_rotation_without_a_function,
+}
+
+
+def install() -> None:
+    """Put the documented behaviour in ministack's place."""
+    storage.answer_calls_with(handle_request)
+
+
+async def handle_request(
+    method: str, path: str, headers: dict[str, str], body: bytes, query_params: dict[str, Any]
+) -> Answer:
+    """Answer one call, with ministack's own signature."""
+    operation = headers.get("x-amz-target", "").rpartition(".")[2]
+    following: Json = {}
+    try:
+        if operation in ANSWERED_HERE:
+            return _response(ANSWERED_HERE[operation](storage.json_of(body)))
+        if operation in CHECKED_HERE:
+            CHECKED_HERE[operation](storage.json_of(body))
+        if operation == "BatchGetSecretValue":
+            names, following = listing.batch_of_names(storage.json_of(body))
+            if not names:
+                return _response({"SecretValues": [], "Errors": []})
+            body = json.dumps({"SecretIdList": names}).encode()
+    except RefusalError as refusal:
+        return _refused(refusal)
+    status, answer_headers, answer_body = await storage.ministack_handles(
+        method, path, headers, body, query_params
+    )
+    if following:
+        answer_body = json.dumps({**storage.json_of(answer_body), **following}).encode()
+    return status, answer_headers, answer_body
+
+
+def _response(answer: Json) -> Answer:
+    response: Answer = json_response(answer)
+    return response
+
+
+def _refused(refusal: RefusalError) -> Answer:
+    response: Answer = error_response_json(refusal.code, refusal.message, 400)
+    return response

@@ -1,0 +1,273 @@
+"""The operations of Secrets Manager that ministack answers otherwise than AWS documents.
+
+Each takes the request's JSON object and returns the answer's, or raises ``RefusalError``. Storage,
+replication and events stay ministack's own.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import re
+import time
+from typing import TYPE_CHECKING, Any, TypeAlias
+from uuid import uuid4
+
+from local.emulator import storage
+from local.emulator.refusals import (
+    already_exists,
+    malformed,
+    malformed_policy,
+    not_found,
+    over_the_limit,
+    wrong_parameter,
+    wrong_state,
+)
+from local.emulator.versions import (
+    CURRENT,
+    Secret,
+    Value,
+    add_version,
+    holds,
+    move_stage,
+    version_with,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+Json: TypeAlias = dict[str, Any]
+
+MOST_BYTES = 65_536
+MOST_TAGS = 50
+NAME = re.compile(r"[A-Za-z0-9/_+=.@-]{1,512}")
+REQUEST_TOKEN_LENGTHS = range(32, 65)
+TAG_KEY = re.compile(r"[\w +=.:/@-]{1,128}")
+TAG_VALUE = re.compile(r"[\w +=.:/@-]{0,256}")
+ONE_DAY_SECONDS = 86_400
+
+
+def create_secret(request: Json) -> Json:
+    """Create a secret, with a first version only if the request has a value.
+
+    Repeating the request with the same token and value is answered as the first one was.
+    """
+    name = request["Name"]
+    if not NAME.fullmatch(name):
+        raise malformed("A secret's name has 1 to 512 letters, digits and /_+=.@-")
+    value = _value(request)
+    tags = _checked_tags(request.get("Tags", []))
+    existing = storage.named(name)
+    if existing is not None:
+        return _created_before(existing, request, value)
+    secret = storage.store_empty(
+        name,
+        description=request.get("Description", ""),
+        tags=tags,
+        kms_key_id=request.get("KmsKeyId"),
+    )
+    answer: Json = _identity(secret)
+    if value is not None:
+        answer["VersionId"] = _store(secret, request, value, [CURRENT])
+    if regions := request.get("AddReplicaRegions"):
+        storage.replicate(secret, regions)
+        answer["ReplicationStatus"] = secret["ReplicationStatus"]
+    return answer
+
+
+def put_secret_value(request: Json) -> Json:
+    """Store a version under the caller's token, and move the stages it lists."""
+    secret = writable(request)
+    value = _value(request)
+    if value is None:
+        raise wrong_state("SecretString or SecretBinary is required.")
+    version_id = _store(secret, request, value, request.get("VersionStages") or [CURRENT])
+    stages = list(secret["Versions"][version_id]["Stages"])
+    return {**_identity(secret), "VersionId": version_id, "VersionStages": stages}
+
+
+def update_secret(request: Json) -> Json:
+    """Change the description or the key, and store a version only if there is a value."""
+    secret = writable(request)
+    value = _value(request)
+    if "Description" in request:
+        secret["Description"] = request["Description"]
+    if "KmsKeyId" in request:
+        secret["KmsKeyId"] = request["KmsKeyId"]
+    answer = _identity(secret)
+    if value is not None:
+        answer["VersionId"] = _store(secret, request, value, [CURRENT])
+    _changed(secret)
+    return answer
+
+
+def update_secret_version_stage(request: Json) -> Json:
+    """Move or remove a stage, if it is where the caller says it is."""
+    secret = writable(request)
+    moved = move_stage(
+        secret,
+        request["VersionStage"],
+        to=request.get("MoveToVersionId"),
+        away_from=request.get("RemoveFromVersionId"),
+        now=_now(),
+    )
+    storage.announce(secret, moved, str(request.get("MoveToVersionId")))
+    storage.update_replicas(secret)
+    return _identity(secret)
+
+
+def get_secret_value(request: Json) -> Json:
+    """Return one version's value: by id, by stage, or by both if they agree."""
+    secret = readable(request)
+    version_id, stage = request.get("VersionId"), request.get("VersionStage")
+    if version_id is None:
+        version_id = version_with(secret, stage or CURRENT)
+    version = secret["Versions"].get(version_id or "")
+    if version is None or version_id is None:
+        raise not_found(f"A version with stage {stage or CURRENT} or the id asked for")
+    if stage is not None and stage not in version["Stages"]:
+        raise wrong_state("VersionStage and VersionId name different versions.")
+    secret["LastAccessedDate"] = _now() // ONE_DAY_SECONDS * ONE_DAY_SECONDS
+    answer: Json = {
+        **_identity(secret),
+        "VersionId": version_id,
+        "VersionStages": list(version["Stages"]),
+        "CreatedDate": version["CreatedDate"],
+    }
+    for field in ("SecretString", "SecretBinary"):
+        if version.get(field) is not None:
+            answer[field] = version.get(field)
+    return answer
+
+
+def tag_resource(request: Json) -> Json:
+    """Add or replace tags; like any change of metadata this moves ``LastChangedDate``."""
+    secret = writable(request)
+    tags = {tag["Key"]: tag for tag in secret["Tags"]}
+    tags.update({tag["Key"]: tag for tag in _checked_tags(request["Tags"])})
+    secret["Tags"] = _checked_tags(tags.values())
+    _changed(secret)
+    return {}
+
+
+def untag_resource(request: Json) -> Json:
+    """Remove tags; one that is not there is no error."""
+    secret = writable(request)
+    secret["Tags"] = [tag for tag in secret["Tags"] if tag["Key"] not in request["TagKeys"]]
+    _changed(secret)
+    return {}
+
+
+def remove_regions_from_replication(request: Json) -> Json:
+    """Delete the replicas in some Regions, which ministack has no operation for."""
+    secret = writable(request)
+    storage.delete_replicas(secret, request["RemoveReplicaRegions"])
+    return {"ARN": secret["ARN"], "ReplicationStatus": secret["ReplicationStatus"]}
+
+
+def refuse_deletion_of_a_replicated_secret(request: Json) -> None:
+    """Refuse to delete a primary before its replicas are gone."""
+    secret = storage.find(request["SecretId"])
+    if secret is not None and secret["ReplicationStatus"]:
+        raise wrong_state("A secret that has replicas can't be deleted.")
+
+
+def refuse_rotation_without_a_function(request: Json) -> None:
+    """Refuse native rotation for a secret that has no rotation function."""
+    secret = writable(request)
+    if not (request.get("RotationLambdaARN") or secret.get("RotationLambdaARN")):
+        raise wrong_state("The secret has no rotation function.")
+
+
+def refuse_a_malformed_policy(request: Json) -> None:
+    """Refuse a resource policy that is not a JSON object with statements."""
+    try:
+        policy = json.loads(request.get("ResourcePolicy", ""))
+    except ValueError:
+        policy = None
+    if not isinstance(policy, dict) or not policy.get("Statement"):
+        raise malformed_policy("The resource policy is not a policy document.")
+
+
+def readable(request: Json) -> Secret:
+    """Return the secret a request names, unless it is missing or marked for deletion."""
+    secret = storage.find(request["SecretId"])
+    if secret is None:
+        raise not_found("The secret")
+    if secret["DeletedDate"]:
+        raise wrong_state("The secret is marked for deletion.")
+    return secret
+
+
+def writable(request: Json) -> Secret:
+    """Return the secret a request names, unless it is a replica or cannot be read either."""
+    secret = readable(request)
+    if storage.is_replica(secret):
+        raise wrong_state("The secret is a replica: change its primary.")
+    return secret
+
+
+def _created_before(existing: Secret, request: Json, value: Value | None) -> Json:
+    """Answer a creation that happened already, or refuse another one of the same name."""
+    if existing["DeletedDate"]:
+        raise wrong_state("A secret of this name is marked for deletion.")
+    token = request.get("ClientRequestToken", "")
+    version = existing["Versions"].get(token)
+    if version is None or value is None or not holds(version, value):
+        raise already_exists(f"A secret named {existing['Name']}")
+    return {**_identity(existing), "VersionId": token}
+
+
+def _store(secret: Secret, request: Json, value: Value, stages: Iterable[str]) -> str:
+    """Add a version, announce the stages that moved and bring the replicas up to date."""
+    version_id: str = request.get("ClientRequestToken") or str(uuid4())
+    if len(version_id) not in REQUEST_TOKEN_LENGTHS:
+        raise malformed("ClientRequestToken has 32 to 64 characters.")
+    moved = add_version(secret, version_id, value, stages, now=_now())
+    storage.announce(secret, moved, version_id)
+    storage.update_replicas(secret)
+    return version_id
+
+
+def _value(request: Json) -> Value | None:
+    """Return the value a request carries, or None; refuse one that is too long."""
+    text: str | None = request.get("SecretString")
+    binary: str | None = request.get("SecretBinary")
+    if text is not None and binary is not None:
+        raise wrong_parameter("SecretString and SecretBinary exclude each other.")
+    if text is None and binary is None:
+        return None
+    try:
+        content = base64.b64decode(binary or "", validate=True) + (text or "").encode()
+    except binascii.Error:
+        raise malformed("SecretBinary is not base64.") from None
+    if len(content) > MOST_BYTES:
+        raise malformed(f"A value has at most {MOST_BYTES} bytes.")
+    return {"SecretString": text, "SecretBinary": binary}
+
+
+def _checked_tags(tags: Iterable[dict[str, str]]) -> list[dict[str, str]]:
+    """Return tags that Secrets Manager takes, or refuse them."""
+    checked = list(tags)
+    for tag in checked:
+        if not TAG_KEY.fullmatch(tag["Key"]) or not TAG_VALUE.fullmatch(tag["Value"]):
+            raise malformed(
+                f"The tag {tag['Key']!r} has characters or a length that are not allowed."
+            )
+    if len(checked) > MOST_TAGS:
+        raise over_the_limit(f"A secret has at most {MOST_TAGS} tags.")
+    return checked
+
+
+def _changed(secret: Secret) -> None:
+    secret["LastChangedDate"] = _now()
+    storage.update_replicas(secret)
+
+
+def _identity(secret: Secret) -> Json:
+    return {"ARN": secret["ARN"], "Name": secret["Name"]}
+
+
+def _now() -> int:
+    return int(time.time())

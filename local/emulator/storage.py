@@ -1,0 +1,102 @@
+"""ministack's own storage of secrets: the only module that reaches into it.
+
+ministack offers no interface for this, which is why its version is pinned exactly. When the pin
+moves, this module and the conformance tests say what has changed.
+"""
+
+# ruff: noqa: SLF001
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from ministack.services import secretsmanager as ministack
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable
+
+    from local.emulator.versions import Secret
+
+SILENT_STAGES = ("AWSPENDING", "AWSPREVIOUS")
+
+ministack_handles: Callable[..., Awaitable[tuple[int, dict[str, str], bytes]]] = (
+    ministack.handle_request
+)
+
+
+def find(secret_id: str) -> Secret | None:
+    """Return the secret with this name, ARN or partial ARN."""
+    secret: Secret | None
+    _, secret = ministack._resolve(secret_id)
+    return secret
+
+
+def named(name: str) -> Secret | None:
+    """Return the secret with exactly this name, also if it is marked for deletion."""
+    secret: Secret | None = ministack._secrets.get(name)
+    return secret
+
+
+def all_secrets() -> list[Secret]:
+    """Return the secrets of the caller's account and Region."""
+    secrets: list[Secret] = ministack._secrets.values()
+    return secrets
+
+
+def store_empty(
+    name: str, *, description: str, tags: list[dict[str, str]], kms_key_id: str | None
+) -> Secret:
+    """Store a new secret without any version.
+
+    ministack always makes a first version; on AWS a secret that was created without a value has
+    none.
+    """
+    ministack._store_new_secret(name, description=description, tags=tags, kms_key_id=kms_key_id)
+    secret: Secret = ministack._secrets[name]
+    secret["Versions"].clear()
+    return secret
+
+
+def is_replica(secret: Secret) -> bool:
+    """Tell whether a secret is a copy from another Region."""
+    return bool(ministack._is_replica(secret))
+
+
+def replicate(secret: Secret, regions: list[dict[str, str]]) -> None:
+    """Copy a secret to other Regions."""
+    ministack._replicate_secret_to_regions(
+        {"SecretId": secret["Name"], "AddReplicaRegions": regions}
+    )
+
+
+def update_replicas(secret: Secret) -> None:
+    """Bring the copies up to date."""
+    ministack._sync_replicas(secret)
+
+
+def delete_replicas(secret: Secret, regions: Iterable[str]) -> None:
+    """Delete the copies in some Regions; ministack deletes those that a secret lists."""
+    wanted = set(regions)
+    statuses = secret["ReplicationStatus"]
+    secret["ReplicationStatus"] = [s for s in statuses if s["Region"] in wanted]
+    ministack._delete_replicas(secret)
+    secret["ReplicationStatus"] = [s for s in statuses if s["Region"] not in wanted]
+
+
+def announce(secret: Secret, stages: Iterable[str], version_id: str) -> None:
+    """Send the event "Secret Label Updated", which AWS sends for all stages but two."""
+    for stage in stages:
+        if stage not in SILENT_STAGES:
+            ministack._emit_secret_label_updated(secret, stage, version_id)
+
+
+def answer_calls_with(handler: Callable[..., Any]) -> None:
+    """Put a handler in the place of ministack's own; its signature is ``ministack_handles``'."""
+    ministack.handle_request = handler
+
+
+def json_of(body: bytes) -> dict[str, Any]:
+    """Return the JSON object of a request or an answer; no bytes are an empty one."""
+    parsed: dict[str, Any] = json.loads(body or b"{}")
+    return parsed
