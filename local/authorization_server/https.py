@@ -60,7 +60,7 @@ class Door(Enum):
 
     OPEN = "it is served"
     REFUSING = "nothing listens"
-    RESETTING = "it is accepted, then reset"
+    RESETTING = "it is accepted, and reset at its first byte"
     CLOSED = "the port is given back"
 
 
@@ -122,11 +122,11 @@ class HttpsServer:
         does not trust this server, keeps nobody else waiting.
         """
         generation = self._generation
+        connection.settimeout(HANDSHAKE_SECONDS)
         if self._door is Door.RESETTING:
-            _close_with_reset(connection)
+            _reset_at_the_first_byte(connection)
             return
         try:
-            connection.settimeout(HANDSHAKE_SECONDS)
             secured = self._context.wrap_socket(connection, server_side=True)
         except OSError:
             connection.close()  # No handshake: the client refused the certificate or went away.
@@ -202,6 +202,12 @@ def _cut(connection: socket.socket) -> None:
         socket.socket.shutdown(connection, socket.SHUT_RDWR)
 
 
-def _close_with_reset(connection: socket.socket) -> None:
+def _reset_at_the_first_byte(connection: socket.socket) -> None:
+    """Reset a connection when the client has begun to speak.
+
+    Earlier would be before the client's handshake, where Python's own TLS leaks the socket.
+    """
+    with contextlib.suppress(OSError):
+        connection.recv(1)
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
     connection.close()

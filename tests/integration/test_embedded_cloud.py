@@ -1,0 +1,126 @@
+"""The embedded cloud starts, is found, forgets and ends, whatever the shell around it says."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+import threading
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import pytest
+
+from local.embedded_cloud import ROOT, EmbeddedCloud, EmbeddedCloudError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+ENDS_WITHIN_SECONDS = 10.0
+POLL_SECONDS = 0.02
+
+ASK_AS_ANY_PROGRAM = """
+import boto3
+print(boto3.client("secretsmanager").get_secret_value(SecretId="found")["SecretString"])
+"""
+START_AND_WAIT = """
+from local.embedded_cloud import EmbeddedCloud
+with EmbeddedCloud() as cloud:
+    print(cloud.endpoint_url, flush=True)
+    input()
+"""
+
+
+def within(seconds: float, fact: Callable[[], bool]) -> bool:
+    """Look again and again until something is so, for a bounded time."""
+    pause = threading.Event()
+    return any(fact() or pause.wait(POLL_SECONDS) for _ in range(int(seconds / POLL_SECONDS)))
+
+
+def listens(endpoint_url: str) -> bool:
+    address = urlsplit(endpoint_url)
+    with socket.socket() as probe:
+        return probe.connect_ex((address.hostname, address.port)) == 0
+
+
+def test_a_program_finds_it_through_the_environment_alone(cloud: EmbeddedCloud) -> None:
+    cloud.client().create_secret(Name="found", SecretString="yes")
+    printed = subprocess.run(  # noqa: S603
+        [sys.executable, "-c", ASK_AS_ANY_PROGRAM],
+        env=cloud.environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert printed.stdout == "yes\n"
+
+
+def test_its_clients_ignore_the_profile_and_the_proxies_of_the_shell(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("AWS_PROFILE", "production")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    with EmbeddedCloud() as cloud:
+        assert cloud.client().list_secrets()["SecretList"] == []
+
+
+def test_a_reset_forgets_all_secrets(cloud: EmbeddedCloud) -> None:
+    client = cloud.client()
+    client.create_secret(Name="olx/tokens/dealer-17", SecretString="x")
+    cloud.reset()
+    assert client.list_secrets(IncludePlannedDeletion=True)["SecretList"] == []
+
+
+def test_two_of_them_share_nothing(cloud: EmbeddedCloud) -> None:
+    with EmbeddedCloud() as other:
+        cloud.client().create_secret(Name="here", SecretString="x")
+        assert other.client().list_secrets()["SecretList"] == []
+
+
+def test_nothing_of_it_remains_when_the_block_ends(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with EmbeddedCloud() as cloud:
+        assert listens(cloud.endpoint_url)
+    assert not listens(cloud.endpoint_url)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_it_ends_when_the_process_that_started_it_is_killed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    with subprocess.Popen(  # noqa: S603
+        [sys.executable, "-c", START_AND_WAIT],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as starter:
+        assert starter.stdout is not None
+        endpoint_url = starter.stdout.readline().strip()
+        assert listens(endpoint_url)
+        starter.kill()
+    assert within(ENDS_WITHIN_SECONDS, lambda: not listens(endpoint_url))
+
+
+def test_without_the_emulator_it_says_how_to_make_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("EMULATOR_PYTHON", str(tmp_path / "python"))
+    with pytest.raises(EmbeddedCloudError, match="make setup"):
+        EmbeddedCloud().start()
+
+
+def test_an_emulator_that_does_not_start_shows_what_it_printed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    broken = tmp_path / "python"
+    broken.write_text("#!/bin/sh\necho out of order\nexit 1\n")
+    broken.chmod(0o755)
+    monkeypatch.setenv("EMULATOR_PYTHON", str(broken))
+    with pytest.raises(EmbeddedCloudError, match="out of order"):
+        EmbeddedCloud().start()
