@@ -26,6 +26,7 @@ JOURNAL_STAGE: Final = "TOKENRESPONSE"
 # An id from further in the future than this was not made by a healthy clock.
 CLOCK_SKEW: Final = timedelta(minutes=5)
 
+_YEAR_3000: Final = 32_503_680_000
 _MOMENT: Final = "%Y%m%dT%H%M%SZ"
 _CLAIM_PREFIX: Final = "request-"
 _VERSION_ID: Final = re.compile(r"(\d{8}T\d{6}Z)-(\d{8}T\d{6}Z)-([0-9a-f]{12})-([0-9a-f]{12})")
@@ -245,6 +246,7 @@ RETRY_AT_TAG: Final[str] = _TAG + "retry-at"
 CREDENTIALS_TAG: Final[str] = _TAG + "credentials"
 REFUSED_TAG: Final[str] = _TAG + "refused"
 RELEASED_TAG: Final[str] = _TAG + "released"
+DEAD_TAG: Final[str] = _TAG + "dead"
 GRANT_EXPIRES_AT_TAG: Final[str] = _TAG + "grant-expires-at"
 
 # What a success clears. The grant's expiry outlives it.
@@ -255,6 +257,7 @@ FAILURE_TAGS: Final[tuple[str, ...]] = (
     CREDENTIALS_TAG,
     REFUSED_TAG,
     RELEASED_TAG,
+    DEAD_TAG,
 )
 
 
@@ -393,10 +396,10 @@ class _PublishedMoments(msgspec.Struct, frozen=True):
 
 
 def _moment(epoch_seconds: float | None) -> datetime | None:
-    try:
-        return None if epoch_seconds is None else datetime.fromtimestamp(epoch_seconds, UTC)
-    except (ValueError, OverflowError, OSError):
+    # Neither "never" as the beginning of a calendar, nor one as its end, is a moment.
+    if epoch_seconds is None or not 0 < epoch_seconds < _YEAR_3000:
         return None
+    return datetime.fromtimestamp(epoch_seconds, UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -456,6 +459,11 @@ class Account:
     def released_claim(self) -> str | None:
         """The last claim whose refresh token was surely not redeemed, with its number."""
         return self.token.tags.get(RELEASED_TAG) if self.token else None
+
+    @property
+    def dead_claim(self) -> str | None:
+        """The claim whose refresh token was answered with ``invalid_grant``, with its number."""
+        return self.token.tags.get(DEAD_TAG) if self.token else None
 
     @property
     def grant(self) -> GrantLifetime | None:

@@ -26,6 +26,7 @@ from token_refresher.errors import (
     UnexpectedError,
 )
 from token_refresher.model import (
+    DEAD_TAG,
     FAILURE_TAGS,
     GRANT_EXPIRES_AT_TAG,
     REFUSED_TAG,
@@ -200,9 +201,11 @@ class Refresher:
         Returns:
             Never raises: whatever goes wrong is in the result.
         """
-        attempt = _Attempt(self, account, now, force, time_left, time_left() - REFRESH_TIME)
+        attempt = _Attempt(
+            self, account, now, force, dry_run, time_left, time_left() - REFRESH_TIME
+        )
         try:
-            return attempt.run(dry_run=dry_run)
+            return attempt.run()
         except NotAttemptedError as error:
             return attempt.result(Outcome.NOT_ATTEMPTED, error)
         except RefreshError as error:
@@ -238,6 +241,7 @@ class _Attempt:
         journal_id: Its version id.
         claim: The won claim's id and number, as the tag holds it.
         released: Likewise, once its refresh token is known to be unspent.
+        dead: Likewise, once its refresh token is known to be of no use.
         refused: The random part of a journaled response that must not be published.
         unwritten: A journal that could not be written yet: version id and content.
     """
@@ -246,6 +250,7 @@ class _Attempt:
     account: Account
     now: datetime
     force: bool
+    dry_run: bool
     time_left: Callable[[], timedelta]
     needed_time_left: timedelta
     decision: Decision = field(default=Decision(due=False, reason=Reason.FRESH))
@@ -253,6 +258,7 @@ class _Attempt:
     journal_id: str = ""
     claim: str = ""
     released: str = ""
+    dead: str = ""
     refused: str = ""
     unwritten: tuple[str, str] | None = None
     cautions: list[Caution] = field(default_factory=list)
@@ -271,12 +277,12 @@ class _Attempt:
 
     # Each step below is one paragraph of the protocol, in its order.
 
-    def run(self, *, dry_run: bool) -> Result:
+    def run(self) -> Result:
         """Go through the steps until one of them ends the refresh."""
         self._confirm()
         if not self._is_due():
             return self.result(Outcome.NOT_DUE)
-        if dry_run:
+        if self.dry_run:
             return self.result(Outcome.WOULD_REFRESH)
         credentials = self._read_credentials()
         if credentials is None or not self._is_due():
@@ -411,6 +417,8 @@ class _Attempt:
         except RefreshError as error:
             if error.leaves_refresh_token_unspent:
                 self.released = self.claim
+            if error.code == "invalid_grant":
+                self.dead = self.claim
             if not error.allows_own_grant:
                 raise
             return error
@@ -462,9 +470,9 @@ class _Attempt:
                 return None
             if not is_only_grant:
                 return False
-            failure = self.account.counting_failure
-            if failure is not None and failure.code == "invalid_grant":
-                # It was answered, after all: this refresh token is dead.
+            if self.account.dead_claim == self.claim:
+                # It was answered, and not to be sent again.
+                self.dead = self.claim
                 raise TokenRequestError("invalid_grant")
             if held.is_resend:
                 return False
@@ -688,7 +696,8 @@ class _Attempt:
         self._retry_journal(until=timedelta(seconds=10))
         if self.unwritten is not None:
             self.cautions.append(Caution.JOURNAL_NOT_WRITTEN)
-        self._record(error)
+        if not self.dry_run:
+            self._record(error)
         return self.result(Outcome.FAILED, error)
 
     def _record(self, error: RefreshError) -> None:
@@ -696,12 +705,14 @@ class _Attempt:
         tags = record.to_tags()
         if self.released:
             tags[RELEASED_TAG] = self.released
+        if self.dead:
+            tags[DEAD_TAG] = self.dead
         if self.refused:
             tags[REFUSED_TAG] = self.refused
         try:
             self._ensure_token_secret()
             self.store.tag(self.name, tags)
-        except SecretStoreError:
+        except Exception:  # noqa: BLE001 - a result is owed, whatever happens
             self.cautions.append(Caution.FAILURE_NOT_RECORDED)
             self.account = replace(self.account, unrecorded_failure=record)
         else:

@@ -15,6 +15,7 @@ from token_refresher.errors import (
     HostStoppedError,
     OutOfTimeError,
     RefreshError,
+    SecretStoreError,
 )
 from token_refresher.model import account_from_metadata
 from token_refresher.policy import Reason, decide
@@ -185,7 +186,11 @@ class Sweeper:
         published = account.published
         if published is None or published.is_ours or account.credentials_version is None:
             return account
-        value = self.store.read_published(name)
+        try:
+            value = self.store.read_published(name)
+        except SecretStoreError:
+            # Due, as its expiry is not known; its own refresh will read it again and tell.
+            return account
         return replace(account, published=published.with_moments_of(value.text if value else None))
 
     def _remember(self, account: Account) -> None:

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import base64
 import math
+import socket
 import ssl
 import threading
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote_plus, urlencode
 
 import urllib3
-from urllib3.exceptions import HTTPError
+from urllib3.connection import HTTPSConnection
+from urllib3.exceptions import HTTPError, NewConnectionError
 
 from token_refresher.credentials import host_of
 from token_refresher.errors import EndpointUnavailableError, TokenEndpointError
@@ -80,6 +82,36 @@ class _TimeLimitedSocket(ssl.SSLSocket):
         return super().send(*args, **kwargs)
 
 
+class _TimeLimitedConnection(HTTPSConnection):
+    """A connection whose host's addresses share the time of one exchange.
+
+    Else a hung host would take three seconds for each of its addresses.
+    """
+
+    def _new_conn(self) -> socket.socket:
+        failure: Exception | None = None
+        try:
+            found = socket.getaddrinfo(self._dns_host, self.port, 0, socket.SOCK_STREAM)
+        except (OSError, UnicodeError) as error:
+            failure, found = error, []
+        for family, kind, protocol, _, address in found:
+            connection = socket.socket(family, kind, protocol)
+            try:
+                connection.settimeout(min(CONNECT_SECONDS, _exchange.remaining()))
+                connection.connect(address)
+            except OSError as error:
+                connection.close()
+                failure = error
+            else:
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                return connection
+        raise NewConnectionError(self, "no address answers") from failure
+
+
+class _Pool(urllib3.HTTPSConnectionPool):
+    ConnectionCls = _TimeLimitedConnection  # type: ignore[mutable-override] # as its own base does
+
+
 class TokenEndpoint:
     """Token endpoints, and the connections to them.
 
@@ -106,6 +138,7 @@ class TokenEndpoint:
         ssl_context.sslsocket_class = _TimeLimitedSocket
         # A PoolManager reads no proxy variables, unlike most clients.
         self._pool = urllib3.PoolManager(ssl_context=ssl_context, maxsize=connections)
+        self._pool.pool_classes_by_scheme = {"https": _Pool}
 
     def drop_connections(self) -> None:
         """Forget the connections of an earlier sweep: the servers have closed them by now."""
@@ -170,7 +203,11 @@ class TokenEndpoint:
             True where it does. False where it refuses the token: 401, or 403 with
             JSON. None where the answer says nothing of the token, such as an
             outage or a firewall's page.
+
+        Raises:
+            TokenEndpointError: A host that ALLOWED_TOKEN_HOSTS does not name.
         """
+        self.admit(credentials)
         headers = {
             "Accept": "application/json",
             "Authorization": f"Bearer {access_token}",
@@ -190,7 +227,6 @@ class TokenEndpoint:
         self, method: str, url: str, headers: Mapping[str, str], body: bytes | None
     ) -> tuple[int, Mapping[str, str], bytes]:
         """Exchange one request for status, headers and at most `LONGEST_BODY` of its body."""
-        _exchange.sent = False
         try:
             response = self._pool.urlopen(
                 method,
@@ -207,8 +243,11 @@ class TokenEndpoint:
                     connect=min(CONNECT_SECONDS, _exchange.remaining()), read=REQUEST_SECONDS
                 ),
             )
+            content = b""
             try:
-                content = response.read(LONGEST_BODY + 1)
+                # To its end: only there does urllib3 miss what was announced and never came.
+                while chunk := response.read(LONGEST_BODY + 1 - len(content)):
+                    content += chunk
             finally:
                 if not response.closed:
                     # Not read to its end: the connection cannot be used again.

@@ -171,7 +171,7 @@ def parse_retry_after(header: str | None, *, now: datetime) -> timedelta | None:
         return timedelta(seconds=int(header))
     try:
         moment = parsedate_to_datetime(header)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     return max(aware - now, timedelta(0))
