@@ -26,6 +26,8 @@ JOURNAL_STAGE: Final = "TOKENRESPONSE"
 # An id from further in the future than this was not made by a healthy clock.
 CLOCK_SKEW: Final = timedelta(minutes=5)
 
+# Sums with moments at either end of the calendar overflow; no token lives there.
+_FIRST_YEAR: Final = 2000
 _YEAR_3000: Final = 32_503_680_000
 _MOMENT: Final = "%Y%m%dT%H%M%SZ"
 _CLAIM_PREFIX: Final = "request-"
@@ -101,6 +103,8 @@ class TokenVersion:
             return None
         issued_at, expires_at = parse_moment(match[1]), parse_moment(match[2])
         if issued_at is None or expires_at is None or issued_at > now + CLOCK_SKEW:
+            return None
+        if issued_at.year < _FIRST_YEAR or expires_at.year < _FIRST_YEAR:
             return None
         return cls(issued_at, expires_at, match[3], match[4])
 

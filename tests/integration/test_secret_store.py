@@ -1,0 +1,291 @@
+"""The two secrets of an account, in a Secrets Manager that behaves as documented."""
+
+from __future__ import annotations
+
+import ast
+import io
+import itertools
+import json
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+from botocore.awsrequest import AWSResponse, HeadersDict
+from botocore.exceptions import ReadTimeoutError
+
+from token_refresher import secret_store
+from token_refresher.errors import FailureClass, SecretStoreError
+from token_refresher.model import claim_id
+from token_refresher.secret_store import Pace, SecretsManagerStore, create_client
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from mypy_boto3_secretsmanager import SecretsManagerClient
+
+    from local.embedded_cloud import EmbeddedCloud
+
+ACCOUNT: Final = "group/dealer.17@example"
+JOURNAL: Final = "20261124T010000Z-20261124T130000Z-aaaaaaaaaaaa-bbbbbbbbbbbb"
+
+
+@pytest.fixture
+def secrets(cloud: EmbeddedCloud) -> SecretsManagerClient:
+    return cloud.client()
+
+
+@pytest.fixture
+def client(cloud: EmbeddedCloud, monkeypatch: pytest.MonkeyPatch) -> SecretsManagerClient:
+    for name, value in cloud.environment().items():
+        monkeypatch.setenv(name, value)
+    return create_client(max_workers=8)
+
+
+@pytest.fixture
+def store(client: SecretsManagerClient) -> SecretsManagerStore:
+    return store_of(client)
+
+
+def store_of(client: SecretsManagerClient, *, key: str = "") -> SecretsManagerStore:
+    pace = Pace(monotonic=itertools.count().__next__, sleep=lambda _: None)
+    return SecretsManagerStore(client, prefix="olx", kms_key_id=key, pace=pace)
+
+
+@pytest.fixture
+def credentials(secrets: SecretsManagerClient) -> str:
+    answer = secrets.create_secret(Name=f"olx/credentials/{ACCOUNT}", SecretString="{}")
+    return answer["VersionId"]
+
+
+class _Raw(io.BytesIO):
+    """What botocore reads a body from."""
+
+    def stream(self) -> Iterator[bytes]:
+        yield self.read()
+
+
+def refuse(client: SecretsManagerClient, operation: str, code: str, status: int = 400) -> list[str]:
+    """Answer an operation with an error, at the place where the wire would be."""
+    calls: list[str] = []
+    body = f'{{"__type": "{code}", "message": "secret-value"}}'.encode()
+
+    def answer(**_: object) -> AWSResponse:
+        calls.append(operation)
+        headers = HeadersDict({"x-amzn-errortype": code})
+        return AWSResponse("", status, headers, _Raw(body))  # type: ignore[arg-type]
+
+    client.meta.events.register(f"before-send.secretsmanager.{operation}", answer)
+    return calls
+
+
+def test_an_account_without_secrets_has_nothing_to_tell(store: SecretsManagerStore) -> None:
+    assert store.describe_token(ACCOUNT) is None
+    assert store.describe_credentials(ACCOUNT) is None
+    assert store.read_credentials(ACCOUNT) is None
+    assert store.read_published(ACCOUNT) is None
+
+
+def test_credentials_are_read_with_their_version(
+    store: SecretsManagerStore, credentials: str
+) -> None:
+    value = store.read_credentials(ACCOUNT)
+    assert value is not None
+    assert (value.version_id, value.text) == (credentials, "{}")
+
+
+def test_a_binary_secret_has_no_text(
+    store: SecretsManagerStore, secrets: SecretsManagerClient
+) -> None:
+    secrets.create_secret(Name=f"olx/credentials/{ACCOUNT}", SecretBinary=b"{}")
+    value = store.read_credentials(ACCOUNT)
+    assert value is not None
+    assert value.text is None
+
+
+def test_claim_and_journal_never_move_the_credentials(
+    store: SecretsManagerStore, credentials: str
+) -> None:
+    claim = claim_id("basis", 1)
+    assert store.write_protocol(ACCOUNT, claim, "claim")
+    assert store.write_protocol(ACCOUNT, JOURNAL, "journal")
+
+    metadata = store.describe_credentials(ACCOUNT)
+    assert metadata is not None
+    assert metadata.stages == {
+        "AWSCURRENT": credentials,
+        "TOKENREQUEST": claim,
+        "TOKENRESPONSE": JOURNAL,
+    }
+    read = (store.read_journal(ACCOUNT), store.read_claim(ACCOUNT, claim))
+    assert [value.text for value in read if value] == ["journal", "claim"]
+
+
+@pytest.mark.usefixtures("credentials")
+def test_exactly_one_run_wins_a_claim(store: SecretsManagerStore) -> None:
+    for number in range(1, 6):
+        claim = claim_id("basis", number)
+        with ThreadPoolExecutor(8) as pool:
+            won = list(
+                pool.map(
+                    lambda run, claim=claim: store.write_protocol(ACCOUNT, claim, run),
+                    map(str, range(8)),
+                )
+            )
+        value = store.read_claim(ACCOUNT, claim)
+        assert won.count(True) == 1
+        assert value is not None
+        assert value.text == str(won.index(True))
+
+
+def test_publishing_again_under_the_same_id_changes_nothing(store: SecretsManagerStore) -> None:
+    store.create_token_secret(ACCOUNT)
+    store.create_token_secret(ACCOUNT)
+    assert store.publish(ACCOUNT, JOURNAL, "token")
+    assert store.publish(ACCOUNT, JOURNAL, "token")
+    assert not store.publish(ACCOUNT, JOURNAL, "another")
+    value = store.read_published(ACCOUNT)
+    assert value is not None
+    assert value.text == "token"
+
+
+def test_what_is_published_moves_the_stages(store: SecretsManagerStore) -> None:
+    store.create_token_secret(ACCOUNT)
+    later = JOURNAL.replace("T01", "T02")
+    store.publish(ACCOUNT, JOURNAL, "1")
+    store.publish(ACCOUNT, later, "2")
+    metadata = store.describe_token(ACCOUNT)
+    assert metadata is not None
+    assert metadata.stages == {"AWSCURRENT": later, "AWSPREVIOUS": JOURNAL}
+
+
+def test_a_token_secret_is_created_with_the_configured_key(
+    client: SecretsManagerClient, secrets: SecretsManagerClient
+) -> None:
+    store_of(client, key="alias/tokens").create_token_secret(ACCOUNT)
+    described = secrets.describe_secret(SecretId=f"olx/tokens/{ACCOUNT}")
+    assert described["KmsKeyId"] == "alias/tokens"
+
+
+def test_records_are_tags_that_can_be_cleared(store: SecretsManagerStore) -> None:
+    store.create_token_secret(ACCOUNT)
+    store.tag(ACCOUNT, {"a": "1", "b": "2"})
+    store.untag(ACCOUNT, ["a"])
+    metadata = store.describe_token(ACCOUNT)
+    assert metadata is not None
+    assert metadata.tags == {"b": "2"}
+
+
+def test_a_secret_scheduled_for_deletion_says_so(
+    store: SecretsManagerStore, secrets: SecretsManagerClient
+) -> None:
+    store.create_token_secret(ACCOUNT)
+    secrets.delete_secret(SecretId=f"olx/tokens/{ACCOUNT}", RecoveryWindowInDays=7)
+    metadata = store.describe_token(ACCOUNT)
+    assert metadata is not None
+    assert metadata.is_deleted
+
+
+def test_both_paths_are_listed_whole_and_no_other(
+    store: SecretsManagerStore, secrets: SecretsManagerClient
+) -> None:
+    for number in range(101):
+        secrets.create_secret(Name=f"olx/credentials/a{number:03}", SecretString="{}")
+    for other in ("olx/credentials-old/a", "olx/tokens/b", "other/credentials/a"):
+        secrets.create_secret(Name=other)
+    credentials, tokens = store.list_secrets()
+    assert sorted(credentials) == [f"a{number:03}" for number in range(101)]
+    assert all(set(metadata.stages) == {"AWSCURRENT"} for metadata in credentials.values())
+    assert {name: dict(each.stages) for name, each in tokens.items()} == {"b": {}}
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "attempts", "failure_class"),
+    [
+        ("LimitExceededException", 400, 1, FailureClass.SOMEONE_MUST_ACT),
+        ("AccessDeniedException", 400, 1, FailureClass.SOMEONE_MUST_ACT),
+        ("ThrottlingException", 400, 3, FailureClass.TRY_LATER),
+        ("InternalServiceError", 500, 3, FailureClass.TRY_LATER),
+    ],
+)
+def test_only_what_may_pass_is_tried_again(
+    client: SecretsManagerClient,
+    monkeypatch: pytest.MonkeyPatch,
+    code: str,
+    status: int,
+    attempts: int,
+    failure_class: FailureClass,
+) -> None:
+    monkeypatch.setattr("botocore.endpoint.time.sleep", lambda _: None)
+    calls = refuse(client, "PutSecretValue", code, status)
+    with pytest.raises(SecretStoreError) as refusal:
+        store_of(client).publish(ACCOUNT, JOURNAL, "token")
+    assert len(calls) == attempts
+    assert (refusal.value.code, refusal.value.failure_class) == (code, failure_class)
+    assert "secret-value" not in f"{refusal.value!r}{refusal.value}"
+
+
+@pytest.mark.parametrize(
+    ("operation", "call"),
+    [
+        ("CreateSecret", lambda store: store.create_token_secret(ACCOUNT)),
+        ("DescribeSecret", lambda store: store.describe_token(ACCOUNT)),
+        ("GetSecretValue", lambda store: store.read_journal(ACCOUNT)),
+        ("ListSecrets", lambda store: store.list_secrets()),
+    ],
+)
+def test_a_refusal_names_the_operation(
+    client: SecretsManagerClient, operation: str, call: Callable[[SecretsManagerStore], object]
+) -> None:
+    refuse(client, operation, "AccessDeniedException")
+    with pytest.raises(SecretStoreError, match=f"{operation} failed: AccessDeniedException"):
+        call(store_of(client))
+
+
+def test_no_answer_at_all_is_tried_later(client: SecretsManagerClient) -> None:
+    def lose(**_: object) -> None:
+        raise ReadTimeoutError(endpoint_url="https://secret-value.example")
+
+    client.meta.events.register("before-call.secretsmanager.DescribeSecret", lose)
+    with pytest.raises(SecretStoreError, match="ReadTimeoutError") as refusal:
+        store_of(client).describe_token(ACCOUNT)
+    assert refusal.value.failure_class is FailureClass.TRY_LATER
+    assert "secret-value" not in str(refusal.value)
+
+
+def test_an_empty_page_is_not_the_end(client: SecretsManagerClient) -> None:
+    ours = {"SecretList": [{"Name": "olx/tokens/a"}, {"Name": "olx/tokens/"}, {"Name": "b"}]}
+
+    def page(params: dict[str, Any], **_: object) -> tuple[AWSResponse, dict[str, Any]]:
+        more = json.loads(params["body"]).get("NextToken") == "more"
+        answer = ours if more else {"SecretList": [], "NextToken": "more"}
+        return AWSResponse("", 200, HeadersDict(), None), answer
+
+    client.meta.events.register("before-call.secretsmanager.ListSecrets", page)
+    _, tokens = store_of(client).list_secrets()
+    assert list(tokens) == ["a"]
+
+
+def test_writes_are_spread_over_time() -> None:
+    now, slept = [0.0], list[float]()
+    pace = Pace(monotonic=lambda: now[0], sleep=slept.append, per_second=10)
+    pace.wait()
+    pace.wait()
+    pace.wait()
+    now[0] = 5
+    pace.wait()
+    assert slept == pytest.approx([0.1, 0.2])
+
+
+def test_one_function_of_the_program_writes_to_the_credentials_path() -> None:
+    tree = ast.parse(Path(secret_store.__file__).read_text())
+    source = {
+        node.name: ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)
+    }
+    writers = {name for name, text in source.items() if "put_secret_value" in text}
+    callers = {name for name, text in source.items() if "self._put(" in text}
+    assert writers == {"_put"}
+    assert callers == {"write_protocol", "publish"}
+    assert "credentials" not in source["publish"]
+    assert "CURRENT" not in source["write_protocol"].split('"""')[2]
+    assert "stage" not in str(ast.parse(source["write_protocol"]).body[0].args)  # type: ignore[attr-defined]

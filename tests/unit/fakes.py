@@ -1,0 +1,643 @@
+"""Doubles of what a refresh talks to: Secrets Manager, token endpoints, the time.
+
+They know the rules that correctness rests on (versions, stages and claims; families of refresh
+tokens), and they can go wrong before or after any call.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import threading
+from collections import Counter
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+from token_refresher.credentials import host_of
+from token_refresher.errors import (
+    EndpointUnavailableError,
+    SecretStoreError,
+    TokenEndpointError,
+    TokenRequestError,
+)
+from token_refresher.model import (
+    CLAIM_STAGE,
+    CURRENT,
+    JOURNAL_STAGE,
+    PREVIOUS,
+    SecretMetadata,
+    SecretValue,
+    TokenResponse,
+    account_from_metadata,
+    digest12,
+    is_claim_id,
+)
+from token_refresher.sweep import Sweeper
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator, Mapping
+
+    from token_refresher.credentials import Credentials
+    from token_refresher.model import Account
+    from token_refresher.refresh import Result
+    from token_refresher.sweep import Report
+
+START = datetime(2026, 11, 24, 1, tzinfo=UTC)
+TICK = timedelta(minutes=5)
+MINUTE = timedelta(minutes=1)
+HOUR = timedelta(hours=1)
+TWELVE_HOURS = timedelta(hours=12)
+REFRESH_BEFORE = timedelta(minutes=90)
+# When a twelve-hour token that was just published becomes due.
+UNTIL_DUE = TWELVE_HOURS - REFRESH_BEFORE
+INVOCATION = timedelta(seconds=240)
+
+ACCOUNT = "dealer-17"
+CLIENT: Mapping[str, Any] = {
+    "site": "autovit.ro",
+    "client_id": "123",
+    "client_secret": "made-up-client-secret",
+}
+PASSWORD: Mapping[str, Any] = {
+    **CLIENT,
+    "grant_type": "password",
+    "username": "dealer@example.com",
+    "password": "made-up-password",
+}
+PARTNER: Mapping[str, Any] = {
+    **CLIENT,
+    "grant_type": "partner",
+    "partner_code": "partner-name",
+    "partner_secret": "made-up-partner-secret",
+}
+CLIENT_CREDENTIALS: Mapping[str, Any] = {**CLIENT, "grant_type": "client_credentials"}
+
+
+class RunKilledError(BaseException):
+    """The environment is gone: no `except Exception` sees it, and nothing is tidied up."""
+
+
+class Faults:
+    """Lets a chosen call fail, before it had an effect or after.
+
+    Every call passes two points, one on each side of its effect.
+
+    Attributes:
+        points: What was passed, such as ``before publish``, in order.
+    """
+
+    def __init__(self) -> None:
+        self.points: list[str] = []
+        self._at: dict[int, Callable[[str], BaseException | None]] = {}
+        self._named: dict[str, list[BaseException]] = {}
+        self._always: dict[str, Callable[[], BaseException]] = {}
+
+    def reset(self) -> None:
+        """Count from here, with nothing planned."""
+        self.points.clear()
+        self._at.clear()
+
+    def plan(self, number: int, fault: Callable[[str], BaseException | None]) -> None:
+        """Ask ``fault`` for what goes wrong at the point of this number; None is nothing."""
+        self._at[number] = fault
+
+    def once(self, point: str, *errors: BaseException) -> None:
+        """Raise these the next times that a point is passed, one at a time."""
+        self._named.setdefault(point, []).extend(errors)
+
+    def always(self, point: str, make: Callable[[], BaseException]) -> None:
+        """Raise whenever a point is passed."""
+        self._always[point] = make
+
+    def mend(self) -> None:
+        """Let nothing fail any more."""
+        self._always.clear()
+        self._named.clear()
+
+    @contextmanager
+    def around(self, call: str) -> Iterator[None]:
+        """Pass the points before and after a call's effect."""
+        self._pass(f"before {call}")
+        yield
+        self._pass(f"after {call}")
+
+    def _pass(self, point: str) -> None:
+        number = len(self.points)
+        self.points.append(point)
+        planned = self._at.get(number)
+        error = planned(point) if planned else None
+        if error is None and self._named.get(point):
+            error = self._named[point].pop(0)
+        if error is None and point in self._always:
+            error = self._always[point]()
+        if error is not None:
+            raise error
+
+
+@dataclass
+class Secret:
+    """One secret, by Secrets Manager's rules.
+
+    Attributes:
+        versions: Content by version id; None is binary.
+        stages: The version id that each stage sits on.
+        tags: By key.
+        is_deleted: Scheduled for deletion.
+    """
+
+    versions: dict[str, str | None] = field(default_factory=dict)
+    stages: dict[str, str] = field(default_factory=dict)
+    tags: dict[str, str] = field(default_factory=dict)
+    is_deleted: bool = False
+
+    def put(self, version_id: str, content: str | None, stage: str) -> bool:
+        """Add a version; under a used id the same content is a no-op, and other is refused."""
+        if version_id in self.versions:
+            return self.versions[version_id] == content
+        stages = {stage} if self.versions else {stage, CURRENT}
+        self.versions[version_id] = content
+        for each in stages:
+            if each == CURRENT and CURRENT in self.stages:
+                self.stages[PREVIOUS] = self.stages[CURRENT]
+            self.stages[each] = version_id
+        return True
+
+    def metadata(self) -> SecretMetadata:
+        """What a description tells."""
+        return SecretMetadata(dict(self.stages), dict(self.tags), self.is_deleted)
+
+
+class FakeSecretStore:
+    """Both paths of Secrets Manager, in memory.
+
+    Attributes:
+        credentials: Credentials secrets by account.
+        tokens: Token secrets by account.
+        calls: The calls that were made, in order.
+        faults: What goes wrong, and where.
+    """
+
+    def __init__(self, faults: Faults) -> None:
+        self.credentials: dict[str, Secret] = {}
+        self.tokens: dict[str, Secret] = {}
+        self.calls: list[str] = []
+        self.faults = faults
+        self._lock = threading.RLock()
+        self._old_credentials: dict[str, SecretMetadata] = {}
+        self._listing: tuple[dict[str, SecretMetadata], dict[str, SecretMetadata]] | None = None
+
+    def freeze_listing(self) -> None:
+        """List what is there now from here on, whatever is written."""
+        self._listing = self._list()
+
+    def freeze_listing_of_credentials(self) -> None:
+        """Let the listing lag behind the credentials alone."""
+        self._old_credentials, _ = self._list()
+
+    def put_credentials(self, account: str, content: Mapping[str, Any] | str | None) -> None:
+        """Write credentials as a person does."""
+        secret = self.credentials.setdefault(account, Secret())
+        text = content if content is None or isinstance(content, str) else json.dumps(content)
+        secret.put(f"terraform-{len(secret.versions):022}", text, CURRENT)
+
+    @contextmanager
+    def _call(self, name: str) -> Iterator[None]:
+        self.calls.append(name)
+        # Not locked while a fault strikes: another run may be what strikes.
+        with self.faults.around(name), self._lock:
+            yield
+
+    def _list(self) -> tuple[dict[str, SecretMetadata], dict[str, SecretMetadata]]:
+        credentials, tokens = (
+            {name: secret.metadata() for name, secret in path.items() if not secret.is_deleted}
+            for path in (self.credentials, self.tokens)
+        )
+        return credentials, tokens
+
+    def list_secrets(self) -> tuple[dict[str, SecretMetadata], dict[str, SecretMetadata]]:
+        with self._call("list"):
+            credentials, tokens = copy.deepcopy(self._listing or self._list())
+            return credentials | self._old_credentials, tokens
+
+    def describe_credentials(self, account: str) -> SecretMetadata | None:
+        with self._call("describe credentials"):
+            secret = self.credentials.get(account)
+            return secret.metadata() if secret else None
+
+    def describe_token(self, account: str) -> SecretMetadata | None:
+        with self._call("describe"):
+            secret = self.tokens.get(account)
+            return secret.metadata() if secret else None
+
+    def read_credentials(self, account: str) -> SecretValue | None:
+        with self._call("read credentials"):
+            return self._value(self.credentials.get(account), stage=CURRENT)
+
+    def read_journal(self, account: str) -> SecretValue | None:
+        with self._call("read journal"):
+            return self._value(self.credentials.get(account), stage=JOURNAL_STAGE)
+
+    def read_claim(self, account: str, claim_id: str) -> SecretValue | None:
+        with self._call("read claim"):
+            return self._value(self.credentials.get(account), version_id=claim_id)
+
+    def read_published(self, account: str) -> SecretValue | None:
+        with self._call("read published"):
+            return self._value(self.tokens.get(account), stage=CURRENT)
+
+    @staticmethod
+    def _value(
+        secret: Secret | None, *, stage: str = "", version_id: str = ""
+    ) -> SecretValue | None:
+        if secret is None:
+            return None
+        found = version_id or secret.stages.get(stage, "")
+        return SecretValue(found, secret.versions[found]) if found in secret.versions else None
+
+    def create_token_secret(self, account: str) -> None:
+        with self._call("create"):
+            self.tokens.setdefault(account, Secret())
+
+    def write_protocol(self, account: str, version_id: str, content: str) -> bool:
+        is_claim = is_claim_id(version_id)
+        with self._call("claim" if is_claim else "journal"):
+            stage = CLAIM_STAGE if is_claim else JOURNAL_STAGE
+            return self.credentials[account].put(version_id, content, stage)
+
+    def publish(self, account: str, version_id: str, content: str) -> bool:
+        with self._call("publish"):
+            return self.tokens[account].put(version_id, content, CURRENT)
+
+    def tag(self, account: str, tags: Mapping[str, str]) -> None:
+        with self._call("tag"):
+            if self.tokens[account].is_deleted:
+                raise SecretStoreError("TagResource", "InvalidRequestException", transient=False)
+            self.tokens[account].tags.update(tags)
+
+    def untag(self, account: str, keys: list[str]) -> None:
+        with self._call("untag"):
+            for key in keys:
+                self.tokens[account].tags.pop(key, None)
+
+
+class RefreshMode(Enum):
+    """What becomes of a refresh token that is redeemed."""
+
+    ROTATES = "a new one is issued, the old one is spent"
+    KEEPS = "it stays, and the answer does not name it"
+    OMITS_AND_DELETES = "it is deleted, and the answer has no other"
+    REFUSES = "unsupported_grant_type"
+
+
+@dataclass
+class RefreshToken:
+    """A refresh token, as its server remembers it."""
+
+    family: int
+    is_spent: bool = False
+
+
+class FakeTokenEndpoint:
+    """A token endpoint with families of refresh tokens; a spent one that comes back ends its own.
+
+    Attributes:
+        requests: The grants that were sent, and to which host.
+        mode: What becomes of a redeemed refresh token.
+        issues_refresh_tokens: Whether the accounts' own grants are answered with one.
+        lifetime: Of the access tokens; None where the answer does not say.
+        refresh_token_lifetime: Likewise of the refresh tokens.
+        scope: As answered.
+        redeemed: How often each refresh token was accepted.
+        revoked: The families that ended because a spent refresh token came back.
+        spent_came_back: How often a refresh token was sent after it was spent.
+        verdict: What ``verify_url`` says.
+        verified: The access tokens that were sent there.
+        allowed_hosts: Where credentials may go.
+    """
+
+    def __init__(self, clock: Callable[[], datetime], faults: Faults) -> None:
+        self.requests: list[dict[str, str]] = []
+        self.mode = RefreshMode.ROTATES
+        self.issues_refresh_tokens = True
+        self.lifetime: timedelta | None = TWELVE_HOURS
+        self.refresh_token_lifetime: timedelta | None = None
+        self.scope: str | None = "adverts-write read"
+        self.redeemed: Counter[str] = Counter()
+        self.revoked: set[int] = set()
+        self.spent_came_back = 0
+        self.verdict: bool | None = True
+        self.verified: list[str] = []
+        self.allowed_hosts = {"www.autovit.ro", "www.otomoto.pl", "www.standvirtual.com"}
+        self._clock = clock
+        self._faults = faults
+        self._lock = threading.RLock()
+        self._answers: list[Exception | TokenResponse] = []
+        self._outages: dict[str, Callable[[], Exception]] = {}
+        self._refresh_tokens: dict[str, RefreshToken] = {}
+        self._access_tokens: dict[str, tuple[int, datetime]] = {}
+        self._families = 0
+        self._issued = 0
+
+    def seed(self) -> str:
+        """Issue a refresh token as an authorization elsewhere would have done."""
+        self._families += 1
+        return self._new_refresh_token(self._families)
+
+    def forget(self, refresh_token: str) -> None:
+        """Let a refresh token be dead without anybody having used it."""
+        del self._refresh_tokens[refresh_token]
+
+    def answer(self, *answers: Exception | TokenResponse) -> None:
+        """Answer the next requests with these, one at a time; nothing is redeemed."""
+        self._answers.extend(answers)
+
+    def fail(
+        self, make: Callable[[], Exception] | None, *, host: str = "", grant_type: str = ""
+    ) -> None:
+        """Answer every request like this, or those of one host or grant; None ends it."""
+        key = host or grant_type
+        if make is None:
+            self._outages.pop(key, None)
+        else:
+            self._outages[key] = make
+
+    def accepts(self, access_token: str) -> bool:
+        """Whether a resource would take this access token now."""
+        family, expires_at = self._access_tokens.get(access_token, (0, START))
+        return self._clock() < expires_at and family not in self.revoked
+
+    def admit(self, credentials: Credentials) -> None:
+        urls = [credentials.endpoint_url, credentials.verify_url]
+        if not {host_of(url) for url in urls if url} <= self.allowed_hosts:
+            msg = "the host is not allowed"
+            raise TokenEndpointError(msg, code="host_not_allowed")
+
+    def request(self, credentials: Credentials, grant: Mapping[str, str]) -> TokenResponse:
+        self.admit(credentials)
+        self.requests.append({**grant, "host": credentials.host})
+        with self._faults.around("request"), self._lock:
+            return self._answered(credentials.host, grant)
+
+    def _answered(self, host: str, grant: Mapping[str, str]) -> TokenResponse:
+        if self._answers:
+            answer = self._answers.pop(0)
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
+        for key in ("", host, grant["grant_type"]):
+            if key in self._outages:
+                outage = self._outages[key]()
+                raise outage
+        if "refresh_token" in grant:
+            return self._redeem(grant["refresh_token"])
+        self._families += 1
+        refresh_token = self._new_refresh_token(self._families)
+        return self._token(self._families, refresh_token if self.issues_refresh_tokens else None)
+
+    def _redeem(self, value: str) -> TokenResponse:
+        if self.mode is RefreshMode.REFUSES:
+            raise TokenRequestError("unsupported_grant_type")
+        token = self._refresh_tokens.get(value)
+        if token is not None and token.is_spent:
+            self.spent_came_back += 1
+            self.revoked.add(token.family)
+        if token is None or token.is_spent or token.family in self.revoked:
+            raise TokenRequestError("invalid_grant")
+        self.redeemed[value] += 1
+        if self.mode is RefreshMode.ROTATES:
+            token.is_spent = True
+            return self._token(token.family, self._new_refresh_token(token.family))
+        if self.mode is RefreshMode.OMITS_AND_DELETES:
+            del self._refresh_tokens[value]
+        return self._token(token.family, None)
+
+    def _new_refresh_token(self, family: int) -> str:
+        self._issued += 1
+        value = f"refresh-token-{self._issued}"
+        self._refresh_tokens[value] = RefreshToken(family)
+        return value
+
+    def _token(self, family: int, refresh_token: str | None) -> TokenResponse:
+        value = f"access-token-{len(self._access_tokens) + 1}"
+        lives = self.lifetime or TWELVE_HOURS
+        self._access_tokens[value] = (family, self._clock() + lives)
+        return TokenResponse(
+            access_token=value,
+            token_type="bearer",
+            expires_in=self.lifetime,
+            scope=self.scope,
+            refresh_token=refresh_token,
+            refresh_token_expires_in=self.refresh_token_lifetime,
+        )
+
+    def verify(self, credentials: Credentials, url: str, access_token: str) -> bool | None:
+        assert url == credentials.verify_url
+        self.admit(credentials)
+        with self._faults.around("verify"), self._lock:
+            self.verified.append(access_token)
+            return self.verdict
+
+
+class World:
+    """A program, its surroundings, and the time that passes between sweeps.
+
+    Attributes:
+        now: The moment.
+        invocation: How long each invocation may take.
+        latest: The report of the last sweep.
+    """
+
+    def __init__(self, *, max_workers: int = 4, uses_refresh_tokens: bool = True) -> None:
+        self.now = START
+        self.invocation = INVOCATION
+        self.faults = Faults()
+        self.store = FakeSecretStore(self.faults)
+        self.endpoint = FakeTokenEndpoint(lambda: self.now, self.faults)
+        self.max_workers = max_workers
+        self.uses_refresh_tokens = uses_refresh_tokens
+        self.pauses: list[timedelta] = []
+        self.start_environment()
+
+    def beside(self) -> World:
+        """Another run of the same deployment, at the same moment."""
+        other = World(max_workers=1)
+        other.now, other.store, other.endpoint = self.now, self.store, self.endpoint
+        other.start_environment()
+        return other
+
+    def start_environment(self) -> None:
+        """Begin anew with what is stored and nothing that is remembered: a cold start."""
+        self.sweeper = Sweeper(
+            store=self.store,
+            endpoint=self.endpoint,
+            clock=lambda: self.now,
+            monotonic=self._seconds,
+            pause=self._pause,
+            refresh_before=REFRESH_BEFORE,
+            uses_refresh_tokens=self.uses_refresh_tokens,
+            max_workers=self.max_workers,
+        )
+
+    def _seconds(self) -> float:
+        return self.now.timestamp()
+
+    def _pause(self, duration: timedelta) -> None:
+        self.pauses.append(duration)
+        self.now += duration
+
+    def add(
+        self, credentials: Mapping[str, Any], account: str = ACCOUNT, /, **more: object
+    ) -> None:
+        """Onboard an account, or change its credentials."""
+        self.store.put_credentials(account, {**credentials, **more})
+
+    def add_refresh_only(self, account: str = ACCOUNT, /, **more: object) -> str:
+        """Onboard an account that has nothing but a seed, and return the seed."""
+        seed = self.endpoint.seed()
+        self.add({**CLIENT, "grant_type": "refresh_token", "refresh_token": seed}, account, **more)
+        return seed
+
+    def sweep(
+        self,
+        *,
+        after: timedelta = timedelta(0),
+        accounts: Collection[str] = (),
+        force: bool = False,
+        dry_run: bool = False,
+    ) -> Report:
+        """Let time pass, and sweep. What was called before is forgotten."""
+        self.now += after
+        self.store.calls.clear()
+        self.endpoint.requests.clear()
+        ends_at = self.now + self.invocation
+        return self.sweeper.sweep(
+            time_left=lambda: ends_at - self.now, accounts=accounts, force=force, dry_run=dry_run
+        )
+
+    def refresh(
+        self, account: str = ACCOUNT, *, after: timedelta = timedelta(0), force: bool = False
+    ) -> Result:
+        """Sweep, and return what came of one account that was not simply fresh."""
+        accounts = [account] if force else []
+        report = self.sweep(after=after, accounts=accounts, force=force)
+        return next(result for result in report.results if result.account.name == account)
+
+    def sweep_for(self, duration: timedelta) -> None:
+        """Sweep at every tick."""
+        ends_at = self.now + duration
+        while self.now < ends_at:
+            self.sweep(after=TICK)
+
+    @property
+    def calls(self) -> list[str]:
+        """What the last sweep called, but for the listing."""
+        return [call for call in self.store.calls if call != "list"]
+
+    @property
+    def grants(self) -> list[str]:
+        """The grant types that the last sweep sent."""
+        return [request["grant_type"] for request in self.endpoint.requests]
+
+    def token(self, account: str = ACCOUNT) -> dict[str, Any] | None:
+        """What consumers read."""
+        secret = self.store.tokens.get(account)
+        text = secret.versions[secret.stages[CURRENT]] if secret and secret.stages else None
+        return json.loads(text) if text else None
+
+    def access_token(self, account: str = ACCOUNT) -> str:
+        """The published access token; empty where there is none."""
+        token = self.token(account)
+        return token["access_token"] if token else ""
+
+    def version_id(self, account: str = ACCOUNT) -> str:
+        """The published token's version id."""
+        return self.store.tokens[account].stages[CURRENT]
+
+    def tags(self, account: str = ACCOUNT) -> dict[str, str]:
+        """The token secret's tags, without the prefix that they share."""
+        secret = self.store.tokens.get(account, Secret())
+        return {key.removeprefix("token-refresher:"): tag for key, tag in secret.tags.items()}
+
+    def journal(self, account: str = ACCOUNT) -> dict[str, Any] | None:
+        """The journaled response."""
+        secret = self.store.credentials[account]
+        text = secret.versions.get(secret.stages.get(JOURNAL_STAGE, ""))
+        return json.loads(text) if text else None
+
+    def journal_id(self, account: str = ACCOUNT) -> str:
+        """The journaled response's version id."""
+        return self.store.credentials[account].stages[JOURNAL_STAGE]
+
+    def account(self, name: str = ACCOUNT) -> Account:
+        """The account, as a listing without lag tells it."""
+        return account_from_metadata(
+            name,
+            credentials=self.store.credentials[name].metadata(),
+            token=self.store.tokens[name].metadata() if name in self.store.tokens else None,
+            now=self.now,
+        )
+
+    def credentials_digest(self, account: str = ACCOUNT) -> str:
+        """The digest of the current credentials version, as version ids and tags hold it."""
+        return digest12(self.store.credentials[account].stages[CURRENT])
+
+
+def no_connection() -> EndpointUnavailableError:
+    """Nothing left."""
+    return EndpointUnavailableError("refused", code="no_connection", sent=False)
+
+
+def lost_connection() -> EndpointUnavailableError:
+    """The request left, and nobody knows what became of it."""
+    return EndpointUnavailableError("reset", code="connection_lost")
+
+
+def timed_out() -> EndpointUnavailableError:
+    """The request left, and no answer came in time."""
+    return EndpointUnavailableError("silence", code="timeout")
+
+
+def unavailable() -> EndpointUnavailableError:
+    """503: turned away before anything was redeemed."""
+    return EndpointUnavailableError("503", code="status_503", processed=False)
+
+
+def broken() -> EndpointUnavailableError:
+    """500: perhaps after the refresh token was spent."""
+    return EndpointUnavailableError("500", code="status_500")
+
+
+def too_many_requests() -> EndpointUnavailableError:
+    """429, which speaks for the whole host."""
+    return EndpointUnavailableError("429", code="status_429", processed=False, stops_host=True)
+
+
+def firewall() -> EndpointUnavailableError:
+    """403 with a page instead of JSON."""
+    return EndpointUnavailableError("page", code="firewall", processed=False, stops_host=True)
+
+
+def throttled() -> SecretStoreError:
+    """Secrets Manager cannot serve this call now."""
+    return SecretStoreError("PutSecretValue", "ThrottlingException", transient=True)
+
+
+def denied() -> SecretStoreError:
+    """Secrets Manager may not serve this call."""
+    return SecretStoreError("PutSecretValue", "AccessDeniedException", transient=False)
+
+
+def response(**changes: object) -> TokenResponse:
+    """A success response, but for these fields."""
+    fields: dict[str, Any] = {
+        "access_token": "another-access-token",
+        "token_type": "bearer",
+        "expires_in": TWELVE_HOURS,
+        "scope": None,
+        "refresh_token": None,
+        "refresh_token_expires_in": None,
+    }
+    return TokenResponse(**(fields | changes))

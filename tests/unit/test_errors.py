@@ -1,0 +1,288 @@
+"""What each error means for the next attempt, and what it keeps to itself."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from token_refresher import errors
+from token_refresher.errors import (
+    CredentialsError,
+    EndpointUnavailableError,
+    FailureClass,
+    HostStoppedError,
+    MissingExpiryError,
+    NotAttemptedError,
+    OutOfTimeError,
+    RefreshError,
+    RefreshTokenLostError,
+    SecretStoreError,
+    TokenEndpointError,
+    TokenRefresherError,
+    TokenRequestError,
+    TokenResponseError,
+    UnexpectedError,
+)
+
+SOMEONE_MUST_ACT = FailureClass.SOMEONE_MUST_ACT
+TRY_LATER = FailureClass.TRY_LATER
+UNUSABLE_ANSWER = FailureClass.UNUSABLE_ANSWER
+
+NO_CONNECTION = EndpointUnavailableError("no connection", code="no_connection", sent=False)
+TIMEOUT = EndpointUnavailableError("no answer in time", code="timeout")
+CONNECTION_LOST = EndpointUnavailableError("cut off", code="connection_lost")
+BAD_GATEWAY = EndpointUnavailableError("status 502", code="status_502")
+TURNED_AWAY = EndpointUnavailableError("status 503", code="status_503", processed=False)
+FIREWALL = EndpointUnavailableError("a page", code="firewall", processed=False, stops_host=True)
+
+
+def unexpected() -> UnexpectedError:
+    """A defect, as it is met: an exception with a traceback and a secret in its text."""
+    try:
+        int("made-up-secret")
+    except ValueError as exception:
+        return UnexpectedError(exception)
+    pytest.fail("that was a number")
+
+
+@pytest.mark.parametrize(
+    ("error", "failure_class", "code"),
+    [
+        pytest.param(
+            CredentialsError("`site` is wrong"),
+            SOMEONE_MUST_ACT,
+            "invalid_credentials",
+            id="credentials that do not validate wait for somebody",
+        ),
+        pytest.param(
+            CredentialsError("refresh_token", code="refresh_tokens_ignored"),
+            SOMEONE_MUST_ACT,
+            "refresh_tokens_ignored",
+            id="credentials that a setting forbids wait for somebody",
+        ),
+        pytest.param(
+            TokenEndpointError("not allowed", code="host_not_allowed"),
+            SOMEONE_MUST_ACT,
+            "host_not_allowed",
+            id="a host that is not allowed waits for somebody",
+        ),
+        pytest.param(TIMEOUT, TRY_LATER, "timeout", id="an outage passes"),
+        pytest.param(
+            TokenResponseError("no access_token"),
+            UNUSABLE_ANSWER,
+            "unusable_answer",
+            id="a success without a token is an unusable answer",
+        ),
+        pytest.param(
+            TokenResponseError("refused", code="token_refused"),
+            UNUSABLE_ANSWER,
+            "token_refused",
+            id="a token that verify_url refuses is an unusable answer",
+        ),
+        pytest.param(
+            MissingExpiryError(),
+            SOMEONE_MUST_ACT,
+            "missing_expires_in",
+            id="an answer without a lifetime waits for somebody",
+        ),
+        pytest.param(
+            RefreshTokenLostError(),
+            SOMEONE_MUST_ACT,
+            "refresh_token_lost",
+            id="a lost refresh token waits for somebody",
+        ),
+        pytest.param(
+            SecretStoreError("PutSecretValue", "AccessDeniedException", transient=False),
+            SOMEONE_MUST_ACT,
+            "AccessDeniedException",
+            id="a missing permission waits for somebody",
+        ),
+        pytest.param(
+            SecretStoreError("PutSecretValue", "ThrottlingException", transient=True),
+            TRY_LATER,
+            "ThrottlingException",
+            id="throttling passes",
+        ),
+        pytest.param(
+            unexpected(),
+            SOMEONE_MUST_ACT,
+            "unexpected_ValueError",
+            id="a defect of the program waits for somebody",
+        ),
+    ],
+)
+def test_every_error_says_who_must_act(
+    error: RefreshError, failure_class: FailureClass, code: str
+) -> None:
+    assert (error.failure_class, error.code) == (failure_class, code)
+
+
+@pytest.mark.parametrize(
+    ("code", "failure_class"),
+    [
+        *(
+            pytest.param(code, SOMEONE_MUST_ACT, id=f"{code} waits for somebody")
+            for code in (
+                "access_denied",
+                "consent_required",
+                "interaction_required",
+                "invalid_client",
+                "invalid_grant",
+                "invalid_request",
+                "invalid_scope",
+                "invalid_target",
+                "login_required",
+                "unauthorized_client",
+                "unsupported_grant_type",
+            )
+        ),
+        *(
+            pytest.param(code, TRY_LATER, id=f"{code} passes")
+            for code in ("server_error", "slow_down", "temporarily_unavailable")
+        ),
+    ],
+)
+def test_an_error_code_of_the_standard_is_named_and_classified(
+    code: str, failure_class: FailureClass
+) -> None:
+    error = TokenRequestError(code)
+    assert (error.code, error.failure_class) == (code, failure_class)
+    assert str(error) == f"the token endpoint answered with the error {code}"
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        pytest.param("made-up-secret", id="a code that nobody has registered"),
+        pytest.param("INVALID_GRANT", id="a registered code in capitals"),
+        pytest.param("", id="an empty code"),
+        pytest.param(None, id="an error that is no string"),
+    ],
+)
+def test_any_other_error_code_is_shown_as_unrecognised_and_waits_for_somebody(
+    code: str | None,
+) -> None:
+    error = TokenRequestError(code)
+    assert (error.code, error.failure_class) == ("unrecognised", SOMEONE_MUST_ACT)
+    assert str(error) == "the token endpoint answered with the error unrecognised"
+
+
+def test_an_error_response_keeps_how_long_to_wait() -> None:
+    minute = timedelta(minutes=1)
+    assert TokenRequestError("slow_down", retry_after=minute).retry_after == minute
+
+
+def test_an_outage_keeps_how_long_to_wait() -> None:
+    minute = timedelta(minutes=1)
+    error = EndpointUnavailableError("status 429", code="status_429", retry_after=minute)
+    assert error.retry_after == minute
+
+
+@pytest.mark.parametrize(
+    ("error", "is_unspent"),
+    [
+        pytest.param(NO_CONNECTION, True, id="nothing was sent: unspent"),
+        pytest.param(TURNED_AWAY, True, id="turned away before it was looked at: unspent"),
+        pytest.param(FIREWALL, True, id="stopped by a firewall: unspent"),
+        pytest.param(TIMEOUT, False, id="no answer in time: perhaps spent"),
+        pytest.param(CONNECTION_LOST, False, id="cut off: perhaps spent"),
+        pytest.param(BAD_GATEWAY, False, id="a gateway's error: perhaps spent"),
+        pytest.param(TokenRequestError("invalid_client"), True, id="invalid_client: unspent"),
+        pytest.param(TokenRequestError("slow_down"), True, id="slow_down: unspent"),
+        pytest.param(TokenRequestError("invalid_grant"), False, id="invalid_grant: dead"),
+        pytest.param(TokenRequestError("server_error"), False, id="server_error: perhaps spent"),
+        pytest.param(TokenResponseError("no token"), False, id="an unusable answer: spent"),
+        pytest.param(MissingExpiryError(), False, id="an answer without a lifetime: spent"),
+    ],
+)
+def test_a_refresh_token_counts_as_unspent_only_where_that_is_sure(
+    error: RefreshError, *, is_unspent: bool
+) -> None:
+    assert error.leaves_refresh_token_unspent is is_unspent
+
+
+@pytest.mark.parametrize(
+    ("error", "allows_own_grant"),
+    [
+        pytest.param(TokenRequestError("invalid_grant"), True, id="a dead refresh token"),
+        pytest.param(TokenRequestError("unsupported_grant_type"), True, id="a refused grant type"),
+        pytest.param(TokenRequestError("unknown"), True, id="an unknown code"),
+        pytest.param(TokenResponseError("no token"), True, id="an unusable answer"),
+        pytest.param(TIMEOUT, True, id="no answer in time"),
+        pytest.param(BAD_GATEWAY, True, id="a server's error"),
+        pytest.param(TokenRequestError("invalid_client"), False, id="not with a wrong client"),
+        pytest.param(NO_CONNECTION, False, id="not without a connection"),
+        pytest.param(FIREWALL, False, id="not where the host is to be left alone"),
+    ],
+)
+def test_whatever_a_refresh_answers_the_own_grant_follows_unless_it_would_fail_alike(
+    error: RefreshError, *, allows_own_grant: bool
+) -> None:
+    assert error.allows_own_grant is allows_own_grant
+
+
+@pytest.mark.parametrize(
+    ("code", "refuses_grant_type"),
+    [
+        pytest.param("unauthorized_client", True, id="a client that may not refresh"),
+        pytest.param("unsupported_grant_type", True, id="a server that does not refresh"),
+        pytest.param("invalid_grant", False, id="a dead refresh token says nothing of the next"),
+        pytest.param("invalid_request", False, id="nor does a request that was not understood"),
+    ],
+)
+def test_a_refused_grant_type_is_told_from_a_dead_refresh_token(
+    code: str, *, refuses_grant_type: bool
+) -> None:
+    assert TokenRequestError(code).refuses_grant_type is refuses_grant_type
+
+
+@pytest.mark.parametrize(
+    ("error", "is_lost_connection"),
+    [
+        pytest.param(NO_CONNECTION, True, id="no connection"),
+        pytest.param(TIMEOUT, True, id="no answer in time"),
+        pytest.param(CONNECTION_LOST, True, id="an answer cut off"),
+        pytest.param(BAD_GATEWAY, False, id="a server's error is an answer"),
+        pytest.param(FIREWALL, False, id="a firewall's page is an answer"),
+    ],
+)
+def test_a_lost_connection_is_told_from_an_answer(
+    error: EndpointUnavailableError, *, is_lost_connection: bool
+) -> None:
+    assert error.is_lost_connection is is_lost_connection
+
+
+@pytest.mark.parametrize("error", [HostStoppedError, OutOfTimeError])
+def test_what_was_put_off_is_no_failure_of_the_account(error: type[NotAttemptedError]) -> None:
+    assert issubclass(error, NotAttemptedError)
+    assert not issubclass(error, RefreshError)
+
+
+def test_a_missing_lifetime_names_the_field_that_mends_it() -> None:
+    assert "assumed_expires_in" in str(MissingExpiryError())
+
+
+def test_a_store_error_names_the_operation() -> None:
+    error = SecretStoreError("PutSecretValue", "AccessDeniedException", transient=False)
+    assert str(error) == "PutSecretValue failed: AccessDeniedException"
+
+
+def test_a_defect_names_its_place() -> None:
+    assert str(unexpected()).startswith("ValueError in unexpected, line ")
+
+
+def test_a_defect_keeps_the_text_of_its_exception_to_itself() -> None:
+    assert "made-up-secret" not in f"{unexpected()} {unexpected()!r}"
+
+
+def test_every_error_is_in_the_tree_that_the_module_shows() -> None:
+    classes = {
+        name
+        for name, value in vars(errors).items()
+        if isinstance(value, type) and issubclass(value, TokenRefresherError)
+    }
+    tree = {
+        line.split("── ")[-1].split()[0] for line in (errors.__doc__ or "").splitlines() if line
+    }
+    assert classes <= tree

@@ -1,0 +1,1227 @@
+"""The token endpoint's client, against real servers over TLS, well-behaved and not."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import itertools
+import json
+import socket
+import ssl
+import threading
+import traceback
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import quote
+
+import pytest
+import trustme
+
+from local.authorization_server import Endpoint, LosesTheAnswer, firewall_page
+from local.authorization_server.failures import Answers
+from tests.unit.raw_tls_server import (
+    RawRequest,
+    RawTlsServer,
+    Script,
+    answer,
+    answers,
+    answers_and_closes,
+    answers_and_resets,
+    drips,
+    never_shakes_hands,
+    reads_for_ever,
+    resets_before_the_handshake,
+    stops_after,
+)
+from token_refresher.credentials import (
+    PRODUCT_USER_AGENT,
+    ClientCredentials,
+    PartnerCredentials,
+    PasswordCredentials,
+    RefreshTokenCredentials,
+    parse_credentials,
+)
+from token_refresher.errors import (
+    CredentialsError,
+    EndpointUnavailableError,
+    FailureClass,
+    RefreshError,
+    TokenEndpointError,
+)
+from token_refresher.token_endpoint import LONGEST_BODY, REQUEST_SECONDS, TokenEndpoint
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+
+    from local.authority import Authority
+    from local.authorization_server import AuthorizationServer
+    from local.clock import DrivenClock
+    from token_refresher.credentials import Credentials
+
+TOKEN = "4df2" * 10
+ISSUED = json.dumps({"access_token": TOKEN, "token_type": "bearer", "expires_in": 43200}).encode()
+SUCCESS = answer(ISSUED)
+CLIENT: Mapping[str, Any] = {"client_id": "123", "client_secret": "02468abcdef"}
+REFRESH = {"grant_type": "refresh_token", "refresh_token": "c0ffee" * 6}
+OWN = {"grant_type": "client_credentials"}
+
+# What the canary tests look for: each is in a request, an address or an answer.
+MARK = "canary"
+
+
+def standing_still() -> float:
+    return 0.0
+
+
+class Ticking:
+    """A time that passes by being asked for."""
+
+    def __init__(self, step: float) -> None:
+        self._readings = itertools.count(0.0, step)
+
+    def __call__(self) -> float:
+        return next(self._readings)
+
+
+@dataclass
+class Settable:
+    """A time that a server's script moves."""
+
+    now: float = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def nearly_over(left: float) -> Callable[[], float]:
+    """All but a moment has passed by the time that the connection is made."""
+    readings = itertools.chain([0.0], itertools.repeat(REQUEST_SECONDS - left))
+    return lambda: next(readings)
+
+
+class Serve(Protocol):
+    def __call__(self, *scripts: Script, context: ssl.SSLContext | None = None) -> RawTlsServer: ...
+
+
+class Connect(Protocol):
+    def __call__(
+        self,
+        *servers: RawTlsServer,
+        allowed: tuple[str, ...] = (),
+        monotonic: Callable[[], float] = standing_still,
+        context: ssl.SSLContext | None = None,
+    ) -> TokenEndpoint: ...
+
+
+@pytest.fixture
+def serve(authority: Authority) -> Iterator[Serve]:
+    """Starts servers; each connection plays the next script."""
+    with ExitStack() as stack:
+
+        def start(*scripts: Script, context: ssl.SSLContext | None = None) -> RawTlsServer:
+            server = RawTlsServer(context or authority.server_context(), scripts)
+            return stack.enter_context(server)
+
+        yield start
+
+
+@pytest.fixture
+def connect(authority: Authority, clock: DrivenClock) -> Iterator[Connect]:
+    """Makes clients that trust the authority and may reach the given servers."""
+    with ExitStack() as stack:
+
+        def make(
+            *servers: RawTlsServer,
+            allowed: tuple[str, ...] = (),
+            monotonic: Callable[[], float] = standing_still,
+            context: ssl.SSLContext | None = None,
+        ) -> TokenEndpoint:
+            endpoint = TokenEndpoint(
+                allowed_hosts=[*(server.host for server in servers), *allowed],
+                ssl_context=context or authority.client_context(),
+                clock=clock.now,
+                monotonic=monotonic,
+                connections=4,
+            )
+            stack.callback(endpoint.drop_connections)
+            return endpoint
+
+        yield make
+
+
+def client_credentials(server: RawTlsServer, **fields: Any) -> ClientCredentials:  # noqa: ANN401
+    return ClientCredentials(**{"token_endpoint": server.url, **CLIENT, **fields})
+
+
+def refreshing(server: RawTlsServer) -> RefreshTokenCredentials:
+    return RefreshTokenCredentials(
+        token_endpoint=server.url, refresh_token=REFRESH["refresh_token"], **CLIENT
+    )
+
+
+def basic(request: RawRequest) -> bytes:
+    """What stands behind ``Basic``, decoded once."""
+    scheme, _, encoded = request.headers["Authorization"].partition(" ")
+    assert scheme == "Basic"
+    return base64.b64decode(encoded, validate=True)
+
+
+def sent_by(
+    server: RawTlsServer, endpoint: TokenEndpoint, credentials: Credentials, **grant: str
+) -> RawRequest:
+    """Make one request and return it as it arrived."""
+    endpoint.request(credentials, grant or OWN)
+    (request,) = server.requests
+    return request
+
+
+def unavailable(
+    endpoint: TokenEndpoint, credentials: Credentials, grant: Mapping[str, str]
+) -> EndpointUnavailableError:
+    """Make a request that fails, and return why."""
+    with pytest.raises(EndpointUnavailableError) as failure:
+        endpoint.request(credentials, grant)
+    return failure.value
+
+
+class TestWhatIsSent:
+    @pytest.fixture
+    def server(self, serve: Serve) -> RawTlsServer:
+        return serve(answers(SUCCESS))
+
+    def test_the_password_grant_goes_with_basic_authentication(
+        self, server: RawTlsServer, connect: Connect
+    ) -> None:
+        credentials = PasswordCredentials(
+            token_endpoint=server.url, username="ion@dealer.ro", password="p w", **CLIENT
+        )
+        request = sent_by(server, connect(server), credentials, **credentials.grant_parameters)
+        assert basic(request) == b"123:02468abcdef"
+        assert request.fields == {
+            "grant_type": "password",
+            "username": "ion@dealer.ro",
+            "password": "p w",
+        }
+
+    def test_the_partner_grant_goes_with_the_client_in_the_body(
+        self, server: RawTlsServer, connect: Connect
+    ) -> None:
+        credentials = PartnerCredentials(
+            token_endpoint=server.url, partner_code="code", partner_secret="s3cret", **CLIENT
+        )
+        request = sent_by(server, connect(server), credentials, **credentials.grant_parameters)
+        assert "Authorization" not in request.headers
+        assert request.fields == {
+            "grant_type": "partner",
+            "partner_code": "code",
+            "partner_secret": "s3cret",
+            "client_id": "123",
+            "client_secret": "02468abcdef",
+        }
+
+    def test_the_client_credentials_grant_is_a_grant_type_alone(
+        self, server: RawTlsServer, connect: Connect
+    ) -> None:
+        request = sent_by(server, connect(server), client_credentials(server))
+        assert basic(request) == b"123:02468abcdef"
+        assert request.fields == {"grant_type": "client_credentials"}
+
+    def test_a_refresh_token_goes_under_its_name(
+        self, server: RawTlsServer, connect: Connect
+    ) -> None:
+        request = sent_by(server, connect(server), refreshing(server), **REFRESH)
+        assert request.fields == REFRESH
+
+    def test_a_numeric_client_id_is_sent_as_digits(
+        self, server: RawTlsServer, connect: Connect
+    ) -> None:
+        credentials = client_credentials(server, client_id=123)
+        assert basic(sent_by(server, connect(server), credentials)).startswith(b"123:")
+
+    @pytest.mark.parametrize(
+        ("client_id", "client_secret", "expected"),
+        [
+            pytest.param("a:b", "c:d", b"a%3Ab:c%3Ad", id="a colon cannot move the boundary"),
+            pytest.param("a%3Ab", "100%", b"a%253Ab:100%25", id="a percent sign stays one"),
+            pytest.param("a+b", "c d", b"a%2Bb:c+d", id="a plus stays a plus, a space a space"),
+            pytest.param("ș", "żółć€", b"%C8%99:%C5%BC%C3%B3%C5%82%C4%87%E2%82%AC", id="UTF-8"),
+            pytest.param(
+                "a&b=c", "d/e?f", b"a%26b%3Dc:d%2Fe%3Ff", id="separators are no separators"
+            ),
+        ],
+    )
+    def test_basic_authentication_is_form_encoded_first(
+        self,
+        server: RawTlsServer,
+        connect: Connect,
+        client_id: str,
+        client_secret: str,
+        expected: bytes,
+    ) -> None:
+        credentials = client_credentials(server, client_id=client_id, client_secret=client_secret)
+        assert basic(sent_by(server, connect(server), credentials)) == expected
+
+    @pytest.mark.parametrize("grant", [OWN, REFRESH], ids=["own grant", "refresh token"])
+    def test_client_secret_post_puts_the_secret_into_the_body_alone(
+        self, server: RawTlsServer, connect: Connect, grant: dict[str, str]
+    ) -> None:
+        credentials = client_credentials(
+            server, client_secret="ż:%+ ", token_endpoint_auth_method="client_secret_post"
+        )
+        request = sent_by(server, connect(server), credentials, **grant)
+        assert "Authorization" not in request.headers
+        assert request.fields == {**grant, "client_id": "123", "client_secret": "ż:%+ "}
+
+    @pytest.mark.parametrize("method", ["client_secret_basic", "client_secret_post"])
+    def test_a_standard_server_understands_a_secret_of_any_characters(
+        self,
+        authorization_server: AuthorizationServer,
+        connect: Connect,
+        method: str,
+    ) -> None:
+        client_id, secret = "a:b c", "p%41+ &=żółć:"
+        authorization_server.register_client(client_id, secret=secret, auth_methods=[method])
+        text = json.dumps(
+            {
+                "token_endpoint": authorization_server.token_endpoint,
+                "grant_type": "client_credentials",
+                "client_id": client_id,
+                "client_secret": secret,
+                "token_endpoint_auth_method": method,
+            }
+        )
+        endpoint = connect(allowed=(authorization_server.host,))
+        assert endpoint.request(parse_credentials(text), OWN).access_token is not None
+        (request,) = authorization_server.requests
+        assert request.auth_method == method
+
+    def test_scope_and_extra_parameters_go_along(
+        self, server: RawTlsServer, connect: Connect
+    ) -> None:
+        credentials = client_credentials(
+            server,
+            scope="adverts-write read",
+            extra_parameters={"audience": "https://api/?a=b&c", "resource": ""},
+        )
+        assert sent_by(server, connect(server), credentials).fields == {
+            **OWN,
+            "scope": "adverts-write read",
+            "audience": "https://api/?a=b&c",
+            "resource": "",
+        }
+
+    def test_one_json_answer_without_encoding_is_asked_for(
+        self, server: RawTlsServer, connect: Connect
+    ) -> None:
+        request = sent_by(server, connect(server), client_credentials(server))
+        assert request.method == "POST"
+        assert request.target == "/oauth/token"
+        assert request.headers == {
+            "Host": server.host,
+            "Accept": "application/json",
+            "Accept-Encoding": "identity",
+            "Authorization": request.headers["Authorization"],
+            "Content-Length": str(len(request.body)),
+            "Content-Type": "application/x-www-form-urlencoded",
+            "User-Agent": PRODUCT_USER_AGENT,
+        }
+
+    def test_the_query_of_a_token_endpoint_is_kept(
+        self, server: RawTlsServer, connect: Connect
+    ) -> None:
+        credentials = client_credentials(server, token_endpoint=server.url + "?tenant=a%2Fb")
+        request = sent_by(server, connect(server), credentials)
+        assert request.target == "/oauth/token?tenant=a%2Fb"
+
+
+class TestUserAgent:
+    HOST = "www.autovit.ro"
+
+    @pytest.fixture
+    def server(
+        self, serve: Serve, authority: Authority, monkeypatch: pytest.MonkeyPatch
+    ) -> RawTlsServer:
+        """The preset's host, found on loopback: its name on the certificate is verified."""
+        server = serve(answers(SUCCESS), context=authority.server_context(self.HOST))
+        here = (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", server.port))
+
+        def resolve(host: str, port: int, *_: object) -> list[object]:
+            assert (host, port) == (self.HOST, 443)
+            return [here]
+
+        monkeypatch.setattr(socket, "getaddrinfo", resolve)
+        return server
+
+    @pytest.mark.parametrize(
+        ("credentials", "expected"),
+        [
+            pytest.param(
+                PasswordCredentials(
+                    site="autovit.ro", username="ion@dealer.ro", password="p", **CLIENT
+                ),
+                "ion@dealer.ro",
+                id="a site that asks for the e-mail gets it",
+            ),
+            pytest.param(
+                PasswordCredentials(
+                    site="autovit.ro", username="ion@d.ro", password="p", user_agent="own", **CLIENT
+                ),
+                "ion@d.ro",
+                id="the e-mail comes before a text of one's own",
+            ),
+            pytest.param(
+                PasswordCredentials(
+                    site="autovit.ro", username="șef@dealer.ro", password="p", **CLIENT
+                ),
+                PRODUCT_USER_AGENT,
+                id="an e-mail that no header can hold is not sent",
+            ),
+            pytest.param(
+                PasswordCredentials(
+                    site="autovit.ro",
+                    username="a@b\r\nX-Injected: 1",
+                    password="p",
+                    user_agent="own",
+                    **CLIENT,
+                ),
+                "own",
+                id="an e-mail cannot add a header",
+            ),
+            pytest.param(
+                PartnerCredentials(
+                    site="autovit.ro",
+                    partner_code="c",
+                    partner_secret="s",
+                    user_agent="o",
+                    **CLIENT,
+                ),
+                "o",
+                id="without an e-mail the text of one's own is sent",
+            ),
+            pytest.param(
+                PartnerCredentials(
+                    site="autovit.ro", partner_code="c", partner_secret="s", **CLIENT
+                ),
+                PRODUCT_USER_AGENT,
+                id="without either the product names itself",
+            ),
+        ],
+    )
+    def test_a_site_is_told_who_asks(
+        self, server: RawTlsServer, connect: Connect, credentials: Credentials, expected: str
+    ) -> None:
+        endpoint = connect(allowed=(self.HOST,))
+        request = sent_by(server, endpoint, credentials)
+        assert request.headers["User-Agent"] == expected
+        assert request.headers["Host"] == self.HOST
+        assert request.target == "/api/open/oauth/token"
+        assert "X-Injected" not in request.headers
+
+    @pytest.mark.parametrize(
+        ("user_agent", "expected"), [(None, PRODUCT_USER_AGENT), ("own/1", "own/1")]
+    )
+    def test_any_other_server_is_not_told_the_e_mail(
+        self, serve: Serve, connect: Connect, user_agent: str | None, expected: str
+    ) -> None:
+        server = serve(answers(SUCCESS))
+        credentials = PasswordCredentials(
+            token_endpoint=server.url,
+            username="ion@dealer.ro",
+            password="p",
+            user_agent=user_agent,
+            **CLIENT,
+        )
+        request = sent_by(server, connect(server), credentials)
+        assert request.headers["User-Agent"] == expected
+
+
+class TestWhereItIsSent:
+    @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+    def test_a_redirect_is_not_followed(self, serve: Serve, connect: Connect, status: int) -> None:
+        elsewhere = serve(answers(SUCCESS))
+        redirect = answer(b"", status=f"{status} Moved", headers=(f"Location: {elsewhere.url}",))
+        server = serve(answers(redirect))
+        endpoint = connect(server, elsewhere)
+        with pytest.raises(TokenEndpointError) as refusal:
+            endpoint.request(client_credentials(server), OWN)
+        assert refusal.value.code == "redirect"
+        assert refusal.value.failure_class is FailureClass.SOMEONE_MUST_ACT
+        assert (server.connections, elsewhere.connections) == (1, 0)
+
+    def test_a_verify_request_does_not_follow_a_redirect(
+        self, serve: Serve, connect: Connect
+    ) -> None:
+        elsewhere = serve(answers(SUCCESS))
+        redirect = answer(b"", status="302 Found", headers=(f"Location: {elsewhere.url}",))
+        server = serve(answers(redirect))
+        credentials = client_credentials(server, verify_url=server.url)
+        assert connect(server, elsewhere).verify(credentials, server.url, TOKEN) is None
+        assert elsewhere.connections == 0
+
+    def test_a_certificate_for_another_name_is_refused(
+        self, serve: Serve, connect: Connect, authority: Authority
+    ) -> None:
+        server = serve(answers(SUCCESS), context=authority.server_context("www.autovit.ro"))
+        self.assert_certificate_refused(server, connect(server))
+
+    def test_an_expired_certificate_is_refused(self, serve: Serve, connect: Connect) -> None:
+        trusted = trustme.CA()
+        server_context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        expired = trusted.issue_cert(
+            "localhost",
+            not_before=datetime(2001, 1, 1, tzinfo=UTC),
+            not_after=datetime(2002, 1, 1, tzinfo=UTC),
+        )
+        expired.configure_cert(server_context)
+        client_context = ssl.create_default_context()
+        trusted.configure_trust(client_context)
+        server = serve(answers(SUCCESS), context=server_context)
+        self.assert_certificate_refused(server, connect(server, context=client_context))
+
+    def test_a_certificate_of_an_unknown_authority_is_refused(
+        self, serve: Serve, connect: Connect
+    ) -> None:
+        server = serve(answers(SUCCESS))
+        context = ssl.create_default_context()
+        trustme.CA().configure_trust(context)
+        self.assert_certificate_refused(server, connect(server, context=context))
+
+    @staticmethod
+    def assert_certificate_refused(server: RawTlsServer, endpoint: TokenEndpoint) -> None:
+        with pytest.raises(TokenEndpointError) as refusal:
+            endpoint.request(client_credentials(server), OWN)
+        assert refusal.value.code == "certificate_refused"
+        assert refusal.value.failure_class is FailureClass.SOMEONE_MUST_ACT
+        assert server.requests == []
+        # A refused certificate is no lost connection: nothing is tried again.
+        assert server.connections == 1
+
+    @pytest.mark.parametrize(
+        ("field", "allowed"),
+        [
+            pytest.param("token_endpoint", (), id="nothing is allowed"),
+            pytest.param("token_endpoint", ("localhost",), id="a host means its https port"),
+            pytest.param("token_endpoint", ("localhost:1",), id="another port is another place"),
+            pytest.param(
+                "verify_url", ("{host}",), id="the verify request goes nowhere else either"
+            ),
+        ],
+    )
+    def test_a_host_that_is_not_allowed_gets_no_connection(
+        self, serve: Serve, connect: Connect, field: str, allowed: tuple[str, ...]
+    ) -> None:
+        server = serve(answers(SUCCESS))
+        credentials = client_credentials(server, verify_url="https://elsewhere.example/me")
+        endpoint = connect(allowed=tuple(text.format(host=server.host) for text in allowed))
+        with pytest.raises(TokenEndpointError, match=f"host of {field} .* ALLOWED_TOKEN_HOSTS") as (
+            refusal
+        ):
+            endpoint.request(credentials, OWN)
+        assert refusal.value.code == "host_not_allowed"
+        assert refusal.value.failure_class is FailureClass.SOMEONE_MUST_ACT
+        assert "example" not in str(refusal.value)
+        assert "localhost" not in str(refusal.value)
+        assert server.connections == 0
+
+    def test_a_token_is_not_verified_at_a_host_that_is_not_allowed(
+        self, serve: Serve, connect: Connect
+    ) -> None:
+        """A journaled answer is verified without any token request before it."""
+        server, elsewhere = serve(answers(SUCCESS)), serve(answers(SUCCESS))
+        credentials = client_credentials(server, verify_url=elsewhere.url)
+        with pytest.raises(TokenEndpointError) as refusal:
+            connect(server).verify(credentials, elsewhere.url, TOKEN)
+        assert refusal.value.code == "host_not_allowed"
+        assert elsewhere.connections == 0
+
+    @pytest.mark.parametrize(
+        ("url", "allowed"),
+        [
+            pytest.param("https://a.example/token", "a.example", id="the host alone"),
+            pytest.param("https://a.example:443/token", "a.example", id="https's own port named"),
+            pytest.param("https://a.example:8443/token", "a.example:8443", id="host and port"),
+            pytest.param("https://A.Example/token", "a.example", id="in any case"),
+        ],
+    )
+    def test_an_allowed_host_is_admitted(self, connect: Connect, url: str, allowed: str) -> None:
+        connect(allowed=(allowed,)).admit(
+            ClientCredentials(token_endpoint=url, verify_url=url, **CLIENT)
+        )
+
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "https://a.example@b.example/",
+            "https://b.example\\@a.example/",
+            "https://b.example[a.example]/",
+            "https://a.example.b.example/",
+            "https://a.example./",
+            "https://b.example/?a.example",
+            "https://b.example#a.example",
+        ],
+    )
+    def test_no_way_to_write_a_host_leads_past_the_setting(
+        self, connect: Connect, url: str
+    ) -> None:
+        with pytest.raises((CredentialsError, TokenEndpointError)):
+            connect(allowed=("a.example",)).admit(self.written(url))
+
+    @pytest.mark.parametrize("field", ["token_endpoint", "verify_url"])
+    @pytest.mark.parametrize(
+        "url", ["http://localhost/", "HTTP://localhost/", "//localhost/", "x:"]
+    )
+    def test_plain_http_is_refused_before_anything_is_sent(self, field: str, url: str) -> None:
+        with pytest.raises(CredentialsError, match=f"`{field}` must be an https URL"):
+            self.written("https://localhost/", **{field: url})
+
+    @staticmethod
+    def written(url: str, **fields: str) -> Credentials:
+        """Credentials as people write them."""
+        written = {"token_endpoint": url, "grant_type": "client_credentials", **CLIENT, **fields}
+        return parse_credentials(json.dumps(written))
+
+    def test_proxies_of_the_environment_are_ignored(
+        self, serve: Serve, connect: Connect, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        proxy, server = serve(answers(SUCCESS)), serve(answers(SUCCESS))
+        for variable in ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "ALL_PROXY", "all_proxy"):
+            monkeypatch.setenv(variable, f"http://{proxy.host}")
+        for variable in ("NO_PROXY", "no_proxy"):
+            monkeypatch.delenv(variable, raising=False)
+        connect(server).request(client_credentials(server), OWN)
+        assert (server.connections, proxy.connections) == (1, 0)
+
+
+class TestTimeLimit:
+    @pytest.mark.parametrize(
+        ("head", "drop"),
+        [
+            pytest.param(b"HTTP/1.1 200 OK\r\nX-Endless: ", b"a", id="of a header"),
+            pytest.param(b"HTTP/1.1 200 OK\r\nContent-Length: 30000\r\n\r\n", b" ", id="of a body"),
+            pytest.param(
+                b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+                b"1\r\n \r\n",
+                id="of chunks",
+            ),
+            pytest.param(b"", b"HTTP/1.1 100 Continue\r\n\r\n", id="of interim answers"),
+        ],
+    )
+    def test_a_slow_drip_ends_at_the_limit(
+        self, serve: Serve, connect: Connect, head: bytes, drop: bytes
+    ) -> None:
+        server = serve(drips(head, drop))
+        endpoint = connect(server, monotonic=Ticking(REQUEST_SECONDS / 50))
+        error = unavailable(endpoint, client_credentials(server), OWN)
+        assert (error.code, error.sent) == ("timeout", True)
+        # It had all the time there is: a repeat would take as much again.
+        assert server.connections == 1
+
+    def test_an_answer_that_stops_half_way_ends_at_the_limit(
+        self, serve: Serve, connect: Connect
+    ) -> None:
+        time = Settable()
+
+        def let_time_pass() -> None:
+            time.now = REQUEST_SECONDS - 0.05
+
+        server = serve(stops_after(b"HTTP/1.1 200", let_time_pass))
+        error = unavailable(connect(server, monotonic=time), client_credentials(server), OWN)
+        assert (error.code, error.sent) == ("timeout", True)
+
+    def test_nothing_is_read_past_the_limit(self, serve: Serve, connect: Connect) -> None:
+        time = Settable()
+
+        def let_time_pass() -> None:
+            time.now = REQUEST_SECONDS + 1
+
+        server = serve(stops_after(b"H", let_time_pass))
+        error = unavailable(connect(server, monotonic=time), client_credentials(server), OWN)
+        assert error.code == "timeout"
+
+    def test_a_request_that_is_slow_to_leave_ends_at_the_limit(
+        self, serve: Serve, connect: Connect
+    ) -> None:
+        server = serve(reads_for_ever)
+        credentials = client_credentials(server, extra_parameters={"large": "a" * 400_000})
+        error = unavailable(connect(server, monotonic=Ticking(1.0)), credentials, OWN)
+        assert (error.code, error.sent) == ("timeout", True)
+        assert server.connections == 1
+
+    def test_a_handshake_that_never_ends_is_no_connection(
+        self, serve: Serve, connect: Connect
+    ) -> None:
+        server = serve(never_shakes_hands)
+        endpoint = connect(server, monotonic=nearly_over(left=0.05))
+        error = unavailable(endpoint, refreshing(server), REFRESH)
+        assert (error.code, error.sent) == ("no_connection", False)
+
+    def test_a_host_with_many_addresses_has_no_more_time_than_another(
+        self, connect: Connect, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A hung host must cost its sweep ten seconds, not three for each of its addresses."""
+        time = Settable()
+        address = (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", 1))
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_: [address] * 12)
+
+        def hang(connection: socket.socket, _: object) -> None:
+            time.now += connection.gettimeout() or 0
+            raise TimeoutError
+
+        monkeypatch.setattr(socket.socket, "connect", hang)
+        credentials = ClientCredentials(token_endpoint="https://many.example/", **CLIENT)
+        error = unavailable(connect(allowed=("many.example",), monotonic=time), credentials, OWN)
+        assert error.code == "no_connection"
+        assert time.now <= REQUEST_SECONDS
+
+    def test_each_request_has_a_limit_of_its_own(self, serve: Serve, connect: Connect) -> None:
+        time = Settable()
+        server = serve(answers(SUCCESS))
+        endpoint = connect(server, monotonic=time)
+        for _ in range(3):
+            endpoint.request(client_credentials(server), OWN)
+            time.now += REQUEST_SECONDS
+        assert len(server.requests) == 3
+
+    def test_threads_do_not_share_a_limit(self, serve: Serve, connect: Connect) -> None:
+        """One account's request begins when another's is nearly over."""
+        time, arrived, go_on = Settable(), threading.Event(), threading.Event()
+
+        def slow(conversation: Any) -> None:  # noqa: ANN401
+            conversation.read_request()
+            arrived.set()
+            go_on.wait(REQUEST_SECONDS)
+            conversation.send(SUCCESS)
+
+        hung, quick = serve(slow), serve(answers(SUCCESS))
+        endpoint = connect(hung, quick, monotonic=time)
+        codes: list[str] = []
+
+        def ask() -> None:
+            try:
+                endpoint.request(client_credentials(hung), OWN)
+            except EndpointUnavailableError as error:
+                codes.append(error.code)
+
+        asking = threading.Thread(target=ask)
+        asking.start()
+        assert arrived.wait(REQUEST_SECONDS)
+        time.now = REQUEST_SECONDS - 1
+        endpoint.request(client_credentials(quick), OWN)
+        time.now = REQUEST_SECONDS + 1
+        go_on.set()
+        asking.join()
+        # The answer was waited for before the limit, and is read whole after it, or not at all.
+        assert set(codes) <= {"timeout"}
+        assert len(quick.requests) == 1
+
+
+class TestWhatIsRead:
+    def test_an_answer_is_read(self, serve: Serve, connect: Connect) -> None:
+        server = serve(answers(SUCCESS))
+        response = connect(server).request(client_credentials(server), OWN)
+        assert response.access_token == TOKEN
+        assert response.expires_in == timedelta(hours=12)
+
+    @pytest.mark.parametrize(
+        "response",
+        [
+            pytest.param(
+                b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n"
+                % (len(ISSUED), ISSUED),
+                id="in chunks",
+            ),
+            pytest.param(
+                b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + ISSUED,
+                id="to the end of the connection",
+            ),
+            pytest.param(b"HTTP/1.1 100 Continue\r\n\r\n" + SUCCESS, id="after an interim answer"),
+        ],
+    )
+    def test_every_framing_is_understood(
+        self, serve: Serve, connect: Connect, response: bytes
+    ) -> None:
+        server = serve(answers_and_closes(response))
+        assert connect(server).request(client_credentials(server), OWN).access_token == TOKEN
+
+    def test_an_endless_body_is_cut(self, serve: Serve, connect: Connect) -> None:
+        head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n"
+        server = serve(drips(head, b"[" * 1024))
+        error = unavailable(connect(server), client_credentials(server), OWN)
+        assert error.code == "firewall"
+
+    @pytest.mark.parametrize(
+        ("length", "is_read"),
+        [
+            pytest.param(LONGEST_BODY, True, id="a body of 32 KiB is read"),
+            pytest.param(LONGEST_BODY + 1, False, id="one more byte is too much"),
+        ],
+    )
+    def test_the_longest_body(
+        self, serve: Serve, connect: Connect, length: int, *, is_read: bool
+    ) -> None:
+        padding = "a" * (length - len(ISSUED) - len(', "a": ""'))
+        body = ISSUED[:-1] + f', "a": "{padding}"}}'.encode()
+        assert len(body) == length
+        server = serve(answers(answer(body)))
+        endpoint = connect(server)
+        if is_read:
+            assert endpoint.request(client_credentials(server), OWN).access_token == TOKEN
+        else:
+            assert unavailable(endpoint, client_credentials(server), OWN).code == "firewall"
+
+    def test_a_compressed_answer_is_not_inflated(self, serve: Serve, connect: Connect) -> None:
+        bomb = gzip.compress(ISSUED + b" " * 20_000_000)
+        assert len(bomb) < LONGEST_BODY
+        server = serve(answers(answer(bomb, headers=("Content-Encoding: gzip",))))
+        error = unavailable(connect(server), client_credentials(server), OWN)
+        assert error.code == "firewall"
+
+    def test_retry_after_is_handed_on(
+        self, serve: Serve, connect: Connect, clock: DrivenClock
+    ) -> None:
+        moment = clock.now() + timedelta(minutes=7)
+        date = moment.strftime("%a, %d %b %Y %H:%M:%S GMT")
+        server = serve(
+            answers(
+                answer(b"", status="429 Slow", headers=("Retry-After: 90",)),
+                answer(b"", status="503 Later", headers=(f"Retry-After: {date}",)),
+            )
+        )
+        endpoint = connect(server)
+        waits = [
+            unavailable(endpoint, client_credentials(server), OWN).retry_after for _ in range(2)
+        ]
+        assert waits == [timedelta(seconds=90), timedelta(minutes=7)]
+
+    def test_a_retry_after_of_nonsense_costs_no_answer(
+        self, serve: Serve, connect: Connect
+    ) -> None:
+        """By then the refresh token is spent: its successor must reach the journal."""
+        nonsense = "Retry-After: Tue, 24 Nov 2026 01:00:00 +99999999999999999999"
+        server = serve(answers(answer(ISSUED, headers=(nonsense,))))
+        response = connect(server).request(refreshing(server), REFRESH)
+        assert response.access_token == TOKEN
+
+
+class TestLostConnections:
+    """What is repeated, what is not, and what is said of it."""
+
+    HALF = answer(ISSUED[:20], length=len(ISSUED))
+
+    @pytest.mark.parametrize(
+        "lost",
+        [
+            pytest.param(answers_and_closes(b""), id="closed without an answer"),
+            pytest.param(answers_and_resets(b""), id="reset without an answer"),
+            pytest.param(answers_and_closes(HALF), id="closed within a body of known length"),
+            pytest.param(answers_and_resets(HALF), id="reset within a body"),
+            pytest.param(
+                answers_and_closes(
+                    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nff\r\n" + ISSUED[:20]
+                ),
+                id="closed within a chunk",
+            ),
+            pytest.param(answers_and_closes(b"HTTP/1.1 2"), id="closed within the status line"),
+            pytest.param(answers_and_closes(b"\x00\x01\x02\r\n\r\n"), id="answered with no HTTP"),
+        ],
+    )
+    def test_an_own_grant_is_repeated_once_and_a_refresh_token_never(
+        self, serve: Serve, connect: Connect, lost: Script
+    ) -> None:
+        mended = serve(lost, answers(SUCCESS))
+        response = connect(mended).request(client_credentials(mended), OWN)
+        assert response.access_token == TOKEN
+        assert len(mended.requests) == 2
+
+        broken = serve(lost)
+        error = unavailable(connect(broken), client_credentials(broken), OWN)
+        assert (error.code, error.sent, error.processed) == ("connection_lost", True, True)
+        assert len(broken.requests) == 2
+
+        spent = serve(lost, answers(SUCCESS))
+        error = unavailable(connect(spent), refreshing(spent), REFRESH)
+        assert (error.code, error.sent) == ("connection_lost", True)
+        assert not error.leaves_refresh_token_unspent
+        assert [request.fields for request in spent.requests] == [REFRESH]
+
+    def test_a_refresh_token_is_sent_again_where_nothing_had_left(
+        self, serve: Serve, connect: Connect
+    ) -> None:
+        server = serve(resets_before_the_handshake, answers(SUCCESS))
+        assert connect(server).request(refreshing(server), REFRESH).access_token == TOKEN
+        assert (server.connections, len(server.requests)) == (2, 1)
+
+    def test_a_refresh_token_that_left_at_the_second_try_is_not_sent_a_third_time(
+        self, serve: Serve, connect: Connect
+    ) -> None:
+        server = serve(resets_before_the_handshake, answers_and_closes(b""), answers(SUCCESS))
+        error = unavailable(connect(server), refreshing(server), REFRESH)
+        assert (error.code, error.sent) == ("connection_lost", True)
+        assert (server.connections, len(server.requests)) == (2, 1)
+
+    @pytest.mark.parametrize("grant", [OWN, REFRESH], ids=["own grant", "refresh token"])
+    def test_a_reset_before_the_handshake_is_no_connection(
+        self, serve: Serve, connect: Connect, grant: dict[str, str]
+    ) -> None:
+        server = serve(resets_before_the_handshake)
+        error = unavailable(connect(server), refreshing(server), grant)
+        assert (error.code, error.sent) == ("no_connection", False)
+        assert error.leaves_refresh_token_unspent
+        assert server.connections == 2
+
+    def test_a_server_without_tls_is_no_connection(self, connect: Connect) -> None:
+        listener = socket.create_server(("127.0.0.1", 0))
+
+        def speak_plainly() -> None:
+            for _ in range(2):
+                connection, _ = listener.accept()
+                with connection:
+                    connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+                    connection.recv(65536)
+
+        speaking = threading.Thread(target=speak_plainly)
+        speaking.start()
+        with listener:
+            host = f"localhost:{listener.getsockname()[1]}"
+            credentials = ClientCredentials(token_endpoint=f"https://{host}/", **CLIENT)
+            error = unavailable(connect(allowed=(host,)), credentials, OWN)
+            speaking.join()
+        assert (error.code, error.sent) == ("no_connection", False)
+
+    def test_a_refused_connection_is_no_connection(self, connect: Connect) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as closed:
+            host = f"localhost:{closed.getsockname()[1]}"
+        credentials = ClientCredentials(token_endpoint=f"https://{host}/", **CLIENT)
+        error = unavailable(connect(allowed=(host,)), credentials, REFRESH)
+        assert (error.code, error.sent) == ("no_connection", False)
+        assert error.is_lost_connection
+
+    @pytest.mark.parametrize(
+        "host",
+        [
+            pytest.param("nowhere.example", id="a name that nobody knows"),
+            pytest.param("a" * 64 + ".example", id="a name that cannot be one"),
+        ],
+    )
+    def test_a_name_that_does_not_resolve_is_no_connection(
+        self, connect: Connect, monkeypatch: pytest.MonkeyPatch, host: str
+    ) -> None:
+        asked: list[object] = []
+
+        def resolve(name: str, *_: object) -> list[object]:
+            asked.append(name)
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+        monkeypatch.setattr(socket, "getaddrinfo", resolve)
+        credentials = ClientCredentials(token_endpoint=f"https://{host}/", **CLIENT)
+        error = unavailable(connect(allowed=(host,)), credentials, REFRESH)
+        assert (error.code, error.sent) == ("no_connection", False)
+        assert len(asked) in {0, 2}
+
+    def test_a_request_whose_repeat_found_nobody_was_sent_all_the_same(
+        self, serve: Serve, connect: Connect
+    ) -> None:
+        server = serve(answers_and_closes(b""), resets_before_the_handshake)
+        error = unavailable(connect(server), client_credentials(server), OWN)
+        assert error.sent
+        assert len(server.requests) == 1
+
+    def test_an_answer_that_says_later_is_not_asked_again(
+        self, serve: Serve, connect: Connect
+    ) -> None:
+        server = serve(answers(answer(b"", status="503 Later")))
+        error = unavailable(connect(server), client_credentials(server), OWN)
+        assert error.code == "status_503"
+        assert len(server.requests) == 1
+
+    def test_an_answer_lost_after_rotation_leaves_the_refresh_token_spent_once(
+        self, authorization_server: AuthorizationServer, connect: Connect
+    ) -> None:
+        authorization_server.register_client(
+            "c", secret="s", users={"u": "p"}, refresh_tokens_for=["password"]
+        )
+        seed = authorization_server.issue_seed("c", user="u")
+        authorization_server.fail(LosesTheAnswer())
+        credentials = RefreshTokenCredentials(
+            token_endpoint=authorization_server.token_endpoint,
+            client_id="c",
+            client_secret="s",
+            refresh_token=seed,
+        )
+        grant = {"grant_type": "refresh_token", "refresh_token": seed}
+        error = unavailable(connect(allowed=(authorization_server.host,)), credentials, grant)
+        assert error.code == "connection_lost"
+        assert authorization_server.refresh_tokens_sent[seed] == 1
+        assert authorization_server.families_revoked == 0
+
+
+class TestConnections:
+    def test_the_accounts_of_a_sweep_share_a_connection(
+        self, serve: Serve, connect: Connect
+    ) -> None:
+        server = serve(answers(SUCCESS, answer(b'{"error": "invalid_grant"}', status="400 Bad")))
+        endpoint = connect(server)
+        endpoint.request(client_credentials(server), OWN)
+        for _ in range(2):
+            with pytest.raises(RefreshError, match="invalid_grant"):
+                endpoint.request(client_credentials(server, client_id="456"), OWN)
+        assert (server.connections, len(server.requests)) == (1, 3)
+
+    def test_a_new_sweep_begins_with_new_connections(self, serve: Serve, connect: Connect) -> None:
+        server = serve(answers(SUCCESS))
+        endpoint = connect(server)
+        endpoint.request(refreshing(server), REFRESH)
+        endpoint.drop_connections()
+        endpoint.request(refreshing(server), REFRESH)
+        assert (server.connections, len(server.requests)) == (2, 2)
+
+    def test_a_connection_is_not_used_again_after_a_body_that_was_cut(
+        self, serve: Serve, connect: Connect
+    ) -> None:
+        """What was left unread would be taken for the next account's answer."""
+        server = serve(answers(answer(b" " * LONGEST_BODY * 4), SUCCESS))
+        endpoint = connect(server)
+        unavailable(endpoint, client_credentials(server), OWN)
+        unavailable(endpoint, client_credentials(server), OWN)
+        assert server.connections == 2
+
+    def test_a_second_answer_on_the_wire_is_not_the_next_accounts(
+        self, serve: Serve, connect: Connect
+    ) -> None:
+        smuggled = answer(ISSUED.replace(TOKEN.encode(), b"smuggled"))
+        server = serve(answers(SUCCESS + smuggled, SUCCESS))
+        endpoint = connect(server)
+        tokens = [endpoint.request(client_credentials(server), OWN).access_token for _ in range(2)]
+        assert "smuggled" not in tokens
+
+
+class TestVerify:
+    @pytest.mark.parametrize(
+        ("response", "verdict"),
+        [
+            pytest.param(answer(b"[]"), True, id="200 accepts it"),
+            pytest.param(answer(b"", status="204 Nothing"), True, id="204 accepts it"),
+            pytest.param(
+                answer(b"", status="401 No", content_type="text/html"), False, id="401 refuses it"
+            ),
+            pytest.param(answer(b"{}", status="403 No"), False, id="403 with JSON refuses it"),
+            pytest.param(
+                answer(b"{}", status="403 No", content_type="Application/Problem+JSON"),
+                False,
+                id="403 with JSON of any kind refuses it",
+            ),
+            pytest.param(
+                answer(b"<html>", status="403 No", content_type="text/html"),
+                None,
+                id="403 with a page is a firewall",
+            ),
+            pytest.param(
+                b"HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n",
+                None,
+                id="403 of no type says nothing",
+            ),
+            pytest.param(answer(b"{}", status="404 No"), None, id="404 is a wrong verify_url"),
+            pytest.param(answer(b"{}", status="429 Slow"), None, id="429 says nothing"),
+            pytest.param(answer(b"{}", status="500 Oops"), None, id="500 says nothing"),
+            pytest.param(answer(b"{}", status="503 Later"), None, id="503 says nothing"),
+            pytest.param(b"", None, id="a lost connection says nothing"),
+        ],
+    )
+    def test_only_a_refusal_of_the_token_refuses_it(
+        self, serve: Serve, connect: Connect, response: bytes, verdict: object
+    ) -> None:
+        server = serve(answers_and_closes(response))
+        credentials = client_credentials(server, verify_url=server.url)
+        assert connect(server).verify(credentials, server.url, TOKEN) is verdict
+        assert len(server.requests) == 1
+
+    def test_the_token_goes_in_its_header_and_the_client_stays_out(
+        self, serve: Serve, connect: Connect
+    ) -> None:
+        server = serve(answers(answer(b"[]")))
+        credentials = client_credentials(server, verify_url=server.url, user_agent="own/1")
+        connect(server).verify(credentials, server.url + "?limit=1&page=1", TOKEN)
+        (request,) = server.requests
+        assert (request.method, request.target) == ("GET", "/oauth/token?limit=1&page=1")
+        assert request.body == b""
+        assert request.headers == {
+            "Host": server.host,
+            "Accept": "application/json",
+            "Accept-Encoding": "identity",
+            "Authorization": f"Bearer {TOKEN}",
+            "User-Agent": "own/1",
+        }
+
+    @pytest.mark.parametrize("script", [resets_before_the_handshake, never_shakes_hands])
+    def test_no_connection_says_nothing_of_the_token(
+        self, serve: Serve, connect: Connect, script: Script
+    ) -> None:
+        server = serve(script)
+        endpoint = connect(server, monotonic=nearly_over(left=0.05))
+        credentials = client_credentials(server, verify_url=server.url)
+        assert endpoint.verify(credentials, server.url, TOKEN) is None
+
+    def test_a_certificate_for_another_name_gets_no_token(
+        self, serve: Serve, connect: Connect, authority: Authority
+    ) -> None:
+        server = serve(answers(answer(b"[]")), context=authority.server_context("www.autovit.ro"))
+        credentials = client_credentials(server, verify_url=server.url)
+        assert connect(server).verify(credentials, server.url, TOKEN) is None
+        assert server.requests == []
+
+    def test_a_verification_that_drips_ends_at_the_limit(
+        self, serve: Serve, connect: Connect
+    ) -> None:
+        server = serve(drips(b"HTTP/1.1 200 OK\r\nX: ", b"a"))
+        endpoint = connect(server, monotonic=Ticking(REQUEST_SECONDS / 50))
+        credentials = client_credentials(server, verify_url=server.url)
+        assert endpoint.verify(credentials, server.url, TOKEN) is None
+
+    def test_a_real_resource_server_tells_a_live_token_from_a_dead_one(
+        self, authorization_server: AuthorizationServer, connect: Connect
+    ) -> None:
+        authorization_server.register_client("c", secret="s")
+        credentials = ClientCredentials(
+            token_endpoint=authorization_server.token_endpoint,
+            verify_url=authorization_server.resource_url,
+            client_id="c",
+            client_secret="s",
+        )
+        endpoint = connect(allowed=(authorization_server.host,))
+        token = endpoint.request(credentials, OWN).access_token
+        assert token is not None
+        verify_url = authorization_server.resource_url
+        assert endpoint.verify(credentials, verify_url, token) is True
+        authorization_server.revoke_access_token(token)
+        assert endpoint.verify(credentials, verify_url, token) is False
+        authorization_server.fail(firewall_page(), at=Endpoint.RESOURCE)
+        assert endpoint.verify(credentials, verify_url, token) is None
+        authorization_server.fail(Answers(502), at=Endpoint.RESOURCE)
+        assert endpoint.verify(credentials, verify_url, token) is None
+
+
+class TestNoErrorTellsWhatWasInIt:
+    """Every kind of failure, with a mark in all that is secret, addressed or answered."""
+
+    PAGE = f"<html>{MARK}</html>".encode()
+    WORDS = json.dumps({"error": MARK, "error_description": MARK}).encode()
+
+    @pytest.mark.parametrize(
+        "script",
+        [
+            pytest.param(resets_before_the_handshake, id="no connection"),
+            pytest.param(answers_and_closes(b""), id="lost without an answer"),
+            pytest.param(answers_and_closes(answer(PAGE, length=999)), id="lost within a body"),
+            pytest.param(answers_and_closes(MARK.encode() + b"\r\n\r\n"), id="no HTTP"),
+            pytest.param(answers(answer(PAGE, status=f"403 {MARK}")), id="a firewall's page"),
+            pytest.param(answers(answer(PAGE, status=f"404 {MARK}")), id="a wrong address"),
+            pytest.param(answers(answer(PAGE, status=f"500 {MARK}")), id="an outage"),
+            pytest.param(
+                answers(answer(PAGE, status="301 Moved", headers=(f"Location: /{MARK}",))),
+                id="a redirect",
+            ),
+            pytest.param(answers(answer(WORDS, status="400 Bad")), id="an error response"),
+            pytest.param(
+                answers(answer(WORDS)), id="an error response that calls itself a success"
+            ),
+            pytest.param(answers(answer(f'["{MARK}"]'.encode())), id="no object"),
+            pytest.param(drips(b"HTTP/1.1 200 OK\r\nX: ", MARK.encode()), id="a drip"),
+        ],
+    )
+    @pytest.mark.parametrize("method", ["client_secret_basic", "client_secret_post"])
+    def test_whatever_the_server_does(
+        self, serve: Serve, connect: Connect, script: Script, method: str
+    ) -> None:
+        server = serve(script)
+        credentials = self.marked(server, method)
+        endpoint = connect(server, monotonic=Ticking(REQUEST_SECONDS / 1000))
+        with pytest.raises(RefreshError) as failure:
+            endpoint.request(credentials, self.grant())
+        self.assert_silent(failure.value, server)
+
+    def test_a_refused_certificate(
+        self, serve: Serve, connect: Connect, authority: Authority
+    ) -> None:
+        context = authority.server_context(f"{MARK}.example")
+        server = serve(answers(SUCCESS), context=context)
+        with pytest.raises(TokenEndpointError) as failure:
+            connect(server).request(self.marked(server, "client_secret_basic"), self.grant())
+        self.assert_silent(failure.value, server)
+
+    def test_a_host_that_is_not_allowed(self, serve: Serve, connect: Connect) -> None:
+        server = serve(answers(SUCCESS))
+        with pytest.raises(TokenEndpointError) as failure:
+            connect().request(self.marked(server, "client_secret_basic"), self.grant())
+        self.assert_silent(failure.value, server)
+
+    def test_a_name_that_does_not_resolve(
+        self, serve: Serve, connect: Connect, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        server = serve(answers(SUCCESS))
+
+        def resolve(name: str, *_: object) -> list[object]:
+            raise socket.gaierror(socket.EAI_NONAME, f"{MARK} {name}")
+
+        monkeypatch.setattr(socket, "getaddrinfo", resolve)
+        with pytest.raises(EndpointUnavailableError) as failure:
+            connect(server).request(self.marked(server, "client_secret_basic"), self.grant())
+        self.assert_silent(failure.value, server)
+
+    @staticmethod
+    def marked(server: RawTlsServer, method: Any) -> ClientCredentials:  # noqa: ANN401
+        return client_credentials(
+            server,
+            token_endpoint=f"{server.url}/{MARK}?key={MARK}",
+            client_id=MARK,
+            client_secret=MARK,
+            user_agent=MARK,
+            extra_parameters={"audience": MARK},
+            token_endpoint_auth_method=method,
+        )
+
+    @staticmethod
+    def grant() -> dict[str, str]:
+        return {"grant_type": "refresh_token", "refresh_token": MARK}
+
+    @staticmethod
+    def assert_silent(error: RefreshError, server: RawTlsServer) -> None:
+        """Nothing in the error, as any logger would print it, tells what was in it."""
+        assert error.__cause__ is None
+        assert error.__context__ is None or error.__suppress_context__
+        printed = [str(error), repr(error), repr(error.args), repr(vars(error))]
+        shown = traceback.TracebackException.from_exception(error)
+        printed += [line for line in shown.format_exception_only() if line]
+        encoded = base64.b64encode(f"{MARK}:{MARK}".encode()).decode()
+        for text in printed:
+            for secret in (MARK, quote(MARK), encoded, server.host, str(server.port), "https:"):
+                assert secret not in text
+        assert MARK not in "".join(shown.format(chain=True)).replace(f'"{MARK}"', "")
+
+
+def test_an_unreadable_header_writes_no_token_to_the_log(
+    serve: Serve, connect: Connect, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An HTTP library that warns of bad headers quotes them, and what follows them."""
+    server = serve(answers_and_closes(b"HTTP/1.1 200 OK\r\n" + ISSUED + b"\r\n\r\n"))
+    unavailable(connect(server), client_credentials(server), OWN)
+    assert TOKEN not in caplog.text
+    assert server.url not in caplog.text
+
+
+@pytest.fixture
+def trusted_by_file(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The authority's certificate, where SSL_CERT_FILE names it."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.certificate_file))
+    return authority.certificate_file
+
+
+def test_an_authority_of_ones_own_is_trusted_by_its_file(
+    serve: Serve, connect: Connect, trusted_by_file: Path
+) -> None:
+    assert trusted_by_file.exists()
+    server = serve(answers(SUCCESS))
+    endpoint = connect(server, context=ssl.create_default_context())
+    assert endpoint.request(client_credentials(server), OWN).access_token == TOKEN

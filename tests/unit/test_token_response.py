@@ -1,0 +1,206 @@
+"""Every answer of a token endpoint means one thing, and none of its text gets out."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from token_refresher.errors import (
+    EndpointUnavailableError,
+    FailureClass,
+    MissingExpiryError,
+    RefreshError,
+    TokenRequestError,
+)
+from token_refresher.token_response import (
+    parse_expires_in,
+    parse_retry_after,
+    read_token_response,
+    required_lifetime,
+)
+
+if TYPE_CHECKING:
+    from token_refresher.model import TokenResponse
+
+NOW: Final = datetime(2026, 11, 24, 1, tzinfo=UTC)
+HTML: Final = b"<html>blocked</html>"
+ACT: Final = FailureClass.SOMEONE_MUST_ACT
+LATER: Final = FailureClass.TRY_LATER
+UNUSABLE: Final = FailureClass.UNUSABLE_ANSWER
+
+
+def read(status: int, body: bytes, retry_after: str | None = None) -> TokenResponse:
+    return read_token_response(status, body, retry_after=retry_after, now=NOW)
+
+
+def answer(**changed: object) -> TokenResponse:
+    fields: dict[str, Any] = {"access_token": "t", "token_type": "bearer", "expires_in": 43200}
+    return read(200, json.dumps(fields | changed).encode())
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "failure_class", "code"),
+    [
+        pytest.param(301, b"", ACT, "redirect", id="a redirect is never followed"),
+        pytest.param(308, b"{}", ACT, "redirect", id="nor a permanent one"),
+        pytest.param(408, b"", LATER, "status_408", id="request timeout"),
+        pytest.param(425, b"", LATER, "status_425", id="too early"),
+        pytest.param(429, b'{"error":"slow_down"}', LATER, "status_429", id="too many requests"),
+        pytest.param(500, b'{"error":"invalid_grant"}', LATER, "status_500", id="a server's error"),
+        pytest.param(503, HTML, LATER, "status_503", id="a page of a load balancer"),
+        pytest.param(400, b'{"error":"temporarily_unavailable"}', LATER, "temporarily_unavailable",
+                     id="a code that says later"),
+        pytest.param(404, HTML, ACT, "status_404", id="a page where no endpoint is"),
+        pytest.param(405, b"", ACT, "status_405", id="a method that is not allowed"),
+        pytest.param(410, HTML, ACT, "status_410", id="an endpoint that is gone"),
+        pytest.param(403, HTML, LATER, "firewall", id="a firewall is not a wrong password"),
+        pytest.param(200, HTML, LATER, "firewall", id="a page instead of an answer"),
+        pytest.param(400, b"Bad", LATER, "page_400", id="text instead of an error"),
+        pytest.param(400, b'{"error":"invalid_grant","error_human_title":"warto\xc5\x9b\xc4\x87"}',
+                     ACT, "invalid_grant", id="a wrong password"),
+        pytest.param(401, b'{"error":"invalid_client"}', ACT, "invalid_client",
+                     id="a wrong client secret, with 401"),
+        pytest.param(400, b'{"error":"made_up"}', ACT, "unrecognised",
+                     id="an unknown code is not repeated"),
+        pytest.param(403, b'{"error":{"type":"x","message":"y"}}', ACT, "unrecognised",
+                     id="an error that is an object"),
+        pytest.param(400, b"{}", ACT, "unrecognised", id="an error without a code"),
+        pytest.param(200, b'{"error":"invalid_grant"}', ACT, "invalid_grant",
+                     id="an error with status 200"),
+        pytest.param(200, b"[]", UNUSABLE, "unusable_answer", id="a success that is no object"),
+        pytest.param(200, b"[" * 30000, LATER, "firewall", id="nesting without end"),
+        pytest.param(200, b'{"expires_in":' + b"9" * 5000 + b"}", LATER, "firewall",
+                     id="a number without end"),
+    ],
+)  # fmt: skip
+def test_every_failure_is_classified(
+    status: int, body: bytes, failure_class: FailureClass, code: str
+) -> None:
+    with pytest.raises(RefreshError) as refusal:
+        read(status, body)
+    assert (refusal.value.failure_class, refusal.value.code) == (failure_class, code)
+    assert "warto" not in str(refusal.value)
+    assert "made_up" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        pytest.param(43200, 43200, id="an integer"),
+        pytest.param("86400", 86400, id="a string"),
+        pytest.param(3599.7, 3599, id="a float, rounded to the safe side"),
+        pytest.param("3600.0", 3600, id="a float as a string"),
+        pytest.param(0, 0, id="zero has expired"),
+        pytest.param(-5, 0, id="so has a negative number"),
+        pytest.param(None, None, id="absent"),
+        pytest.param(float("nan"), None, id="not a number"),
+        pytest.param("NaN", None, id="not a number, as a string"),
+        pytest.param(float("inf"), None, id="infinite"),
+        pytest.param(True, None, id="true is not one second"),
+        pytest.param(365 * 86400, 365 * 86400, id="a year"),
+        pytest.param(365 * 86400 + 1, None, id="more than a year is not believed"),
+        pytest.param(10**400, None, id="absurdly large"),
+        pytest.param("soon", None, id="a word"),
+        pytest.param([3600], None, id="a list"),
+    ],
+)
+def test_expires_in_is_read_as_servers_write_it(value: object, seconds: int | None) -> None:
+    expected = None if seconds is None else timedelta(seconds=seconds)
+    assert parse_expires_in(value) == expected
+
+
+def test_a_byte_order_mark_is_no_obstacle() -> None:
+    assert read(200, b'\xef\xbb\xbf{"access_token":"t"}').access_token == "t"
+
+
+@pytest.mark.parametrize(
+    ("scope", "expected"),
+    [("a b", "a b"), (["a", "b"], "a b"), ([], None), (None, None), (5, None)],
+)
+def test_scope_is_one_string(scope: object, expected: str | None) -> None:
+    assert answer(scope=scope).scope == expected
+
+
+@pytest.mark.parametrize("field", ["refresh_token_expires_in", "refresh_expires_in"])
+def test_the_refresh_tokens_own_life_is_read(field: str) -> None:
+    assert answer(**{field: "60"}).refresh_token_expires_in == timedelta(minutes=1)
+
+
+@pytest.mark.parametrize("value", [None, "", 5, "\ud800"])
+def test_a_refresh_token_that_cannot_be_written_down_is_none(value: object) -> None:
+    assert answer(refresh_token=value).refresh_token is None
+
+
+def test_a_lifetime_is_the_answers_or_the_assumed_one_or_missing() -> None:
+    assert required_lifetime(answer(), 5) == timedelta(hours=12)
+    assert required_lifetime(answer(expires_in=None), 5) == timedelta(seconds=5)
+    with pytest.raises(MissingExpiryError, match="assumed_expires_in"):
+        required_lifetime(answer(expires_in=None), None)
+
+
+@pytest.mark.parametrize(
+    ("header", "wait"),
+    [
+        ("120", timedelta(minutes=2)),
+        ("Tue, 24 Nov 2026 01:30:00 GMT", timedelta(minutes=30)),
+        ("Tue, 24 Nov 2026 01:30:00 -0000", timedelta(minutes=30)),
+        ("Tue, 24 Nov 2026 00:30:00 GMT", timedelta(0)),
+        ("soon", None),
+        (None, None),
+    ],
+)
+def test_retry_after_is_seconds_or_a_date(header: str | None, wait: timedelta | None) -> None:
+    assert parse_retry_after(header, now=NOW) == wait
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "unspent", "own_grant", "stops"),
+    [
+        pytest.param(429, b"", True, False, True, id="429 speaks for the host"),
+        pytest.param(503, b"", True, True, False, id="503 turned it away"),
+        pytest.param(502, b"", False, True, False, id="502 may have redeemed it"),
+        pytest.param(403, HTML, True, False, True, id="a firewall speaks for the host"),
+        pytest.param(200, HTML, False, False, True, id="a page with 200 may hide an answer"),
+    ],
+)
+def test_what_an_unavailable_endpoint_means_for_a_refresh_token(
+    *, status: int, body: bytes, unspent: bool, own_grant: bool, stops: bool
+) -> None:
+    with pytest.raises(EndpointUnavailableError) as refusal:
+        read(status, body)
+    error = refusal.value
+    told = (error.leaves_refresh_token_unspent, error.allows_own_grant, error.stops_host)
+    assert told == (unspent, own_grant, stops)
+
+
+@pytest.mark.parametrize(
+    ("code", "unspent", "own_grant"),
+    [
+        ("invalid_grant", False, True),
+        ("invalid_client", True, False),
+        ("invalid_scope", True, True),
+    ],
+)
+def test_what_an_error_code_means_for_a_refresh_token(
+    *, code: str, unspent: bool, own_grant: bool
+) -> None:
+    error = TokenRequestError(code)
+    assert (error.leaves_refresh_token_unspent, error.allows_own_grant) == (unspent, own_grant)
+
+
+@given(status=st.integers(200, 599), body=st.binary(max_size=64) | st.text().map(str.encode))
+def test_no_answer_raises_anything_but_our_errors(status: int, body: bytes) -> None:
+    with contextlib.suppress(RefreshError):
+        read(status, body)
+
+
+@given(st.dictionaries(st.text(max_size=20), st.text() | st.integers() | st.none() | st.floats()))
+def test_no_object_raises_anything_but_our_errors(fields: dict[str, object]) -> None:
+    with contextlib.suppress(RefreshError):
+        answer(**fields)
