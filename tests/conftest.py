@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,6 +14,10 @@ from local.embedded_cloud import EmbeddedCloud
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+# `token_refresher.handler` makes its client when it is imported, as in Lambda.
+os.environ.setdefault("AWS_DEFAULT_REGION", "eu-west-1")
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ made once for the life of the environment is made when this module is imported.
 from __future__ import annotations
 
 import json
+import logging
 import ssl
 import time
 from collections import Counter
@@ -36,6 +37,11 @@ if TYPE_CHECKING:
 
 NAMESPACE: Final = "TokenRefresher"
 SERVICE: Final = "token-refresher"
+# At their debug level these print what is sent and received. Lambda can be told to set
+# the level of all loggers; these keep their own.
+for library in ("boto3", "botocore", "urllib3"):
+    logging.getLogger(library).setLevel(logging.WARNING)
+
 _LONGEST_SUMMARY: Final = 100
 
 # Reasons for which nobody is called, and no line is logged in every sweep.

@@ -244,11 +244,10 @@ def needs_action(account: Account, *, now: datetime) -> bool:
 def lives_too_short(account: Account) -> bool:
     """Whether the published token's life is shorter than the write floor."""
     published = account.published
-    if published is None or not published.is_ours:
+    if published is None or published.issued_at is None or published.expires_at is None:
         return False
-    if published.issued_at is None or published.expires_at is None:
-        return False
-    return published.expires_at - published.issued_at < write_floor(account)
+    lifetime = published.expires_at - published.issued_at
+    return published.is_ours and lifetime < write_floor(account)
 
 
 def seconds_until_expiry(account: Account, *, now: datetime) -> float:

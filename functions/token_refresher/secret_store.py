@@ -272,6 +272,7 @@ class SecretsManagerStore:
 
     def tag(self, account: str, tags: Mapping[str, str]) -> None:
         """Record something on an account's token secret."""
+        self._pace.wait()
         with _errors("TagResource"):
             self._client.tag_resource(
                 SecretId=self._tokens_path + account,
@@ -280,6 +281,7 @@ class SecretsManagerStore:
 
     def untag(self, account: str, keys: list[str]) -> None:
         """Clear records on an account's token secret."""
+        self._pace.wait()
         with _errors("UntagResource"):
             self._client.untag_resource(SecretId=self._tokens_path + account, TagKeys=keys)
 

@@ -34,6 +34,10 @@ CONNECT_SECONDS: Final = 3.0
 # For one token request in all: connecting, sending, waiting, reading, one repeat.
 REQUEST_SECONDS: Final = 10.0
 
+# It warns of headers that it cannot read, and quotes them and what follows: a token, once.
+urllib3.connection.log.disabled = True
+urllib3.connectionpool.log.disabled = True
+
 _UNAUTHORIZED: Final = 401
 _FORBIDDEN: Final = 403
 
@@ -95,17 +99,22 @@ class _TimeLimitedConnection(HTTPSConnection):
         except (OSError, UnicodeError) as error:
             failure, found = error, []
         for family, kind, protocol, _, address in found:
-            connection = socket.socket(family, kind, protocol)
             try:
-                connection.settimeout(min(CONNECT_SECONDS, _exchange.remaining()))
-                connection.connect(address)
+                return _connected(socket.socket(family, kind, protocol), address)
             except OSError as error:
-                connection.close()
                 failure = error
-            else:
-                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                return connection
         raise NewConnectionError(self, "no address answers") from failure
+
+
+def _connected(connection: socket.socket, address: Any) -> socket.socket:  # noqa: ANN401
+    try:
+        connection.settimeout(min(CONNECT_SECONDS, _exchange.remaining()))
+        connection.connect(address)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    except OSError:
+        connection.close()
+        raise
+    return connection
 
 
 class _Pool(urllib3.HTTPSConnectionPool):
@@ -299,9 +308,7 @@ def _unreached(error: Exception) -> EndpointUnavailableError | TokenEndpointErro
     )
 
 
-def _chain(error: BaseException | None) -> list[BaseException]:
-    """An exception, what it wraps in its arguments, and their causes."""
-    if error is None:
-        return []
+def _chain(error: BaseException) -> list[BaseException]:
+    """An exception, and what it wraps in its arguments."""
     wrapped = [argument for argument in error.args if isinstance(argument, BaseException)]
     return [error, *(cause for inner in wrapped for cause in _chain(inner))]

@@ -75,7 +75,8 @@ def refuse(client: SecretsManagerClient, operation: str, code: str, status: int 
         headers = HeadersDict({"x-amzn-errortype": code})
         return AWSResponse("", status, headers, _Raw(body))  # type: ignore[arg-type]
 
-    client.meta.events.register(f"before-send.secretsmanager.{operation}", answer)
+    events: Any = client.meta.events
+    events.register(f"before-send.secretsmanager.{operation}", answer)
     return calls
 
 
@@ -259,9 +260,10 @@ def test_an_empty_page_is_not_the_end(client: SecretsManagerClient) -> None:
     def page(params: dict[str, Any], **_: object) -> tuple[AWSResponse, dict[str, Any]]:
         more = json.loads(params["body"]).get("NextToken") == "more"
         answer = ours if more else {"SecretList": [], "NextToken": "more"}
-        return AWSResponse("", 200, HeadersDict(), None), answer
+        return AWSResponse("", 200, HeadersDict(), None), answer  # type: ignore[arg-type]
 
-    client.meta.events.register("before-call.secretsmanager.ListSecrets", page)
+    events: Any = client.meta.events
+    events.register("before-call.secretsmanager.ListSecrets", page)
     _, tokens = store_of(client).list_secrets()
     assert list(tokens) == ["a"]
 
@@ -289,3 +291,52 @@ def test_one_function_of_the_program_writes_to_the_credentials_path() -> None:
     assert "credentials" not in source["publish"]
     assert "CURRENT" not in source["write_protocol"].split('"""')[2]
     assert "stage" not in str(ast.parse(source["write_protocol"]).body[0].args)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("name", ["a/b/c", "dealer.17", "ion@dealer.ro", "x+y=z_-", "tokens/a"])
+def test_an_account_of_any_name_is_listed_under_it(
+    store: SecretsManagerStore, secrets: SecretsManagerClient, name: str
+) -> None:
+    secrets.create_secret(Name=f"olx/credentials/{name}", SecretString="{}")
+    store.create_token_secret(name)
+    store.publish(name, JOURNAL, "token")
+    assert [list(secrets_of) for secrets_of in store.list_secrets()] == [[name], [name]]
+    assert store.read_credentials(name) is not None
+    assert store.read_published(name) is not None
+
+
+def test_two_thousand_accounts_are_listed(
+    store: SecretsManagerStore, secrets: SecretsManagerClient
+) -> None:
+    names = [f"dealer-{number:04}" for number in range(2000)]
+
+    def create(name: str) -> None:
+        secrets.create_secret(Name=f"olx/credentials/{name}", SecretString="{}")
+
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(create, names))
+    credentials, tokens = store.list_secrets()
+    assert sorted(credentials) == names
+    assert tokens == {}
+
+
+def test_credentials_without_a_value_are_there_and_cannot_be_read(
+    store: SecretsManagerStore, secrets: SecretsManagerClient
+) -> None:
+    secrets.create_secret(Name=f"olx/credentials/{ACCOUNT}")
+    metadata = store.describe_credentials(ACCOUNT)
+    assert metadata is not None
+    assert metadata.stages == {}
+    assert store.read_credentials(ACCOUNT) is None
+
+
+def test_a_lost_claim_leaves_the_winners_content(
+    store: SecretsManagerStore, credentials: str
+) -> None:
+    claim = claim_id("basis", 1)
+    assert store.write_protocol(ACCOUNT, claim, "winner")
+    assert not store.write_protocol(ACCOUNT, claim, "loser")
+    value, current = store.read_claim(ACCOUNT, claim), store.read_credentials(ACCOUNT)
+    assert value is not None
+    assert current is not None
+    assert (value.text, current.version_id) == ("winner", credentials)

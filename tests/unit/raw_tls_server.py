@@ -266,10 +266,6 @@ def never_shakes_hands(conversation: Conversation) -> None:
     conversation.wait_without_handshake()
 
 
-def reads_for_ever(conversation: Conversation) -> None:
-    conversation.wait_until_the_client_leaves()
-
-
 def drips(head: bytes, drop: bytes) -> Script:
     """Send a part of an answer, then a drop at a time, each at once and without end."""
 

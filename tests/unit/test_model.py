@@ -7,9 +7,13 @@ from typing import Final
 
 import pytest
 
-from token_refresher.errors import TokenResponseError
+from token_refresher.errors import FailureClass, TokenResponseError
 from token_refresher.model import (
+    ERROR_TAG,
+    FAILURES_TAG,
+    RETRY_AT_TAG,
     Claim,
+    FailureRecord,
     GrantLifetime,
     JournalEntry,
     SecretMetadata,
@@ -108,6 +112,15 @@ def test_a_journal_and_a_claim_are_read_as_they_are_written() -> None:
 @pytest.mark.parametrize("tag", ["", "20261124T010000Z", "x/5", "20261124T010000Z/-5"])
 def test_an_edited_expiry_of_a_grant_is_none(tag: str) -> None:
     assert GrantLifetime.from_tag(tag) is None
+
+
+@pytest.mark.parametrize(
+    "edited", [{FAILURES_TAG: "many"}, {RETRY_AT_TAG: "soon"}, {ERROR_TAG: "x"}]
+)
+def test_an_edited_record_of_a_failure_is_none(edited: dict[str, str]) -> None:
+    record = FailureRecord(FailureClass.TRY_LATER, "timeout", 1, NOW, "a" * 12)
+    assert FailureRecord.from_tags(record.to_tags()) == record
+    assert FailureRecord.from_tags({**record.to_tags(), **edited}) is None
 
 
 def test_an_orphan_has_no_credentials() -> None:

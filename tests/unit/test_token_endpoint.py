@@ -31,7 +31,6 @@ from tests.unit.raw_tls_server import (
     answers_and_resets,
     drips,
     never_shakes_hands,
-    reads_for_ever,
     resets_before_the_handshake,
     stops_after,
 )
@@ -94,6 +93,12 @@ class Settable:
 
     def __call__(self) -> float:
         return self.now
+
+
+def up_after(readings: int) -> Callable[[], float]:
+    """The time is up after so many looks at it."""
+    times = itertools.chain(itertools.repeat(0.0, readings), itertools.repeat(REQUEST_SECONDS + 1))
+    return lambda: next(times)
 
 
 def nearly_over(left: float) -> Callable[[], float]:
@@ -641,14 +646,28 @@ class TestTimeLimit:
         error = unavailable(connect(server, monotonic=time), client_credentials(server), OWN)
         assert error.code == "timeout"
 
-    def test_a_request_that_is_slow_to_leave_ends_at_the_limit(
+    def test_whenever_time_is_up_it_is_known_whether_anything_had_left(
         self, serve: Serve, connect: Connect
     ) -> None:
-        server = serve(reads_for_ever)
-        credentials = client_credentials(server, extra_parameters={"large": "a" * 400_000})
-        error = unavailable(connect(server, monotonic=Ticking(1.0)), credentials, OWN)
-        assert (error.code, error.sent) == ("timeout", True)
-        assert server.connections == 1
+        """Connecting, sending the headers, sending the body, waiting, reading."""
+        outcomes: list[str] = []
+        while "answered" not in outcomes:
+            server = serve(answers(SUCCESS))
+            endpoint = connect(server, monotonic=up_after(readings=len(outcomes) + 1))
+            failure: EndpointUnavailableError | None = None
+            try:
+                endpoint.request(refreshing(server), REFRESH)
+            except EndpointUnavailableError as error:
+                failure = error
+            outcomes.append(failure.code if failure else "answered")
+            if failure is not None:
+                assert failure.sent == (failure.code == "timeout")
+                assert failure.sent or not server.requests
+        assert [code for code, _ in itertools.groupby(outcomes)] == [
+            "no_connection",
+            "timeout",
+            "answered",
+        ]
 
     def test_a_handshake_that_never_ends_is_no_connection(
         self, serve: Serve, connect: Connect
@@ -675,6 +694,17 @@ class TestTimeLimit:
         error = unavailable(connect(allowed=("many.example",), monotonic=time), credentials, OWN)
         assert error.code == "no_connection"
         assert time.now <= REQUEST_SECONDS
+
+    def test_an_address_of_a_family_that_is_not_here_is_passed_over(
+        self, serve: Serve, connect: Connect, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Where the kernel has no IPv6, its addresses are still in the name service."""
+        server = serve(answers(SUCCESS))
+        absent = (2**15, socket.SOCK_STREAM, 6, "", ("::1", server.port))
+        here = (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", server.port))
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_: [absent, here])
+        response = connect(server).request(client_credentials(server), OWN)
+        assert response.access_token == TOKEN
 
     def test_each_request_has_a_limit_of_its_own(self, serve: Serve, connect: Connect) -> None:
         time = Settable()
@@ -1201,11 +1231,18 @@ class TestNoErrorTellsWhatWasInIt:
         assert MARK not in "".join(shown.format(chain=True)).replace(f'"{MARK}"', "")
 
 
+@pytest.mark.parametrize(
+    "unreadable",
+    [
+        pytest.param(b" folded " + TOKEN.encode(), id="a line that continues nothing"),
+        pytest.param(b"X: y\r\n{\r\n" + ISSUED, id="a body that no empty line precedes"),
+    ],
+)
 def test_an_unreadable_header_writes_no_token_to_the_log(
-    serve: Serve, connect: Connect, caplog: pytest.LogCaptureFixture
+    serve: Serve, connect: Connect, caplog: pytest.LogCaptureFixture, unreadable: bytes
 ) -> None:
     """An HTTP library that warns of bad headers quotes them, and what follows them."""
-    server = serve(answers_and_closes(b"HTTP/1.1 200 OK\r\n" + ISSUED + b"\r\n\r\n"))
+    server = serve(answers_and_closes(b"HTTP/1.1 200 OK\r\n" + unreadable + b"\r\n\r\n"))
     unavailable(connect(server), client_credentials(server), OWN)
     assert TOKEN not in caplog.text
     assert server.url not in caplog.text

@@ -1,0 +1,468 @@
+"""The function as it is invoked: events, calls, logs, metrics, summaries."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+
+from local.authorization_server import RefreshMode, firewall_page, too_many_requests, unavailable
+from local.runtime_api import LambdaRuntime
+from tests.integration.conftest import MACHINE, PARTNER, PASSWORD, Context, Deployed
+from token_refresher.errors import EventError, SecretStoreError, UnexpectedError
+from token_refresher.handler import utc_now
+from token_refresher.model import digest12
+
+if TYPE_CHECKING:
+    from local.authority import Authority
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+EVENTS: Final = sorted((ROOT / "events").glob("*.json"))
+TICK: Final = timedelta(minutes=5)
+DUE: Final = timedelta(minutes=631)
+
+
+def outcomes(summary: dict[str, Any]) -> dict[str, str]:
+    return {told["account"]: told["outcome"] for told in summary["accounts"]}
+
+
+def lines(text: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def metrics(text: str) -> dict[str, list[float]]:
+    """The values of each metric, as CloudWatch would take them from the output."""
+    found: dict[str, list[float]] = {}
+    for record in lines(text):
+        for directive in record.get("_aws", {}).get("CloudWatchMetrics", []):
+            assert directive["Namespace"] == "TokenRefresher"
+            for dimensions in directive["Dimensions"]:
+                for metric in directive["Metrics"]:
+                    extra = "".join(f"/{record[each]}" for each in dimensions if each != "service")
+                    value = record[metric["Name"]]
+                    values = value if isinstance(value, list) else [value]
+                    assert len(values) <= 100
+                    found.setdefault(metric["Name"] + extra, []).extend(values)
+    return found
+
+
+def test_every_grant_gets_a_token_that_is_accepted(deployed: Deployed) -> None:
+    for name, grant in (("password", PASSWORD), ("partner", PARTNER), ("machine", MACHINE)):
+        deployed.onboard(name, grant)
+    deployed.onboard_refresh_only("refresh-only")
+    summary = deployed.sweep()
+
+    assert set(outcomes(summary).values()) == {"published"}
+    assert summary["accounts_managed"] == 4
+    for name in outcomes(summary):
+        token = deployed.token(name)
+        assert token["token_type"] == "Bearer"
+        assert set(token) >= {"access_token", "issued_at", "expires_at"}
+        assert "refresh_token" not in token
+
+
+def test_a_sweep_with_nothing_due_only_lists(deployed: Deployed) -> None:
+    deployed.onboard("dealer-17", PASSWORD)
+    deployed.onboard("machine", MACHINE)
+    deployed.sweep()
+    summary = deployed.sweep()
+
+    assert summary["outcomes"] == {"fresh": 2}
+    assert deployed.counted() == {"ListSecrets": 2}
+
+
+def test_a_refresh_without_a_refresh_token_costs_four_calls(deployed: Deployed) -> None:
+    deployed.onboard("machine", MACHINE)
+    deployed.sweep()
+    first = deployed.counted()
+    deployed.clock.advance(DUE)
+    deployed.sweep()
+
+    four = {"DescribeSecret": 2, "GetSecretValue": 1, "PutSecretValue": 1}
+    assert deployed.counted() == {"ListSecrets": 2, **four}
+    assert first == {"ListSecrets": 2, **four, "CreateSecret": 1}
+
+
+def test_a_refresh_with_a_refresh_token_costs_six_calls(deployed: Deployed) -> None:
+    deployed.onboard("dealer-17", PASSWORD)
+    deployed.sweep()
+    deployed.clock.advance(DUE)
+    deployed.sweep()
+
+    six = {"DescribeSecret": 1, "GetSecretValue": 2, "PutSecretValue": 3}
+    assert deployed.counted() == {"ListSecrets": 2, **six}
+    assert deployed.server.requests[-1].grant_type == "refresh_token"
+
+
+def test_clearing_a_record_costs_one_call_more(deployed: Deployed) -> None:
+    deployed.onboard("machine", MACHINE)
+    with deployed.server.failing(unavailable()):
+        deployed.sweep()
+    assert deployed.counted()["TagResource"] == 1
+    deployed.clock.advance(TICK)
+    deployed.sweep()
+
+    assert deployed.counted()["UntagResource"] == 1
+    assert "Tags" not in deployed.secrets.describe_secret(SecretId="olx/tokens/machine") or (
+        deployed.secrets.describe_secret(SecretId="olx/tokens/machine")["Tags"] == []
+    )
+
+
+def test_nothing_is_due_twice_though_the_listing_lags(deployed: Deployed) -> None:
+    deployed.onboard("dealer-17", PASSWORD)
+    deployed.onboard("machine", MACHINE)
+    deployed.sweep()
+    deployed.clock.advance(DUE)
+    deployed.sweep()
+    requests = len(deployed.server.requests)
+    deployed.is_stale = True
+    deployed.clock.advance(TICK)
+    summary = deployed.sweep()
+
+    assert set(outcomes(summary).values()) == {"not due"}
+    assert len(deployed.server.requests) == requests
+    assert "GetSecretValue" not in deployed.calls
+
+
+@pytest.mark.parametrize("mode", list(RefreshMode), ids=lambda mode: mode.name.lower())
+def test_two_days_pass_without_a_dead_token_in_each_refresh_mode(
+    deployed: Deployed, mode: RefreshMode
+) -> None:
+    deployed.onboard("dealer-17", PASSWORD, refresh_mode=mode, one_live_token=True)
+    for _ in range(48):
+        deployed.sweep()
+        assert deployed.token("dealer-17")["expires_at"] > deployed.clock.now().timestamp()
+        deployed.clock.advance(timedelta(hours=1))
+
+    assert deployed.server.families_revoked == 0
+    kept = mode is RefreshMode.KEEPS
+    assert kept or max(deployed.server.refresh_tokens_redeemed.values(), default=1) == 1
+
+
+@pytest.mark.parametrize("path", EVENTS, ids=lambda path: path.name)
+def test_every_event_is_answered(deployed: Deployed, path: Path) -> None:
+    deployed.onboard("dealer-17", PASSWORD)
+    deployed.onboard("other", MACHINE)
+    summary = deployed.sweep(json.loads(path.read_text()))
+
+    expected = {
+        "scheduled.json": {"dealer-17": "published", "other": "published"},
+        "one-account.json": {"dealer-17": "published"},
+        "force.json": {"dealer-17": "published"},
+        "dry-run.json": {"dealer-17": "would refresh", "other": "would refresh"},
+    }
+    assert outcomes(summary) == expected[path.name]
+
+
+def test_a_dry_run_writes_nothing_and_asks_nobody(deployed: Deployed) -> None:
+    deployed.onboard("dealer-17", PASSWORD)
+    deployed.sweep({"dry_run": True})
+
+    assert set(deployed.calls) == {"ListSecrets", "DescribeSecret"}
+    assert deployed.server.requests == []
+
+
+def test_force_refreshes_at_once_and_no_third_time(deployed: Deployed) -> None:
+    deployed.onboard("dealer-17", PASSWORD)
+    deployed.sweep()
+    force = {"accounts": ["dealer-17", "nobody"], "force": True}
+    told = []
+    for _ in range(2):
+        deployed.clock.advance(TICK)
+        told.append({each["account"]: each["reason"] for each in deployed.sweep(force)["accounts"]})
+
+    assert told == [
+        {"dealer-17": "forced", "nobody": "no such account"},
+        {"dealer-17": "write floor", "nobody": "no such account"},
+    ]
+
+
+@pytest.mark.parametrize(
+    "event",
+    [{"force": True}, {"acounts": []}, {"accounts": ["a b"]}, {"accounts": "MARK"}, [], "MARK"],
+    ids=str,
+)  # fmt: skip
+def test_an_event_that_is_not_ours_is_refused_and_not_repeated(
+    deployed: Deployed, capsys: pytest.CaptureFixture[str], event: object
+) -> None:
+    handler = deployed.handler()
+    with pytest.raises(EventError, match=r"accepted are \{\}") as refusal:
+        handler(event, Context())
+    assert "MARK" not in f"{refusal.value}{capsys.readouterr().out}"
+    assert deployed.calls == []
+
+
+def test_what_prevents_a_sweep_is_raised_and_named(deployed: Deployed) -> None:
+    handler = deployed.handler(AWS_ENDPOINT_URL="http://127.0.0.1:1")
+    with pytest.raises(SecretStoreError, match="ListSecrets failed: EndpointConnectionError"):
+        handler({}, Context())
+
+
+def test_a_defect_is_reported_by_type_and_place_alone(
+    deployed: Deployed, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Broken(Context):
+        def get_remaining_time_in_millis(self) -> int:
+            raise KeyError("MARK")
+
+    deployed.onboard("machine", MACHINE)
+    handler = deployed.handler()
+    with pytest.raises(UnexpectedError, match="KeyError in") as defect:
+        handler({}, Broken())
+    assert "MARK" not in f"{defect.value}{capsys.readouterr().out}"
+
+
+def test_gauges_and_events_are_metrics(
+    deployed: Deployed, capsys: pytest.CaptureFixture[str]
+) -> None:
+    deployed.onboard("machine", MACHINE)
+    deployed.onboard(
+        "mistyped", {**PASSWORD, "password": "MARK-wrong"}, users={"u@example.com": "x"}
+    )
+    deployed.secrets.create_secret(Name="olx/credentials/awaiting")
+    deployed.secrets.create_secret(Name="olx/tokens/orphan")
+    deployed.sweep()
+    found = metrics(capsys.readouterr().out)
+
+    latencies = found.pop("TokenRequestLatency")
+    assert len(latencies) == 2
+    assert found == {
+        "SweepsCompleted": [1],
+        "AccountsManaged": [2],
+        "AccountsNeedingAction": [1],
+        "AccountsAwaitingCredentials": [1],
+        "TokensOrphaned": [1],
+        "TokensRefreshed": [1],
+        "SecondsUntilExpiry": [43200, 0],
+        "MarginUsed": [0, 100],
+        "RefreshFailures/someone must act": [1],
+    } | {name: found[name] for name in ("SecondsUntilExpiry", "MarginUsed")}
+    assert sorted(found["MarginUsed"]) == [0, 100]
+
+
+def test_each_account_can_have_metrics_of_its_own(
+    deployed: Deployed, capsys: pytest.CaptureFixture[str]
+) -> None:
+    deployed.onboard("machine", MACHINE)
+    deployed.handler(PER_ACCOUNT_METRICS="true")
+    deployed.sweep()
+    found = metrics(capsys.readouterr().out)
+    assert found["MarginUsed/machine"] == [0]
+    assert found["SecondsUntilExpiry/machine"] == found["SecondsUntilExpiry"]
+
+
+def test_an_account_that_was_due_has_one_line(
+    deployed: Deployed, capsys: pytest.CaptureFixture[str]
+) -> None:
+    deployed.onboard("machine", MACHINE)
+    deployed.secrets.create_secret(Name="olx/credentials/awaiting")
+    deployed.sweep()
+    deployed.sweep()
+    [line] = [line for line in lines(capsys.readouterr().out) if "level" in line]
+    told = {key: line[key] for key in ("account", "reason", "outcome", "request_id")}
+    assert told == {
+        "account": "machine",
+        "reason": "no token yet",
+        "outcome": "published",
+        "request_id": "request-1",
+    }
+    assert line["seconds_until_expiry"] > 0
+
+
+def test_the_clock_is_aware() -> None:
+    assert utc_now().utcoffset() == timedelta(0)
+
+
+HARD_CASES: Final[dict[str, dict[str, Any]]] = {
+    "a/b.c/d@e.example": PASSWORD,
+    "misspelt": {**PASSWORD, "passwrd": "MARK"},
+    "number": {**PASSWORD, "password": 5},
+    "elsewhere": {**MACHINE, "token_endpoint": "https://elsewhere.example/token"},
+}
+
+
+def test_every_hard_case_has_its_outcome_and_no_other_account_waits(deployed: Deployed) -> None:
+    for name, grant in HARD_CASES.items():
+        deployed.onboard(name, grant)
+    deployed.put("no-json", "{MARK")
+    deployed.secrets.create_secret(Name="olx/credentials/empty")
+    deployed.secrets.create_secret(Name="olx/credentials/binary", SecretBinary=b"{}")
+    deployed.secrets.create_secret(Name="olx/credentials/large")
+    with pytest.raises(deployed.secrets.exceptions.ClientError):
+        deployed.put("large", json.dumps({"client_secret": "x" * 70_000}))
+    deployed.onboard("deleted", MACHINE)
+    deployed.secrets.create_secret(Name="olx/tokens/deleted")
+    deployed.secrets.delete_secret(SecretId="olx/tokens/deleted", RecoveryWindowInDays=7)
+    told = {each["account"]: each for each in deployed.sweep()["accounts"]}
+
+    shown = {
+        name: (each["outcome"], each.get("error", each["reason"])) for name, each in told.items()
+    }
+    assert shown == {
+        "a/b.c/d@e.example": ("published", "no token yet"),
+        "misspelt": ("failed", "invalid_credentials"),
+        "number": ("failed", "invalid_credentials"),
+        "elsewhere": ("failed", "host_not_allowed"),
+        "no-json": ("failed", "invalid_credentials"),
+        "empty": ("not due", "awaiting credentials"),
+        "binary": ("failed", "invalid_credentials"),
+        "large": ("not due", "awaiting credentials"),
+        "deleted": ("failed", "scheduled_for_deletion"),
+    }
+    assert "`passwrd`" in told["misspelt"]["detail"]
+    assert "MARK" not in json.dumps(told)
+
+
+def test_two_thousand_accounts_are_one_sweep(deployed: Deployed) -> None:
+    issued, expires = deployed.clock.now(), deployed.clock.now() + timedelta(hours=12)
+    for number in range(2000):
+        answer = deployed.secrets.create_secret(
+            Name=f"olx/credentials/a{number:04}", SecretString="{}"
+        )
+        digest = digest12(answer["VersionId"])
+        deployed.secrets.create_secret(
+            Name=f"olx/tokens/a{number:04}",
+            SecretString="{}",
+            ClientRequestToken=f"{issued:%Y%m%dT%H%M%SZ}-{expires:%Y%m%dT%H%M%SZ}-{digest}-{0:012}",
+        )
+    deployed.onboard("dealer-17", PASSWORD)
+    summary = deployed.sweep()
+    assert summary["outcomes"] == {"fresh": 2000, "published": 1}
+    assert deployed.counted()["ListSecrets"] == 41
+    assert deployed.counted()["GetSecretValue"] == 2
+
+
+FAILURES: Final = {
+    "unavailable": unavailable(),
+    "firewall": firewall_page(),
+    "too many": too_many_requests(timedelta(minutes=9)),
+}
+
+
+@pytest.mark.parametrize("level", ["INFO", "DEBUG"])
+def test_no_mark_of_a_secret_gets_out(
+    deployed: Deployed, capfd: pytest.CaptureFixture[str], level: str
+) -> None:
+    """Every success and every failure, with marked secrets; then all that can be seen is read."""
+    deployed.onboard("dealer-17", PASSWORD)
+    deployed.onboard("partner", PARTNER)
+    deployed.onboard("machine", MACHINE)
+    deployed.onboard_refresh_only("refresh-only")
+    deployed.onboard(
+        "mistyped", {**PASSWORD, "password": "MARK-wrong"}, users={"u@example.com": "x"}
+    )
+    deployed.put("no-json", "{MARK")
+    deployed.store("misspelt", {**PASSWORD, "passwrd": "MARK"})
+    deployed.store("unknown", {"grant_type": "MARK"})
+    deployed.handler(POWERTOOLS_LOG_LEVEL=level)
+    body = json.dumps({"access_token": "MARK\n", "token_type": "bearer", "refresh_token": "MARK",
+                       "error_description": "MARK"}).encode()  # fmt: skip
+    answers = [deployed.sweep()]
+    for failure in [*FAILURES.values(), None]:
+        deployed.clock.advance(DUE)
+        if failure is None:
+            deployed.server.answer_with(200, {}, body, times=None)
+        else:
+            deployed.server.fail(failure)
+        answers.append(deployed.sweep())
+        deployed.server.recover()
+        deployed.clock.advance(timedelta(hours=1))
+        answers.append(deployed.sweep())
+
+    captured = capfd.readouterr()
+    seen = captured.out + captured.err + json.dumps(answers)
+    tokens = []
+    for page in deployed.secrets.get_paginator("list_secrets").paginate():
+        for secret in page["SecretList"]:
+            seen += json.dumps(secret, default=str)
+            if secret["Name"].startswith("olx/tokens/") and "SecretVersionsToStages" in secret:
+                value = deployed.secrets.get_secret_value(SecretId=secret["Name"])["SecretString"]
+                tokens.append(value)
+    assert len(tokens) == 4
+    issued = {json.loads(token)["access_token"] for token in tokens}
+    for hidden in ("MARK", "facade", "c0ffee", "Basic ", "Authorization", *issued):
+        assert hidden not in seen
+    assert not any("MARK" in token or "c0ffee" in token for token in tokens)
+
+
+def test_tracing_records_neither_answers_nor_errors(deployed: Deployed) -> None:
+    segments: list[str] = []
+
+    class Emitter:
+        def send_entity(self, entity: Any) -> None:  # noqa: ANN401
+            segments.append(entity.serialize())
+
+        def set_daemon_address(self, _: str) -> None:
+            """Nothing is sent anywhere."""
+
+    deployed.monkeypatch.setenv(
+        "_X_AMZN_TRACE_ID", "Root=1-5bef4de7-ad49b0e87f6ef6c87fc2e700;Sampled=1"
+    )
+    from aws_xray_sdk.core import xray_recorder  # noqa: PLC0415
+
+    handler = deployed.handler(POWERTOOLS_TRACE_DISABLED="false", LAMBDA_TASK_ROOT=str(ROOT))
+    deployed.monkeypatch.setattr(xray_recorder, "_emitter", Emitter())
+    deployed.monkeypatch.setattr(xray_recorder, "_context", type(xray_recorder.context)())
+    xray_recorder.begin_segment("test")
+    deployed.onboard("machine", MACHINE)
+    assert deployed.sweep()["outcomes"]["published"] == 1
+    with pytest.raises(EventError):
+        handler({"MARK": 1}, Context())
+    xray_recorder.end_segment()
+    assert "lambda_handler" in "".join(segments) or "_handle" in "".join(segments)
+    assert "accepted are" not in "".join(segments)
+    assert "published" not in "".join(segments)
+
+
+def runtime_environment(deployed: Deployed, **changed: str) -> dict[str, str]:
+    return {**deployed.environment, "PYTHONPATH": str(ROOT / "functions"), **changed}
+
+
+def test_the_tracer_is_loaded_only_where_tracing_is_on(deployed: Deployed) -> None:
+    code = "import sys, token_refresher.handler; print('aws_xray_sdk' in sys.modules)"
+    printed = [
+        subprocess.run(  # noqa: S603
+            [sys.executable, "-c", code],
+            env=runtime_environment(deployed, **changed),
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for changed in ({}, {"POWERTOOLS_TRACE_DISABLED": "false"})
+    ]
+    assert printed == ["False\n", "True\n"]
+
+
+def test_the_real_runtime_client_runs_every_event(deployed: Deployed, authority: Authority) -> None:
+    assert authority.certificate_file.exists()
+    deployed.clock.set(utc_now())
+    deployed.onboard("dealer-17", PASSWORD)
+    environment = runtime_environment(deployed)
+    with LambdaRuntime("token_refresher.handler.lambda_handler", environment) as runtime:
+        answers = {
+            path.name: runtime.invoke(json.loads(path.read_text()))
+            for path in sorted(EVENTS, key=lambda path: path.name != "dry-run.json")
+        }
+        refused = runtime.invoke({"MARK": 1})
+        printed = runtime.stop()
+
+    assert {answer.kind for answer in answers.values()} == {"response"}
+    assert outcomes(answers["dry-run.json"].content) == {"dealer-17": "would refresh"}
+    assert deployed.token("dealer-17")["access_token"] not in printed
+    assert refused.kind == "error"
+    assert refused.content["errorType"] == "EventError"
+    assert "accepted are {}" in refused.content["errorMessage"]
+    assert "MARK" not in printed
+
+
+def test_a_bad_setting_fails_the_start_with_its_name(deployed: Deployed) -> None:
+    environment = runtime_environment(deployed, MAX_WORKERS="many")
+    with LambdaRuntime("token_refresher.handler.lambda_handler", environment) as runtime:
+        error = runtime.answer()
+    assert (error.kind, error.content["errorType"]) == ("error", "SettingsError")
+    assert "MAX_WORKERS takes" in error.content["errorMessage"]

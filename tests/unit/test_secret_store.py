@@ -1,0 +1,628 @@
+"""What the secret store makes of calls and answers, without a Secrets Manager."""
+
+from __future__ import annotations
+
+import io
+import json
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from botocore.awsrequest import AWSResponse, HeadersDict
+from botocore.exceptions import (
+    ConnectTimeoutError,
+    EndpointConnectionError,
+    NoCredentialsError,
+    ReadTimeoutError,
+)
+from botocore.stub import Stubber
+
+from token_refresher.errors import FailureClass, SecretStoreError
+from token_refresher.model import SecretMetadata, claim_id
+from token_refresher.secret_store import Pace, SecretsManagerStore, create_client
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from mypy_boto3_secretsmanager import SecretsManagerClient
+
+ACCOUNT = "dealer-17"
+ARN = f"arn:aws:secretsmanager:eu-west-1:123456789012:secret:olx/tokens/{ACCOUNT}-AbCdEf"
+VERSION = "20261124T010000Z-20261124T130000Z-aaaaaaaaaaaa-bbbbbbbbbbbb"
+MARK = "canary"
+
+
+class CountingPace(Pace):
+    """Counts the turns that were waited for."""
+
+    def __init__(self) -> None:
+        super().__init__(monotonic=lambda: 0.0, sleep=lambda _: None)
+        self.turns = 0
+
+    def wait(self) -> None:
+        self.turns += 1
+
+
+@pytest.fixture
+def client(monkeypatch: pytest.MonkeyPatch) -> SecretsManagerClient:
+    """The program's own client, with nobody at its endpoint."""
+    for name, value in {
+        "AWS_ENDPOINT_URL": "http://127.0.0.1:9",
+        "AWS_REGION": "eu-west-1",
+        "AWS_DEFAULT_REGION": "eu-west-1",
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_CONFIG_FILE": "/dev/null",
+        "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
+    }.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("AWS_PROFILE", raising=False)
+    return create_client(max_workers=16)
+
+
+@pytest.fixture
+def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The waits between botocore's attempts, which take no time here."""
+    waits: list[float] = []
+    monkeypatch.setattr("botocore.endpoint.time.sleep", waits.append)
+    return waits
+
+
+@pytest.fixture
+def pace() -> CountingPace:
+    return CountingPace()
+
+
+@pytest.fixture
+def store(client: SecretsManagerClient, pace: Pace) -> SecretsManagerStore:
+    return SecretsManagerStore(client, prefix="olx", kms_key_id="", pace=pace)
+
+
+@pytest.fixture
+def stubber(client: SecretsManagerClient) -> Iterator[Stubber]:
+    with Stubber(client) as stubber:
+        yield stubber
+
+
+class _Body(io.BytesIO):
+    """A body as botocore reads it."""
+
+    def stream(self) -> Iterator[bytes]:
+        yield self.read()
+
+
+def on_the_wire(client: SecretsManagerClient, act: Callable[[], AWSResponse]) -> list[str]:
+    """Let something happen where a request would be sent; return what is called there."""
+    calls: list[str] = []
+
+    def send(event_name: str, **_: object) -> AWSResponse:
+        calls.append(event_name.rpartition(".")[2])
+        return act()
+
+    # botocore's stubs do not know that a handler's answer counts.
+    events: Any = client.meta.events
+    events.register("before-send.secretsmanager", send)
+    return calls
+
+
+def refused(code: str, status: int = 400) -> Callable[[], AWSResponse]:
+    def act() -> AWSResponse:
+        body = _Body(f'{{"__type": "{code}", "message": "{MARK}"}}'.encode())
+        headers = HeadersDict({"x-amzn-errortype": code})
+        return AWSResponse(MARK, status, headers, body)  # type: ignore[arg-type]
+
+    return act
+
+
+class TestTheClient:
+    def test_a_call_ends_soon(self, client: SecretsManagerClient) -> None:
+        config: Any = client.meta.config
+        assert config.connect_timeout + config.read_timeout == 5
+        assert config.retries == {"mode": "standard", "total_max_attempts": 3}
+
+    def test_every_worker_and_the_two_listings_have_a_connection(
+        self, client: SecretsManagerClient
+    ) -> None:
+        config: Any = client.meta.config
+        assert config.max_pool_connections == 18
+
+    def test_the_version_limit_is_not_tried_again(
+        self, client: SecretsManagerClient, store: SecretsManagerStore, waits: list[float]
+    ) -> None:
+        """It lasts until versions are a day old; botocore would take it for throttling."""
+        calls = on_the_wire(client, refused("LimitExceededException"))
+        with pytest.raises(SecretStoreError, match="LimitExceededException") as refusal:
+            store.publish(ACCOUNT, VERSION, "token")
+        assert calls == ["PutSecretValue"]
+        assert waits == []
+        assert refusal.value.failure_class is FailureClass.SOMEONE_MUST_ACT
+
+    @pytest.mark.parametrize("code", ["ThrottlingException", "TooManyRequestsException"])
+    def test_throttling_is_tried_three_times(
+        self,
+        client: SecretsManagerClient,
+        store: SecretsManagerStore,
+        waits: list[float],
+        code: str,
+    ) -> None:
+        calls = on_the_wire(client, refused(code))
+        with pytest.raises(SecretStoreError, match=code):
+            store.publish(ACCOUNT, VERSION, "token")
+        assert len(calls) == 3
+        assert len(waits) == 2
+
+    @pytest.mark.parametrize(
+        "lost",
+        [
+            pytest.param(ConnectTimeoutError(endpoint_url=MARK), id="no connection in time"),
+            pytest.param(ReadTimeoutError(endpoint_url=MARK), id="no answer in time"),
+            pytest.param(EndpointConnectionError(endpoint_url=MARK), id="nobody there"),
+        ],
+    )
+    def test_a_lost_call_is_made_three_times(
+        self,
+        client: SecretsManagerClient,
+        store: SecretsManagerStore,
+        waits: list[float],
+        lost: Exception,
+    ) -> None:
+        def lose() -> AWSResponse:
+            raise lost
+
+        calls = on_the_wire(client, lose)
+        with pytest.raises(SecretStoreError, match=type(lost).__name__) as failure:
+            store.publish(ACCOUNT, VERSION, "token")
+        assert len(calls) == 3
+        assert len(waits) == 2
+        assert failure.value.failure_class is FailureClass.TRY_LATER
+
+    def test_a_call_that_succeeds_at_the_second_try_is_a_success(
+        self, client: SecretsManagerClient, store: SecretsManagerStore, waits: list[float]
+    ) -> None:
+        done = AWSResponse("", 200, HeadersDict(), _Body(b"{}"))  # type: ignore[arg-type]
+        answers = iter([refused("ThrottlingException")(), done])
+        on_the_wire(client, lambda: next(answers))
+        assert store.publish(ACCOUNT, VERSION, "token")
+        assert len(waits) == 1
+
+
+class TestErrors:
+    @pytest.mark.parametrize(
+        ("code", "status", "failure_class"),
+        [
+            ("AccessDeniedException", 400, FailureClass.SOMEONE_MUST_ACT),
+            ("DecryptionFailure", 400, FailureClass.SOMEONE_MUST_ACT),
+            ("EncryptionFailure", 400, FailureClass.SOMEONE_MUST_ACT),
+            ("InvalidRequestException", 400, FailureClass.SOMEONE_MUST_ACT),
+            ("LimitExceededException", 400, FailureClass.SOMEONE_MUST_ACT),
+            ("ResourceNotFoundException", 400, FailureClass.SOMEONE_MUST_ACT),
+            ("UnheardOf", 400, FailureClass.SOMEONE_MUST_ACT),
+            ("InternalServiceError", 500, FailureClass.TRY_LATER),
+            ("ThrottlingException", 400, FailureClass.TRY_LATER),
+            ("UnheardOf", 503, FailureClass.TRY_LATER),
+        ],
+    )
+    def test_a_refusal_says_who_must_do_something(
+        self,
+        store: SecretsManagerStore,
+        stubber: Stubber,
+        code: str,
+        status: int,
+        failure_class: FailureClass,
+    ) -> None:
+        stubber.add_client_error("put_secret_value", code, MARK, status)
+        with pytest.raises(SecretStoreError) as refusal:
+            store.publish(ACCOUNT, VERSION, MARK)
+        error = refusal.value
+        assert str(error) == f"PutSecretValue failed: {code}"
+        assert (error.code, error.failure_class) == (code, failure_class)
+
+    def test_nothing_of_the_refusal_is_kept(
+        self, store: SecretsManagerStore, stubber: Stubber
+    ) -> None:
+        """Secrets Manager's messages name secrets, versions and principals."""
+        stubber.add_client_error("put_secret_value", "AccessDeniedException", MARK)
+        with pytest.raises(SecretStoreError) as refusal:
+            store.publish(ACCOUNT, VERSION, MARK)
+        error = refusal.value
+        assert error.__cause__ is None
+        assert error.__suppress_context__
+        assert MARK not in f"{error}{error!r}{error.args}{vars(error)}"
+
+    def test_a_call_without_credentials_is_tried_later(
+        self, client: SecretsManagerClient, store: SecretsManagerStore
+    ) -> None:
+        def fail() -> AWSResponse:
+            raise NoCredentialsError
+
+        on_the_wire(client, fail)
+        with pytest.raises(SecretStoreError, match="ListSecrets failed: NoCredentialsError") as (
+            failure
+        ):
+            store.list_secrets()
+        assert failure.value.failure_class is FailureClass.TRY_LATER
+
+    @pytest.mark.parametrize(
+        ("method", "act"),
+        [
+            pytest.param(
+                "create_secret",
+                lambda store: store.create_token_secret(ACCOUNT),
+                id="create_token_secret",
+            ),
+            pytest.param(
+                "describe_secret",
+                lambda store: store.describe_credentials(ACCOUNT),
+                id="describe_credentials",
+            ),
+            pytest.param(
+                "describe_secret", lambda store: store.describe_token(ACCOUNT), id="describe_token"
+            ),
+            pytest.param(
+                "get_secret_value",
+                lambda store: store.read_claim(ACCOUNT, claim_id("a", 1)),
+                id="read_claim",
+            ),
+            pytest.param(
+                "get_secret_value",
+                lambda store: store.read_credentials(ACCOUNT),
+                id="read_credentials",
+            ),
+            pytest.param(
+                "get_secret_value", lambda store: store.read_journal(ACCOUNT), id="read_journal"
+            ),
+            pytest.param(
+                "get_secret_value", lambda store: store.read_published(ACCOUNT), id="read_published"
+            ),
+            pytest.param(
+                "put_secret_value", lambda store: store.publish(ACCOUNT, VERSION, "t"), id="publish"
+            ),
+            pytest.param(
+                "put_secret_value",
+                lambda store: store.write_protocol(ACCOUNT, VERSION, "j"),
+                id="write_protocol",
+            ),
+            pytest.param("tag_resource", lambda store: store.tag(ACCOUNT, {"a": "b"}), id="tag"),
+            pytest.param("untag_resource", lambda store: store.untag(ACCOUNT, ["a"]), id="untag"),
+        ],
+    )
+    def test_every_call_names_its_operation(
+        self,
+        store: SecretsManagerStore,
+        stubber: Stubber,
+        method: str,
+        act: Callable[[SecretsManagerStore], object],
+    ) -> None:
+        stubber.add_client_error(method, "AccessDeniedException", MARK)
+        operation = "".join(word.title() for word in method.split("_"))
+        with pytest.raises(SecretStoreError, match=f"^{operation} failed: AccessDeniedException$"):
+            act(store)
+
+    @pytest.mark.parametrize(
+        ("method", "act"),
+        [
+            pytest.param(
+                "describe_secret", lambda store: store.describe_token(ACCOUNT), id="describe_token"
+            ),
+            pytest.param(
+                "get_secret_value",
+                lambda store: store.read_credentials(ACCOUNT),
+                id="read_credentials",
+            ),
+            pytest.param(
+                "get_secret_value", lambda store: store.read_journal(ACCOUNT), id="read_journal"
+            ),
+            pytest.param(
+                "get_secret_value",
+                lambda store: store.read_claim(ACCOUNT, claim_id("a", 1)),
+                id="read_claim",
+            ),
+            pytest.param(
+                "get_secret_value", lambda store: store.read_published(ACCOUNT), id="read_published"
+            ),
+        ],
+    )
+    def test_what_is_not_there_is_no_failure(
+        self,
+        store: SecretsManagerStore,
+        stubber: Stubber,
+        method: str,
+        act: Callable[[SecretsManagerStore], object],
+    ) -> None:
+        stubber.add_client_error(method, "ResourceNotFoundException", MARK)
+        assert act(store) is None
+
+    @pytest.mark.parametrize(
+        "act",
+        [
+            lambda store: store.publish(ACCOUNT, VERSION, "t"),
+            lambda store: store.write_protocol(ACCOUNT, VERSION, "j"),
+            lambda store: store.write_protocol(ACCOUNT, claim_id("a", 1), "c"),
+        ],
+        ids=["publish", "journal", "claim"],
+    )
+    def test_other_content_under_a_used_id_is_told_apart_from_a_failure(
+        self,
+        store: SecretsManagerStore,
+        stubber: Stubber,
+        act: Callable[[SecretsManagerStore], object],
+    ) -> None:
+        stubber.add_client_error("put_secret_value", "ResourceExistsException", MARK)
+        assert act(store) is False
+
+
+class TestWhatIsWritten:
+    def test_a_token_secret_that_exists_is_as_good_as_a_new_one(
+        self, store: SecretsManagerStore, stubber: Stubber
+    ) -> None:
+        stubber.add_client_error("create_secret", "ResourceExistsException", MARK)
+        store.create_token_secret(ACCOUNT)
+        stubber.assert_no_pending_responses()
+
+    @pytest.mark.parametrize(
+        ("act", "path", "stage", "version_id"),
+        [
+            pytest.param(
+                lambda store: store.publish(ACCOUNT, VERSION, "text"),
+                "tokens",
+                "AWSCURRENT",
+                VERSION,
+                id="a token becomes current",
+            ),
+            pytest.param(
+                lambda store: store.write_protocol(ACCOUNT, VERSION, "text"),
+                "credentials",
+                "TOKENRESPONSE",
+                VERSION,
+                id="a journal has a stage of its own",
+            ),
+            pytest.param(
+                lambda store: store.write_protocol(ACCOUNT, claim_id("a", 1), "text"),
+                "credentials",
+                "TOKENREQUEST",
+                claim_id("a", 1),
+                id="a claim has a stage of its own",
+            ),
+            pytest.param(
+                lambda store: store.write_protocol(ACCOUNT, "AWSCURRENT" * 4, "text"),
+                "credentials",
+                "TOKENRESPONSE",
+                "AWSCURRENT" * 4,
+                id="no version id makes anything but a claim or a journal",
+            ),
+        ],
+    )
+    def test_each_write_names_its_stage(
+        self,
+        store: SecretsManagerStore,
+        stubber: Stubber,
+        act: Callable[[SecretsManagerStore], bool],
+        path: str,
+        stage: str,
+        version_id: str,
+    ) -> None:
+        stubber.add_response(
+            "put_secret_value",
+            {},
+            {
+                "SecretId": f"olx/{path}/{ACCOUNT}",
+                "ClientRequestToken": version_id,
+                "SecretString": "text",
+                "VersionStages": [stage],
+            },
+        )
+        assert act(store)
+
+    @pytest.mark.parametrize(
+        "act",
+        [
+            pytest.param(lambda store: store.create_token_secret(ACCOUNT), id="CreateSecret"),
+            pytest.param(lambda store: store.publish(ACCOUNT, VERSION, "t"), id="publish"),
+            pytest.param(lambda store: store.write_protocol(ACCOUNT, VERSION, "j"), id="journal"),
+            pytest.param(lambda store: store.tag(ACCOUNT, {"a": "b"}), id="TagResource"),
+            pytest.param(lambda store: store.untag(ACCOUNT, ["a"]), id="UntagResource"),
+        ],
+    )
+    def test_every_write_waits_for_its_turn(
+        self,
+        client: SecretsManagerClient,
+        store: SecretsManagerStore,
+        pace: CountingPace,
+        act: Callable[[SecretsManagerStore], object],
+    ) -> None:
+        """A Region allows 50 of each kind a second; a failed sweep tags every account."""
+        turns: list[int] = []
+
+        def look() -> AWSResponse:
+            turns.append(pace.turns)
+            return AWSResponse("", 200, HeadersDict(), _Body(b"{}"))  # type: ignore[arg-type]
+
+        on_the_wire(client, look)
+        act(store)
+        assert turns == [1]
+
+    def test_reads_wait_for_nothing(
+        self, store: SecretsManagerStore, stubber: Stubber, pace: CountingPace
+    ) -> None:
+        stubber.add_response("describe_secret", {"ARN": ARN})
+        store.describe_token(ACCOUNT)
+        assert pace.turns == 0
+
+
+class TestMetadata:
+    def test_stages_tell_their_version(self, store: SecretsManagerStore, stubber: Stubber) -> None:
+        stubber.add_response(
+            "describe_secret",
+            {
+                "VersionIdsToStages": {
+                    "b" * 32: ["AWSCURRENT", "TOKENRESPONSE"],
+                    "a" * 32: ["own"],
+                },
+                "Tags": [{"Key": "token-refresher:error", "Value": "e"}, {"Key": "empty"}],
+            },
+            {"SecretId": f"olx/tokens/{ACCOUNT}"},
+        )
+        assert store.describe_token(ACCOUNT) == SecretMetadata(
+            stages={"AWSCURRENT": "b" * 32, "TOKENRESPONSE": "b" * 32, "own": "a" * 32},
+            tags={"token-refresher:error": "e", "empty": ""},
+        )
+
+    def test_a_secret_without_value_and_tags_is_described(
+        self, store: SecretsManagerStore, stubber: Stubber
+    ) -> None:
+        stubber.add_response("describe_secret", {"Name": f"olx/credentials/{ACCOUNT}"})
+        assert store.describe_credentials(ACCOUNT) == SecretMetadata()
+
+    def test_a_binary_value_has_no_text(self, store: SecretsManagerStore, stubber: Stubber) -> None:
+        stubber.add_response("get_secret_value", {"VersionId": "v" * 32, "SecretBinary": b"{}"})
+        value = store.read_credentials(ACCOUNT)
+        assert value is not None
+        assert (value.version_id, value.text) == ("v" * 32, None)
+
+    def test_a_read_value_does_not_show(self, store: SecretsManagerStore, stubber: Stubber) -> None:
+        stubber.add_response("get_secret_value", {"VersionId": "v" * 32, "SecretString": MARK})
+        assert MARK not in repr(store.read_credentials(ACCOUNT))
+
+
+class TestListing:
+    @staticmethod
+    def listing(
+        client: SecretsManagerClient, pages: Callable[[str, str | None], dict[str, Any]]
+    ) -> list[dict[str, Any]]:
+        """Answer listings by path and page token, and return what is asked."""
+        asked: list[dict[str, Any]] = []
+
+        def note(params: dict[str, Any], **_: object) -> None:
+            asked.append(dict(params))
+
+        def answer(params: dict[str, Any], **_: object) -> tuple[AWSResponse, dict[str, Any]]:
+            body = json.loads(params["body"])
+            page = pages(body["Filters"][0]["Values"][0], body.get("NextToken"))
+            return AWSResponse("", 200, HeadersDict(), _Body()), page  # type: ignore[arg-type]
+
+        events: Any = client.meta.events
+        events.register("provide-client-params.secretsmanager.ListSecrets", note)
+        events.register("before-call.secretsmanager.ListSecrets", answer)
+        return asked
+
+    def test_an_empty_page_may_be_followed_by_a_full_one(
+        self, client: SecretsManagerClient, store: SecretsManagerStore
+    ) -> None:
+        def pages(path: str, token: str | None) -> dict[str, Any]:
+            if token is None:
+                return {"SecretList": [], "NextToken": "1"}
+            return {"SecretList": [{"Name": f"{path}a"}]}
+
+        self.listing(client, pages)
+        credentials, tokens = store.list_secrets()
+        assert (list(credentials), list(tokens)) == (["a"], ["a"])
+
+    def test_each_path_is_asked_for_by_its_whole_name_a_hundred_at_a_time(
+        self, client: SecretsManagerClient, store: SecretsManagerStore
+    ) -> None:
+        asked = self.listing(client, lambda *_: {"SecretList": []})
+        store.list_secrets()
+        assert sorted(asked, key=str) == [
+            {"Filters": [{"Key": "name", "Values": ["olx/credentials/"]}], "MaxResults": 100},
+            {"Filters": [{"Key": "name", "Values": ["olx/tokens/"]}], "MaxResults": 100},
+        ]
+
+    def test_what_a_listing_tells_is_kept_by_account(
+        self, client: SecretsManagerClient, store: SecretsManagerStore
+    ) -> None:
+        def pages(path: str, _: str | None) -> dict[str, Any]:
+            entry = {
+                "Name": f"{path}group/a.b@c",
+                "SecretVersionsToStages": {VERSION: ["AWSCURRENT"]},
+                "Tags": [{"Key": "k", "Value": "v"}],
+            }
+            strangers = [{"Name": path}, {"Name": path.upper() + "a"}, {"Name": "x/" + path}]
+            return {"SecretList": [entry, *strangers]}
+
+        self.listing(client, pages)
+        expected = {"group/a.b@c": SecretMetadata({"AWSCURRENT": VERSION}, {"k": "v"})}
+        assert store.list_secrets() == (expected, expected)
+
+    @pytest.mark.parametrize("failing", ["credentials", "tokens"])
+    def test_half_a_listing_is_none(
+        self, client: SecretsManagerClient, store: SecretsManagerStore, failing: str
+    ) -> None:
+        """Credentials without tokens would look as if nothing had ever been published."""
+
+        def pages(path: str, _: str | None) -> dict[str, Any]:
+            if failing in path:
+                raise EndpointConnectionError(endpoint_url=MARK)
+            return {"SecretList": []}
+
+        self.listing(client, pages)
+        with pytest.raises(SecretStoreError, match="ListSecrets"):
+            store.list_secrets()
+
+
+class TestPace:
+    def test_a_burst_is_spread(self) -> None:
+        slept: list[float] = []
+        pace = Pace(monotonic=lambda: 0.0, sleep=slept.append, per_second=10)
+        for _ in range(4):
+            pace.wait()
+        assert slept == pytest.approx([0.1, 0.2, 0.3])
+
+    def test_a_regions_quota_is_never_reached(self) -> None:
+        slept: list[float] = []
+        pace = Pace(monotonic=lambda: 0.0, sleep=slept.append)
+        for _ in range(1000):
+            pace.wait()
+        starts = [0.0, *slept]
+        assert max(sum(start <= each < start + 1 for each in starts) for start in starts) < 50
+
+    def test_an_idle_second_is_not_saved_up(self) -> None:
+        now, slept = [0.0], list[float]()
+        pace = Pace(monotonic=lambda: now[0], sleep=slept.append, per_second=10)
+        pace.wait()
+        now[0] = 60.0
+        pace.wait()
+        pace.wait()
+        assert slept == pytest.approx([0.1])
+
+    def test_one_who_comes_late_does_not_wait(self) -> None:
+        now, slept = [0.0], list[float]()
+        pace = Pace(monotonic=lambda: now[0], sleep=slept.append, per_second=10)
+        pace.wait()
+        now[0] = 0.1
+        pace.wait()
+        assert slept == []
+
+    def test_every_thread_has_a_turn_of_its_own(self) -> None:
+        slept: list[float] = []
+        pace = Pace(monotonic=lambda: 0.0, sleep=slept.append, per_second=10)
+        barrier = threading.Barrier(8)
+
+        def write() -> None:
+            barrier.wait()
+            for _ in range(5):
+                pace.wait()
+
+        threads = [threading.Thread(target=write) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert sorted(slept) == pytest.approx([number / 10 for number in range(1, 40)])
+
+    def test_nobody_waits_for_one_who_sleeps(self) -> None:
+        """The lock is not held while sleeping: the others would miss their turns."""
+        pace: Pace
+
+        def sleep(seconds: float) -> None:
+            slept.append(seconds)
+            if len(slept) == 1:
+                other = threading.Thread(target=pace.wait)
+                other.start()
+                other.join(10)
+                assert not other.is_alive()
+
+        slept: list[float] = []
+        pace = Pace(monotonic=lambda: 0.0, sleep=sleep, per_second=10)
+        pace.wait()
+        pace.wait()
+        assert slept == pytest.approx([0.1, 0.2])
