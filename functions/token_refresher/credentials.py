@@ -273,13 +273,14 @@ def host_of(url: str) -> str:
 
 def _mend(message: str) -> str:
     """Word msgspec's message so that it cannot repeat what was in the secret."""
-    # "Invalid …" messages quote the value that they refuse; a pattern tells people nothing.
-    if field := re.search(r"^(?:Invalid|.* matching) .* - at `\$\.(\w+)`\Z", message, re.DOTALL):
-        return f"`{field[1]}` must be {_ACCEPTED[field[1]]}"
-    if field := re.search(r"unknown field `(.*)`", message, re.DOTALL):
+    # First, since a field's name may read like any other message.
+    if field := re.match(r"Object contains unknown field `(.*)`\Z", message, re.DOTALL):
         if not re.fullmatch(r"\w{1,40}", field[1], re.ASCII):
             return "remove or correct a field whose name is not a plain word"
         return f"remove or correct the unknown field `{field[1]}`"
+    # "Invalid …" messages quote the value that they refuse; a pattern tells people nothing.
+    if field := re.search(r"^(?:Invalid|.* matching) .* - at `\$\.(\w+)`\Z", message, re.DOTALL):
+        return f"`{field[1]}` must be {_ACCEPTED[field[1]]}"
     return message.replace("$.", "")
 
 

@@ -30,6 +30,7 @@ CLOCK_SKEW: Final = timedelta(minutes=5)
 _FIRST_YEAR: Final = 2000
 _YEAR_3000: Final = 32_503_680_000
 _MOMENT: Final = "%Y%m%dT%H%M%SZ"
+_MOMENT_TEXT: Final = re.compile(r"[1-9][0-9]{7}T[0-9]{6}Z")
 _CLAIM_PREFIX: Final = "request-"
 _VERSION_ID: Final = re.compile(r"(\d{8}T\d{6}Z)-(\d{8}T\d{6}Z)-([0-9a-f]{12})-([0-9a-f]{12})")
 # RFC 6750 section 2.1: b64token. A newline above all must never be published.
@@ -43,6 +44,9 @@ def format_moment(moment: datetime) -> str:
 
 def parse_moment(text: str) -> datetime | None:
     """Read what `format_moment` wrote; None for anything else."""
+    # strptime alone takes single digits, and digits of other scripts.
+    if not _MOMENT_TEXT.fullmatch(text):
+        return None
     try:
         return datetime.strptime(text, _MOMENT).replace(tzinfo=UTC)
     except ValueError:
@@ -186,15 +190,14 @@ class JournalEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
         """Read a journal; None where it is not one of ours."""
         try:
             return msgspec.json.decode(text or "", type=cls)
-        except (msgspec.DecodeError, UnicodeError):
+        except (msgspec.DecodeError, UnicodeError, RecursionError):
             return None
 
-    def published_as(self, version: TokenVersion) -> PublishedToken:
-        """Judge the answer by RFC 6749 section 5.1, and make what is published of it.
+    def bearer_token(self) -> str:
+        """Judge the answer by RFC 6749 section 5.1, but for its lifetime.
 
         Raises:
-            TokenResponseError: No token, not bearer, characters that RFC 6750 forbids,
-                or already expired.
+            TokenResponseError: No token, not bearer, or characters that RFC 6750 forbids.
         """
         if not self.access_token:
             msg = "the token response has no access_token"
@@ -205,11 +208,20 @@ class JournalEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
         if _B64TOKEN.fullmatch(self.access_token) is None:
             msg = "the access_token has characters outside RFC 6750 section 2.1"
             raise TokenResponseError(msg)
+        return self.access_token
+
+    def published_as(self, version: TokenVersion) -> PublishedToken:
+        """Judge the answer, and make what is published of it.
+
+        Raises:
+            TokenResponseError: As `bearer_token` says, or already expired.
+        """
+        access_token = self.bearer_token()
         if version.expires_at <= version.issued_at:
             msg = "the access_token had expired when it was issued"
             raise TokenResponseError(msg)
         return PublishedToken(
-            access_token=self.access_token,
+            access_token=access_token,
             token_type="Bearer",  # noqa: S106 - the one word that consumers take
             scope=self.scope,
             issued_at=int(version.issued_at.timestamp()),
@@ -239,7 +251,7 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
         """Read a claim; None where it is not one of ours."""
         try:
             return msgspec.json.decode(text or "", type=cls)
-        except (msgspec.DecodeError, UnicodeError):
+        except (msgspec.DecodeError, UnicodeError, RecursionError):
             return None
 
 
@@ -385,7 +397,7 @@ class Published:
         """Take the moments from the token's JSON, where the version id is somebody else's."""
         try:
             content = msgspec.json.decode(text or "", type=_PublishedMoments)
-        except (msgspec.DecodeError, UnicodeError):
+        except (msgspec.DecodeError, UnicodeError, RecursionError):
             return self
         return Published(
             self.version_id, _moment(content.issued_at), _moment(content.expires_at), None

@@ -138,7 +138,8 @@ def due_moment(account: Account, *, refresh_before: timedelta) -> datetime | Non
     if published is None or published.expires_at is None:
         return None
     due_at = published.expires_at - refresh_before
-    if published.issued_at is None:
+    if published.issued_at is None or published.issued_at >= published.expires_at:
+        # Nobody knows the life of a token that was issued after its expiry.
         return due_at
     return max(due_at, published.issued_at + (published.expires_at - published.issued_at) / 2)
 

@@ -534,9 +534,10 @@ class _Attempt:
         )
         entry = self._entry(credentials, grant, response, refresh_is_refused=refresh_is_refused)
         self._write_journal(credentials, version, entry)
-        if missing is not None:
-            raise missing
         try:
+            entry.bearer_token()
+            if missing is not None:
+                raise missing
             token = entry.published_as(version)
         except TokenResponseError:
             self.refused = version.random

@@ -101,7 +101,8 @@ def _host(value: str) -> str:
     if not _HOST.fullmatch(value):
         msg = "ALLOWED_TOKEN_HOSTS takes hosts such as www.autovit.ro, separated by commas"
         raise SettingsError(msg)
-    return value
+    # As `host_of` names it: https's own port goes without saying.
+    return value.removesuffix(":443")
 
 
 def _number(

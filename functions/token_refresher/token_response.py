@@ -71,9 +71,11 @@ def read_token_response(
         expires_in=parse_expires_in(content.get("expires_in")),
         scope=_scope(content.get("scope")),
         refresh_token=_text(content.get("refresh_token")),
+        # Zero means that it does not expire, as Keycloak's offline tokens.
         refresh_token_expires_in=parse_expires_in(
-            content.get("refresh_token_expires_in", content.get("refresh_expires_in"))
-        ),
+            content.get("refresh_token_expires_in") or content.get("refresh_expires_in")
+        )
+        or None,
     )
 
 
@@ -128,7 +130,8 @@ _NO_JSON: Final = object()
 def _parse_json(body: bytes) -> object:
     """Parse bytes, so that a byte-order mark is understood."""
     try:
-        return json.loads(body)
+        # As float, an integer may have any number of digits; none here needs to be exact.
+        return json.loads(body, parse_int=float)
     except (ValueError, RecursionError):
         return _NO_JSON
 

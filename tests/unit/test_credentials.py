@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from token_refresher.credentials import (
     PRODUCT_USER_AGENT,
+    RESERVED_PARAMETERS,
     PartnerCredentials,
     RefreshTokenCredentials,
     parse_credentials,
@@ -154,3 +157,228 @@ def test_no_value_is_in_any_refusal(changed: dict[str, Any]) -> None:
     except CredentialsError as error:
         shown = str(error)
     assert "MARK" not in shown
+
+
+EVERYTHING: Final[dict[str, Any]] = {
+    **CLIENT,
+    **PASSWORD,
+    "scope": "read write",
+    "token_endpoint_auth_method": "client_secret_post",
+    "user_agent": "made-up/1.0",
+    "extra_parameters": {"audience": "made-up-audience"},
+    "verify_url": "https://api.example.com/me",
+    "use_refresh_token": True,
+    "assumed_expires_in": 3600,
+}
+ELSEWHERE: Final = {**MACHINE, "site": None}
+
+
+@pytest.mark.parametrize(
+    ("url", "host"),
+    [
+        pytest.param("https://login.example.com/token", "login.example.com", id="a host"),
+        pytest.param("https://Login.Example.COM/", "login.example.com", id="in any case"),
+        pytest.param("https://login.example.com:443/", "login.example.com", id="https's own port"),
+        pytest.param("https://localhost:8443/token", "localhost:8443", id="another port"),
+        pytest.param("https://a.example./", "a.example.", id="another name is another"),
+    ],
+)
+def test_a_host_is_named_as_the_setting_names_it(url: str, host: str) -> None:
+    assert parse(ELSEWHERE, token_endpoint=url).host == host
+
+
+@pytest.mark.parametrize("field", ["token_endpoint", "verify_url"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        pytest.param("http://a.example/token", id="plain http"),
+        pytest.param("a.example/token", id="no scheme"),
+        pytest.param("https:///token", id="no host"),
+        pytest.param("https://user@a.example/", id="a user"),
+        pytest.param("https://@a.example/", id="an empty user"),
+        pytest.param("https://b.example\\@a.example/", id="two hosts, by a backslash"),
+        pytest.param("https://a.example/#here", id="a fragment"),
+        pytest.param("https://a.example:0/", id="port 0"),
+        pytest.param("https://a.example:99999/", id="a port that cannot be"),
+        pytest.param("https://a.example:https/", id="a port that is a word"),
+        pytest.param("https://a.example/a b", id="a space"),
+        pytest.param("https://a.example/\n", id="a newline at its end"),
+        pytest.param("https://\u0105.example/", id="a host outside ASCII"),
+    ],
+)
+def test_credentials_and_tokens_go_to_plain_https_addresses_only(field: str, url: str) -> None:
+    fields = {"token_endpoint": "https://a.example/token", field: url}
+    with pytest.raises(CredentialsError, match=f"`{field}` must be an https URL"):
+        parse(ELSEWHERE, **fields)
+
+
+@given(
+    st.builds(
+        "https://{}{}{}".format,
+        st.sampled_from(["", "evil.example", "www.autovit.ro", "[::1]", "www.autovit.ro:443"]),
+        st.text("\\/@?#:;%.[]w 1\t\n", max_size=6),
+        st.sampled_from(["", "evil.example", "www.autovit.ro", "@www.autovit.ro", "/token"]),
+    )
+)
+@settings(deadline=None, max_examples=300)
+def test_an_accepted_address_has_one_host_whoever_reads_it(url: str) -> None:
+    # Readers of addresses disagree on the backslash; none may find another host.
+    try:
+        host = parse(ELSEWHERE, token_endpoint=url).host
+    except CredentialsError:
+        return
+    read_otherwise = urlsplit(url.replace("\\", "/")).netloc.removesuffix(":443")
+    assert host != "www.autovit.ro" or read_otherwise.rstrip(":") == host
+
+
+@pytest.mark.parametrize("name", sorted(RESERVED_PARAMETERS))
+def test_no_extra_parameter_says_what_has_a_field_of_its_own(name: str) -> None:
+    with pytest.raises(CredentialsError, match=f"must not hold `{name}`"):
+        parse(MACHINE, extra_parameters={name: "x"})
+
+
+@pytest.mark.parametrize(
+    ("fields", "mend"),
+    [
+        pytest.param(
+            {"grant_type": "authorization_code"},
+            "`grant_type` must be password, partner, client_credentials or refresh_token",
+            id="a grant that needs a browser",
+        ),
+        pytest.param(
+            {**MACHINE, "site": "olx.pl"},
+            "`site` must be autovit.ro, otomoto.pl, standvirtual.com",
+            id="a site that is no preset",
+        ),
+        pytest.param(
+            {**MACHINE, "token_endpoint_auth_method": "private_key_jwt"},
+            "`token_endpoint_auth_method` must be client_secret_basic or client_secret_post",
+            id="a way to authenticate that is not supported",
+        ),
+        pytest.param(
+            {**MACHINE, "client_id": 1.5},
+            "Expected `int | str`, got `float` - at `client_id`",
+            id="a client_id with a fraction",
+        ),
+        pytest.param(
+            {**MACHINE, "username": "x"},
+            "remove or correct the unknown field `username`",
+            id="a field of another grant",
+        ),
+        pytest.param(
+            {**MACHINE, "assumed_expires_in": 31_536_001},
+            "Expected `int` <= 31536000 - at `assumed_expires_in`",
+            id="an assumed lifetime above a year",
+        ),
+        pytest.param(
+            {**MACHINE, "x matching y - at `$.zzz": ""},
+            "remove or correct a field whose name is not a plain word",
+            id="a field whose name reads like another refusal",
+        ),
+        pytest.param(
+            {**MACHINE, "Invalid x - at `$.zzz": ""},
+            "remove or correct a field whose name is not a plain word",
+            id="a field whose name reads like an invalid value",
+        ),
+    ],
+)
+def test_a_refusal_says_how_to_mend_it(fields: dict[str, Any], mend: str) -> None:
+    with pytest.raises(CredentialsError) as refusal:
+        parse(fields)
+    assert str(refusal.value) == f"the credentials do not validate: {mend}"
+
+
+marked = st.text(max_size=12).map(lambda text: f"MARK-{text}")
+marked_value = st.one_of(
+    marked,
+    st.sampled_from(
+        [
+            "MARK- - at `$.site`",
+            "MARK-` matching regex `x",
+            "unknown field `MARK-`",
+            "https://MARK-:MARK-@example.com/#",
+            "MARK-\n - at `$.grant_type`",
+        ]
+    ),
+    st.lists(marked, max_size=2),
+    st.dictionaries(st.sampled_from(["type", "password", "MARK-"]), marked, max_size=2),
+    st.integers(min_value=70_417_041_704_170_417, max_value=70_417_041_704_170_499),
+)
+
+
+@given(
+    grant=st.sampled_from([PASSWORD, PARTNER, REFRESH, MACHINE, EVERYTHING]),
+    changes=st.dictionaries(
+        st.sampled_from([*EVERYTHING, "partner_code", "refresh_token", "expires_in", "a-b"]),
+        marked_value,
+        min_size=1,
+    ),
+    cut=st.integers(min_value=0, max_value=40),
+)
+@settings(deadline=None, max_examples=400)
+def test_no_value_of_a_document_is_told_whether_or_not_it_validates(
+    grant: dict[str, Any], changes: dict[str, Any], cut: int
+) -> None:
+    text = json.dumps({**CLIENT, **grant, **changes})
+    try:
+        credentials = parse_credentials(text[: len(text) - cut])
+        shown = f"{credentials} {credentials!r}"
+    except CredentialsError as error:
+        shown = f"{error} {error!r}"
+    assert "MARK-" not in shown
+    assert "704170417041704" not in shown
+
+
+@pytest.mark.parametrize("grant", [PASSWORD, PARTNER, REFRESH, MACHINE, EVERYTHING])
+def test_no_value_of_a_valid_document_is_shown(grant: dict[str, Any]) -> None:
+    credentials = parse(grant)
+    shown = f"{credentials} {credentials!r}"
+    assert not [value for value in {**CLIENT, **grant}.values() if str(value) in shown]
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(st.text() | json_values.map(json.dumps))
+@settings(deadline=None)
+def test_nothing_that_a_secret_may_hold_raises_anything_but_our_error(text: str) -> None:
+    with pytest.raises(CredentialsError):
+        parse_credentials(text)
+
+
+@given(
+    grant=st.sampled_from([PASSWORD, PARTNER, REFRESH, MACHINE]),
+    changes=st.dictionaries(
+        st.text() | st.sampled_from(sorted(EVERYTHING)), json_values, min_size=1, max_size=3
+    ),
+)
+@settings(deadline=None)
+def test_no_field_of_a_document_raises_anything_but_our_error(
+    grant: dict[str, Any], changes: dict[str, Any]
+) -> None:
+    with suppress(CredentialsError):
+        parse_credentials(json.dumps({**CLIENT, **grant, **changes}))
+
+
+@pytest.mark.parametrize(
+    ("grant", "changes"),
+    [
+        pytest.param(REFRESH, {"scope": "read"}, id="a refresh-only account's scope"),
+        pytest.param(REFRESH, {"client_id": 123}, id="its client_id as a number"),
+        pytest.param(PASSWORD, {"use_refresh_token": True}, id="a default, written out"),
+        pytest.param(PASSWORD, {"extra_parameters": {}}, id="an empty default, written out"),
+    ],
+)
+def test_an_edit_beside_the_grant_keeps_its_refresh_token(
+    grant: dict[str, Any], changes: dict[str, Any]
+) -> None:
+    assert parse(grant, **changes).grant_digest == parse(grant).grant_digest
+
+
+def test_the_order_of_the_fields_is_no_edit() -> None:
+    backwards = json.dumps(dict(reversed(list(EVERYTHING.items()))))
+    assert parse_credentials(backwards).grant_digest == parse(EVERYTHING).grant_digest

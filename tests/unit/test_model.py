@@ -2,26 +2,40 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+import re
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Final
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from token_refresher.errors import FailureClass, TokenResponseError
 from token_refresher.model import (
+    DEAD_TAG,
     ERROR_TAG,
-    FAILURES_TAG,
-    RETRY_AT_TAG,
+    FAILURE_TAGS,
+    GRANT_EXPIRES_AT_TAG,
+    REFUSED_TAG,
+    RELEASED_TAG,
     Claim,
     FailureRecord,
     GrantLifetime,
     JournalEntry,
+    PublishedToken,
     SecretMetadata,
+    SecretValue,
+    TokenResponse,
     TokenVersion,
     account_from_metadata,
     claim_id,
+    digest12,
     format_moment,
+    is_claim_id,
     parse_moment,
+    published_from_id,
+    with_token,
 )
 
 NOW: Final = datetime(2026, 11, 24, 1, tzinfo=UTC)
@@ -114,15 +128,299 @@ def test_an_edited_expiry_of_a_grant_is_none(tag: str) -> None:
     assert GrantLifetime.from_tag(tag) is None
 
 
-@pytest.mark.parametrize(
-    "edited", [{FAILURES_TAG: "many"}, {RETRY_AT_TAG: "soon"}, {ERROR_TAG: "x"}]
-)
-def test_an_edited_record_of_a_failure_is_none(edited: dict[str, str]) -> None:
-    record = FailureRecord(FailureClass.TRY_LATER, "timeout", 1, NOW, "a" * 12)
-    assert FailureRecord.from_tags(record.to_tags()) == record
-    assert FailureRecord.from_tags({**record.to_tags(), **edited}) is None
-
-
 def test_an_orphan_has_no_credentials() -> None:
     orphan = account_from_metadata("a", credentials=None, token=SecretMetadata(), now=NOW)
     assert (orphan.credentials_version, orphan.has_credentials_secret) == (None, False)
+
+
+# Characters that Secrets Manager takes in a tag's value, in 256 of them.
+TAG_VALUE: Final = re.compile(r"[A-Za-z0-9 +\-=._:/@]{0,256}")
+A_PERSONS_ID: Final = "terraform-20250627043834191900000095"
+# From the year 2001 until the last second of the year 2999.
+aware = st.integers(978_307_200, 32_503_679_999).map(
+    lambda seconds: datetime.fromtimestamp(seconds, UTC)
+)
+hex12 = st.text("0123456789abcdef", min_size=12, max_size=12)
+
+
+def test_the_published_token_is_the_designs_object_in_its_order() -> None:
+    token = PublishedToken(
+        access_token="4df2",
+        token_type="Bearer",
+        scope="adverts-write read",
+        issued_at=1795528800,
+        expires_at=1795572000,
+    )
+    assert token.to_json() == (
+        '{"access_token":"4df2","token_type":"Bearer","scope":"adverts-write read",'
+        '"issued_at":1795528800,"expires_at":1795572000}'
+    )
+
+
+@pytest.mark.parametrize("token_type", ["bearer", "Bearer", "BEARER", "bEaReR"])
+def test_consumers_are_handed_the_literal_bearer(token_type: str) -> None:
+    entry = JournalEntry(grant="g", access_token="t", token_type=token_type)
+    assert entry.published_as(VERSION).token_type == "Bearer"
+
+
+def test_every_character_of_rfc_6750_is_published() -> None:
+    token = "eyJ-._~+/09AZaz=="
+    entry = JournalEntry(grant="g", access_token=token, token_type="bearer")
+    assert entry.published_as(VERSION).access_token == token
+
+
+@pytest.mark.parametrize("token", ["abc\n", "\nabc", "\ufeffabc", "a=b", "a\x00", "\u0661"])
+def test_nothing_at_the_edge_of_a_token_slips_through(token: str) -> None:
+    entry = JournalEntry(grant="g", access_token=token, token_type="bearer")
+    with pytest.raises(TokenResponseError, match="RFC 6750"):
+        entry.published_as(VERSION)
+
+
+@given(token=st.text(min_size=1), token_type=st.none() | st.text())
+@settings(deadline=None)
+def test_an_answer_is_published_or_refused_without_a_word_of_it(
+    token: str, token_type: str | None
+) -> None:
+    entry = JournalEntry(
+        grant="g", access_token=f"MARK{token}", token_type=token_type and f"MARK{token_type}"
+    )
+    with pytest.raises(TokenResponseError) as refusal:
+        entry.published_as(VERSION)
+    assert "MARK" not in f"{refusal.value} {refusal.value!r}"
+
+
+# Version ids
+
+
+@given(issued_at=aware, expires_at=aware, digest=hex12, random=hex12)
+@settings(deadline=None)
+def test_every_version_id_is_read_as_it_was_written(
+    issued_at: datetime, expires_at: datetime, digest: str, random: str
+) -> None:
+    version = TokenVersion(issued_at, expires_at, digest, random)
+    text = str(version)
+    assert len(text) == 59
+    assert TokenVersion.parse(text, now=issued_at - timedelta(minutes=5)) == version
+
+
+@given(st.text() | st.from_regex(r"\A\d{8}T\d{6}Z-\d{8}T\d{6}Z-[0-9a-f]{12}-[0-9a-f]{12}\Z"))
+@settings(deadline=None)
+def test_a_version_id_is_ours_or_nobodys(version_id: str) -> None:
+    version = TokenVersion.parse(version_id, now=NOW)
+    assert version is None or str(version) == version_id
+
+
+@pytest.mark.parametrize(
+    ("issued_at", "is_believed"),
+    [
+        pytest.param(NOW + timedelta(minutes=5), True, id="five minutes ahead: clocks differ"),
+        pytest.param(NOW + timedelta(minutes=5, seconds=1), False, id="a second more: no clock"),
+    ],
+)
+def test_an_id_from_the_future_is_not_believed(issued_at: datetime, *, is_believed: bool) -> None:
+    text = str(TokenVersion(issued_at, issued_at + timedelta(hours=1), "a" * 12, "b" * 12))
+    assert (TokenVersion.parse(text, now=NOW) is not None) is is_believed
+
+
+@pytest.mark.parametrize("field", [0, 1], ids=["issued_at", "expires_at"])
+def test_an_id_from_the_beginning_of_the_calendar_is_nobodys(field: int) -> None:
+    parts = TEXT.split("-")
+    parts[field] = "19991231T235959Z"
+    assert TokenVersion.parse("-".join(parts), now=NOW) is None
+
+
+def test_a_digest_is_the_beginning_of_a_sha256() -> None:
+    assert digest12("abc") == "ba7816bf8f01"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("2026111T010000Z", id="a day of one digit"),
+        pytest.param("20261124T10000Z", id="an hour of one digit"),
+        pytest.param("\u0662\u0660\u0662\u06661124T010000Z", id="other digits"),
+        pytest.param("20261124T010060Z", id="a leap second"),
+        pytest.param(" 20261124T010000Z", id="a blank before it"),
+        pytest.param("20261124T010000Z\n", id="a newline after it"),
+    ],
+)
+def test_a_moment_that_was_not_written_here_is_none(text: str) -> None:
+    assert parse_moment(text) is None
+
+
+def test_a_moment_is_written_in_utc() -> None:
+    warsaw = NOW.astimezone(timezone(timedelta(hours=1)))
+    assert format_moment(warsaw) == "20261124T010000Z"
+
+
+def test_a_claim_is_told_from_a_journal_by_its_id() -> None:
+    assert (is_claim_id(claim_id("basis", 1)), is_claim_id(TEXT)) == (True, False)
+
+
+# What is read back
+
+
+@pytest.mark.parametrize("shape", ['{"x":%s}', "%s"], ids=["in a field", "at the top"])
+def test_depths_without_end_are_no_journal_no_claim_and_no_token(shape: str) -> None:
+    text = shape % ("[" * 100_000 + "]" * 100_000)
+    published = published_from_id(A_PERSONS_ID, now=NOW)
+    assert JournalEntry.from_json(text) is None
+    assert Claim.from_json(text) is None
+    assert published.with_moments_of(text) == published
+
+
+@given(st.text())
+@settings(deadline=None)
+def test_no_text_breaks_the_reading_of_a_journal_or_a_claim(text: str) -> None:
+    assert JournalEntry.from_json(text) is None
+    assert Claim.from_json(text) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "issued_at", "expires_at"),
+    [
+        pytest.param(
+            '{"issued_at":1795482000,"expires_at":1795525200.5}',
+            NOW,
+            NOW + timedelta(hours=12, milliseconds=500),
+            id="both, whole or not",
+        ),
+        pytest.param('{"expires_at":1795482000}', None, NOW, id="the expiry alone"),
+        pytest.param('{"access_token":"t"}', None, None, id="neither"),
+        pytest.param('{"expires_at":1795482000000}', None, None, id="milliseconds"),
+        pytest.param('{"expires_at":-62135596800}', None, None, id="the beginning of a calendar"),
+        pytest.param('{"expires_at":253402300799}', None, None, id="the end of a calendar"),
+        pytest.param('{"expires_at":0}', None, None, id="zero"),
+        pytest.param('{"expires_at":"soon"}', None, None, id="a word"),
+        pytest.param('{"expires_at":' + "9" * 5000 + "}", None, None, id="a number without end"),
+        pytest.param("not JSON", None, None, id="no JSON"),
+        pytest.param(None, None, None, id="a binary secret"),
+    ],
+)
+def test_a_persons_token_tells_its_moments_in_its_json(
+    text: str | None, issued_at: datetime | None, expires_at: datetime | None
+) -> None:
+    published = published_from_id(A_PERSONS_ID, now=NOW).with_moments_of(text)
+    assert (published.issued_at, published.expires_at) == (issued_at, expires_at)
+
+
+def test_a_version_id_of_ours_needs_no_reading() -> None:
+    assert published_from_id(TEXT, now=NOW).is_ours
+
+
+def test_a_version_id_of_a_person_has_to_be_read() -> None:
+    assert not published_from_id(A_PERSONS_ID, now=NOW).is_ours
+
+
+# Tags
+
+RECORD: Final = FailureRecord(
+    FailureClass.SOMEONE_MUST_ACT, "invalid_grant", 3, NOW, digest12("credentials")
+)
+
+
+def test_a_failure_reads_in_the_console() -> None:
+    assert RECORD.to_tags() == {
+        "token-refresher:error": "someone must act: invalid_grant",
+        "token-refresher:failures": "3",
+        "token-refresher:retry-at": "20261124T010000Z",
+        "token-refresher:credentials": digest12("credentials"),
+    }
+
+
+@pytest.mark.parametrize("failure_class", list(FailureClass))
+def test_a_failure_is_read_as_it_was_written(failure_class: FailureClass) -> None:
+    record = FailureRecord(failure_class, "timeout", 1, NOW, "a" * 12)
+    assert FailureRecord.from_tags(record.to_tags()) == record
+
+
+def test_a_record_holds_only_what_a_tag_may_hold() -> None:
+    values = [*RECORD.to_tags().values(), GrantLifetime(NOW, timedelta(days=30)).to_tag()]
+    assert all(TAG_VALUE.fullmatch(value) for value in values)
+
+
+@pytest.mark.parametrize("key", sorted(RECORD.to_tags()))
+def test_a_record_with_a_tag_missing_is_none(key: str) -> None:
+    tags = {other: value for other, value in RECORD.to_tags().items() if other != key}
+    assert FailureRecord.from_tags(tags) is None
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        pytest.param("error", "somebody: invalid_grant", id="another class"),
+        pytest.param("failures", "many", id="a word for a number"),
+        pytest.param("failures", "9" * 5000, id="a number without end"),
+        pytest.param("failures", "-1", id="a negative number"),
+        pytest.param("retry-at", "tomorrow", id="a word for a moment"),
+    ],
+)
+def test_a_record_that_somebody_edited_is_none(key: str, value: str) -> None:
+    tags = RECORD.to_tags() | {f"token-refresher:{key}": value}
+    assert FailureRecord.from_tags(tags) is None
+
+
+def test_a_grants_expiry_is_read_as_it_was_written() -> None:
+    grant = GrantLifetime(NOW, timedelta(days=30))
+    assert GrantLifetime.from_tag(grant.to_tag()) == grant
+
+
+def test_a_success_clears_everything_but_the_grants_expiry() -> None:
+    assert ERROR_TAG in FAILURE_TAGS
+    assert GRANT_EXPIRES_AT_TAG not in FAILURE_TAGS
+
+
+# Accounts
+
+
+def test_a_token_secret_tells_of_refused_released_and_dead() -> None:
+    tags = {REFUSED_TAG: "refused", RELEASED_TAG: "released", DEAD_TAG: "dead"}
+    of = account_from_metadata("a", credentials=None, token=SecretMetadata({}, tags), now=NOW)
+    assert (of.refused_random, of.released_claim, of.dead_claim) == ("refused", "released", "dead")
+
+
+def test_without_a_token_secret_nothing_is_told() -> None:
+    of = account_from_metadata("a", credentials=SecretMetadata(), token=None, now=NOW)
+    assert (of.refused_random, of.released_claim, of.dead_claim, of.grant) == (None,) * 4
+
+
+@pytest.mark.parametrize("stage", ["TOKENREQUEST", "TOKENRESPONSE"])
+def test_a_claim_or_a_journal_shows_that_refresh_tokens_are_used(stage: str) -> None:
+    credentials = SecretMetadata({"AWSCURRENT": "c", stage: TEXT})
+    of = account_from_metadata("a", credentials=credentials, token=None, now=NOW)
+    assert of.uses_refresh_tokens
+
+
+def token(version_id: str) -> SecretMetadata:
+    return SecretMetadata({"AWSCURRENT": version_id}, RECORD.to_tags())
+
+
+def test_a_newer_description_takes_the_place_of_the_listing() -> None:
+    of = account_from_metadata("a", credentials=None, token=SecretMetadata(), now=NOW)
+    confirmed = with_token(of, token(TEXT), now=NOW)
+    assert (confirmed.published, confirmed.failure) == (published_from_id(TEXT, now=NOW), RECORD)
+
+
+def test_moments_that_were_read_are_kept_while_the_version_is_the_same() -> None:
+    of = account_from_metadata("a", credentials=None, token=token(A_PERSONS_ID), now=NOW)
+    read = published_from_id(A_PERSONS_ID, now=NOW).with_moments_of('{"expires_at":1795482000}')
+    confirmed = with_token(replace(of, published=read), token(A_PERSONS_ID), now=NOW)
+    assert confirmed.live_until == NOW
+
+
+def test_a_token_secret_that_is_gone_has_no_token() -> None:
+    of = account_from_metadata("a", credentials=None, token=token(TEXT), now=NOW)
+    assert with_token(of, None, now=NOW).published is None
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        SecretValue("v", "made-up-secret"),
+        TokenResponse("made-up-secret", "bearer", None, None, "made-up-secret", None),
+        JournalEntry(grant="g", access_token="made-up-secret", refresh_token="made-up-secret"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_nothing_that_carries_a_secret_shows_it(value: object) -> None:
+    assert "made-up-secret" not in f"{value} {value!r}"

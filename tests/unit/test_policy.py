@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from token_refresher.errors import FailureClass, RefreshError
 from token_refresher.model import (
@@ -14,15 +17,18 @@ from token_refresher.model import (
     REFUSED_TAG,
     Account,
     FailureRecord,
+    Published,
     SecretMetadata,
     TokenVersion,
     account_from_metadata,
     digest12,
 )
 from token_refresher.policy import (
+    WRITE_FLOOR,
     Decision,
     Reason,
     decide,
+    due_moment,
     failure_record,
     margin_used,
     needs_action,
@@ -275,3 +281,266 @@ def test_the_margin_is_told_in_percent(current: str | None, used: float, seconds
     of = account(current)
     assert margin_used(of, now=NOW, refresh_before=BEFORE) == used
     assert seconds_until_expiry(of, now=NOW) == seconds
+
+
+EXPIRED: Final = issued(13 * HOUR)
+A_PERSONS_ID: Final = "a-person-s-version-id-0123456789abcdef"
+
+
+@pytest.mark.parametrize(
+    ("of", "expected"),
+    [
+        pytest.param(
+            account(journal=LATER, tags=failed(HOUR)),
+            Decision(due=True, reason=Reason.NO_TOKEN),
+            id="no token yet precedes an unpublished response",
+        ),
+        pytest.param(
+            account(issued(6 * HOUR, credentials="other"), journal=LATER),
+            Decision(due=True, reason=Reason.UNPUBLISHED_RESPONSE),
+            id="an unpublished response precedes changed credentials",
+        ),
+        pytest.param(
+            account(issued(13 * HOUR, credentials="other")),
+            Decision(due=True, reason=Reason.CREDENTIALS_CHANGED),
+            id="changed credentials precede an expiry",
+        ),
+        pytest.param(
+            account(EXPIRED),
+            Decision(due=True, reason=Reason.EXPIRED),
+            id="an expiry precedes its nearing",
+        ),
+        pytest.param(
+            account(EXPIRED, previous=LATER, tags=failed(HOUR)),
+            Decision(due=False, reason=Reason.BACKING_OFF),
+            id="a back-off precedes the write floor",
+        ),
+        pytest.param(
+            account(LATER, previous=issued(2 * MINUTE), tags=failed(HOUR)),
+            Decision(due=False, reason=Reason.FRESH),
+            id="what is fresh is held by nothing",
+        ),
+        pytest.param(
+            account(issued(MINUTE, credentials="other"), previous=LATER),
+            Decision(due=False, reason=Reason.WRITE_FLOOR),
+            id="the write floor holds changed credentials too",
+        ),
+        pytest.param(
+            account(issued(-6 * MINUTE)),
+            Decision(due=True, reason=Reason.EXPIRY_UNKNOWN),
+            id="an id from the future is not believed",
+        ),
+        pytest.param(
+            account(issued(-5 * MINUTE)),
+            Decision(due=False, reason=Reason.FRESH),
+            id="clocks may differ by five minutes",
+        ),
+    ],
+)
+def test_the_checks_have_an_order(of: Account, expected: Decision) -> None:
+    assert decide(of, now=NOW, refresh_before=BEFORE) == expected
+
+
+def test_a_token_without_credentials_is_orphaned() -> None:
+    of = account_from_metadata("a", credentials=None, token=SecretMetadata(), now=NOW)
+    assert decide(of, now=NOW, refresh_before=BEFORE).reason is Reason.ORPHANED
+
+
+def test_an_account_that_has_neither_secret_is_none() -> None:
+    of = account_from_metadata("a", credentials=None, token=None, now=NOW)
+    assert decide(of, now=NOW, refresh_before=BEFORE).reason is Reason.NO_SUCH_ACCOUNT
+
+
+def test_force_gives_no_credentials_to_an_account_without() -> None:
+    of = account(LATER, credentials=None)
+    assert not decide(of, now=NOW, refresh_before=BEFORE, force=True).due
+
+
+def foreign(*, issued_at: datetime | None, expires_at: datetime | None) -> Account:
+    """An account whose token somebody else published, with the moments of its JSON."""
+    published = Published(A_PERSONS_ID, issued_at, expires_at, None)
+    return replace(account(A_PERSONS_ID), published=published)
+
+
+def test_a_persons_token_lives_as_long_as_its_json_says() -> None:
+    of = foreign(issued_at=None, expires_at=NOW + BEFORE + MINUTE)
+    assert decide(of, now=NOW, refresh_before=BEFORE).reason is Reason.FRESH
+
+
+def test_without_an_issue_moment_a_token_is_due_by_the_margin_alone() -> None:
+    expires_at = NOW + HOUR
+    of = foreign(issued_at=None, expires_at=expires_at)
+    assert due_moment(of, refresh_before=BEFORE) == expires_at - BEFORE
+
+
+def test_a_persons_token_never_lives_too_short() -> None:
+    of = foreign(issued_at=NOW, expires_at=None)
+    assert not needs_action(of, now=NOW)
+
+
+@pytest.mark.parametrize(
+    "moments",
+    [
+        pytest.param((NOW + HOUR, NOW + HOUR), id="a life of nothing"),
+        pytest.param((NOW + 3 * HOUR, NOW + HOUR), id="an expiry before the issue"),
+    ],
+)
+def test_the_margin_is_a_percentage_whatever_a_person_wrote(
+    moments: tuple[datetime, datetime],
+) -> None:
+    of = foreign(issued_at=moments[0], expires_at=moments[1])
+    assert 0 <= margin_used(of, now=NOW, refresh_before=BEFORE) <= 100
+
+
+# What is read of a person's token: until the year 3000.
+moments = st.integers(1, 32_503_679_999).map(lambda count: datetime.fromtimestamp(count, UTC))
+
+
+@given(issued_at=st.none() | moments, expires_at=st.none() | moments)
+@settings(deadline=None)
+def test_no_moments_of_anybodys_break_a_decision_or_a_gauge(
+    issued_at: datetime | None, expires_at: datetime | None
+) -> None:
+    of = foreign(issued_at=issued_at, expires_at=expires_at)
+    decide(of, now=NOW, refresh_before=BEFORE)
+    needs_action(of, now=NOW)
+    assert 0 <= margin_used(of, now=NOW, refresh_before=BEFORE) <= 100
+    assert seconds_until_expiry(of, now=NOW) >= 0
+
+
+seconds = st.integers(min_value=1, max_value=30 * 86400).map(lambda count: timedelta(seconds=count))
+
+
+@given(life=seconds, before=seconds, at=st.floats(min_value=0, max_value=0.499))
+@settings(deadline=None)
+def test_no_token_is_due_before_half_its_life(
+    life: timedelta, before: timedelta, at: float
+) -> None:
+    of = account(issued(timedelta(0), life=life))
+    assert decide(of, now=NOW + life * at, refresh_before=before).reason is Reason.FRESH
+
+
+@given(life=seconds, before=seconds, at=seconds, later=seconds)
+@settings(deadline=None)
+def test_what_is_due_stays_due(
+    life: timedelta, before: timedelta, at: timedelta, later: timedelta
+) -> None:
+    of = account(issued(timedelta(0), life=life))
+    if decide(of, now=NOW + at, refresh_before=before).due:
+        assert decide(of, now=NOW + at + later, refresh_before=before).due
+
+
+@pytest.mark.parametrize(
+    ("journal", "most"),
+    [
+        pytest.param({}, 96, id="one version for each refresh"),
+        pytest.param({"TOKENRESPONSE": issued(24 * HOUR)}, 48, id="a claim and a journal besides"),
+    ],
+)
+def test_a_day_has_at_most_96_versions_however_hard_it_is_forced(
+    journal: dict[str, str], most: int
+) -> None:
+    current: str | None = None
+    previous: str | None = None
+    published = 0
+    for minute in range(24 * 60):
+        now = NOW + minute * MINUTE
+        of = account_from_metadata(
+            "dealer-17",
+            credentials=SecretMetadata({"AWSCURRENT": CREDENTIALS, **journal}),
+            token=SecretMetadata(
+                {
+                    stage: version
+                    for stage, version in (("AWSCURRENT", current), ("AWSPREVIOUS", previous))
+                    if version
+                }
+            ),
+            now=now,
+        )
+        if decide(of, now=now, refresh_before=BEFORE, force=True).due:
+            published += 1
+            current, previous = issued(NOW - now, life=MINUTE), current
+    assert published == most
+
+
+def test_one_immediate_repeat_is_always_possible() -> None:
+    of = account(LATER, previous=issued(WRITE_FLOOR))
+    assert decide(of, now=NOW, refresh_before=BEFORE, force=True).due
+
+
+@pytest.mark.parametrize(
+    ("failure_class", "waits"),
+    [
+        pytest.param(
+            FailureClass.TRY_LATER, [5, 10, 20, 30, 30], id="try later: 5 minutes, at most 30"
+        ),
+        pytest.param(
+            FailureClass.UNUSABLE_ANSWER,
+            [30, 60, 120, 240, 360, 360],
+            id="unusable answer: 30 minutes, at most 6 hours",
+        ),
+        pytest.param(
+            FailureClass.SOMEONE_MUST_ACT,
+            [15, 30, 60, 120, 240, 360, 360],
+            id="someone must act: 15 minutes, at most 6 hours",
+        ),
+    ],
+)
+def test_each_failure_in_a_row_doubles_the_wait(
+    failure_class: FailureClass, waits: list[int]
+) -> None:
+    of, seen = account(), []
+    for _ in waits:
+        record = failure_record(of, error(failure_class), now=NOW)
+        seen.append((record.retry_at - NOW + SLACK) / MINUTE)
+        of = replace(of, failure=record)
+    assert seen == waits
+
+
+@pytest.mark.parametrize("failure_class", list(FailureClass))
+def test_no_number_of_failures_is_too_large(failure_class: FailureClass) -> None:
+    of = account(tags=failed(HOUR, failures=999_999, failure_class=failure_class))
+    longest = failure_record(of, error(failure_class), now=NOW).retry_at - NOW
+    assert longest <= 6 * HOUR
+
+
+@pytest.mark.parametrize(
+    "tags",
+    [
+        pytest.param(failed(HOUR, failures=7, credentials="other"), id="of other credentials"),
+        pytest.param(failed(-2 * HOUR, failures=7), id="that a success has outlived"),
+    ],
+)
+def test_a_failure_that_does_not_count_is_not_counted_on(tags: dict[str, str]) -> None:
+    of = account(issued(HOUR), tags=tags)
+    assert failure_record(of, error(FailureClass.TRY_LATER), now=NOW).failures == 1
+
+
+def test_retry_after_counts_where_someone_must_act_too() -> None:
+    asked = error(FailureClass.SOMEONE_MUST_ACT, retry_after=20 * MINUTE)
+    assert failure_record(account(), asked, now=NOW).retry_at == NOW + 20 * MINUTE
+
+
+def test_a_failure_that_could_not_be_recorded_holds_back_like_any_other() -> None:
+    record = FailureRecord.from_tags(failed(HOUR))
+    of = replace(account(EXPIRED), unrecorded_failure=record)
+    assert decide(of, now=NOW, refresh_before=BEFORE).reason is Reason.BACKING_OFF
+
+
+@given(
+    life=st.integers(min_value=60, max_value=7 * 24 * 60).map(lambda count: count * MINUTE),
+    phase=st.integers(min_value=0, max_value=299).map(lambda count: timedelta(seconds=count)),
+)
+@settings(deadline=None, max_examples=50)
+def test_however_often_it_failed_one_attempt_precedes_the_expiry(
+    life: timedelta, phase: timedelta
+) -> None:
+    of, now, expires_at = account(issued(timedelta(0), life=life)), NOW + phase, NOW + life
+    attempts = []
+    while now < expires_at:
+        if decide(of, now=now, refresh_before=24 * HOUR).due:
+            attempts.append(expires_at - now)
+            record = failure_record(of, error(FailureClass.SOMEONE_MUST_ACT), now=now)
+            of = replace(of, failure=record)
+        now += 5 * MINUTE
+    assert 5 * MINUTE <= attempts[-1] <= 11 * MINUTE

@@ -61,3 +61,46 @@ def test_a_bad_setting_fails_with_its_name_and_without_its_value(name: str, valu
     with pytest.raises(SettingsError, match=name) as refusal:
         settings_from_environment({name: value})
     assert value not in str(refusal.value).removeprefix(name).split()
+
+
+def test_the_defaults_are_the_documented_ones() -> None:
+    assert Settings() == Settings(
+        secret_prefix="olx",
+        refresh_before=timedelta(minutes=90),
+        allowed_token_hosts=("www.autovit.ro", "www.otomoto.pl", "www.standvirtual.com"),
+        uses_refresh_tokens=True,
+        token_secret_kms_key_id="",
+        max_workers=16,
+        per_account_metrics=False,
+        tracing=False,
+    )
+
+
+def test_unless_told_otherwise_the_functions_own_environment_is_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("MAX_WORKERS", "7")
+    assert settings_from_environment().max_workers == 7
+
+
+def test_a_host_may_be_given_with_the_port_that_https_has_anyway() -> None:
+    environment = {"ALLOWED_TOKEN_HOSTS": "login.example.com:443"}
+    assert settings_from_environment(environment).allowed_token_hosts == ("login.example.com",)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        pytest.param("REFRESH_BEFORE_SECONDS", "9" * 5000, id="a number without end"),
+        pytest.param("REFRESH_BEFORE_SECONDS", "\u0665\u0664\u0660\u0660", id="other digits"),
+        pytest.param("REFRESH_BEFORE_SECONDS", "604801", id="a margin above a week"),
+        pytest.param("ALLOWED_TOKEN_HOSTS", "*.autovit.ro", id="a pattern for a host"),
+        pytest.param("ALLOWED_TOKEN_HOSTS", "www.autovit.ro/api", id="a path after a host"),
+        pytest.param("ALLOWED_TOKEN_HOSTS", " ", id="blanks for hosts"),
+        pytest.param("SECRET_PREFIX", "/olx", id="a prefix that begins with a slash"),
+        pytest.param("SECRET_PREFIX", "a//b", id="a prefix with an empty part"),
+    ],
+)
+def test_a_bad_setting_is_refused_by_its_name(name: str, value: str) -> None:
+    with pytest.raises(SettingsError, match=f"^{name} takes "):
+        settings_from_environment({name: value})
