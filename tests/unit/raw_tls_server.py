@@ -95,6 +95,10 @@ class Conversation:
         while self._connection.recv(65536):
             pass
 
+    def hear_the_greeting(self) -> None:
+        """Wait for the client's first byte, and answer nothing."""
+        self._connection.recv(1)
+
     def reset(self) -> None:
         """Reset the connection, with or without a handshake before."""
         self._connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
@@ -258,7 +262,12 @@ def answers_and_resets(response: bytes) -> Script:
     return play
 
 
-def resets_before_the_handshake(conversation: Conversation) -> None:
+def resets_the_handshake(conversation: Conversation) -> None:
+    """Reset the connection at the client's first word.
+
+    Not before it: Python's ssl leaves a socket open that was reset before it is wrapped.
+    """
+    conversation.hear_the_greeting()
     conversation.reset()
 
 

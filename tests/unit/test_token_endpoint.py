@@ -31,7 +31,7 @@ from tests.unit.raw_tls_server import (
     answers_and_resets,
     drips,
     never_shakes_hands,
-    resets_before_the_handshake,
+    resets_the_handshake,
     stops_after,
 )
 from token_refresher.credentials import (
@@ -880,23 +880,23 @@ class TestLostConnections:
     def test_a_refresh_token_is_sent_again_where_nothing_had_left(
         self, serve: Serve, connect: Connect
     ) -> None:
-        server = serve(resets_before_the_handshake, answers(SUCCESS))
+        server = serve(resets_the_handshake, answers(SUCCESS))
         assert connect(server).request(refreshing(server), REFRESH).access_token == TOKEN
         assert (server.connections, len(server.requests)) == (2, 1)
 
     def test_a_refresh_token_that_left_at_the_second_try_is_not_sent_a_third_time(
         self, serve: Serve, connect: Connect
     ) -> None:
-        server = serve(resets_before_the_handshake, answers_and_closes(b""), answers(SUCCESS))
+        server = serve(resets_the_handshake, answers_and_closes(b""), answers(SUCCESS))
         error = unavailable(connect(server), refreshing(server), REFRESH)
         assert (error.code, error.sent) == ("connection_lost", True)
         assert (server.connections, len(server.requests)) == (2, 1)
 
     @pytest.mark.parametrize("grant", [OWN, REFRESH], ids=["own grant", "refresh token"])
-    def test_a_reset_before_the_handshake_is_no_connection(
+    def test_a_reset_within_the_handshake_is_no_connection(
         self, serve: Serve, connect: Connect, grant: dict[str, str]
     ) -> None:
-        server = serve(resets_before_the_handshake)
+        server = serve(resets_the_handshake)
         error = unavailable(connect(server), refreshing(server), grant)
         assert (error.code, error.sent) == ("no_connection", False)
         assert error.leaves_refresh_token_unspent
@@ -954,7 +954,7 @@ class TestLostConnections:
     def test_a_request_whose_repeat_found_nobody_was_sent_all_the_same(
         self, serve: Serve, connect: Connect
     ) -> None:
-        server = serve(answers_and_closes(b""), resets_before_the_handshake)
+        server = serve(answers_and_closes(b""), resets_the_handshake)
         error = unavailable(connect(server), client_credentials(server), OWN)
         assert error.sent
         assert len(server.requests) == 1
@@ -1085,7 +1085,7 @@ class TestVerify:
             "User-Agent": "own/1",
         }
 
-    @pytest.mark.parametrize("script", [resets_before_the_handshake, never_shakes_hands])
+    @pytest.mark.parametrize("script", [resets_the_handshake, never_shakes_hands])
     def test_no_connection_says_nothing_of_the_token(
         self, serve: Serve, connect: Connect, script: Script
     ) -> None:
@@ -1142,7 +1142,7 @@ class TestNoErrorTellsWhatWasInIt:
     @pytest.mark.parametrize(
         "script",
         [
-            pytest.param(resets_before_the_handshake, id="no connection"),
+            pytest.param(resets_the_handshake, id="no connection"),
             pytest.param(answers_and_closes(b""), id="lost without an answer"),
             pytest.param(answers_and_closes(answer(PAGE, length=999)), id="lost within a body"),
             pytest.param(answers_and_closes(MARK.encode() + b"\r\n\r\n"), id="no HTTP"),
