@@ -110,6 +110,8 @@ def _connected(connection: socket.socket, address: Any) -> socket.socket:  # noq
     try:
         connection.settimeout(min(CONNECT_SECONDS, _exchange.remaining()))
         connection.connect(address)
+        # For the handshake, which comes next and keeps the timeout that it finds.
+        connection.settimeout(min(CONNECT_SECONDS, _exchange.remaining()))
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     except OSError:
         connection.close()
