@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 NAMESPACE: Final = "TokenRefresher"
-SERVICE: Final = "token-refresher"
 # At their debug level these print what is sent and received. Lambda can be told to set
 # the level of all loggers; these keep their own.
 for library in ("boto3", "botocore", "urllib3"):
@@ -109,8 +108,8 @@ class Handler:
 
     def __init__(self, settings: Settings, *, clock: Callable[[], datetime] = utc_now) -> None:
         self._settings = settings
-        self._logger = Logger(service=SERVICE, utc=True, location=None)
-        self._metrics = Metrics(namespace=NAMESPACE, service=SERVICE)
+        self._logger = Logger(service=settings.service, utc=True, location=None)
+        self._metrics = Metrics(namespace=NAMESPACE, service=settings.service)
         self._endpoint = TokenEndpoint(
             allowed_hosts=settings.allowed_token_hosts,
             ssl_context=ssl.create_default_context(),
@@ -133,7 +132,7 @@ class Handler:
             uses_refresh_tokens=settings.uses_refresh_tokens,
             max_workers=settings.max_workers,
         )
-        self._run = _traced(self._handle) if settings.tracing else self._handle
+        self._run = _traced(self._handle, settings.service) if settings.tracing else self._handle
 
     def __call__(self, event: object, context: LambdaContext) -> dict[str, Any]:
         """Handle one invocation.
@@ -205,7 +204,7 @@ class Handler:
             with single_metric(
                 "RefreshFailures", MetricUnit.Count, count, namespace=NAMESPACE
             ) as metric:
-                metric.add_dimension("service", SERVICE)
+                metric.add_dimension("service", self._settings.service)
                 metric.add_dimension("class", failure_class)
 
     def _add_gauges(self, report: Report) -> None:
@@ -227,15 +226,14 @@ class Handler:
             if self._settings.per_account_metrics:
                 self._emit_account(account.name, seconds, used)
 
-    @staticmethod
-    def _emit_account(name: str, seconds: float, used: float) -> None:
+    def _emit_account(self, name: str, seconds: float, used: float) -> None:
         """Emit the gauges once more, with a dimension that CloudWatch bills for."""
         for metric_name, unit, value in (
             ("SecondsUntilExpiry", MetricUnit.Seconds, seconds),
             ("MarginUsed", MetricUnit.Percent, used),
         ):
             with single_metric(metric_name, unit, value, namespace=NAMESPACE) as metric:
-                metric.add_dimension("service", SERVICE)
+                metric.add_dimension("service", self._settings.service)
                 metric.add_dimension("account", name)
 
 
@@ -283,13 +281,13 @@ def summary(report: Report) -> dict[str, Any]:
 
 
 def _traced(
-    handle: Callable[[object, LambdaContext], dict[str, Any] | Exception],
+    handle: Callable[[object, LambdaContext], dict[str, Any] | Exception], service: str
 ) -> Callable[[object, LambdaContext], dict[str, Any] | Exception]:
     """Trace invocations; neither what they return nor what they raise is recorded."""
     # Constructing a Tracer costs a cold start 100 ms: only where tracing is on.
     from aws_lambda_powertools import Tracer  # noqa: PLC0415
 
-    tracer = Tracer(service=SERVICE, auto_patch=False)
+    tracer = Tracer(service=service, auto_patch=False)
     wrap = tracer.capture_lambda_handler(capture_response=False, capture_error=False)
     traced: Callable[[object, LambdaContext], dict[str, Any] | Exception] = wrap(handle)
     return traced

@@ -57,9 +57,12 @@ if TYPE_CHECKING:
     from token_refresher.model import Account, PublishedToken, SecretValue, TokenResponse
 
 # One refresh ends within this, whatever hangs.
-REFRESH_TIME: Final = timedelta(seconds=60)
+_REFRESH_TIME: Final = timedelta(seconds=60)
 # A request of 10 s and two writes of 15 s must still fit when it is begun.
 _TIME_TO_REQUEST: Final = timedelta(seconds=40)
+# With less than this a refresh is not begun: what it reads before the request takes time
+# too. It must fit into the shortest invocation, of a schedule of one minute.
+TIME_TO_BEGIN: Final = _TIME_TO_REQUEST + timedelta(seconds=5)
 _JOURNAL_PAUSE: Final = timedelta(seconds=2)
 
 # A run that claimed longer ago than this has died: its request ended long before.
@@ -202,7 +205,7 @@ class Refresher:
             Never raises: whatever goes wrong is in the result.
         """
         attempt = _Attempt(
-            self, account, now, force, dry_run, time_left, time_left() - REFRESH_TIME
+            self, account, now, force, dry_run, time_left, time_left() - _REFRESH_TIME
         )
         try:
             return attempt.run()

@@ -1,7 +1,7 @@
 """The settings: environment variables, read once, here and nowhere else.
 
 The standard ones (``AWS_*``, ``POWERTOOLS_*``, ``SSL_CERT_FILE``) are read by the
-libraries they belong to; only whether tracing is on is asked here.
+libraries they belong to; only the service's name and whether tracing is on are asked here.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ class Settings:
             the AWS managed key.
         max_workers: How many accounts are refreshed at once.
         per_account_metrics: Adds the dimension ``account``, which CloudWatch bills for.
+        service: Tells the metrics, logs and traces of one stack from those of another.
         tracing: Whether X-Ray's Tracer is constructed.
     """
 
@@ -50,6 +51,7 @@ class Settings:
     token_secret_kms_key_id: str = ""
     max_workers: int = 16
     per_account_metrics: bool = False
+    service: str = "token-refresher"
     tracing: bool = False
 
 
@@ -83,6 +85,7 @@ def settings_from_environment(environment: Mapping[str, str] = os.environ) -> Se
         ),
         per_account_metrics=_choice(environment, "PER_ACCOUNT_METRICS", ("false", "true"))
         == "true",
+        service=environment.get("POWERTOOLS_SERVICE_NAME") or defaults.service,
         tracing=_choice(environment, "POWERTOOLS_TRACE_DISABLED", ("true", "false")) == "false",
     )
 

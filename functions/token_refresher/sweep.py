@@ -19,7 +19,7 @@ from token_refresher.errors import (
 )
 from token_refresher.model import account_from_metadata
 from token_refresher.policy import Reason, decide
-from token_refresher.refresh import REFRESH_TIME, Outcome, Refresher, Result
+from token_refresher.refresh import TIME_TO_BEGIN, Outcome, Refresher, Result
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
@@ -136,7 +136,7 @@ class Sweeper:
         )
 
         def refresh_one(account: Account) -> Result:
-            if time_left() < REFRESH_TIME + _CLOSING_TIME:
+            if time_left() < TIME_TO_BEGIN + _CLOSING_TIME:
                 reason = decisions[account.name].reason
                 msg = "left for the next sweep"
                 return Result(account, reason, Outcome.NOT_ATTEMPTED, OutOfTimeError(msg))

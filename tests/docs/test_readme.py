@@ -42,7 +42,7 @@ def test_every_reason_is_explained_and_no_other() -> None:
 def test_every_setting_is_explained_with_its_default() -> None:
     named = first_column(section("Settings"))
     read = set(re.findall(r'"([A-Z][A-Z_]+[A-Z])"', (ROOT / SETTINGS).read_text()))
-    assert set(named) == read - {"POWERTOOLS_TRACE_DISABLED"}
+    assert set(named) == read - {"POWERTOOLS_SERVICE_NAME", "POWERTOOLS_TRACE_DISABLED"}
     rows = re.findall(r"^\| `(\w+)` \| `(\w+)` \|", section("Settings"), re.MULTILINE)
     assert settings_from_environment(dict(rows)) == settings_from_environment({})
 

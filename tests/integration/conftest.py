@@ -13,7 +13,7 @@ import boto3
 import pytest
 
 from local.authorization_server import RFC_6749
-from token_refresher.handler import SERVICE, Handler
+from token_refresher.handler import Handler
 from token_refresher.settings import settings_from_environment
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ class Deployed:
         session.events.register("before-call.secretsmanager", self._before)
         session.events.register("after-call.secretsmanager.ListSecrets", self._after_list)
         self._handler = Handler(settings_from_environment(), clock=self.clock.now)
-        for output in logging.getLogger(SERVICE).handlers:
+        for output in logging.getLogger(settings_from_environment().service).handlers:
             # A logger lives as long as the process; what it prints belongs to this test.
             cast("logging.StreamHandler[TextIO]", output).stream = sys.stdout
         return self._handler

@@ -245,6 +245,17 @@ def test_gauges_and_events_are_metrics(
     assert sorted(found["MarginUsed"]) == [0, 100]
 
 
+def test_metrics_and_logs_of_two_stacks_are_told_apart(
+    deployed: Deployed, capsys: pytest.CaptureFixture[str]
+) -> None:
+    deployed.onboard("machine", MACHINE)
+    deployed.onboard("mistyped", {**PASSWORD, "password": "x"}, users={"u@example.com": "y"})
+    deployed.handler(POWERTOOLS_SERVICE_NAME="cell-2", PER_ACCOUNT_METRICS="true")
+    deployed.sweep()
+
+    assert {record["service"] for record in lines(capsys.readouterr().out)} == {"cell-2"}
+
+
 def test_each_account_can_have_metrics_of_its_own(
     deployed: Deployed, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1266,7 +1266,7 @@ def test_a_refresh_that_could_not_finish_is_put_off_and_nothing_is_recorded(worl
     world.add(PASSWORD)
     # list, describe: the second takes so long that no request fits any more.
     world.faults.plan(3, lambda _: _let_pass(world, timedelta(seconds=21)))
-    world.invocation = timedelta(seconds=66)
+    world.invocation = timedelta(seconds=60)
     result = world.refresh()
 
     assert result.outcome is Outcome.NOT_ATTEMPTED

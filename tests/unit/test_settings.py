@@ -25,6 +25,7 @@ def test_every_setting_is_read() -> None:
             "TOKEN_SECRET_KMS_KEY_ID": "alias/tokens",
             "MAX_WORKERS": "1",
             "PER_ACCOUNT_METRICS": "TRUE",
+            "POWERTOOLS_SERVICE_NAME": "cell-2",
             "POWERTOOLS_TRACE_DISABLED": "false",
         }
     ) == Settings(
@@ -35,6 +36,7 @@ def test_every_setting_is_read() -> None:
         token_secret_kms_key_id="alias/tokens",
         max_workers=1,
         per_account_metrics=True,
+        service="cell-2",
         tracing=True,
     )
 

@@ -356,6 +356,13 @@ def test_what_does_not_fit_into_an_invocation_is_left_for_the_next(one_by_one: W
     assert len(world.sweep(after=TICK).results) == 10
 
 
+def test_an_invocation_of_a_one_minute_schedule_is_long_enough(world: World) -> None:
+    world.add(CLIENT_CREDENTIALS)
+    world.invocation = timedelta(seconds=58)
+
+    assert list(outcomes(world.sweep()).values()) == ["published"]
+
+
 def _slow(world: World) -> Exception:
     world.now += timedelta(seconds=40)
     return broken()
