@@ -1,7 +1,10 @@
-"""Starts and stops the AWS emulator as a process of its own, on a free loopback port.
+"""Starts and stops the AWS emulator as a process of its own, on a loopback port.
 
 The emulator runs in another Python environment, so nothing of it is imported here. It gets an
 environment made from nothing: what the caller's shell says of AWS must not reach it.
+
+The functions that are deployed to it run with the Python of their runtime where this machine has
+it, and see no package but those they bring.
 """
 
 from __future__ import annotations
@@ -9,20 +12,24 @@ from __future__ import annotations
 import contextlib
 import http.client
 import os
+import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self, TypeAlias, overload
 
 import boto3
 import botocore.session
 from botocore.config import Config
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
     from types import TracebackType
 
     from mypy_boto3_secretsmanager import SecretsManagerClient
@@ -30,7 +37,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[1]
 LOOPBACK = "127.0.0.1"
 REGION = "eu-west-1"
-ACCESS_KEY = "test"
+RUNTIME = "python3.13"  # what template.yaml deploys on
 START_WITHIN_SECONDS = 30
 STARTS_TRIED = 3
 POLL_SECONDS = 0.02
@@ -41,10 +48,45 @@ CLIENT_CONFIG = Config(
     max_pool_connections=32,
     proxies={},
 )
+TELL_VERSION = "import sys; print('%d.%d' % sys.version_info[:2])"
+
+Service: TypeAlias = Literal[
+    "cloudformation",
+    "cloudwatch",
+    "events",
+    "iam",
+    "kms",
+    "lambda",
+    "logs",
+    "s3",
+    "scheduler",
+    "sns",
+    "sqs",
+    "sts",
+]
 
 
 class EmbeddedCloudError(RuntimeError):
     """The emulator cannot be started, or does not answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """Whom a client acts as."""
+
+    access_key_id: str
+    secret_access_key: str = field(repr=False)
+    session_token: str | None = field(default=None, repr=False)
+
+
+OWNER = Credentials("test", "test")  # the account's root, which may do everything
+
+
+class FunctionPython(NamedTuple):
+    """The interpreter that functions run with, and its minor version, such as ``3.13``."""
+
+    executable: Path
+    version: str
 
 
 class EmbeddedCloud:
@@ -53,8 +95,25 @@ class EmbeddedCloud:
     It also ends when this process is killed: it watches a pipe whose other end is here.
     """
 
-    def __init__(self) -> None:
-        self._port = 0
+    def __init__(
+        self,
+        *,
+        enforces_iam: bool = False,
+        function_environment: Mapping[str, str] | None = None,
+        port: int | None = None,
+    ) -> None:
+        """Describe the cloud to be started.
+
+        Args:
+            enforces_iam: Whether policies count. Without it every call is allowed.
+            function_environment: Variables that every deployed function sees, beneath those of
+                its own configuration.
+            port: A fixed one, where its address must be known beforehand; else a free one.
+        """
+        self._enforces_iam = enforces_iam
+        self._function_environment = dict(function_environment or {})
+        self._fixed_port = port
+        self._port = port or 0
         self._process: subprocess.Popen[bytes] | None = None
         self._state: tempfile.TemporaryDirectory[str] | None = None
 
@@ -63,39 +122,71 @@ class EmbeddedCloud:
         """Where every service of the emulator answers."""
         return f"http://{LOOPBACK}:{self._port}"
 
-    def environment(self) -> dict[str, str]:
+    def environment(self, credentials: Credentials = OWNER) -> dict[str, str]:
         """Return the variables with which any AWS SDK finds the emulator, past any proxy."""
-        return {
+        variables = {
             "AWS_ENDPOINT_URL": self.endpoint_url,
             "AWS_REGION": REGION,
             "AWS_DEFAULT_REGION": REGION,
-            "AWS_ACCESS_KEY_ID": ACCESS_KEY,
-            "AWS_SECRET_ACCESS_KEY": ACCESS_KEY,
+            "AWS_ACCESS_KEY_ID": credentials.access_key_id,
+            "AWS_SECRET_ACCESS_KEY": credentials.secret_access_key,
             "AWS_EC2_METADATA_DISABLED": "true",
             "NO_PROXY": f"{LOOPBACK},localhost",
             "no_proxy": f"{LOOPBACK},localhost",
         }
+        if credentials.session_token is not None:
+            variables["AWS_SESSION_TOKEN"] = credentials.session_token
+        return variables
 
+    @overload
     def client(
         self,
         service: Literal["secretsmanager"] = "secretsmanager",
         *,
+        credentials: Credentials = OWNER,
         region: str = REGION,
         config: Config | None = None,
-    ) -> SecretsManagerClient:
+    ) -> SecretsManagerClient: ...
+
+    @overload
+    def client(
+        self,
+        service: Service,
+        *,
+        credentials: Credentials = OWNER,
+        region: str = REGION,
+        config: Config | None = None,
+    ) -> Any: ...  # noqa: ANN401
+
+    def client(
+        self,
+        service: Literal["secretsmanager"] | Service = "secretsmanager",
+        *,
+        credentials: Credentials = OWNER,
+        region: str = REGION,
+        config: Config | None = None,
+    ) -> Any:
         """Return a client whose settings are all given here.
 
         Neither ``AWS_PROFILE`` nor a configuration file nor a proxy variable can turn it towards
         a real account.
         """
-        return self._session.client(
+        make: Any = self._session.client
+        return make(
             service,
             endpoint_url=self.endpoint_url,
             region_name=region,
-            aws_access_key_id=ACCESS_KEY,
-            aws_secret_access_key=ACCESS_KEY,
+            aws_access_key_id=credentials.access_key_id,
+            aws_secret_access_key=credentials.secret_access_key,
+            aws_session_token=credentials.session_token,
             config=CLIENT_CONFIG.merge(config) if config else CLIENT_CONFIG,
         )
+
+    def assume(self, role_arn: str, *, session_name: str = "test") -> Credentials:
+        """Return credentials of a role, whose trust policy must trust the account."""
+        answer = self.client("sts").assume_role(RoleArn=role_arn, RoleSessionName=session_name)
+        given = answer["Credentials"]
+        return Credentials(given["AccessKeyId"], given["SecretAccessKey"], given["SessionToken"])
 
     @cached_property
     def _session(self) -> boto3.Session:
@@ -110,7 +201,7 @@ class EmbeddedCloud:
         )
 
     def reset(self) -> None:
-        """Forget all secrets, and everything else that was created."""
+        """Forget all secrets, and everything else that was created; end the functions."""
         self._ask("POST", "/_ministack/reset")
 
     def start(self) -> None:
@@ -127,7 +218,7 @@ class EmbeddedCloud:
             self._state = tempfile.TemporaryDirectory(prefix="embedded-cloud-")
             state = Path(self._state.name)
             for _ in range(STARTS_TRIED):
-                self._port = free_port()
+                self._port = self._fixed_port or free_port()
                 self._process = self._launch(python, state)
                 if self._comes_up():
                     undo.pop_all()
@@ -158,11 +249,17 @@ class EmbeddedCloud:
         self.stop()
 
     def _launch(self, python: Path, state: Path) -> subprocess.Popen[bytes]:
+        functions = function_python()
         environment = {
+            **self._function_environment,
             "PATH": os.defpath,
             "HOME": str(state),
             "TMPDIR": str(state),
             "STATE_DIR": str(state),
+            "REMOVED_AT_THE_END": str(state),
+            "FUNCTION_RUNTIME": f"python{functions.version}",
+            "FUNCTION_PYTHON": str(functions.executable),
+            "AUTH": "true" if self._enforces_iam else "false",
             "GATEWAY_PORT": str(self._port),
             "BIND_HOST": LOOPBACK,
             "MINISTACK_HOST": LOOPBACK,
@@ -230,6 +327,54 @@ def emulator_python() -> Path:
     if not python.exists():
         raise EmbeddedCloudError(f"There is no AWS emulator at {python}. Make it with: make setup")
     return python
+
+
+def function_python() -> FunctionPython:
+    """Return the interpreter of the deployed runtime, or the emulator's own where there is none.
+
+    A function must be built for its version. A version manager may offer an interpreter that does
+    not run, so each is asked. ``FUNCTION_PYTHON`` names one that is tried first.
+
+    Raises:
+        EmbeddedCloudError: Not even the emulator has an interpreter that runs.
+    """
+    wanted = RUNTIME.removeprefix("python")
+    for executable in _pythons(wanted):
+        if _version_of(executable) == wanted:
+            return FunctionPython(executable, wanted)
+    fallback = emulator_python()
+    version = _version_of(fallback)
+    if version is None:
+        raise EmbeddedCloudError(f"The AWS emulator's interpreter {fallback} does not run.")
+    return FunctionPython(fallback, version)
+
+
+def _pythons(version: str) -> Iterator[Path]:
+    """Name the places where an interpreter of this minor version may be."""
+    name = f"python{version}"
+    if named := os.environ.get("FUNCTION_PYTHON"):
+        yield Path(named)
+    yield Path(sys.executable)
+    yield ROOT / f".venv-{version}" / "bin" / "python"
+    if found := shutil.which(name):
+        yield Path(found)
+    pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
+    yield from sorted((pyenv / "versions").glob(f"{version}.*/bin/{name}"))
+
+
+def _version_of(executable: Path) -> str | None:
+    """Ask an interpreter for its minor version; None if it does not run."""
+    try:
+        told = subprocess.run(  # noqa: S603
+            [executable, "-I", "-S", "-c", TELL_VERSION],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    except OSError:
+        return None
+    return told.stdout.strip() or None
 
 
 def free_port() -> int:

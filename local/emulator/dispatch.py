@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ministack.core.responses import error_response_json, json_response
 
-from local.emulator import listing, operations, storage
+from local.emulator import keys, listing, operations, storage
 from local.emulator.refusals import RefusalError
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ async def handle_request(
     method: str, path: str, headers: dict[str, str], body: bytes, query_params: dict[str, Any]
 ) -> Answer:
     """Answer one call, with ministack's own signature."""
+    keys.remember_the_caller(headers, query_params)
     operation = headers.get("x-amz-target", "").rpartition(".")[2]
     following: Json = {}
     try:

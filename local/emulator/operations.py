@@ -14,7 +14,7 @@ import time
 from typing import TYPE_CHECKING, Any, TypeAlias
 from uuid import uuid4
 
-from local.emulator import storage
+from local.emulator import keys, storage
 from local.emulator.refusals import (
     already_exists,
     malformed,
@@ -61,6 +61,7 @@ def create_secret(request: Json) -> Json:
     existing = storage.named(name)
     if existing is not None:
         return _created_before(existing, request, value)
+    keys.validate(request.get("KmsKeyId"))
     secret = storage.store_empty(
         name,
         description=request.get("Description", ""),
@@ -91,6 +92,7 @@ def update_secret(request: Json) -> Json:
     """Change the description or the key, and store a version only if there is a value."""
     secret = writable(request)
     value = _value(request)
+    keys.validate(request.get("KmsKeyId"))
     if "Description" in request:
         secret["Description"] = request["Description"]
     if "KmsKeyId" in request:
@@ -128,6 +130,9 @@ def get_secret_value(request: Json) -> Json:
         raise not_found(f"A version with stage {stage or CURRENT} or the id asked for")
     if stage is not None and stage not in version["Stages"]:
         raise wrong_state("VersionStage and VersionId name different versions.")
+    keys.authorise(
+        secret.get("KmsKeyId"), keys.TO_READ, secret_arn=secret["ARN"], version_id=version_id
+    )
     secret["LastAccessedDate"] = _now() // ONE_DAY_SECONDS * ONE_DAY_SECONDS
     answer: Json = {
         **_identity(secret),
@@ -224,6 +229,9 @@ def _store(secret: Secret, request: Json, value: Value, stages: Iterable[str]) -
     version_id: str = request.get("ClientRequestToken") or str(uuid4())
     if len(version_id) not in REQUEST_TOKEN_LENGTHS:
         raise malformed("ClientRequestToken has 32 to 64 characters.")
+    keys.authorise(
+        secret.get("KmsKeyId"), keys.TO_WRITE, secret_arn=secret["ARN"], version_id=version_id
+    )
     moved = add_version(secret, version_id, value, stages, now=_now())
     storage.announce(secret, moved, version_id)
     storage.update_replicas(secret)

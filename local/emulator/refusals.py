@@ -54,3 +54,14 @@ def malformed_policy(message: str) -> RefusalError:
 def wrong_page(message: str) -> RefusalError:
     """Refuse a page token that this API did not give out."""
     return RefusalError("InvalidNextTokenException", message)
+
+
+def key_unusable(*, writing: bool) -> RefusalError:
+    """Refuse to use a KMS key that is missing or disabled."""
+    code = "EncryptionFailure" if writing else "DecryptionFailure"
+    return RefusalError(code, "The secret's KMS key cannot be used.")
+
+
+def key_denied(operation: str) -> RefusalError:
+    """Refuse a caller who lacks a permission on the secret's KMS key."""
+    return RefusalError("AccessDeniedException", f"Access to KMS is not allowed: kms:{operation}.")

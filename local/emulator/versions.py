@@ -38,7 +38,7 @@ class Secret(TypedDict):
     ARN: str
     Name: str
     Description: str
-    KmsKeyId: str | None
+    KmsKeyId: NotRequired[str | None]
     Tags: list[dict[str, str]]
     CreatedDate: int
     Versions: dict[str, Version]

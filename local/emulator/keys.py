@@ -1,0 +1,76 @@
+"""Customer KMS keys, which Secrets Manager uses as its caller: the only module that reaches there.
+
+Whoever reads or writes a secret under a key of its own needs permissions on that key too. They
+count where IAM is enforced.
+"""
+
+# ruff: noqa: SLF001
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+
+from ministack import app
+from ministack.core.iam_evaluator import enforce
+from ministack.core.responses import get_region
+from ministack.core.router import extract_access_key_id
+from ministack.services import kms as ministack
+
+from local.emulator.refusals import key_denied, key_unusable
+
+MANAGED_BY_AWS = (None, "", "alias/aws/secretsmanager")
+TO_READ = ("Decrypt",)
+TO_WRITE = ("GenerateDataKey", "Decrypt")
+VALIDATION = "RequestToValidateKeyAccess"
+
+_access_key_id: ContextVar[str] = ContextVar("_access_key_id", default="")
+
+
+def remember_the_caller(headers: dict[str, str], query_params: dict[str, list[str]]) -> None:
+    """Note who makes the call that is being answered."""
+    _access_key_id.set(extract_access_key_id(headers, query_params) or "")
+
+
+def authorise(
+    key_id: str | None, operations: tuple[str, ...], *, secret_arn: str, version_id: str
+) -> None:
+    """Refuse a caller who may not use a secret's key through Secrets Manager.
+
+    Args:
+        key_id: As the secret has it: an ARN, an id, an alias, or nothing for AWS's own key.
+        operations: ``TO_READ`` or ``TO_WRITE``.
+        secret_arn: Part of the encryption context, as is the version's id.
+        version_id: The version that is read or written.
+
+    Raises:
+        RefusalError: The key cannot be used, or not by this caller.
+    """
+    if not app.AUTH or key_id in MANAGED_BY_AWS:
+        return
+    key = ministack._resolve_key(key_id)
+    if key is None or key["KeyState"] != "Enabled":
+        raise key_unusable(writing=operations == TO_WRITE)
+    region = get_region()
+    context = {
+        "kms:ViaService": f"secretsmanager.{region}.amazonaws.com",
+        "kms:EncryptionContext:SecretARN": secret_arn,
+        "kms:EncryptionContext:SecretVersionId": version_id,
+    }
+    for operation in operations:
+        if enforce(
+            _access_key_id.get(),
+            f"kms:{operation}",
+            "kms",
+            region,
+            resource_arn=key["Arn"],
+            service_context=context,
+        ):
+            raise key_denied(operation)
+
+
+def validate(key_id: str | None) -> None:
+    """Refuse to put a secret under a key that its writer could not use.
+
+    Secrets Manager tries the key before there is a version, and says so in the context.
+    """
+    authorise(key_id, TO_WRITE, secret_arn=VALIDATION, version_id=VALIDATION)

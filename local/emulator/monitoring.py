@@ -1,0 +1,134 @@
+"""ministack's CloudWatch: the only module that reaches into it.
+
+Alarms are evaluated on a timer alone, as on AWS, where an alarm also rings because nothing came.
+"""
+
+# ruff: noqa: SLF001
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+from ministack.core.responses import request_scope
+from ministack.services import cloudwatch as ministack
+from ministack.services.cloudformation import provisioners
+
+from local.emulator.alarms import BREACHES, Alarm, WarmUp, next_state, windows
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from local.emulator.embedded_metrics import Datum
+
+EVALUATED_EVERY_SECONDS = 0.5
+
+logger = logging.getLogger(__name__)
+
+# Held while an alarm is evaluated or written, so that none is seen without its warm-up.
+_alarms_change = threading.Lock()
+_ministack_puts: Callable[..., Any] = ministack._put_metric_alarm
+_ministack_reads_the_template: Callable[..., Any] = provisioners._cw_metric_alarm_record
+
+
+def install() -> None:
+    """Evaluate alarms as AWS documents it, and keep their warm-up."""
+    ministack._evaluate_alarm = lambda _: None
+    ministack._put_metric_alarm = _put_metric_alarm
+    provisioners._cw_metric_alarm_record = _alarm_of_a_template
+    threading.Thread(target=_evaluate_again_and_again, daemon=True).start()
+
+
+def count(name: str, function_name: str, value: float = 1, unit: str = "Count") -> None:
+    """Store one value of a metric that Lambda itself keeps of a function."""
+    ministack.record_metric("AWS/Lambda", name, value, unit, {"FunctionName": function_name})
+
+
+def store(datum: Datum) -> None:
+    """Store the values of a metric."""
+    ministack._store_datum(
+        datum.namespace,
+        datum.name,
+        datum.dimensions,
+        datum.at_seconds,
+        datum.unit,
+        value=None,
+        values=datum.values,
+        counts=None,
+        stat_values=None,
+    )
+
+
+def _put_metric_alarm(
+    params: dict[str, Any], request: dict[str, Any], is_cbor: object, is_json: object = None
+) -> object:
+    """Put an alarm with its warm-up, which ministack drops."""
+    with _alarms_change:
+        answer = _ministack_puts(params, request, is_cbor, is_json)
+        alarm = ministack._alarms.get(request.get("AlarmName"))
+        if alarm is not None and "WarmUpConfiguration" in request:
+            alarm["WarmUpConfiguration"] = request["WarmUpConfiguration"]
+    return answer
+
+
+def _alarm_of_a_template(name: str, properties: dict[str, Any]) -> object:
+    """Read an alarm with its warm-up, which may be written as text in a template."""
+    alarm = _ministack_reads_the_template(name, properties)
+    if written := properties.get("WarmUpConfiguration"):
+        waits = str(written.get("OnlyStartEvaluatingAfterWarmUpPeriodEnds", False)).lower()
+        alarm["WarmUpConfiguration"] = WarmUp(
+            WarmUpPeriodDurationInMinutes=int(written["WarmUpPeriodDurationInMinutes"]),
+            OnlyStartEvaluatingAfterWarmUpPeriodEnds=waits == "true",
+        )
+    return alarm
+
+
+def _evaluate_again_and_again() -> None:
+    while True:
+        time.sleep(EVALUATED_EVERY_SECONDS)
+        for (account, region, _), alarm in list(ministack._alarms._data.items()):
+            with request_scope(account, region):
+                try:
+                    _evaluate(alarm)
+                except Exception:
+                    # One alarm that cannot be evaluated must not silence the others.
+                    logger.exception("Not evaluated: %s", alarm["AlarmName"])
+
+
+def _evaluate(alarm: Alarm) -> None:
+    """Bring an alarm up to date, and tell its topics; a topic may start a function that calls."""
+    if alarm["ComparisonOperator"] not in BREACHES:
+        return
+    with _alarms_change:
+        now = time.time()
+        statistic = alarm["ExtendedStatistic"] or alarm["Statistic"]
+        values = [_statistic(alarm, statistic, *window) for window in windows(alarm, now=now)]
+        old, new = alarm["StateValue"], next_state(alarm, values, now=now)
+        if new == old:
+            return
+        reason = (
+            f"{statistic} {alarm['ComparisonOperator']} {alarm['Threshold']}, "
+            f"of periods from the newest: {values}"
+        )
+        alarm["StateValue"], alarm["StateReason"] = new, reason
+        alarm["StateUpdatedTimestamp"] = int(now)
+        ministack._record_history(alarm["AlarmName"], old, new, reason)
+    ministack._dispatch_alarm_actions(alarm, old, new, reason)
+    ministack._evaluate_parent_alarms(alarm)
+
+
+def _statistic(alarm: Alarm, statistic: str, after: float, until: float) -> float | None:
+    """Return an alarm's statistic of one period, None if nothing was stored in it."""
+    dimensions = ministack._dims_from_list(alarm["Dimensions"])
+    key = (alarm["Namespace"], alarm["MetricName"], ministack._dims_key(dimensions))
+    points = [
+        point
+        for point in list(ministack._metrics.get(key, []))
+        if after < point["Timestamp"] <= until and alarm["Unit"] in (None, point["Unit"])
+    ]
+    if not points:
+        return None
+    value: float | None = ministack._stat_value(ministack._calc_stats(points), statistic, points)
+    return value

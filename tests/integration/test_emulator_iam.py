@@ -1,0 +1,234 @@
+"""Where IAM is enforced, a role may do what its policies say, on keys as well as on secrets."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from local.embedded_cloud import OWNER, REGION, Credentials, EmbeddedCloud
+from tests.integration.test_emulator_functions import deploy, invoke
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+ACCOUNT = "000000000000"
+VIA_SECRETS_MANAGER = {"kms:ViaService": f"secretsmanager.{REGION}.amazonaws.com"}
+ASK_WHO_IT_IS = """
+import sys
+sys.path[:0] = PATHS
+import boto3
+def handler(event, context):
+    return boto3.client("sts").get_caller_identity()["Arn"]
+"""
+READ_AS_ANY_PROGRAM = """
+import boto3
+print(boto3.client("secretsmanager").get_secret_value(SecretId="olx/tokens/a")["SecretString"])
+"""
+
+
+@pytest.fixture(scope="module")
+def enforcing_cloud() -> Iterator[EmbeddedCloud]:
+    with EmbeddedCloud(enforces_iam=True) as cloud:
+        yield cloud
+
+
+@pytest.fixture
+def cloud(enforcing_cloud: EmbeddedCloud) -> EmbeddedCloud:
+    enforcing_cloud.reset()
+    return enforcing_cloud
+
+
+@pytest.fixture
+def role(cloud: EmbeddedCloud) -> Callable[..., Credentials]:
+    """Create a role that may do what its statements say, and assume it."""
+
+    def create(*statements: dict[str, Any]) -> Credentials:
+        return cloud.assume(create_role(cloud, *statements))
+
+    return create
+
+
+def create_role(cloud: EmbeddedCloud, *statements: dict[str, Any]) -> str:
+    iam = cloud.client("iam")
+    principals = {"AWS": f"arn:aws:iam::{ACCOUNT}:root", "Service": "lambda.amazonaws.com"}
+    trust = {"Effect": "Allow", "Principal": principals, "Action": "sts:AssumeRole"}
+    created = iam.create_role(RoleName="r", AssumeRolePolicyDocument=policy(trust))
+    iam.put_role_policy(RoleName="r", PolicyName="p", PolicyDocument=policy(*statements))
+    arn: str = created["Role"]["Arn"]
+    return arn
+
+
+def policy(*statements: dict[str, Any]) -> str:
+    return json.dumps({"Version": "2012-10-17", "Statement": list(statements)})
+
+
+def allow(*actions: str, on: str = "*", when: dict[str, str] | None = None) -> dict[str, Any]:
+    statement: dict[str, Any] = {"Effect": "Allow", "Action": list(actions), "Resource": on}
+    if when:
+        statement["Condition"] = {"StringEquals": when}
+    return statement
+
+
+def secret_arns(prefix: str) -> str:
+    return f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:{prefix}/*"
+
+
+SECRETS = allow("secretsmanager:*")
+
+
+def key(cloud: EmbeddedCloud) -> str:
+    arn: str = cloud.client("kms").create_key()["KeyMetadata"]["Arn"]
+    return arn
+
+
+def denial(call: Callable[[], object]) -> str:
+    """Return the code of a refusal."""
+    with pytest.raises(ClientError) as refusal:
+        call()
+    return str(refusal.value.response["Error"]["Code"])
+
+
+def test_the_owner_may_do_everything(cloud: EmbeddedCloud) -> None:
+    cloud.client().create_secret(Name="olx/tokens/a", SecretString="x")
+    assert cloud.client(credentials=OWNER).list_secrets()["SecretList"]
+
+
+def test_a_role_may_do_what_its_policies_allow_and_nothing_else(
+    cloud: EmbeddedCloud, role: Callable[..., Credentials]
+) -> None:
+    for name in ("olx/tokens/a", "olx/credentials/a"):
+        cloud.client().create_secret(Name=name, SecretString="x")
+    consumer = cloud.client(
+        credentials=role(allow("secretsmanager:GetSecretValue", on=secret_arns("olx/tokens")))
+    )
+    assert consumer.get_secret_value(SecretId="olx/tokens/a")["SecretString"] == "x"
+    assert (
+        denial(lambda: consumer.get_secret_value(SecretId="olx/credentials/a"))
+        == "AccessDeniedException"
+    )
+    assert (
+        denial(lambda: consumer.put_secret_value(SecretId="olx/tokens/a", SecretString="y"))
+        == "AccessDeniedException"
+    )
+
+
+def test_a_program_acts_as_the_role_through_the_environment_alone(
+    cloud: EmbeddedCloud, role: Callable[..., Credentials]
+) -> None:
+    cloud.client().create_secret(Name="olx/tokens/a", SecretString="x")
+
+    def run(credentials: Credentials) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(  # noqa: S603
+            [sys.executable, "-c", READ_AS_ANY_PROGRAM],
+            env=cloud.environment(credentials),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    assert "AccessDeniedException" in run(role(allow("secretsmanager:ListSecrets"))).stderr
+    assert run(OWNER).stdout == "x\n"
+
+
+def test_credentials_do_not_show_their_secrets(role: Callable[..., Credentials]) -> None:
+    credentials = role(SECRETS)
+    assert credentials.secret_access_key not in repr(credentials)
+    assert str(credentials.session_token) not in repr(credentials)
+
+
+def test_a_function_acts_as_its_role(cloud: EmbeddedCloud) -> None:
+    role_arn = create_role(cloud, SECRETS)
+    deploy(cloud, ASK_WHO_IT_IS.replace("PATHS", repr(sys.path)), Role=role_arn, Runtime=own())
+    assert invoke(cloud, None) == f"arn:aws:sts::{ACCOUNT}:assumed-role/r/f"
+
+
+def own() -> str:
+    """Return the runtime of the tests' own packages."""
+    return f"python3.{sys.version_info.minor}"
+
+
+def test_reading_under_a_customers_key_needs_decrypt(
+    cloud: EmbeddedCloud, role: Callable[..., Credentials]
+) -> None:
+    cloud.client().create_secret(Name="olx/tokens/a", SecretString="x", KmsKeyId=key(cloud))
+    reader = cloud.client(credentials=role(SECRETS, allow("kms:GenerateDataKey")))
+    assert denial(lambda: reader.get_secret_value(SecretId="olx/tokens/a")) == (
+        "AccessDeniedException"
+    )
+
+
+def test_the_key_may_be_confined_to_secrets_manager(
+    cloud: EmbeddedCloud, role: Callable[..., Credentials]
+) -> None:
+    secret = cloud.client().create_secret(
+        Name="olx/tokens/a", SecretString="x", KmsKeyId=key(cloud)
+    )
+    confined = {**VIA_SECRETS_MANAGER, "kms:EncryptionContext:SecretARN": secret["ARN"]}
+    reader = cloud.client(credentials=role(SECRETS, allow("kms:Decrypt", when=confined)))
+    assert reader.get_secret_value(SecretId="olx/tokens/a")["SecretString"] == "x"
+
+
+def test_a_permission_through_another_service_is_none(
+    cloud: EmbeddedCloud, role: Callable[..., Credentials]
+) -> None:
+    cloud.client().create_secret(Name="olx/tokens/a", SecretString="x", KmsKeyId=key(cloud))
+    elsewhere = {"kms:ViaService": f"s3.{REGION}.amazonaws.com"}
+    reader = cloud.client(credentials=role(SECRETS, allow("kms:Decrypt", when=elsewhere)))
+    assert denial(lambda: reader.get_secret_value(SecretId="olx/tokens/a")) == (
+        "AccessDeniedException"
+    )
+
+
+@pytest.mark.parametrize(
+    ("permitted", "is_written"),
+    [
+        pytest.param(("kms:Decrypt",), False, id="not with Decrypt alone"),
+        pytest.param(("kms:GenerateDataKey",), False, id="not with GenerateDataKey alone"),
+        pytest.param(("kms:Decrypt", "kms:GenerateDataKey"), True, id="with both"),
+    ],
+)
+def test_writing_under_a_customers_key_needs_two_permissions(
+    cloud: EmbeddedCloud,
+    role: Callable[..., Credentials],
+    permitted: tuple[str, ...],
+    *,
+    is_written: bool,
+) -> None:
+    key_arn = key(cloud)
+    cloud.client().create_secret(Name="olx/tokens/a", KmsKeyId=key_arn)
+    writer = cloud.client(credentials=role(SECRETS, allow(*permitted, when=VIA_SECRETS_MANAGER)))
+    writes: list[Callable[[], object]] = [
+        lambda: writer.put_secret_value(SecretId="olx/tokens/a", SecretString="y"),
+        lambda: writer.update_secret(SecretId="olx/tokens/a", SecretString="z"),
+        lambda: writer.create_secret(Name="olx/tokens/b", SecretString="y", KmsKeyId=key_arn),
+        lambda: writer.create_secret(Name="olx/tokens/c", KmsKeyId=key_arn),
+    ]
+    for write in writes:
+        if is_written:
+            write()
+        else:
+            assert denial(write) == "AccessDeniedException"
+    versions = cloud.client().list_secret_version_ids(SecretId="olx/tokens/a")["Versions"]
+    assert bool(versions) == is_written
+
+
+def test_a_secret_under_a_disabled_key_cannot_be_read(cloud: EmbeddedCloud) -> None:
+    key_arn = key(cloud)
+    cloud.client().create_secret(Name="olx/tokens/a", SecretString="x", KmsKeyId=key_arn)
+    cloud.client("kms").disable_key(KeyId=key_arn)
+    assert denial(lambda: cloud.client().get_secret_value(SecretId="olx/tokens/a")) == (
+        "DecryptionFailure"
+    )
+
+
+def test_the_key_of_aws_needs_no_permission(
+    cloud: EmbeddedCloud, role: Callable[..., Credentials]
+) -> None:
+    writer = cloud.client(credentials=role(SECRETS))
+    writer.create_secret(Name="olx/tokens/a", SecretString="x")
+    assert writer.get_secret_value(SecretId="olx/tokens/a")["SecretString"] == "x"
