@@ -1,0 +1,254 @@
+"""Builds what is deployed: the program and its pinned dependencies, and nothing else.
+
+``sam build`` runs it by way of ``functions/Makefile``. It needs neither Docker nor an
+interpreter of the target's version; with one it ships bytecode, which more than halves a
+cold start. The same sources and pins give the same bytes, wherever they are built.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import io
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import tomllib
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+from typing import Any, Final
+
+ROOT: Final = Path(__file__).resolve().parents[1]
+PROGRAM: Final = ROOT / "functions" / "token_refresher"
+PINS: Final = ROOT / "requirements" / "runtime.txt"
+
+# Amazon Linux 2023 has glibc 2.34, so wheels for 2.28 run there.
+PLATFORMS: Final = {"arm64": "aarch64-manylinux_2_28", "x86_64": "x86_64-manylinux_2_28"}
+
+# What runs. Data counts only where something reads it; a new file stays out until it is named.
+# The rest of a library's code stays, since what it imports is its own affair.
+RUNS: Final = (
+    "*.py",
+    "*.so",
+    "botocore/cacert.pem",
+    "botocore/data/*.json",  # Regions, partitions, retries and defaults of every client.
+    "botocore/data/secretsmanager/*/endpoint-rule-set-1.json.gz",
+    "botocore/data/secretsmanager/*/paginators-1.json",
+    "botocore/data/secretsmanager/*/service-2.*",
+    "aws_xray_sdk/core/sampling/local/*.json",
+    "aws_xray_sdk/ext/resources/*.json",
+    # The licences ask to travel with the code, and vulnerability scanners read names and versions.
+    "*.dist-info/LICENSE*",
+    "*.dist-info/NOTICE*",
+    "*.dist-info/licenses/*",
+    "*.dist-info/METADATA",
+)
+COMMANDS: Final = "bin"  # Scripts for a shell.
+
+EARLIEST_IN_A_ZIP: Final = 315532800  # 1980-01-01
+WHERE_LAMBDA_PUTS_IT: Final = "/var/task"
+
+
+class BuildError(Exception):
+    """The artifact cannot be built; the message says the mend."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What the artifact is to run on.
+
+    Args:
+        architecture: In the template's words: ``arm64`` or ``x86_64``.
+        python: The minor version, such as ``3.13``.
+    """
+
+    architecture: str
+    python: str
+
+
+def planned_by_sam(artifacts: Path) -> Target | None:
+    """Read from SAM's own plan what the template says, its parameters applied.
+
+    SAM hands a makefile nothing but a directory, and the makefile must not guess: an artifact
+    for the other architecture deploys well, and then fails to start. The plan lies beside the
+    directory of all builds, which is empty but for this one. Otherwise SAM builds a single
+    function by its name, and the plan is that of an earlier build.
+    """
+    plan = artifacts.parent.with_name("build.toml")
+    if not plan.exists() or artifacts.parent.joinpath("template.yaml").exists():
+        return None
+    definitions: dict[str, dict[str, Any]]
+    definitions = tomllib.loads(plan.read_text("utf-8")).get("function_build_definitions", {})
+    for definition in definitions.values():
+        if artifacts.name in definition.get("functions", ()):
+            python = definition["runtime"].removeprefix("python")
+            return Target(architecture=definition["architecture"], python=python)
+    return None
+
+
+def choose_target(artifacts: Path, *, architecture: str | None, python: str | None) -> Target:
+    """Reconcile what SAM plans with what was asked for.
+
+    Raises:
+        BuildError: They name different architectures, or neither names one.
+    """
+    plan = planned_by_sam(artifacts)
+    if plan is None:
+        if architecture is None:
+            raise BuildError(
+                "SAM does not tell the architecture of a function that is built by its name. "
+                "Run `sam build` without a name, or set ARCHITECTURE to arm64 or x86_64."
+            )
+        return Target(architecture, python or "3.13")
+    if architecture not in {None, plan.architecture}:
+        raise BuildError(
+            f"ARCHITECTURE is {architecture}, but the template says {plan.architecture}. "
+            f"Run: make build ARCHITECTURE={architecture}"
+        )
+    return Target(plan.architecture, python or plan.python)
+
+
+def uv(*arguments: str) -> str:
+    """Run uv, and return what it prints."""
+    command = [sys.executable, "-m", "uv", *arguments]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)  # noqa: S603
+    if done.returncode:
+        raise BuildError(done.stderr.strip())
+    return done.stdout.strip()
+
+
+def install(directory: Path, target: Target) -> None:
+    """Install the pinned dependencies as they are, for the target and without running them."""
+    uv(
+        *("pip", "install", "--quiet", "--require-hashes", "--only-binary", ":all:"),
+        *("--python-version", target.python, "--python-platform", PLATFORMS[target.architecture]),
+        # Copies: the artifact's times and permissions must not be set in uv's cache.
+        *("--link-mode", "copy", "--target", str(directory), "--requirement", str(PINS)),
+    )
+
+
+def runs(path: PurePath) -> bool:
+    """Tell whether a file is needed at run time."""
+    return path.parts[0] != COMMANDS and any(map(path.match, RUNS))
+
+
+def copy_what_runs(source: Path, destination: Path) -> None:
+    """Copy the files that are needed at run time."""
+    for path in sorted(source.rglob("*")):
+        relative = path.relative_to(source)
+        if path.is_file() and runs(relative):
+            copy = destination / relative
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, copy)
+
+
+def compile_bytecode(directory: Path, target: Target) -> bool:
+    """Compile with an interpreter of the target's minor version, if this machine has one.
+
+    No other version's bytecode would ever be read. It is believed unchecked, since
+    checking by time would need the times to survive the packaging.
+    """
+    try:
+        python = uv("python", "find", "--no-project", "--system", f"cpython@{target.python}")
+    except BuildError:
+        return False
+    # In one process: what is shared between modules shows in the bytes, so order counts.
+    command = [python, "-I", "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash"]
+    places = ["-s", str(directory), "-p", WHERE_LAMBDA_PUTS_IT, str(directory)]
+    done = subprocess.run([*command, *places], check=False, capture_output=True, text=True)  # noqa: S603
+    if done.returncode:
+        raise BuildError(f"{python} cannot compile the artifact:\n{done.stdout}{done.stderr}")
+    return True
+
+
+def normalise(directory: Path) -> None:
+    """Make times and permissions the same wherever this is built, and readable for Lambda."""
+    for path in (*directory.rglob("*"), directory):
+        path.chmod(0o755 if path.is_dir() else 0o644)
+        os.utime(path, (EARLIEST_IN_A_ZIP, EARLIEST_IN_A_ZIP))
+
+
+def build(directory: Path, target: Target) -> bool:
+    """Build the artifact, and tell whether bytecode is in it.
+
+    Args:
+        directory: Empty, or made here.
+        target: What the artifact is to run on.
+
+    Raises:
+        BuildError: With the mend.
+    """
+    if directory.exists() and any(directory.iterdir()):
+        raise BuildError(f"{directory} is not empty.")
+    with tempfile.TemporaryDirectory() as installed:
+        install(Path(installed), target)
+        copy_what_runs(Path(installed), directory)
+    copy_what_runs(PROGRAM, directory / PROGRAM.name)
+    has_bytecode = compile_bytecode(directory, target)
+    normalise(directory)
+    return has_bytecode
+
+
+def files(directory: Path) -> list[Path]:
+    """List the files, in an order that depends on their names alone."""
+    return sorted(path for path in directory.rglob("*") if path.is_file())
+
+
+def digest(directory: Path) -> str:
+    """Name the contents: the same for the same files, wherever they are."""
+    sha256 = hashlib.sha256()
+    for path in files(directory):
+        content = hashlib.sha256(path.read_bytes()).hexdigest()
+        sha256.update(f"{content}  {path.relative_to(directory).as_posix()}\n".encode())
+    return sha256.hexdigest()
+
+
+def zipped_bytes(directory: Path) -> int:
+    """Measure what is uploaded, zipped as SAM does it."""
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as zipped:
+        for path in files(directory):
+            entry = zipfile.ZipInfo(path.relative_to(directory).as_posix())
+            zipped.writestr(entry, path.read_bytes(), zipfile.ZIP_DEFLATED)
+    return archive.tell()
+
+
+def size(directory: Path) -> str:
+    """Tell the size, as people compare it."""
+    unzipped = sum(path.stat().st_size for path in files(directory))
+    zipped = zipped_bytes(directory)
+    count = len(files(directory))
+    return f"{zipped / 1e6:.1f} MB zipped, {unzipped / 1e6:.1f} MB unzipped, {count} files"
+
+
+def main() -> None:
+    """Build, and say what came of it."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("directory", type=Path)
+    parser.add_argument("--architecture", choices=sorted(PLATFORMS))
+    parser.add_argument("--python", metavar="3.13")
+    arguments = parser.parse_args()
+    directory = arguments.directory.resolve()
+    try:
+        target = choose_target(
+            directory, architecture=arguments.architecture, python=arguments.python
+        )
+        has_bytecode = build(directory, target)
+    except BuildError as error:
+        sys.exit(f"The artifact was not built. {error}")
+    told = [f"== Built for {target.architecture} and Python {target.python}: {size(directory)}"]
+    if has_bytecode:
+        told.append("== With bytecode")
+    else:
+        told.append(
+            f"== Without bytecode, as this machine has no Python {target.python}: "
+            "a cold start takes more than twice as long"
+        )
+    sys.stdout.write("\n".join([*told, f"== sha256 {digest(directory)}\n"]))
+
+
+if __name__ == "__main__":
+    main()
