@@ -214,6 +214,8 @@ class Handler:
         metrics.add_metric("SweepsCompleted", MetricUnit.Count, 1)
         metrics.add_metric("AccountsManaged", MetricUnit.Count, len(managed))
         metrics.add_metric("AccountsNeedingAction", MetricUnit.Count, needing)
+        retrying = sum(map(policy.is_retrying, managed))
+        metrics.add_metric("AccountsRetrying", MetricUnit.Count, retrying)
         awaiting = report.count(Reason.AWAITING_CREDENTIALS)
         metrics.add_metric("AccountsAwaitingCredentials", MetricUnit.Count, awaiting)
         metrics.add_metric("TokensOrphaned", MetricUnit.Count, report.count(Reason.ORPHANED))

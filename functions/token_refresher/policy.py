@@ -242,6 +242,16 @@ def needs_action(account: Account, *, now: datetime) -> bool:
     return grant is not None and grant.expires_at - now < min(_GRANT_WARNING, grant.lifetime / 2)
 
 
+def is_retrying(account: Account) -> bool:
+    """Whether an account's last attempt failed in a way that may heal by itself.
+
+    Of the record, not of this sweep: back-off makes attempts rare, and an alarm must
+    hold for as long as the failing does.
+    """
+    failure = account.counting_failure
+    return failure is not None and failure.failure_class is not FailureClass.SOMEONE_MUST_ACT
+
+
 def lives_too_short(account: Account) -> bool:
     """Whether the published token's life is shorter than the write floor."""
     published = account.published

@@ -235,6 +235,7 @@ def test_gauges_and_events_are_metrics(
         "SweepsCompleted": [1],
         "AccountsManaged": [2],
         "AccountsNeedingAction": [1],
+        "AccountsRetrying": [0],
         "AccountsAwaitingCredentials": [1],
         "TokensOrphaned": [1],
         "TokensRefreshed": [1],

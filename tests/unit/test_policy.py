@@ -30,6 +30,7 @@ from token_refresher.policy import (
     decide,
     due_moment,
     failure_record,
+    is_retrying,
     margin_used,
     needs_action,
     seconds_until_expiry,
@@ -256,6 +257,19 @@ def grant(left: timedelta, lifetime: timedelta) -> dict[str, str]:
 )
 def test_who_needs_somebody_is_told_by_metadata(*, of: Account, expected: bool) -> None:
     assert needs_action(of, now=NOW) is expected
+
+
+@pytest.mark.parametrize(
+    ("of", "expected"),
+    [
+        pytest.param(account(LATER), False, id="one that did not fail"),
+        pytest.param(account(tags=failed(HOUR)), True, id="one that is tried again"),
+        pytest.param(account(tags=failed(-HOUR)), True, id="one that is about to be"),
+        pytest.param(account(tags=MUST_ACT), False, id="one that needs somebody"),
+    ],
+)
+def test_who_is_tried_again_is_told_by_metadata(*, of: Account, expected: bool) -> None:
+    assert is_retrying(of) is expected
 
 
 def test_a_token_secret_scheduled_for_deletion_needs_somebody() -> None:
