@@ -6,6 +6,8 @@ PYTHON ?= python3
 PY := .venv/bin/python
 SETUP := .venv/.ready .venv-emulator/.ready
 SOURCES := $(wildcard functions local tests benchmarks)
+TEMPLATES := template.yaml infra/account.yaml infra/monitoring.yaml
+SAM = SAM_CLI_TELEMETRY=0 .venv-deploy/bin/sam
 
 # uv does not read pip's settings, so it is handed the registry that pip was told of.
 # It must neither download an interpreter nor follow an environment that is active.
@@ -29,7 +31,7 @@ demo: $(SETUP) ## Show it at work on this machine, without an AWS account
 	@PYTHONPATH=functions $(PY) -m local.demo
 
 .PHONY: test
-test: lint test-main test-3.13 ## Lint, then run every test on each Python found
+test: lint test-main test-3.13 e2e ## Lint, run every test on each Python found, and deploy to a local AWS
 
 .PHONY: unit
 unit: .venv/.ready ## Run the unit tests alone
@@ -39,12 +41,23 @@ unit: .venv/.ready ## Run the unit tests alone
 integration: $(SETUP) ## Run the tests against the embedded cloud alone
 	@$(PY) -m pytest tests/integration
 
+.PHONY: e2e
+e2e: $(SETUP) .venv-deploy/.ready ## Build and deploy for real, and look at what came of it
+	@echo "== The artifact and the stack"; $(PY) -m pytest tests/deployment
+
 .PHONY: lint
-lint: .venv/.ready pins-check ## Check style, types, the architecture and the pins
+lint: .venv/.ready pins-check lint-templates ## Check style, types, the architecture, the pins and the templates
 	@$(PY) -m ruff check
 	@$(PY) -m ruff format --check
 	@$(PY) -m mypy $(SOURCES)
 	@PYTHONPATH=functions .venv/bin/lint-imports --no-logo
+
+.PHONY: lint-templates
+lint-templates: .venv-deploy/.ready .venv-checkov/.ready
+	@said=$$($(SAM) validate --lint 2>&1) || { echo "$$said"; exit 1; }
+	@.venv-deploy/bin/cfn-lint --config-file infra/cfnlint.yaml --template $(TEMPLATES)
+	@.venv-checkov/bin/checkov --config-file infra/checkov.yaml $(addprefix --file ,$(TEMPLATES))
+	@echo "The templates are valid: $(TEMPLATES)"
 
 .PHONY: format
 format: .venv/.ready ## Mend what can be mended without thought
@@ -69,7 +82,7 @@ pins-check: .venv/.pins-checked ## Fail when requirements/ is not what `make pin
 
 .PHONY: clean
 clean: ## Remove the environments and what the tools leave behind
-	@rm -rf .venv .venv-3.13 .venv-emulator build dist
+	@rm -rf .venv .venv-3.13 .venv-emulator .venv-deploy .venv-checkov .aws-sam build dist
 	@rm -rf .coverage* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -86,7 +99,7 @@ test-3.13: $(SETUP) .venv-3.13/.ready
 
 define run_tests
 echo "== Tests on $$($(1)/bin/python --version)"; \
-COVERAGE_FILE=$(1)/.coverage $(1)/bin/python -m pytest --cov
+COVERAGE_FILE=$(1)/.coverage $(1)/bin/python -m pytest --cov --ignore tests/deployment
 endef
 
 
@@ -103,10 +116,11 @@ endef
 	@$(INSTALL) --python .venv $<
 	@touch $@
 
-.venv-emulator/.ready: requirements/emulator.txt | .venv/.uv
-	@echo "== Making .venv-emulator for the AWS emulator"
-	@$(UV) venv --quiet --no-project --clear --python $(PY) .venv-emulator
-	@$(INSTALL) --python .venv-emulator $<
+# Tools that pin what they stand on, each in an environment of its own.
+.venv-emulator/.ready .venv-deploy/.ready .venv-checkov/.ready: .venv-%/.ready: requirements/%.txt | .venv/.uv
+	@echo "== Making .venv-$*"
+	@$(UV) venv --quiet --no-project --clear --python $(PY) .venv-$*
+	@$(INSTALL) --python .venv-$* $<
 	@touch $@
 
 # Where this machine has a second Python. A version manager may hide it, or offer one that does not run.
@@ -123,6 +137,80 @@ endef
 	fi
 
 
+# The artifact. `sam build` alone makes it as well, by way of functions/Makefile.
+
+# The template's defaults hold for what is not set.
+PARAMETERS ?=
+ARCHITECTURE ?= $(patsubst Architecture=%,%,$(filter Architecture=%,$(PARAMETERS)))
+TARGET_PYTHON ?=
+
+.PHONY: build
+build: .venv-deploy/.ready ## Build what is deployed (ARCHITECTURE=arm64 or x86_64)
+	@said=$$($(SAM) build \
+		$(if $(ARCHITECTURE),--parameter-overrides Architecture=$(ARCHITECTURE)) 2>&1) \
+		|| { echo "$$said"; exit 1; }; \
+	echo "$$said" | grep '^== '
+
+# Into the directory that SAM names.
+.PHONY: artifact
+artifact: .venv/.uv
+	@$(FIND_PYTHONS) $(WITH_UV) $(PY) functions/artifact.py "$$ARTIFACTS_DIR" \
+		$(if $(ARCHITECTURE),--architecture $(ARCHITECTURE)) \
+		$(if $(TARGET_PYTHON),--python $(TARGET_PYTHON))
+
+.PHONY: bench
+bench: .venv/.ready .venv-3.13/.ready ## Measure what each step of the build does to a cold start
+	@python=.venv-3.13/bin/python; [ -e .venv-3.13/.ready ] || python=$(PY); \
+	$(FIND_PYTHONS) PYTHONPATH=functions $(WITH_UV) "$$python" benchmarks/cold_start.py
+
+# What runs uv by itself needs the registry, and the Pythons that a version manager hides.
+WITH_UV = $(subst $(PY) -m uv,,$(UV))
+FIND_PYTHONS = for bin in "$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/*/bin; do PATH="$$PATH:$$bin"; done;
+
+
+# Deployment, to the AWS account that the environment names, as for any AWS tool.
+# Each template takes those of the parameters that it has.
+
+STACK ?= token-refresher
+
+.PHONY: deploy
+deploy: build deploy-stacks ## Deploy the function and its monitoring (PARAMETERS="ScheduleMinutes=5 AlarmEmail=...")
+
+.PHONY: deploy-stacks
+deploy-stacks: .venv-deploy/.ready
+	@$(call deploy_stack,$(STACK),)
+	@$(call deploy_stack,$(STACK)-monitoring,--config-env monitoring)
+
+.PHONY: account
+account: .venv-deploy/.ready ## Make an account's empty credentials secret and its consumers' policy (ACCOUNT=dealer-17)
+	@test -n "$(ACCOUNT)" || { echo "Name the account: make account ACCOUNT=dealer-17"; exit 1; }
+	@$(call deploy_stack,$(STACK)-account-$(ACCOUNT),--config-env account)
+
+.PHONY: undeploy
+undeploy: .venv-deploy/.ready ## Delete the function and its monitoring, and no secret
+	@for stack in $(STACK)-monitoring $(STACK); do \
+		echo "== Deleting $$stack"; \
+		$(SAM) delete --no-prompts --stack-name $$stack; \
+	done
+	@echo "== Left alone: every secret, the accounts' stacks, and the bucket of aws-sam-cli-managed-default"
+
+.PHONY: deploy-local
+deploy-local: $(SETUP) .venv-deploy/.ready ## Deploy to a local AWS that enforces IAM, and watch a real schedule
+	@PYTHONPATH=functions $(PY) -m local.deploy_local
+
+.PHONY: cloud
+cloud: $(SETUP) .venv-deploy/.ready ## Run that local AWS until it is interrupted, to deploy to by hand
+	@PYTHONPATH=functions $(PY) -m local.cloud
+
+# $(1): the stack; $(2): more options.
+define deploy_stack
+echo "== Deploying $(1)"; \
+$(SAM) deploy --stack-name $(1) --no-progressbar $(2) --parameter-overrides \
+	FunctionStackName=$(STACK) $(if $(ACCOUNT),AccountName=$(ACCOUNT)) \
+	$(if $(ARCHITECTURE),Architecture=$(ARCHITECTURE)) $(PARAMETERS)
+endef
+
+
 # Pins. Each file is compiled over itself, so a version moves only when it must.
 
 # $(1): the directory that holds pyproject.toml and requirements/; $(2): more options.
@@ -131,7 +219,9 @@ $(COMPILE) --output-file requirements/bootstrap.txt --group bootstrap; \
 $(COMPILE) --output-file requirements/runtime.txt pyproject.toml; \
 $(COMPILE) --output-file requirements/dev.txt pyproject.toml --group dev \
 	--constraints requirements/bootstrap.txt --constraints requirements/runtime.txt; \
-$(COMPILE) --output-file requirements/emulator.txt --group emulator
+for group in emulator deploy checkov; do \
+	$(COMPILE) --output-file requirements/$$group.txt --group $$group; \
+done
 endef
 
 .venv/.pins-checked: pyproject.toml $(wildcard requirements/*.txt) | .venv/.uv

@@ -15,7 +15,6 @@ from collections import Counter
 from contextlib import ExitStack, redirect_stdout
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from http import HTTPStatus
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final
 
@@ -34,6 +33,7 @@ from local.authorization_server import (
     unavailable,
 )
 from local.clock import DrivenClock
+from local.consumer import Consumer
 from local.embedded_cloud import EmbeddedCloud
 
 if TYPE_CHECKING:
@@ -64,32 +64,6 @@ MOST_ATTEMPTS: Final = 6
 
 class KilledError(BaseException):
     """The function's environment dies here; nothing below may catch it."""
-
-
-@dataclass(slots=True)
-class Consumer:
-    """A workload: reads the token secret, calls the resource endpoint, knows nothing else."""
-
-    secrets: SecretsManagerClient
-    http: urllib3.PoolManager
-    url: str
-    accepted: Counter[str] = field(default_factory=Counter)
-    rejected: Counter[str] = field(default_factory=Counter)
-
-    def call(self, account: str) -> None:
-        """Call with the account's token; without one there is nothing to call with."""
-        try:
-            value = self.secrets.get_secret_value(SecretId=f"olx/tokens/{account}")
-        except self.secrets.exceptions.ResourceNotFoundException:
-            return
-        token = json.loads(value["SecretString"])
-        answer = self.http.request(
-            "GET",
-            self.url,
-            headers={"Authorization": f"{token['token_type']} {token['access_token']}"},
-        )
-        counter = self.accepted if answer.status == HTTPStatus.OK else self.rejected
-        counter[account] += 1
 
 
 class Context:

@@ -1,0 +1,403 @@
+"""What the templates say, held to the program and to what was promised."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+
+from tests import templates
+from tests.templates import ACCOUNT, ALL, FUNCTION, MONITORING, ROOT, resolved, statements
+from token_refresher import handler, model, secret_store
+from token_refresher.refresh import TIME_TO_BEGIN
+from token_refresher.settings import Settings, settings_from_environment
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+KEY: Final = "arn:aws:kms:eu-west-1:123456789012:key/"
+EVERYTHING: Final = {
+    "CredentialsKmsKeyArn": f"{KEY}credentials",
+    "TokenSecretKmsKeyArn": f"{KEY}tokens",
+    "PermissionsBoundaryArn": "arn:aws:iam::123456789012:policy/boundary",
+    "Tracing": "true",
+    "VpcSubnetIds": "subnet-1",
+}
+SECRETS: Final = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:olx"
+SCHEDULES: Final = ("1", "5", "10", "15")
+
+
+def function(**parameters: str) -> dict[str, Any]:
+    """The function's properties."""
+    properties: dict[str, Any] = resolved(FUNCTION, parameters)["Resources"][
+        "TokenRefresherFunction"
+    ]["Properties"]
+    return properties
+
+
+def alarms() -> dict[str, dict[str, Any]]:
+    """The properties of each alarm."""
+    resources = resolved(MONITORING)["Resources"]
+    return {
+        name: each["Properties"]
+        for name, each in resources.items()
+        if each["Type"] == "AWS::CloudWatch::Alarm"
+    }
+
+
+# Parameters
+
+
+@pytest.mark.parametrize("path", ALL, ids=lambda path: path.name)
+def test_every_parameter_has_a_sentence_bounds_and_a_default_that_deploys(path: Path) -> None:
+    for name, each in templates.load(path)["Parameters"].items():
+        assert each["Description"].endswith("."), name
+        assert "Default" in each or name == "AccountName"
+        is_bounded = {"AllowedValues", "AllowedPattern", "MinValue"} & each.keys()
+        assert is_bounded or each["Type"] == "CommaDelimitedList", name
+        if "AllowedPattern" in each and "Default" in each:
+            assert re.fullmatch(each["AllowedPattern"], each["Default"]), name
+            assert each["ConstraintDescription"], name
+
+
+@pytest.mark.parametrize("path", ALL, ids=lambda path: path.name)
+def test_every_parameter_is_in_a_group_and_no_other(path: Path) -> None:
+    template = templates.load(path)
+    groups = template["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
+    named = [name for group in groups for name in group["Parameters"]]
+    assert sorted(named) == sorted(template["Parameters"])
+
+
+def test_the_defaults_are_the_programs_own() -> None:
+    environment = {name: str(each) for name, each in variables().items()}
+    assert settings_from_environment(environment) == Settings()
+
+
+def test_every_setting_can_be_set_by_a_parameter_and_by_nothing_else() -> None:
+    source = (ROOT / "functions/token_refresher/settings.py").read_text()
+    read = set(re.findall(r'"([A-Z][A-Z_]+[A-Z])"', source))
+    assert set(variables()) == read
+
+
+def variables(**parameters: str) -> dict[str, Any]:
+    found: dict[str, Any] = function(**parameters)["Environment"]["Variables"]
+    return found
+
+
+@pytest.mark.parametrize("bound", ["MinValue", "MaxValue"])
+@pytest.mark.parametrize("parameter", ["RefreshBeforeSeconds", "MaxWorkers"])
+def test_what_a_parameter_takes_the_program_takes(parameter: str, bound: str) -> None:
+    value = str(templates.load(FUNCTION)["Parameters"][parameter][bound])
+    environment = {name: str(each) for name, each in variables(**{parameter: value}).items()}
+    settings_from_environment(environment)
+
+
+def test_a_token_is_due_at_least_half_an_hour_before_its_expiry() -> None:
+    assert templates.load(FUNCTION)["Parameters"]["RefreshBeforeSeconds"]["MinValue"] == 1800
+
+
+def test_the_keys_and_the_prefix_of_an_account_are_those_of_the_function() -> None:
+    one, other = (templates.load(path)["Parameters"] for path in (FUNCTION, ACCOUNT))
+    for name in ("SecretPrefix", "TokenSecretKmsKeyArn", "CredentialsKmsKeyArn"):
+        assert {**one[name], "Description": ""} == {**other[name], "Description": ""}
+
+
+def test_monitoring_takes_the_functions_schedules() -> None:
+    one, other = (templates.load(path)["Parameters"] for path in (FUNCTION, MONITORING))
+    assert {**one["ScheduleMinutes"], "Description": ""} == {
+        **other["ScheduleMinutes"],
+        "Description": "",
+    }
+
+
+# The function
+
+
+@pytest.mark.parametrize("minutes", SCHEDULES)
+def test_an_invocation_ends_before_the_next_and_has_time_to_refresh(minutes: str) -> None:
+    timeout = timedelta(seconds=function(ScheduleMinutes=minutes)["Timeout"])
+    assert TIME_TO_BEGIN + timedelta(seconds=5) < timeout < timedelta(minutes=int(minutes))
+
+
+@pytest.mark.parametrize("minutes", SCHEDULES)
+def test_the_schedule_is_the_one_that_was_asked_for(minutes: str) -> None:
+    tick = function(ScheduleMinutes=minutes)["Events"]["EveryTick"]["Properties"]
+    unit = "minute" if minutes == "1" else "minutes"
+    assert tick["ScheduleExpression"] == f"rate({minutes} {unit})"
+
+
+def test_every_tick_is_a_sweep_of_all_accounts() -> None:
+    tick = function()["Events"]["EveryTick"]["Properties"]
+    assert json.loads(tick["Input"]) == json.loads((ROOT / "events/scheduled.json").read_text())
+
+
+def test_two_stacks_can_stand_side_by_side() -> None:
+    # A name that CloudFormation does not make itself must differ between stacks.
+    assert function()["Events"]["EveryTick"]["Properties"]["OmitName"] is True
+    for path in (FUNCTION, MONITORING):
+        for name, each in templates.load(path)["Resources"].items():
+            for key in ("FunctionName", "LogGroupName", "QueueName", "TopicName", "RoleName"):
+                named = str(each["Properties"].get(key, "AWS::StackName"))
+                assert "AWS::StackName" in named or "FunctionStackName" in named, name
+
+
+def test_the_next_tick_is_the_retry() -> None:
+    config = function()["EventInvokeConfig"]
+    assert (config["MaximumRetryAttempts"], config["MaximumEventAgeInSeconds"]) == (0, 60)
+    assert config["DestinationConfig"]["OnFailure"]["Type"] == "SQS"
+    tick = function()["Events"]["EveryTick"]["Properties"]["RetryPolicy"]
+    assert tick == {"MaximumRetryAttempts": 0, "MaximumEventAgeInSeconds": 60}
+
+
+def test_reserved_concurrency_can_be_switched_off() -> None:
+    assert function()["ReservedConcurrentExecutions"] == 1
+    assert "ReservedConcurrentExecutions" not in function(ReserveConcurrency="false")
+
+
+def test_it_is_deployed_for_arm_and_a_supported_python_by_default() -> None:
+    globals_ = resolved(FUNCTION)["Globals"]["Function"]
+    assert globals_ == {"Runtime": "python3.13", "Architectures": ["arm64"]}
+
+
+def test_the_entry_point_exists() -> None:
+    module, _, name = function()["Handler"].rpartition(".")
+    assert module == handler.__name__
+    assert callable(getattr(handler, name))
+
+
+def test_the_version_is_the_projects() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    told = templates.load(FUNCTION)["Metadata"]["AWS::ServerlessRepo::Application"]
+    assert (told["SemanticVersion"], told["Name"]) == (project["version"], project["name"])
+    assert told["Description"] == project["description"]
+    assert (ROOT / told["LicenseUrl"]).exists()
+    assert (ROOT / told["ReadmeUrl"]).exists()
+
+
+# Permissions
+
+
+def test_the_function_may_do_this_and_nothing_else() -> None:
+    assert {sid: _actions(each) for sid, each in statements().items()} == {
+        "SeeWhenEveryTokenExpires": {"secretsmanager:ListSecrets"},
+        "ReadCredentials": {"secretsmanager:DescribeSecret", "secretsmanager:GetSecretValue"},
+        "ClaimAndJournalRefreshTokens": {"secretsmanager:PutSecretValue"},
+        "CreateTokenSecrets": {"secretsmanager:CreateSecret"},
+        "PublishTokens": {"secretsmanager:DescribeSecret", "secretsmanager:PutSecretValue"},
+        "ReadWhenTokensOfOthersExpire": {"secretsmanager:GetSecretValue"},
+        "RecordFailuresAsTags": {"secretsmanager:TagResource", "secretsmanager:UntagResource"},
+        "WriteItsOwnLog": {"logs:CreateLogStream", "logs:PutLogEvents"},
+        "KeepFailedEvents": {"sqs:SendMessage"},
+    }
+
+
+def _actions(statement: dict[str, Any]) -> set[str]:
+    action = statement["Action"]
+    return {action} if isinstance(action, str) else set(action)
+
+
+def test_the_program_calls_what_it_may_call() -> None:
+    source = (ROOT / secret_store.__file__).read_text()
+    called = {f"secretsmanager:{name}" for name in re.findall(r'_errors\("(\w+)"\)', source)}
+    allowed = {action for each in statements().values() for action in _actions(each)}
+    assert called == {action for action in allowed if action.startswith("secretsmanager:")}
+
+
+@pytest.mark.parametrize("parameters", [{}, EVERYTHING], ids=["defaults", "everything"])
+def test_only_what_has_no_name_beforehand_is_allowed_for_every_resource(
+    parameters: dict[str, str],
+) -> None:
+    everywhere = {sid for sid, each in statements(parameters).items() if each["Resource"] == "*"}
+    assert everywhere <= {"SeeWhenEveryTokenExpires", "SendTraces", "JoinTheVpc"}
+    # Each star is explained where it stands.
+    lines = FUNCTION.read_text().splitlines()
+    stars = [number for number, line in enumerate(lines) if line.strip() == 'Resource: "*"']
+    assert len(stars) == 3
+    assert all(lines[number - 1].strip().startswith("#") for number in stars)
+
+
+def test_secrets_are_reached_under_the_two_paths_alone() -> None:
+    for sid, each in statements({"SecretPrefix": "team/olx"}).items():
+        if sid != "SeeWhenEveryTokenExpires" and "secretsmanager:" in str(each["Action"]):
+            path = SECRETS.replace(":olx", ":team/olx")
+            assert each["Resource"] in {f"{path}/credentials/*", f"{path}/tokens/*"}
+
+
+def test_the_credentials_path_is_written_only_where_refresh_tokens_are_used() -> None:
+    def writes(**parameters: str) -> list[str]:
+        return [
+            sid
+            for sid, each in statements(parameters).items()
+            if "secretsmanager:PutSecretValue" in _actions(each)
+            and "/credentials/" in each["Resource"]
+        ]
+
+    assert writes(RefreshTokens="use") == ["ClaimAndJournalRefreshTokens"]
+    assert writes(RefreshTokens="ignore") == []
+
+
+def test_only_tags_of_our_own_are_written_and_none_is_no_way_around_it() -> None:
+    condition = statements()["RecordFailuresAsTags"]["Condition"]
+    assert condition == {
+        "ForAllValues:StringLike": {"aws:TagKeys": "token-refresher:*"},
+        "Null": {"aws:TagKeys": "false"},
+    }
+    tags = [value for name, value in vars(model).items() if name.endswith("_TAG")]
+    assert tags
+    assert all(tag.startswith("token-refresher:") for tag in tags)
+
+
+def test_keys_are_used_through_secrets_manager_for_secrets_of_the_path() -> None:
+    found = statements(EVERYTHING)
+    for sid, key, path in (
+        ("DecryptCredentials", "credentials", f"{SECRETS}/credentials/*"),
+        ("EncryptJournals", "credentials", f"{SECRETS}/credentials/*"),
+        ("EncryptTokens", "tokens", f"{SECRETS}/tokens/*"),
+    ):
+        statement = found[sid]
+        assert statement["Resource"] == KEY + key
+        condition = statement["Condition"]
+        assert condition["StringEquals"] == {
+            "kms:ViaService": "secretsmanager.eu-west-1.amazonaws.com"
+        }
+        assert condition["StringLike"]["kms:EncryptionContext:SecretARN"][0] == path
+    ignoring = statements({**EVERYTHING, "RefreshTokens": "ignore"})
+    assert "EncryptJournals" not in ignoring
+    assert "DecryptCredentials" in ignoring
+
+
+def test_the_log_and_the_queue_are_the_stacks_own() -> None:
+    found = statements()
+    assert found["WriteItsOwnLog"]["Resource"].endswith(":log-group:FunctionLog:*")
+    assert found["KeepFailedEvents"]["Resource"].endswith(":FailedEvents")
+
+
+def test_both_roles_keep_to_the_boundary_where_there_is_one() -> None:
+    for parameters, expected in ((EVERYTHING, EVERYTHING["PermissionsBoundaryArn"]), ({}, None)):
+        resources = resolved(FUNCTION, parameters)["Resources"]
+        tick = resources["TokenRefresherFunction"]["Properties"]["Events"]["EveryTick"]
+        role = resources["FunctionRole"]["Properties"]
+        assert role.get("PermissionsBoundary") == expected
+        assert tick["Properties"].get("PermissionsBoundary") == expected
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        pytest.param(list(statements(EVERYTHING).values()), id="the function's"),
+        pytest.param(
+            resolved(ACCOUNT, EVERYTHING)["Resources"]["ReadToken"]["Properties"]["PolicyDocument"][
+                "Statement"
+            ],
+            id="a consumer's",
+        ),
+    ],
+)
+def test_iam_knows_every_action_and_condition(document: list[dict[str, Any]]) -> None:
+    policy = json.dumps({"Version": "2012-10-17", "Statement": document})
+    found = templates.run(".venv-deploy/bin/parliament", "--string", policy)
+    # Lambda's network interfaces have no name beforehand; AWS's own policy says the same.
+    lines = [line for line in found.stdout.splitlines() if "'ec2:" not in line]
+    assert lines == []
+    misspelt = templates.run(
+        ".venv-deploy/bin/parliament", "--string", policy.replace("GetSecretV", "ReadSecretV")
+    )
+    assert "Unknown action" in misspelt.stdout
+
+
+def test_a_consumer_reads_one_token_and_nothing_else() -> None:
+    policy = resolved(ACCOUNT)["Resources"]["ReadToken"]["Properties"]["PolicyDocument"]
+    (statement,) = policy["Statement"]
+    assert statement["Resource"] == f"{SECRETS}/tokens/dealer-17-??????"
+    assert set(statement["Action"]) == {
+        "secretsmanager:DescribeSecret",
+        "secretsmanager:GetSecretValue",
+    }
+
+
+def test_an_accounts_credentials_outlive_its_stack() -> None:
+    credentials = resolved(ACCOUNT)["Resources"]["Credentials"]
+    assert (credentials["DeletionPolicy"], credentials["UpdateReplacePolicy"]) == ("Retain",) * 2
+    assert not {"SecretString", "GenerateSecretString"} & credentials["Properties"].keys()
+
+
+# Alarms
+
+
+@pytest.mark.parametrize("name", alarms())
+def test_an_alarm_says_what_to_do_and_tells_when_it_is_over(name: str) -> None:
+    alarm = alarms()[name]
+    assert len(alarm["AlarmDescription"].split()) > 25
+    assert alarm["AlarmActions"] == alarm["OKActions"] == ["AlarmTopic"]
+    assert alarm["AlarmName"].startswith("token-refresher ")
+
+
+@pytest.mark.parametrize("name", alarms())
+def test_only_the_absence_of_sweeps_is_alarming(name: str) -> None:
+    is_absence = name == "NoSweepCompleted"
+    expected = "breaching" if is_absence else "notBreaching"
+    assert alarms()[name]["TreatMissingData"] == expected
+    assert ("WarmUpConfiguration" in alarms()[name]) is is_absence
+
+
+@pytest.mark.parametrize("minutes", SCHEDULES)
+def test_no_alarm_rings_because_one_sweep_missed(minutes: str) -> None:
+    resources = resolved(MONITORING, {"ScheduleMinutes": minutes})["Resources"]
+    absence = resources["NoSweepCompleted"]["Properties"]
+    assert absence["Period"] >= int(minutes) * 60
+    assert absence["DatapointsToAlarm"] == absence["EvaluationPeriods"] >= 3
+    # An hour at most: sooner than a token that was due has expired.
+    assert absence["Period"] * absence["EvaluationPeriods"] <= 3600
+    for name in ("FunctionErrs", "FunctionIsThrottled", "FunctionNearsItsTimeout"):
+        assert resources[name]["Properties"]["DatapointsToAlarm"] >= 2
+
+
+@pytest.mark.parametrize("minutes", SCHEDULES)
+def test_an_invocation_that_nears_its_timeout_is_told_from_one_that_does_not(minutes: str) -> None:
+    alarm = resolved(MONITORING, {"ScheduleMinutes": minutes})["Resources"][
+        "FunctionNearsItsTimeout"
+    ]
+    threshold = alarm["Properties"]["Threshold"] / 1000
+    timeout = function(ScheduleMinutes=minutes)["Timeout"]
+    assert 0.8 * timeout < threshold < timeout
+
+
+def test_alarms_go_to_a_topic_of_ones_own_where_there_is_one() -> None:
+    topic = "arn:aws:sns:eu-west-1:123456789012:mine"
+    resources = resolved(MONITORING, {"AlarmTopicArn": topic})["Resources"]
+    for each in resources.values():
+        if each["Type"] == "AWS::CloudWatch::Alarm":
+            assert each["Properties"]["AlarmActions"] == [topic]
+
+
+def test_the_dashboard_shows_every_alarm() -> None:
+    body = json.loads(resolved(MONITORING)["Resources"]["Dashboard"]["Properties"]["DashboardBody"])
+    (shown,) = [each for each in body["widgets"] if each["type"] == "alarm"]
+    assert {arn.rpartition(":")[2] for arn in shown["properties"]["alarms"]} == set(alarms())
+
+
+def test_the_dashboards_figures_are_ones_that_exist() -> None:
+    body = json.loads(resolved(MONITORING)["Resources"]["Dashboard"]["Properties"]["DashboardBody"])
+    source = (ROOT / "functions/token_refresher/handler.py").read_text()
+    shown = [
+        metric
+        for widget in body["widgets"]
+        if widget["type"] == "metric"
+        for metric in widget["properties"]["metrics"]
+    ]
+    names = {each[1] for each in shown if each[0] in {"TokenRefresher", "."}}
+    emitted = set(re.findall(r'"((?:[A-Z][a-z]+){2,})"', source))
+    assert names - {"Duration", "Invocations"} <= emitted
+    assert {"SecondsUntilExpiry", "TokensRefreshed", "RefreshFailures"} <= names
+
+
+@pytest.mark.parametrize("minutes", SCHEDULES)
+def test_an_outage_of_half_an_hour_wakes_nobody_up_and_one_of_an_hour_does(minutes: str) -> None:
+    alarm = resolved(MONITORING, {"ScheduleMinutes": minutes})["Resources"]["RefreshesKeepFailing"]
+    period, needed = alarm["Properties"]["Period"], alarm["Properties"]["DatapointsToAlarm"]
+    assert 40 * 60 <= period * needed <= 45 * 60
+    assert needed < alarm["Properties"]["EvaluationPeriods"] <= 3600 / period

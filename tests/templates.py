@@ -1,0 +1,153 @@
+"""Reads CloudFormation templates as CloudFormation would, as far as these ones need it."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import yaml
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+ROOT: Final = Path(__file__).resolve().parents[1]
+FUNCTION: Final = ROOT / "template.yaml"
+ACCOUNT: Final = ROOT / "infra" / "account.yaml"
+MONITORING: Final = ROOT / "infra" / "monitoring.yaml"
+ALL: Final = (FUNCTION, ACCOUNT, MONITORING)
+
+PSEUDO_PARAMETERS: Final = {
+    "AWS::AccountId": "123456789012",
+    "AWS::Partition": "aws",
+    "AWS::Region": "eu-west-1",
+    "AWS::StackName": "token-refresher",
+}
+ARNS: Final = {
+    "AWS::CloudWatch::Alarm": ("cloudwatch", "alarm:{}"),
+    "AWS::IAM::Role": ("iam", "role/{}"),
+    "AWS::Logs::LogGroup": ("logs", "log-group:{}:*"),
+    "AWS::SQS::Queue": ("sqs", "{}"),
+}
+NO_VALUE: Final = object()
+
+
+class _Loader(yaml.SafeLoader):
+    """Takes CloudFormation's short forms for what they stand for."""
+
+
+def _short_form(loader: _Loader, suffix: str, node: yaml.Node) -> dict[str, Any]:
+    value: Any
+    if isinstance(node, yaml.ScalarNode):
+        value = loader.construct_scalar(node)
+    elif isinstance(node, yaml.SequenceNode):
+        value = loader.construct_sequence(node, deep=True)
+    else:
+        assert isinstance(node, yaml.MappingNode)
+        value = loader.construct_mapping(node, deep=True)
+    if suffix in {"Ref", "Condition"}:
+        return {suffix: value}
+    return {f"Fn::{suffix}": value.split(".", 1) if suffix == "GetAtt" else value}
+
+
+_Loader.add_multi_constructor("!", _short_form)
+
+
+def load(path: Path) -> dict[str, Any]:
+    """Read a template, intrinsic functions in their long form."""
+    template: dict[str, Any] = yaml.load(path.read_text(), Loader=_Loader)  # noqa: S506 - a safe one
+    return template
+
+
+def resolved(path: Path, parameters: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """Read a template with its intrinsic functions evaluated.
+
+    Args:
+        path: The template.
+        parameters: Others than the defaults. What a resource is called stands as its logical id.
+    """
+    template = load(path)
+    values = {
+        **PSEUDO_PARAMETERS,
+        **{name: _default(each) for name, each in template["Parameters"].items()},
+        **(parameters or {}),
+    }
+    answer: dict[str, Any] = _Resolver(template, values).resolve(template)
+    return answer
+
+
+def _default(parameter: Mapping[str, Any]) -> Any:  # noqa: ANN401
+    default = str(parameter.get("Default", "dealer-17"))
+    if parameter["Type"] == "CommaDelimitedList":
+        return [each for each in default.split(",") if each]
+    return default
+
+
+class _Resolver:
+    def __init__(self, template: dict[str, Any], values: dict[str, Any]) -> None:
+        self._template = template
+        self._values = values
+
+    def resolve(self, node: Any) -> Any:  # noqa: ANN401
+        if isinstance(node, list):
+            return [each for each in map(self.resolve, node) if each is not NO_VALUE]
+        if not isinstance(node, dict):
+            return node
+        if len(node) == 1:
+            (name, argument) = next(iter(node.items()))
+            if name == "Ref":
+                return NO_VALUE if argument == "AWS::NoValue" else self._ref(argument)
+            if name == "Condition" and isinstance(argument, str):
+                return self.resolve(self._template["Conditions"][argument])
+            if name.startswith("Fn::"):
+                return getattr(self, "_" + name.removeprefix("Fn::").lower())(argument)
+        found = {key: self.resolve(value) for key, value in node.items()}
+        return {key: value for key, value in found.items() if value is not NO_VALUE}
+
+    def _ref(self, name: str) -> Any:  # noqa: ANN401
+        return self._values.get(name, name)
+
+    def _if(self, argument: list[Any]) -> Any:  # noqa: ANN401
+        condition, yes, no = argument
+        return self.resolve(yes if self.resolve({"Condition": condition}) else no)
+
+    def _equals(self, argument: list[Any]) -> bool:
+        one, other = map(self.resolve, argument)
+        return str(one) == str(other)
+
+    def _not(self, argument: list[Any]) -> bool:
+        return not self.resolve(argument[0])
+
+    def _and(self, argument: list[Any]) -> bool:
+        return all(map(self.resolve, argument))
+
+    def _join(self, argument: list[Any]) -> str:
+        return str(argument[0]).join(self.resolve(argument[1]))
+
+    def _findinmap(self, argument: list[Any]) -> Any:  # noqa: ANN401
+        mapping, first, second = map(self.resolve, argument)
+        return self._template["Mappings"][mapping][str(first)][second]
+
+    def _getatt(self, argument: list[str]) -> str:
+        name, _ = argument
+        service, what = ARNS[self._template["Resources"][name]["Type"]]
+        return f"arn:aws:{service}:eu-west-1:123456789012:{what.format(name)}"
+
+    def _sub(self, argument: str) -> str:
+        return re.sub(r"\$\{([^}]+)\}", lambda match: self._substitute(match[1]), argument)
+
+    def _substitute(self, name: str) -> str:
+        return self._getatt(name.split(".")) if "." in name else str(self._ref(name))
+
+
+def statements(parameters: Mapping[str, str] | None = None) -> dict[str, dict[str, Any]]:
+    """What the function's role may do, by ``Sid``."""
+    role = resolved(FUNCTION, parameters)["Resources"]["FunctionRole"]["Properties"]
+    (policy,) = role["Policies"]
+    return {each["Sid"]: each for each in policy["PolicyDocument"]["Statement"]}
+
+
+def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
+    """Run a tool of the project, and return what it said."""
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)  # noqa: S603
