@@ -56,7 +56,8 @@ lint: .venv/.ready pins-check lint-templates ## Check style, types, the architec
 lint-templates: .venv-deploy/.ready .venv-checkov/.ready
 	@said=$$($(SAM) validate --lint 2>&1) || { echo "$$said"; exit 1; }
 	@.venv-deploy/bin/cfn-lint --config-file infra/cfnlint.yaml --template $(TEMPLATES)
-	@.venv-checkov/bin/checkov --config-file infra/checkov.yaml $(addprefix --file ,$(TEMPLATES))
+	@said=$$(.venv-checkov/bin/checkov --config-file infra/checkov.yaml \
+		$(addprefix --file ,$(TEMPLATES)) 2>&1) || { echo "$$said"; exit 1; }
 	@echo "The templates are valid: $(TEMPLATES)"
 
 .PHONY: format

@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, Self
 
 import urllib3
+from botocore.config import Config
 
 from local.authority import Authority
 from local.authorization_server import AuthorizationServer
@@ -129,19 +130,26 @@ class Stack:
     parameters: Mapping[str, str]
     name: str = "token-refresher"
 
-    def environment(self) -> dict[str, str]:
-        """Return what an operator's shell holds."""
-        own = {
-            name: value for name, value in os.environ.items() if not name.startswith(NOT_HANDED_ON)
-        }
+    def settings(self) -> dict[str, str]:
+        """Return the variables by which an operator's shell reaches this AWS and this stack."""
         parameters = {**self.aws.parameters(), **self.parameters}
         return {
-            **own,
             **self.aws.cloud.environment(),
             "PARAMETERS": " ".join(f"{name}={value}" for name, value in parameters.items()),
             "SAM_CLI_POLL_DELAY": "0.5",
             "STACK": self.name,
             "TARGET_PYTHON": function_python().version,
+        }
+
+    def environment(self) -> dict[str, str]:
+        """Return all that such a shell holds."""
+        return {**self.clean_environment(), **self.settings()}
+
+    @staticmethod
+    def clean_environment() -> dict[str, str]:
+        """Return this process's environment, less what speaks of another AWS or another make."""
+        return {
+            name: value for name, value in os.environ.items() if not name.startswith(NOT_HANDED_ON)
         }
 
     def make(self, *arguments: str) -> str:
@@ -167,7 +175,9 @@ class Stack:
 
     def invoke(self, event: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Invoke the function and wait for its answer; an error is one with ``errorMessage``."""
-        client = self.aws.cloud.client("lambda")
+        # An invocation may last as long as the function's timeout, and is not made twice.
+        config = Config(read_timeout=300, retries={"total_max_attempts": 1})
+        client = self.aws.cloud.client("lambda", config=config)
         answer = client.invoke(FunctionName=self.name, Payload=json.dumps(event or {}))
         told: dict[str, Any] = json.loads(answer["Payload"].read())
         return told

@@ -70,18 +70,14 @@ def resolved(path: Path, parameters: Mapping[str, str] | None = None) -> dict[st
     template = load(path)
     values = {
         **PSEUDO_PARAMETERS,
-        **{name: _default(each) for name, each in template["Parameters"].items()},
+        **{
+            name: str(each.get("Default", "dealer-17"))
+            for name, each in template["Parameters"].items()
+        },
         **(parameters or {}),
     }
     answer: dict[str, Any] = _Resolver(template, values).resolve(template)
     return answer
-
-
-def _default(parameter: Mapping[str, Any]) -> Any:  # noqa: ANN401
-    default = str(parameter.get("Default", "dealer-17"))
-    if parameter["Type"] == "CommaDelimitedList":
-        return [each for each in default.split(",") if each]
-    return default
 
 
 class _Resolver:
@@ -122,8 +118,8 @@ class _Resolver:
     def _and(self, argument: list[Any]) -> bool:
         return all(map(self.resolve, argument))
 
-    def _join(self, argument: list[Any]) -> str:
-        return str(argument[0]).join(self.resolve(argument[1]))
+    def _split(self, argument: list[Any]) -> list[str]:
+        return str(self.resolve(argument[1])).split(argument[0])
 
     def _findinmap(self, argument: list[Any]) -> Any:  # noqa: ANN401
         mapping, first, second = map(self.resolve, argument)

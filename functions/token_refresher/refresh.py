@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from token_refresher.credentials import RefreshTokenCredentials, parse_credentials
 from token_refresher.errors import (
     CredentialsError,
+    FailureClass,
     MissingExpiryError,
     NotAttemptedError,
     OutOfTimeError,
@@ -247,6 +248,7 @@ class _Attempt:
         dead: Likewise, once its refresh token is known to be of no use.
         refused: The random part of a journaled response that must not be published.
         unwritten: A journal that could not be written yet: version id and content.
+        is_repeatable: Whether what it holds can be had again, by the account's own grant.
     """
 
     refresher: Refresher
@@ -264,6 +266,7 @@ class _Attempt:
     dead: str = ""
     refused: str = ""
     unwritten: tuple[str, str] | None = None
+    is_repeatable: bool = False
     cautions: list[Caution] = field(default_factory=list)
 
     @property
@@ -536,6 +539,7 @@ class _Attempt:
             issued_at, issued_at + lifetime, self.account.credentials_digest, secrets.token_hex(6)
         )
         entry = self._entry(credentials, grant, response, refresh_is_refused=refresh_is_refused)
+        self.is_repeatable = grant["grant_type"] != "refresh_token"
         self._write_journal(credentials, version, entry)
         try:
             entry.bearer_token()
@@ -598,7 +602,11 @@ class _Attempt:
         self._retry_journal(until=self._own_time_left())
 
     def _retry_journal(self, *, until: timedelta) -> None:
-        """Write the journal, trying again until no more than ``until`` of the time is left."""
+        """Write the journal, trying again until no more than ``until`` of the time is left.
+
+        A refusal that will not pass by itself ends it where nothing is lost: under a missing
+        permission every account would hold a worker for a minute, and delay the others.
+        """
         while self.unwritten is not None:
             version_id, content = self.unwritten
             try:
@@ -607,6 +615,9 @@ class _Attempt:
                     self.account = replace(
                         self.account, journal=TokenVersion.parse(version_id, now=self.now)
                     )
+            except SecretStoreError as error:
+                if self.is_repeatable and error.failure_class is not FailureClass.TRY_LATER:
+                    return
             except Exception:  # noqa: BLE001, S110 - whatever it is, the answer is not given up
                 pass
             if self.unwritten is not None:

@@ -25,7 +25,8 @@ EVERYTHING: Final = {
     "TokenSecretKmsKeyArn": f"{KEY}tokens",
     "PermissionsBoundaryArn": "arn:aws:iam::123456789012:policy/boundary",
     "Tracing": "true",
-    "VpcSubnetIds": "subnet-1",
+    "VpcSubnetIds": "subnet-1,subnet-2",
+    "VpcSecurityGroupIds": "sg-1",
 }
 SECRETS: Final = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:olx"
 SCHEDULES: Final = ("1", "5", "10", "15")
@@ -57,8 +58,7 @@ def test_every_parameter_has_a_sentence_bounds_and_a_default_that_deploys(path: 
     for name, each in templates.load(path)["Parameters"].items():
         assert each["Description"].endswith("."), name
         assert "Default" in each or name == "AccountName"
-        is_bounded = {"AllowedValues", "AllowedPattern", "MinValue"} & each.keys()
-        assert is_bounded or each["Type"] == "CommaDelimitedList", name
+        assert {"AllowedValues", "AllowedPattern", "MinValue"} & each.keys(), name
         if "AllowedPattern" in each and "Default" in each:
             assert re.fullmatch(each["AllowedPattern"], each["Default"]), name
             assert each["ConstraintDescription"], name
@@ -161,6 +161,18 @@ def test_reserved_concurrency_can_be_switched_off() -> None:
 def test_it_is_deployed_for_arm_and_a_supported_python_by_default() -> None:
     globals_ = resolved(FUNCTION)["Globals"]["Function"]
     assert globals_ == {"Runtime": "python3.13", "Architectures": ["arm64"]}
+
+
+def test_it_runs_in_a_network_of_the_customers_where_there_is_one() -> None:
+    assert function(**EVERYTHING)["VpcConfig"] == {
+        "SubnetIds": ["subnet-1", "subnet-2"],
+        "SecurityGroupIds": ["sg-1"],
+    }
+    assert "VpcConfig" not in function()
+
+
+def test_it_is_traced_only_on_demand() -> None:
+    assert (function()["Tracing"], function(**EVERYTHING)["Tracing"]) == ("PassThrough", "Active")
 
 
 def test_the_entry_point_exists() -> None:

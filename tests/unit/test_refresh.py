@@ -824,6 +824,27 @@ def test_a_token_is_published_though_its_journal_cannot_be_written(
     assert timedelta(seconds=48) <= sum(world.pauses, timedelta(0)) <= timedelta(seconds=60)
 
 
+def test_a_journal_that_may_not_be_written_delays_nobody_where_its_grant_can_be_repeated(
+    world: World,
+) -> None:
+    world.add(PASSWORD)
+    world.faults.always("before journal", denied)
+    result = world.refresh()
+
+    assert (result.outcome, code(result.error)) == (Outcome.PUBLISHED, "journal_not_written")
+    assert world.pauses == []
+
+
+def test_a_journal_that_cannot_be_written_now_is_tried_again_whatever_the_grant(
+    world: World,
+) -> None:
+    world.add(PASSWORD)
+    world.faults.always("before journal", throttled)
+    world.refresh()
+
+    assert sum(world.pauses, timedelta(0)) >= timedelta(seconds=40)
+
+
 def test_an_unwritten_journal_never_makes_a_repeatable_account_send_a_spent_token(
     world: World,
 ) -> None:

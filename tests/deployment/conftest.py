@@ -1,0 +1,43 @@
+"""The real stack, deployed once to a local AWS that enforces IAM, with keys of the customer's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+
+from local.stack import LocalAws, Stack
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@dataclass(frozen=True, slots=True)
+class Deployed:
+    """A deployed stack, and the keys that its secrets are encrypted with."""
+
+    stack: Stack
+    credentials_key: str
+    tokens_key: str
+
+    @property
+    def aws(self) -> LocalAws:
+        return self.stack.aws
+
+
+@pytest.fixture(scope="session")
+def aws() -> Iterator[LocalAws]:
+    with LocalAws() as local_aws:
+        yield local_aws
+
+
+@pytest.fixture(scope="session")
+def deployed(aws: LocalAws) -> Deployed:
+    kms = aws.cloud.client("kms")
+    keys = [kms.create_key()["KeyMetadata"]["Arn"] for _ in range(2)]
+    parameters = {"CredentialsKmsKeyArn": keys[0], "TokenSecretKmsKeyArn": keys[1]}
+    # The schedule is real, but no test here waits for it.
+    stack = Stack(aws, {"ScheduleMinutes": "15", **parameters})
+    stack.make("deploy")
+    return Deployed(stack, *keys)

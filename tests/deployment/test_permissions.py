@@ -1,0 +1,257 @@
+"""What the roles may do, tried out where IAM is enforced: enough, and nothing too much."""
+
+from __future__ import annotations
+
+import json
+from contextlib import contextmanager
+from itertools import count
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+from botocore.exceptions import ClientError
+
+from local.authorization_server import RefreshMode
+from tests.templates import statements
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from mypy_boto3_secretsmanager import SecretsManagerClient
+
+    from local.embedded_cloud import Credentials
+    from tests.deployment.conftest import Deployed
+
+KEYS: Final = {"CredentialsKmsKeyArn": "a key", "TokenSecretKmsKeyArn": "another"}
+# What the local AWS does not check; test_templates.py holds their text.
+UNCHECKED: Final = {"WriteItsOwnLog", "KeepFailedEvents"}
+# A token is published all the same; this is how the summary tells what was denied.
+TOLD_AS: Final = {
+    "ClaimAndJournalRefreshTokens": "journal_not_written",
+    "EncryptJournals": "journal_not_written",
+    "RecordFailuresAsTags": "failure_not_recorded",
+}
+CHECKED: Final = sorted(statements(KEYS).keys() - UNCHECKED)
+USER: Final = {"grant_type": "password", "username": "u@example.com", "password": "right"}
+NUMBERS: Final = count()
+
+
+def function_policy(deployed: Deployed) -> dict[str, Any]:
+    """The policy that CloudFormation gave the function's role."""
+    document: dict[str, Any] = deployed.aws.cloud.client("iam").get_role_policy(
+        RoleName=deployed.stack.resources()["FunctionRole"], PolicyName="token-refresher"
+    )["PolicyDocument"]
+    return document
+
+
+@contextmanager
+def without(deployed: Deployed, sid: str) -> Iterator[None]:
+    """Take one statement out of the function's policy for as long as the block runs."""
+    whole = function_policy(deployed)
+    rest = [each for each in whole["Statement"] if each["Sid"] != sid]
+    assert len(rest) == len(whole["Statement"]) - 1
+    put_policy(deployed, {**whole, "Statement": rest})
+    try:
+        yield
+    finally:
+        put_policy(deployed, whole)
+
+
+def put_policy(deployed: Deployed, document: dict[str, Any]) -> None:
+    deployed.aws.cloud.client("iam").put_role_policy(
+        RoleName=deployed.stack.resources()["FunctionRole"],
+        PolicyName="token-refresher",
+        PolicyDocument=json.dumps(document),
+    )
+
+
+def onboard(deployed: Deployed, name: str, **credentials: str) -> None:
+    """Onboard an account whose credentials are encrypted with the customer's key."""
+    deployed.stack.register(
+        name, users={"u@example.com": "right"}, refresh_mode=RefreshMode.ROTATES
+    )
+    deployed.aws.secrets.create_secret(
+        Name=f"olx/credentials/{name}", KmsKeyId=deployed.credentials_key
+    )
+    deployed.stack.put_credentials(name, **{**USER, **credentials})
+
+
+def do_everything(deployed: Deployed) -> list[str]:
+    """Let the function do all it ever does, with accounts of its own; tell what went wrong."""
+    number = next(NUMBERS)
+    new, mistyped, foreign = (f"{kind}-{number}" for kind in ("new", "mistyped", "foreign"))
+    onboard(deployed, new)
+    onboard(deployed, mistyped, password="wrong")
+    onboard(deployed, foreign)
+    deployed.aws.secrets.create_secret(
+        Name=f"olx/tokens/{foreign}",
+        KmsKeyId=deployed.tokens_key,
+        SecretString='{"access_token": "a-persons", "expires_at": 4000000000}',
+    )
+    told = [
+        deployed.stack.invoke(),
+        deployed.stack.invoke({"accounts": [new], "force": True}),
+    ]
+    wrong = [answer["errorMessage"] for answer in told if "errorMessage" in answer]
+    results = [each for answer in told for each in answer.get("accounts", [])]
+    outcomes = [
+        (each["account"], each["reason"], each["outcome"], each.get("error"))
+        for each in results
+        if each["account"] in {new, mistyped, foreign}
+    ]
+    expected = [
+        (mistyped, "no token yet", "failed", "invalid_grant"),
+        (new, "no token yet", "published", None),
+        (new, "forced", "published", None),
+    ]
+    wrong += [f"{each}" for each in results if each.get("cautions")]
+    return wrong + [f"{each}" for each in sorted(set(outcomes) ^ set(expected), key=str)]
+
+
+def test_with_its_own_policy_the_function_does_everything(deployed: Deployed) -> None:
+    assert do_everything(deployed) == []
+
+
+@pytest.mark.parametrize("sid", CHECKED)
+def test_without_any_one_statement_a_run_fails(deployed: Deployed, sid: str) -> None:
+    with without(deployed, sid):
+        wrong = do_everything(deployed)
+    assert TOLD_AS.get(sid, "AccessDenied") in str(wrong)
+
+
+def test_the_statements_tried_out_are_all_there_are(deployed: Deployed) -> None:
+    tried = {*CHECKED, *UNCHECKED}
+    assert {each["Sid"] for each in function_policy(deployed)["Statement"]} == tried
+
+
+@pytest.fixture(scope="module")
+def as_the_function(deployed: Deployed) -> SecretsManagerClient:
+    """Secrets Manager, with the permissions of the function."""
+    policy = function_policy(deployed)["Statement"]
+    return deployed.aws.cloud.client(
+        credentials=deployed.aws.assumable_role("like-the-function", policy=policy)
+    )
+
+
+OUTSIDE: Final = ("team/credentials/x", "team/tokens/x", "olx2/tokens/x", "olx/other/x", "x")
+TAGS: Final[Any] = [{"Key": "token-refresher:error", "Value": "x"}]
+CALLS: Final[dict[str, Callable[[SecretsManagerClient, str], object]]] = {
+    "read": lambda secrets, name: secrets.get_secret_value(SecretId=name),
+    "describe": lambda secrets, name: secrets.describe_secret(SecretId=name),
+    "write": lambda secrets, name: secrets.put_secret_value(SecretId=name, SecretString="x"),
+    "tag": lambda secrets, name: secrets.tag_resource(SecretId=name, Tags=TAGS),
+    "untag": lambda secrets, name: secrets.untag_resource(
+        SecretId=name, TagKeys=["token-refresher:error"]
+    ),
+    "delete": lambda secrets, name: secrets.delete_secret(SecretId=name),
+    "create": lambda secrets, name: secrets.create_secret(Name=name + "-new"),
+    "update": lambda secrets, name: secrets.update_secret(SecretId=name, Description="x"),
+    "move a stage of": lambda secrets, name: secrets.update_secret_version_stage(
+        SecretId=name, VersionStage="AWSPREVIOUS"
+    ),
+}
+
+
+def is_denied(secrets: SecretsManagerClient, call: str, name: str) -> bool:
+    """Whether IAM refuses; any other refusal is an error of the test."""
+    try:
+        CALLS[call](secrets, name)
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "AccessDeniedException":
+            raise
+        return True
+    return False
+
+
+@pytest.fixture(scope="module")
+def existing(deployed: Deployed) -> None:
+    """Secrets inside and outside, so that nothing is refused for not being there."""
+    for name in (*OUTSIDE, "olx/credentials/inside", "olx/tokens/inside"):
+        deployed.aws.secrets.create_secret(Name=name, SecretString="{}")
+
+
+@pytest.mark.usefixtures("existing")
+@pytest.mark.parametrize("name", OUTSIDE)
+@pytest.mark.parametrize("call", CALLS)
+def test_outside_its_prefix_the_function_can_do_nothing(
+    as_the_function: SecretsManagerClient, call: str, name: str
+) -> None:
+    assert is_denied(as_the_function, call, name)
+
+
+@pytest.mark.usefixtures("existing")
+def test_inside_its_prefix_it_can_do_its_work_and_not_more(
+    as_the_function: SecretsManagerClient,
+) -> None:
+    allowed = {
+        path: {call for call in CALLS if not is_denied(as_the_function, call, f"olx/{path}/inside")}
+        for path in ("credentials", "tokens")
+    }
+    assert allowed == {
+        "credentials": {"read", "describe", "write"},
+        "tokens": {"read", "describe", "write", "tag", "untag", "create"},
+    }
+
+
+@pytest.mark.usefixtures("existing")
+def test_it_touches_no_tag_of_somebody_elses(as_the_function: SecretsManagerClient) -> None:
+    inside = "olx/tokens/inside"
+    for keys in (["Owner"], ["token-refresher:error", "Owner"]):
+        tags: Any = [{"Key": key, "Value": "x"} for key in keys]
+        with pytest.raises(ClientError, match="AccessDeniedException"):
+            as_the_function.tag_resource(SecretId=inside, Tags=tags)
+        with pytest.raises(ClientError, match="AccessDeniedException"):
+            as_the_function.untag_resource(SecretId=inside, TagKeys=keys)
+
+
+@pytest.fixture(scope="module")
+def consumer(deployed: Deployed) -> Credentials:
+    """A consumer of one account, which the template onboards, keys included."""
+    stack = deployed.stack
+    stack.make("account", "ACCOUNT=dealer-17")
+    stack.register("dealer-17", users={"u@example.com": "right"})
+    stack.put_credentials("dealer-17", **USER)
+    onboard(deployed, "neighbour")
+    answer = stack.invoke()
+    published = {each["account"] for each in answer["accounts"] if each["outcome"] == "published"}
+    assert {"dealer-17", "neighbour"} <= published
+    policy = stack.output("ReadTokenPolicyArn", stack="-account-dealer-17")
+    return deployed.aws.assumable_role("consumer", policy)
+
+
+def test_a_consumer_reads_its_token_and_the_endpoint_accepts_it(
+    deployed: Deployed, consumer: Credentials
+) -> None:
+    described = deployed.aws.secrets.describe_secret(SecretId="olx/tokens/dealer-17")
+    assert described["KmsKeyId"] == deployed.tokens_key
+    assert deployed.aws.consumer(consumer).call("dealer-17")
+
+
+@pytest.mark.parametrize(
+    ("name", "stage"),
+    [
+        ("olx/credentials/dealer-17", "AWSCURRENT"),
+        ("olx/credentials/dealer-17", "TOKENRESPONSE"),
+        ("olx/tokens/neighbour", "AWSCURRENT"),
+    ],
+)
+def test_a_consumer_reads_no_credentials_no_journal_and_no_token_of_another(
+    deployed: Deployed, consumer: Credentials, name: str, stage: str
+) -> None:
+    deployed.aws.secrets.get_secret_value(SecretId=name, VersionStage=stage)  # it is there
+    secrets = deployed.aws.cloud.client(credentials=consumer)
+    with pytest.raises(ClientError, match="AccessDeniedException"):
+        secrets.get_secret_value(SecretId=name, VersionStage=stage)
+
+
+@pytest.mark.usefixtures("consumer")
+@pytest.mark.parametrize("call", sorted(CALLS.keys() - {"read", "describe"}))
+def test_a_consumer_changes_nothing(deployed: Deployed, consumer: Credentials, call: str) -> None:
+    secrets = deployed.aws.cloud.client(credentials=consumer)
+    assert is_denied(secrets, call, "olx/tokens/dealer-17")
+
+
+def test_an_account_that_has_no_value_yet_is_awaiting_it(deployed: Deployed) -> None:
+    deployed.stack.make("account", "ACCOUNT=new-hire")
+    told = deployed.stack.invoke({"accounts": ["new-hire"]})
+    (result,) = told["accounts"]
+    assert (result["reason"], told["accounts_needing_action"]) == ("awaiting credentials", 0)
