@@ -85,6 +85,13 @@ def link_runtime_client(directory: Path) -> None:
                 link.symlink_to(Path(str(metadata.distribution(name).locate_file(top))))
 
 
+def peak_mb(pid: int) -> float:
+    """Tell the most memory that a process ever held."""
+    status = Path(f"/proc/{pid}/status").read_text("utf-8")
+    peak_kib = next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM"))
+    return int(peak_kib) * 1024 / 1e6
+
+
 def cold_start(variant: Variant, client: Path) -> Start:
     """Start a function, and end it as soon as it asks for an event.
 
@@ -111,16 +118,15 @@ def cold_start(variant: Variant, client: Path) -> Start:
         with connection:
             request = connection.recv(65536)
             after = time.perf_counter()
-            status = Path(f"/proc/{process.pid}/status").read_text("utf-8")
+            peak = peak_mb(process.pid)
             process.kill()
             _, process.returncode, used = os.wait4(process.pid, 0)
     if b"/invocation/next " not in request:
         raise RuntimeError(f"{variant.name} did not start: {request!r}")
-    peak_kib = next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM"))
     return Start(
         wall_ms=(after - before) * 1e3,
         cpu_ms=(used.ru_utime + used.ru_stime) * 1e3,
-        peak_mb=int(peak_kib) * 1024 / 1e6,
+        peak_mb=peak,
     )
 
 

@@ -10,13 +10,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from tests import templates
 from token_refresher import errors, handler
 from token_refresher.credentials import BaseCredentials, parse_credentials
 from token_refresher.errors import FailureClass
 from token_refresher.handler import parse_event
 from token_refresher.model import PublishedToken, TokenVersion
 from token_refresher.policy import Reason
-from token_refresher.settings import settings_from_environment
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
@@ -39,12 +39,28 @@ def test_every_reason_is_explained_and_no_other() -> None:
     assert sorted(named) == sorted(reason.value for reason in Reason)
 
 
-def test_every_setting_is_explained_with_its_default() -> None:
-    named = first_column(section("Settings"))
-    read = set(re.findall(r'"([A-Z][A-Z_]+[A-Z])"', (ROOT / SETTINGS).read_text()))
-    assert set(named) == read - {"POWERTOOLS_SERVICE_NAME", "POWERTOOLS_TRACE_DISABLED"}
-    rows = re.findall(r"^\| `(\w+)` \| `(\w+)` \|", section("Settings"), re.MULTILINE)
-    assert settings_from_environment(dict(rows)) == settings_from_environment({})
+def test_every_parameter_is_explained_with_its_default_and_its_variable() -> None:
+    parameters = templates.load(templates.FUNCTION)["Parameters"]
+    function = templates.load(templates.FUNCTION)["Resources"]["TokenRefresherFunction"]
+    variables = {
+        value["Ref"]: name
+        for name, value in function["Properties"]["Environment"]["Variables"].items()
+        if "Ref" in value and value["Ref"] in parameters
+    }
+    table = section("Parameters")
+    assert sorted(first_column(table)) == sorted(parameters)
+    for row in re.findall(r"^\| (`.*) \|$", table, re.MULTILINE):
+        names, variable, default, _ = (cell.strip() for cell in f"| {row} |".split("|")[1:-1])
+        for name in re.findall(r"`(\w+)`", names):
+            expected = variables.get(name, "POWERTOOLS_TRACE_DISABLED" if name == "Tracing" else "")
+            assert variable.strip("`") == expected, name
+            shown = default.strip("`")
+            assert shown in (str(parameters[name]["Default"]), "the three OLX hosts"), name
+
+
+def test_every_variable_is_explained() -> None:
+    read = re.findall(r'"([A-Z][A-Z_]+[A-Z])"', (ROOT / SETTINGS).read_text())
+    assert {name for name in read if f"`{name}`" not in section("Parameters")} == set()
 
 
 SETTINGS = "functions/token_refresher/settings.py"
