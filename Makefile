@@ -24,7 +24,7 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 
 .PHONY: help
 help: ## List these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s%s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-14s%s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: demo
 demo: $(SETUP) ## Show it at work on this machine, without an AWS account
@@ -175,7 +175,7 @@ FIND_PYTHONS = for bin in "$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/*/bin; do PAT
 STACK ?= token-refresher
 
 .PHONY: deploy
-deploy: build deploy-stacks ## Deploy the function and its monitoring (PARAMETERS="ScheduleMinutes=5 AlarmEmail=...")
+deploy: build deploy-stacks ## Deploy the function and its monitoring (PARAMETERS="ScheduleMinutes=5 ...")
 
 .PHONY: deploy-stacks
 deploy-stacks: .venv-deploy/.ready
@@ -183,7 +183,7 @@ deploy-stacks: .venv-deploy/.ready
 	@$(call deploy_stack,$(STACK)-monitoring,--config-env monitoring)
 
 .PHONY: account
-account: .venv-deploy/.ready ## Make an account's empty credentials secret and its consumers' policy (ACCOUNT=dealer-17)
+account: .venv-deploy/.ready ## Make an account's empty secret and its consumers' policy (ACCOUNT=dealer-17)
 	@test -n "$(ACCOUNT)" || { echo "Name the account: make account ACCOUNT=dealer-17"; exit 1; }
 	@$(call deploy_stack,$(STACK)-account-$(ACCOUNT),--config-env account)
 
