@@ -140,15 +140,15 @@ endef
 
 # The artifact. `sam build` alone makes it as well, by way of functions/Makefile.
 
-# The template's defaults hold for what is not set.
+# Build and deployment must name the same processor, so both are always told.
 PARAMETERS ?=
-ARCHITECTURE ?= $(patsubst Architecture=%,%,$(filter Architecture=%,$(PARAMETERS)))
+ARCHITECTURE ?= $(or $(patsubst Architecture=%,%,$(filter Architecture=%,$(PARAMETERS))),arm64)
+# The template's Python, but for a local AWS on a machine that lacks it.
 TARGET_PYTHON ?=
 
 .PHONY: build
 build: .venv-deploy/.ready ## Build what is deployed (ARCHITECTURE=arm64 or x86_64)
-	@said=$$($(SAM) build \
-		$(if $(ARCHITECTURE),--parameter-overrides Architecture=$(ARCHITECTURE)) 2>&1) \
+	@said=$$($(SAM) build --parameter-overrides Architecture=$(ARCHITECTURE) 2>&1) \
 		|| { echo "$$said"; exit 1; }; \
 	echo "$$said" | grep '^== '
 
@@ -160,9 +160,11 @@ artifact: .venv/.uv
 		$(if $(TARGET_PYTHON),--python $(TARGET_PYTHON))
 
 .PHONY: bench
-bench: .venv/.ready .venv-3.13/.ready ## Measure what each step of the build does to a cold start
+bench: $(SETUP) .venv-3.13/.ready ## Measure a cold start, a sweep and a refresh
 	@python=.venv-3.13/bin/python; [ -e .venv-3.13/.ready ] || python=$(PY); \
-	$(FIND_PYTHONS) PYTHONPATH=functions $(WITH_UV) "$$python" benchmarks/cold_start.py
+	for each in cold_start sweep; do \
+		$(FIND_PYTHONS) PYTHONPATH=functions:. $(WITH_UV) "$$python" benchmarks/$$each.py; \
+	done
 
 # What runs uv by itself needs the registry, and the Pythons that a version manager hides.
 WITH_UV = $(subst $(PY) -m uv,,$(UV))
@@ -185,7 +187,7 @@ deploy-stacks: .venv-deploy/.ready
 .PHONY: account
 account: .venv-deploy/.ready ## Make an account's empty secret and its consumers' policy (ACCOUNT=dealer-17)
 	@test -n "$(ACCOUNT)" || { echo "Name the account: make account ACCOUNT=dealer-17"; exit 1; }
-	@$(call deploy_stack,$(STACK)-account-$(ACCOUNT),--config-env account)
+	@$(call deploy_stack,$(STACK)-account-$$(printf %s "$(ACCOUNT)" | tr -c A-Za-z0-9 -),--config-env account)
 
 .PHONY: undeploy
 undeploy: .venv-deploy/.ready ## Delete the function and its monitoring, and no secret
@@ -203,12 +205,15 @@ deploy-local: $(SETUP) .venv-deploy/.ready ## Deploy to a local AWS that enforce
 cloud: $(SETUP) .venv-deploy/.ready ## Run that local AWS until it is interrupted, to deploy to by hand
 	@PYTHONPATH=functions $(PY) -m local.cloud
 
+# SAM would pass over a parameter that no template has, and keep the old value.
 # $(1): the stack; $(2): more options.
 define deploy_stack
+for each in $(PARAMETERS); do \
+	grep -qx "  $${each%%=*}:" $(TEMPLATES) || { echo "No template has the parameter $${each%%=*}."; exit 1; }; \
+done; \
 echo "== Deploying $(1)"; \
 $(SAM) deploy --stack-name $(1) --no-progressbar $(2) --parameter-overrides \
-	FunctionStackName=$(STACK) $(if $(ACCOUNT),AccountName=$(ACCOUNT)) \
-	$(if $(ARCHITECTURE),Architecture=$(ARCHITECTURE)) $(PARAMETERS)
+	FunctionStackName=$(STACK) $(if $(ACCOUNT),AccountName=$(ACCOUNT)) $(PARAMETERS) Architecture=$(ARCHITECTURE)
 endef
 
 

@@ -28,6 +28,7 @@ ARNS: Final = {
     "AWS::CloudWatch::Alarm": ("cloudwatch", "alarm:{}"),
     "AWS::IAM::Role": ("iam", "role/{}"),
     "AWS::Logs::LogGroup": ("logs", "log-group:{}:*"),
+    "AWS::Serverless::Function": ("lambda", "function:{}"),
     "AWS::SQS::Queue": ("sqs", "{}"),
 }
 NO_VALUE: Final = object()

@@ -21,6 +21,7 @@ from aws_lambda_powertools.metrics import MetricUnit
 from token_refresher import policy
 from token_refresher.errors import (
     EventError,
+    OutOfTimeError,
     RefreshError,
     TokenRefresherError,
     UnexpectedError,
@@ -216,10 +217,15 @@ class Handler:
         metrics.add_metric("AccountsNeedingAction", MetricUnit.Count, needing)
         retrying = sum(map(policy.is_retrying, managed))
         metrics.add_metric("AccountsRetrying", MetricUnit.Count, retrying)
+        left_over = sum(isinstance(result.error, OutOfTimeError) for result in report.results)
+        metrics.add_metric("AccountsLeftOver", MetricUnit.Count, left_over)
         awaiting = report.count(Reason.AWAITING_CREDENTIALS)
         metrics.add_metric("AccountsAwaitingCredentials", MetricUnit.Count, awaiting)
         metrics.add_metric("TokensOrphaned", MetricUnit.Count, report.count(Reason.ORPHANED))
         before = self._settings.refresh_before
+        if not managed:
+            # The alarm on it must be able to tell "nothing is wrong" from "nothing runs".
+            metrics.add_metric("MarginUsed", MetricUnit.Percent, 0)
         for account in managed:
             seconds = policy.seconds_until_expiry(account, now=now)
             used = policy.margin_used(account, now=now, refresh_before=before)

@@ -236,6 +236,7 @@ def test_gauges_and_events_are_metrics(
         "AccountsManaged": [2],
         "AccountsNeedingAction": [1],
         "AccountsRetrying": [0],
+        "AccountsLeftOver": [0],
         "AccountsAwaitingCredentials": [1],
         "TokensOrphaned": [1],
         "TokensRefreshed": [1],
@@ -244,6 +245,27 @@ def test_gauges_and_events_are_metrics(
         "RefreshFailures/someone must act": [1],
     } | {name: found[name] for name in ("SecondsUntilExpiry", "MarginUsed")}
     assert sorted(found["MarginUsed"]) == [0, 100]
+
+
+def test_without_an_account_no_margin_is_used(
+    deployed: Deployed, capsys: pytest.CaptureFixture[str]
+) -> None:
+    deployed.sweep()
+    found = metrics(capsys.readouterr().out)
+    assert found["MarginUsed"] == found["AccountsManaged"] == [0]
+    assert "SecondsUntilExpiry" not in found
+
+
+def test_accounts_that_a_sweep_had_no_time_for_are_counted(
+    deployed: Deployed, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Short(Context):
+        def get_remaining_time_in_millis(self) -> int:
+            return 45_000
+
+    deployed.onboard("machine", MACHINE)
+    deployed.handler()({}, Short())
+    assert metrics(capsys.readouterr().out)["AccountsLeftOver"] == [1]
 
 
 def test_metrics_and_logs_of_two_stacks_are_told_apart(
