@@ -142,13 +142,14 @@ endef
 
 # Build and deployment must name the same processor, so both are always told.
 PARAMETERS ?=
-ARCHITECTURE ?= $(or $(patsubst Architecture=%,%,$(filter Architecture=%,$(PARAMETERS))),arm64)
+ARCHITECTURE ?=
+PROCESSOR = $(or $(ARCHITECTURE),$(patsubst Architecture=%,%,$(filter Architecture=%,$(PARAMETERS))),arm64)
 # The template's Python, but for a local AWS on a machine that lacks it.
 TARGET_PYTHON ?=
 
 .PHONY: build
 build: .venv-deploy/.ready ## Build what is deployed (ARCHITECTURE=arm64 or x86_64)
-	@said=$$($(SAM) build --parameter-overrides Architecture=$(ARCHITECTURE) 2>&1) \
+	@said=$$($(SAM) build --parameter-overrides Architecture=$(PROCESSOR) 2>&1) \
 		|| { echo "$$said"; exit 1; }; \
 	echo "$$said" | grep '^== '
 
@@ -213,7 +214,7 @@ for each in $(PARAMETERS); do \
 done; \
 echo "== Deploying $(1)"; \
 $(SAM) deploy --stack-name $(1) --no-progressbar $(2) --parameter-overrides \
-	FunctionStackName=$(STACK) $(if $(ACCOUNT),AccountName=$(ACCOUNT)) $(PARAMETERS) Architecture=$(ARCHITECTURE)
+	FunctionStackName=$(STACK) $(if $(ACCOUNT),AccountName=$(ACCOUNT)) $(PARAMETERS) Architecture=$(PROCESSOR)
 endef
 
 

@@ -1,0 +1,706 @@
+"""Drives the real stack into trouble and out, and records what its alarms did.
+
+Each condition has a stack of its own, and all of them live at once in one embedded cloud. Their
+alarms are those of ``infra/monitoring.yaml`` with shorter periods. One tick falls into a period,
+as with a schedule of 15 minutes; where it does not matter how many, a stack is swept twice.
+No metric is fed by hand.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from botocore.config import Config
+
+from local.authorization_server.failures import WaitsFor, unavailable
+from local.emulator.alarms import ALARM, OK, PERIODS_BEYOND
+from local.stack import LocalAws, Stack, utc_now
+from tests.templates import MONITORING, resolved
+from token_refresher.model import TokenVersion, digest12
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+PERIOD_SECONDS: Final = 4
+NEAR_TIMEOUT_MILLISECONDS: Final = 6000
+# A slow endpoint answers after this: later than the threshold, sooner than its client gives up.
+SLOW_SECONDS: Final = 6.5
+POLL_SECONDS: Final = 0.5
+LONGEST_PERIODS: Final = 30
+TICKS_IN_VAIN: Final = 5
+STACK_WITHIN_SECONDS: Final = 30
+ENDS_WITHIN_SECONDS: Final = 30
+
+USER: Final = "dealer@example.com"
+WRONG: Final = "a-mistyped-password"
+SCHEDULES: Final = ("1", "5", "10", "15")
+
+
+def alarms(**parameters: str) -> dict[str, dict[str, Any]]:
+    """The properties of each alarm of the template, by its name there."""
+    return {
+        name: each["Properties"]
+        for name, each in resolved(MONITORING, parameters)["Resources"].items()
+        if each["Type"] == "AWS::CloudWatch::Alarm"
+    }
+
+
+ALARMS: Final = alarms(ScheduleMinutes="15", FunctionStackName="")
+# No alarm looks back further than this.
+LOOKBACK_PERIODS: Final = PERIODS_BEYOND + max(
+    each["EvaluationPeriods"] for each in ALARMS.values()
+)
+
+
+def within(seconds: float, fact: Callable[[], bool]) -> bool:
+    """Look again and again until something is so, for a bounded time."""
+    pause = threading.Event()
+    return any(fact() or pause.wait(POLL_SECONDS) for _ in range(round(seconds / POLL_SECONDS)))
+
+
+# The alarms under test
+
+
+def shortened(template: str) -> str:
+    """Return the template of the alarms with shorter periods, and a lower bound of slowness."""
+    template = re.sub(r"(PeriodSeconds:) \d+", rf"\1 {PERIOD_SECONDS}", template)
+    template = re.sub(r"(SecondsOfThreeTicks:) \d+", rf"\1 {3 * PERIOD_SECONDS}", template)
+    return re.sub(r"(NearTimeoutMilliseconds:) \d+", rf"\1 {NEAR_TIMEOUT_MILLISECONDS}", template)
+
+
+def without_warm_up(template: str) -> str:
+    """Return the template of the alarms without any warm-up."""
+    return re.sub(r"\n +WarmUpConfiguration: .*", "", template)
+
+
+def leaves(node: Any, *path: str) -> Iterator[tuple[tuple[str, ...], Any]]:  # noqa: ANN401
+    """Every value of a template, with where it stands."""
+    if isinstance(node, dict):
+        for key, value in node.items():
+            yield from leaves(value, *path, key)
+    elif isinstance(node, list):
+        for index, value in enumerate(node):
+            yield from leaves(value, *path, str(index))
+    else:
+        yield path, node
+
+
+# A stack under watch
+
+
+class Clients(NamedTuple):
+    """The clients of an operator; made once, since a session makes one at a time."""
+
+    cloudformation: Any
+    cloudwatch: Any
+    functions: Any
+    logs: Any
+    sns: Any
+    sqs: Any
+
+
+def clients_of(aws: LocalAws) -> Clients:
+    client = aws.cloud.client
+    # An invocation that is throttled or slow is not made twice.
+    once = Config(read_timeout=60, retries={"total_max_attempts": 1})
+    return Clients(
+        client("cloudformation"),
+        client("cloudwatch"),
+        client("lambda", config=once),
+        client("logs"),
+        client("sns"),
+        client("sqs"),
+    )
+
+
+@dataclass(slots=True)
+class Watch:
+    """A stack of its own, and what is seen of its alarms.
+
+    Args:
+        aws: Where it is deployed.
+        clients: Of that AWS.
+        name: The stack's, and the prefix of its secrets.
+    """
+
+    aws: LocalAws
+    clients: Clients
+    name: str
+    seen: dict[str, Any] = field(default_factory=dict)
+
+    # Its accounts
+
+    def client_id(self, account: str) -> str:
+        return f"{self.name}-{account}"
+
+    def credentials(self, account: str, password: str) -> str:
+        client_id = self.client_id(account)
+        return json.dumps(
+            {
+                "token_endpoint": self.aws.server.token_endpoint,
+                "grant_type": "password",
+                "client_id": client_id,
+                "client_secret": f"secret-of-{client_id}",
+                "username": USER,
+                "password": password,
+            }
+        )
+
+    def onboard(self, account: str, *, left: timedelta | None = None) -> None:
+        """Onboard an account, with a token of 12 hours that has so much left, or with none."""
+        client_id = self.client_id(account)
+        password = f"password-of-{client_id}"
+        self.aws.server.register_client(
+            client_id, secret=f"secret-of-{client_id}", users={USER: password}
+        )
+        created = self.aws.secrets.create_secret(
+            Name=f"{self.name}/credentials/{account}",
+            SecretString=self.credentials(account, password),
+        )
+        if left is not None:
+            self.publish(account, left=left, credentials_version=created["VersionId"])
+
+    def publish(self, account: str, *, left: timedelta, credentials_version: str) -> None:
+        """Publish a token that the function might have published long ago."""
+        expires_at = utc_now() + left
+        version = TokenVersion(
+            issued_at=expires_at - timedelta(hours=12),
+            expires_at=expires_at,
+            credentials_digest=digest12(credentials_version),
+            random="0" * 12,
+        )
+        self.aws.secrets.create_secret(
+            Name=f"{self.name}/tokens/{account}",
+            SecretString=json.dumps(
+                {"access_token": f"old-token-of-{account}", "token_type": "Bearer"}
+            ),
+            ClientRequestToken=str(version),
+        )
+
+    def put_password(self, account: str, password: str) -> None:
+        self.aws.secrets.put_secret_value(
+            SecretId=f"{self.name}/credentials/{account}",
+            SecretString=self.credentials(account, password),
+        )
+
+    def make_slow(self, account: str) -> None:
+        """Let an account's next request be answered late, and not too late."""
+        server, client_id, answer = self.aws.server, self.client_id(account), threading.Event()
+        server.fail(WaitsFor(answer), client_id=client_id, times=1)
+
+        def has_come() -> bool:
+            return any(request.client_id == client_id for request in server.requests)
+
+        def answer_late() -> None:
+            within(ENDS_WITHIN_SECONDS, has_come)
+            answer.wait(SLOW_SECONDS)
+            answer.set()
+
+        threading.Thread(target=answer_late, daemon=True).start()
+
+    # Its function
+
+    def sweep(self, event: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Invoke the function and wait for its answer."""
+        answer = self.clients.functions.invoke(
+            FunctionName=self.name, Payload=json.dumps(event or {})
+        )
+        told: dict[str, Any] = json.loads(answer["Payload"].read())
+        return told
+
+    def tick(self, event: dict[str, Any] | None = None) -> None:
+        """Invoke the function as the schedule does: nobody waits for it."""
+        self.clients.functions.invoke(
+            FunctionName=self.name, InvocationType="Event", Payload=json.dumps(event or {})
+        )
+
+    def sweep_until(
+        self, fact: Callable[[], bool], *, before: Callable[[], None] | None = None
+    ) -> bool:
+        """Sweep twice a period until something is so, for a bounded time."""
+        for _ in range(2 * LONGEST_PERIODS):
+            if before is not None:
+                before()
+            self.sweep()
+            if within(PERIOD_SECONDS / 2, fact):
+                return True
+        return False
+
+    def sweep_for(self, periods: int) -> None:
+        """Sweep twice a period, unless an alarm rings."""
+        for _ in range(2 * periods):
+            self.sweep()
+            if within(PERIOD_SECONDS / 2, lambda: bool(self.ringing())):
+                return
+
+    def tick_to_its_end(self, event: dict[str, Any] | None = None) -> None:
+        """Invoke the function as the schedule does, whose ticks end before the next is due."""
+        before = self.invocations()
+        self.tick(event)
+        within(ENDS_WITHIN_SECONDS, lambda: self.invocations() > before)
+
+    def invocations(self) -> int:
+        """How many have ended."""
+        return int(self.total("FunctionErrs", "SampleCount") or 0)
+
+    def tick_until(self, fact: Callable[[], bool]) -> bool:
+        """Tick once a period until something is so, for a bounded time."""
+        for _ in range(LONGEST_PERIODS):
+            self.tick_to_its_end()
+            if within(PERIOD_SECONDS, fact):
+                return True
+        return False
+
+    def tick_in_vain(self, times: int) -> None:
+        """Tick once a period, though no invocation comes of it."""
+        for _ in range(times):
+            self.tick()
+            within(PERIOD_SECONDS, lambda: False)
+
+    def set_concurrency(self, executions: int) -> None:
+        self.clients.functions.put_function_concurrency(
+            FunctionName=self.name, ReservedConcurrentExecutions=executions
+        )
+
+    def set_timeout(self, seconds: int) -> None:
+        self.clients.functions.update_function_configuration(
+            FunctionName=self.name, Timeout=seconds
+        )
+
+    def set_variable(self, name: str, value: str) -> None:
+        functions = self.clients.functions
+        present = functions.get_function_configuration(FunctionName=self.name)["Environment"]
+        functions.update_function_configuration(
+            FunctionName=self.name,
+            Environment={"Variables": {**present["Variables"], name: value}},
+        )
+
+    def total(self, alarm: str, statistic: str) -> float | None:
+        """A statistic of an alarm's metric since ever, None if it was never stored."""
+        watched = ALARMS[alarm]
+        (dimension,) = watched["Dimensions"]
+        answer = self.clients.cloudwatch.get_metric_statistics(
+            Namespace=watched["Namespace"],
+            MetricName=watched["MetricName"],
+            Dimensions=[{**dimension, "Value": self.name}],
+            StartTime=datetime(2000, 1, 1, tzinfo=UTC),
+            EndTime=datetime(2100, 1, 1, tzinfo=UTC),
+            Period=86_400 * 36_525,
+            Statistics=[statistic],
+        )
+        values: list[float] = [point[statistic] for point in answer["Datapoints"]]
+        return values[0] if values else None
+
+    # Its alarms
+
+    def alarm_name(self, alarm: str) -> str:
+        return f"{self.name}{ALARMS[alarm]['AlarmName']}"
+
+    def deployed_alarms(self) -> dict[str, dict[str, Any]]:
+        """What CloudWatch knows of each alarm, by its name in the template."""
+        answer = self.clients.cloudwatch.describe_alarms(AlarmNamePrefix=f"{self.name} ")
+        found = {each["AlarmName"]: each for each in answer["MetricAlarms"]}
+        return {alarm: found[self.alarm_name(alarm)] for alarm in ALARMS}
+
+    def states(self) -> dict[str, str]:
+        return {alarm: each["StateValue"] for alarm, each in self.deployed_alarms().items()}
+
+    def ringing(self) -> set[str]:
+        return {alarm for alarm, state in self.states().items() if state == ALARM}
+
+    def rings(self, *expected: str) -> Callable[[], bool]:
+        return lambda: self.ringing() == set(expected)
+
+    def is_silent(self) -> bool:
+        return not self.ringing()
+
+
+# What happens
+
+
+def nothing_then_no_account(watch: Watch) -> None:
+    """A fresh stack: its schedule has not ticked yet; then it is swept without an account."""
+    within(LOOKBACK_PERIODS * PERIOD_SECONDS, lambda: not watch.is_silent())
+    watch.seen["before any sweep"] = watch.states()
+    watch.seen["sweeps before"] = watch.total("NoSweepCompleted", "Sum")
+    watch.sweep_for(LOOKBACK_PERIODS)
+
+
+def nothing(watch: Watch) -> None:
+    """A fresh stack again; nobody told its alarms to wait."""
+    within(LONGEST_PERIODS * PERIOD_SECONDS, watch.rings("NoSweepCompleted"))
+    watch.sweep_until(watch.is_silent)
+
+
+def nothing_to_do(watch: Watch) -> None:
+    """Healthy accounts, one that awaits its credentials, and an orphan whose token has expired."""
+    watch.onboard("new")
+    watch.onboard("fresh", left=timedelta(hours=11))
+    watch.onboard("due", left=timedelta(minutes=80))
+    watch.aws.secrets.create_secret(Name=f"{watch.name}/credentials/awaited")
+    watch.publish("orphan", left=-timedelta(hours=1), credentials_version="gone")
+    watch.sweep_for(LOOKBACK_PERIODS)
+    watch.seen["summary"] = watch.sweep()
+
+
+def each_misses_once(watch: Watch) -> None:
+    """One refresh fails, one tick fails, one is throttled, one is slow and one is not made."""
+    watch.onboard("account", left=timedelta(minutes=50))
+    watch.aws.server.fail(unavailable(), client_id=watch.client_id("account"), times=1)
+    watch.sweep()
+    watch.sweep({"accounts": ["account"], "force": True})
+    watch.tick_to_its_end({"account": "misspelt"})
+    watch.sweep_for(1)
+    watch.set_concurrency(0)
+    with suppress(watch.clients.functions.exceptions.TooManyRequestsException):
+        watch.sweep()
+    watch.set_concurrency(1)
+    watch.onboard("slow")
+    watch.make_slow("slow")
+    watch.sweep()
+    watch.sweep_for(1)
+    within(2 * PERIOD_SECONDS, lambda: not watch.is_silent())
+    watch.sweep_for(LOOKBACK_PERIODS - 1)
+    watch.seen |= {
+        "RefreshesKeepFailing": watch.total("RefreshesKeepFailing", "Maximum"),
+        "FunctionErrs": watch.total("FunctionErrs", "Sum"),
+        "FunctionIsThrottled": watch.total("FunctionIsThrottled", "Sum"),
+        "EventsFailed": watch.total("EventsFailed", "Sum"),
+        "FunctionNearsItsTimeout": watch.total("FunctionNearsItsTimeout", "Maximum"),
+    }
+
+
+def wrong_password(watch: Watch) -> None:
+    """Somebody mistypes the password of an account whose token is fresh, and corrects it."""
+    watch.onboard("account", left=timedelta(hours=11))
+    watch.put_password("account", WRONG)
+    watch.sweep_until(watch.rings("SomeoneMustAct"))
+    watch.put_password("account", f"password-of-{watch.client_id('account')}")
+    watch.sweep_until(watch.is_silent)
+
+
+def endpoint_down(watch: Watch, *, left: timedelta, rings: Iterable[str]) -> None:
+    """The endpoint answers 503 for a while; then somebody asks for the refresh, to save time."""
+    server, client_id = watch.aws.server, watch.client_id("account")
+    watch.onboard("account", left=left)
+    with server.failing(unavailable(), client_id=client_id):
+        watch.sweep_until(watch.rings(*rings))
+    watch.sweep({"accounts": ["account"], "force": True})
+    watch.sweep_until(watch.is_silent)
+
+
+def endpoint_down_early(watch: Watch) -> None:
+    """The token is due, and has 44% of its margin behind it."""
+    endpoint_down(watch, left=timedelta(minutes=50), rings=["RefreshesKeepFailing"])
+
+
+def endpoint_down_late(watch: Watch) -> None:
+    """The token is due, and has 56% of its margin behind it."""
+    rings = ["MarginHalfUsed", "RefreshesKeepFailing"]
+    endpoint_down(watch, left=timedelta(minutes=40), rings=rings)
+
+
+def no_more_sweeps(watch: Watch) -> None:
+    """The schedule is switched off, and on again."""
+    watch.sweep_until(lambda: watch.states()["NoSweepCompleted"] == OK)
+    within(LONGEST_PERIODS * PERIOD_SECONDS, watch.rings("NoSweepCompleted"))
+    watch.sweep_until(watch.is_silent)
+
+
+def bad_setting(watch: Watch) -> None:
+    """Somebody sets what the function does not take, and takes it back."""
+    watch.set_variable("MAX_WORKERS", "0")
+    watch.tick_until(watch.rings("FunctionErrs", "EventsFailed"))
+    watch.set_variable("MAX_WORKERS", "16")
+    watch.tick_until(watch.is_silent)
+
+
+def no_concurrency(watch: Watch) -> None:
+    """The AWS account has no concurrency left; some ticks wait for a minute in vain."""
+    watch.set_concurrency(0)
+    watch.tick_in_vain(TICKS_IN_VAIN)
+    rings = watch.rings("FunctionIsThrottled", "EventsFailed")
+    within(LONGEST_PERIODS * PERIOD_SECONDS, rings)
+    # None may wait any more, or it would be throttled by the next.
+    within(ENDS_WITHIN_SECONDS, lambda: watch.total("EventsFailed", "Sum") == TICKS_IN_VAIN)
+    watch.set_concurrency(1)
+    watch.tick_until(watch.is_silent)
+
+
+def slow_sweeps(watch: Watch) -> None:
+    """Sweep after sweep has an account to refresh whose endpoint is slow."""
+    accounts = iter(range(2 * LONGEST_PERIODS))
+
+    def onboard_another() -> None:
+        account = f"slow-{next(accounts)}"
+        watch.onboard(account)
+        watch.make_slow(account)
+
+    watch.sweep_until(watch.rings("FunctionNearsItsTimeout"), before=onboard_another)
+    watch.sweep_until(watch.is_silent)
+
+
+def too_little_time(watch: Watch) -> None:
+    """No invocation has time for what is due; then somebody gives it back its time."""
+    watch.onboard("account", left=timedelta(minutes=80))
+    watch.set_timeout(45)
+    watch.sweep_until(watch.rings("AccountsAreLeftOver"))
+    watch.set_timeout(240)
+    watch.sweep_until(watch.is_silent)
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """What is done to a stack, and the alarms that ring of it; all others are silent.
+
+    Attributes:
+        drive: What is done.
+        rings: The alarms.
+        warms_up: Whether the alarm that has a warm-up keeps it.
+        is_invoked_before: Whether the function has been started; many cold starts at once are slow.
+        parameters: Of the function's stack.
+    """
+
+    drive: Callable[[Watch], None]
+    rings: frozenset[str] = frozenset()
+    warms_up: bool = True
+    is_invoked_before: bool = True
+    parameters: tuple[tuple[str, str], ...] = ()
+
+
+CONDITIONS: Final = {
+    "fresh": Condition(nothing_then_no_account, is_invoked_before=False),
+    "not-warmed-up": Condition(
+        nothing, frozenset({"NoSweepCompleted"}), warms_up=False, is_invoked_before=False
+    ),
+    "quiet": Condition(nothing_to_do, parameters=(("PerAccountMetrics", "true"),)),
+    "missed-once": Condition(each_misses_once),
+    "wrong-password": Condition(wrong_password, frozenset({"SomeoneMustAct"})),
+    "down-early": Condition(endpoint_down_early, frozenset({"RefreshesKeepFailing"})),
+    "down-late": Condition(
+        endpoint_down_late, frozenset({"MarginHalfUsed", "RefreshesKeepFailing"})
+    ),
+    "stopped": Condition(no_more_sweeps, frozenset({"NoSweepCompleted"})),
+    "bad-setting": Condition(bad_setting, frozenset({"FunctionErrs", "EventsFailed"})),
+    "no-concurrency": Condition(no_concurrency, frozenset({"FunctionIsThrottled", "EventsFailed"})),
+    "too-little-time": Condition(too_little_time, frozenset({"AccountsAreLeftOver"})),
+    "slow": Condition(slow_sweeps, frozenset({"FunctionNearsItsTimeout"})),
+}
+SILENT: Final = [name for name, condition in CONDITIONS.items() if not condition.rings]
+
+
+# What is seen of it
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """What became of one stack.
+
+    Attributes:
+        history: The states that each alarm took, in order.
+        told: The states that each alarm's subscriber was told, in order.
+        alarms: What CloudWatch knew of each.
+        lines: The function's log.
+        stored: The metrics that CloudWatch held, with their dimensions.
+        seen: What the condition noted.
+    """
+
+    history: dict[str, list[str]]
+    told: dict[str, list[str]]
+    alarms: dict[str, dict[str, Any]]
+    lines: list[str]
+    stored: set[tuple[str, str, frozenset[tuple[str, str]]]]
+    seen: dict[str, Any]
+
+    @property
+    def rang(self) -> set[str]:
+        return {alarm for alarm, states in self.history.items() if ALARM in states}
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What became of all stacks, and the secrets that were used meanwhile."""
+
+    stories: dict[str, Story]
+    secrets: frozenset[str]
+
+
+def happen() -> Run:
+    """Deploy the stacks, let everything happen at once, and record it."""
+    with LocalAws() as aws:
+        clients = clients_of(aws)
+        first = Stack(aws, {"ScheduleMinutes": "15"})
+        first.make("deploy")
+        function = clients.cloudformation.get_template(
+            StackName=first.name, TemplateStage="Original"
+        )["TemplateBody"]
+        queue_url, queue_arn = subscriber(clients)
+        watches = {name: Watch(aws, clients, name) for name in CONDITIONS}
+        for watch in watches.values():
+            deploy(watch, function, queue_arn)
+        for watch in watches.values():
+            if CONDITIONS[watch.name].is_invoked_before:
+                watch.sweep({"accounts": ["nobody"], "dry_run": True})
+        drive_all(watches)
+        told = notifications(clients, queue_url)
+        return Run(
+            {name: story(watch, told) for name, watch in watches.items()},
+            frozenset(secrets_of(aws)),
+        )
+
+
+def subscriber(clients: Clients) -> tuple[str, str]:
+    """Create a queue that topics may send to, and return its URL and its ARN."""
+    statement = {
+        "Effect": "Allow",
+        "Principal": {"Service": "sns.amazonaws.com"},
+        "Action": "sqs:SendMessage",
+        "Resource": "*",
+    }
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    url: str = clients.sqs.create_queue(QueueName="subscriber", Attributes={"Policy": policy})[
+        "QueueUrl"
+    ]
+    attributes = clients.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
+    return url, attributes["Attributes"]["QueueArn"]
+
+
+def drive_all(watches: dict[str, Watch]) -> None:
+    """Do to each stack what is its lot, all at once; then it ticks on until the last is done."""
+    done: list[str] = []
+
+    def drive(watch: Watch) -> None:
+        try:
+            CONDITIONS[watch.name].drive(watch)
+        finally:
+            done.append(watch.name)
+        watch.tick_until(lambda: len(done) == len(watches))
+
+    with ThreadPoolExecutor(len(watches)) as pool:
+        for _ in pool.map(drive, watches.values()):
+            pass
+
+
+def deploy(watch: Watch, function: str, queue_arn: str) -> None:
+    """Deploy one more stack of the function's template, with its alarms and a subscriber."""
+    condition, clients = CONDITIONS[watch.name], watch.clients
+    parameters = {**watch.aws.parameters(), "ScheduleMinutes": "15", "SecretPrefix": watch.name}
+    create_stack(clients, watch.name, function, {**parameters, **dict(condition.parameters)})
+    monitoring = shortened(MONITORING.read_text())
+    create_stack(
+        clients,
+        f"{watch.name}-monitoring",
+        monitoring if condition.warms_up else without_warm_up(monitoring),
+        {"FunctionStackName": watch.name, "ScheduleMinutes": "15"},
+    )
+    topic = Stack(watch.aws, {}, name=watch.name).output("AlarmTopicArn", stack="-monitoring")
+    clients.sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=queue_arn)
+
+
+def create_stack(clients: Clients, name: str, template: str, parameters: dict[str, str]) -> None:
+    cloudformation = clients.cloudformation
+    cloudformation.create_stack(
+        StackName=name,
+        TemplateBody=template,
+        Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
+        Parameters=[
+            {"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()
+        ],
+    )
+
+    def is_created() -> bool:
+        (found,) = cloudformation.describe_stacks(StackName=name)["Stacks"]
+        return bool(found["StackStatus"] == "CREATE_COMPLETE")
+
+    assert within(STACK_WITHIN_SECONDS, is_created), name
+
+
+def notifications(clients: Clients, queue_url: str) -> dict[str, list[str]]:
+    """The states that the subscriber was told, by the alarm's name, in order."""
+    told: dict[str, list[tuple[str, str]]] = {}
+    while messages := clients.sqs.receive_message(QueueUrl=queue_url, MaxNumberOfMessages=10).get(
+        "Messages"
+    ):
+        for message in messages:
+            notice = json.loads(json.loads(message["Body"])["Message"])
+            states = told.setdefault(notice["AlarmName"], [])
+            states.append((notice["StateChangeTime"], notice["NewStateValue"]))
+            clients.sqs.delete_message(QueueUrl=queue_url, ReceiptHandle=message["ReceiptHandle"])
+    return {
+        name: [state for _, state in sorted(states, key=itemgetter(0))]
+        for name, states in told.items()
+    }
+
+
+def story(watch: Watch, told: dict[str, list[str]]) -> Story:
+    stored = watch.clients.cloudwatch.get_paginator("list_metrics").paginate()
+    return Story(
+        history={alarm: history_of(watch, alarm) for alarm in ALARMS},
+        told={alarm: told.get(watch.alarm_name(alarm), []) for alarm in ALARMS},
+        alarms=watch.deployed_alarms(),
+        lines=log_of(watch),
+        stored={
+            (each["Namespace"], each["MetricName"], dimensions_of(each))
+            for page in stored
+            for each in page["Metrics"]
+        },
+        seen=watch.seen,
+    )
+
+
+def dimensions_of(described: dict[str, Any]) -> frozenset[tuple[str, str]]:
+    return frozenset((each["Name"], each["Value"]) for each in described["Dimensions"])
+
+
+def history_of(watch: Watch, alarm: str) -> list[str]:
+    """The states that an alarm took, the oldest first."""
+    answer = watch.clients.cloudwatch.describe_alarm_history(
+        AlarmName=watch.alarm_name(alarm),
+        HistoryItemType="StateUpdate",
+        ScanBy="TimestampAscending",
+        MaxRecords=100,
+    )
+    changes = [json.loads(each["HistoryData"]) for each in answer["AlarmHistoryItems"]]
+    return [each["newState"]["stateValue"] for each in changes]
+
+
+def log_of(watch: Watch) -> list[str]:
+    pages = watch.clients.logs.get_paginator("filter_log_events").paginate(
+        logGroupName=f"/aws/lambda/{watch.name}"
+    )
+    return [
+        line for page in pages for event in page["events"] for line in event["message"].splitlines()
+    ]
+
+
+SECRET_FIELDS: Final = ("access_token", "client_secret", "password", "refresh_token")
+
+
+def secrets_of(aws: LocalAws) -> Iterator[str]:
+    """Everything secret that is stored, or was sent to the token endpoint."""
+    for page in aws.secrets.get_paginator("list_secrets").paginate():
+        for secret in page["SecretList"]:
+            for version in secret.get("SecretVersionsToStages", {}):
+                value = aws.secrets.get_secret_value(SecretId=secret["ARN"], VersionId=version)
+                yield from secret_values(json.loads(value["SecretString"]))
+    for request in aws.server.requests:
+        yield from secret_values(request.fields)
+        _, _, basic = request.headers.get("Authorization", "").partition(" ")
+        if basic:
+            yield basic
+            yield base64.b64decode(basic).decode().partition(":")[2]
+
+
+def secret_values(document: Any) -> Iterator[str]:  # noqa: ANN401
+    for path, value in leaves(document):
+        if path[-1] in SECRET_FIELDS and isinstance(value, str):
+            yield value
