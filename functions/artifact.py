@@ -74,7 +74,7 @@ def planned_by_sam(artifacts: Path) -> Target | None:
 
     SAM hands a makefile nothing but a directory, and the makefile must not guess: an artifact
     for the other architecture deploys well, and then fails to start. The plan lies beside the
-    directory of all builds, which is empty but for this one. Otherwise SAM builds a single
+    directory of all builds, which holds no template yet. Otherwise SAM builds a single
     function by its name, and the plan is that of an earlier build.
     """
     plan = artifacts.parent.with_name("build.toml")
@@ -86,6 +86,19 @@ def planned_by_sam(artifacts: Path) -> Target | None:
         if artifacts.name in definition.get("functions", ()):
             python = definition["runtime"].removeprefix("python")
             return Target(architecture=definition["architecture"], python=python)
+    return None
+
+
+def built_before(artifacts: Path, target: Target) -> Path | None:
+    """Find the same artifact, built a moment ago for another function of the template.
+
+    All functions run the same program; SAM asks for each one's artifact all the same.
+    """
+    if planned_by_sam(artifacts) is None:
+        return None
+    for other in artifacts.parent.iterdir():
+        if other != artifacts and planned_by_sam(other) == target and any(other.iterdir()):
+            return other
     return None
 
 
@@ -236,6 +249,9 @@ def main() -> None:
         target = choose_target(
             directory, architecture=arguments.architecture, python=arguments.python
         )
+        if same := built_before(directory, target):
+            shutil.copytree(same, directory, dirs_exist_ok=True)
+            return
         has_bytecode = build(directory, target)
     except BuildError as error:
         sys.exit(f"The artifact was not built. {error}")

@@ -21,18 +21,20 @@ class Consumer:
         secrets: With the permissions of a consumer.
         http: Trusts the resource endpoint's authority.
         url: The resource endpoint.
+        prefix: The stack's, above ``tokens/``.
     """
 
     secrets: SecretsManagerClient
     http: urllib3.PoolManager
     url: str
+    prefix: str = "olx"
     accepted: Counter[str] = field(default_factory=Counter)
     rejected: Counter[str] = field(default_factory=Counter)
 
     def token(self, account: str) -> dict[str, Any] | None:
         """Read the account's token; None where none was ever published."""
         try:
-            value = self.secrets.get_secret_value(SecretId=f"olx/tokens/{account}")
+            value = self.secrets.get_secret_value(SecretId=f"{self.prefix}/tokens/{account}")
         except self.secrets.exceptions.ResourceNotFoundException:
             return None
         token: dict[str, Any] = json.loads(value["SecretString"])

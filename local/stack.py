@@ -90,11 +90,11 @@ class LocalAws:
             "Architecture": ARCHITECTURES.get(platform.machine(), "x86_64"),
         }
 
-    def consumer(self, credentials: Credentials = OWNER) -> Consumer:
+    def consumer(self, credentials: Credentials = OWNER, *, prefix: str = "olx") -> Consumer:
         """Return a workload with the permissions of a role."""
         http = urllib3.PoolManager(ssl_context=self._authority.client_context(), maxsize=1)
         secrets = self.cloud.client(credentials=credentials)
-        return Consumer(secrets, http, self.server.resource_url)
+        return Consumer(secrets, http, self.server.resource_url, prefix)
 
     def assumable_role(self, name: str, *policy_arns: str, **policies: object) -> Credentials:
         """Create a role for somebody in this account, and return credentials of it.

@@ -26,6 +26,7 @@ PSEUDO_PARAMETERS: Final = {
 }
 ARNS: Final = {
     "AWS::CloudWatch::Alarm": ("cloudwatch", "alarm:{}"),
+    "AWS::IAM::ManagedPolicy": ("iam", "policy/{}"),
     "AWS::IAM::Role": ("iam", "role/{}"),
     "AWS::Logs::LogGroup": ("logs", "log-group:{}:*"),
     "AWS::Serverless::Function": ("lambda", "function:{}"),
@@ -138,11 +139,27 @@ class _Resolver:
         return self._getatt(name.split(".")) if "." in name else str(self._ref(name))
 
 
-def statements(parameters: Mapping[str, str] | None = None) -> dict[str, dict[str, Any]]:
-    """What the function's role may do, by ``Sid``."""
-    role = resolved(FUNCTION, parameters)["Resources"]["FunctionRole"]["Properties"]
-    (policy,) = role["Policies"]
-    return {each["Sid"]: each for each in policy["PolicyDocument"]["Statement"]}
+def function(
+    parameters: Mapping[str, str] | None = None, *, name: str = "TokenRefresherFunction"
+) -> dict[str, Any]:
+    """A function's properties, with what all functions of the template share."""
+    template = resolved(FUNCTION, parameters)
+    shared: dict[str, Any] = template["Globals"]["Function"]
+    own: dict[str, Any] = template["Resources"][name]["Properties"]
+    return shared | own
+
+
+def statements(
+    parameters: Mapping[str, str] | None = None, *, role: str = "FunctionRole"
+) -> dict[str, dict[str, Any]]:
+    """What a function's role may do, by ``Sid``."""
+    resources = resolved(FUNCTION, parameters)["Resources"]
+    properties = resources[role]["Properties"]
+    documents = [each["PolicyDocument"] for each in properties.get("Policies", [])]
+    documents += [
+        resources[name]["Properties"]["PolicyDocument"] for name in properties["ManagedPolicyArns"]
+    ]
+    return {each["Sid"]: each for document in documents for each in document["Statement"]}
 
 
 def run(*command: str | Path) -> subprocess.CompletedProcess[str]:

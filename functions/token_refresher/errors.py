@@ -3,6 +3,7 @@
 TokenRefresherError
 ├── SettingsError                   an environment variable; the function does not start
 ├── EventError                      an event that is not ours; nothing was done
+├── RotationError                   a step of a rotation; nothing was published
 ├── NotAttemptedError               a refresh that was put off; nothing is recorded
 │   ├── HostStoppedError            its host failed others in this sweep
 │   └── OutOfTimeError              it could not have finished
@@ -49,6 +50,10 @@ class SettingsError(TokenRefresherError):
 
 class EventError(TokenRefresherError):
     """The function was invoked with an event it does not accept."""
+
+
+class RotationError(TokenRefresherError):
+    """A step of Secrets Manager's rotation cannot be taken; the message says what to do."""
 
 
 class NotAttemptedError(TokenRefresherError):

@@ -1,6 +1,8 @@
-"""The Lambda function: events in, a summary out; clients, clock, logs and metrics.
+"""The Lambda functions: events in, a summary out; clients, clock, logs and metrics.
 
-The entry point is ``token_refresher.handler.lambda_handler``. Everything that is
+Three entry points, of up to three functions with a role and a concurrency each:
+``lambda_handler`` sweeps on a schedule, ``on_event`` serves one account at once, and
+``on_rotation`` takes the steps of Secrets Manager's own rotation. Everything that is
 made once for the life of the environment is made when this module is imported.
 """
 
@@ -12,22 +14,22 @@ import ssl
 import time
 from collections import Counter
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Annotated, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
-import msgspec
 from aws_lambda_powertools import Logger, Metrics, single_metric
 from aws_lambda_powertools.metrics import MetricUnit
 
 from token_refresher import policy
 from token_refresher.errors import (
-    EventError,
     OutOfTimeError,
     RefreshError,
     TokenRefresherError,
     UnexpectedError,
 )
+from token_refresher.events import parse_event, parse_rotation, parse_trigger
 from token_refresher.policy import Reason
 from token_refresher.refresh import Outcome, Result
+from token_refresher.rotation import Rotation
 from token_refresher.secret_store import Pace, SecretsManagerStore, create_client
 from token_refresher.settings import Settings, settings_from_environment
 from token_refresher.sweep import Report, Sweeper
@@ -46,24 +48,7 @@ _LONGEST_SUMMARY: Final = 100
 
 # Reasons for which nobody is called, and no line is logged in every sweep.
 _QUIET: Final = frozenset({Reason.AWAITING_CREDENTIALS, Reason.ORPHANED})
-
-AccountName = Annotated[
-    str, msgspec.Meta(min_length=1, max_length=400, pattern=r"^[A-Za-z0-9/_+=.@-]+\Z")
-]
-
-
-class Event(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What the function is invoked with; ``{}`` is a sweep of all accounts.
-
-    Attributes:
-        accounts: Only these.
-        force: Refresh them whether or not they are due; needs ``accounts``.
-        dry_run: Decide and explain; change nothing.
-    """
-
-    accounts: Annotated[tuple[AccountName, ...], msgspec.Meta(max_length=100)] = ()
-    force: bool = False
-    dry_run: bool = False
+_REFRESHED: Final = frozenset({Outcome.PUBLISHED, Outcome.STAGED})
 
 
 class LambdaContext(Protocol):
@@ -75,23 +60,11 @@ class LambdaContext(Protocol):
         """What is left of the invocation."""
 
 
-def parse_event(event: object) -> Event:
-    """Validate an event.
+class _Act(Protocol):
+    """What one of the entry points does."""
 
-    Raises:
-        EventError: It shows what is accepted, and nothing of what came.
-    """
-    try:
-        parsed = msgspec.convert(event, Event)
-    except msgspec.ValidationError:
-        parsed = None
-    if parsed is None or (parsed.force and not parsed.accounts):
-        msg = (
-            'accepted are {} for a sweep of all accounts, and {"accounts": ["dealer-17"], '
-            '"force": true, "dry_run": true} for some (1 to 100 names; force needs accounts)'
-        )
-        raise EventError(msg)
-    return parsed
+    def __call__(self, event: object, context: LambdaContext) -> dict[str, Any]:
+        """Validate the event and act on it."""
 
 
 def utc_now() -> datetime:
@@ -118,13 +91,14 @@ class Handler:
             monotonic=time.monotonic,
             connections=settings.max_workers,
         )
+        store = SecretsManagerStore(
+            create_client(max_workers=settings.max_workers),
+            prefix=settings.secret_prefix,
+            kms_key_id=settings.token_secret_kms_key_id,
+            pace=Pace(monotonic=time.monotonic, sleep=time.sleep),
+        )
         self._sweeper = Sweeper(
-            store=SecretsManagerStore(
-                create_client(max_workers=settings.max_workers),
-                prefix=settings.secret_prefix,
-                kms_key_id=settings.token_secret_kms_key_id,
-                pace=Pace(monotonic=time.monotonic, sleep=time.sleep),
-            ),
+            store=store,
             endpoint=self._endpoint,
             clock=clock,
             monotonic=time.monotonic,
@@ -133,10 +107,13 @@ class Handler:
             uses_refresh_tokens=settings.uses_refresh_tokens,
             max_workers=settings.max_workers,
         )
+        self._rotation = Rotation(
+            store=store, endpoint=self._endpoint, sweep=self._sweeper.sweep, clock=clock
+        )
         self._run = _traced(self._handle, settings.service) if settings.tracing else self._handle
 
     def __call__(self, event: object, context: LambdaContext) -> dict[str, Any]:
-        """Handle one invocation.
+        """Sweep: all accounts on the schedule, or some for a person.
 
         Returns:
             Counts, and up to 100 accounts that were not simply fresh. No secret.
@@ -145,34 +122,95 @@ class Handler:
             EventError: An event that is not ours.
             SecretStoreError: The accounts could not be listed.
         """
-        outcome = self._run(event, context)
+        return self._invoke(self._sweep, event, context)
+
+    def on_event(self, event: object, context: LambdaContext) -> dict[str, Any]:
+        """Serve one account before the next sweep does, if there is reason to.
+
+        IAM cannot see a payload, so this is all that consumers may be granted: unlike a
+        sweep it never forces anything. Back-off, write floor and claim hold as ever.
+
+        Returns:
+            What became of the account, and the version id of its published token.
+
+        Raises:
+            EventError: An event that is not ours.
+            SecretStoreError: The account could not be described.
+        """
+        return self._invoke(self._serve, event, context)
+
+    def on_rotation(self, event: object, context: LambdaContext) -> dict[str, Any]:
+        """Take one step of Secrets Manager's own rotation of a token secret.
+
+        Returns:
+            Nothing that matters; Secrets Manager does not look at it.
+
+        Raises:
+            EventError: An event that is not ours.
+            RotationError: The step cannot be taken.
+            RefreshError: No token could be had; the rotation fails, the published one stays.
+        """
+        return self._invoke(self._rotate, event, context)
+
+    def _invoke(self, act: _Act, event: object, context: LambdaContext) -> dict[str, Any]:
+        outcome = self._run(event, context, act=act)
         if isinstance(outcome, Exception):
             # Raised here, outside of any trace, which would record its text.
             raise outcome
         return outcome
 
-    def _handle(self, event: object, context: LambdaContext) -> dict[str, Any] | Exception:
+    def _handle(
+        self, event: object, context: LambdaContext, *, act: _Act
+    ) -> dict[str, Any] | Exception:
+        self._endpoint.drop_connections()
         try:
-            return self._sweep(parse_event(event), context)
-        except (EventError, RefreshError) as error:
-            failure: TokenRefresherError = error
+            return act(event, context)
+        except TokenRefresherError as error:
+            failure = error
         except Exception as exception:  # noqa: BLE001 - its text may hold anything
             failure = UnexpectedError(exception)
         self._logger.error("the invocation failed", error=str(failure))
         return failure
 
-    def _sweep(self, event: Event, context: LambdaContext) -> dict[str, Any]:
-        self._endpoint.drop_connections()
+    def _sweep(self, event: object, context: LambdaContext) -> dict[str, Any]:
+        asked = parse_event(event)
         report = self._sweeper.sweep(
-            time_left=lambda: timedelta(milliseconds=context.get_remaining_time_in_millis()),
-            accounts=event.accounts,
-            force=event.force,
-            dry_run=event.dry_run,
+            time_left=_time_left(context),
+            accounts=asked.accounts,
+            force=asked.force,
+            dry_run=asked.dry_run,
         )
         self._log(report, context)
-        if not event.dry_run:
-            self._emit(report, is_complete=not event.accounts)
+        if not asked.dry_run:
+            self._emit(report, is_complete=not asked.accounts)
         return summary(report)
+
+    def _serve(self, event: object, context: LambdaContext) -> dict[str, Any]:
+        trigger = parse_trigger(event, secret_prefix=self._settings.secret_prefix)
+        report = self._sweeper.sweep(
+            time_left=_time_left(context),
+            accounts=(trigger.account,),
+            rejected_version=trigger.rejected_version,
+        )
+        self._log(report, context)
+        self._emit(report, is_complete=False)
+        [account] = report.accounts
+        fresh = Result(account, Reason.FRESH, Outcome.NOT_DUE)
+        [result] = report.results or (fresh,)
+        published = account.published
+        return _plain(describe(result, report)) | {
+            "version_id": published.version_id if published else None
+        }
+
+    def _rotate(self, event: object, context: LambdaContext) -> dict[str, Any]:
+        asked = parse_rotation(event, secret_prefix=self._settings.secret_prefix)
+        report = self._rotation.take(asked, time_left=_time_left(context))
+        if report is not None:
+            self._log(report, context)
+            self._emit(report, is_complete=False)
+            self._rotation.require_staged(asked, report)
+        self._logger.info("a step of a rotation is done", account=asked.account, step=asked.step)
+        return {"account": asked.account, "step": str(asked.step)}
 
     def _log(self, report: Report, context: LambdaContext) -> None:
         """Write one line for each account that was due or held back."""
@@ -189,7 +227,7 @@ class Handler:
     def _emit(self, report: Report, *, is_complete: bool) -> None:
         """Emit the metrics: events of any sweep, gauges of a complete one."""
         metrics = self._metrics
-        published = sum(result.outcome is Outcome.PUBLISHED for result in report.results)
+        published = sum(result.outcome in _REFRESHED for result in report.results)
         metrics.add_metric("TokensRefreshed", MetricUnit.Count, published)
         for seconds in report.request_seconds:
             metrics.add_metric("TokenRequestLatency", MetricUnit.Milliseconds, seconds * 1000)
@@ -260,9 +298,9 @@ def describe(result: Result, report: Report) -> dict[str, Any]:
         told |= {"failure_class": error.failure_class, "error": error.code}
     if error is not None:
         told["detail"] = str(error)
-    failure = account.counting_failure
-    if failure is not None:
-        told["retry_at"] = failure.retry_at.isoformat()
+    retry_at = policy.next_attempt(account, result.reason)
+    if retry_at is not None:
+        told["retry_at"] = retry_at.isoformat()
     if result.cautions:
         told["cautions"] = list(result.cautions)
     return told
@@ -273,9 +311,7 @@ def summary(report: Report) -> dict[str, Any]:
     outcomes = Counter(str(result.outcome) for result in report.results)
     managed = report.managed
     fresh = len(report.accounts) - len(report.results)
-    told: dict[str, Any] = json.loads(
-        json.dumps([describe(result, report) for result in report.results[:_LONGEST_SUMMARY]])
-    )
+    told = [_plain(describe(result, report)) for result in report.results[:_LONGEST_SUMMARY]]
     return {
         "accounts_managed": len(managed),
         "accounts_needing_action": sum(
@@ -288,17 +324,29 @@ def summary(report: Report) -> dict[str, Any]:
     }
 
 
+def _plain(told: dict[str, Any]) -> dict[str, Any]:
+    """Leave nothing but what JSON knows."""
+    plain: dict[str, Any] = json.loads(json.dumps(told))
+    return plain
+
+
+def _time_left(context: LambdaContext) -> Callable[[], timedelta]:
+    return lambda: timedelta(milliseconds=context.get_remaining_time_in_millis())
+
+
 def _traced(
-    handle: Callable[[object, LambdaContext], dict[str, Any] | Exception], service: str
-) -> Callable[[object, LambdaContext], dict[str, Any] | Exception]:
+    handle: Callable[..., dict[str, Any] | Exception], service: str
+) -> Callable[..., dict[str, Any] | Exception]:
     """Trace invocations; neither what they return nor what they raise is recorded."""
     # Constructing a Tracer costs a cold start 100 ms: only where tracing is on.
     from aws_lambda_powertools import Tracer  # noqa: PLC0415
 
     tracer = Tracer(service=service, auto_patch=False)
     wrap = tracer.capture_lambda_handler(capture_response=False, capture_error=False)
-    traced: Callable[[object, LambdaContext], dict[str, Any] | Exception] = wrap(handle)
+    traced: Callable[..., dict[str, Any] | Exception] = wrap(handle)
     return traced
 
 
 lambda_handler: Final = Handler(settings_from_environment())
+on_event: Final = lambda_handler.on_event
+on_rotation: Final = lambda_handler.on_rotation

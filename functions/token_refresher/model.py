@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 CURRENT: Final = "AWSCURRENT"
 PREVIOUS: Final = "AWSPREVIOUS"
+PENDING: Final = "AWSPENDING"
 CLAIM_STAGE: Final = "TOKENREQUEST"
 JOURNAL_STAGE: Final = "TOKENRESPONSE"
 
@@ -113,7 +114,27 @@ class TokenVersion:
         return cls(issued_at, expires_at, match[3], match[4])
 
 
-class PublishedToken(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class _StoredJson(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What is kept as the JSON text of a secret's version."""
+
+    def __repr__(self) -> str:
+        """Hide what it holds."""
+        return f"{type(self).__name__}(…)"
+
+    def to_json(self) -> str:
+        """Write the version's text; the same fields always give the same text."""
+        return msgspec.json.encode(self).decode()
+
+    @classmethod
+    def from_json(cls, text: str | None) -> Self | None:
+        """Read a version's text; None where it is not one of ours."""
+        try:
+            return msgspec.json.decode(text or "", type=cls)
+        except (msgspec.DecodeError, UnicodeError, RecursionError):
+            return None
+
+
+class PublishedToken(_StoredJson, frozen=True, kw_only=True, omit_defaults=True):
     """The JSON that consumers read.
 
     Epoch seconds that err on the safe side. There is no ``expires_in``: it would
@@ -125,14 +146,6 @@ class PublishedToken(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     scope: str | None = None
     issued_at: int
     expires_at: int
-
-    def __repr__(self) -> str:
-        """Hide the token."""
-        return "PublishedToken(…)"
-
-    def to_json(self) -> str:
-        """Write the secret's text; the same token always gives the same text."""
-        return msgspec.json.encode(self).decode()
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -156,7 +169,7 @@ class TokenResponse:
     refresh_token_expires_in: timedelta | None
 
 
-class JournalEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class JournalEntry(_StoredJson, frozen=True, kw_only=True, omit_defaults=True):
     """A token response as it is kept under the stage ``TOKENRESPONSE``.
 
     Its moments are in its version id.
@@ -176,22 +189,6 @@ class JournalEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     scope: str | None = None
     refresh_token: str | None = None
     refresh_is_refused: bool = False
-
-    def __repr__(self) -> str:
-        """Hide the tokens."""
-        return "JournalEntry(…)"
-
-    def to_json(self) -> str:
-        """Write the version's text."""
-        return msgspec.json.encode(self).decode()
-
-    @classmethod
-    def from_json(cls, text: str | None) -> Self | None:
-        """Read a journal; None where it is not one of ours."""
-        try:
-            return msgspec.json.decode(text or "", type=cls)
-        except (msgspec.DecodeError, UnicodeError, RecursionError):
-            return None
 
     def bearer_token(self) -> str:
         """Judge the answer by RFC 6749 section 5.1, but for its lifetime.
@@ -229,7 +226,7 @@ class JournalEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
         )
 
 
-class Claim(msgspec.Struct, frozen=True, kw_only=True):
+class Claim(_StoredJson, frozen=True, kw_only=True, omit_defaults=False):
     """The content of a claim: whose it is, since when.
 
     Attributes:
@@ -241,18 +238,6 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     claimed_at: int
     run: str
     is_resend: bool = False
-
-    def to_json(self) -> str:
-        """Write the version's text."""
-        return msgspec.json.encode(self).decode()
-
-    @classmethod
-    def from_json(cls, text: str | None) -> Self | None:
-        """Read a claim; None where it is not one of ours."""
-        try:
-            return msgspec.json.decode(text or "", type=cls)
-        except (msgspec.DecodeError, UnicodeError, RecursionError):
-            return None
 
 
 _TAG = "token-refresher:"

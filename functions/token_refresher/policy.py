@@ -49,6 +49,7 @@ class Reason(StrEnum):
     EXPIRED = "expired"
     NEARING_EXPIRY = "nearing expiry"
     FORCED = "forced"
+    REJECTED = "rejected"
     FRESH = "fresh"
     BACKING_OFF = "backing off"
     WRITE_FLOOR = "write floor"
@@ -66,7 +67,12 @@ class Decision:
 
 
 def decide(
-    account: Account, *, now: datetime, refresh_before: timedelta, force: bool = False
+    account: Account,
+    *,
+    now: datetime,
+    refresh_before: timedelta,
+    force: bool = False,
+    rejected_version: str = "",
 ) -> Decision:
     """Decide whether an account's token must be refreshed now.
 
@@ -78,6 +84,8 @@ def decide(
         refresh_before: How long before its expiry a token is due. Must exceed the
             schedule's interval.
         force: A person asked. Overrides everything but the write floor.
+        rejected_version: A version id whose token a consumer saw refused. It counts only
+            while it is the published one, and overrides nothing.
     """
     if account.credentials_version is None:
         return Decision(due=False, reason=_absence(account))
@@ -87,7 +95,9 @@ def decide(
         # It costs no request and no third write, and the server may have killed
         # the published token already: neither back-off nor floor holds it.
         return Decision(due=True, reason=reason)
-    if force and reason is Reason.FRESH:
+    if reason is Reason.FRESH and _is_rejected(account, rejected_version):
+        reason = Reason.REJECTED
+    if reason is Reason.FRESH and force:
         reason = Reason.FORCED
     if reason is Reason.FRESH:
         return Decision(due=False, reason=reason)
@@ -97,6 +107,10 @@ def decide(
     if is_held_by_write_floor(account, now=now):
         return Decision(due=False, reason=Reason.WRITE_FLOOR)
     return Decision(due=True, reason=reason)
+
+
+def _is_rejected(account: Account, version_id: str) -> bool:
+    return account.published is not None and account.published.version_id == version_id
 
 
 def _absence(account: Account) -> Reason:
@@ -165,6 +179,19 @@ def is_held_by_write_floor(account: Account, *, now: datetime) -> bool:
     """Whether another version now would be the third within the floor."""
     previous = account.previous
     return previous is not None and now < previous.issued_at + write_floor(account)
+
+
+def next_attempt(account: Account, reason: Reason) -> datetime | None:
+    """Tell when an account that is held back is tried again; None where nothing holds it.
+
+    Args:
+        account: As it is known now, after this sweep's attempt if there was one.
+        reason: Why it was due, or was not.
+    """
+    failure, previous = account.counting_failure, account.previous
+    if reason is Reason.WRITE_FLOOR and previous is not None:
+        return previous.issued_at + write_floor(account)
+    return failure.retry_at if failure is not None else None
 
 
 def write_floor(account: Account) -> timedelta:

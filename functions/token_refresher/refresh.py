@@ -102,6 +102,9 @@ class SecretStore(Protocol):
     def publish(self, account: str, version_id: str, content: str) -> bool:
         """Publish a token; False where the id has other content."""
 
+    def stage(self, account: str, version_id: str, content: str) -> bool:
+        """Write a token as the one that a rotation will publish; False as above."""
+
     def tag(self, account: str, tags: Mapping[str, str]) -> None:
         """Record something on the token secret."""
 
@@ -126,6 +129,7 @@ class Outcome(StrEnum):
     """What came of an account in a sweep. Public: log field and summary."""
 
     PUBLISHED = "published"
+    STAGED = "staged"
     FAILED = "failed"
     NOT_DUE = "not due"
     SUPERSEDED = "superseded"
@@ -191,6 +195,8 @@ class Refresher:
         now: datetime,
         time_left: Callable[[], timedelta],
         force: bool = False,
+        rejected_version: str = "",
+        stage_as: str = "",
         dry_run: bool = False,
     ) -> Result:
         """Refresh one account, if what is read now confirms that it is due.
@@ -200,13 +206,24 @@ class Refresher:
             now: Aware; the sweep's moment, which back-off is counted from.
             time_left: What is left of the invocation.
             force: A person asked for it.
+            rejected_version: A consumer saw the token of this version refused.
+            stage_as: The version id that a rotation waits for: the token is staged under
+                it as ``AWSPENDING`` instead of being published.
             dry_run: Confirm and explain; write and ask nothing.
 
         Returns:
             Never raises: whatever goes wrong is in the result.
         """
         attempt = _Attempt(
-            self, account, now, force, dry_run, time_left, time_left() - _REFRESH_TIME
+            refresher=self,
+            account=account,
+            now=now,
+            force=force,
+            rejected_version=rejected_version,
+            stage_as=stage_as,
+            dry_run=dry_run,
+            time_left=time_left,
+            needed_time_left=time_left() - _REFRESH_TIME,
         )
         try:
             return attempt.run()
@@ -235,7 +252,7 @@ class _Answer:
     refresh_token_expires_in: timedelta | None = None
 
 
-@dataclass(slots=True, repr=False)
+@dataclass(slots=True, repr=False, kw_only=True)
 class _Attempt:
     """The state of one refresh.
 
@@ -255,6 +272,8 @@ class _Attempt:
     account: Account
     now: datetime
     force: bool
+    rejected_version: str
+    stage_as: str
     dry_run: bool
     time_left: Callable[[], timedelta]
     needed_time_left: timedelta
@@ -307,6 +326,9 @@ class _Attempt:
                 return self.result(Outcome.CLAIMED_BY_ANOTHER_RUN)
             answer = requested
         self._verify(credentials, answer)
+        if self.stage_as:
+            self._put(self.store.stage, self.stage_as, answer)
+            return self._succeeded(credentials, answer, Outcome.STAGED)
         if self._is_superseded(answer):
             return self._succeeded(credentials, answer, Outcome.SUPERSEDED)
         self._publish(answer)
@@ -331,6 +353,7 @@ class _Attempt:
             now=self.now,
             refresh_before=self.refresher.refresh_before,
             force=self.force,
+            rejected_version=self.rejected_version,
         )
         return self.decision.due
 
@@ -661,14 +684,19 @@ class _Attempt:
     def _publish(self, answer: _Answer) -> None:
         """Make it the token that consumers read."""
         version_id = str(answer.version)
-        if not self.store.publish(self.name, version_id, answer.token.to_json()):
-            raise SecretStoreError("PutSecretValue", "ResourceExistsException", transient=False)
+        self._put(self.store.publish, version_id, answer)
         before = self.account.published
         self.account = replace(
             self.account,
             published=published_from_id(version_id, now=self.now),
             previous=TokenVersion.parse(before.version_id, now=self.now) if before else None,
         )
+
+    def _put(
+        self, write: Callable[[str, str, str], bool], version_id: str, answer: _Answer
+    ) -> None:
+        if not write(self.name, version_id, answer.token.to_json()):
+            raise SecretStoreError("PutSecretValue", "ResourceExistsException", transient=False)
 
     def _succeeded(self, credentials: Credentials, answer: _Answer, outcome: Outcome) -> Result:
         """Clear what was recorded, and record what outlives this refresh."""

@@ -20,6 +20,7 @@ from token_refresher.model import (
     CLAIM_STAGE,
     CURRENT,
     JOURNAL_STAGE,
+    PENDING,
     SecretMetadata,
     SecretValue,
     is_claim_id,
@@ -209,6 +210,10 @@ class SecretsManagerStore:
         """Read the published token, for a version id that does not tell its expiry."""
         return self._read(self._tokens_path + account, VersionStage=CURRENT)
 
+    def read_staged(self, account: str, version_id: str) -> SecretValue | None:
+        """Read the token that a rotation has staged; None where it has none yet."""
+        return self._read(self._tokens_path + account, VersionId=version_id, VersionStage=PENDING)
+
     def _read(self, secret_id: str, **which: Any) -> SecretValue | None:  # noqa: ANN401
         try:
             with _errors("GetSecretValue"):
@@ -253,6 +258,38 @@ class SecretsManagerStore:
             False where other content has this id; nothing was written then.
         """
         return self._put(self._tokens_path + account, version_id, content, CURRENT)
+
+    def stage(self, account: str, version_id: str, content: str) -> bool:
+        """Write a token as the version that a rotation is at; consumers do not see it yet.
+
+        Returns:
+            False where other content has this id; nothing was written then.
+        """
+        return self._put(self._tokens_path + account, version_id, content, PENDING)
+
+    def publish_staged(self, account: str, version_id: str, *, instead_of: str) -> None:
+        """Make a staged token the one that consumers read, if none was published meanwhile.
+
+        ``UpdateSecretVersionStage`` compares and swaps: it refuses where ``AWSCURRENT`` is
+        not on the version that is named.
+
+        Args:
+            account: Whose.
+            version_id: That of `stage`.
+            instead_of: The published version's id.
+        """
+        self._move(account, CURRENT, MoveToVersionId=version_id, RemoveFromVersionId=instead_of)
+
+    def unstage(self, account: str, version_id: str) -> None:
+        """End a rotation: with ``AWSPENDING`` left behind no other one can begin."""
+        self._move(account, PENDING, RemoveFromVersionId=version_id)
+
+    def _move(self, account: str, stage: str, **versions: str) -> None:
+        self._pace.wait()
+        with _errors("UpdateSecretVersionStage"):
+            self._client.update_secret_version_stage(
+                SecretId=self._tokens_path + account, VersionStage=stage, **versions
+            )
 
     def _put(self, secret_id: str, version_id: str, content: str, stage: str) -> bool:
         self._pace.wait()

@@ -103,6 +103,8 @@ class Sweeper:
         time_left: Callable[[], timedelta],
         accounts: Collection[str] = (),
         force: bool = False,
+        rejected_version: str = "",
+        stage_as: str = "",
         dry_run: bool = False,
     ) -> Report:
         """Refresh every account that is due.
@@ -111,6 +113,8 @@ class Sweeper:
             time_left: What is left of the invocation.
             accounts: Only these, described afresh instead of listed.
             force: A person asked; needs ``accounts``.
+            rejected_version: As for `Refresher.refresh`; needs one account.
+            stage_as: Likewise.
             dry_run: Decide and explain; change nothing.
 
         Raises:
@@ -122,7 +126,13 @@ class Sweeper:
             for account in (self._described(accounts, now) if accounts else self._listed(now))
         }
         decisions = {
-            name: decide(account, now=now, refresh_before=self.refresh_before, force=force)
+            name: decide(
+                account,
+                now=now,
+                refresh_before=self.refresh_before,
+                force=force,
+                rejected_version=rejected_version,
+            )
             for name, account in found.items()
         }
         gate = HostGate(self.endpoint, self.monotonic)
@@ -141,7 +151,13 @@ class Sweeper:
                 msg = "left for the next sweep"
                 return Result(account, reason, Outcome.NOT_ATTEMPTED, OutOfTimeError(msg))
             return refresher.refresh(
-                account, now=now, time_left=time_left, force=force, dry_run=dry_run
+                account,
+                now=now,
+                time_left=time_left,
+                force=force,
+                rejected_version=rejected_version,
+                stage_as=stage_as,
+                dry_run=dry_run,
             )
 
         due = _soonest_first(found[name] for name, decision in decisions.items() if decision.due)

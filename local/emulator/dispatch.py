@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ministack.core.responses import error_response_json, json_response
 
-from local.emulator import keys, listing, operations, storage
+from local.emulator import keys, listing, operations, rotation, storage
 from local.emulator.refusals import RefusalError
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ ANSWERED_HERE: dict[str, Callable[[Json], Json]] = {
     "ListSecrets": listing.list_secrets,
     "PutSecretValue": operations.put_secret_value,
     "RemoveRegionsFromReplication": operations.remove_regions_from_replication,
+    "RotateSecret": rotation.rotate_secret,
     "TagResource": operations.tag_resource,
     "UntagResource": operations.untag_resource,
     "UpdateSecret": operations.update_secret,
@@ -36,7 +37,6 @@ ANSWERED_HERE: dict[str, Callable[[Json], Json]] = {
 CHECKED_HERE: dict[str, Callable[[Json], None]] = {
     "DeleteSecret": operations.refuse_deletion_of_a_replicated_secret,
     "PutResourcePolicy": operations.refuse_a_malformed_policy,
-    "RotateSecret": operations.refuse_rotation_without_a_function,
 }
 
 

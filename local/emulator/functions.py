@@ -100,6 +100,25 @@ def _deliver(arn: str, payload: str) -> None:
         _accept(ministack._execution_record_for_config(func, config), json.loads(payload))
 
 
+def may_be_invoked_by(principal: str, arn: str) -> bool:
+    """Tell whether a function's policy lets a service of AWS invoke it."""
+    func, _, _ = ministack._get_func_record_for_ref(arn)
+    statements = func["policy"]["Statement"] if func else []
+    return any(
+        statement["Effect"] == "Allow" and statement["Principal"] == {"Service": principal}
+        for statement in statements
+    )
+
+
+def succeeds(arn: str, event: Json) -> bool:
+    """Invoke a function, wait, and tell whether it answered without an error."""
+    func, config, _ = ministack._get_func_record_for_ref(arn)
+    if not func or not config:
+        return False
+    record = ministack._execution_record_for_config(func, config)
+    return not ministack._execute_function(record, event).get("error")
+
+
 def _accept(func: Json, event: object) -> None:
     """Accept an event that nobody waits for."""
     context = contextvars.copy_context()

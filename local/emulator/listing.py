@@ -29,6 +29,7 @@ SHOWN_IF_SET = (
     "KmsKeyId",
     "RotationLambdaARN",
     "RotationRules",
+    "LastRotatedDate",
     "LastAccessedDate",
     "DeletedDate",
     "ReplicationStatus",

@@ -30,6 +30,7 @@ from local.emulator.versions import (
     Value,
     add_version,
     holds,
+    is_empty,
     move_stage,
     version_with,
 )
@@ -126,7 +127,7 @@ def get_secret_value(request: Json) -> Json:
     if version_id is None:
         version_id = version_with(secret, stage or CURRENT)
     version = secret["Versions"].get(version_id or "")
-    if version is None or version_id is None:
+    if version is None or version_id is None or is_empty(version):
         raise not_found(f"A version with stage {stage or CURRENT} or the id asked for")
     if stage is not None and stage not in version["Stages"]:
         raise wrong_state("VersionStage and VersionId name different versions.")
@@ -176,13 +177,6 @@ def refuse_deletion_of_a_replicated_secret(request: Json) -> None:
     secret = storage.find(request["SecretId"])
     if secret is not None and secret["ReplicationStatus"]:
         raise wrong_state("A secret that has replicas can't be deleted.")
-
-
-def refuse_rotation_without_a_function(request: Json) -> None:
-    """Refuse native rotation for a secret that has no rotation function."""
-    secret = writable(request)
-    if not (request.get("RotationLambdaARN") or secret.get("RotationLambdaARN")):
-        raise wrong_state("The secret has no rotation function.")
 
 
 def refuse_a_malformed_policy(request: Json) -> None:

@@ -45,6 +45,9 @@ class Secret(TypedDict):
     LastChangedDate: int
     DeletedDate: int | None
     RotationLambdaARN: str | None
+    RotationEnabled: NotRequired[bool]
+    RotationRules: NotRequired[dict[str, object] | None]
+    LastRotatedDate: NotRequired[int]
     ReplicationStatus: list[dict[str, str]]
     LastAccessedDate: NotRequired[int | None]
 
@@ -57,25 +60,35 @@ def add_version(
     A version is immutable. The same value under a used id changes nothing, not even stages, so a
     retried call is harmless; another value is refused. That is what lets one writer of many win.
 
-    The first version of a secret becomes current whatever stages are asked for.
+    The first value of a secret becomes current whatever stages are asked for. A version that a
+    rotation made is empty, and waits for its value.
 
     Raises:
         RefusalError: The id holds another value, or there would be too many stages.
     """
     versions = secret["Versions"]
-    if version_id in versions:
-        if holds(versions[version_id], value):
+    existing = versions.get(version_id)
+    if existing is not None and not is_empty(existing):
+        if holds(existing, value):
             return []
         raise already_exists(f"Version {version_id} with another value")
     wanted = list(dict.fromkeys(stages))
-    if not versions and CURRENT not in wanted:
+    if all(map(is_empty, versions.values())) and CURRENT not in wanted:
         wanted.append(CURRENT)
     _refuse_too_many_stages(secret, wanted)
-    versions[version_id] = {**value, "CreatedDate": now, "Stages": []}
+    before = existing["Stages"] if existing is not None else []
+    versions[version_id] = {**value, "CreatedDate": now, "Stages": before}
     for stage in wanted:
         attach(secret, stage, version_id)
     secret["LastChangedDate"] = now
     return wanted
+
+
+def add_empty_version(secret: Secret, version_id: str, stage: str, *, now: int) -> None:
+    """Make a version without a value, and put a stage on it: how a rotation begins."""
+    empty: Version = {"SecretString": None, "SecretBinary": None, "CreatedDate": now, "Stages": []}
+    secret["Versions"].setdefault(version_id, empty)
+    attach(secret, stage, version_id)
 
 
 def move_stage(
@@ -145,6 +158,11 @@ def staged(secret: Secret) -> dict[str, list[str]]:
         for version_id, version in secret["Versions"].items()
         if version["Stages"]
     }
+
+
+def is_empty(version: Version) -> bool:
+    """Tell whether a version still waits for its value."""
+    return version["SecretString"] is None and version["SecretBinary"] is None
 
 
 def holds(version: Version, value: Value) -> bool:

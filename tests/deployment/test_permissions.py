@@ -35,33 +35,62 @@ USER: Final = {"grant_type": "password", "username": "u@example.com", "password"
 NUMBERS: Final = count()
 
 
-def function_policy(deployed: Deployed) -> dict[str, Any]:
-    """The policy that CloudFormation gave the function's role."""
-    document: dict[str, Any] = deployed.aws.cloud.client("iam").get_role_policy(
-        RoleName=deployed.stack.resources()["FunctionRole"], PolicyName="token-refresher"
-    )["PolicyDocument"]
-    return document
+class Policies:
+    """What CloudFormation gave the function's role: a policy that all roles share, and its own."""
+
+    def __init__(self, deployed: Deployed) -> None:
+        self._iam = deployed.aws.cloud.client("iam")
+        names = deployed.stack.resources()
+        self._shared = {"PolicyArn": names["RefreshPolicy"]}
+        self._own = {"RoleName": names["FunctionRole"], "PolicyName": "sweep"}
+
+    def shared(self) -> list[dict[str, Any]]:
+        version = self._iam.get_policy(**self._shared)["Policy"]["DefaultVersionId"]
+        answer = self._iam.get_policy_version(**self._shared, VersionId=version)
+        statements: list[dict[str, Any]] = answer["PolicyVersion"]["Document"]["Statement"]
+        return statements
+
+    def own(self) -> list[dict[str, Any]]:
+        answer = self._iam.get_role_policy(**self._own)
+        statements: list[dict[str, Any]] = answer["PolicyDocument"]["Statement"]
+        return statements
+
+    @contextmanager
+    def without(self, sid: str) -> Iterator[None]:
+        """Take one statement away for as long as the block runs."""
+        shared, own = self.shared(), self.own()
+        assert [each["Sid"] for each in shared + own].count(sid) == 1
+        self._put([each for each in shared if each["Sid"] != sid])
+        self._put_own([each for each in own if each["Sid"] != sid])
+        try:
+            yield
+        finally:
+            self._put(shared)
+            self._put_own(own)
+
+    def _put(self, statements: list[dict[str, Any]]) -> None:
+        """Make another default version; IAM keeps five."""
+        for each in self._iam.list_policy_versions(**self._shared)["Versions"]:
+            if not each["IsDefaultVersion"]:
+                self._iam.delete_policy_version(**self._shared, VersionId=each["VersionId"])
+        self._iam.create_policy_version(
+            **self._shared, PolicyDocument=_document(statements), SetAsDefault=True
+        )
+
+    def _put_own(self, statements: list[dict[str, Any]]) -> None:
+        if statements:
+            self._iam.put_role_policy(**self._own, PolicyDocument=_document(statements))
+        else:
+            self._iam.delete_role_policy(**self._own)
 
 
-@contextmanager
-def without(deployed: Deployed, sid: str) -> Iterator[None]:
-    """Take one statement out of the function's policy for as long as the block runs."""
-    whole = function_policy(deployed)
-    rest = [each for each in whole["Statement"] if each["Sid"] != sid]
-    assert len(rest) == len(whole["Statement"]) - 1
-    put_policy(deployed, {**whole, "Statement": rest})
-    try:
-        yield
-    finally:
-        put_policy(deployed, whole)
+def _document(statements: list[dict[str, Any]]) -> str:
+    return json.dumps({"Version": "2012-10-17", "Statement": statements})
 
 
-def put_policy(deployed: Deployed, document: dict[str, Any]) -> None:
-    deployed.aws.cloud.client("iam").put_role_policy(
-        RoleName=deployed.stack.resources()["FunctionRole"],
-        PolicyName="token-refresher",
-        PolicyDocument=json.dumps(document),
-    )
+@pytest.fixture(scope="module")
+def policies(deployed: Deployed) -> Policies:
+    return Policies(deployed)
 
 
 def onboard(deployed: Deployed, name: str, **credentials: str) -> None:
@@ -112,21 +141,23 @@ def test_with_its_own_policy_the_function_does_everything(deployed: Deployed) ->
 
 
 @pytest.mark.parametrize("sid", CHECKED)
-def test_without_any_one_statement_a_run_fails(deployed: Deployed, sid: str) -> None:
-    with without(deployed, sid):
+def test_without_any_one_statement_a_run_fails(
+    deployed: Deployed, policies: Policies, sid: str
+) -> None:
+    with policies.without(sid):
         wrong = do_everything(deployed)
     assert TOLD_AS.get(sid, "AccessDenied") in str(wrong)
 
 
-def test_the_statements_tried_out_are_all_there_are(deployed: Deployed) -> None:
+def test_the_statements_tried_out_are_all_there_are(policies: Policies) -> None:
     tried = {*CHECKED, *UNCHECKED}
-    assert {each["Sid"] for each in function_policy(deployed)["Statement"]} == tried
+    assert {each["Sid"] for each in policies.shared() + policies.own()} == tried
 
 
 @pytest.fixture(scope="module")
-def as_the_function(deployed: Deployed) -> SecretsManagerClient:
+def as_the_function(deployed: Deployed, policies: Policies) -> SecretsManagerClient:
     """Secrets Manager, with the permissions of the function."""
-    policy = function_policy(deployed)["Statement"]
+    policy = policies.shared() + policies.own()
     return deployed.aws.cloud.client(
         credentials=deployed.aws.assumable_role("like-the-function", policy=policy)
     )

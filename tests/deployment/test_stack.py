@@ -12,7 +12,7 @@ import pytest
 from local.authorization_server import WaitsFor
 from local.embedded_cloud import RUNTIME
 from local.stack import Stack, StackError
-from tests.templates import FUNCTION, resolved
+from tests import templates
 
 if TYPE_CHECKING:
     from tests.deployment.conftest import Deployed
@@ -46,7 +46,7 @@ def test_an_event_that_failed_is_kept_with_its_error(deployed: Deployed) -> None
 def test_what_is_deployed_is_what_the_template_says(deployed: Deployed) -> None:
     client = deployed.aws.cloud.client("lambda")
     function = client.get_function_configuration(FunctionName=deployed.stack.name)
-    properties = resolved(FUNCTION)["Resources"]["TokenRefresherFunction"]["Properties"]
+    properties = templates.function()
     assert function["Runtime"] == RUNTIME
     assert function["Timeout"] == properties["Timeout"]
     assert function["LoggingConfig"]["LogGroup"] == "/aws/lambda/token-refresher"

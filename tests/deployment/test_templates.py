@@ -31,14 +31,12 @@ EVERYTHING: Final = {
 }
 SECRETS: Final = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:olx"
 SCHEDULES: Final = ("1", "5", "10", "15")
+ROLES: Final = ("FunctionRole", "TriggerRole", "RotationRole")
 
 
 def function(**parameters: str) -> dict[str, Any]:
-    """The function's properties."""
-    properties: dict[str, Any] = resolved(FUNCTION, parameters)["Resources"][
-        "TokenRefresherFunction"
-    ]["Properties"]
-    return properties
+    """The sweeping function's properties."""
+    return templates.function(parameters)
 
 
 def alarms() -> dict[str, dict[str, Any]]:
@@ -140,10 +138,12 @@ def test_two_stacks_can_stand_side_by_side() -> None:
     # A name that CloudFormation does not make itself must differ between stacks.
     assert function()["Events"]["EveryTick"]["Properties"]["OmitName"] is True
     for path in (FUNCTION, MONITORING):
-        for name, each in templates.load(path)["Resources"].items():
+        resources = templates.load(path)["Resources"]
+        for name, each in resources.items():
             for key in ("FunctionName", "LogGroupName", "QueueName", "TopicName", "RoleName"):
                 named = str(each["Properties"].get(key, "AWS::StackName"))
-                assert "AWS::StackName" in named or "FunctionStackName" in named, name
+                of_the_stack = ("AWS::StackName", "FunctionStackName", *resources)
+                assert any(word in named for word in of_the_stack), name
 
 
 def test_the_next_tick_is_the_retry() -> None:
@@ -160,8 +160,8 @@ def test_reserved_concurrency_can_be_switched_off() -> None:
 
 
 def test_it_is_deployed_for_arm_and_a_supported_python_by_default() -> None:
-    globals_ = resolved(FUNCTION)["Globals"]["Function"]
-    assert globals_ == {"Runtime": "python3.13", "Architectures": ["arm64"]}
+    properties = function()
+    assert (properties["Runtime"], properties["Architectures"]) == ("python3.13", ["arm64"])
 
 
 def test_it_runs_in_a_network_of_the_customers_where_there_is_one() -> None:
@@ -208,6 +208,39 @@ def test_the_function_may_do_this_and_nothing_else() -> None:
     }
 
 
+def test_the_others_may_refresh_an_account_and_never_list_them() -> None:
+    swept = set(statements())
+    assert set(statements(role="TriggerRole")) == swept - {"SeeWhenEveryTokenExpires"}
+    rotating = statements(role="RotationRole")
+    assert set(rotating) == swept - {"SeeWhenEveryTokenExpires"} | {"PublishWhatIsStaged"}
+    assert _actions(rotating["PublishWhatIsStaged"]) == {"secretsmanager:UpdateSecretVersionStage"}
+    assert rotating["PublishWhatIsStaged"]["Resource"] == f"{SECRETS}/tokens/*"
+
+
+def test_only_credentials_that_people_wrote_trigger_a_refresh() -> None:
+    properties = templates.function({"SecretPrefix": "team/olx"}, name="TriggerFunction")
+    assert properties["Events"]["CredentialsChanged"]["Properties"]["Pattern"] == {
+        "source": ["aws.secretsmanager"],
+        "detail-type": ["Secret Label Updated"],
+        "detail": {
+            "name": [{"prefix": "team/olx/credentials/"}],
+            "labelUpdated": ["AWSCURRENT"],
+        },
+    }
+
+
+def test_only_secrets_manager_of_this_aws_account_may_rotate() -> None:
+    permission = resolved(FUNCTION)["Resources"]["SecretsManagerMayRotate"]["Properties"]
+    assert permission["Principal"] == "secretsmanager.amazonaws.com"
+    assert permission["SourceAccount"] == "123456789012"
+
+
+@pytest.mark.parametrize("name", ["TriggerFunction", "RotationFunction"])
+def test_a_refresh_can_be_begun_and_finished_in_the_time_of(name: str) -> None:
+    seconds = templates.function(name=name)["Timeout"]
+    assert seconds > TIME_TO_BEGIN.total_seconds() + 20
+
+
 def _actions(statement: dict[str, Any]) -> set[str]:
     action = statement["Action"]
     return {action} if isinstance(action, str) else set(action)
@@ -216,7 +249,12 @@ def _actions(statement: dict[str, Any]) -> set[str]:
 def test_the_program_calls_what_it_may_call() -> None:
     source = (ROOT / secret_store.__file__).read_text()
     called = {f"secretsmanager:{name}" for name in re.findall(r'_errors\("(\w+)"\)', source)}
-    allowed = {action for each in statements().values() for action in _actions(each)}
+    allowed = {
+        action
+        for role in ROLES
+        for each in statements(role=role).values()
+        for action in _actions(each)
+    }
     assert called == {action for action in allowed if action.startswith("secretsmanager:")}
 
 
@@ -293,10 +331,10 @@ def test_the_log_and_the_queue_are_the_stacks_own() -> None:
     assert found["KeepFailedEvents"]["Resource"].endswith(":FailedEvents")
 
 
-def test_both_roles_keep_to_the_boundary_where_there_is_one() -> None:
+def test_all_roles_keep_to_the_boundary_where_there_is_one() -> None:
     for parameters, expected in ((EVERYTHING, EVERYTHING["PermissionsBoundaryArn"]), ({}, None)):
         resources = resolved(FUNCTION, parameters)["Resources"]
-        for role in ("FunctionRole", "ScheduleRole"):
+        for role in (*ROLES, "ScheduleRole"):
             assert resources[role]["Properties"].get("PermissionsBoundary") == expected
 
 
@@ -319,9 +357,12 @@ def test_in_a_vpc_its_own_code_touches_no_network_interface() -> None:
     deny = found["LeaveTheVpcToLambda"]
     assert (deny["Effect"], deny["Action"]) == ("Deny", "ec2:*NetworkInterface*")
     assert {"CreateNetworkInterface", "DeleteNetworkInterface"} <= allowed
-    assert deny["Condition"]["ArnEquals"]["lambda:SourceFunctionArn"].endswith(
-        ":function:token-refresher"
-    )
+    denied = deny["Condition"]["ArnEquals"]["lambda:SourceFunctionArn"]
+    assert [arn.partition(":function:")[2] for arn in denied] == [
+        "token-refresher",
+        "token-refresher-triggers",
+        "token-refresher-rotation",
+    ]
 
 
 @pytest.mark.parametrize("path", [FUNCTION, ACCOUNT], ids=lambda path: path.name)
@@ -340,6 +381,7 @@ def test_a_prefix_that_the_program_refuses_is_refused_by_the_template(
     "document",
     [
         pytest.param(list(statements(EVERYTHING).values()), id="the function's"),
+        pytest.param(list(statements(role="RotationRole").values()), id="the rotation's"),
         pytest.param(
             resolved(ACCOUNT, EVERYTHING)["Resources"]["ReadToken"]["Properties"]["PolicyDocument"][
                 "Statement"

@@ -14,7 +14,7 @@ from tests import templates
 from token_refresher import errors, handler
 from token_refresher.credentials import BaseCredentials, parse_credentials
 from token_refresher.errors import FailureClass
-from token_refresher.handler import parse_event
+from token_refresher.events import parse_event
 from token_refresher.model import PublishedToken, TokenVersion
 from token_refresher.policy import Reason
 
@@ -41,10 +41,10 @@ def test_every_reason_is_explained_and_no_other() -> None:
 
 def test_every_parameter_is_explained_with_its_default_and_its_variable() -> None:
     parameters = templates.load(templates.FUNCTION)["Parameters"]
-    function = templates.load(templates.FUNCTION)["Resources"]["TokenRefresherFunction"]
+    shared = templates.load(templates.FUNCTION)["Globals"]["Function"]
     variables = {
         value["Ref"]: name
-        for name, value in function["Properties"]["Environment"]["Variables"].items()
+        for name, value in shared["Environment"]["Variables"].items()
         if "Ref" in value and value["Ref"] in parameters
     }
     table = section("Parameters")

@@ -287,8 +287,10 @@ def test_one_function_of_the_program_writes_to_the_credentials_path() -> None:
     writers = {name for name, text in source.items() if "put_secret_value" in text}
     callers = {name for name, text in source.items() if "self._put(" in text}
     assert writers == {"_put"}
-    assert callers == {"write_protocol", "publish"}
-    assert "credentials" not in source["publish"]
+    assert callers == {"write_protocol", "publish", "stage"}
+    for name in ("publish", "stage", "_move"):
+        assert "_credentials_path" not in source[name]
+    assert {name for name, text in source.items() if "update_secret_version" in text} == {"_move"}
     assert "CURRENT" not in source["write_protocol"].split('"""')[2]
     assert "stage" not in str(ast.parse(source["write_protocol"]).body[0].args)  # type: ignore[attr-defined]
 

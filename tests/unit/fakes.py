@@ -27,6 +27,7 @@ from token_refresher.model import (
     CLAIM_STAGE,
     CURRENT,
     JOURNAL_STAGE,
+    PENDING,
     PREVIOUS,
     SecretMetadata,
     SecretValue,
@@ -160,10 +161,14 @@ class Secret:
         stages = {stage} if self.versions else {stage, CURRENT}
         self.versions[version_id] = content
         for each in stages:
-            if each == CURRENT and CURRENT in self.stages:
-                self.stages[PREVIOUS] = self.stages[CURRENT]
-            self.stages[each] = version_id
+            self.move(each, version_id)
         return True
+
+    def move(self, stage: str, version_id: str) -> None:
+        """Move a stage; ``AWSPREVIOUS`` follows ``AWSCURRENT``."""
+        if stage == CURRENT and CURRENT in self.stages:
+            self.stages[PREVIOUS] = self.stages[CURRENT]
+        self.stages[stage] = version_id
 
     def metadata(self) -> SecretMetadata:
         """What a description tells."""
@@ -270,6 +275,30 @@ class FakeSecretStore:
     def publish(self, account: str, version_id: str, content: str) -> bool:
         with self._call("publish"):
             return self.tokens[account].put(version_id, content, CURRENT)
+
+    def stage(self, account: str, version_id: str, content: str) -> bool:
+        with self._call("stage"):
+            return self.tokens[account].put(version_id, content, PENDING)
+
+    def read_staged(self, account: str, version_id: str) -> SecretValue | None:
+        with self._call("read staged"):
+            return self._value(self.tokens[account], version_id=version_id)
+
+    def publish_staged(self, account: str, version_id: str, *, instead_of: str) -> None:
+        with self._call("publish staged"):
+            secret = self.tokens[account]
+            if secret.stages[CURRENT] != instead_of:
+                code = "InvalidParameterException"
+                raise SecretStoreError("UpdateSecretVersionStage", code, transient=False)
+            secret.move(CURRENT, version_id)
+
+    def unstage(self, account: str, version_id: str) -> None:
+        with self._call("unstage"):
+            stages = self.tokens[account].stages
+            if stages.get(PENDING) != version_id:
+                code = "InvalidParameterException"
+                raise SecretStoreError("UpdateSecretVersionStage", code, transient=False)
+            del stages[PENDING]
 
     def tag(self, account: str, tags: Mapping[str, str]) -> None:
         with self._call("tag"):
@@ -506,6 +535,8 @@ class World:
         after: timedelta = timedelta(0),
         accounts: Collection[str] = (),
         force: bool = False,
+        rejected_version: str = "",
+        stage_as: str = "",
         dry_run: bool = False,
     ) -> Report:
         """Let time pass, and sweep. What was called before is forgotten."""
@@ -514,7 +545,12 @@ class World:
         self.endpoint.requests.clear()
         ends_at = self.now + self.invocation
         return self.sweeper.sweep(
-            time_left=lambda: ends_at - self.now, accounts=accounts, force=force, dry_run=dry_run
+            time_left=lambda: ends_at - self.now,
+            accounts=accounts,
+            force=force,
+            rejected_version=rejected_version,
+            stage_as=stage_as,
+            dry_run=dry_run,
         )
 
     def refresh(
@@ -524,6 +560,11 @@ class World:
         accounts = [account] if force else []
         report = self.sweep(after=after, accounts=accounts, force=force)
         return next(result for result in report.results if result.account.name == account)
+
+    def reject(self, version_id: str, *, after: timedelta = timedelta(0)) -> Result | None:
+        """Hand in a token that a consumer saw refused; None where it is not looked at."""
+        report = self.sweep(after=after, accounts=[ACCOUNT], rejected_version=version_id)
+        return report.results[0] if report.results else None
 
     def sweep_for(self, duration: timedelta) -> None:
         """Sweep at every tick."""

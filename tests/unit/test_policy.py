@@ -33,6 +33,7 @@ from token_refresher.policy import (
     is_retrying,
     margin_used,
     needs_action,
+    next_attempt,
     seconds_until_expiry,
 )
 
@@ -442,6 +443,44 @@ def test_what_is_due_stays_due(
     of = account(issued(timedelta(0), life=life))
     if decide(of, now=NOW + at, refresh_before=before).due:
         assert decide(of, now=NOW + at + later, refresh_before=before).due
+
+
+REJECTED: Final = issued(HOUR)
+
+
+@pytest.mark.parametrize(
+    ("of", "rejected", "expected"),
+    [
+        pytest.param(account(REJECTED), REJECTED, Decision(due=True, reason=Reason.REJECTED),
+                     id="the published token was refused"),
+        pytest.param(account(REJECTED), OLD, Decision(due=False, reason=Reason.FRESH),
+                     id="an older token was refused, which consumers need not read any more"),
+        pytest.param(account(), "", Decision(due=True, reason=Reason.NO_TOKEN),
+                     id="nothing is published, and nothing was refused"),
+        pytest.param(account(REJECTED, tags=failed(MINUTE)), REJECTED,
+                     Decision(due=False, reason=Reason.BACKING_OFF),
+                     id="consumers cannot hammer an endpoint"),
+        pytest.param(account(REJECTED, previous=issued(70 * MINUTE)), REJECTED,
+                     Decision(due=True, reason=Reason.REJECTED),
+                     id="the one before was published longer ago than the floor"),
+        pytest.param(account(issued(MINUTE), previous=issued(20 * MINUTE)), issued(MINUTE),
+                     Decision(due=False, reason=Reason.WRITE_FLOOR),
+                     id="consumers cannot fill a secret with versions"),
+    ],
+)  # fmt: skip
+def test_a_refused_token_is_replaced_while_it_is_the_published_one(
+    of: Account, rejected: str, expected: Decision
+) -> None:
+    assert decide(of, now=NOW, refresh_before=BEFORE, rejected_version=rejected) == expected
+
+
+def test_the_next_attempt_is_told_where_an_account_is_held_back() -> None:
+    held = account(issued(MINUTE), previous=issued(20 * MINUTE))
+    backing_off = account(OLD, tags=failed(MINUTE))
+
+    assert next_attempt(held, Reason.WRITE_FLOOR) == NOW + 10 * MINUTE
+    assert next_attempt(backing_off, Reason.BACKING_OFF) == NOW + MINUTE
+    assert next_attempt(held, Reason.FRESH) is None
 
 
 @pytest.mark.parametrize(

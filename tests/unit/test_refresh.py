@@ -45,7 +45,7 @@ from token_refresher.errors import (
     UnexpectedError,
 )
 from token_refresher.model import CURRENT, TokenVersion, is_claim_id
-from token_refresher.policy import Reason, needs_action
+from token_refresher.policy import WRITE_FLOOR, Reason, needs_action, next_attempt
 from token_refresher.refresh import Caution, Outcome
 
 if TYPE_CHECKING:
@@ -1331,6 +1331,66 @@ def test_force_overrides_back_off(world: World) -> None:
     world.sweep()
 
     assert world.refresh(force=True).outcome is Outcome.PUBLISHED
+
+
+def test_a_refused_token_is_replaced_at_once_and_a_second_one_when_the_floor_allows(
+    world: World,
+) -> None:
+    world.add(CLIENT_CREDENTIALS)
+    world.sweep()
+    issued_at = world.now
+    first = world.reject(world.version_id(), after=MINUTE)
+    second = world.reject(world.version_id(), after=MINUTE)
+    third = world.reject(world.version_id(), after=WRITE_FLOOR)
+
+    assert first is not None
+    assert (first.reason, first.outcome) == (Reason.REJECTED, Outcome.PUBLISHED)
+    assert second is not None
+    assert second.reason is Reason.WRITE_FLOOR
+    assert next_attempt(second.account, second.reason) == issued_at + WRITE_FLOOR
+    assert third is not None
+    assert third.outcome is Outcome.PUBLISHED
+
+
+def test_a_token_that_another_run_has_replaced_is_not_replaced_again(world: World) -> None:
+    world.add(PASSWORD)
+    world.sweep()
+    refused = world.version_id()
+    world.refresh(after=HOUR, force=True)
+
+    assert world.reject(refused) is None
+    assert world.grants == []
+
+
+def test_a_refused_token_is_asked_about_by_describing_and_not_by_a_listing(world: World) -> None:
+    world.add(PASSWORD)
+    world.sweep()
+    refused = world.version_id()
+    world.store.freeze_listing()
+    world.refresh(after=HOUR, force=True)
+
+    assert world.reject(refused) is None
+
+
+def test_a_token_that_is_staged_is_not_published_yet(world: World) -> None:
+    due_again(world)
+    published = world.version_id()
+    staged = "00000000-0000-0000-0000-000000000001"
+    [result] = world.sweep(accounts=[ACCOUNT], force=True, stage_as=staged).results
+
+    assert result.outcome is Outcome.STAGED
+    assert world.calls == ["describe credentials", "describe", *SIX_CALLS[:-1], "stage"]
+    assert world.version_id() == published
+    assert world.store.tokens[ACCOUNT].stages["AWSPENDING"] == staged
+
+
+def test_a_staged_version_that_has_other_content_fails_the_refresh(world: World) -> None:
+    due_again(world)
+    staged = "00000000-0000-0000-0000-000000000001"
+    world.store.tokens[ACCOUNT].versions[staged] = "another-run-s"
+    [result] = world.sweep(accounts=[ACCOUNT], force=True, stage_as=staged).results
+
+    assert code(result.error) == "ResourceExistsException"
 
 
 def test_a_token_shorter_than_the_floor_is_published_and_reported(world: World) -> None:

@@ -1,0 +1,179 @@
+"""Secrets Manager's own rotation of a token secret, in its four steps.
+
+It obtains the token as a sweep does: same claim, same journal, same records. Only the way to
+``AWSCURRENT`` is another one, by way of ``AWSPENDING`` under a version id that Secrets
+Manager chose. Each step may be repeated, and each may be the first one after a death.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Protocol
+
+from token_refresher.credentials import parse_credentials
+from token_refresher.errors import FailureClass, RefreshError, RotationError
+from token_refresher.events import Step
+from token_refresher.model import CURRENT, PENDING, PublishedToken, published_from_id
+from token_refresher.policy import Reason, next_attempt
+from token_refresher.refresh import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+    from datetime import timedelta
+
+    from token_refresher.events import RotationStep
+    from token_refresher.model import SecretMetadata, SecretValue
+    from token_refresher.refresh import Result, TokenEndpoint
+    from token_refresher.sweep import Report
+
+
+class SecretStore(Protocol):
+    """What a rotation needs of Secrets Manager."""
+
+    def describe_token(self, account: str) -> SecretMetadata | None:
+        """Tell the token secret as it is now; None where there is none."""
+
+    def read_credentials(self, account: str) -> SecretValue | None:
+        """Read the credentials; None where they have no value."""
+
+    def read_published(self, account: str) -> SecretValue | None:
+        """Read the published token; None where there is none."""
+
+    def read_staged(self, account: str, version_id: str) -> SecretValue | None:
+        """Read the token that a rotation has staged; None where it has none yet."""
+
+    def publish_staged(self, account: str, version_id: str, *, instead_of: str) -> None:
+        """Make a staged token the published one, if that is still ``instead_of``."""
+
+    def unstage(self, account: str, version_id: str) -> None:
+        """End a rotation."""
+
+
+class Sweep(Protocol):
+    """What obtains a token and stages it."""
+
+    def __call__(
+        self,
+        *,
+        time_left: Callable[[], timedelta],
+        accounts: Collection[str],
+        force: bool,
+        stage_as: str,
+    ) -> Report:
+        """Refresh one account."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rotation:
+    """Takes the steps of rotations, each as it is asked for.
+
+    Attributes:
+        store: Secrets Manager.
+        endpoint: The token endpoints, for ``verify_url``.
+        sweep: `Sweeper.sweep`.
+        clock: Gives aware moments.
+    """
+
+    store: SecretStore
+    endpoint: TokenEndpoint
+    sweep: Sweep
+    clock: Callable[[], datetime]
+
+    def take(self, asked: RotationStep, *, time_left: Callable[[], timedelta]) -> Report | None:
+        """Take one step, or find that it was taken before.
+
+        Returns:
+            What ``createSecret`` saw and did, where it had to obtain a token: to be logged,
+            and then judged by `require_staged`.
+
+        Raises:
+            RotationError: The step cannot be taken; the published token is what it was.
+            RefreshError: Secrets Manager refused, or the credentials do not validate.
+        """
+        metadata = self.store.describe_token(asked.account)
+        stages = metadata.stages if metadata else {}
+        is_pending = stages.get(PENDING) == asked.version_id
+        if stages.get(CURRENT) == asked.version_id:
+            if is_pending and asked.step is Step.FINISH:
+                self.store.unstage(asked.account, asked.version_id)
+            return None
+        if not is_pending:
+            msg = "the version does not bear AWSPENDING: this rotation was ended, start another"
+            raise RotationError(msg)
+        token = self._staged_token(asked)
+        if asked.step is Step.CREATE:
+            return self._create(asked, time_left) if token is None else None
+        if token is None:
+            msg = "nothing is staged yet: createSecret comes first"
+            raise RotationError(msg)
+        if asked.step is Step.TEST:
+            self._test(asked, token)
+        elif asked.step is Step.FINISH:
+            self._finish(asked, token, stages[CURRENT])
+        return None
+
+    def require_staged(self, asked: RotationStep, report: Report) -> None:
+        """Raise what kept ``createSecret`` from staging a token.
+
+        A rotation that nothing but a person can mend is ended: what is left behind of it
+        would keep the next one from beginning.
+        """
+        [result] = report.results
+        if result.outcome is Outcome.STAGED:
+            return
+        error = result.error
+        if isinstance(error, RefreshError) and error.failure_class is not FailureClass.TRY_LATER:
+            self.store.unstage(asked.account, asked.version_id)
+        raise error or RotationError(_held_back(result))
+
+    def _staged_token(self, asked: RotationStep) -> PublishedToken | None:
+        """Read what is staged; a token that has expired meanwhile ends the rotation."""
+        value = self.store.read_staged(asked.account, asked.version_id)
+        if value is None:
+            return None
+        token = PublishedToken.from_json(value.text)
+        if token is None or self.clock().timestamp() >= token.expires_at:
+            raise self._ended(asked, "the staged token has expired")
+        return token
+
+    def _create(self, asked: RotationStep, time_left: Callable[[], timedelta]) -> Report:
+        return self.sweep(
+            time_left=time_left,
+            accounts=(asked.account,),
+            force=True,
+            stage_as=asked.version_id,
+        )
+
+    def _test(self, asked: RotationStep, token: PublishedToken) -> None:
+        """Ask ``verify_url``, where the credentials name one, whether it takes the token."""
+        value = self.store.read_credentials(asked.account)
+        if value is None:
+            return
+        credentials = parse_credentials(value.text)
+        url = credentials.verify_url
+        if url and self.endpoint.verify(credentials, url, token.access_token) is False:
+            raise self._ended(asked, "verify_url refused the staged access_token")
+
+    def _finish(self, asked: RotationStep, token: PublishedToken, current: str) -> None:
+        """Publish what is staged, unless a sweep has published a later token meanwhile."""
+        published = published_from_id(current, now=self.clock())
+        if not published.is_ours:
+            value = self.store.read_published(asked.account)
+            published = published.with_moments_of(value.text if value else None)
+        issued_at = datetime.fromtimestamp(token.issued_at, UTC)
+        if published.issued_at is None or published.issued_at <= issued_at:
+            self.store.publish_staged(asked.account, asked.version_id, instead_of=current)
+        self.store.unstage(asked.account, asked.version_id)
+
+    def _ended(self, asked: RotationStep, why: str) -> RotationError:
+        self.store.unstage(asked.account, asked.version_id)
+        return RotationError(f"{why}: this rotation was ended, start another")
+
+
+def _held_back(result: Result) -> str:
+    """Say why no token was asked for, and when one will be."""
+    moment = next_attempt(result.account, result.reason)
+    if result.reason is Reason.WRITE_FLOOR and moment is not None:
+        return f"held by the write floor until {moment.isoformat()}"
+    return f"no token was obtained: {result.outcome} ({result.reason})"

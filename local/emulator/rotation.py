@@ -1,0 +1,68 @@
+"""Secrets Manager's own rotation: four steps of a function, for a version that is made for it.
+
+ministack copies the current value instead, and asks no function.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import threading
+import time
+from typing import TYPE_CHECKING, Any, TypeAlias
+from uuid import uuid4
+
+from local.emulator import functions
+from local.emulator.operations import writable
+from local.emulator.refusals import RefusalError, wrong_state
+from local.emulator.versions import CURRENT, add_empty_version, version_with
+
+if TYPE_CHECKING:
+    from local.emulator.versions import Secret
+
+Json: TypeAlias = dict[str, Any]
+
+PENDING = "AWSPENDING"
+STEPS = ("createSecret", "setSecret", "testSecret", "finishSecret")
+PRINCIPAL = "secretsmanager.amazonaws.com"
+
+
+def rotate_secret(request: Json) -> Json:
+    """Begin a rotation, and answer at once; its steps are taken meanwhile.
+
+    One that was left unfinished is tried again instead, and the caller is told so.
+    """
+    secret = writable(request)
+    function = request.get("RotationLambdaARN") or secret.get("RotationLambdaARN")
+    if not function:
+        raise wrong_state("The secret has no rotation function.")
+    if not functions.may_be_invoked_by(PRINCIPAL, function):
+        raise RefusalError("AccessDeniedException", f"{function} does not grant it to {PRINCIPAL}.")
+    secret["RotationLambdaARN"] = function
+    secret["RotationEnabled"] = True
+    if "RotationRules" in request:
+        secret["RotationRules"] = request["RotationRules"]
+    answer = {"ARN": secret["ARN"], "Name": secret["Name"]}
+    pending = version_with(secret, PENDING)
+    if pending is not None and pending != version_with(secret, CURRENT):
+        _take_the_steps(secret, function, pending)
+        raise wrong_state("A previous rotation is not complete: it is tried again.")
+    if request.get("RotateImmediately") is False:
+        return answer
+    version_id = request.get("ClientRequestToken") or str(uuid4())
+    add_empty_version(secret, version_id, PENDING, now=int(time.time()))
+    _take_the_steps(secret, function, version_id)
+    return {**answer, "VersionId": version_id}
+
+
+def _take_the_steps(secret: Secret, function: str, version_id: str) -> None:
+    """Ask for one step after the other, until one fails."""
+
+    def take() -> None:
+        for step in STEPS:
+            event = {"Step": step, "SecretId": secret["ARN"], "ClientRequestToken": version_id}
+            if not functions.succeeds(function, event):
+                return
+        secret["LastRotatedDate"] = int(time.time())
+
+    context = contextvars.copy_context()
+    threading.Thread(target=context.run, args=(take,), daemon=True).start()
