@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from local.embedded_cloud import Credentials
     from local.stack import LocalAws
+    from tests.deployment.conftest import Deployed
 
 PREFIX: Final = "beside"
 SECONDS: Final = 30.0
@@ -222,6 +223,27 @@ def test_a_rotation_that_died_in_a_step_ends_well_when_it_is_tried_again(
     assert beside.is_accepted(name)
     assert len(beside.aws.server.requests) - redeemed <= 1
     shutil.rmtree(tmp_path)
+
+
+def test_two_stacks_side_by_side_leave_each_other_s_accounts_alone(
+    beside: Beside, deployed: Deployed
+) -> None:
+    deployed.stack.register("cell", users={"u@example.com": "right"})
+    deployed.stack.put_credentials("cell", **USER)
+    beside.onboard("cell")
+    assert within(SECONDS, lambda: "AWSCURRENT" in beside.stages("cell"))
+    before = beside.stages("cell")
+    told = deployed.stack.invoke({"accounts": ["cell"], "force": True})
+    own = deployed.aws.secrets.describe_secret(SecretId="olx/tokens/cell")["VersionIdsToStages"]
+    told_beside = beside.stack.invoke()
+
+    assert [each["outcome"] for each in told["accounts"]] == ["published"]
+    assert beside.stages("cell") == before
+    assert told_beside["outcomes"] == {"fresh": told_beside["accounts_managed"]}
+    assert (
+        deployed.aws.secrets.describe_secret(SecretId="olx/tokens/cell")["VersionIdsToStages"]
+        == own
+    )
 
 
 def test_deleting_the_stack_leaves_the_tokens(beside: Beside) -> None:
