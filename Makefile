@@ -30,6 +30,10 @@ help: ## List these targets
 demo: $(SETUP) ## Show it at work on this machine, without an AWS account
 	@PYTHONPATH=functions $(PY) -m local.demo
 
+.PHONY: record
+record: $(SETUP) ## Draw the picture of the demo anew
+	@PYTHONPATH=functions $(PY) -m local.record
+
 .PHONY: test
 test: lint test-main test-3.13 e2e ## Lint, run every test on each Python found, and deploy to a local AWS
 
@@ -83,7 +87,7 @@ pins-check: .venv/.pins-checked ## Fail when requirements/ is not what `make pin
 
 .PHONY: clean
 clean: ## Remove the environments and what the tools leave behind
-	@rm -rf .venv .venv-3.13 .venv-emulator .venv-deploy .venv-checkov .aws-sam build dist
+	@rm -rf .venv .venv-3.13 .venv-emulator .venv-deploy .venv-checkov .aws-sam .node build dist
 	@rm -rf .coverage* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -91,7 +95,7 @@ clean: ## Remove the environments and what the tools leave behind
 # Tests. Branch coverage must be complete on each Python, or pytest fails.
 
 .PHONY: test-main
-test-main: $(SETUP)
+test-main: $(SETUP) .node/.ready
 	@$(call run_tests,.venv)
 
 .PHONY: test-3.13
@@ -123,6 +127,18 @@ endef
 	@$(UV) venv --quiet --no-project --clear --python $(PY) .venv-$*
 	@$(INSTALL) --python .venv-$* $<
 	@touch $@
+
+# The packages of an example for consumers, where this machine has npm. Its lock file holds hashes,
+# and names no registry.
+.node/.ready: docs/consumers/node/package-lock.json
+	@if command -v npm > /dev/null; then \
+		echo "== Making .node"; \
+		mkdir -p .node; cp docs/consumers/node/package.json docs/consumers/node/package-lock.json .node; \
+		npm ci --prefix .node --silent --no-fund --no-audit --ignore-scripts; \
+		touch $@; \
+	else \
+		echo "== No npm on this machine: one of the consumers' examples is not run"; \
+	fi
 
 # Where this machine has a second Python. A version manager may hide it, or offer one that does not run.
 .venv-3.13/.ready: requirements/dev.txt | .venv/.uv
@@ -224,7 +240,7 @@ endef
 define compile_pins
 $(COMPILE) --output-file requirements/bootstrap.txt --group bootstrap; \
 $(COMPILE) --output-file requirements/runtime.txt pyproject.toml; \
-$(COMPILE) --output-file requirements/dev.txt pyproject.toml --group dev \
+$(COMPILE) --output-file requirements/dev.txt pyproject.toml --extra cli --group dev \
 	--constraints requirements/bootstrap.txt --constraints requirements/runtime.txt; \
 for group in emulator deploy checkov; do \
 	$(COMPILE) --output-file requirements/$$group.txt --group $$group; \
