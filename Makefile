@@ -30,6 +30,15 @@ help: ## List these targets
 demo: $(SETUP) ## Show it at work on this machine, without an AWS account
 	@PYTHONPATH=functions $(PY) -m local.demo
 
+SECONDS ?= 60
+.PHONY: fuzz
+fuzz: .venv/.ready ## Feed every parser spoiled inputs (SECONDS=60 SEED=1)
+	@PYTHONPATH=functions:. $(PY) benchmarks/fuzz.py --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
+
+.PHONY: audit
+audit: .venv-audit/.ready ## Look up known vulnerabilities of what is deployed
+	@.venv-audit/bin/pip-audit --strict --require-hashes --disable-pip --requirement requirements/runtime.txt
+
 .PHONY: record
 record: $(SETUP) ## Draw the picture of the demo anew
 	@PYTHONPATH=functions $(PY) -m local.record
@@ -87,7 +96,7 @@ pins-check: .venv/.pins-checked ## Fail when requirements/ is not what `make pin
 
 .PHONY: clean
 clean: ## Remove the environments and what the tools leave behind
-	@rm -rf .venv .venv-3.13 .venv-emulator .venv-deploy .venv-checkov .aws-sam .node build dist
+	@rm -rf .venv .venv-3.13 .venv-emulator .venv-deploy .venv-checkov .venv-audit .aws-sam .node build dist
 	@rm -rf .coverage* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -122,7 +131,7 @@ endef
 	@touch $@
 
 # Tools that pin what they stand on, each in an environment of its own.
-.venv-emulator/.ready .venv-deploy/.ready .venv-checkov/.ready: .venv-%/.ready: requirements/%.txt | .venv/.uv
+.venv-emulator/.ready .venv-deploy/.ready .venv-checkov/.ready .venv-audit/.ready: .venv-%/.ready: requirements/%.txt | .venv/.uv
 	@echo "== Making .venv-$*"
 	@$(UV) venv --quiet --no-project --clear --python $(PY) .venv-$*
 	@$(INSTALL) --python .venv-$* $<
@@ -242,7 +251,7 @@ $(COMPILE) --output-file requirements/bootstrap.txt --group bootstrap; \
 $(COMPILE) --output-file requirements/runtime.txt pyproject.toml; \
 $(COMPILE) --output-file requirements/dev.txt pyproject.toml --extra cli --group dev \
 	--constraints requirements/bootstrap.txt --constraints requirements/runtime.txt; \
-for group in emulator deploy checkov; do \
+for group in emulator deploy checkov audit; do \
 	$(COMPILE) --output-file requirements/$$group.txt --group $$group; \
 done
 endef

@@ -20,6 +20,9 @@ AccountName = Annotated[
 # Secrets Manager's own limits of a version id.
 _VersionId = Annotated[str, msgspec.Meta(min_length=32, max_length=64)]
 
+# JSON can hold half a character, and msgspec does not say so in an error of its own.
+_NOT_OURS: Final = (msgspec.ValidationError, UnicodeError)
+
 # Secrets Manager ends each ARN with a hyphen and six characters of its own.
 _SECRET_ARN: Final = re.compile(
     r"arn:[a-z-]+:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:(.+)-[A-Za-z0-9]{6}"
@@ -48,7 +51,7 @@ def parse_event(event: object) -> Event:
     """
     try:
         parsed = msgspec.convert(event, Event)
-    except msgspec.ValidationError:
+    except _NOT_OURS:
         parsed = None
     if parsed is None or (parsed.force and not parsed.accounts):
         msg = (
@@ -104,7 +107,7 @@ def parse_trigger(event: object, *, secret_prefix: str) -> Trigger:
     """
     try:
         rejected = msgspec.convert(event, _RejectedToken).rejected
-    except msgspec.ValidationError:
+    except _NOT_OURS:
         pass
     else:
         return Trigger(rejected.account, rejected.version_id)
@@ -113,7 +116,7 @@ def parse_trigger(event: object, *, secret_prefix: str) -> Trigger:
         path = f"{secret_prefix}/credentials/"
         if name.startswith(path):
             return Trigger(msgspec.convert(name.removeprefix(path), AccountName))
-    except msgspec.ValidationError:
+    except _NOT_OURS:
         pass
     msg = (
         'accepted are {"rejected": {"account": "dealer-17", "version_id": "…"}}, where the '
@@ -166,7 +169,7 @@ def parse_rotation(event: object, *, secret_prefix: str) -> RotationStep:
         if found is not None and found[1].startswith(path):
             account = msgspec.convert(found[1].removeprefix(path), AccountName)
             return RotationStep(asked.step, account, asked.client_request_token)
-    except msgspec.ValidationError:
+    except _NOT_OURS:
         pass
     msg = (
         "accepted is what Secrets Manager asks of a rotation function (Step, SecretId, "

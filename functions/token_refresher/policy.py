@@ -36,6 +36,9 @@ _LONGEST_WAIT: Final = timedelta(hours=6)
 _LAST_CHANCE: Final = timedelta(minutes=10)
 _LONGEST_RETRY_AFTER: Final = timedelta(hours=1)
 
+# No record of ours holds longer; one that does was edited, and must not hold for ever.
+_LONGEST_HOLD: Final = _LONGEST_WAIT + _LONGEST_RETRY_AFTER
+
 _GRANT_WARNING: Final = timedelta(days=7)
 
 
@@ -102,7 +105,7 @@ def decide(
     if reason is Reason.FRESH:
         return Decision(due=False, reason=reason)
     failure = account.counting_failure
-    if failure is not None and now < failure.retry_at and not force:
+    if failure is not None and now < failure.retry_at <= now + _LONGEST_HOLD and not force:
         return Decision(due=False, reason=Reason.BACKING_OFF)
     if is_held_by_write_floor(account, now=now):
         return Decision(due=False, reason=Reason.WRITE_FLOOR)

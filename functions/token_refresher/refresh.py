@@ -6,6 +6,7 @@ token is untouched, and a refresh token whose answer arrived is in the journal.
 
 from __future__ import annotations
 
+import re
 import secrets
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -516,7 +517,8 @@ class _Attempt:
         The number follows the last claim that is known to be unspent.
         """
         released, _, digits = (self.account.released_claim or "").partition("/")
-        if not digits.isdecimal() or released != claim_id(basis, int(digits)):
+        # Anybody who may tag can edit it; a number of any length would not fit into the next tag.
+        if not re.fullmatch(r"[0-9]{1,6}", digits) or released != claim_id(basis, int(digits)):
             return 1, False
         before = self._held_claim(basis, int(digits))
         return int(digits) + 1, before is not None and before.is_resend

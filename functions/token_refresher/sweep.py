@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final, Protocol
 
 from token_refresher import refresh
+from token_refresher.credentials import host_of
 from token_refresher.errors import (
     EndpointUnavailableError,
     HostStoppedError,
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 # So many lost connections in a row, and a host is left alone for this sweep.
 _LOST_CONNECTIONS: Final = 3
+# An inconclusive verification that took so long is as good as a lost connection.
+_SLOW_SECONDS: Final = 3.0
 # Left over for the summary and the metrics, after the last refresh has ended.
 _CLOSING_TIME: Final = timedelta(seconds=5)
 
@@ -238,6 +241,7 @@ class HostGate:
         self._monotonic = monotonic
         self._lock = threading.Lock()
         self._lost: Counter[str] = Counter()
+        self._vain: Counter[str] = Counter()
         self._stopped: set[str] = set()
         self.request_seconds: list[float] = []
 
@@ -260,8 +264,20 @@ class HostGate:
         return response
 
     def verify(self, credentials: Credentials, url: str, access_token: str) -> bool | None:
-        """Pass a verification on; it tells nothing of the token endpoint's host."""
-        return self._endpoint.verify(credentials, url, access_token)
+        """Pass a verification on, unless its host has let three in a row wait in vain.
+
+        It tells nothing of the token endpoint. A quick answer that says nothing, such as 404,
+        is one account's wrong ``verify_url`` and not the host's.
+        """
+        host = host_of(url)
+        if self._vain[host] >= _LOST_CONNECTIONS:
+            return None
+        started = self._monotonic()
+        verdict = self._endpoint.verify(credentials, url, access_token)
+        is_vain = verdict is None and self._monotonic() - started >= _SLOW_SECONDS
+        with self._lock:
+            self._vain[host] = self._vain[host] + 1 if is_vain else 0
+        return verdict
 
     def _learn(self, host: str, error: RefreshError | None, seconds: float) -> None:
         with self._lock:

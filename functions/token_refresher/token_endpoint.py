@@ -10,12 +10,13 @@ import math
 import socket
 import ssl
 import threading
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote_plus, urlencode
 
 import urllib3
 from urllib3.connection import HTTPSConnection
-from urllib3.exceptions import HTTPError, NewConnectionError
+from urllib3.exceptions import HTTPError, NewConnectionError, ProtocolError
 
 from token_refresher.credentials import host_of
 from token_refresher.errors import EndpointUnavailableError, TokenEndpointError
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 
 # Tokens are a few kilobytes at most; what is longer is a page, or an attack.
 LONGEST_BODY: Final = 32 * 1024
+# With its headers, interim answers and framing. An HTTP library keeps up to 6.5 MB of headers
+# and takes 45 MB to parse them: sixteen such answers at once would end the whole function.
+LONGEST_ANSWER: Final = 4 * LONGEST_BODY
 CONNECT_SECONDS: Final = 3.0
 # For one token request in all: connecting, sending, waiting, reading, one repeat.
 REQUEST_SECONDS: Final = 10.0
@@ -38,6 +42,7 @@ REQUEST_SECONDS: Final = 10.0
 urllib3.connection.log.disabled = True
 urllib3.connectionpool.log.disabled = True
 
+_WITHOUT_BODY: Final = frozenset({HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED})
 _UNAUTHORIZED: Final = 401
 _FORBIDDEN: Final = 403
 
@@ -51,12 +56,14 @@ class _Exchange(threading.local):
 
     ends_at = math.inf
     sent = False
+    received = 0
     monotonic: Callable[[], float]
 
     def begin(self, monotonic: Callable[[], float]) -> None:
         self.monotonic = monotonic
         self.ends_at = monotonic() + REQUEST_SECONDS
         self.sent = False
+        self.received = 0
 
     def remaining(self) -> float:
         """Seconds left of the request's limit.
@@ -78,7 +85,11 @@ class _TimeLimitedSocket(ssl.SSLSocket):
 
     def recv_into(self, *args: Any, **kwargs: Any) -> int:  # noqa: ANN401 - as inherited
         self.settimeout(_exchange.remaining())
-        return super().recv_into(*args, **kwargs)
+        if _exchange.received > LONGEST_ANSWER:
+            raise ConnectionAbortedError
+        received = super().recv_into(*args, **kwargs)
+        _exchange.received += received
+        return received
 
     def send(self, *args: Any, **kwargs: Any) -> int:  # noqa: ANN401 - as inherited
         self.settimeout(_exchange.remaining())
@@ -91,6 +102,14 @@ class _TimeLimitedConnection(HTTPSConnection):
 
     Else a hung host would take three seconds for each of its addresses.
     """
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether it can be used again: no byte is left that TLS has decrypted already.
+
+        Nobody sees it in the socket, and it would be taken for the next account's answer.
+        """
+        return super().is_connected and not self.sock.pending()  # type: ignore[union-attr] # TLS
 
     def _new_conn(self) -> socket.socket:
         failure: Exception | None = None
@@ -255,7 +274,11 @@ class TokenEndpoint:
                 ),
             )
             content = b""
+            if response.status in _WITHOUT_BODY:
+                # What follows is nobody's; the next account must not find it on the wire.
+                response.close()
             try:
+                _require_final(response.status)
                 # To its end: only there does urllib3 miss what was announced and never came.
                 while chunk := response.read(LONGEST_BODY + 1 - len(content)):
                     content += chunk
@@ -263,11 +286,25 @@ class TokenEndpoint:
                 if not response.closed:
                     # Not read to its end: the connection cannot be used again.
                     response.close()
-        except (HTTPError, OSError) as error:
+        except (HTTPError, OSError, ValueError) as error:
+            # ValueError: a chunk of negative length, which http.client does not foresee.
             # From None: the cause's text may hold addresses and what was on the wire.
             raise _unreached(error) from None
         # Cut off, a body is no JSON any more.
         return response.status, response.headers, content[:LONGEST_BODY]
+
+
+def _require_final(status: int) -> None:
+    """Refuse an interim answer (RFC 9110 section 15.2), which urllib3 takes for the final one.
+
+    The final one is still to come, and would be read as the next account's: its connection is
+    given up. What became of the request nobody knows.
+
+    Raises:
+        ProtocolError: A status below 200 that is not 100, which is passed over.
+    """
+    if status < HTTPStatus.OK:
+        raise ProtocolError
 
 
 def _authenticated(

@@ -27,6 +27,10 @@ from token_refresher.model import TokenResponse
 # Beyond a year it is not a lifetime but a mistake, such as milliseconds or a moment.
 _LONGEST_LIFETIME: Final = timedelta(days=365)
 
+# As JSON. Four of them, some carried over from earlier answers, must fit into one secret: a
+# journal that Secrets Manager does not take loses a refresh token.
+_LONGEST_TEXT: Final = 12 * 1024
+
 _TRY_LATER: Final = frozenset(
     {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS}
 )
@@ -170,7 +174,7 @@ def parse_retry_after(header: str | None, *, now: datetime) -> timedelta | None:
     """Read ``Retry-After``: seconds or a date (RFC 9110 section 10.2.3)."""
     if header is None:
         return None
-    if re.fullmatch(r"\s*[0-9]{1,9}\s*", header):
+    if re.fullmatch(r"[ \t]*[0-9]{1,9}[ \t]*", header):
         return timedelta(seconds=int(header))
     try:
         moment = parsedate_to_datetime(header)
@@ -181,18 +185,18 @@ def parse_retry_after(header: str | None, *, now: datetime) -> timedelta | None:
 
 
 def _text(value: object) -> str | None:
-    """A string that can be written down; a lone surrogate cannot."""
+    """A string that can be written down; a lone surrogate cannot, nor what no secret holds."""
     if not isinstance(value, str) or not value:
         return None
     try:
-        value.encode()
+        written = json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError:
         return None
-    return value
+    return value if len(written) <= _LONGEST_TEXT else None
 
 
 def _scope(value: object) -> str | None:
     """One space-delimited string; some servers answer a list."""
     if isinstance(value, list):
-        return " ".join(word for word in map(_text, value) if word) or None
+        value = " ".join(word for word in map(_text, value) if word)
     return _text(value)

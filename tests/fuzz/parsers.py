@@ -1,0 +1,390 @@
+"""All that reads what others wrote, each with good inputs to spoil and the errors it may raise.
+
+The inputs come from a small loop that mutates seeds. A property-based library has no
+notion of a time to run for; a coverage-guided one is another native dependency, and gains little
+where the parsers are msgspec's and the standard library's.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import traceback
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Final
+
+from token_refresher.credentials import parse_credentials
+from token_refresher.errors import (
+    CredentialsError,
+    EndpointUnavailableError,
+    EventError,
+    RefreshError,
+    SettingsError,
+    TokenResponseError,
+)
+from token_refresher.events import parse_event, parse_rotation, parse_trigger
+from token_refresher.model import (
+    CURRENT,
+    JOURNAL_STAGE,
+    PREVIOUS,
+    Claim,
+    JournalEntry,
+    PublishedToken,
+    SecretMetadata,
+    TokenVersion,
+    account_from_metadata,
+    published_from_id,
+)
+from token_refresher.policy import decide, failure_record, margin_used, needs_action
+from token_refresher.settings import settings_from_environment
+from token_refresher.token_response import parse_retry_after, read_token_response
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from token_refresher.model import Account
+
+# In every value of every seed. Its point keeps it from being a plain word, as a field's name is
+# that a refusal may repeat.
+SECRET: Final = "made-up.canary"
+NOW: Final = datetime(2026, 11, 24, 1, tzinfo=UTC)
+REFRESH_BEFORE: Final = timedelta(minutes=90)
+DIGEST: Final = "00dca8b71d6e"
+VERSION: Final = f"20261124T010000Z-20261124T130000Z-{DIGEST}-0c6d1e2f3a4b"
+
+
+@dataclass(frozen=True, slots=True)
+class Parser:
+    """One reader.
+
+    Attributes:
+        name: What it reads.
+        read: Reads an input; returns what kind of outcome it was.
+        seeds: Good inputs, and telling bad ones.
+        raises: The only errors that it may raise.
+    """
+
+    name: str
+    read: Callable[[bytes], str]
+    seeds: tuple[bytes, ...]
+    raises: tuple[type[Exception], ...] = ()
+
+
+@dataclass(slots=True)
+class Tally:
+    """What became of the inputs of one parser.
+
+    Attributes:
+        inputs: How many were read.
+        outcomes: The kinds of results and errors that were seen.
+        crashes: Inputs that raised something else.
+        leaks: Inputs whose secret was in what was told of them.
+    """
+
+    inputs: int = 0
+    outcomes: set[str] = field(default_factory=set)
+    crashes: list[bytes] = field(default_factory=list)
+    leaks: list[bytes] = field(default_factory=list)
+
+
+def text(data: bytes) -> str:
+    """What a secret, a tag or a variable holds; JSON can smuggle in halves of characters."""
+    try:
+        return data.decode("utf-8", "surrogatepass")
+    except UnicodeDecodeError:
+        return data.decode("utf-8", "replace")
+
+
+def document(data: bytes) -> object:
+    """What the Lambda runtime makes of an event's bytes; None where it would make nothing."""
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _unusable(error: TokenResponseError) -> str:
+    assert not tells_the_secret(error)
+    return f"unusable: {error}"
+
+
+def shape(*values: object) -> str:
+    """Tell results apart by what is there, not by what it is."""
+    return "".join("-" if value is None else "+" for value in values)
+
+
+def _credentials(data: bytes) -> str:
+    credentials = parse_credentials(text(data))
+    assert credentials.endpoint_url.startswith("https://")
+    assert credentials.user_agent_header.isascii()
+    assert SECRET not in repr(credentials)
+    return f"{type(credentials).__name__} {credentials.auth_method} {len(credentials.grant_digest)}"
+
+
+def _token_response(data: bytes) -> str:
+    head, _, body = data.partition(b"\n")
+    fields = head.decode("latin-1").split(" ", 1)
+    status = int(fields[0]) if fields[0].isdecimal() and len(fields[0]) == len("200") else 200
+    response = read_token_response(
+        status, body, retry_after=fields[1] if fields[1:] else None, now=NOW
+    )
+    assert SECRET not in repr(response)
+    entry = JournalEntry(
+        grant="made-up", access_token=response.access_token, token_type=response.token_type,
+        scope=response.scope, refresh_token=response.refresh_token,
+    )  # fmt: skip
+    assert JournalEntry.from_json(entry.to_json()) == entry
+    life = response.expires_in or timedelta(0)
+    try:
+        token = entry.published_as(TokenVersion(NOW, NOW + life, DIGEST, "0" * 12))
+    except TokenResponseError as error:
+        return _unusable(error)
+    assert PublishedToken.from_json(token.to_json()) == token
+    return shape(response.scope, response.refresh_token, response.refresh_token_expires_in)
+
+
+def _retry_after(data: bytes) -> str:
+    wait = parse_retry_after(data.decode("latin-1"), now=NOW)
+    if wait is not None:
+        assert wait >= timedelta(0)
+        error = EndpointUnavailableError("later", code="status_503", retry_after=wait)
+        record = failure_record(_account({}, VERSION), error, now=NOW)
+        assert record.retry_at - NOW <= timedelta(hours=7)
+    return shape(wait)
+
+
+def _version_id(data: bytes) -> str:
+    version_id = text(data)
+    version = TokenVersion.parse(version_id, now=NOW)
+    if version is not None:
+        assert str(version) == version_id
+    published = published_from_id(version_id, now=NOW)
+    assert published.is_ours == (version is not None)
+    return _policy({}, version_id)
+
+
+def _journal(data: bytes) -> str:
+    entry = JournalEntry.from_json(text(data))
+    if entry is None:
+        return "none"
+    assert SECRET not in repr(entry)
+    assert JournalEntry.from_json(entry.to_json()) == entry
+    try:
+        entry.bearer_token()
+    except TokenResponseError as error:
+        return _unusable(error)
+    return shape(entry.scope, entry.refresh_token)
+
+
+def _claim(data: bytes) -> str:
+    claim = Claim.from_json(text(data))
+    if claim is None:
+        return "none"
+    assert Claim.from_json(claim.to_json()) == claim
+    return f"resend {claim.is_resend}"
+
+
+def _tags(data: bytes) -> str:
+    lines = [line.partition("=") for line in text(data).split("\n")]
+    return _policy({f"token-refresher:{key}": value for key, _, value in lines}, VERSION)
+
+
+def _account(tags: dict[str, str], version_id: str) -> Account:
+    return account_from_metadata(
+        "made-up",
+        credentials=SecretMetadata({CURRENT: "made-up-version", JOURNAL_STAGE: version_id}),
+        token=SecretMetadata({CURRENT: version_id, PREVIOUS: version_id}, tags),
+        now=NOW,
+    )
+
+
+def _policy(tags: dict[str, str], version_id: str) -> str:
+    """Decide by what was read, as a sweep would."""
+    account, later = _account(tags, version_id), NOW + timedelta(hours=11)
+    decision = decide(account, now=later, refresh_before=REFRESH_BEFORE)
+    record = failure_record(account, TokenResponseError("made-up"), now=later)
+    assert later <= record.retry_at <= later + timedelta(hours=7)
+    assert 0 <= margin_used(account, now=later, refresh_before=REFRESH_BEFORE) <= 100
+    needs = needs_action(account, now=later)
+    return f"{decision.reason} {needs} {shape(account.failure, account.grant)}"
+
+
+def _published(data: bytes) -> str:
+    version_id = "terraform-0000000000000000000000"
+    published = published_from_id(version_id, now=NOW).with_moments_of(text(data))
+    PublishedToken.from_json(text(data))
+    return shape(published.issued_at, published.expires_at)
+
+
+def _event(data: bytes) -> str:
+    event = parse_event(document(data))
+    assert len(event.accounts) <= 100
+    return f"{bool(event.accounts)} {event.force} {event.dry_run}"
+
+
+def _trigger(data: bytes) -> str:
+    return shape(parse_trigger(document(data), secret_prefix="olx").rejected_version or None)
+
+
+def _rotation(data: bytes) -> str:
+    return parse_rotation(document(data), secret_prefix="olx").step
+
+
+def _settings(data: bytes) -> str:
+    lines = [line.partition("=") for line in text(data).split("\n")]
+    settings = settings_from_environment({name: value for name, _, value in lines})
+    assert not {"credentials", "tokens"} & set(settings.secret_prefix.split("/"))
+    assert timedelta(minutes=30) <= settings.refresh_before <= timedelta(days=7)
+    assert all(host.isascii() and host == host.lower() for host in settings.allowed_token_hosts)
+    return f"{settings.uses_refresh_tokens} {settings.tracing} {settings.per_account_metrics}"
+
+
+def _json(**fields: object) -> bytes:
+    return json.dumps(fields).encode()
+
+
+_CLIENT: Final = {"client_id": "123", "client_secret": SECRET}
+_ANSWER: Final = {
+    "access_token": SECRET, "token_type": "bearer", "expires_in": 43200,
+    "scope": f"read {SECRET}", "refresh_token": SECRET, "refresh_token_expires_in": "2592000",
+}  # fmt: skip
+_RECORD: Final = "\n".join(
+    [
+        f"error=try later: {SECRET}",
+        "failures=3",
+        "retry-at=20261124T130000Z",
+        f"credentials={DIGEST}",
+        "refused=0c6d1e2f3a4b",
+        "grant-expires-at=20261224T130000Z/2592000",
+    ]
+).encode()
+
+PARSERS: Final = (
+    Parser("credentials", _credentials, (
+        _json(site="autovit.ro", grant_type="partner", partner_code=SECRET,
+              partner_secret=SECRET, **_CLIENT),
+        _json(token_endpoint=f"https://a.example:8443/{SECRET}?a=b", grant_type="password",
+              username=SECRET, password=SECRET, scope="read write", user_agent="made-up/1",
+              extra_parameters={"audience": SECRET}, assumed_expires_in=3600, **_CLIENT),
+        _json(site="otomoto.pl", grant_type="refresh_token", refresh_token=SECRET,
+              verify_url="https://www.otomoto.pl/me", use_refresh_token=True, **_CLIENT),
+        _json(site="autovit.ro", grant_type="client_credentials", client_secret=SECRET,
+              client_id=123, token_endpoint_auth_method="client_secret_post"),
+    ), (CredentialsError,)),
+    Parser("token response", _token_response, (
+        b"200\n" + _json(**_ANSWER),
+        b"200 120\n\xef\xbb\xbf" + _json(**{**_ANSWER, "scope": ["read", SECRET]}),
+        b"400\n" + _json(error="invalid_grant", error_description=SECRET),
+        b"503 Tue, 24 Nov 2026 01:10:00 GMT\n<html>" + SECRET.encode(),
+        b"403\n" + _json(error={"type": SECRET}),
+        b"302\n", b"404\n<html>", b"429 90\n", b"200\n" + b"[" * 2000,
+    ), (RefreshError,)),
+    Parser("Retry-After", _retry_after, (
+        b"120", b"Tue, 24 Nov 2026 01:10:00 GMT", b"Tuesday, 24-Nov-26 01:10:00 GMT",
+        b"Tue Nov 24 01:10:00 2026", b"Tue, 24 Nov 2026 01:10:00 +0130", b"-1", b"99999999999",
+    )),
+    Parser("version id", _version_id, (
+        VERSION.encode(), b"request-" + b"0" * 40, b"terraform-20250627043834191900000095",
+        b"c0ffee00-0000-4000-8000-000000000000",
+        VERSION.replace("20261124T13", "99991231T23").encode(),
+    )),
+    Parser("journal", _journal, (
+        _json(grant=SECRET, access_token="made-up", token_type="Bearer", scope=SECRET,
+              refresh_token=SECRET),
+        _json(grant=SECRET, refresh_is_refused=True), _json(grant=SECRET, access_token=SECRET),
+    )),
+    Parser("claim", _claim, (
+        _json(claimed_at=1795528800, run=SECRET),
+        _json(claimed_at=1, run="made-up", is_resend=True),
+    )),
+    Parser("tags", _tags, (_RECORD, _RECORD.replace(b"try later", b"someone must act"))),
+    Parser("published token", _published, (
+        _json(access_token=SECRET, token_type="Bearer", issued_at=1795528800,
+              expires_at=1795572000),
+        _json(access_token=SECRET, expires_at=1795572000.5), _json(issued_at=0, expires_at=-1),
+    )),
+    Parser("event", _event, (
+        b"{}", _json(accounts=["dealer-17"], force=True, dry_run=True), _json(dry_run=False),
+    ), (EventError,)),
+    Parser("trigger", _trigger, (
+        _json(rejected={"account": "dealer-17", "version_id": VERSION}),
+        _json(source="aws.secretsmanager", detail={"name": "olx/credentials/dealer-17",
+              "labelUpdated": "AWSCURRENT"}, **{"detail-type": "Secret Label Updated"}),
+    ), (EventError,)),
+    Parser("rotation step", _rotation, (
+        _json(Step="createSecret", ClientRequestToken=VERSION,
+              SecretId="arn:aws:secretsmanager:eu-west-1:123456789012:secret:olx/tokens/a-Ab12cD"),
+    ), (EventError,)),
+    Parser("settings", _settings, (
+        b"SECRET_PREFIX=team/olx\nREFRESH_BEFORE_SECONDS=5400\nREFRESH_TOKENS=ignore",
+        b"ALLOWED_TOKEN_HOSTS=a.example, b.example:8443\nMAX_WORKERS=16\nPER_ACCOUNT_METRICS=true",
+        b"POWERTOOLS_TRACE_DISABLED=false\nTOKEN_SECRET_KMS_KEY_ID=made-up",
+    ), (SettingsError,)),
+)  # fmt: skip
+
+# What a parser may stumble over, put anywhere.
+_STUMBLING_BLOCKS: Final = (
+    b"null", b"true", b"NaN", b"-Infinity", b"1e999", b"-0", b"9" * 400, b"9" * 5000, b"0.1e-400",
+    b'"', b"\\", b"\\u0000", b"\\ud800", b"\\u202e", b"{", b"}", b"[" * 3000, b'{"a":' * 600, b",",
+    b":", b"\x00", b"\xff\xfe", b"\xef\xbb\xbf", b"\xed\xa0\x80", b"\r\n", b"\n", b"\t", b" ", b"/",
+    b"..", b"@", b"#", b"?", b"%2e", b"[::1]", b"http://", b"\xc2\xb2", b"\xd9\xa4", b"=", b"-",
+    b"99991231T235959Z", b"00010101T000000Z", b"20260230T240000Z", b"AWSCURRENT", b"a" * 600,
+    SECRET.encode(),
+)  # fmt: skip
+
+
+def inputs(parser: Parser, *, seed: int) -> Iterator[bytes]:
+    """Spoil a parser's seeds without end, the same way for the same number."""
+    # Not for anything secret: the same number must give the same inputs.
+    dice = random.Random(seed)  # noqa: S311
+    yield from parser.seeds
+    while True:
+        data = bytearray(dice.choice(parser.seeds))
+        for _ in range(dice.choice((1, 1, 1, 2, 2, 3, 5, 9))):
+            _spoil(data, dice, parser.seeds)
+        yield bytes(data)
+
+
+def _spoil(data: bytearray, dice: random.Random, seeds: tuple[bytes, ...]) -> None:
+    """Change one place: a byte, a stretch, a number, or something out of another seed."""
+    begin = dice.randrange(len(data) + 1)
+    end = min(len(data), begin + dice.choice((0, 1, 1, 2, 4, 8, 40)))
+    match dice.randrange(7):
+        case 0:
+            del data[begin:end]
+        case 1:
+            data[begin:end] = dice.choice(_STUMBLING_BLOCKS)
+        case 2:
+            data[begin:begin] = data[begin:end] * dice.choice((1, 2, 50))
+        case 3 if data:
+            data[begin - 1] ^= 1 << dice.randrange(8)
+        case 4:
+            data[begin:end] = dice.randbytes(end - begin)
+        case 5:
+            other = dice.choice(seeds)
+            start = dice.randrange(len(other) + 1)
+            data[begin:end] = other[start : start + dice.choice((1, 8, 40, 400))]
+        case _:
+            data[begin:end] = str(dice.randrange(-1, 10 ** dice.randrange(1, 20))).encode()
+
+
+def feed(parser: Parser, data: bytes, tally: Tally) -> None:
+    """Let a parser read one input, and note what became of it."""
+    tally.inputs += 1
+    try:
+        tally.outcomes.add(parser.read(data))
+    except parser.raises as error:
+        tally.outcomes.add(f"{type(error).__name__} {getattr(error, 'code', '')}")
+        if tells_the_secret(error):
+            tally.leaks.append(data)
+    except Exception:  # noqa: BLE001 - it is what the whole is for
+        tally.crashes.append(data)
+
+
+def tells_the_secret(error: Exception) -> bool:
+    """Whether the secret is in an error as any logger would print it, causes included."""
+    shown = traceback.TracebackException.from_exception(error)
+    printed = [str(error), repr(error), repr(error.args), repr(vars(error))]
+    printed += [line for line in shown.format(chain=True) if not line.startswith("  File")]
+    return any(SECRET in each for each in printed)
