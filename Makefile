@@ -30,6 +30,10 @@ help: ## List these targets
 demo: $(SETUP) ## Show it at work on this machine, without an AWS account
 	@PYTHONPATH=functions $(PY) -m local.demo
 
+.PHONY: simulate
+simulate: .venv/.ready ## Simulate a year of fleets and outages, and write docs/simulation.md (minutes)
+	@PYTHONPATH=functions:. $(PY) -m benchmarks.simulation
+
 SECONDS ?= 60
 .PHONY: fuzz
 fuzz: .venv/.ready ## Feed every parser spoiled inputs (SECONDS=60 SEED=1)

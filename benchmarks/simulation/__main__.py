@@ -1,0 +1,89 @@
+"""Simulates fleets over a year, prints what their consumers met, and draws it.
+
+Run by ``make simulate``. The tables are put into ``docs/simulation.md``, between its
+markers, and the picture beside it. The same program gives the same tables.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from benchmarks.simulation import chart, scenarios
+from benchmarks.simulation.fleet import Simulation
+from benchmarks.simulation.people import mishaps, tell
+from benchmarks.simulation.tables import (
+    label,
+    load_table,
+    outage_table,
+    rows_of,
+    story_table,
+)
+
+if TYPE_CHECKING:
+    from benchmarks.simulation.fleet import Fleet, Record
+    from benchmarks.simulation.scenarios import Scenario
+    from benchmarks.simulation.tables import Row
+
+ROOT: Final = Path(__file__).parents[2]
+DOCUMENT: Final = ROOT / "docs" / "simulation.md"
+PICTURE: Final = ROOT / "docs" / "images" / "simulation.svg"
+BEGIN: Final = "<!-- What follows is written by `make simulate`. -->"
+END: Final = "<!-- Written by `make simulate` up to here. -->"
+THE_CURVES: Final = 1_000
+
+
+def simulate(fleet: Fleet) -> Record:
+    """Simulate one fleet; a process of its own does."""
+    return Simulation(fleet).run()
+
+
+def main() -> int:
+    """Simulate everything; tell whether every outage within its bound cost nothing."""
+    started = time.monotonic()
+    results: list[tuple[Scenario, list[Record]]] = []
+    with ProcessPoolExecutor(os.cpu_count()) as pool:
+        stories = pool.map(tell, mishaps())
+        for planned in (scenarios.small(), scenarios.large()):
+            # All are begun before any is waited for, so that no processor is idle.
+            begun = [[pool.submit(simulate, one) for one in each.fleets] for each in planned]
+            for scenario, futures in zip(planned, begun, strict=True):
+                results.append((scenario, [future.result() for future in futures]))
+                seconds = time.monotonic() - started
+                print(f"{seconds:4.0f} s: {label(scenario)}", file=sys.stderr, flush=True)
+        told = list(stories)
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    print(f"processors' time: {used.ru_utime + used.ru_stime:.0f} s", file=sys.stderr)
+    rows = [row for scenario, records in results for row in rows_of(scenario, records)]
+    text = "\n".join(
+        [
+            *("### Outages", "", *outage_table(rows), ""),
+            *("### Load", "", *load_table(results), ""),
+            *("### What only a person can mend", "", *story_table(told)),
+        ]
+    )
+    print(text)
+    _write(text, rows)
+    broken = [row for row in rows if row.breaks_the_bound]
+    for row in broken:
+        print(f"Within its bound, and not for nothing: {outage_table([row])[-1]}", file=sys.stderr)
+    return 1 if broken else 0
+
+
+def _write(text: str, rows: list[Row]) -> None:
+    """Put the tables into the document, and the picture beside it."""
+    before, _, rest = DOCUMENT.read_text(encoding="utf-8").partition(BEGIN)
+    after = rest.partition(END)[2]
+    DOCUMENT.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}", encoding="utf-8")
+    PICTURE.parent.mkdir(exist_ok=True)
+    curves = [row for row in rows if row.fleet.accounts == THE_CURVES and not row.scenario.note]
+    PICTURE.write_text(chart.draw(curves), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

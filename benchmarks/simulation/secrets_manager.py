@@ -1,0 +1,232 @@
+"""Secrets Manager in memory, fast: versions and stages, lag of listings, limits, latency.
+
+It is what the program's `SecretStore` protocol asks for, on virtual time. A write has
+its effect when its answer arrives, and every read but a listing sees it from then on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from token_refresher.errors import SecretStoreError
+from token_refresher.model import (
+    CLAIM_STAGE,
+    CURRENT,
+    JOURNAL_STAGE,
+    PREVIOUS,
+    SecretMetadata,
+    SecretValue,
+    is_claim_id,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from benchmarks.simulation.load import Load
+    from benchmarks.simulation.timelines import Timelines
+
+# What a call takes from Lambda in the same Region.
+CALL_SECONDS: Final = 0.02
+# The processor's time for each account that is listed, at 512 MB: docs/deployment.md.
+LISTED_SECONDS: Final = 0.00053
+PAGE: Final = 100
+LONGEST_LAG_SECONDS: Final = 300
+VERSIONS_KEPT: Final = 100
+DAY_SECONDS: Final = 86_400
+
+
+@dataclass(slots=True)
+class Secret:
+    """One secret.
+
+    Attributes:
+        stages: The version id that each stage sits on.
+        texts: Of the versions that can still be asked for.
+        tags: By key.
+        metadata: What a description tells now.
+        history: What it told before, each until the second that is named, oldest first.
+        written: When each version of the last day was written.
+    """
+
+    stages: dict[str, str] = field(default_factory=dict)
+    texts: dict[str, str] = field(default_factory=dict)
+    tags: dict[str, str] = field(default_factory=dict)
+    metadata: SecretMetadata = field(default_factory=SecretMetadata)
+    history: list[tuple[float, SecretMetadata]] = field(default_factory=list)
+    written: list[float] = field(default_factory=list)
+
+    def put(self, version_id: str, text: str, stage: str, *, at: float) -> bool:
+        """Add a version; under a used id the same text is a no-op, and another is refused."""
+        if version_id in self.texts:
+            return self.texts[version_id] == text
+        while self.written and self.written[0] <= at - DAY_SECONDS:
+            del self.written[0]
+        if len(self.written) >= VERSIONS_KEPT:
+            raise SecretStoreError("PutSecretValue", "LimitExceededException", transient=False)
+        self.written.append(at)
+        if stage == CURRENT and CURRENT in self.stages:
+            self.stages[PREVIOUS] = self.stages[CURRENT]
+        self.stages[stage] = version_id
+        self.texts[version_id] = text
+        self.changed(at=at)
+        return True
+
+    def changed(self, *, at: float) -> None:
+        """Let descriptions tell what is so now, and listings when they catch up."""
+        while self.history and self.history[0][0] <= at - LONGEST_LAG_SECONDS:
+            del self.history[0]
+        self.history.append((at, self.metadata))
+        self.metadata = SecretMetadata(dict(self.stages), dict(self.tags))
+
+    def metadata_at(self, seconds: float) -> SecretMetadata:
+        """Tell what a description told then, at most five minutes ago."""
+        for until, metadata in self.history:
+            if seconds < until:
+                return metadata
+        return self.metadata
+
+
+@dataclass(slots=True)
+class Pair:
+    """The two secrets of an account."""
+
+    credentials: Secret = field(default_factory=Secret)
+    token: Secret = field(default_factory=Secret)
+
+
+class SimulatedSecretStore:
+    """The secrets of a fleet.
+
+    Args:
+        time: The virtual time.
+        load: Counts the calls.
+        published: Is told of every publish: the account, the token and when it is readable.
+
+    Attributes:
+        pairs: By account.
+        listed: The accounts that the next listing names. Those left out must be fresh, or
+            held back, by all that a listing may tell of them: the caller answers for that.
+        as_of: The second that the next listing tells of.
+        touched: The accounts that were written to since the listing.
+        most_versions: Of one secret within a day.
+    """
+
+    def __init__(
+        self, time: Timelines, load: Load, published: Callable[[str, str, float], None]
+    ) -> None:
+        self.pairs: dict[str, Pair] = {}
+        self.listed: Iterable[str] = ()
+        self.as_of = 0.0
+        self.touched: set[str] = set()
+        self.most_versions = 0
+        self._time = time
+        self._load = load
+        self._published = published
+        self._at_work: set[str] = set()
+
+    def list_secrets(self) -> tuple[dict[str, SecretMetadata], dict[str, SecretMetadata]]:
+        """List both paths at once, page after page; every account takes its time."""
+        pages = -(-len(self.pairs) // PAGE)
+        self._load.reads += 2 * pages
+        self._time.wait(max(pages * CALL_SECONDS, len(self.pairs) * LISTED_SECONDS))
+        self._time.start_workers()
+        self._at_work.clear()
+        self.touched.clear()
+        pairs = [(name, self.pairs[name]) for name in self.listed]
+        return (
+            {name: pair.credentials.metadata_at(self.as_of) for name, pair in pairs},
+            {name: pair.token.metadata_at(self.as_of) for name, pair in pairs},
+        )
+
+    def describe_credentials(self, account: str) -> SecretMetadata:
+        """Tell the credentials secret; no sweep of all accounts asks for it."""
+        return self._read(self.pairs[account].credentials).metadata
+
+    def describe_token(self, account: str) -> SecretMetadata:
+        """Tell the token secret; the first thing that a worker does for an account."""
+        if account not in self._at_work:
+            self._at_work.add(account)
+            self._time.begin_account()
+        return self._read(self.pairs[account].token).metadata
+
+    def read_credentials(self, account: str) -> SecretValue | None:
+        """Read what is current."""
+        return self._value(self.pairs[account].credentials, stage=CURRENT)
+
+    def read_journal(self, account: str) -> SecretValue | None:
+        """Read the journaled response."""
+        return self._value(self.pairs[account].credentials, stage=JOURNAL_STAGE)
+
+    def read_claim(self, account: str, claim_id: str) -> SecretValue | None:
+        """Read a claim by its id."""
+        return self._value(self.pairs[account].credentials, version_id=claim_id)
+
+    def read_published(self, account: str) -> SecretValue | None:
+        """Read what consumers read."""
+        return self._value(self.pairs[account].token, stage=CURRENT)
+
+    def _value(
+        self, secret: Secret, *, stage: str = "", version_id: str = ""
+    ) -> SecretValue | None:
+        found = version_id or secret.stages.get(stage, "")
+        text = self._read(secret).texts.get(found)
+        return None if text is None else SecretValue(found, text)
+
+    def _read(self, secret: Secret) -> Secret:
+        self._load.reads += 1
+        self._time.wait(CALL_SECONDS)
+        return secret
+
+    def create_token_secret(self, account: str) -> None:
+        """Every account here has had a token before."""
+        raise NotImplementedError(account)
+
+    def write_protocol(self, account: str, version_id: str, content: str) -> bool:
+        """Write a claim or a journal."""
+        secret, at = self.pairs[account].credentials, self._write(account)
+        if is_claim_id(version_id):
+            return self._put(secret, version_id, content, CLAIM_STAGE, at=at)
+        is_written = self._put(secret, version_id, content, JOURNAL_STAGE, at=at)
+        # Earlier journals, and the claims that derive from them, are not asked for again.
+        current = secret.stages[CURRENT]
+        secret.texts = {each: secret.texts[each] for each in (current, version_id)}
+        return is_written
+
+    def publish(self, account: str, version_id: str, content: str) -> bool:
+        """Make a token the one that consumers read."""
+        secret, at = self.pairs[account].token, self._write(account)
+        is_written = self._put(secret, version_id, content, CURRENT, at=at)
+        secret.texts = {version_id: content}
+        self._published(account, content, at)
+        return is_written
+
+    def stage(self, account: str, version_id: str, content: str) -> bool:
+        """No rotation of Secrets Manager's own runs here."""
+        raise NotImplementedError(account, version_id, content)
+
+    def _put(self, secret: Secret, version_id: str, text: str, stage: str, *, at: float) -> bool:
+        is_written = secret.put(version_id, text, stage, at=at)
+        self.most_versions = max(self.most_versions, len(secret.written))
+        return is_written
+
+    def tag(self, account: str, tags: Mapping[str, str]) -> None:
+        """Record something on the token secret."""
+        secret, at = self.pairs[account].token, self._write(account)
+        secret.tags.update(tags)
+        secret.changed(at=at)
+
+    def untag(self, account: str, keys: list[str]) -> None:
+        """Clear records on the token secret."""
+        secret, at = self.pairs[account].token, self._write(account)
+        for key in keys:
+            secret.tags.pop(key, None)
+        secret.changed(at=at)
+
+    def _write(self, account: str) -> float:
+        """Wait for a write's turn and its answer; tell when that is."""
+        self._time.wait_for_write()
+        self._load.write(self._time.now)
+        self._time.wait(CALL_SECONDS)
+        self.touched.add(account)
+        return self._time.now
