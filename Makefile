@@ -34,6 +34,10 @@ demo: $(SETUP) ## Show it at work on this machine, without an AWS account
 simulate: .venv/.ready ## Simulate a year of fleets and outages, and write docs/simulation.md (minutes)
 	@PYTHONPATH=functions:. $(PY) -m benchmarks.simulation
 
+.PHONY: mutants
+mutants: .venv/.ready ## Take out one safeguard after the other, and see a test notice
+	@PYTHONPATH=functions:. $(PY) -m tests.resilience.mutants
+
 SECONDS ?= 60
 .PHONY: fuzz
 fuzz: .venv/.ready ## Feed every parser spoiled inputs (SECONDS=60 SEED=1)
@@ -253,7 +257,7 @@ endef
 define compile_pins
 $(COMPILE) --output-file requirements/bootstrap.txt --group bootstrap; \
 $(COMPILE) --output-file requirements/runtime.txt pyproject.toml; \
-$(COMPILE) --output-file requirements/dev.txt pyproject.toml --extra cli --group dev \
+$(COMPILE) --output-file requirements/dev.txt pyproject.toml --group dev \
 	--constraints requirements/bootstrap.txt --constraints requirements/runtime.txt; \
 for group in emulator deploy checkov audit; do \
 	$(COMPILE) --output-file requirements/$$group.txt --group $$group; \

@@ -1,0 +1,154 @@
+"""Takes out one safeguard after the other, and sees that a test of the resilience notices.
+
+``make mutants`` runs it. Each mutant is a copy of the program with one change; the tests run
+against the copy until the first one fails. A mutant that none notices is a promise that no
+test holds, and ends the run with exit code 1.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from rich.console import Console
+from rich.table import Table
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+PROGRAM: Final = ROOT / "functions" / "token_refresher"
+TESTS: Final = ("tests/scenarios", "tests/unit/test_errors.py")
+FAILED: Final = re.compile(r"^FAILED (\S+)", re.MULTILINE)
+WITHIN_SECONDS: Final = 600
+TESTS_FAILED: Final = 1  # pytest's exit code; others mean that it could not run
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """The program without one safeguard.
+
+    Attributes:
+        safeguard: What is taken out.
+        module: Where it stands.
+        before: The text that is replaced; it occurs once.
+        after: What stands there instead.
+    """
+
+    safeguard: str
+    module: str
+    before: str
+    after: str
+
+    def write(self, directory: Path) -> None:
+        """Copy the program, but for the safeguard."""
+        copy = directory / PROGRAM.name
+        shutil.copytree(PROGRAM, copy, ignore=shutil.ignore_patterns("__pycache__"))
+        file = copy / f"{self.module}.py"
+        text = file.read_text("utf-8")
+        if text.count(self.before) != 1:
+            raise LookupError(f"{self.module} holds {text.count(self.before)} times: {self.before}")
+        file.write_text(text.replace(self.before, self.after), "utf-8")
+
+
+MUTANTS: Final = (
+    Mutant(
+        "claim: a refresh token is sent without one",
+        "refresh",
+        "            return self._contend(basis, is_only_grant=is_only_grant)\n",
+        "            return True\n",
+    ),
+    Mutant(
+        "journal: an answer is not kept before it is published",
+        "refresh",
+        "        self._retry_journal(until=self._own_time_left())\n",
+        "        self.unwritten = None\n",
+    ),
+    Mutant(
+        "unpublished response: a journaled answer is not looked at",
+        "policy",
+        "    if journal is None or now >= journal.expires_at or",
+        "    if True or journal is None or now >= journal.expires_at or",
+    ),
+    Mutant(
+        "confirm: the listing is believed",
+        "refresh",
+        "        metadata = self.store.describe_token(self.name)\n"
+        "        self.account = with_token(self.account, metadata, now=self.now)\n"
+        "        if metadata is not None and",
+        "        metadata = self.account.token\n        if metadata is not None and",
+    ),
+    Mutant(
+        "fallback: a refresh token that fails is the end of it",
+        "refresh",
+        "            if not error.allows_own_grant:\n",
+        "            if True:\n",
+    ),
+    Mutant(
+        "write floor: a version is written whenever one is due",
+        "policy",
+        "    return previous is not None and now < previous.issued_at + write_floor(account)\n",
+        "    return False\n",
+    ),
+    Mutant(
+        "back-off: a failure is tried again on every tick",
+        "policy",
+        "now < failure.retry_at <= now + _LONGEST_HOLD",
+        "False",
+    ),
+    Mutant(
+        "per-host stop: a host that fails is asked for every account",
+        "sweep",
+        "                self._stopped.add(host)\n",
+        "                pass\n",
+    ),
+    Mutant(
+        "redaction: an unexpected exception's text is told",
+        "errors",
+        'f"{name} in {place.name}, line {place.lineno}: a defect',
+        'f"{name} in {place.name}, {exception}: a defect',
+    ),
+)
+
+
+def noticed_by(mutant: Mutant) -> str | None:
+    """Run the tests against a mutant; tell the first one that fails, None where none does."""
+    with tempfile.TemporaryDirectory() as directory:
+        mutant.write(Path(directory))
+        command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider"]
+        done = subprocess.run(  # noqa: S603
+            [*command, "-o", f"pythonpath={directory} functions .", *TESTS],
+            cwd=ROOT,
+            check=False,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=WITHIN_SECONDS,
+        )
+    if done.returncode == 0:
+        return None
+    failed = FAILED.search(done.stdout)
+    if done.returncode != TESTS_FAILED or failed is None:
+        raise RuntimeError(f"The tests could not be run:\n{done.stdout}")
+    return failed[1]
+
+
+def main() -> int:
+    """Run all mutants, print what noticed each, and tell whether all were noticed."""
+    table = Table("safeguard that was taken out", "noticed by", box=None)
+    survivors = 0
+    for mutant in MUTANTS:
+        test = noticed_by(mutant)
+        survivors += test is None
+        table.add_row(mutant.safeguard, test or "[red]no test[/red]")
+    console = Console(width=160)
+    console.print(table)
+    console.print(f"{len(MUTANTS)} safeguards taken out, {survivors} times no test noticed")
+    return 1 if survivors else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
