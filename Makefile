@@ -62,6 +62,10 @@ unit: .venv/.ready ## Run the unit tests alone
 integration: $(SETUP) ## Run the tests against the embedded cloud alone
 	@$(PY) -m pytest tests/integration
 
+.PHONY: cli
+cli: $(SETUP) ## Run the command line's tests alone
+	@$(PY) -m pytest tests/cli tests/docs/test_command_line.py
+
 .PHONY: e2e
 e2e: $(SETUP) .venv-deploy/.ready ## Build and deploy for real, and look at what came of it
 	@echo "== The artifact and the stack"; $(PY) -m pytest tests/deployment

@@ -177,6 +177,12 @@ def test_the_dependencies_are_the_pinned_versions(built: Build) -> None:
     assert inside == pins
 
 
+def test_nothing_of_the_command_line_is_inside(built: Build) -> None:
+    of_the_command_line = {"token_refresher_cli", "typer", "rich"}
+
+    assert {path.name for path in built.directory.iterdir()} & of_the_command_line == set()
+
+
 def test_every_dependency_brings_its_licence(built: Build) -> None:
     without = [
         path.name for path in built.directory.glob("*.dist-info") if not [*path.rglob("LICENSE*")]

@@ -26,7 +26,11 @@ def section(title: str) -> str:
 
 
 def test_the_layers_are_those_that_the_linter_enforces() -> None:
-    (layers,) = (each["layers"] for each in CONTRACTS if each["type"] == "layers")
+    (layers,) = (
+        each["layers"]
+        for each in CONTRACTS
+        if each["type"] == "layers" and each["containers"] == ["token_refresher"]
+    )
     (shown,) = re.findall(r"```text\n(.*?)```", section("Modules"), re.DOTALL)
     assert shown.splitlines() == layers
 

@@ -1,0 +1,172 @@
+"""What state each account is in, told from metadata alone. Pure.
+
+The words are for people; what they rest on is `token_refresher.policy`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from difflib import get_close_matches
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Final
+
+from token_refresher import policy
+from token_refresher.errors import FailureClass
+from token_refresher.policy import Reason
+from token_refresher_cli.moments import say_duration
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from token_refresher.model import Account
+
+# The longest schedule is 15 minutes, and a listing may be five minutes old. What has been due for
+# longer without a failure on record was not attempted: no sweep runs, or its host is left alone.
+OVERDUE_AFTER: Final = timedelta(minutes=20)
+NO_ATTEMPT: Final = "no attempt on record"
+
+
+class State(StrEnum):
+    """What a person wants to know first. Public: table, JSON, documentation."""
+
+    MUST_ACT = "someone must act"
+    OVERDUE = "overdue"
+    RETRYING = "retrying"
+    DUE = "due"
+    HELD = "held"
+    FRESH = "fresh"
+    NOT_OURS = "not ours"
+    AWAITING_CREDENTIALS = "awaiting credentials"
+    ORPHANED = "orphaned"
+
+
+_ALARMING: Final = frozenset({State.MUST_ACT, State.OVERDUE})
+
+
+@dataclass(frozen=True, slots=True)
+class AccountStatus:
+    """One line of ``status``.
+
+    Attributes:
+        name: The account's.
+        state: What a person wants to know first.
+        reason: The policy's word for it.
+        expires_at: The published token's; None where there is none, or nobody can tell.
+        error: What is wrong: a failure's code, or the reason for which somebody must act.
+        failures: How often in a row the last attempts failed.
+        next_attempt_at: When the function tries next; the past means "the next sweep". None
+            where it never will, or metadata does not tell.
+    """
+
+    name: str
+    state: State
+    reason: Reason
+    expires_at: datetime | None
+    error: str | None
+    failures: int
+    next_attempt_at: datetime | None
+
+    @property
+    def needs_action(self) -> bool:
+        """Whether somebody must do something."""
+        return self.state in _ALARMING
+
+    def to_json(self, *, now: datetime) -> dict[str, Any]:
+        """Tell it to a program."""
+        left = None if self.expires_at is None else int((self.expires_at - now).total_seconds())
+        return {
+            "account": self.name,
+            "state": self.state,
+            "needs_action": self.needs_action,
+            "reason": self.reason,
+            "expires_at": _text(self.expires_at),
+            "seconds_until_expiry": left,
+            "error": self.error,
+            "failures": self.failures,
+            "next_attempt_at": _text(self.next_attempt_at),
+        }
+
+
+def status_of(account: Account, *, now: datetime, refresh_before: timedelta) -> AccountStatus:
+    """Tell an account's state.
+
+    Args:
+        account: As listed; nothing of it was read.
+        now: Aware.
+        refresh_before: The setting.
+    """
+    decision = policy.decide(account, now=now, refresh_before=refresh_before)
+    failure = account.counting_failure
+    due_at = policy.due_moment(account, refresh_before=refresh_before)
+    state = _state(account, decision, due_at, now)
+    next_attempt_at = now if decision.due else due_at
+    if state in {State.AWAITING_CREDENTIALS, State.ORPHANED, State.NOT_OURS}:
+        next_attempt_at = None
+    elif decision.reason in {Reason.BACKING_OFF, Reason.WRITE_FLOOR}:
+        next_attempt_at = policy.next_attempt(account, decision.reason)
+    return AccountStatus(
+        name=account.name,
+        state=state,
+        reason=decision.reason,
+        expires_at=account.live_until,
+        error=_error(account, state, now),
+        failures=failure.failures if failure else 0,
+        next_attempt_at=next_attempt_at,
+    )
+
+
+def _state(
+    account: Account, decision: policy.Decision, due_at: datetime | None, now: datetime
+) -> State:
+    if decision.reason is Reason.AWAITING_CREDENTIALS:
+        return State.AWAITING_CREDENTIALS
+    if decision.reason is Reason.ORPHANED:
+        return State.ORPHANED
+    if policy.needs_action(account, now=now):
+        return State.MUST_ACT
+    if policy.is_retrying(account):
+        return State.RETRYING
+    if decision.reason is Reason.EXPIRY_UNKNOWN:
+        # Only its JSON tells when it expires, and that is a value.
+        return State.NOT_OURS
+    if decision.due:
+        is_overdue = due_at is not None and now - due_at > OVERDUE_AFTER
+        return State.OVERDUE if is_overdue else State.DUE
+    return State.HELD if decision.reason is Reason.WRITE_FLOOR else State.FRESH
+
+
+def _error(account: Account, state: State, now: datetime) -> str | None:
+    """Name what is wrong, by a failure's code where there is one."""
+    failure, grant = account.counting_failure, account.grant
+    if state is State.OVERDUE:
+        return NO_ATTEMPT
+    if failure is not None and (
+        state is State.RETRYING or failure.failure_class is FailureClass.SOMEONE_MUST_ACT
+    ):
+        return failure.code
+    if state is not State.MUST_ACT:
+        return None
+    if policy.lives_too_short(account):
+        return "token_lives_too_short"
+    if grant is not None:
+        return f"the refresh token ends in {say_duration(grant.expires_at - now)}"
+    return "scheduled_for_deletion"
+
+
+def in_order(statuses: Iterable[AccountStatus]) -> list[AccountStatus]:
+    """Put first what somebody must look at, then what expires soonest."""
+    order = list(State)
+    never = datetime.max.replace(tzinfo=UTC)
+    return sorted(
+        statuses, key=lambda one: (order.index(one.state), one.expires_at or never, one.name)
+    )
+
+
+def near_names(name: str, known: Iterable[str]) -> list[str]:
+    """Names that a mistyped one may have meant, the likeliest first; three at most."""
+    return get_close_matches(name, sorted(known), n=3, cutoff=0.6)
+
+
+def _text(moment: datetime | None) -> str | None:
+    return moment.isoformat() if moment else None

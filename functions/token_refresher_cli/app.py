@@ -1,0 +1,71 @@
+"""The command ``token-refresher``: its commands, and what becomes of their errors."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from token_refresher import __version__
+from token_refresher_cli import acting, looking, screen
+from token_refresher_cli.outcomes import Exits
+from token_refresher_cli.problems import explain
+
+
+class _Commands(TyperGroup):
+    """Turns whatever goes wrong in a command into two sentences and an exit code.
+
+    A traceback would show lines of code to somebody who has none of it, and text that nobody
+    has looked through for secrets.
+    """
+
+    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - Typer's own copy of Click has no stubs
+        try:
+            return super().invoke(ctx)
+        except (typer.Exit, typer.Abort, typer.TyperException):
+            raise
+        except BrokenPipeError:
+            raise
+        except Exception as error:  # noqa: BLE001 - each is told in words
+            screen.show_problem(explain(error))
+            raise typer.Exit(Exits.NOTHING_DONE) from None
+
+
+def _version(value: bool) -> None:  # noqa: FBT001 - as Typer calls it
+    if value:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+app = typer.Typer(
+    name="token-refresher",
+    cls=_Commands,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    pretty_exceptions_show_locals=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback()
+def _about(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Look after the accounts of a Token Refresher, on the AWS account of your shell."""
+
+
+for command in (
+    looking.status,
+    looking.plan,
+    acting.add,
+    looking.check,
+    acting.correct,
+    acting.refresh,
+    looking.history,
+    looking.token,
+):
+    app.command()(command)

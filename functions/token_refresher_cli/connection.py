@@ -1,0 +1,218 @@
+"""Wires the program's own parts to the AWS account that the options and the environment name."""
+
+from __future__ import annotations
+
+import ssl
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+import boto3
+
+from token_refresher.errors import SecretStoreError
+from token_refresher.model import account_from_metadata
+from token_refresher.secret_store import Pace, SecretsManagerStore, create_client
+from token_refresher.settings import settings_from_environment
+from token_refresher.sweep import Sweeper
+from token_refresher.token_endpoint import TokenEndpoint
+from token_refresher_cli.accounts import near_names
+from token_refresher_cli.deployed_function import DeployedFunction
+from token_refresher_cli.problems import ProblemError, about
+from token_refresher_cli.secrets_manager import PeoplesCalls
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping
+    from datetime import datetime
+
+    from token_refresher.credentials import Credentials
+    from token_refresher.model import Account, SecretMetadata, TokenResponse
+    from token_refresher.settings import Settings
+    from token_refresher.sweep import Report
+    from token_refresher_cli.surroundings import Surroundings
+
+# Nothing cuts a command off, so every refresh has all the time that it may take.
+_TIME_LEFT: Final = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where a command works, as its options say; None leaves it to the environment.
+
+    Attributes:
+        profile: Of the AWS configuration.
+        region: The AWS Region.
+        prefix: The path above ``credentials/`` and ``tokens/``.
+        stack: A deployed stack, whose settings are taken.
+    """
+
+    profile: str | None = None
+    region: str | None = None
+    prefix: str | None = None
+    stack: str | None = None
+
+
+class _CountedEndpoint:
+    """A token endpoint whose requests can be watched."""
+
+    def __init__(self, endpoint: TokenEndpoint, asked: Callable[[], None]) -> None:
+        self._endpoint = endpoint
+        self._asked = asked
+
+    def admit(self, credentials: Credentials) -> None:
+        """Pass it on."""
+        self._endpoint.admit(credentials)
+
+    def request(self, credentials: Credentials, grant: Mapping[str, str]) -> TokenResponse:
+        """Pass it on, and tell when it is over."""
+        try:
+            return self._endpoint.request(credentials, grant)
+        finally:
+            self._asked()
+
+    def verify(self, credentials: Credentials, url: str, access_token: str) -> bool | None:
+        """Pass it on."""
+        return self._endpoint.verify(credentials, url, access_token)
+
+
+class Connection:
+    """One AWS account, one Region, one prefix.
+
+    The settings are those of ``--stack`` if it is given, else of the environment; ``--prefix``
+    wins over both.
+
+    Raises:
+        SettingsError: A setting is out of bounds; its name is in the message.
+    """
+
+    def __init__(self, target: Target, surroundings: Surroundings) -> None:
+        # The other AWS tools take AWS_REGION, which boto3 alone passes over.
+        region = target.region or surroundings.environment.get("AWS_REGION") or None
+        boto3.setup_default_session(profile_name=target.profile, region_name=region)
+        self.function = DeployedFunction(target.stack) if target.stack else None
+        variables: Mapping[str, str] = surroundings.environment
+        if self.function is not None:
+            variables = self.function.variables()
+        if target.prefix:
+            variables = {**variables, "SECRET_PREFIX": target.prefix}
+        self.settings: Settings = settings_from_environment(variables)
+        self._surroundings = surroundings
+        client = create_client(max_workers=self.settings.max_workers)
+        self.store = SecretsManagerStore(
+            client,
+            prefix=self.settings.secret_prefix,
+            kms_key_id=self.settings.token_secret_kms_key_id,
+            pace=Pace(
+                monotonic=surroundings.monotonic,
+                sleep=lambda seconds: surroundings.pause(timedelta(seconds=seconds)),
+            ),
+        )
+        self.people = PeoplesCalls(client, prefix=self.settings.secret_prefix)
+
+    def credentials_id(self, account: str) -> str:
+        """Name an account's credentials secret."""
+        return f"{self.settings.secret_prefix}/credentials/{account}"
+
+    def token_id(self, account: str) -> str:
+        """Name an account's token secret."""
+        return f"{self.settings.secret_prefix}/tokens/{account}"
+
+    def now(self) -> datetime:
+        """Tell the moment, aware."""
+        return self._surroundings.clock()
+
+    def endpoint(self) -> TokenEndpoint:
+        """Make what sends token requests, to the hosts that the settings allow."""
+        return TokenEndpoint(
+            allowed_hosts=self.settings.allowed_token_hosts,
+            ssl_context=ssl.create_default_context(),
+            clock=self._surroundings.clock,
+            monotonic=self._surroundings.monotonic,
+            connections=self.settings.max_workers,
+        )
+
+    def admit(self, credentials: Credentials) -> None:
+        """Check that credentials may be sent where they say.
+
+        Raises:
+            TokenEndpointError: A host that ALLOWED_TOKEN_HOSTS does not name.
+        """
+        self.endpoint().admit(credentials)
+
+    def sweep(
+        self,
+        accounts: Collection[str] = (),
+        *,
+        force: bool = False,
+        dry_run: bool = False,
+        asked: Callable[[], None] = lambda: None,
+    ) -> Report:
+        """Do what the function does in a sweep.
+
+        Args:
+            accounts: Only these.
+            force: Refresh them whether or not they are due.
+            dry_run: Change nothing.
+            asked: Called, from any thread, when a token endpoint has answered or failed.
+        """
+        sweeper = Sweeper(
+            store=self.store,
+            endpoint=_CountedEndpoint(self.endpoint(), asked),
+            clock=self._surroundings.clock,
+            monotonic=self._surroundings.monotonic,
+            pause=self._surroundings.pause,
+            refresh_before=self.settings.refresh_before,
+            uses_refresh_tokens=self.settings.uses_refresh_tokens,
+            max_workers=self.settings.max_workers,
+        )
+        return sweeper.sweep(
+            time_left=lambda: _TIME_LEFT, accounts=accounts, force=force, dry_run=dry_run
+        )
+
+    def listed(self) -> list[Account]:
+        """List all accounts; nothing is read but metadata, which may be five minutes old."""
+        credentials, tokens = self.store.list_secrets()
+        now = self.now()
+        return [
+            self.account(name, credentials.get(name), tokens.get(name), now=now)
+            for name in {**credentials, **tokens}
+        ]
+
+    def account(
+        self,
+        name: str,
+        credentials: SecretMetadata | None,
+        token: SecretMetadata | None,
+        *,
+        now: datetime,
+    ) -> Account:
+        """Put an account's two secrets together, as a sweep does."""
+        account = account_from_metadata(name, credentials=credentials, token=token, now=now)
+        if self.settings.uses_refresh_tokens:
+            return account
+        return replace(account, journal=None, uses_refresh_tokens=False)
+
+    def unknown(self, name: str) -> ProblemError:
+        """Say that there is no such account, and which names come near."""
+        try:
+            credentials, tokens = self.store.list_secrets()
+        except SecretStoreError:
+            # It is but a courtesy; whoever may not list is told the rest all the same.
+            near: list[str] = []
+        else:
+            near = near_names(name, {**credentials, **tokens})
+        meant = f" Did you mean {' or '.join(near)}?" if near else ""
+        return ProblemError(
+            f"There is no account {name} under {self.settings.secret_prefix}/.{meant}",
+            "" if near else "token-refresher status shows those that there are; see also --prefix.",
+        )
+
+    def require(self, name: str) -> None:
+        """Check that an account has at least one of its secrets.
+
+        Raises:
+            ProblemError: It has neither.
+        """
+        with about(f"{self.credentials_id(name)} and {self.token_id(name)}"):
+            found = self.store.describe_credentials(name) or self.store.describe_token(name)
+        if found is None:
+            raise self.unknown(name)

@@ -1,0 +1,81 @@
+"""The deployed function: the settings it runs with, and a sweep that it makes."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Final
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from token_refresher_cli.problems import ProblemError, RefusedError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+# Its own time limit is 240 seconds; an invocation must not be made twice.
+_LONGEST_INVOCATION_SECONDS: Final = 270
+
+
+class DeployedFunction:
+    """The function of a stack, which has the stack's name.
+
+    Args:
+        stack: The name.
+    """
+
+    def __init__(self, stack: str) -> None:
+        self._stack = stack
+        # Its stubs are no dependency of this project.
+        make: Any = boto3.client
+        self._client = make(
+            "lambda",
+            config=Config(
+                connect_timeout=5,
+                read_timeout=_LONGEST_INVOCATION_SECONDS,
+                retries={"mode": "standard", "total_max_attempts": 1},
+            ),
+        )
+
+    def variables(self) -> Mapping[str, str]:
+        """Read the environment that the function runs with; there is no secret in it.
+
+        Raises:
+            RefusedError: Lambda refused.
+        """
+        try:
+            answer = self._client.get_function_configuration(FunctionName=self._stack)
+        except (ClientError, BotoCoreError) as error:
+            raise _refused("GetFunctionConfiguration", error, self._stack) from None
+        variables: dict[str, str] = answer.get("Environment", {}).get("Variables", {})
+        return variables
+
+    def invoke(self, event: Mapping[str, Any]) -> dict[str, Any]:
+        """Let the function work through an event, and wait for its summary.
+
+        Raises:
+            RefusedError: Lambda refused.
+            ProblemError: The function failed; only the kind of its error is repeated.
+        """
+        try:
+            answer = self._client.invoke(
+                FunctionName=self._stack, Payload=json.dumps(event).encode()
+            )
+            content: dict[str, Any] = json.loads(answer["Payload"].read())
+        except (ClientError, BotoCoreError) as error:
+            raise _refused("Invoke", error, self._stack) from None
+        if "FunctionError" in answer:
+            kind = str(content.get("errorType", "")) or "an error"
+            raise ProblemError(
+                f"The function {self._stack} failed with {kind}.",
+                f"Its log says why: aws logs tail /aws/lambda/{self._stack}",
+            )
+        return content
+
+
+def _refused(operation: str, error: Exception, resource: str) -> RefusedError:
+    code = type(error).__name__
+    if isinstance(error, ClientError):
+        code = error.response.get("Error", {}).get("Code", "Unknown")
+    return RefusedError(operation, code, resource)

@@ -1,0 +1,345 @@
+"""The commands that change nothing: status, plan, check, history, token."""
+
+from __future__ import annotations
+
+import sys
+from datetime import timedelta
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import msgspec
+import typer
+from rich.live import Live
+
+from token_refresher.credentials import RefreshTokenCredentials, parse_credentials
+from token_refresher.errors import CredentialsError, RefreshError
+from token_refresher.model import JournalEntry, TokenVersion
+from token_refresher.token_response import required_lifetime
+from token_refresher_cli import options, screen
+from token_refresher_cli.accounts import in_order, status_of
+from token_refresher_cli.connection import Connection, Target
+from token_refresher_cli.moments import say_duration, say_moment
+from token_refresher_cli.outcomes import Exits
+from token_refresher_cli.problems import ProblemError, about, failure_text, mend_for
+from token_refresher_cli.surroundings import Surroundings
+from token_refresher_cli.sweeps import next_due, rows_of_report
+from token_refresher_cli.timeline import history_of
+
+if TYPE_CHECKING:
+    from token_refresher.credentials import Credentials, RepeatableCredentials
+    from token_refresher_cli.accounts import AccountStatus
+
+
+def connect(ctx: typer.Context, target: Target) -> tuple[Connection, Surroundings]:
+    """Reach the AWS account; a test hands other surroundings to the command."""
+    surroundings = ctx.obj if isinstance(ctx.obj, Surroundings) else Surroundings()
+    return Connection(target, surroundings), surroundings
+
+
+def status(  # noqa: PLR0913 - one parameter for each option
+    ctx: typer.Context,
+    names: options.AnyNames = None,
+    *,
+    as_json: options.AsJson = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Look again until interrupted.")] = False,
+    every: Annotated[
+        int, typer.Option("--every", help="Seconds between two looks.", min=2, max=3600)
+    ] = 10,
+    profile: options.Profile = None,
+    region: options.Region = None,
+    prefix: options.Prefix = None,
+    stack: options.Stack = None,
+) -> None:
+    """Show the state of every account, from metadata alone. Exits with 1 if somebody must act."""
+    connection, surroundings = connect(ctx, Target(profile, region, prefix, stack))
+    if watch and (as_json or not surroundings.prints_to_a_person):
+        raise ProblemError("--watch needs a terminal, and no --json.")
+    with screen.waiting("Listing the accounts"):
+        statuses = _statuses(connection, names or [])
+    if watch:
+        _watch(connection, surroundings, names or [], timedelta(seconds=every))
+    if as_json:
+        now = connection.now()
+        screen.show_json(
+            {
+                "checked_at": now.isoformat(),
+                "accounts_needing_action": sum(one.needs_action for one in statuses),
+                "accounts": [one.to_json(now=now) for one in statuses],
+            }
+        )
+    else:
+        if statuses:
+            screen.show(screen.status_table(statuses, now=connection.now()))
+        for sentence in screen.status_sentences(statuses):
+            screen.show(sentence)
+    if any(one.needs_action for one in statuses):
+        raise typer.Exit(Exits.SOMEBODY_MUST_ACT)
+
+
+def _statuses(connection: Connection, names: list[str]) -> list[AccountStatus]:
+    accounts = {account.name: account for account in connection.listed()}
+    for name in names:
+        if name not in accounts:
+            raise connection.unknown(name)
+    now, before = connection.now(), connection.settings.refresh_before
+    chosen = [accounts[name] for name in dict.fromkeys(names)] if names else accounts.values()
+    return in_order(status_of(account, now=now, refresh_before=before) for account in chosen)
+
+
+def _watch(
+    connection: Connection, surroundings: Surroundings, names: list[str], every: timedelta
+) -> NoReturn:
+    """Show the table anew until a person interrupts, which is how it ends."""
+    with Live(console=screen.results(), auto_refresh=False, screen=False) as live:
+        while True:
+            statuses = _statuses(connection, names)
+            live.update(screen.status_table(statuses, now=connection.now()), refresh=True)
+            surroundings.pause(every)
+
+
+def plan(
+    ctx: typer.Context,
+    names: options.AnyNames = None,
+    *,
+    as_json: options.AsJson = False,
+    profile: options.Profile = None,
+    region: options.Region = None,
+    prefix: options.Prefix = None,
+    stack: options.Stack = None,
+) -> None:
+    """Show what the next sweep would do, and why. It changes nothing."""
+    connection, _ = connect(ctx, Target(profile, region, prefix, stack))
+    with screen.waiting("Asking what is due"):
+        report = connection.sweep(names or [], dry_run=True)
+    rows = rows_of_report(report)
+    for row in rows:
+        if row.is_unknown:
+            raise connection.unknown(row.account)
+    due = next_due(report, refresh_before=connection.settings.refresh_before)
+    if as_json:
+        screen.show_json(
+            {
+                "planned_at": report.now.isoformat(),
+                "accounts": [row.to_json() for row in rows],
+                "next_due": {"account": due[0], "at": due[1].isoformat()} if due else None,
+            }
+        )
+        return
+    worth_a_line = rows[: len(report.results)]
+    if worth_a_line:
+        screen.show(screen.plan_table(worth_a_line, now=report.now))
+    fresh = len(rows) - len(worth_a_line)
+    sentence = f"{fresh} fresh"
+    if due is not None:
+        sentence += f"; the first to come due is {due[0]}, {say_moment(due[1], now=report.now)}"
+    screen.show(sentence)
+
+
+def check(
+    ctx: typer.Context,
+    name: options.Name,
+    *,
+    try_it: Annotated[
+        bool, typer.Option("--try", help="Ask the token endpoint too, and publish nothing.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before --try.")] = False,
+    profile: options.Profile = None,
+    region: options.Region = None,
+    prefix: options.Prefix = None,
+    stack: options.Stack = None,
+) -> None:
+    """Validate an account's stored credentials. Exits with 1 if they do not validate."""
+    connection, surroundings = connect(ctx, Target(profile, region, prefix, stack))
+    try:
+        credentials = stored_credentials(connection, name)
+        connection.admit(credentials)
+    except (CredentialsError, RefreshError) as error:
+        raise failed(name, error) from None
+    screen.show(
+        f"{name}: {credentials.__struct_config__.tag} grant at {credentials.host}, "
+        f"{credentials.auth_method}; the credentials validate"
+    )
+    if not try_it:
+        return
+    if isinstance(credentials, RefreshTokenCredentials):
+        raise ProblemError(
+            "A refresh_token account cannot be tried: it would spend the refresh token, and the "
+            "answer would be lost.",
+            f"Refresh it instead: token-refresher refresh {name}",
+        )
+    _agree_to_try(name, surroundings, yes=yes)
+    try:
+        with screen.waiting(f"Asking {credentials.host}"):
+            told = _try(connection, credentials)
+    except RefreshError as error:
+        raise failed(name, error) from None
+    screen.show(f"{name}: {told}")
+
+
+def stored_credentials(connection: Connection, name: str) -> Credentials:
+    """Read and validate what is stored for an account.
+
+    Raises:
+        ProblemError: There is no such account, or it has no credentials.
+        CredentialsError: They do not validate, or need refresh tokens that are ignored.
+    """
+    text = stored_text(connection, name)
+    credentials = parse_credentials(text)
+    ignores = not connection.settings.uses_refresh_tokens
+    if ignores and isinstance(credentials, RefreshTokenCredentials):
+        raise CredentialsError(
+            "grant_type refresh_token needs the setting REFRESH_TOKENS=use",
+            code="refresh_tokens_ignored",
+        )
+    return credentials
+
+
+def stored_text(connection: Connection, name: str) -> str | None:
+    """Read what is stored for an account; None for a binary secret.
+
+    Raises:
+        ProblemError: There is no such account, or it has no credentials.
+    """
+    with about(connection.credentials_id(name)):
+        value = connection.store.read_credentials(name)
+    if value is None or value.text == "":
+        connection.require(name)
+        raise ProblemError(
+            f"{name} has no credentials yet.", f"Add them: token-refresher add {name}"
+        )
+    return value.text
+
+
+def failed(name: str, error: RefreshError) -> typer.Exit:
+    """Tell a failure of an account; the command ends with what is returned."""
+    screen.note(f"{name}: {failure_text(error)}", style="bold red")
+    screen.note(f"{error}")
+    if mend := mend_for(error.code, name):
+        screen.note(mend)
+    return typer.Exit(Exits.SOMEBODY_MUST_ACT)
+
+
+def _agree_to_try(name: str, surroundings: Surroundings, *, yes: bool) -> None:
+    screen.note(
+        "Some servers keep one live token for each client: there the published token dies when "
+        "another is issued.",
+        style="yellow",
+    )
+    screen.note(f"If it does: token-refresher refresh {name} --force")
+    if yes:
+        return
+    if not surroundings.can_ask:
+        raise ProblemError("There is nobody to agree to that.", "Give --yes as well as --try.")
+    typer.confirm("Ask the token endpoint?", abort=True, err=True)
+
+
+def _try(connection: Connection, credentials: RepeatableCredentials) -> str:
+    """Ask for a token as a refresh would, judge it likewise, and forget it."""
+    issued_at = connection.now().replace(microsecond=0)
+    endpoint = connection.endpoint()
+    response = endpoint.request(credentials, credentials.grant_parameters)
+    lifetime = required_lifetime(response, credentials.assumed_expires_in)
+    entry = JournalEntry(
+        grant="", access_token=response.access_token, token_type=response.token_type
+    )
+    version = TokenVersion(issued_at, issued_at + lifetime, "", "")
+    token = entry.published_as(version)
+    told = f"the endpoint issued a token that lives {say_duration(lifetime)}"
+    if credentials.verify_url is not None:
+        verdict = endpoint.verify(credentials, credentials.verify_url, token.access_token)
+        words = {True: "accepts it", False: "REFUSES it", None: "says nothing of it"}
+        told += f"; verify_url {words[verdict]}"
+    return f"{told}; it was not published"
+
+
+def history(
+    ctx: typer.Context,
+    name: options.Name,
+    *,
+    days: Annotated[int, typer.Option(help="How far to look back.", min=1, max=366)] = 3,
+    as_json: options.AsJson = False,
+    profile: options.Profile = None,
+    region: options.Region = None,
+    prefix: options.Prefix = None,
+    stack: options.Stack = None,
+) -> None:
+    """Show an account's tokens of the last days on a time line. No value is read."""
+    connection, _ = connect(ctx, Target(profile, region, prefix, stack))
+    connection.require(name)
+    with about(connection.token_id(name)):
+        is_there = connection.store.describe_token(name) is not None
+    versions = []
+    if is_there:
+        with screen.waiting("Listing the versions"):
+            versions = connection.people.list_versions(name)
+    now = connection.now()
+    told = history_of(versions, now=now, since=now - timedelta(days=days))
+    if as_json:
+        screen.show_json(
+            {
+                "account": name,
+                "looked_at": now.isoformat(),
+                "tokens": [life.to_json() for life in told.lives],
+                "versions_not_ours": told.not_ours,
+                "gap_seconds": int(told.gap.total_seconds()),
+            }
+        )
+        return
+    if told.lives:
+        screen.show(screen.history_table(told, now=now))
+    count = f"{len(told.lives)} token" + ("" if len(told.lives) == 1 else "s")
+    gap = f"without a live one for {say_duration(told.gap)}" if told.gap else "never without one"
+    screen.show(f"{count} in {days} d, {gap}" if told.lives else f"no token in {days} d")
+    if told.not_ours:
+        screen.show(
+            f"{told.not_ours} versions were not written by the function: their ids tell nothing"
+        )
+
+
+class _Token(msgspec.Struct, frozen=True):
+    """What is looked for in a published token, whoever published it."""
+
+    access_token: str
+    expires_at: float | None = None
+
+    def __repr__(self) -> str:
+        """Hide the token."""
+        return "_Token(…)"
+
+
+def token(
+    ctx: typer.Context,
+    name: options.Name,
+    *,
+    show: Annotated[
+        bool, typer.Option("--show", help="Print it although somebody is looking on.")
+    ] = False,
+    as_json: options.AsJson = False,
+    profile: options.Profile = None,
+    region: options.Region = None,
+    prefix: options.Prefix = None,
+    stack: options.Stack = None,
+) -> None:
+    """Print an account's published token, for a pipe. To a terminal only with --show."""
+    connection, surroundings = connect(ctx, Target(profile, region, prefix, stack))
+    if surroundings.prints_to_a_person and not show:
+        raise ProblemError(
+            "The token is not printed to a terminal, which keeps what it shows.",
+            "Pipe it to where it is used, or give --show.",
+        )
+    with about(connection.token_id(name)):
+        value = connection.store.read_published(name)
+    if value is None:
+        connection.require(name)
+        raise ProblemError(f"{name} has no token yet.", "token-refresher status says why.")
+    try:
+        published = msgspec.json.decode(value.text or "", type=_Token)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        raise ProblemError(
+            f"What is published for {name} is not a token of this program.",
+            f"Publish one: token-refresher refresh {name} --force",
+        ) from None
+    if published.expires_at is not None and published.expires_at <= connection.now().timestamp():
+        raise ProblemError(
+            f"The published token of {name} has expired.", "token-refresher status says why."
+        )
+    sys.stdout.write(f"{value.text if as_json else published.access_token}\n")

@@ -1,0 +1,14 @@
+"""Exit codes, which scripts and monitoring rest on."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class Exits(IntEnum):
+    """What a command's end says. Public: documented, and tested."""
+
+    WELL = 0
+    SOMEBODY_MUST_ACT = 1  # also: it failed, or was refused
+    USAGE = 2  # Typer's own
+    NOTHING_DONE = 3  # AWS, a setting or what was asked for stood in the way

@@ -1,0 +1,249 @@
+"""What is shown: tables, sentences, JSON, progress, and the questions of a form.
+
+Results go to the standard output, everything else to the standard error. Where that is no
+terminal there are no colours, no line is broken, and nothing moves.
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from token_refresher_cli.accounts import State
+from token_refresher_cli.moments import say_duration, say_moment
+from token_refresher_cli.problems import mend_for
+from token_refresher_cli.sweeps import intention
+from token_refresher_cli.timeline import draw
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from datetime import datetime
+
+    from token_refresher_cli.accounts import AccountStatus
+    from token_refresher_cli.problems import Problem
+    from token_refresher_cli.sweeps import Row
+    from token_refresher_cli.timeline import History
+
+# Wider than any line: what reads a pipe wants whole lines.
+_NO_TERMINALS_WIDTH: Final = 1000
+_TIMELINE_WIDTH: Final = 36
+
+_STYLES: Final = {
+    State.MUST_ACT: "bold red",
+    State.OVERDUE: "bold red",
+    State.RETRYING: "yellow",
+    State.DUE: "cyan",
+    State.HELD: "cyan",
+    State.FRESH: "green",
+    State.NOT_OURS: "yellow",
+    State.AWAITING_CREDENTIALS: "dim",
+    State.ORPHANED: "dim",
+}
+
+
+def results() -> Console:
+    """The standard output."""
+    return _console(stderr=False)
+
+
+def notes() -> Console:
+    """The standard error."""
+    return _console(stderr=True)
+
+
+def _console(*, stderr: bool) -> Console:
+    # Account names and tags are other people's words: none of them is markup.
+    console = Console(stderr=stderr, markup=False, highlight=False, emoji=False)
+    if not console.is_terminal:
+        console.width = _NO_TERMINALS_WIDTH
+    return console
+
+
+def show(renderable: Table | Text | str) -> None:
+    """Print a result; in a pipe without the spaces that fill a table's last column."""
+    console = results()
+    if console.is_terminal:
+        console.print(renderable)
+        return
+    with console.capture() as captured:
+        console.print(renderable)
+    lines = [line.rstrip() for line in captured.get().splitlines()]
+    typer.echo("\n".join(lines))
+
+
+def show_json(content: dict[str, Any]) -> None:
+    """Print a result for a program."""
+    typer.echo(json.dumps(content, indent=2, ensure_ascii=False))
+
+
+def note(text: str, *, style: str = "") -> None:
+    """Tell something that is no result."""
+    notes().print(Text(text, style=style))
+
+
+def show_problem(problem: Problem) -> None:
+    """Say what went wrong, and the mend."""
+    note(problem.what, style="bold red")
+    if problem.mend:
+        note(problem.mend)
+
+
+@contextmanager
+def waiting(text: str) -> Iterator[None]:
+    """Show that something is under way, where somebody looks on."""
+    console = notes()
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(
+        *columns, console=console, transient=True, disable=not console.is_terminal
+    ) as progress:
+        progress.add_task(text, total=None)
+        yield
+
+
+@contextmanager
+def counting(text: str, total: int) -> Iterator[Callable[[], None]]:
+    """Show how many of a known number are done; call what is given for each of them."""
+    console = notes()
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed} of {task.total}"),
+        TimeElapsedColumn(),
+    )
+    with Progress(
+        *columns, console=console, transient=True, disable=not console.is_terminal
+    ) as progress:
+        task = progress.add_task(text, total=total)
+        yield lambda: progress.advance(task)
+
+
+def _table(*headings: str) -> Table:
+    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
+    for heading in headings:
+        table.add_column(heading, overflow="fold")
+    return table
+
+
+def _expiry(moment: datetime | None, now: datetime) -> str:
+    if moment is None:
+        return "-"
+    return say_duration(moment - now) if moment > now else f"expired {say_moment(moment, now=now)}"
+
+
+def _attempt(moment: datetime | None, now: datetime) -> str:
+    """Say until when something is held back; what is past holds nothing."""
+    return say_moment(moment, now=now) if moment is not None and moment > now else "-"
+
+
+def status_table(statuses: Sequence[AccountStatus], *, now: datetime) -> Table:
+    """One line for each account."""
+    table = _table("account", "state", "reason", "expires in", "last error", "next attempt")
+    for one in statuses:
+        error = one.error or "-"
+        if one.failures > 1:
+            error = f"{error}, {one.failures} times"
+        attempt = "-"
+        if one.next_attempt_at is not None:
+            is_future = one.next_attempt_at > now
+            attempt = say_moment(one.next_attempt_at, now=now) if is_future else "next sweep"
+        table.add_row(
+            one.name,
+            Text(one.state, style=_STYLES[one.state]),
+            one.reason,
+            _expiry(one.expires_at, now),
+            error,
+            attempt,
+        )
+    return table
+
+
+def status_sentences(statuses: Sequence[AccountStatus]) -> list[str]:
+    """Say what somebody must do, and how many accounts there are."""
+    acting = [one for one in statuses if one.needs_action]
+    told = [
+        f"{one.name}: {mend}" for one in acting if (mend := mend_for(one.error or "", one.name))
+    ]
+    count = f"{len(statuses)} account" + ("" if len(statuses) == 1 else "s")
+    need = "needs" if len(acting) == 1 else "need"
+    return [*told, f"{count}, {len(acting) or 'none'} {need} somebody"]
+
+
+def plan_table(rows: Sequence[Row], *, now: datetime) -> Table:
+    """One line for each account that is not simply fresh."""
+    table = _table("account", "the next sweep", "because", "expires in", "next attempt")
+    for row in rows:
+        because = f"{row.reason}: {row.detail}" if row.detail else row.reason
+        expiry = _expiry(row.expires_at, now)
+        table.add_row(row.account, intention(row), because, expiry, _attempt(row.retry_at, now))
+    return table
+
+
+def refresh_table(rows: Sequence[Row], *, now: datetime) -> Table:
+    """One line for each account that was asked for."""
+    table = _table("account", "outcome", "because", "expires in", "error", "next attempt")
+    for row in rows:
+        table.add_row(
+            row.account,
+            Text(row.outcome, style="green" if row.went_well else "bold red"),
+            row.reason,
+            _expiry(row.expires_at, now),
+            f"{row.error} ({row.failure_class})" if row.error else row.detail or "-",
+            _attempt(row.retry_at, now),
+        )
+    return table
+
+
+def history_table(history: History, *, now: datetime) -> Table:
+    """One line for each token, with its bar on the time line."""
+    table = _table("issued (UTC)", "expires (UTC)", "lived for", "stage", "after the last", "")
+    for life in history.lives:
+        after = "-"
+        if life.after is not None:
+            kind = "overlap" if life.after >= life.after.__class__(0) else "GAP"
+            after = f"{kind} {say_duration(abs(life.after))}"
+        table.add_row(
+            f"{life.issued_at:%Y-%m-%d %H:%M}",
+            f"{life.expires_at:%Y-%m-%d %H:%M}",
+            say_duration(life.lifetime),
+            life.stage or "-",
+            after + (", other credentials" if life.is_with_other_credentials else ""),
+            draw(life, history, now=now, width=_TIMELINE_WIDTH),
+        )
+    return table
+
+
+class TerminalAsker:
+    """Asks the person at the terminal; what is secret is not shown."""
+
+    def text(self, field: str) -> str:
+        """Ask until there is an answer."""
+        answer: str = typer.prompt(field, err=True)
+        return answer
+
+    def secret(self, field: str, *, is_stored: bool) -> str:
+        """Ask without echo; where a value is stored, an empty answer keeps it."""
+        if is_stored:
+            label = f"{field} (hidden; Enter keeps the stored one)"
+            kept: str = typer.prompt(
+                label, hide_input=True, default="", show_default=False, err=True
+            )
+            return kept
+        answer: str = typer.prompt(f"{field} (hidden)", hide_input=True, err=True)
+        return answer
+
+    def choice(self, field: str, choices: Sequence[str]) -> str:
+        """Ask until one of the choices is named."""
+        while True:
+            label = f"{field}: {', '.join(choices)}"
+            answer: str = typer.prompt(label, default=choices[0], err=True)
+            if answer in choices:
+                return answer
+            note(f"{field} is one of these words.")

@@ -1,0 +1,155 @@
+"""What a sweep did, or would do, with each account. Pure.
+
+A sweep in this process tells it by a `Report`, one of the deployed function by its summary.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+from token_refresher import policy
+from token_refresher.errors import RefreshError
+from token_refresher.policy import Reason
+from token_refresher.refresh import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from token_refresher.refresh import Result
+    from token_refresher.sweep import Report
+
+# Outcomes that leave nothing to be looked at.
+_GOOD: Final = frozenset({Outcome.PUBLISHED, Outcome.SUPERSEDED, Outcome.NOT_DUE})
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One account in a sweep.
+
+    Attributes:
+        account: Its name.
+        outcome: The program's word for what was done.
+        reason: The policy's word for why.
+        expires_at: The published token's.
+        error: A failure's code.
+        failure_class: Who must do something about it.
+        detail: A sentence about the failure.
+        retry_at: When the next attempt is made, where something holds it back.
+        cautions: What else should be known.
+    """
+
+    account: str
+    outcome: str
+    reason: str
+    expires_at: datetime | None = None
+    error: str | None = None
+    failure_class: str | None = None
+    detail: str | None = None
+    retry_at: datetime | None = None
+    cautions: tuple[str, ...] = ()
+
+    @property
+    def went_well(self) -> bool:
+        """Whether nobody has to look at it; an account that is not there is no success."""
+        return self.outcome in _GOOD and self.reason != Reason.NO_SUCH_ACCOUNT and not self.error
+
+    @property
+    def is_unknown(self) -> bool:
+        """Whether there is no such account."""
+        return self.reason == Reason.NO_SUCH_ACCOUNT
+
+    def to_json(self) -> dict[str, Any]:
+        """Tell it to a program."""
+        return {
+            "account": self.account,
+            "outcome": self.outcome,
+            "reason": self.reason,
+            "expires_at": self.expires_at.isoformat() if self.expires_at else None,
+            "error": self.error,
+            "failure_class": self.failure_class,
+            "detail": self.detail,
+            "retry_at": self.retry_at.isoformat() if self.retry_at else None,
+            "cautions": list(self.cautions),
+        }
+
+
+def rows_of_report(report: Report) -> list[Row]:
+    """Tell of every account; the fresh ones, which have no result, come last."""
+    told = [_row(result) for result in report.results]
+    seen = {row.account for row in told}
+    fresh = [
+        Row(one.name, Outcome.NOT_DUE, Reason.FRESH, expires_at=one.live_until)
+        for one in report.accounts
+        if one.name not in seen
+    ]
+    return told + fresh
+
+
+def rows_of_summary(summary: Mapping[str, Any], names: Collection[str]) -> list[Row]:
+    """Tell of the accounts that the deployed function was asked for.
+
+    Args:
+        summary: What it answered; accounts that are simply fresh are not in it.
+        names: Those it was asked for.
+    """
+    told = [
+        Row(
+            account=one["account"],
+            outcome=one["outcome"],
+            reason=one["reason"],
+            expires_at=_moment(one.get("expires_at")),
+            error=one.get("error"),
+            failure_class=one.get("failure_class"),
+            detail=one.get("detail"),
+            retry_at=_moment(one.get("retry_at")),
+            cautions=tuple(one.get("cautions", ())),
+        )
+        for one in summary["accounts"]
+    ]
+    seen = {row.account for row in told}
+    return told + [Row(name, Outcome.NOT_DUE, Reason.FRESH) for name in names if name not in seen]
+
+
+def _row(result: Result) -> Row:
+    error = result.error
+    return Row(
+        account=result.account.name,
+        outcome=result.outcome,
+        reason=result.reason,
+        expires_at=result.account.live_until,
+        error=error.code if isinstance(error, RefreshError) else None,
+        failure_class=str(error.failure_class) if isinstance(error, RefreshError) else None,
+        detail=str(error) if error is not None else None,
+        retry_at=policy.next_attempt(result.account, result.reason),
+        cautions=tuple(map(str, result.cautions)),
+    )
+
+
+def intention(row: Row) -> str:
+    """Say what the next sweep would do with an account."""
+    if row.outcome != Outcome.WOULD_REFRESH:
+        return "reports it" if row.error else "leaves it alone"
+    if row.reason == Reason.UNPUBLISHED_RESPONSE:
+        return "publishes the answer it has"
+    return "requests a token"
+
+
+def next_due(report: Report, *, refresh_before: timedelta) -> tuple[str, datetime] | None:
+    """Name the fresh account that comes due first, and when; None where none is fresh."""
+    seen = {result.account.name for result in report.results}
+    moments = [
+        (due_at, one.name)
+        for one in report.accounts
+        if one.name not in seen
+        and (due_at := policy.due_moment(one, refresh_before=refresh_before)) is not None
+    ]
+    if not moments:
+        return None
+    due_at, name = min(moments)
+    return name, due_at
+
+
+def _moment(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None

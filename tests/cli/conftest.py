@@ -1,0 +1,64 @@
+"""An operator at a shell: the embedded cloud, an authorization server, and the real clock."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import boto3
+import pytest
+
+from local.authorization_server import AuthorizationServer
+from tests.cli.operator import Operator, cleared
+from tests.cli.terminal import Shell, shell_variables
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from local.authority import Authority
+    from local.clock import DrivenClock
+    from local.embedded_cloud import EmbeddedCloud
+
+
+@pytest.fixture
+def server(authority: Authority) -> Iterator[AuthorizationServer]:
+    """An authorization server by the real clock: the command is a process with no other."""
+    with AuthorizationServer(authority, lambda: datetime.now(UTC)) as server:  # noqa: TID251
+        yield server
+
+
+@pytest.fixture
+def shell(cloud: EmbeddedCloud, authority: Authority, server: AuthorizationServer) -> Shell:
+    """A shell whose variables lead to the embedded cloud."""
+    return Shell(
+        shell_variables(
+            **cloud.environment(),
+            SSL_CERT_FILE=str(authority.certificate_file),
+            ALLOWED_TOKEN_HOSTS=server.host,
+        )
+    )
+
+
+@pytest.fixture
+def operator(
+    cloud: EmbeddedCloud,
+    authority: Authority,
+    authorization_server: AuthorizationServer,
+    clock: DrivenClock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Operator]:
+    """An operator whose shell's variables lead to the embedded cloud."""
+    for name in cleared(os.environ):  # noqa: TID251
+        monkeypatch.delenv(name)
+    for name, value in {
+        **cloud.environment(),
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        "SSL_CERT_FILE": str(authority.certificate_file),
+        "ALLOWED_TOKEN_HOSTS": authorization_server.host,
+    }.items():
+        monkeypatch.setenv(name, value)
+    yield Operator(clock, authorization_server, cloud.client())
+    # The commands have set the default session up; the next test has its own.
+    boto3.setup_default_session()

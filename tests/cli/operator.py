@@ -1,0 +1,103 @@
+"""An operator who types commands, at the moment that a test's clock tells."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from typer.testing import CliRunner
+
+from token_refresher_cli.app import app
+from token_refresher_cli.surroundings import Surroundings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mypy_boto3_secretsmanager import SecretsManagerClient
+    from typer.testing import Result
+
+    from local.authorization_server import AuthorizationServer
+    from local.clock import DrivenClock
+
+SECRET = "made-up-client-secret"
+PASSWORD = "made-up-password"
+EMAIL = "dealer@example.com"
+
+
+@dataclass(slots=True)
+class Operator:
+    """Runs commands in this process, with their ends in pipes.
+
+    Waiting moves the test's clock instead of taking time.
+
+    Attributes:
+        clock: What every command takes for the present.
+        server: Where the accounts' tokens come from.
+        secrets: The owner's way to Secrets Manager, past any command.
+        printed: All that was ever printed, but by ``token``.
+        waits: Called whenever a command waits.
+    """
+
+    clock: DrivenClock
+    server: AuthorizationServer
+    secrets: SecretsManagerClient
+    printed: list[str] = field(default_factory=list)
+    waits: list[Any] = field(default_factory=list)
+
+    def run(self, line: str, *, stdin: str = "") -> Result:
+        """Run a command as it is typed after the prompt."""
+        words = shlex.split(line)
+        surroundings = Surroundings(
+            clock=self.clock.now, monotonic=self._monotonic, pause=self._pause
+        )
+        result = CliRunner().invoke(app, words, input=stdin, obj=surroundings)
+        if words[0] != "token":
+            self.printed.append(result.output)
+        return result
+
+    def says(self, line: str, *, stdin: str = "") -> str:
+        """Run a command that goes well, and return its result."""
+        result = self.run(line, stdin=stdin)
+        assert result.exit_code == 0, result.output
+        return result.stdout
+
+    def tells(self, line: str) -> Any:  # noqa: ANN401
+        """Run a command with ``--json``, and return what it tells."""
+        return json.loads(self.run(f"{line} --json").stdout)
+
+    def add(self, name: str, **fields: Any) -> None:  # noqa: ANN401
+        """Register a client at the server, and onboard its account."""
+        registration = {"access_token_lifetime": fields.pop("lifetime", None)}
+        password = fields.setdefault("password", PASSWORD)
+        self.server.register_client(name, secret=SECRET, users={EMAIL: PASSWORD}, **registration)
+        content = {
+            "token_endpoint": self.server.token_endpoint,
+            "grant_type": "password",
+            "client_id": name,
+            "client_secret": SECRET,
+            "username": EMAIL,
+            **fields,
+            "password": password,
+        }
+        # As a person or their own tool would; the command `add` has its own tests.
+        self.secrets.create_secret(Name=f"olx/credentials/{name}", SecretString=json.dumps(content))
+
+    def _monotonic(self) -> float:
+        return self.clock.now().timestamp()
+
+    def _pause(self, duration: timedelta) -> None:
+        if duration < timedelta(seconds=1):
+            # Writes that are spread over time, from several threads: no time passes for them.
+            return
+        if self.waits:
+            self.waits.pop(0)()
+        self.clock.advance(duration)
+
+
+def cleared(environment: Mapping[str, str]) -> list[str]:
+    """Name the variables that must not reach a command from the test's own shell."""
+    ours = ("AWS_", "SECRET_PREFIX", "ALLOWED_", "REFRESH_", "TOKEN_SECRET", "MAX_WORKERS")
+    return [name for name in environment if name.startswith(ours)]

@@ -1,0 +1,496 @@
+"""What each command does and leaves alone, against the embedded cloud."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from local.authorization_server import RFC_6749, unavailable
+from tests.cli.operator import PASSWORD, SECRET
+from tests.integration.test_emulator_functions import deploy
+from token_refresher.events import parse_event
+from token_refresher.model import TokenVersion
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from local.embedded_cloud import EmbeddedCloud
+    from tests.cli.operator import Operator
+
+HOUR = timedelta(hours=1)
+
+
+def everything(cloud: EmbeddedCloud) -> list[Any]:
+    """All that is stored: names, tags, versions and their values."""
+    client = cloud.client()
+    found: list[Any] = []
+    for secret in client.list_secrets()["SecretList"]:
+        versions = client.list_secret_version_ids(SecretId=secret["Name"], IncludeDeprecated=True)
+        stages = {one["VersionId"]: one.get("VersionStages") for one in versions["Versions"]}
+        found.append((secret["Name"], secret.get("Tags"), stages))
+    return found
+
+
+def function(answer: dict[str, Any], event: dict[str, Any]) -> str:
+    """The source of a function that gives one answer, to one event."""
+    return f"""
+import json
+def handler(event, context):
+    if event != json.loads({json.dumps(event)!r}):
+        raise ValueError("made-up-secret in an unexpected event")
+    return json.loads({json.dumps(answer)!r})
+"""
+
+
+def test_status_and_plan_change_nothing_and_read_no_value(
+    operator: Operator, cloud: EmbeddedCloud
+) -> None:
+    operator.add("dealer-17")
+    operator.says("refresh dealer-17")
+    operator.add("dealer-18", password="made-up-wrong")
+    operator.run("refresh dealer-18")
+    operator.clock.advance(11 * HOUR)
+    before = everything(cloud)
+    asked = len(operator.server.requests)
+    assert operator.run("status").exit_code == 1
+    operator.says("plan")
+    assert (everything(cloud), len(operator.server.requests)) == (before, asked)
+
+
+def test_the_plan_is_what_the_sweep_then_does(operator: Operator) -> None:
+    operator.add("fresh", lifetime=24 * HOUR)
+    operator.add("nearing")
+    operator.add("wrong", password="made-up-wrong")
+    operator.run("refresh fresh nearing wrong")
+    operator.add("changed")
+    operator.says("refresh changed")
+    operator.clock.advance(11 * HOUR)
+    operator.says("correct changed --scope read --from-file -", stdin="{}")
+    planned = operator.tells("plan")
+    would = {row["account"] for row in planned["accounts"] if row["outcome"] == "would refresh"}
+    assert would == {"nearing", "wrong", "changed"}
+    assert planned["next_due"]["account"] == "fresh"
+    done = operator.tells("refresh fresh nearing wrong changed")
+    tried = {row["account"] for row in done["accounts"] if row["outcome"] != "not due"}
+    assert tried == would
+
+
+def test_an_unpublished_answer_is_planned_as_such(operator: Operator, cloud: EmbeddedCloud) -> None:
+    operator.add("dealer-17")
+    operator.says("refresh dealer-17")
+    operator.clock.advance(HOUR)
+    client = cloud.client()
+    stages = client.describe_secret(SecretId="olx/credentials/dealer-17")["VersionIdsToStages"]
+    journal = next(version for version, names in stages.items() if "TOKENRESPONSE" in names)
+    text = client.get_secret_value(SecretId="olx/credentials/dealer-17", VersionId=journal)
+    now = operator.clock.now()
+    later = TokenVersion(now, now + 12 * HOUR, journal.split("-")[2], "abcdefabcdef")
+    client.put_secret_value(
+        SecretId="olx/credentials/dealer-17",
+        ClientRequestToken=str(later),
+        SecretString=text["SecretString"],
+        VersionStages=["TOKENRESPONSE"],
+    )
+    assert "publishes the answer it has" in operator.says("plan")
+
+
+def test_a_token_that_somebody_else_published_is_told_apart_and_can_be_printed(
+    operator: Operator, cloud: EmbeddedCloud
+) -> None:
+    operator.add("dealer-17")
+    theirs = json.dumps({"access_token": "made-up-theirs", "expires_at": 4_000_000_000})
+    cloud.client().create_secret(Name="olx/tokens/dealer-17", SecretString=theirs)
+    assert operator.tells("status")["accounts"][0]["state"] == "not ours"
+    assert operator.says("token dealer-17") == "made-up-theirs\n"
+    assert "1 versions were not written by the function" in operator.says("history dealer-17")
+
+
+def test_an_expired_token_is_not_printed(operator: Operator) -> None:
+    operator.add("dealer-17")
+    operator.says("refresh dealer-17")
+    operator.clock.advance(12 * HOUR)
+    refused = operator.run("token dealer-17")
+    assert (refused.exit_code, refused.stdout) == (3, "")
+    assert "has expired" in refused.stderr
+
+
+def test_the_whole_published_object_is_printed_as_it_is(
+    operator: Operator, cloud: EmbeddedCloud
+) -> None:
+    operator.add("dealer-17")
+    operator.says("refresh dealer-17")
+    stored = cloud.client().get_secret_value(SecretId="olx/tokens/dealer-17")["SecretString"]
+    assert operator.says("token dealer-17 --json") == f"{stored}\n"
+
+
+@pytest.mark.parametrize("command", ["check", "history", "token", "correct --anew --from-file -"])
+def test_a_mistyped_name_is_answered_with_the_near_ones(operator: Operator, command: str) -> None:
+    operator.add("dealer-17")
+    name, *options = command.split(" ", 1)
+    refused = operator.run(f"{name} dealr-17 {' '.join(options)}", stdin="{}")
+    assert refused.exit_code == 3
+    assert "There is no account dealr-17 under olx/. Did you mean dealer-17?" in refused.stderr
+
+
+def test_a_mistyped_name_among_others_fails_the_refresh_and_the_others_are_done(
+    operator: Operator,
+) -> None:
+    operator.add("dealer-17")
+    done = operator.run("refresh dealr-17 dealer-17")
+    assert done.exit_code == 1
+    assert "Did you mean dealer-17?" in done.stderr
+    assert operator.tells("status")["accounts"][0]["state"] == "fresh"
+
+
+def test_an_account_is_added_once_and_the_mend_is_named(operator: Operator) -> None:
+    operator.add("dealer-17")
+    fields = {"site": "autovit.ro", "grant_type": "client_credentials", "client_id": "1"}
+    again = json.dumps({**fields, "client_secret": "made-up-other"})
+    refused = operator.run("add dealer-17 --prefix olx --from-file -", stdin=again)
+    assert refused.exit_code == 3
+    operator.server.register_client("x", secret=SECRET)
+    again = json.dumps(
+        {
+            "token_endpoint": operator.server.token_endpoint,
+            "grant_type": "client_credentials",
+            "client_id": "x",
+            "client_secret": "made-up-other",
+        }
+    )
+    refused = operator.run("add dealer-17 --from-file -", stdin=again)
+    assert "has credentials already; nothing was written" in refused.stderr
+    assert "token-refresher correct dealer-17" in refused.stderr
+    operator.says("refresh dealer-17")
+
+
+def test_a_secret_that_awaits_its_credentials_is_given_them(
+    operator: Operator, cloud: EmbeddedCloud
+) -> None:
+    cloud.client().create_secret(Name="olx/credentials/dealer-17")
+    assert operator.tells("status")["accounts"][0]["state"] == "awaiting credentials"
+    operator.server.register_client("dealer-17", secret=SECRET)
+    fields = {
+        "token_endpoint": operator.server.token_endpoint,
+        "grant_type": "client_credentials",
+        "client_id": "dealer-17",
+        "client_secret": SECRET,
+    }
+    operator.says("add dealer-17 --from-file -", stdin=json.dumps(fields))
+    operator.says("refresh dealer-17")
+
+
+def test_credentials_for_a_host_that_is_not_allowed_are_not_stored(
+    operator: Operator, cloud: EmbeddedCloud
+) -> None:
+    fields = {
+        "token_endpoint": "https://elsewhere.example/token",
+        "grant_type": "client_credentials",
+        "client_id": "1",
+        "client_secret": "made-up",
+    }
+    refused = operator.run("add dealer-17 --from-file -", stdin=json.dumps(fields))
+    assert refused.exit_code == 3
+    assert "ALLOWED_TOKEN_HOSTS" in refused.stderr
+    assert everything(cloud) == []
+
+
+def test_a_correction_that_changes_nothing_writes_nothing(
+    operator: Operator, cloud: EmbeddedCloud
+) -> None:
+    operator.add("dealer-17")
+    before = everything(cloud)
+    said = operator.says(
+        "correct dealer-17 --from-file -", stdin=json.dumps({"password": PASSWORD})
+    )
+    assert "nothing was written" in said
+    assert everything(cloud) == before
+
+
+def test_stored_credentials_that_do_not_validate_are_found_and_corrected(
+    operator: Operator, cloud: EmbeddedCloud
+) -> None:
+    operator.add("dealer-17")
+    cloud.client().put_secret_value(
+        SecretId="olx/credentials/dealer-17",
+        SecretString='{"grant_type": "password", "pasword": "made-up-lost"}',
+    )
+    found = operator.run("check dealer-17")
+    assert found.exit_code == 1
+    assert "invalid_credentials (someone must act)" in found.stderr
+    fields = {
+        "token_endpoint": operator.server.token_endpoint,
+        "grant_type": "password",
+        "client_id": "dealer-17",
+        "client_secret": SECRET,
+        "username": "dealer@example.com",
+        "password": PASSWORD,
+    }
+    operator.says("correct dealer-17 --from-file -", stdin=json.dumps(fields))
+    operator.says("refresh dealer-17")
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ("status --watch", "--watch needs a terminal"),
+        ("status dealer-71", "Did you mean dealer-17?"),
+        ("plan nobody-at-all", "There is no account nobody-at-all"),
+        ("refresh dealer-17 --remote", "--remote needs the name of a stack"),
+        ("check empty", "empty has no credentials yet"),
+        ("correct empty --from-file -", "empty has no credentials yet"),
+        ("token dealer-17", "dealer-17 has no token yet"),
+        ("token strange", "What is published for strange is not a token of this program"),
+        ("add other --from-file not-there.json", "Cannot read not-there.json: No such file"),
+        ("add other --from-file latin.json", "What was read is not UTF-8"),
+        ("add other --site autovit.ro", "Not given: grant_type, client_id, client_secret"),
+    ],
+)
+def test_what_cannot_be_done_is_refused_in_one_sentence(
+    operator: Operator,
+    cloud: EmbeddedCloud,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    line: str,
+    sentence: str,
+) -> None:
+    client = cloud.client()
+    client.create_secret(Name="olx/credentials/dealer-17", SecretString="{}")
+    client.create_secret(Name="olx/credentials/empty")
+    client.create_secret(Name="olx/tokens/strange", SecretString="made-up-no-json")
+    (tmp_path / "latin.json").write_bytes(b'{"scope": "\xe9"}')
+    monkeypatch.chdir(tmp_path)
+    before = everything(cloud)
+    refused = operator.run(line, stdin="{}")
+    assert (refused.exit_code, refused.stdout) == (3, "")
+    assert sentence in refused.stderr
+    assert everything(cloud) == before
+
+
+def test_trying_credentials_asks_the_verify_url_too(operator: Operator) -> None:
+    operator.add("dealer-17", verify_url=operator.server.resource_url)
+    said = operator.says("check dealer-17 --try --yes")
+    assert "verify_url accepts it; it was not published" in said
+
+
+def test_an_account_without_a_token_has_no_history(operator: Operator) -> None:
+    operator.add("dealer-17")
+    assert operator.says("history dealer-17") == "no token in 3 d\n"
+
+
+def test_a_wait_ends_with_the_first_token(operator: Operator) -> None:
+    operator.add("dealer-17", password="made-up-wrong")
+    operator.run("refresh dealer-17")
+    operator.waits.append(lambda: None)
+    operator.waits.append(lambda: operator.says("refresh dealer-17"))
+    right = json.dumps({"password": PASSWORD})
+    said = operator.says("correct dealer-17 --wait --from-file -", stdin=right)
+    assert "dealer-17: published, expires in 11 h 59 min" in said
+
+
+def test_a_wait_in_vain_ends_and_says_where_to_look(operator: Operator) -> None:
+    operator.add("dealer-17", password="made-up-wrong")
+    right = json.dumps({"password": PASSWORD})
+    started = operator.clock.now()
+    ended = operator.run("correct dealer-17 --wait --within 3 --from-file -", stdin=right)
+    assert ended.exit_code == 3
+    assert "No sweep has served dealer-17 within 3 min" in ended.stderr
+    assert timedelta(minutes=3) <= operator.clock.now() - started < timedelta(minutes=4)
+
+
+def test_a_failure_that_may_pass_does_not_call_anybody(operator: Operator) -> None:
+    operator.add("dealer-17")
+    with operator.server.failing(unavailable()):
+        failed = operator.run("refresh dealer-17")
+    assert failed.exit_code == 1
+    assert operator.run("status").exit_code == 0
+    assert operator.tells("status")["accounts"][0]["state"] == "retrying"
+
+
+def test_force_is_held_by_the_write_floor_alone(operator: Operator) -> None:
+    operator.add("dealer-17")
+    operator.says("refresh dealer-17")
+    operator.says("refresh dealer-17 --force")
+    held = operator.tells("refresh dealer-17 --force")["accounts"][0]
+    assert (held["outcome"], held["reason"]) == ("not due", "write floor")
+
+
+def test_the_settings_of_a_stack_win_over_the_environment_and_the_prefix_over_both(
+    operator: Operator, cloud: EmbeddedCloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    operator.add("dealer-17")
+    for prefix in ("team", "mine"):
+        cloud.client().create_secret(Name=f"{prefix}/credentials/of-{prefix}")
+    variables = {"SECRET_PREFIX": "team", "ALLOWED_TOKEN_HOSTS": "e.example"}
+    deploy(cloud, "", FunctionName="tr", Environment={"Variables": variables})
+    monkeypatch.setenv("SECRET_PREFIX", "nowhere")
+    names = {
+        options: [one["account"] for one in operator.tells(f"status {options}")["accounts"]]
+        for options in ("", "--stack tr", "--stack tr --prefix mine", "--prefix olx")
+    }
+    assert names == {
+        "": [],
+        "--stack tr": ["of-team"],
+        "--stack tr --prefix mine": ["of-mine"],
+        "--prefix olx": ["dealer-17"],
+    }
+    refused = operator.run("check dealer-17 --stack tr --prefix olx")
+    assert "host_not_allowed" in refused.stderr
+
+
+def test_the_deployed_function_refreshes_where_it_is_asked_to(
+    operator: Operator, cloud: EmbeddedCloud
+) -> None:
+    event = {"accounts": ["dealer-17", "dealer-18"], "force": True}
+    parse_event(event)
+    row = {
+        "account": "dealer-17",
+        "reason": "forced",
+        "outcome": "failed",
+        "expires_at": "2026-11-24T13:00:00+00:00",
+        "seconds_until_expiry": 100,
+        "failure_class": "someone must act",
+        "error": "invalid_grant",
+        "detail": "the token endpoint answered with the error invalid_grant",
+        "retry_at": "2026-11-24T01:14:30+00:00",
+    }
+    deploy(cloud, function({"accounts": [row]}, event), FunctionName="tr")
+    done = operator.run("refresh dealer-17 dealer-18 --force --remote --stack tr")
+    assert done.exit_code == 1
+    rows = [re.split(r" {2,}", line) for line in done.stdout.splitlines()]
+    assert rows[1][:3] == ["dealer-17", "failed", "forced"]
+    assert rows[1][4] == "invalid_grant (someone must act)"
+    assert rows[2][:3] == ["dealer-18", "not due", "fresh"]
+    assert operator.server.requests == []
+
+
+def test_a_function_that_fails_is_told_by_the_kind_of_its_error_alone(
+    operator: Operator, cloud: EmbeddedCloud
+) -> None:
+    deploy(cloud, function({}, {}), FunctionName="tr")
+    failed = operator.run("refresh dealer-17 --remote --stack tr")
+    assert failed.exit_code == 3
+    assert "The function tr failed with " in failed.stderr
+    assert "aws logs tail /aws/lambda/tr" in failed.stderr
+    assert "made-up" not in failed.output
+
+
+def test_a_refresh_only_account_is_refreshed_and_never_tried(operator: Operator) -> None:
+    operator.server.register_client(
+        "crm", secret=SECRET, grants=["refresh_token"], dialect=RFC_6749
+    )
+    fields = {
+        "token_endpoint": operator.server.token_endpoint,
+        "grant_type": "refresh_token",
+        "client_id": "crm",
+        "client_secret": SECRET,
+        "refresh_token": operator.server.issue_seed("crm"),
+    }
+    operator.says("add crm --from-file -", stdin=json.dumps(fields))
+    # To try it would be to spend it.
+    refused = operator.run("check crm --try --yes")
+    assert refused.exit_code == 3
+    assert "would spend the refresh token" in refused.stderr
+    assert operator.server.requests == []
+    operator.says("refresh crm")
+    assert operator.tells("status")["accounts"][0]["state"] == "fresh"
+
+
+def test_refresh_tokens_that_the_function_ignores_are_not_stored(
+    operator: Operator, cloud: EmbeddedCloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REFRESH_TOKENS", "ignore")
+    fields = {
+        "token_endpoint": operator.server.token_endpoint,
+        "grant_type": "refresh_token",
+        "client_id": "crm",
+        "client_secret": SECRET,
+        "refresh_token": "made-up-seed",
+    }
+    refused = operator.run("add crm --from-file -", stdin=json.dumps(fields))
+    assert refused.exit_code == 3
+    assert "RefreshTokens=use" in refused.stderr
+    assert everything(cloud) == []
+
+
+def test_the_history_is_read_to_its_last_page(operator: Operator, cloud: EmbeddedCloud) -> None:
+    client = cloud.client()
+    client.create_secret(Name="olx/tokens/dealer-17")
+    now = operator.clock.now()
+    for hours in range(120):
+        issued_at = now - hours * HOUR
+        token = TokenVersion(issued_at, issued_at + 2 * HOUR, "0123456789ab", "abcdefabcdef")
+        client.put_secret_value(
+            SecretId="olx/tokens/dealer-17", ClientRequestToken=str(token), SecretString="{}"
+        )
+    assert len(operator.tells("history dealer-17 --days 30")["tokens"]) == 120
+
+
+def test_no_region_is_said_to_be_missing(
+    operator: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AWS_REGION")
+    monkeypatch.delenv("AWS_DEFAULT_REGION")
+    assert "No AWS Region is set." in operator.run("status").stderr
+    operator.says("status --region eu-west-1")
+    monkeypatch.setenv("AWS_REGION", "eu-west-1")
+    operator.says("status")
+
+
+def test_a_profile_of_the_aws_configuration_is_used(
+    operator: Operator, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    configuration = tmp_path / "config"
+    configuration.write_text(
+        "[profile there]\nregion = eu-west-1\n"
+        "aws_access_key_id = test\naws_secret_access_key = test\n"
+    )
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(configuration))
+    monkeypatch.delenv("AWS_REGION")
+    monkeypatch.delenv("AWS_DEFAULT_REGION")
+    operator.says("status --profile there")
+    assert "no such profile" in operator.run("status --profile elsewhere").stderr
+
+
+def test_a_setting_that_is_out_of_bounds_is_named(
+    operator: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REFRESH_BEFORE_SECONDS", "1")
+    refused = operator.run("status")
+    assert refused.exit_code == 3
+    assert "REFRESH_BEFORE_SECONDS takes a whole number" in refused.stderr
+
+
+@pytest.mark.parametrize("name", ["'a b'", "''", "x" * 401, "olx/credentials:x", "é"])
+def test_a_name_that_the_function_would_not_take_is_refused(operator: Operator, name: str) -> None:
+    refused = operator.run(f"add {name} --from-file -", stdin="{}")
+    assert refused.exit_code == 2
+
+
+def test_no_secret_is_in_anything_that_was_printed(
+    operator: Operator, cloud: EmbeddedCloud
+) -> None:
+    operator.add("dealer-17", password="made-up-wrong")
+    operator.add("dealer-18")
+    lines = (
+        *("refresh dealer-17 dealer-18", "refresh dealer-17 dealer-18 --force --json"),
+        *("status", "status --json", "plan --json", "history dealer-18 --json"),
+        *("check dealer-17 --try --yes", "check dealer-18 --try --yes"),
+        *("add dealer-18 --from-file -", "correct dealer-18 --from-file -", "status --prefix x/"),
+    )
+    for line in lines:
+        operator.run(line, stdin=json.dumps({"password": "made-up-typed", "pasword": "made-up"}))
+    client = cloud.client()
+    marks = {PASSWORD, SECRET, "made-up-typed", "made-up-wrong", "made-up"}
+    for secret in client.list_secrets()["SecretList"]:
+        versions = client.list_secret_version_ids(SecretId=secret["Name"], IncludeDeprecated=True)
+        for version in versions["Versions"]:
+            value = client.get_secret_value(SecretId=secret["Name"], VersionId=version["VersionId"])
+            content = json.loads(value["SecretString"])
+            marks |= {content[key] for key in ("access_token", "refresh_token") if key in content}
+    printed = "".join(operator.printed)
+    assert len(marks) > 5
+    assert {mark for mark in marks if mark in printed} == set()

@@ -1,0 +1,173 @@
+"""What is asked for, and what never is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, get_args
+
+import msgspec
+import pytest
+
+from token_refresher.credentials import Credentials
+from token_refresher.errors import CredentialsError
+from token_refresher_cli.forms import (
+    GRANT_TYPES,
+    SECRET_FIELDS,
+    FormError,
+    fields_needed,
+    fill_in,
+    read_object,
+    to_credentials,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+SHOWN = {"client_id", "partner_code", "username"}
+
+
+class Answers:
+    """Somebody who answers what they are asked, and remembers it."""
+
+    def __init__(self, **answers: str) -> None:
+        self._answers = answers
+        self.asked: list[str] = []
+
+    def text(self, field: str) -> str:
+        self.asked.append(field)
+        return self._answers[field]
+
+    def secret(self, field: str, *, is_stored: bool) -> str:
+        self.asked.append(f"{field}, hidden" + (", stored" if is_stored else ""))
+        return self._answers.get(field, "") if is_stored else self._answers[field]
+
+    def choice(self, field: str, choices: Sequence[str]) -> str:
+        self.asked.append(field)
+        return self._answers.get(field, choices[0])
+
+
+def test_every_field_that_a_grant_needs_is_known_to_be_secret_or_not() -> None:
+    needed = {name for grant in GRANT_TYPES for name in fields_needed(grant)}
+    assert needed == SECRET_FIELDS | SHOWN
+
+
+def test_a_grant_is_asked_for_all_that_it_needs_and_secrets_come_last_and_hidden() -> None:
+    asker = Answers(
+        client_id="123", client_secret="made-up-1", username="u@example.com", password="made-up-2"
+    )
+    fields = fill_in({}, asker=asker)
+    assert asker.asked == [
+        "site",
+        "grant_type",
+        "client_id",
+        "username",
+        "client_secret, hidden",
+        "password, hidden",
+    ]
+    credentials, _ = to_credentials(fields)
+    assert credentials.host == "www.autovit.ro"
+
+
+@pytest.mark.parametrize("grant_type", GRANT_TYPES)
+def test_a_form_that_was_filled_in_validates_whatever_the_grant(grant_type: str) -> None:
+    answers = {name: f"made-up-{name}" for name in SECRET_FIELDS | SHOWN}
+    fields = fill_in({}, asker=Answers(grant_type=grant_type, **answers))
+    credentials, text = to_credentials(fields)
+    assert type(credentials) in get_args(Credentials)
+    assert credentials.__struct_config__.tag == grant_type
+    assert msgspec.json.decode(text) == fields
+
+
+def test_another_server_is_asked_for_its_endpoint() -> None:
+    asker = Answers(
+        site="another", token_endpoint="https://e.example/t", client_id="1", client_secret="made-up"
+    )
+    fields = fill_in({}, asker=asker)
+    assert (fields["grant_type"], "site" in fields) == ("client_credentials", False)
+
+
+def test_what_was_given_is_not_asked_for() -> None:
+    given = {"site": "otomoto.pl", "grant_type": "client_credentials", "client_id": "1"}
+    asker = Answers(client_secret="made-up")
+    fill_in({**given, "client_secret": "made-up"}, asker=asker)
+    assert asker.asked == []
+
+
+def test_a_correction_asks_for_secrets_alone_and_keeps_those_that_are_not_typed() -> None:
+    stored = {
+        "site": "autovit.ro",
+        "grant_type": "password",
+        "client_id": "1",
+        "client_secret": "made-up-kept",
+        "username": "u@example.com",
+        "password": "made-up-wrong",
+    }
+    asker = Answers(password="made-up-right")
+    fields = fill_in({}, asker=asker, stored=stored)
+    assert asker.asked == ["client_secret, hidden, stored", "password, hidden, stored"]
+    assert fields == {**stored, "password": "made-up-right"}
+
+
+def test_a_correction_to_another_grant_drops_what_it_has_no_field_for() -> None:
+    stored = {
+        "site": "autovit.ro",
+        "grant_type": "password",
+        "client_id": "1",
+        "client_secret": "made-up",
+        "username": "u@example.com",
+        "password": "made-up",
+        "user_agent": "kept",
+    }
+    given = {"grant_type": "partner", "partner_code": "c", "partner_secret": "made-up"}
+    fields = fill_in(given, asker=None, stored=stored)
+    to_credentials(fields)
+    assert "username" not in fields
+    assert fields["user_agent"] == "kept"
+
+
+@pytest.mark.parametrize(
+    ("stored", "given", "left"),
+    [
+        ({"site": "autovit.ro"}, {"token_endpoint": "https://e.example/t"}, "site"),
+        ({"token_endpoint": "https://e.example/t"}, {"site": "autovit.ro"}, "token_endpoint"),
+    ],
+)
+def test_a_new_place_takes_the_old_one_s(
+    stored: dict[str, Any], given: dict[str, Any], left: str
+) -> None:
+    rest = {"grant_type": "client_credentials", "client_id": "1", "client_secret": "made-up"}
+    assert left not in fill_in(given, asker=None, stored={**rest, **stored})
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ({}, "not given: site or token_endpoint, grant_type, client_id, client_secret"),
+        (
+            {"site": "autovit.ro", "grant_type": "partner", "client_id": "1"},
+            "not given: partner_code, client_secret, partner_secret",
+        ),
+        (
+            {"site": "autovit.ro", "grant_type": "magic"},
+            "grant_type must be one of: password, partner, client_credentials, refresh_token",
+        ),
+    ],
+)
+def test_where_nobody_can_be_asked_everything_that_is_missing_is_named(
+    given: dict[str, Any], named: str
+) -> None:
+    with pytest.raises(FormError) as raised:
+        fill_in(given, asker=None)
+    assert str(raised.value) == named
+
+
+@pytest.mark.parametrize("text", ["", "[1]", "made-up-secret", '{"password": "made-up-secret"'])
+def test_what_is_no_object_is_refused_without_repeating_it(text: str) -> None:
+    with pytest.raises(FormError) as raised:
+        read_object(text)
+    assert "made-up" not in str(raised.value)
+
+
+def test_a_misspelt_field_is_named() -> None:
+    fields = {"site": "autovit.ro", "grant_type": "client_credentials", "pasword": "made-up"}
+    with pytest.raises(CredentialsError, match="pasword"):
+        to_credentials(fields)

@@ -1,0 +1,174 @@
+"""The documented policy is enough for every command, and every statement of it is needed.
+
+Whoever lacks one is told which action to allow, on what.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+
+from local.embedded_cloud import REGION, ROOT, Credentials, EmbeddedCloud
+from tests.cli.operator import EMAIL, PASSWORD
+from tests.integration.test_emulator_functions import ROLE, deploy
+from tests.integration.test_emulator_iam import ACCOUNT, create_role, policy
+from token_refresher.model import TokenVersion
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.cli.operator import Operator
+
+DOCUMENT: Final = (ROOT / "docs" / "command-line.md").read_text()
+POLICY: Final[dict[str, Any]] = json.loads(
+    re.findall(r"```json\n(.*?)```", DOCUMENT.split("\n## Permissions\n")[1], re.DOTALL)[0]
+)
+STATEMENTS: Final[dict[str, dict[str, Any]]] = {
+    statement["Sid"]: statement for statement in POLICY["Statement"]
+}
+NEW: Final = {"grant_type": "client_credentials", "client_id": "new", "client_secret": "made-up"}
+# A command for each statement, which it cannot do without; and what it is told to be allowed.
+DENIED: Final = [
+    ("SeeEveryAccount", "status", "secretsmanager:ListSecrets on *"),
+    ("SeeEveryAccount", "plan", "secretsmanager:ListSecrets on *"),
+    ("SeeSchedulesAndHistory", "history dealer-17", "secretsmanager:DescribeSecret on "),
+    ("SeeSchedulesAndHistory", "refresh dealer-17", "secretsmanager:DescribeSecret"),
+    (
+        "WriteCredentials",
+        "add new --from-file -",
+        "secretsmanager:CreateSecret on olx/credentials/new",
+    ),
+    (
+        "WriteCredentials",
+        "correct dealer-17 --scope read",
+        "secretsmanager:PutSecretValue on olx/credentials/dealer-17",
+    ),
+    (
+        "ReadCredentials",
+        "check dealer-17",
+        "secretsmanager:GetSecretValue on olx/credentials/dealer-17",
+    ),
+    (
+        "ReadCredentials",
+        "correct dealer-17 --scope read",
+        "secretsmanager:GetSecretValue on olx/credentials/dealer-17",
+    ),
+    (
+        "RefreshFromHere",
+        "refresh dealer-17 --force",
+        "secretsmanager:PutSecretValue on secrets under olx/",
+    ),
+    ("ReadTokens", "token dealer-17", "secretsmanager:GetSecretValue on olx/tokens/dealer-17"),
+    (
+        "UseTheFunction",
+        "status --stack token-refresher",
+        "lambda:GetFunctionConfiguration on token-refresher",
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def enforcing_cloud() -> Iterator[EmbeddedCloud]:
+    """A cloud in which policies count."""
+    with EmbeddedCloud(enforces_iam=True) as cloud:
+        yield cloud
+
+
+@pytest.fixture
+def cloud(enforcing_cloud: EmbeddedCloud) -> EmbeddedCloud:
+    enforcing_cloud.reset()
+    return enforcing_cloud
+
+
+@pytest.fixture
+def allow(
+    operator: Operator, cloud: EmbeddedCloud, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., None]:
+    """Make the operator one who may do what some of the documented statements say."""
+    operator.add("dealer-17")
+    now = operator.clock.now()
+    version = TokenVersion(now, now + timedelta(hours=12), "0123456789ab", "abcdefabcdef")
+    operator.secrets.create_secret(
+        Name="olx/tokens/dealer-17",
+        ClientRequestToken=str(version),
+        SecretString='{"access_token": "made-up-token"}',
+    )
+    variables = {"ALLOWED_TOKEN_HOSTS": operator.server.host}
+    trust = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}}
+    cloud.client("iam").create_role(
+        RoleName=ROLE.rpartition("/")[2],
+        AssumeRolePolicyDocument=policy({**trust, "Action": "sts:AssumeRole"}),
+    )
+    deploy(
+        cloud,
+        "def handler(event, context): return {'accounts': []}",
+        FunctionName="token-refresher",
+        Environment={"Variables": variables},
+    )
+
+    def become(*sids: str) -> None:
+        here = json.dumps([STATEMENTS[sid] for sid in sids])
+        here = here.replace("eu-west-1", REGION).replace("123456789012", ACCOUNT)
+        who: Credentials = cloud.assume(create_role(cloud, *json.loads(here)))
+        for name, value in cloud.environment(who).items():
+            monkeypatch.setenv(name, value)
+
+    return become
+
+
+def fields(operator: Operator) -> str:
+    """A new account's credentials."""
+    return json.dumps({**NEW, "token_endpoint": operator.server.token_endpoint})
+
+
+def test_the_documented_policy_is_enough_for_every_command(
+    operator: Operator, allow: Callable[..., None]
+) -> None:
+    allow(*STATEMENTS)
+    operator.says("status --stack token-refresher")
+    operator.says("plan")
+    operator.says("add new --from-file -", stdin=fields(operator))
+    operator.says("check dealer-17 --try --yes")
+    operator.says("correct dealer-17 --scope read --from-file -", stdin="{}")
+    operator.says("refresh dealer-17")
+    operator.says("refresh dealer-17 --remote --stack token-refresher")
+    operator.says("history dealer-17")
+    operator.says("token dealer-17")
+    # A failure is recorded, and cleared again.
+    operator.clock.advance(timedelta(minutes=61))
+    operator.server.set_password("dealer-17", EMAIL, "made-up-other")
+    operator.says("correct dealer-17 --from-file -", stdin='{"scope": "write"}')
+    assert operator.run("refresh dealer-17").exit_code == 1
+    operator.server.set_password("dealer-17", EMAIL, PASSWORD)
+    operator.says("refresh dealer-17 --force")
+    assert operator.tells("status dealer-17")["accounts"][0]["state"] == "fresh"
+
+
+@pytest.mark.parametrize(
+    ("sid", "line", "allowed"), DENIED, ids=[f"{line} without {sid}" for sid, line, _ in DENIED]
+)
+def test_whoever_lacks_a_statement_is_told_what_to_allow(
+    operator: Operator, allow: Callable[..., None], sid: str, line: str, allowed: str
+) -> None:
+    allow(*(STATEMENTS.keys() - {sid}))
+    denied = operator.run(line, stdin=fields(operator) if "--from-file" in line else "")
+    assert denied.exit_code in {1, 3}
+    assert allowed in denied.stderr
+    assert "docs/command-line.md" in denied.stderr
+
+
+def test_every_statement_is_explained_and_its_lack_is_tried() -> None:
+    table = DOCUMENT.split("| statement | commands that need it |")[1].split("\n\n")[0]
+    assert re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE) == list(STATEMENTS)
+    assert {sid for sid, _, _ in DENIED} == set(STATEMENTS)
+
+
+def test_whoever_may_look_alone_can_look(operator: Operator, allow: Callable[..., None]) -> None:
+    allow("SeeEveryAccount", "SeeSchedulesAndHistory")
+    operator.says("status")
+    operator.says("plan")
+    operator.says("history dealer-17")

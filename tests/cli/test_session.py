@@ -1,0 +1,209 @@
+"""What an operator does on an ordinary day, with the real command in a real terminal."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from local.embedded_cloud import ROOT
+from tests.cli.terminal import ESCAPE_CODES
+
+if TYPE_CHECKING:
+    from local.authorization_server import AuthorizationServer
+    from local.embedded_cloud import EmbeddedCloud
+    from tests.cli.terminal import Shell
+
+CLIENT_SECRET = "made-up-client-secret"
+PASSWORD = "made-up-password"
+MISTYPED = "made-up-passwort"
+DOCUMENT = (ROOT / "docs" / "command-line.md").read_text()
+SECRETS = (CLIENT_SECRET, PASSWORD, MISTYPED)
+
+
+@pytest.fixture
+def dealer(server: AuthorizationServer) -> str:
+    """A dealer who is known to the server."""
+    server.register_client(
+        "dealer-17", secret=CLIENT_SECRET, users={"dealer@example.com": PASSWORD}
+    )
+    return "dealer-17"
+
+
+def onboard(
+    cloud: EmbeddedCloud, server: AuthorizationServer, name: str, password: str = PASSWORD
+) -> None:
+    """Create the dealer's credentials secret, as anybody may."""
+    fields = {
+        "token_endpoint": server.token_endpoint,
+        "grant_type": "password",
+        "client_id": name,
+        "client_secret": CLIENT_SECRET,
+        "username": "dealer@example.com",
+        "password": password,
+    }
+    cloud.client().create_secret(Name=f"olx/credentials/{name}", SecretString=json.dumps(fields))
+
+
+def test_a_wrong_password_is_found_and_corrected_without_a_secret_on_the_screen(
+    shell: Shell, server: AuthorizationServer, dealer: str
+) -> None:
+    with shell.open("add", dealer) as terminal:
+        for question, answer in (
+            ("another [autovit.ro]: ", "another"),
+            ("token_endpoint: ", server.token_endpoint),
+            ("refresh_token [client_credentials]: ", "password"),
+            ("client_id: ", dealer),
+            ("username: ", "dealer@example.com"),
+            ("client_secret (hidden): ", CLIENT_SECRET),
+            ("password (hidden): ", MISTYPED),
+        ):
+            terminal.expect(question)
+            terminal.enter(answer)
+        terminal.expect("created olx/credentials/dealer-17")
+        assert terminal.finish() == 0
+    shown = terminal.plain.replace(server.host, "api.example.com").replace(
+        "(hidden): ", "(hidden):"
+    )
+    assert f"```text\n$ token-refresher add dealer-17\n{shown}```" in DOCUMENT
+
+    with shell.open("refresh", dealer) as terminal:
+        terminal.expect("invalid_grant (someone must act)")
+        terminal.expect("token-refresher correct dealer-17")
+        assert terminal.finish() == 1
+
+    with shell.open("status") as terminal:
+        terminal.expect("someone must act")
+        terminal.expect("invalid_grant")
+        terminal.expect("token-refresher correct dealer-17")
+        terminal.expect("1 account, 1 needs somebody")
+        assert terminal.finish() == 1
+
+    with shell.open("correct", dealer) as terminal:
+        terminal.expect("client_secret (hidden; Enter keeps the stored one): ")
+        terminal.enter("")
+        terminal.expect("password (hidden; Enter keeps the stored one): ")
+        terminal.enter(PASSWORD)
+        terminal.expect("corrected olx/credentials/dealer-17")
+        assert terminal.finish() == 0
+
+    with shell.open("refresh", dealer) as terminal:
+        terminal.expect("published")
+        assert terminal.finish() == 0
+
+    with shell.open("status") as terminal:
+        terminal.expect("fresh")
+        terminal.expect("11 h 5")
+        terminal.expect("1 account, none need somebody")
+        assert terminal.finish() == 0
+
+    with shell.open("plan") as terminal:
+        terminal.expect("1 fresh; the first to come due is dealer-17, in 10 h 2")
+        assert terminal.finish() == 0
+
+    with shell.open("history", dealer) as terminal:
+        terminal.expect("AWSCURRENT")
+        terminal.expect("1 token in 3 d, never without one")
+        assert terminal.finish() == 0
+
+    with shell.open("token", dealer) as terminal:
+        terminal.expect("The token is not printed to a terminal")
+        assert terminal.finish() == 3
+
+    piped = shell.pipe("token", dealer)
+    token = piped.stdout.removesuffix("\n")
+    assert (piped.returncode, len(token)) == (0, 40)
+    shown = "".join(shell.shown)
+    assert [secret for secret in (*SECRETS, token) if secret in shown] == []
+
+
+def test_the_table_has_colours_in_a_terminal_unless_it_is_told_otherwise(
+    shell: Shell, cloud: EmbeddedCloud, server: AuthorizationServer, dealer: str
+) -> None:
+    onboard(cloud, server, dealer)
+    with shell.open("status") as coloured:
+        coloured.finish()
+    shell.environment = {**shell.environment, "NO_COLOR": "1"}
+    with shell.open("status") as plain:
+        plain.finish()
+    assert "\x1b[36m" in coloured.transcript
+    assert "\x1b[36m" not in plain.transcript
+
+
+def test_what_goes_into_a_pipe_has_no_escape_codes_and_no_broken_lines(
+    shell: Shell, cloud: EmbeddedCloud, server: AuthorizationServer, dealer: str
+) -> None:
+    onboard(cloud, server, dealer, MISTYPED)
+    printed = [shell.run("refresh", dealer), shell.run("status"), shell.run("status", "dealer-71")]
+    texts = [text for done in printed for text in (done.stdout, done.stderr)]
+    assert [text for text in texts if ESCAPE_CODES.search(text)] == []
+    row = next(line for line in printed[1].stdout.splitlines() if line.startswith(dealer))
+    assert row.split("  ")[:2] == [dealer, "someone must act"]
+    assert [line for text in texts for line in text.splitlines() if line != line.rstrip()] == []
+
+
+def test_whoever_watches_sees_what_changes_until_they_interrupt(
+    shell: Shell, cloud: EmbeddedCloud, server: AuthorizationServer, dealer: str
+) -> None:
+    onboard(cloud, server, dealer)
+    with shell.open("status", "--watch", "--every", "2") as terminal:
+        terminal.expect("no token yet")
+        assert shell.run("refresh", dealer).returncode == 0
+        terminal.expect("fresh")
+        terminal.interrupt()
+        assert terminal.finish() == 130
+
+
+def test_whoever_waits_sees_the_first_token_arrive(
+    shell: Shell, cloud: EmbeddedCloud, server: AuthorizationServer, dealer: str
+) -> None:
+    onboard(cloud, server, dealer, MISTYPED)
+    with shell.open("correct", dealer, "--wait") as terminal:
+        terminal.expect("client_secret (hidden; Enter keeps the stored one): ")
+        terminal.enter("")
+        terminal.expect("password (hidden; Enter keeps the stored one): ")
+        terminal.enter(PASSWORD)
+        terminal.expect("Waiting for the next sweep to serve dealer-17")
+        # In place of the schedule.
+        assert shell.run("refresh", dealer).returncode == 0
+        terminal.expect("dealer-17: published, expires in 11 h 5")
+        assert terminal.finish() == 0
+
+
+def test_a_wait_ends_when_the_attempt_has_failed(
+    shell: Shell, cloud: EmbeddedCloud, server: AuthorizationServer, dealer: str
+) -> None:
+    onboard(cloud, server, dealer, MISTYPED)
+    with shell.open("correct", dealer, "--username", "other@example.com", "--wait") as terminal:
+        for _ in range(2):
+            terminal.expect("Enter keeps the stored one): ")
+            terminal.enter("")
+        terminal.expect("Waiting")
+        assert shell.run("refresh", dealer).returncode == 1
+        terminal.expect("dealer-17: invalid_grant (someone must act)")
+        assert terminal.finish() == 1
+
+
+def test_trying_credentials_publishes_nothing_and_wants_to_be_agreed_to(
+    shell: Shell, cloud: EmbeddedCloud, server: AuthorizationServer, dealer: str
+) -> None:
+    onboard(cloud, server, dealer)
+    assert shell.run("check", dealer, "--try").returncode == 3
+    assert server.requests == []
+    with shell.open("check", dealer, "--try") as terminal:
+        terminal.expect("Some servers keep one live token")
+        terminal.expect("Ask the token endpoint? [y/N]")
+        terminal.enter("y")
+        terminal.expect("issued a token that lives 12 h; it was not published")
+        assert terminal.finish() == 0
+    assert len(server.requests) == 1
+    names = [secret["Name"] for secret in cloud.client().list_secrets()["SecretList"]]
+    assert names == ["olx/credentials/dealer-17"]
+
+
+def test_without_its_extra_the_command_says_how_to_install_it(shell: Shell) -> None:
+    without = "import sys; sys.modules['typer'] = None; "
+    done = shell.python("-c", without + "from token_refresher_cli import __main__; __main__.main()")
+    assert done.returncode == 1
+    assert done.stderr.startswith("The command line is an extra. Install it: pip install ")
