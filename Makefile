@@ -34,6 +34,10 @@ demo: $(SETUP) ## Show it at work on this machine, without an AWS account
 simulate: .venv/.ready ## Simulate a year of fleets and outages, and write docs/simulation.md (minutes)
 	@PYTHONPATH=functions:. $(PY) -m benchmarks.simulation
 
+.PHONY: resilience
+resilience: $(SETUP) ## Strike every call of every flow, kill real processes, and print what held (minutes)
+	@PYTHONPATH=functions:. $(PY) -m tests.resilience
+
 .PHONY: mutants
 mutants: .venv/.ready ## Take out one safeguard after the other, and see a test notice
 	@PYTHONPATH=functions:. $(PY) -m tests.resilience.mutants

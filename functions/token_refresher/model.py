@@ -207,6 +207,15 @@ class JournalEntry(_StoredJson, frozen=True, kw_only=True, omit_defaults=True):
             raise TokenResponseError(msg)
         return self.access_token
 
+    @property
+    def is_bearer_token(self) -> bool:
+        """Whether `bearer_token` has no objection."""
+        try:
+            self.bearer_token()
+        except TokenResponseError:
+            return False
+        return True
+
     def published_as(self, version: TokenVersion) -> PublishedToken:
         """Judge the answer, and make what is published of it.
 
@@ -417,8 +426,8 @@ class Account:
         previous: The version that the published one replaced, where its id is ours.
         journal: The journaled response's version, where there is one.
         uses_refresh_tokens: Whether there are a claim or a journal among its stages.
-        failure: The recorded failure, whether or not it still counts.
-        unrecorded_failure: One that could not be recorded, from the warm environment.
+        unrecorded: Tags that could not be written, from the warm environment; they stand
+            for what the token secret's say.
     """
 
     name: str
@@ -429,8 +438,17 @@ class Account:
     previous: TokenVersion | None
     journal: TokenVersion | None
     uses_refresh_tokens: bool
-    failure: FailureRecord | None
-    unrecorded_failure: FailureRecord | None = None
+    unrecorded: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def tags(self) -> Mapping[str, str]:
+        """What is on record: the token secret's tags, and those that it could not be given."""
+        return {**(self.token.tags if self.token else {}), **self.unrecorded}
+
+    @property
+    def failure(self) -> FailureRecord | None:
+        """The recorded failure, whether or not it still counts."""
+        return FailureRecord.from_tags(self.tags)
 
     @property
     def credentials_digest(self) -> str:
@@ -440,7 +458,7 @@ class Account:
     @property
     def counting_failure(self) -> FailureRecord | None:
         """The recorded failure, if it is of these credentials and newer than the token."""
-        failure = self.unrecorded_failure or self.failure
+        failure = self.failure
         if failure is None or failure.credentials_digest != self.credentials_digest:
             return None
         issued_at = self.published.issued_at if self.published else None
@@ -454,23 +472,22 @@ class Account:
     @property
     def refused_random(self) -> str | None:
         """The random part of a journaled response that must not be published."""
-        return self.token.tags.get(REFUSED_TAG) if self.token else None
+        return self.tags.get(REFUSED_TAG)
 
     @property
     def released_claim(self) -> str | None:
         """The last claim whose refresh token was surely not redeemed, with its number."""
-        return self.token.tags.get(RELEASED_TAG) if self.token else None
+        return self.tags.get(RELEASED_TAG)
 
     @property
     def dead_claim(self) -> str | None:
         """The claim whose refresh token was answered with ``invalid_grant``, with its number."""
-        return self.token.tags.get(DEAD_TAG) if self.token else None
+        return self.tags.get(DEAD_TAG)
 
     @property
     def grant(self) -> GrantLifetime | None:
         """When the refresh token itself expires, for a refresh-only account."""
-        tag = self.token.tags.get(GRANT_EXPIRES_AT_TAG) if self.token else None
-        return GrantLifetime.from_tag(tag) if tag else None
+        return GrantLifetime.from_tag(self.tags.get(GRANT_EXPIRES_AT_TAG, ""))
 
 
 def account_from_metadata(
@@ -500,7 +517,6 @@ def account_from_metadata(
         previous=TokenVersion.parse(token_stages.get(PREVIOUS, ""), now=now),
         journal=TokenVersion.parse(credentials_stages.get(JOURNAL_STAGE, ""), now=now),
         uses_refresh_tokens=bool({CLAIM_STAGE, JOURNAL_STAGE} & credentials_stages.keys()),
-        failure=FailureRecord.from_tags(token.tags) if token else None,
     )
 
 
@@ -513,9 +529,7 @@ def with_token(account: Account, token: SecretMetadata | None, *, now: datetime)
     published, known = fresh.published, account.published
     if published is not None and known is not None and published.version_id == known.version_id:
         published = known
-    return replace(
-        account, token=token, published=published, previous=fresh.previous, failure=fresh.failure
-    )
+    return replace(account, token=token, published=published, previous=fresh.previous)
 
 
 def published_from_id(version_id: str, *, now: datetime) -> Published:

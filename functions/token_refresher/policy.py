@@ -215,7 +215,7 @@ def failure_record(account: Account, error: RefreshError, *, now: datetime) -> F
     failures = before.failures + 1 if before is not None and continues else 1
     live_until = account.live_until
     left = live_until - now if live_until is not None else timedelta(0)
-    wait = _wait(error.failure_class, failures, left)
+    wait = max(_wait(error.failure_class, failures, left), _least_wait(account))
     retry_at = now + wait - _TICK_SLACK
     if error.retry_after is not None:
         retry_at = max(retry_at, now + min(error.retry_after, wait + _LONGEST_RETRY_AFTER))
@@ -245,6 +245,20 @@ def _wait(failure_class: FailureClass, failures: int, left: timedelta) -> timede
     wait = _doubled(_MUST_ACT_FIRST, failures, most=_LONGEST_WAIT)
     # However long the wait has become, one attempt precedes the expiry.
     return min(wait, left - _LAST_CHANCE) if left - _LAST_CHANCE > 2 * _TICK_SLACK else wait
+
+
+def _least_wait(account: Account) -> timedelta:
+    """Tell the pace that the versions of a credentials secret allow.
+
+    A refresh writes a claim and a journal, so at most one of either in a quarter of an hour is
+    what the floor leaves to tokens that live an hour. A failed attempt has written its claim.
+    Tokens that live twice as long as the floor leave room for every attempt.
+    """
+    lifetime = published_lifetime(account)
+    if not account.uses_refresh_tokens or lifetime is None:
+        return timedelta(0)
+    floor = WRITE_FLOOR_WITH_REFRESH_TOKENS
+    return floor / 4 if lifetime < 2 * floor else timedelta(0)
 
 
 def _doubled(first: timedelta, failures: int, *, most: timedelta) -> timedelta:
@@ -284,11 +298,16 @@ def is_retrying(account: Account) -> bool:
 
 def lives_too_short(account: Account) -> bool:
     """Whether the published token's life is shorter than the write floor."""
+    lifetime = published_lifetime(account)
+    return lifetime is not None and lifetime < write_floor(account)
+
+
+def published_lifetime(account: Account) -> timedelta | None:
+    """Tell how long the published token lives in all; None where its version id does not tell."""
     published = account.published
     if published is None or published.issued_at is None or published.expires_at is None:
-        return False
-    lifetime = published.expires_at - published.issued_at
-    return published.is_ours and lifetime < write_floor(account)
+        return None
+    return published.expires_at - published.issued_at if published.is_ours else None
 
 
 def seconds_until_expiry(account: Account, *, now: datetime) -> float:

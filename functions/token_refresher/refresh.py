@@ -53,7 +53,7 @@ from token_refresher.policy import (
 from token_refresher.token_response import required_lifetime
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from token_refresher.credentials import Credentials
     from token_refresher.model import Account, PublishedToken, SecretValue, TokenResponse
@@ -565,7 +565,12 @@ class _Attempt:
         )
         entry = self._entry(credentials, grant, response, refresh_is_refused=refresh_is_refused)
         self.is_repeatable = grant["grant_type"] != "refresh_token"
-        self._write_journal(credentials, version, entry)
+        is_only_grant = isinstance(credentials, RefreshTokenCredentials)
+        brings_next = response.refresh_token is not None
+        # Nobody can tell whether an unusable answer has cost the refresh token that was sent:
+        # where there is another grant, it is not kept as one that may be sent again.
+        if self.is_repeatable or is_only_grant or brings_next or entry.is_bearer_token:
+            self._write_journal(credentials, version, entry)
         try:
             entry.bearer_token()
             if missing is not None:
@@ -721,7 +726,7 @@ class _Attempt:
                 self.store.untag(self.name, obsolete)
         except SecretStoreError:
             self.cautions.append(Caution.RECORD_NOT_WRITTEN)
-        self.account = replace(self.account, failure=None, unrecorded_failure=None)
+        self._note({}, forget=obsolete)
         return self.result(outcome)
 
     def _record_grant(self, answer: _Answer) -> None:
@@ -746,8 +751,9 @@ class _Attempt:
         return self.result(Outcome.FAILED, error)
 
     def _record(self, error: RefreshError) -> None:
+        # With what could not be written before: a claim that was released then still is.
         record = failure_record(self.account, error, now=self.now)
-        tags = record.to_tags()
+        tags = {**self.account.unrecorded, **record.to_tags()}
         if self.released:
             tags[RELEASED_TAG] = self.released
         if self.dead:
@@ -759,9 +765,16 @@ class _Attempt:
             self.store.tag(self.name, tags)
         except Exception:  # noqa: BLE001 - a result is owed, whatever happens
             self.cautions.append(Caution.FAILURE_NOT_RECORDED)
-            self.account = replace(self.account, unrecorded_failure=record)
+            self.account = replace(self.account, unrecorded=tags)
         else:
-            self.account = replace(self.account, failure=record, unrecorded_failure=None)
+            self._note(tags)
+
+    def _note(self, tags: Mapping[str, str], *, forget: Collection[str] = ()) -> None:
+        """Know the account's tags as they are now, and that nothing is left to write."""
+        token = self.account.token or SecretMetadata()
+        kept = {key: value for key, value in token.tags.items() if key not in forget}
+        token = replace(token, tags={**kept, **tags})
+        self.account = replace(self.account, token=token, unrecorded={})
 
     def result(
         self, outcome: Outcome, error: RefreshError | NotAttemptedError | None = None

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
 
     from token_refresher.credentials import Credentials
-    from token_refresher.model import Account, FailureRecord, SecretMetadata, TokenResponse
+    from token_refresher.model import Account, SecretMetadata, TokenResponse
 
 # So many lost connections in a row, and a host is left alone for this sweep.
 _LOST_CONNECTIONS: Final = 3
@@ -97,8 +97,8 @@ class Sweeper:
     refresh_before: timedelta
     uses_refresh_tokens: bool
     max_workers: int
-    # Failures that could not be recorded; they live as long as the environment.
-    _unrecorded: dict[str, FailureRecord] = field(default_factory=dict)
+    # Tags that could not be written; they live as long as the environment.
+    _unrecorded: dict[str, Mapping[str, str]] = field(default_factory=dict)
 
     def sweep(
         self,
@@ -198,7 +198,7 @@ class Sweeper:
         now: datetime,
     ) -> Account:
         account = account_from_metadata(name, credentials=credentials, token=token, now=now)
-        account = replace(account, unrecorded_failure=self._unrecorded.get(name))
+        account = replace(account, unrecorded=self._unrecorded.get(name, {}))
         if not self.uses_refresh_tokens:
             # The journals that an earlier setting left behind are not looked at.
             account = replace(account, journal=None, uses_refresh_tokens=False)
@@ -213,10 +213,10 @@ class Sweeper:
         return replace(account, published=published.with_moments_of(value.text if value else None))
 
     def _remember(self, account: Account) -> None:
-        if account.unrecorded_failure is None:
-            self._unrecorded.pop(account.name, None)
+        if account.unrecorded:
+            self._unrecorded[account.name] = account.unrecorded
         else:
-            self._unrecorded[account.name] = account.unrecorded_failure
+            self._unrecorded.pop(account.name, None)
 
 
 def _soonest_first(accounts: Iterable[Account]) -> list[Account]:

@@ -253,12 +253,6 @@ def test_an_outage_within_the_bound_costs_nothing(fleet: Fleet, failure: Failure
     assert record.dead_seconds == 0
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="DEFECT: with one-hour tokens, five failed attempts use up the day's versions; the "
-    "claim takes the last one, and the answer of the redeemed refresh token cannot be journaled",
-)
 def test_five_short_outages_in_a_day_do_not_cost_a_refresh_only_account_its_grant() -> None:
     one = replace(MACHINES, accounts=1, grant=Grant.CONSENT, is_in_step=True, duration=2 * DAY)
     # Each meets one refresh, and delays those after it by a tick.

@@ -546,8 +546,26 @@ def test_each_failure_in_a_row_doubles_the_wait(
     for _ in waits:
         record = failure_record(of, error(failure_class), now=NOW)
         seen.append((record.retry_at - NOW + SLACK) / MINUTE)
-        of = replace(of, failure=record)
+        of = replace(of, unrecorded=record.to_tags())
     assert seen == waits
+
+
+@pytest.mark.parametrize(
+    ("lifetime", "claims", "minutes"),
+    [
+        pytest.param(HOUR, True, 15, id="an hour, and each attempt writes a claim"),
+        pytest.param(2 * HOUR - MINUTE, True, 15, id="less than two hours"),
+        pytest.param(2 * HOUR, True, 5, id="two hours leave room for every attempt"),
+        pytest.param(HOUR, False, 5, id="an attempt writes nothing without refresh tokens"),
+    ],
+)
+def test_where_claims_would_use_up_the_versions_of_a_day_attempts_keep_their_pace(
+    lifetime: timedelta, *, claims: bool, minutes: int
+) -> None:
+    token = issued(lifetime / 2, life=lifetime)
+    of = replace(account(token), uses_refresh_tokens=claims)
+    record = failure_record(of, error(FailureClass.TRY_LATER), now=NOW)
+    assert record.retry_at == NOW + minutes * MINUTE - SLACK
 
 
 @pytest.mark.parametrize("failure_class", list(FailureClass))
@@ -575,8 +593,7 @@ def test_retry_after_counts_where_someone_must_act_too() -> None:
 
 
 def test_a_failure_that_could_not_be_recorded_holds_back_like_any_other() -> None:
-    record = FailureRecord.from_tags(failed(HOUR))
-    of = replace(account(EXPIRED), unrecorded_failure=record)
+    of = replace(account(EXPIRED), unrecorded=failed(HOUR))
     assert decide(of, now=NOW, refresh_before=BEFORE).reason is Reason.BACKING_OFF
 
 
@@ -594,6 +611,6 @@ def test_however_often_it_failed_one_attempt_precedes_the_expiry(
         if decide(of, now=now, refresh_before=24 * HOUR).due:
             attempts.append(expires_at - now)
             record = failure_record(of, error(FailureClass.SOMEONE_MUST_ACT), now=now)
-            of = replace(of, failure=record)
+            of = replace(of, unrecorded=record.to_tags())
         now += 5 * MINUTE
     assert 5 * MINUTE <= attempts[-1] <= 11 * MINUTE

@@ -1,0 +1,40 @@
+"""Real processes that die: SIGKILL on either side of every call, and then another process."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.resilience.matrix_cases import DEATHS, deaths_at, play_strikes
+from tests.resilience.matrix_processes import Processes, ProcessScene
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.resilience.matrix import Flow
+    from tests.resilience.matrix_wire import Wire
+
+
+@pytest.fixture(scope="module")
+def processes(wire: Wire) -> Iterator[Processes]:
+    processes = Processes(wire)
+    yield processes
+    processes.end()
+
+
+@pytest.mark.parametrize("flow", DEATHS, ids=str)
+def test_a_process_may_die_on_either_side_of_any_call(
+    wire: Wire, processes: Processes, flow: Flow
+) -> None:
+    deaths_before = processes.deaths
+    make_scene = partial(ProcessScene, wire, processes)
+    played = play_strikes(flow, make_scene, deaths_at, passed=set())
+
+    assert "\n".join(map(str, played.violations)) == ""
+    assert processes.deaths - deaths_before == 2 * len(played.points) > 0
+    # The answer's end and the store's acknowledgement: between them nobody can win.
+    expected = {"request: killed right after", "journal: killed right before"}
+    lost = {str(case.strikes[0]) for case in played.unwinnable}
+    assert lost == (expected if flow.is_refresh_only else set())

@@ -1,0 +1,236 @@
+"""Every fault at every call of every flow, among doubles; and that the matrix is not blind."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+import pytest
+
+from tests.resilience.matrix import ACCOUNT, FLOWS, PASSWORD, Fault, Flow, Point, Strike
+from tests.resilience.matrix_cases import DAYS, play_days, play_flow
+from tests.resilience.matrix_memory import MemoryScene, ReadEndpoint
+from tests.resilience.matrix_rules import VERSIONS_A_DAY, Case, Invariant, over_budget
+from tests.unit.fakes import CLIENT, HOUR, MINUTE, TICK, FakeSecretStore
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tests.resilience.matrix_cases import Played
+
+BY_NAME: Final = {flow.name: flow for flow in FLOWS}
+ROTATING: Final = BY_NAME["refresh: server rotates"]
+REFRESH_ONLY: Final = BY_NAME["refresh-only: refresh"]
+FROM_A_SEED: Final = BY_NAME["refresh-only: first token from the seed"]
+
+
+def listed(played: Played) -> str:
+    """Name every broken promise, one a line."""
+    return "\n".join(str(violation) for violation in played.violations)
+
+
+@pytest.mark.parametrize("flow", FLOWS, ids=str)
+def test_every_fault_at_every_call_of_a_flow_leaves_all_promises_kept(flow: Flow) -> None:
+    played = play_flow(flow, MemoryScene)
+
+    assert listed(played) == ""
+    assert played.missed == []
+    assert played.cases > len(played.points) > 0
+    assert flow.is_refresh_only or played.unwinnable == []
+
+
+@pytest.mark.parametrize("flow", [flow for flow in FLOWS if flow.name in DAYS], ids=str)
+def test_a_fault_that_lasts_a_day_costs_neither_budget_nor_account(flow: Flow) -> None:
+    played = play_days(flow, MemoryScene)
+
+    assert listed(played) == ""
+    assert played.cases > 1
+
+
+# Where nobody can win.
+
+
+ANSWER_IS_LOST: Final = Strike(Point("request"), Fault.LOST)
+DIES_BEFORE_THE_STORE_KNOWS: Final = Strike(Point("journal"), Fault.KILLED_BEFORE)
+
+
+@pytest.mark.parametrize("strike", [ANSWER_IS_LOST, DIES_BEFORE_THE_STORE_KNOWS], ids=str)
+@pytest.mark.parametrize("flow", [REFRESH_ONLY, FROM_A_SEED], ids=str)
+def test_an_only_grant_that_nobody_can_save_is_reported_left_alone_and_healed_by_a_seed(
+    flow: Flow, strike: Strike
+) -> None:
+    case = Case(flow, MemoryScene(), (strike,)).play()
+
+    assert case.violations == []
+    assert case.is_unwinnable
+    assert (case.sent, case.requests) == (2, 1)
+    assert case.reported_after is not None
+    assert case.reported_after <= 20 * MINUTE
+
+
+@pytest.mark.parametrize("strike", [ANSWER_IS_LOST, DIES_BEFORE_THE_STORE_KNOWS], ids=str)
+def test_an_account_with_another_grant_wins_there_by_the_next_sweep(strike: Strike) -> None:
+    scene = MemoryScene()
+    case = Case(ROTATING, scene, (strike,)).play()
+
+    assert case.violations == []
+    assert not case.is_unwinnable
+    assert max(scene.refresh_tokens_sent().values()) == 1
+
+
+@pytest.mark.parametrize("fault", [Fault.LOST, Fault.TIMEOUT_AFTER, Fault.KILLED_AFTER])
+@pytest.mark.parametrize("call", ["claim", "journal", "publish"])
+def test_an_only_grant_survives_wherever_the_store_took_what_it_was_told(
+    call: str, fault: Fault
+) -> None:
+    case = Case(REFRESH_ONLY, MemoryScene(), (Strike(Point(call), fault),)).play()
+
+    assert case.violations == []
+    assert not case.is_unwinnable
+
+
+@pytest.mark.parametrize("unusable", [Fault.EMPTY, Fault.UNUSABLE])
+def test_a_refresh_token_that_had_an_unusable_answer_is_not_sent_again(unusable: Fault) -> None:
+    strikes = (
+        Strike(Point("request"), unusable),
+        Strike(Point("request", 2), Fault.FIREWALL),
+    )
+    case = Case(ROTATING, MemoryScene(), strikes).play()
+
+    assert case.violations == []
+
+
+def test_an_only_grant_that_was_never_sent_is_not_given_up_where_no_tag_can_be_written() -> None:
+    scene = MemoryScene()
+    REFRESH_ONLY.prepare(scene)
+    for _ in range(HOUR // TICK):
+        scene.sweep(
+            Strike(Point("request"), Fault.REFUSED, is_lasting=True),
+            Strike(Point("tag"), Fault.DENIED, is_lasting=True),
+        )
+        scene.pass_time(TICK)
+    for _ in range(6 * HOUR // TICK):
+        scene.sweep()
+        scene.pass_time(TICK)
+
+    assert scene.refresh_tokens_sent().total() == 2
+    assert scene.error_tag() == ""
+
+
+# The budget, where tokens live shorter than any schedule.
+
+
+@pytest.mark.parametrize("lifetime", [5 * MINUTE, 20 * MINUTE, HOUR, 90 * MINUTE], ids=str)
+def test_short_lived_tokens_stay_within_the_budget_all_day(lifetime: timedelta) -> None:
+    scene = MemoryScene()
+    scene.world.endpoint.lifetime = lifetime
+    scene.onboard(PASSWORD)
+    for _ in range(2 * timedelta(days=1) // TICK):
+        scene.sweep()
+        scene.pass_time(TICK)
+
+    assert over_budget(scene, uses_refresh_tokens=True) == []
+    assert len(scene.versions) > VERSIONS_A_DAY
+
+
+# A matrix that cannot see would always be green. Each of these surroundings breaks one promise.
+
+
+class ForgetsJournals(FakeSecretStore):
+    def write_protocol(self, account: str, version_id: str, content: str) -> bool:
+        is_journal = not version_id.startswith("request-")
+        return is_journal or super().write_protocol(account, version_id, content)
+
+
+class PublishesGarbage(FakeSecretStore):
+    def publish(self, account: str, version_id: str, content: str) -> bool:
+        token = json.loads(content) | {"access_token": "not-a-token"}
+        return super().publish(account, version_id, json.dumps(token))
+
+
+class PublishesNothing(FakeSecretStore):
+    def publish(self, account: str, version_id: str, content: str) -> bool:
+        is_first = not self.tokens[account].versions
+        return super().publish(account, version_id, content) if is_first else True
+
+
+class PublishesThreeTimes(FakeSecretStore):
+    def publish(self, account: str, version_id: str, content: str) -> bool:
+        for number in range(2):
+            super().publish(account, version_id[:-1] + str(number), content)
+        return super().publish(account, version_id, content)
+
+
+class PublishesRefreshTokens(FakeSecretStore):
+    def publish(self, account: str, version_id: str, content: str) -> bool:
+        token = json.loads(content) | {"refresh_token": "refresh-token-1"}
+        return super().publish(account, version_id, json.dumps(token))
+
+
+class TagsSecrets(FakeSecretStore):
+    def tag(self, account: str, tags: Mapping[str, str]) -> None:
+        super().tag(account, {**tags, "note": str(CLIENT["client_secret"])})
+
+
+class TakesNoSecondSeed(ReadEndpoint):
+    def seed(self) -> str:
+        return super().seed() if self._families == 0 else "refresh-token-that-is-unknown"
+
+
+class IssuesRefreshTokensAgain(ReadEndpoint):
+    """A server whose rotation hands out the token that was just spent."""
+
+    def _new_refresh_token(self, family: int) -> str:
+        self.latest = super()._new_refresh_token(family) if self.latest is None else self.latest
+        self._refresh_tokens[self.latest].is_spent = False
+        return self.latest
+
+
+@pytest.mark.parametrize(
+    ("surroundings", "strike", "invariant"),
+    [
+        ({"store_type": PublishesGarbage}, None, Invariant.I1),
+        ({"store_type": PublishesNothing}, None, Invariant.I2),
+        ({"store_type": ForgetsJournals}, None, Invariant.I3),
+        ({"endpoint_type": IssuesRefreshTokensAgain}, None, Invariant.I3),
+        ({"store_type": PublishesThreeTimes}, None, Invariant.I4),
+        ({"store_type": PublishesRefreshTokens}, None, Invariant.I5),
+        ({"store_type": TagsSecrets}, Strike(Point("publish"), Fault.DENIED), Invariant.I5),
+        ({"endpoint_type": TakesNoSecondSeed}, ANSWER_IS_LOST, Invariant.I6),
+    ],
+    ids=lambda value: "" if value is None or isinstance(value, Strike) else str(value),
+)  # fmt: skip
+def test_the_matrix_sees_a_broken_promise(
+    surroundings: dict[str, Any], strike: Strike | None, invariant: Invariant
+) -> None:
+    scene: Any = type("Scene", (MemoryScene,), surroundings)()
+    case = Case(REFRESH_ONLY, scene, (strike,) if strike else ()).play()
+
+    assert invariant in {violation.invariant for violation in case.violations}
+    assert str(case.violations[0]).startswith("I")
+
+
+class SaysSecrets(MemoryScene):
+    """A program that logs a password with each sweep."""
+
+    password: ClassVar = PASSWORD["password"]
+
+    def sweep(self, *strikes: Strike, force: bool = False) -> dict[str, Any] | None:
+        told = super().sweep(*strikes, force=force)
+        self.said.append(f"sweeping {ACCOUNT} with {self.password}")
+        return told
+
+
+def test_the_matrix_reads_what_is_said() -> None:
+    case = Case(ROTATING, SaysSecrets(), ()).play()
+
+    assert {violation.invariant for violation in case.violations} == {Invariant.I5}
+
+
+def test_a_loss_that_no_fault_explains_is_no_bad_luck() -> None:
+    scene: Any = type("Scene", (MemoryScene,), {"store_type": ForgetsJournals})()
+    case = Case(REFRESH_ONLY, scene, (Strike(Point("claim"), Fault.LOST),)).play()
+
+    assert not case.is_unwinnable
+    assert any("only refresh token" in violation.detail for violation in case.violations)

@@ -1,0 +1,48 @@
+"""Every fault at every call that the real client makes, over HTTP."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.resilience.matrix import FLOWS, Flow, Point
+from tests.resilience.matrix_cases import ON_THE_WIRE, play_strikes, strikes_over_http
+from tests.resilience.matrix_memory import MemoryScene
+from tests.resilience.matrix_rules import Case
+from tests.resilience.matrix_wire import Wire, WireScene
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+@pytest.fixture(scope="module")
+def passed() -> set[Point]:
+    """The calls that were struck already, in another flow."""
+    return set()
+
+
+def calls(points: Iterable[Point]) -> list[str]:
+    """The calls in their order; the listing's two are one for the doubles."""
+    return list(dict.fromkeys("list" if "list" in str(each) else str(each) for each in points))
+
+
+@pytest.mark.parametrize("flow", ON_THE_WIRE, ids=str)
+def test_every_fault_at_every_real_call_leaves_all_promises_kept(
+    wire: Wire, passed: set[Point], flow: Flow
+) -> None:
+    played = play_strikes(flow, partial(WireScene, wire), strikes_over_http, passed=passed)
+
+    assert "\n".join(map(str, played.violations)) == ""
+    assert played.missed == []
+    assert flow.is_refresh_only or played.unwinnable == []
+
+
+@pytest.mark.parametrize("flow", FLOWS, ids=str)
+def test_the_doubles_are_called_as_the_real_ones_are(wire: Wire, flow: Flow) -> None:
+    real = Case(flow, WireScene(wire), ()).play()
+    doubles = Case(flow, MemoryScene(), ()).play()
+
+    assert real.violations == []
+    assert calls(real.points) == calls(doubles.points)
