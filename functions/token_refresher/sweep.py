@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final, Protocol
@@ -169,9 +170,10 @@ class Sweeper:
             for name, decision in decisions.items()
             if not decision.due and decision.reason is not Reason.FRESH
         ]
-        if due:
-            with ThreadPoolExecutor(max_workers=min(self.max_workers, len(due))) as pool:
-                results.extend(pool.map(refresh_one, due))
+        # One at a time needs no thread: most sweeps have one or none.
+        workers = min(self.max_workers, len(due))
+        with ThreadPoolExecutor(workers) if workers > 1 else nullcontext() as pool:
+            results.extend(pool.map(refresh_one, due) if pool else map(refresh_one, due))
         for result in results:
             found[result.account.name] = result.account
             self._remember(result.account)

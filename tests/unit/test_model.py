@@ -240,6 +240,8 @@ def test_a_digest_is_the_beginning_of_a_sha256() -> None:
         pytest.param("20261124T10000Z", id="an hour of one digit"),
         pytest.param("\u0662\u0660\u0662\u06661124T010000Z", id="other digits"),
         pytest.param("20261124T010060Z", id="a leap second"),
+        pytest.param("20261124T240000Z", id="24 o'clock"),
+        pytest.param("20261131T010000Z", id="a day that its month has not"),
         pytest.param(" 20261124T010000Z", id="a blank before it"),
         pytest.param("20261124T010000Z\n", id="a newline after it"),
     ],
