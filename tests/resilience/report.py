@@ -1,4 +1,7 @@
-"""Plays the whole matrix and prints what came of it; the tests play the same cases."""
+"""Plays the whole matrix, prints what came of it, and puts that into docs/resilience.md.
+
+The tests play the same cases.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import sys
 from collections import Counter
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from tests.resilience.matrix import FLOWS, Fault, Point
@@ -30,13 +34,16 @@ if TYPE_CHECKING:
     from tests.resilience.matrix_cases import Played
     from tests.resilience.matrix_rules import Case
 
+DOCUMENT: Final = Path(__file__).resolve().parents[2] / "docs" / "resilience.md"
+BEGIN: Final = "<!-- What follows is written by `make resilience`. -->"
+END: Final = "<!-- Written by `make resilience` up to here. -->"
 WIDTH: Final = 44
 SHOWN: Final = 50
 
 
 @dataclass
 class Totals:
-    """What is summed up over all parts."""
+    """What is summed up over all parts, and what was said of it."""
 
     cases: int = 0
     broken: Counter[Invariant] = field(default_factory=Counter)
@@ -44,6 +51,13 @@ class Totals:
     missed: int = 0
     given_up: int = 0
     unwinnable: list[Case] = field(default_factory=list)
+    said: list[str] = field(default_factory=list)
+
+    def say(self, line: str = "") -> None:
+        """Print a line at once: some parts take a minute."""
+        sys.stdout.write(f"{line}\n")
+        sys.stdout.flush()
+        self.said.append(line)
 
     def take(self, played: Played) -> None:
         """Add a flow."""
@@ -53,12 +67,6 @@ class Totals:
         self.missed += len(played.missed)
         self.given_up += played.given_up
         self.unwinnable += played.unwinnable
-
-
-def say(line: str = "") -> None:
-    """Print a line at once: some parts take a minute."""
-    sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()
 
 
 def main() -> int:
@@ -76,16 +84,25 @@ def main() -> int:
     )
     _over_http(totals)
     _unwinnable(totals)
-    say()
+    totals.say()
     for invariant in Invariant:
-        say(f"{invariant.name}  {invariant.value:<72} {totals.broken[invariant]:>5} broken")
-    say()
+        totals.say(f"{invariant.name}  {invariant.value:<72} {totals.broken[invariant]:>5} broken")
+    totals.say()
     for violation in totals.violations[:SHOWN]:
-        say(violation)
+        totals.say(violation)
     if totals.missed:
-        say(f"{totals.missed} faults struck nothing")
-    say(f"{totals.cases} cases, {len(totals.violations)} violations")
+        totals.say(f"{totals.missed} faults struck nothing")
+    totals.say(f"{totals.cases} cases, {len(totals.violations)} violations")
+    _write(totals.said)
     return 1 if totals.violations or totals.missed else 0
+
+
+def _write(said: list[str]) -> None:
+    """Put the report into the document."""
+    before, _, rest = DOCUMENT.read_text(encoding="utf-8").partition(BEGIN)
+    report = "\n".join(said).strip("\n")
+    text = f"{before}{BEGIN}\n\n```text\n{report}\n```\n\n{END}{rest.partition(END)[2]}"
+    DOCUMENT.write_text(text, encoding="utf-8")
 
 
 def _over_http(totals: Totals) -> None:
@@ -111,18 +128,18 @@ def _over_http(totals: Totals) -> None:
 
 def _part(title: str, played: Iterable[Played] | Iterator[Played], totals: Totals) -> None:
     names = " ".join(f"{invariant.name:>3}" for invariant in Invariant)
-    say(f"\n{title}\n{'flow':<{WIDTH}} calls  more cases  {names}")
+    totals.say(f"\n{title}\n{'flow':<{WIDTH}} calls  more cases  {names}")
     for each in played:
         totals.take(each)
         broken = Counter(violation.invariant for violation in each.violations)
         counts = " ".join(f"{broken[invariant]:>3}" for invariant in Invariant)
         numbers = f"{len(each.points):>5} {len(each.further):>5} {each.cases:>5}"
-        say(f"{each.flow.name:<{WIDTH}} {numbers}  {counts}")
+        totals.say(f"{each.flow.name:<{WIDTH}} {numbers}  {counts}")
 
 
 def _unwinnable(totals: Totals) -> None:
     """Say what happens where nobody can win."""
-    say("\nNobody can win these: a refresh-only account whose server rotates")
+    totals.say("\nNobody can win these: a refresh-only account whose server rotates")
     on_the_wire = [
         case
         for case in totals.unwinnable
@@ -137,8 +154,8 @@ def _unwinnable(totals: Totals) -> None:
         late = max((case.reported_after for case in cases if case.reported_after), default="never")
         sent = max((case.sent for case in cases), default=0)
         requests = max((case.requests for case in cases), default=0)
-        say(
+        totals.say(
             f"{name:<{WIDTH}} {len(cases):>4} cases: reported after {late} at most; sent {sent} "
             f"times at most, {requests} of them in the day after; a new seed healed all"
         )
-    say(f"{'its two tries used up by a fault of a day':<{WIDTH}} {totals.given_up:>4} cases")
+    totals.say(f"{'its two tries used up by a fault of a day':<{WIDTH}} {totals.given_up:>4} cases")
