@@ -38,6 +38,11 @@ simulate: .venv/.ready ## Simulate a year of fleets and outages, and write docs/
 resilience: $(SETUP) ## Strike every call of every flow, kill real processes, and print what held (minutes)
 	@PYTHONPATH=functions:. $(PY) -m tests.resilience
 
+EXAMPLES ?= 3000
+.PHONY: model
+model: .venv/.ready ## Drive the program at random against a model of its promises (EXAMPLES=3000)
+	@MODEL_EXAMPLES=$(EXAMPLES) $(PY) -m pytest tests/resilience/test_model.py -k TestModel
+
 .PHONY: mutants
 mutants: .venv/.ready ## Take out one safeguard after the other, and see a test notice
 	@PYTHONPATH=functions:. $(PY) -m tests.resilience.mutants

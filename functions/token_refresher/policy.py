@@ -215,7 +215,7 @@ def failure_record(account: Account, error: RefreshError, *, now: datetime) -> F
     failures = before.failures + 1 if before is not None and continues else 1
     live_until = account.live_until
     left = live_until - now if live_until is not None else timedelta(0)
-    wait = max(_wait(error.failure_class, failures, left), _least_wait(account))
+    wait = max(_wait(error.failure_class, failures, left), _least_wait(account, before, left))
     retry_at = now + wait - _TICK_SLACK
     if error.retry_after is not None:
         retry_at = max(retry_at, now + min(error.retry_after, wait + _LONGEST_RETRY_AFTER))
@@ -247,18 +247,22 @@ def _wait(failure_class: FailureClass, failures: int, left: timedelta) -> timede
     return min(wait, left - _LAST_CHANCE) if left - _LAST_CHANCE > 2 * _TICK_SLACK else wait
 
 
-def _least_wait(account: Account) -> timedelta:
+def _least_wait(account: Account, before: FailureRecord | None, left: timedelta) -> timedelta:
     """Tell the pace that the versions of a credentials secret allow.
 
     A refresh writes a claim and a journal, so at most one of either in a quarter of an hour is
     what the floor leaves to tokens that live an hour. A failed attempt has written its claim.
-    Tokens that live twice as long as the floor leave room for every attempt.
+    Tokens that live twice as long as the floor leave room for every attempt while they live.
+
+    Args:
+        account: Whether it uses refresh tokens, and how long its tokens live.
+        before: The failure before, of whatever class: where classes alternate, each begins anew.
+        left: What is left of the published token's life.
     """
-    lifetime = published_lifetime(account)
-    if not account.uses_refresh_tokens or lifetime is None:
-        return timedelta(0)
-    floor = WRITE_FLOOR_WITH_REFRESH_TOKENS
-    return floor / 4 if lifetime < 2 * floor else timedelta(0)
+    lifetime, floor = published_lifetime(account), WRITE_FLOOR_WITH_REFRESH_TOKENS
+    is_short = lifetime is not None and lifetime < 2 * floor
+    is_again = before is not None and left <= timedelta(0)
+    return floor / 4 if account.uses_refresh_tokens and (is_short or is_again) else timedelta(0)
 
 
 def _doubled(first: timedelta, failures: int, *, most: timedelta) -> timedelta:

@@ -317,6 +317,7 @@ class _Attempt:
         if not self._is_due():
             return self.result(Outcome.NOT_DUE)
         if self.journal is not None and has_unpublished_response(self.account, now=self.now):
+            self._ensure_token_secret()
             answer = self._journaled_answer(self.journal)
         else:
             self.endpoint.admit(credentials)

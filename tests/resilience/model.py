@@ -1,0 +1,316 @@
+"""What the model test holds the program to: its contract in numbers, and servers that remember.
+
+Nothing here is computed by the program: a token is read from its version id and its JSON, and
+the servers themselves judge whether a refresh token might have been sent.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import defaultdict
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from itertools import cycle
+from typing import TYPE_CHECKING, Any, Final
+
+from tests.unit.fakes import (
+    HOUR,
+    MINUTE,
+    TWELVE_HOURS,
+    FakeSecretStore,
+    FakeTokenEndpoint,
+    RefreshMode,
+    Secret,
+    broken,
+    firewall,
+    no_connection,
+    timed_out,
+    too_many_requests,
+    unavailable,
+)
+from token_refresher.errors import (
+    FailureClass,
+    RefreshError,
+    SecretStoreError,
+    TokenRequestError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from tests.unit.fakes import Faults
+    from token_refresher.credentials import Credentials
+    from token_refresher.model import SecretMetadata, TokenResponse
+
+MARGIN: Final = 90 * MINUTE
+SLACK: Final = timedelta(seconds=30)
+FLOOR: Final = 30 * MINUTE
+FLOOR_WITH_REFRESH_TOKENS: Final = 60 * MINUTE
+VERSIONS_A_DAY: Final = 96
+RESEND_AFTER: Final = 15 * MINUTE
+# Where tokens live shorter, refresh tokens are not tried more often: each try writes a claim.
+SHORT_LIFE: Final = 2 * HOUR
+PACE: Final = 15 * MINUTE
+LAST_CHANCE: Final = 10 * MINUTE
+FIRST_WAIT: Final = {
+    FailureClass.TRY_LATER: 5 * MINUTE,
+    FailureClass.SOMEONE_MUST_ACT: 15 * MINUTE,
+    FailureClass.UNUSABLE_ANSWER: 30 * MINUTE,
+}
+LONGEST_WAIT: Final = {
+    FailureClass.TRY_LATER: 30 * MINUTE,
+    FailureClass.SOMEONE_MUST_ACT: 6 * HOUR,
+    FailureClass.UNUSABLE_ANSWER: 6 * HOUR,
+}
+
+HOSTS: Final = {
+    "autovit.ro": "www.autovit.ro",
+    "otomoto.pl": "www.otomoto.pl",
+    "standvirtual.com": "www.standvirtual.com",
+}
+# Each account's name is its client_id too, so that the servers know who asks.
+ACCOUNTS: Final[Mapping[str, Mapping[str, Any]]] = {
+    "password": {"site": "autovit.ro", "grant_type": "password", "username": "a@example.com"},
+    "partner": {"site": "otomoto.pl", "grant_type": "partner", "partner_code": "partner-name"},
+    "client": {"site": "otomoto.pl", "grant_type": "client_credentials"},
+    "only": {"site": "standvirtual.com", "grant_type": "refresh_token"},
+    "other-only": {"site": "autovit.ro", "grant_type": "refresh_token"},
+    "verified": {
+        "site": "autovit.ro",
+        "grant_type": "password",
+        "username": "b@example.com",
+        "verify_url": "https://www.autovit.ro/api/open/account/adverts",
+    },
+}
+ONLY_REFRESH_TOKENS: Final = frozenset({"only", "other-only"})
+SECRET_FIELD: Final = {"password": "password", "partner": "partner_secret"}
+# What a secret, a token or a refresh token of these tests has in it, and nothing else has.
+MARKS: Final = ("made-up-", "access-token-", "refresh-token-")
+
+OUTAGES: Final[Mapping[str, Callable[[], Exception]]] = {
+    "500": broken,
+    "503": unavailable,
+    "429": too_many_requests,
+    "firewall": firewall,
+    "no connection": no_connection,
+    "silence": timed_out,
+    "invalid_client": lambda: TokenRequestError("invalid_client"),
+    "invalid_scope": lambda: TokenRequestError("invalid_scope"),
+    "server_error": lambda: TokenRequestError("server_error"),
+}
+# The server has done what it was asked for, and does not say so.
+TOO_LATE: Final[Mapping[str, Callable[[], Exception]]] = {
+    "500 too late": broken,
+    "silence too late": timed_out,
+}
+GARBAGE: Final[Mapping[str, Mapping[str, Any]]] = {
+    "no token": {"access_token": None},
+    "newline": {"access_token": "access-token-\nline"},
+    "mac": {"token_type": "mac"},
+    "no lifetime": {"expires_in": None},
+    "expired": {"expires_in": timedelta(0)},
+}
+# Proof that a refresh token was not redeemed; invalid_grant says that it never will be.
+TURNED_AWAY: Final = frozenset(
+    {"status_503", "status_429", "firewall", "no_connection", "invalid_client", "invalid_scope"}
+    | {"unsupported_grant_type"}
+)
+STOPS_HOST: Final = frozenset({"status_429", "firewall"})
+LOST: Final = frozenset({"no_connection", "timeout", "connection_lost"})
+
+
+def digest(text: str) -> str:
+    """As a version id holds it."""
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def moment(text: str) -> datetime:
+    """As a version id holds it."""
+    return datetime.strptime(text, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Token:
+    """A published token."""
+
+    version_id: str
+    access_token: str
+    issued_at: datetime
+    expires_at: datetime
+
+    @property
+    def due_at(self) -> datetime:
+        """When it should be replaced."""
+        life = self.expires_at - self.issued_at
+        return max(self.expires_at - MARGIN, self.issued_at + life / 2)
+
+    def is_fresh(self, credentials: Secret, now: datetime) -> bool:
+        """Whether nobody needs another one."""
+        current = digest(credentials.stages["AWSCURRENT"])
+        return self.version_id.split("-")[2] == current and now < self.due_at
+
+
+def read_token(secret: Secret | None) -> Token | None:
+    """Read what is published, and hold that its JSON and its version id tell the same."""
+    if secret is None or "AWSCURRENT" not in secret.stages:
+        return None
+    version_id = secret.stages["AWSCURRENT"]
+    content = json.loads(secret.versions[version_id] or "")
+    assert set(content) <= {"access_token", "token_type", "scope", "issued_at", "expires_at"}
+    assert content["token_type"] == "Bearer"
+    issued_at, expires_at = map(moment, version_id.split("-")[:2])
+    assert (content["issued_at"], content["expires_at"]) == (
+        issued_at.timestamp(),
+        expires_at.timestamp(),
+    )
+    return Token(version_id, content["access_token"], issued_at, expires_at)
+
+
+class Store(FakeSecretStore):
+    """The doubles' store, whose listing can catch up, and whose secrets people may delete."""
+
+    def thaw_listing(self) -> None:
+        """List what is there at the moment of each call."""
+        self._listing = None
+
+    def list_secrets(self) -> tuple[dict[str, SecretMetadata], dict[str, SecretMetadata]]:
+        # As the double's, without its copies: many sweeps see nothing else.
+        with self._call("list"):
+            return self._listing or self._list()
+
+    def publish(self, account: str, version_id: str, content: str) -> bool:
+        self._require(account, "PutSecretValue")
+        return super().publish(account, version_id, content)
+
+    def tag(self, account: str, tags: Mapping[str, str]) -> None:
+        self._require(account, "TagResource")
+        super().tag(account, tags)
+
+    def _require(self, account: str, operation: str) -> None:
+        if account not in self.tokens:
+            raise SecretStoreError(operation, "ResourceNotFoundException", transient=False)
+
+
+@dataclass
+class Asked:
+    """A token request: whose, by which grant, and what came of it."""
+
+    account: str
+    grant_type: str
+    host: str
+    at: datetime
+    came: str = "nothing"
+
+
+class Servers(FakeTokenEndpoint):
+    """Token endpoints that know passwords, each host with its own ways.
+
+    Attributes:
+        secrets: What each account of a repeatable grant must present.
+        modes: By host.
+        lifetimes: By host.
+        troubles: What is wrong with the next answers of a host, in turn.
+        asked: The requests since the last sweep began.
+        sent: Each time that a refresh token was sent, and might have been redeemed.
+        dead: Refresh tokens that were answered with invalid_grant, which was recorded.
+        at_risk: Accounts that lost an answer, so that nobody can know what is still good.
+        broken_promises: What must never happen, and did.
+    """
+
+    def __init__(self, clock: Callable[[], datetime], faults: Faults) -> None:
+        super().__init__(clock, faults)
+        self.now = clock
+        self.secrets: dict[str, str] = {}
+        self.modes = dict.fromkeys(HOSTS.values(), RefreshMode.ROTATES)
+        self.lifetimes = dict.fromkeys(HOSTS.values(), TWELVE_HOURS)
+        self.troubles: dict[str, Iterator[str]] = {}
+        self.asked: list[Asked] = []
+        self.sent: dict[str, list[Asked]] = defaultdict(list)
+        self.dead: set[str] = set()
+        self.at_risk: set[str] = set()
+        self.broken_promises: list[str] = []
+
+    def trouble(self, host: str, *kinds: str) -> None:
+        """Let a host answer so, in turn; ``fine`` is what it does otherwise."""
+        self.troubles[host] = cycle(kinds)
+
+    def request(self, credentials: Credentials, grant: Mapping[str, str]) -> TokenResponse:
+        account, host = str(credentials.client_id), credentials.host
+        asked = Asked(account, grant["grant_type"], host, self.now())
+        self.asked.append(asked)
+        value = grant.get("refresh_token")
+        if value is None:
+            return self._requested(asked, credentials, grant)
+        self._judge(account, value)
+        self.sent[value].append(asked)
+        try:
+            response = self._requested(asked, credentials, grant)
+        finally:
+            if asked.came in TURNED_AWAY:
+                self.sent[value].remove(asked)
+            elif asked.came not in {"answer", "invalid_grant"}:
+                self.at_risk.add(account)
+        if self.modes[host] is RefreshMode.OMITS_AND_DELETES:
+            self.at_risk.add(account)
+        if self.modes[host] is not RefreshMode.ROTATES:
+            # An answer that names no other says that it lives on (RFC 6749 section 6).
+            self.sent[value].clear()
+        return response
+
+    def _requested(
+        self, asked: Asked, credentials: Credentials, grant: Mapping[str, str]
+    ) -> TokenResponse:
+        try:
+            response = super().request(credentials, grant)
+        except RefreshError as error:
+            asked.came = error.code
+            raise
+        asked.came = "answer"
+        return response
+
+    def _judge(self, account: str, value: str) -> None:
+        """Hold that a refresh token that may be spent is sent by who has no other, and once."""
+        before = self.sent[value]
+        if value in self.dead:
+            self.broken_promises.append(f"{account} sent a refresh token that is known to be dead")
+        elif before and not (account in ONLY_REFRESH_TOKENS and account in self.at_risk):
+            self.broken_promises.append(f"{account} sent a refresh token again: {before}")
+        elif len(before) > 1:
+            self.broken_promises.append(f"{account} sent a refresh token a third time: {before}")
+        elif before and self.now() - before[0].at < RESEND_AFTER:
+            self.broken_promises.append(f"{account} sent a refresh token again too soon: {before}")
+
+    def forget_what_was_sent_by(self, account: str) -> None:
+        """The records of an account are gone: somebody deleted its token secret."""
+        self.at_risk.add(account)
+        for value, sent in self.sent.items():
+            if any(each.account == account for each in sent):
+                sent.clear()
+                self.dead.discard(value)
+
+    def is_good(self, value: str) -> bool:
+        """Whether a refresh token would be redeemed."""
+        token = self._refresh_tokens.get(value)
+        return token is not None and not token.is_spent and token.family not in self.revoked
+
+    def knows(self, access_token: str) -> bool:
+        """Whether an access token was issued here, and its family has not been revoked."""
+        family, _ = self._access_tokens.get(access_token, (None, None))
+        return family is not None and family not in self.revoked
+
+    def _answered(self, host: str, grant: Mapping[str, str]) -> TokenResponse:
+        self.mode, self.lifetime = self.modes[host], self.lifetimes[host]
+        trouble = next(self.troubles[host]) if host in self.troubles else "fine"
+        if trouble in OUTAGES:
+            outage = OUTAGES[trouble]()
+            raise outage
+        name = grant.get("username") or grant.get("partner_code")
+        presented = grant.get("password") or grant.get("partner_secret")
+        if name is not None and presented != self.secrets[name]:
+            raise TokenRequestError("invalid_grant")
+        response = super()._answered(host, grant)
+        if trouble in TOO_LATE:
+            outage = TOO_LATE[trouble]()
+            raise outage
+        return replace(response, **GARBAGE.get(trouble, {}))
