@@ -4,9 +4,8 @@ Accounts of every grant, servers of every kind, people who mistype and mend, a c
 and jumps, a listing that lags, calls that fail, runs that overlap or die on any line. After each
 sweep the promises are checked against a reference that knows nothing of the program's code.
 
-Hypothesis takes the same steps in every run. To look further, at random and for as long as you
-like: ``MODEL_EXAMPLES=5000 pytest tests/resilience/test_model.py``; what fails is printed as a
-program of steps, and as a line that repeats it.
+Hypothesis takes the same steps in every run. ``make model`` looks further, at random and for as
+long as you like; what fails is printed as a program of steps, and as a line that repeats it.
 """
 
 from __future__ import annotations
