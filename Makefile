@@ -207,11 +207,9 @@ artifact: .venv/.uv
 		$(if $(TARGET_PYTHON),--python $(TARGET_PYTHON))
 
 .PHONY: bench
-bench: $(SETUP) .venv-3.13/.ready ## Measure a cold start, a sweep and a refresh
+bench: .venv/.ready .venv-3.13/.ready ## Measure all against its floor, and write docs/performance.md (minutes; ONLY=herd)
 	@python=.venv-3.13/bin/python; [ -e .venv-3.13/.ready ] || python=$(PY); \
-	for each in cold_start sweep; do \
-		$(FIND_PYTHONS) PYTHONPATH=functions:. $(WITH_UV) "$$python" benchmarks/$$each.py; \
-	done
+	$(FIND_PYTHONS) PYTHONPATH=functions:. $(WITH_UV) "$$python" -m benchmarks $(ONLY)
 
 # What runs uv by itself needs the registry, and the Pythons that a version manager hides.
 WITH_UV = $(subst $(PY) -m uv,,$(UV))

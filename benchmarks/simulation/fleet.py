@@ -76,9 +76,9 @@ class Grant(Enum):
     The second figure is a refresh's seconds of the processor at 512 MB: docs/deployment.md.
     """
 
-    MACHINE = ("client_credentials", 0.026)
-    DEALER = ("password", 0.039)
-    CONSENT = ("refresh_token", 0.039)
+    MACHINE = ("client_credentials", 0.028)
+    DEALER = ("password", 0.040)
+    CONSENT = ("refresh_token", 0.040)
 
     def __init__(self, grant_type: str, refresh_seconds: float) -> None:
         self.grant_type = grant_type

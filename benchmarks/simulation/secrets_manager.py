@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 # What a call takes from Lambda in the same Region.
 CALL_SECONDS: Final = 0.02
 # The processor's time for each account that is listed, at 512 MB: docs/deployment.md.
-LISTED_SECONDS: Final = 0.00053
+LISTED_SECONDS: Final = 0.0004
 PAGE: Final = 100
 LONGEST_LAG_SECONDS: Final = 300
 VERSIONS_KEPT: Final = 100

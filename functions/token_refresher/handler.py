@@ -8,6 +8,7 @@ made once for the life of the environment is made when this module is imported.
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import ssl
@@ -347,6 +348,12 @@ def _traced(
     return traced
 
 
-lambda_handler: Final = Handler(settings_from_environment())
+# Hardly anything that is made here is garbage, and to look for some costs a start its
+# milliseconds by the dozen.
+gc.disable()
+try:
+    lambda_handler: Final = Handler(settings_from_environment())
+finally:
+    gc.enable()
 on_event: Final = lambda_handler.on_event
 on_rotation: Final = lambda_handler.on_rotation

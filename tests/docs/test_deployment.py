@@ -59,7 +59,7 @@ def dollars_a_month(accounts: int, *, hours: float = 12, minutes: int = 5) -> li
     sweeps = 730 * 60 / minutes
     refreshes = accounts * 730 / (hours - 1.5)
     calls = 2 * sweeps * math.ceil(accounts / 100) + 6 * refreshes
-    seconds = max(0.12, 0.00053 * accounts + 0.039 * refreshes / sweeps)
+    seconds = max(0.12, 0.0004 * accounts + 0.04 * refreshes / sweeps)
     bytes_logged = sweeps * (1100 + 22 * accounts) + 400 * refreshes
     return [
         0.40 * 2 * accounts,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import subprocess
 import sys
@@ -492,6 +493,11 @@ def test_the_real_runtime_client_runs_every_event(deployed: Deployed, authority:
     assert refused.content["errorType"] == "EventError"
     assert "accepted are {}" in refused.content["errorMessage"]
     assert "MARK" not in printed
+
+
+def test_garbage_is_collected_once_the_function_is_made() -> None:
+    """It is not while the handler's module is imported, which it is here."""
+    assert gc.isenabled()
 
 
 def test_a_bad_setting_fails_the_start_with_its_name(deployed: Deployed) -> None:

@@ -17,6 +17,7 @@ from botocore.exceptions import (
 )
 from botocore.stub import Stubber
 
+from token_refresher.credentials import PRODUCT_USER_AGENT
 from token_refresher.errors import FailureClass, SecretStoreError
 from token_refresher.model import SecretMetadata, claim_id
 from token_refresher.secret_store import Pace, SecretsManagerStore, create_client
@@ -114,6 +115,10 @@ def refused(code: str, status: int = 400) -> Callable[[], AWSResponse]:
     return act
 
 
+def answered(body: bytes) -> Callable[[], AWSResponse]:
+    return lambda: AWSResponse("", 200, HeadersDict(), _Body(body))  # type: ignore[arg-type]
+
+
 class TestTheClient:
     def test_a_call_ends_soon(self, client: SecretsManagerClient) -> None:
         config: Any = client.meta.config
@@ -125,6 +130,17 @@ class TestTheClient:
     ) -> None:
         config: Any = client.meta.config
         assert config.max_pool_connections == 18
+
+    def test_the_audit_log_names_the_program(self, client: SecretsManagerClient) -> None:
+        sent: list[Any] = []
+
+        def look(request: Any, **_: object) -> AWSResponse:  # noqa: ANN401
+            sent.append(request.headers["User-Agent"])
+            return answered(b"{}")()
+
+        client.meta.events.register("before-send.secretsmanager", look)  # type: ignore[arg-type] # a handler's answer counts
+        client.describe_secret(SecretId=ACCOUNT)
+        assert sent[0].startswith(PRODUCT_USER_AGENT.encode())
 
     def test_the_version_limit_is_not_tried_again(
         self, client: SecretsManagerClient, store: SecretsManagerStore, waits: list[float]
@@ -542,6 +558,46 @@ class TestListing:
         self.listing(client, pages)
         expected = {"group/a.b@c": SecretMetadata({"AWSCURRENT": VERSION}, {"k": "v"})}
         assert store.list_secrets() == (expected, expected)
+
+    def test_a_page_is_taken_as_the_json_that_it_is(
+        self, client: SecretsManagerClient, store: SecretsManagerStore
+    ) -> None:
+        """A parser of models would make a datetime of every moment, for most of a sweep's time."""
+        entry = {
+            "Name": f"olx/tokens/{ACCOUNT}",
+            "CreatedDate": 1795528800.5,
+            "SecretVersionsToStages": {VERSION: ["AWSCURRENT"]},
+            "Tags": [{"Key": "k", "Value": "v"}],
+            "DeletedDate": 1795528800,
+        }
+        on_the_wire(client, answered(json.dumps({"SecretList": [entry]}).encode()))
+        page: Any = client.list_secrets()
+        assert page["SecretList"] == [entry]
+        assert page["ResponseMetadata"]["HTTPStatusCode"] == 200
+        _, tokens = store.list_secrets()
+        deleted = SecretMetadata({"AWSCURRENT": VERSION}, {"k": "v"}, is_deleted=True)
+        assert tokens == {ACCOUNT: deleted}
+
+    def test_null_in_a_page_is_nothing(
+        self, client: SecretsManagerClient, store: SecretsManagerStore
+    ) -> None:
+        """A parser of models leaves it out: a secret must not be taken for deleted by it."""
+        without = {"SecretVersionsToStages": None, "Tags": None, "DeletedDate": None}
+        entry = {"Name": f"olx/tokens/{ACCOUNT}", **without}
+        page = {"SecretList": [entry], "NextToken": None}
+        on_the_wire(client, answered(json.dumps(page).encode()))
+        assert store.list_secrets() == ({}, {ACCOUNT: SecretMetadata()})
+
+    def test_a_listing_that_is_refused_is_left_to_botocore(
+        self, client: SecretsManagerClient, store: SecretsManagerStore
+    ) -> None:
+        on_the_wire(client, refused("AccessDeniedException"))
+        with pytest.raises(SecretStoreError, match="ListSecrets failed: AccessDeniedException"):
+            store.list_secrets()
+
+    def test_a_page_that_is_no_json_is_left_to_botocore(self, client: SecretsManagerClient) -> None:
+        on_the_wire(client, answered(b"<html>"))
+        assert "SecretList" not in client.list_secrets()
 
     @pytest.mark.parametrize("failing", ["credentials", "tokens"])
     def test_half_a_listing_is_none(

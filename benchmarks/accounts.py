@@ -1,0 +1,155 @@
+"""The accounts that the benchmarks sweep: made-up, as an earlier refresh would have left them."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import uuid
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+from benchmarks.secrets_manager import DESCRIPTION, Secret
+from token_refresher.credentials import parse_credentials
+from token_refresher.model import (
+    CURRENT,
+    JOURNAL_STAGE,
+    PREVIOUS,
+    JournalEntry,
+    TokenVersion,
+    digest12,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+LIFE: Final = timedelta(hours=12)
+FRESH: Final = timedelta(hours=6)
+DUE: Final = timedelta(hours=1)
+
+USERNAME: Final = "dealer@example.com"
+SECRET: Final = "made-up"  # noqa: S105
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """How accounts get their tokens.
+
+    Attributes:
+        name: What the tables call it.
+        fields: Of the credentials.
+        is_journaled: Whether a refresh token is held from the refresh before.
+        calls: What a refresh of it asks of Secrets Manager, as designed.
+        writes: How many of these count against the Region's quota.
+    """
+
+    name: str
+    fields: Mapping[str, str]
+    is_journaled: bool
+    calls: int
+    writes: int
+
+
+MACHINE: Final = Grant(
+    "`client_credentials`, no refresh token",
+    {"grant_type": "client_credentials"},
+    is_journaled=False,
+    calls=4,
+    writes=1,
+)
+DEALER: Final = Grant(
+    "`password`, by its refresh token",
+    {"grant_type": "password", "username": USERNAME, "password": SECRET},
+    is_journaled=True,
+    calls=6,
+    writes=3,
+)
+
+
+def utc_now() -> datetime:
+    """Tell the moment: the function reads the real clock, too."""
+    return datetime.now(UTC)
+
+
+def token_response(*, with_refresh_token: bool) -> dict[str, Any]:
+    """Make an answer of the size that the OLX motors endpoint gives."""
+    answer = {
+        "access_token": secrets.token_hex(20),
+        "token_type": "bearer",
+        "expires_in": int(LIFE.total_seconds()),
+        "scope": "adverts-write read",
+    }
+    return answer | ({"refresh_token": secrets.token_hex(20)} if with_refresh_token else {})
+
+
+def account_name(number: int) -> str:
+    """Name an account; the order of names is that of numbers."""
+    return f"dealer-{number:06}"
+
+
+def secrets_of(
+    prefix: str, name: str, grant: Grant, *, token_endpoint: str, expires_at: datetime
+) -> Iterable[Secret]:
+    """Make an account's two secrets, as its second refresh would have left them."""
+    client = {"client_id": f"{prefix}-{name}", "client_secret": SECRET}
+    text = json.dumps({"token_endpoint": token_endpoint, **client, **grant.fields})
+    credentials_version = str(uuid.UUID(int=secrets.randbits(128), version=4))
+    earlier, version = (
+        TokenVersion(
+            issued_at=moment - LIFE,
+            expires_at=moment,
+            credentials_digest=digest12(credentials_version),
+            random=secrets.token_hex(6),
+        )
+        for moment in (expires_at - LIFE + timedelta(hours=1.5), expires_at)
+    )
+    credentials = Secret(f"{prefix}/credentials/{name}")
+    credentials.put(credentials_version, text, (CURRENT,))
+    if grant.is_journaled:
+        journal = JournalEntry(
+            grant=parse_credentials(text).grant_digest,
+            access_token=secrets.token_hex(20),
+            token_type="bearer",  # noqa: S106 - a word
+            scope="adverts-write read",
+            refresh_token=secrets.token_hex(20),
+        )
+        credentials.put(str(version), journal.to_json(), (JOURNAL_STAGE,))
+    token = Secret(f"{prefix}/tokens/{name}", DESCRIPTION)
+    content = json.dumps({"access_token": secrets.token_hex(20), "token_type": "Bearer"})
+    token.put(str(earlier), content, (CURRENT,))
+    token.put(str(version), content, (CURRENT,))
+    assert token.stages[PREVIOUS] == str(earlier)  # noqa: S101 - the write floor looks at it
+    return credentials, token
+
+
+def fleet(
+    prefix: str,
+    numbers: Iterable[int],
+    grant: Grant,
+    *,
+    token_endpoint: str,
+    expires_at: datetime,
+    apart: timedelta = timedelta(0),
+) -> list[Secret]:
+    """Make accounts that expire one after another.
+
+    Args:
+        prefix: The setting.
+        numbers: Which.
+        grant: How they get their tokens.
+        token_endpoint: Where.
+        expires_at: When number 0 expires.
+        apart: How much earlier each expires than the number before it: the order of expiry is
+            the reverse of that of names.
+    """
+    return [
+        secret
+        for number in numbers
+        for secret in secrets_of(
+            prefix,
+            account_name(number),
+            grant,
+            token_endpoint=token_endpoint,
+            expires_at=expires_at - apart * number,
+        )
+    ]
