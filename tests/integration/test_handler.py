@@ -443,6 +443,8 @@ def test_tracing_records_neither_answers_nor_errors(deployed: Deployed) -> None:
     handler = deployed.handler(POWERTOOLS_TRACE_DISABLED="false", LAMBDA_TASK_ROOT=str(ROOT))
     deployed.monkeypatch.setattr(xray_recorder, "_emitter", Emitter())
     deployed.monkeypatch.setattr(xray_recorder, "_context", type(xray_recorder.context)())
+    # Else threads of its own would ask for sampling rules until the last test has ended.
+    deployed.monkeypatch.setattr(xray_recorder, "sampling", False)
     xray_recorder.begin_segment("test")
     deployed.onboard("machine", MACHINE)
     assert deployed.sweep()["outcomes"]["published"] == 1
