@@ -166,7 +166,7 @@ def load_table(known: Mapping[str, float]) -> Table:
     ]
     return Table(
         "load",
-        "By the formulas below, with the coefficients of the last run:",
+        "By the formulas of `docs/performance.md`, with the coefficients of the last run:",
         (
             "accounts",
             "lifetime",

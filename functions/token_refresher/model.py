@@ -253,6 +253,7 @@ class Claim(_StoredJson, frozen=True, kw_only=True, omit_defaults=False):
 _TAG = "token-refresher:"
 ERROR_TAG: Final[str] = _TAG + "error"
 FAILURES_TAG: Final[str] = _TAG + "failures"
+FAILED_AT_TAG: Final[str] = _TAG + "failed-at"
 RETRY_AT_TAG: Final[str] = _TAG + "retry-at"
 CREDENTIALS_TAG: Final[str] = _TAG + "credentials"
 REFUSED_TAG: Final[str] = _TAG + "refused"
@@ -264,6 +265,7 @@ GRANT_EXPIRES_AT_TAG: Final[str] = _TAG + "grant-expires-at"
 FAILURE_TAGS: Final[tuple[str, ...]] = (
     ERROR_TAG,
     FAILURES_TAG,
+    FAILED_AT_TAG,
     RETRY_AT_TAG,
     CREDENTIALS_TAG,
     REFUSED_TAG,
@@ -280,6 +282,7 @@ class FailureRecord:
         failure_class: Who must do something.
         code: The error's code.
         failures: How often in a row, in this class.
+        failed_at: Aware; a token that was issued later has ended it.
         retry_at: Aware; no attempt before.
         credentials_digest: The record counts only for these credentials, so that a
             correction is tried at once.
@@ -288,6 +291,7 @@ class FailureRecord:
     failure_class: FailureClass
     code: str
     failures: int
+    failed_at: datetime
     retry_at: datetime
     credentials_digest: str
 
@@ -296,6 +300,7 @@ class FailureRecord:
         return {
             ERROR_TAG: f"{self.failure_class}: {self.code}",
             FAILURES_TAG: str(self.failures),
+            FAILED_AT_TAG: format_moment(self.failed_at),
             RETRY_AT_TAG: format_moment(self.retry_at),
             CREDENTIALS_TAG: self.credentials_digest,
         }
@@ -306,12 +311,16 @@ class FailureRecord:
         if ERROR_TAG not in tags or CREDENTIALS_TAG not in tags:
             return None
         name, _, code = tags[ERROR_TAG].partition(": ")
-        failures, retry_at = tags.get(FAILURES_TAG, ""), parse_moment(tags.get(RETRY_AT_TAG, ""))
+        failures = tags.get(FAILURES_TAG, "")
+        failed_at, retry_at = (
+            parse_moment(tags.get(key, "")) for key in (FAILED_AT_TAG, RETRY_AT_TAG)
+        )
         if name not in set(FailureClass) or not re.fullmatch(r"[0-9]{1,6}", failures):
             return None
-        if retry_at is None:
+        if failed_at is None or retry_at is None:
             return None
-        return cls(FailureClass(name), code, int(failures), retry_at, tags[CREDENTIALS_TAG])
+        digest = tags[CREDENTIALS_TAG]
+        return cls(FailureClass(name), code, int(failures), failed_at, retry_at, digest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -354,6 +363,27 @@ class SecretMetadata:
     stages: Mapping[str, str] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
     is_deleted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Unrecorded:
+    """Tags that a token secret could not be given.
+
+    Attributes:
+        tags: What should have been written.
+        instead_of: Our tags that were there; other ones are another run's, and newer.
+        since: Aware; a token that was issued later has made them void.
+    """
+
+    tags: Mapping[str, str]
+    instead_of: Mapping[str, str]
+    since: datetime
+
+
+def our_tags(token: SecretMetadata | None) -> dict[str, str]:
+    """Those of a token secret's tags that the program writes."""
+    tags = token.tags if token else {}
+    return {key: value for key, value in tags.items() if key.startswith(_TAG)}
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -441,13 +471,13 @@ class Account:
     previous: TokenVersion | None
     journal: TokenVersion | None
     uses_refresh_tokens: bool
-    unrecorded: Mapping[str, str] = field(default_factory=dict)
+    unrecorded: Unrecorded | None = None
 
     @property
     def tags(self) -> Mapping[str, str]:
         """What is on record: the token secret's tags, and those that it could not be given."""
         written = self.token.tags if self.token else {}
-        return {**written, **self.unrecorded} if self.unrecorded else written
+        return {**written, **self.unrecorded.tags} if self.unrecorded else written
 
     @property
     def failure(self) -> FailureRecord | None:
@@ -466,7 +496,7 @@ class Account:
         if failure is None or failure.credentials_digest != self.credentials_digest:
             return None
         issued_at = self.published.issued_at if self.published else None
-        return failure if issued_at is None or failure.retry_at > issued_at else None
+        return failure if issued_at is None or failure.failed_at >= issued_at else None
 
     @property
     def live_until(self) -> datetime | None:
@@ -533,7 +563,18 @@ def with_token(account: Account, token: SecretMetadata | None, *, now: datetime)
     published, known = fresh.published, account.published
     if published is not None and known is not None and published.version_id == known.version_id:
         published = known
-    return replace(account, token=token, published=published, previous=fresh.previous)
+    known_tags = account.unrecorded.instead_of if account.unrecorded else {}
+    unrecorded = account.unrecorded if our_tags(token) == known_tags else None
+    account = replace(account, token=token, published=published, previous=fresh.previous)
+    return with_unrecorded(account, unrecorded)
+
+
+def with_unrecorded(account: Account, unrecorded: Unrecorded | None) -> Account:
+    """Remember what could not be written, unless a token was issued since."""
+    issued_at = account.published.issued_at if account.published else None
+    if unrecorded is not None and issued_at is not None and issued_at > unrecorded.since:
+        unrecorded = None
+    return replace(account, unrecorded=unrecorded)
 
 
 def published_from_id(version_id: str, *, now: datetime) -> Published:

@@ -128,7 +128,8 @@ def _need(
 ) -> Reason:
     """Name what is wrong with the published token, or that nothing is."""
     published = account.published
-    if published is None:
+    if published is None or (account.token is not None and account.token.is_deleted):
+        # A secret that is scheduled for deletion is read by nobody; the refresh says so.
         return Reason.NO_TOKEN
     if has_response:
         return Reason.UNPUBLISHED_RESPONSE
@@ -223,6 +224,7 @@ def failure_record(account: Account, error: RefreshError, *, now: datetime) -> F
         failure_class=error.failure_class,
         code=error.code,
         failures=failures,
+        failed_at=now,
         retry_at=retry_at,
         credentials_digest=account.credentials_digest,
     )

@@ -38,7 +38,9 @@ from token_refresher.model import (
     JournalEntry,
     SecretMetadata,
     TokenVersion,
+    Unrecorded,
     claim_id,
+    our_tags,
     published_from_id,
     with_token,
 )
@@ -570,7 +572,8 @@ class _Attempt:
         brings_next = response.refresh_token is not None
         # Nobody can tell whether an unusable answer has cost the refresh token that was sent:
         # where there is another grant, it is not kept as one that may be sent again.
-        if self.is_repeatable or is_only_grant or brings_next or entry.is_bearer_token:
+        is_usable = entry.is_bearer_token and (missing is not None or lifetime > timedelta(0))
+        if self.is_repeatable or is_only_grant or brings_next or is_usable:
             self._write_journal(credentials, version, entry)
         try:
             entry.bearer_token()
@@ -578,7 +581,7 @@ class _Attempt:
                 raise missing
             token = entry.published_as(version)
         except TokenResponseError:
-            self.refused = version.random
+            self._refuse(version)
             raise
         self.refused = ""
         return _Answer(
@@ -587,6 +590,14 @@ class _Attempt:
             is_claimed=grant["grant_type"] == "refresh_token",
             refresh_token_expires_in=response.refresh_token_expires_in,
         )
+
+    def _refuse(self, version: TokenVersion) -> None:
+        """Let an answer never be published; one that is in no journal never could be.
+
+        The tag holds one random part: that of the answer in the journal must not give way.
+        """
+        if self.journal_id == str(version):
+            self.refused = version.random
 
     def _entry(
         self,
@@ -664,7 +675,7 @@ class _Attempt:
             credentials, credentials.verify_url, answer.token.access_token
         )
         if verdict is False:
-            self.refused = answer.version.random
+            self._refuse(answer.version)
             msg = "verify_url refused the new access_token"
             raise TokenResponseError(msg, code="token_refused")
         if verdict is None:
@@ -754,7 +765,10 @@ class _Attempt:
     def _record(self, error: RefreshError) -> None:
         # With what could not be written before: a claim that was released then still is.
         record = failure_record(self.account, error, now=self.now)
-        tags = {**self.account.unrecorded, **record.to_tags()}
+        # Later than the token that this very refresh may have published before it failed.
+        record = replace(record, failed_at=self.refresher.clock())
+        before = self.account.unrecorded
+        tags = {**(before.tags if before else {}), **record.to_tags()}
         if self.released:
             tags[RELEASED_TAG] = self.released
         if self.dead:
@@ -766,7 +780,8 @@ class _Attempt:
             self.store.tag(self.name, tags)
         except Exception:  # noqa: BLE001 - a result is owed, whatever happens
             self.cautions.append(Caution.FAILURE_NOT_RECORDED)
-            self.account = replace(self.account, unrecorded=tags)
+            unrecorded = Unrecorded(tags, our_tags(self.account.token), self.refresher.clock())
+            self.account = replace(self.account, unrecorded=unrecorded)
         else:
             self._note(tags)
 
@@ -775,7 +790,7 @@ class _Attempt:
         token = self.account.token or SecretMetadata()
         kept = {key: value for key, value in token.tags.items() if key not in forget}
         token = replace(token, tags={**kept, **tags})
-        self.account = replace(self.account, token=token, unrecorded={})
+        self.account = replace(self.account, token=token, unrecorded=None)
 
     def result(
         self, outcome: Outcome, error: RefreshError | NotAttemptedError | None = None

@@ -19,7 +19,7 @@ from token_refresher.errors import (
     RefreshError,
     SecretStoreError,
 )
-from token_refresher.model import account_from_metadata
+from token_refresher.model import account_from_metadata, with_unrecorded
 from token_refresher.policy import Reason, decide
 from token_refresher.refresh import TIME_TO_BEGIN, Outcome, Refresher, Result
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
 
     from token_refresher.credentials import Credentials
-    from token_refresher.model import Account, SecretMetadata, TokenResponse
+    from token_refresher.model import Account, SecretMetadata, TokenResponse, Unrecorded
 
 # So many lost connections in a row, and a host is left alone for this sweep.
 _LOST_CONNECTIONS: Final = 3
@@ -99,7 +99,7 @@ class Sweeper:
     uses_refresh_tokens: bool
     max_workers: int
     # Tags that could not be written; they live as long as the environment.
-    _unrecorded: dict[str, Mapping[str, str]] = field(default_factory=dict)
+    _unrecorded: dict[str, Unrecorded] = field(default_factory=dict)
 
     def sweep(
         self,
@@ -200,7 +200,7 @@ class Sweeper:
         now: datetime,
     ) -> Account:
         account = account_from_metadata(name, credentials=credentials, token=token, now=now)
-        account = replace(account, unrecorded=self._unrecorded.get(name, {}))
+        account = with_unrecorded(account, self._unrecorded.get(name))
         if not self.uses_refresh_tokens:
             # The journals that an earlier setting left behind are not looked at.
             account = replace(account, journal=None, uses_refresh_tokens=False)

@@ -33,7 +33,7 @@ def issued(ago: timedelta, *, life: timedelta = 12 * HOUR, credentials: str = CR
 
 def failed(failure_class: FailureClass, *, retry_in: timedelta = 10 * MINUTE) -> dict[str, str]:
     code = "timeout" if failure_class is FailureClass.TRY_LATER else "invalid_grant"
-    record = FailureRecord(failure_class, code, 3, NOW + retry_in, digest12(CREDENTIALS))
+    record = FailureRecord(failure_class, code, 3, NOW, NOW + retry_in, digest12(CREDENTIALS))
     return record.to_tags()
 
 

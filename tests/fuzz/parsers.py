@@ -253,6 +253,7 @@ _RECORD: Final = "\n".join(
     [
         f"error=try later: {SECRET}",
         "failures=3",
+        "failed-at=20261124T120000Z",
         "retry-at=20261124T130000Z",
         f"credentials={DIGEST}",
         "refused=0c6d1e2f3a4b",

@@ -224,6 +224,7 @@ def test_an_edited_tag_holds_an_account_back_for_hours_and_not_for_ever(
         {
             "token-refresher:error": f"{failure_class}: made up",
             "token-refresher:failures": "1",
+            "token-refresher:failed-at": "99991231T235959Z",
             "token-refresher:retry-at": "99991231T235959Z",
             "token-refresher:credentials": world.credentials_digest(),
         }

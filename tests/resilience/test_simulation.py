@@ -118,8 +118,9 @@ def accounts(draw: st.DrawFn) -> Account:
         credentials[JOURNAL_STAGE] = version()
     tags = {}
     if draw(st.booleans()):
-        retry_at = NOW + timedelta(seconds=draw(SECONDS))
-        failure = FailureRecord(FailureClass.TRY_LATER, "timeout", 1, retry_at, digest12("v1"))
+        failed_at, retry_at = (NOW + timedelta(seconds=draw(SECONDS)) for _ in range(2))
+        digest = digest12("v1")
+        failure = FailureRecord(FailureClass.TRY_LATER, "timeout", 1, failed_at, retry_at, digest)
         tags = failure.to_tags()
     return account_from_metadata(
         "dealer-17",

@@ -10,7 +10,7 @@ import hashlib
 import json
 import re
 from collections import Counter
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -68,6 +68,8 @@ SHARED: Final[dict[str, dict[str, Any]]] = json.loads(
 
 # More points than any sweep of a scenario passes.
 _POINTS: Final = 1000
+_NOW: Final = timedelta(0)
+_A_SECOND: Final = timedelta(seconds=1)
 _TAG: Final = "token-refresher:"
 _MODES: Final = {
     "rotate": RefreshMode.ROTATES,
@@ -242,6 +244,7 @@ class _Story:
             tags |= {
                 "error": failure.error,
                 "failures": str(failure.failures),
+                "failed-at": moment(self.world.now + min(failure.next_attempt, _NOW) - _A_SECOND),
                 "retry-at": moment(self.world.now + failure.next_attempt),
                 "credentials": digest12(credentials_version_id(failure.of_credentials)),
             }

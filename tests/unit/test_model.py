@@ -317,7 +317,7 @@ def test_a_version_id_of_a_person_has_to_be_read() -> None:
 # Tags
 
 RECORD: Final = FailureRecord(
-    FailureClass.SOMEONE_MUST_ACT, "invalid_grant", 3, NOW, digest12("credentials")
+    FailureClass.SOMEONE_MUST_ACT, "invalid_grant", 3, NOW, NOW, digest12("credentials")
 )
 
 
@@ -325,6 +325,7 @@ def test_a_failure_reads_in_the_console() -> None:
     assert RECORD.to_tags() == {
         "token-refresher:error": "someone must act: invalid_grant",
         "token-refresher:failures": "3",
+        "token-refresher:failed-at": "20261124T010000Z",
         "token-refresher:retry-at": "20261124T010000Z",
         "token-refresher:credentials": digest12("credentials"),
     }
@@ -332,7 +333,7 @@ def test_a_failure_reads_in_the_console() -> None:
 
 @pytest.mark.parametrize("failure_class", list(FailureClass))
 def test_a_failure_is_read_as_it_was_written(failure_class: FailureClass) -> None:
-    record = FailureRecord(failure_class, "timeout", 1, NOW, "a" * 12)
+    record = FailureRecord(failure_class, "timeout", 1, NOW, NOW, "a" * 12)
     assert FailureRecord.from_tags(record.to_tags()) == record
 
 
@@ -355,6 +356,7 @@ def test_a_record_with_a_tag_missing_is_none(key: str) -> None:
         pytest.param("failures", "9" * 5000, id="a number without end"),
         pytest.param("failures", "-1", id="a negative number"),
         pytest.param("retry-at", "tomorrow", id="a word for a moment"),
+        pytest.param("failed-at", "yesterday", id="a word for the other moment"),
     ],
 )
 def test_a_record_that_somebody_edited_is_none(key: str, value: str) -> None:

@@ -20,6 +20,7 @@ from token_refresher.model import (
     Published,
     SecretMetadata,
     TokenVersion,
+    Unrecorded,
     account_from_metadata,
     digest12,
 )
@@ -76,7 +77,12 @@ def failed(
     credentials: str = CREDENTIALS,
 ) -> dict[str, str]:
     record = FailureRecord(
-        failure_class, "timeout", failures, NOW + retry_in, digest12(credentials)
+        failure_class,
+        "timeout",
+        failures,
+        NOW + min(retry_in, timedelta(0)),
+        NOW + retry_in,
+        digest12(credentials),
     )
     return record.to_tags()
 
@@ -356,6 +362,13 @@ def test_the_checks_have_an_order(of: Account, expected: Decision) -> None:
     assert decide(of, now=NOW, refresh_before=BEFORE) == expected
 
 
+def test_a_token_in_a_secret_that_is_scheduled_for_deletion_is_none() -> None:
+    of = account(LATER)
+    assert of.token is not None
+    of = replace(of, token=replace(of.token, is_deleted=True))
+    assert decide(of, now=NOW, refresh_before=BEFORE) == Decision(due=True, reason=Reason.NO_TOKEN)
+
+
 def test_a_token_without_credentials_is_orphaned() -> None:
     of = account_from_metadata("a", credentials=None, token=SecretMetadata(), now=NOW)
     assert decide(of, now=NOW, refresh_before=BEFORE).reason is Reason.ORPHANED
@@ -546,7 +559,7 @@ def test_each_failure_in_a_row_doubles_the_wait(
     for _ in waits:
         record = failure_record(of, error(failure_class), now=NOW)
         seen.append((record.retry_at - NOW + SLACK) / MINUTE)
-        of = replace(of, unrecorded=record.to_tags())
+        of = replace(of, unrecorded=Unrecorded(record.to_tags(), {}, NOW))
     assert seen == waits
 
 
@@ -593,7 +606,7 @@ def test_retry_after_counts_where_someone_must_act_too() -> None:
 
 
 def test_a_failure_that_could_not_be_recorded_holds_back_like_any_other() -> None:
-    of = replace(account(EXPIRED), unrecorded=failed(HOUR))
+    of = replace(account(EXPIRED), unrecorded=Unrecorded(failed(HOUR), {}, NOW))
     assert decide(of, now=NOW, refresh_before=BEFORE).reason is Reason.BACKING_OFF
 
 
@@ -611,6 +624,6 @@ def test_however_often_it_failed_one_attempt_precedes_the_expiry(
         if decide(of, now=now, refresh_before=24 * HOUR).due:
             attempts.append(expires_at - now)
             record = failure_record(of, error(FailureClass.SOMEONE_MUST_ACT), now=now)
-            of = replace(of, unrecorded=record.to_tags())
+            of = replace(of, unrecorded=Unrecorded(record.to_tags(), {}, NOW))
         now += 5 * MINUTE
     assert 5 * MINUTE <= attempts[-1] <= 11 * MINUTE

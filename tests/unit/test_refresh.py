@@ -702,6 +702,46 @@ def test_a_refused_response_is_not_published_and_its_refresh_token_is_used(world
     assert [request["refresh_token"] for request in world.endpoint.requests] == ["refresh-token-2"]
 
 
+def test_a_refused_response_stays_refused_though_a_later_answer_is_unusable(world: World) -> None:
+    """The tag names one answer, and only one that is in the journal could ever be published."""
+    due_again(world, verify_url=VERIFY_URL)
+    world.endpoint.verdict = False
+    world.refresh()
+    refused = world.tags()["refused"]
+    world.endpoint.answer(response(access_token=None), timed_out())
+    assert code(world.refresh(after=31 * MINUTE).error) == "timeout"
+
+    world.endpoint.verdict = None
+    assert world.tags()["refused"] == refused
+    assert world.refresh(after=TICK).outcome is Outcome.PUBLISHED
+    assert world.grants == ["password"]
+
+
+def test_a_refused_response_stays_refused_where_the_next_is_not_journaled(world: World) -> None:
+    world.endpoint.mode = RefreshMode.REFUSES
+    due_again(world, verify_url=VERIFY_URL)
+    world.endpoint.verdict = False
+    world.refresh()
+    refused = world.tags()["refused"]
+    world.refresh(after=31 * MINUTE)
+
+    world.endpoint.verdict = None
+    assert world.tags()["refused"] == refused
+    assert world.refresh(after=TICK).reason is Reason.BACKING_OFF
+    assert world.access_token() == "access-token-1"
+
+
+def test_a_token_that_had_expired_when_it_was_issued_costs_its_refresh_token(world: World) -> None:
+    due_again(world)
+    world.endpoint.answer(
+        response(expires_in=timedelta(0), refresh_token=None), TokenRequestError("invalid_scope")
+    )
+    world.refresh()
+
+    assert world.refresh(after=20 * MINUTE).outcome is Outcome.PUBLISHED
+    assert world.grants == ["password"]
+
+
 def test_an_unusable_answer_is_refused_and_its_refresh_token_is_used(world: World) -> None:
     due_again(world)
     spare = world.endpoint.seed()
@@ -1224,8 +1264,39 @@ def test_a_failure_that_can_be_recorded_again_is_no_longer_kept(world: World) ->
     world.endpoint.answer(TokenRequestError("invalid_grant"))
     result = world.refresh(after=15 * MINUTE)
 
-    assert result.account.unrecorded == {}
+    assert result.account.unrecorded is None
     assert world.tags()["failures"] == "2"
+
+
+def test_what_another_run_has_recorded_since_counts_more_than_what_was_kept(world: World) -> None:
+    """Here the other run has claimed anew: the claim that was released first is not the last."""
+    world.add_refresh_only()
+    world.endpoint.fail(unavailable)
+    world.faults.once("before tag", denied())
+    world.sweep()
+    other = world.beside()
+    other.sweep(after=16 * MINUTE)
+    world.now = other.now
+    assert world.tags()["released"].endswith("/2")
+    world.endpoint.fail(None)
+
+    world.sweep(after=16 * MINUTE)
+    assert world.access_token() == "access-token-1"
+
+
+def test_a_token_that_another_run_has_published_since_ends_what_was_kept(world: World) -> None:
+    due_again(world)
+    world.endpoint.fail(lambda: TokenRequestError("invalid_scope"))
+    world.faults.always("before tag", denied)
+    for wait in (TICK, 15 * MINUTE, 30 * MINUTE, HOUR, 2 * HOUR):
+        world.sweep(after=wait)
+    world.endpoint.fail(None)
+    world.faults.mend()
+    world.endpoint.lifetime = HOUR
+    other = world.beside()
+    other.refresh(after=MINUTE, force=True)
+
+    assert world.refresh(after=32 * MINUTE).outcome is Outcome.PUBLISHED
 
 
 def test_a_success_forgets_a_failure_that_was_kept(world: World) -> None:
@@ -1236,6 +1307,21 @@ def test_a_success_forgets_a_failure_that_was_kept(world: World) -> None:
 
     assert world.refresh(after=15 * MINUTE).outcome is Outcome.PUBLISHED
     assert world.sweep(after=TICK).results == ()
+
+
+def test_a_record_that_cannot_be_cleared_holds_no_later_token(world: World) -> None:
+    """A person forced a success while the account was held back for hours."""
+    due_again(world)
+    world.endpoint.fail(lambda: TokenRequestError("invalid_scope"))
+    for wait in (TICK, 15 * MINUTE, 30 * MINUTE, HOUR, 2 * HOUR):
+        world.sweep(after=wait)
+    world.endpoint.fail(None)
+    world.endpoint.lifetime = HOUR
+    world.faults.always("before untag", denied)
+    assert world.refresh(after=MINUTE, force=True).outcome is Outcome.PUBLISHED
+
+    world.start_environment()
+    assert world.refresh(after=31 * MINUTE).outcome is Outcome.PUBLISHED
 
 
 def test_a_record_that_cannot_be_cleared_is_a_word_and_no_failure(world: World) -> None:
