@@ -55,6 +55,7 @@ class AccountStatus:
         expires_at: The published token's; None where there is none, or nobody can tell.
         error: What is wrong: a failure's code, or the reason for which somebody must act.
         failures: How often in a row the last attempts failed.
+        failed_at: When the last of them did.
         next_attempt_at: When the function tries next; the past means "the next sweep". None
             where it never will, or metadata does not tell.
     """
@@ -65,6 +66,7 @@ class AccountStatus:
     expires_at: datetime | None
     error: str | None
     failures: int
+    failed_at: datetime | None
     next_attempt_at: datetime | None
 
     @property
@@ -84,6 +86,7 @@ class AccountStatus:
             "seconds_until_expiry": left,
             "error": self.error,
             "failures": self.failures,
+            "failed_at": _text(self.failed_at),
             "next_attempt_at": _text(self.next_attempt_at),
         }
 
@@ -112,6 +115,7 @@ def status_of(account: Account, *, now: datetime, refresh_before: timedelta) -> 
         expires_at=account.live_until,
         error=_error(account, state, now),
         failures=failure.failures if failure else 0,
+        failed_at=failure.failed_at if failure else None,
         next_attempt_at=next_attempt_at,
     )
 
@@ -131,7 +135,9 @@ def _state(
         # Only its JSON tells when it expires, and that is a value.
         return State.NOT_OURS
     if decision.due:
-        is_overdue = due_at is not None and now - due_at > OVERDUE_AFTER
+        # Nobody can tell since when there is no token, or since when there are new credentials.
+        is_by_time = decision.reason in {Reason.EXPIRED, Reason.NEARING_EXPIRY}
+        is_overdue = is_by_time and due_at is not None and now - due_at > OVERDUE_AFTER
         return State.OVERDUE if is_overdue else State.DUE
     return State.HELD if decision.reason is Reason.WRITE_FLOOR else State.FRESH
 
@@ -139,6 +145,8 @@ def _state(
 def _error(account: Account, state: State, now: datetime) -> str | None:
     """Name what is wrong, by a failure's code where there is one."""
     failure, grant = account.counting_failure, account.grant
+    if state is State.MUST_ACT and account.token is not None and account.token.is_deleted:
+        return "scheduled_for_deletion"
     if state is State.OVERDUE:
         return NO_ATTEMPT
     if failure is not None and (
@@ -149,9 +157,7 @@ def _error(account: Account, state: State, now: datetime) -> str | None:
         return None
     if policy.lives_too_short(account):
         return "token_lives_too_short"
-    if grant is not None:
-        return f"the refresh token ends in {say_duration(grant.expires_at - now)}"
-    return "scheduled_for_deletion"
+    return f"the refresh token ends in {say_duration(grant.expires_at - now)}" if grant else None
 
 
 def in_order(statuses: Iterable[AccountStatus]) -> list[AccountStatus]:

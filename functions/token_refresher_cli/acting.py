@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+import threading
 from datetime import timedelta
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeGuard
 
 import typer
 
@@ -12,25 +13,40 @@ from token_refresher.credentials import RefreshTokenCredentials, parse_credentia
 from token_refresher.errors import CredentialsError, RefreshError
 from token_refresher.model import CURRENT, SecretMetadata
 from token_refresher.policy import Reason
+from token_refresher.refresh import Outcome
 from token_refresher_cli import options, screen
 from token_refresher_cli.connection import Connection, Target
 from token_refresher_cli.forms import FormError, fill_in, read_object, to_credentials
 from token_refresher_cli.looking import connect, stored_text
-from token_refresher_cli.moments import say_duration
-from token_refresher_cli.outcomes import Exits
-from token_refresher_cli.problems import ProblemError, about, explain_refusal, is_denied, mend_for
+from token_refresher_cli.moments import say_duration, say_moment
+from token_refresher_cli.outcomes import INTERRUPTED, Exits
+from token_refresher_cli.problems import (
+    ProblemError,
+    RefusedError,
+    about,
+    explain,
+    explain_refusal,
+    is_denied,
+    may_pass,
+    mend_for,
+)
 from token_refresher_cli.secrets_manager import AlreadyThereError
-from token_refresher_cli.sweeps import rows_of_report, rows_of_summary
+from token_refresher_cli.sweeps import NOT_TOLD, rows_of_report, rows_of_summary
 
 if TYPE_CHECKING:
+    from datetime import datetime
     from pathlib import Path
 
     from token_refresher.credentials import Credentials
+    from token_refresher.model import Account
+    from token_refresher_cli.deployed_function import DeployedFunction
     from token_refresher_cli.surroundings import Surroundings
+    from token_refresher_cli.sweeps import Row
 
-# What --force overrides; the write floor and a missing value it does not.
-_HELD_FROM_THE_UNFORCED: Final = frozenset({Reason.FRESH, Reason.BACKING_OFF})
 _BETWEEN_TWO_LOOKS: Final = timedelta(seconds=2)
+# The function's own limit.
+_MOST_NAMES: Final = 100
+_WRITTEN: Final = "The credentials were written."
 
 
 def add(  # noqa: PLR0913 - one parameter for each option
@@ -217,31 +233,53 @@ def _see_it_through(
         screen.note(f"The next sweep tries them; or at once: token-refresher refresh {name}")
         return
     until = surroundings.monotonic() + within_minutes * 60
-    credentials = SecretMetadata(stages={CURRENT: version_id})
     with screen.waiting(f"Waiting for the next sweep to serve {name}"):
-        while True:
-            now = connection.now()
-            with about(connection.token_id(name)):
-                token = connection.store.describe_token(name)
-            account = connection.account(name, credentials, token, now=now)
-            published, failure = account.published, account.counting_failure
-            if published and published.credentials_digest == account.credentials_digest:
-                break
-            if failure is not None:
-                break
+        while not _is_served(account := _looked_at(connection, name, version_id)):
             if surroundings.monotonic() >= until:
                 raise ProblemError(
-                    f"No sweep has served {name} within {within_minutes} min.",
+                    f"No sweep has served {name} within {within_minutes} min. {_WRITTEN}",
                     "See whether the schedule is on; or: token-refresher refresh " + name,
+                    is_under_way=True,
                 )
             surroundings.pause(_BETWEEN_TWO_LOOKS)
-    if failure is not None:
+    if failure := account.counting_failure:
         screen.note(f"{name}: {failure.code} ({failure.failure_class})", style="bold red")
         if mend := mend_for(failure.code, name):
             screen.note(mend)
         raise typer.Exit(Exits.SOMEBODY_MUST_ACT)
-    left = account.live_until - now if account.live_until else timedelta(0)
+    left = account.live_until - connection.now() if account.live_until else timedelta(0)
     screen.show(f"{name}: published, expires in {say_duration(left)}")
+
+
+def _looked_at(connection: Connection, name: str, version_id: str) -> Account | None:
+    """Describe an account with the credentials that were just written.
+
+    Returns:
+        None where it could not be seen this time, and may be the next; that is told.
+
+    Raises:
+        ProblemError: It may not be seen at all.
+    """
+    try:
+        with about(connection.token_id(name)):
+            token = connection.store.describe_token(name)
+    except RefusedError as error:
+        problem = explain(error)
+        if may_pass(error):
+            screen.note(problem.what)
+            return None
+        raise ProblemError(f"{problem.what} {_WRITTEN}", problem.mend, is_under_way=True) from None
+    credentials = SecretMetadata(stages={CURRENT: version_id})
+    return connection.account(name, credentials, token, now=connection.now())
+
+
+def _is_served(account: Account | None) -> TypeGuard[Account]:
+    """Whether its credentials have come to a token, or to a failure."""
+    if account is None:
+        return False
+    published = account.published
+    is_of_these = published and published.credentials_digest == account.credentials_digest
+    return bool(is_of_these) or account.counting_failure is not None
 
 
 def refresh(  # noqa: PLR0913 - one parameter for each option
@@ -258,18 +296,26 @@ def refresh(  # noqa: PLR0913 - one parameter for each option
     prefix: options.Prefix = None,
     stack: options.Stack = None,
 ) -> None:
-    """Refresh accounts now, as a sweep does. Exits with 1 if one of them failed."""
+    """Refresh accounts now, as a sweep does. Exits with 1 if one of them was not."""
+    if remote and prefix is not None:
+        raise ProblemError(
+            "The function has a prefix of its own, so --remote takes no --prefix.",
+            "Give --stack alone.",
+        )
     connection, _ = connect(ctx, Target(profile, region, prefix, stack))
     names = list(dict.fromkeys(names))
+    interrupted = threading.Event()
     if remote:
-        if connection.function is None:
-            raise ProblemError("--remote needs the name of a stack.", "Give --stack.")
-        with screen.waiting(f"{stack} is working"):
-            summary = connection.function.invoke({"accounts": names, "force": force})
-        rows = rows_of_summary(summary, names)
+        rows = _refreshed_by_function(connection.function, names, force=force)
     else:
+
+        def finish() -> None:
+            interrupted.set()
+            screen.note("Interrupted: finishing what has begun.")
+
         with screen.counting("Asking for tokens", len(names)) as asked:
-            rows = rows_of_report(connection.sweep(names, force=force, asked=asked))
+            report = connection.sweep(names, force=force, asked=asked, on_interrupt=finish)
+        rows = rows_of_report(report)
     now = connection.now()
     if as_json:
         content = {"refreshed_at": now.isoformat(), "accounts": [row.to_json() for row in rows]}
@@ -277,14 +323,50 @@ def refresh(  # noqa: PLR0913 - one parameter for each option
     else:
         screen.show(screen.refresh_table(rows, now=now))
     for row in rows:
-        if row.is_unknown:
-            screen.show_problem(connection.unknown(row.account).problem)
-        elif row.error and is_denied(row.error) and not remote:
-            where = f"secrets under {connection.settings.secret_prefix}/"
-            screen.show_problem(explain_refusal(row.detail or "", row.error, where))
-        elif row.error and (mend := mend_for(row.error, row.account)):
-            screen.note(f"{row.account}: {mend}")
-        elif row.reason in _HELD_FROM_THE_UNFORCED and not force:
-            screen.note(f"{row.account} is not due; --force asks all the same")
+        _say_what_helps(connection, row, now=now, remote=remote)
+    if interrupted.is_set():
+        raise typer.Exit(INTERRUPTED)
+    if all(row.is_unknown for row in rows):
+        raise typer.Exit(Exits.NOTHING_DONE)
     if not all(row.went_well for row in rows):
         raise typer.Exit(Exits.SOMEBODY_MUST_ACT)
+
+
+def _refreshed_by_function(
+    function: DeployedFunction | None, names: list[str], *, force: bool
+) -> list[Row]:
+    if function is None:
+        raise ProblemError("--remote needs the name of a stack.", "Give --stack.")
+    if len(names) > _MOST_NAMES:
+        raise ProblemError(
+            f"The function takes {_MOST_NAMES} names at once, and {len(names)} are given.",
+            "Give fewer; its schedule serves all that are due.",
+        )
+    with screen.waiting("The function is working"):
+        summary = function.invoke({"accounts": names, "force": force})
+    return rows_of_summary(summary, names)
+
+
+def _say_what_helps(connection: Connection, row: Row, *, now: datetime, remote: bool) -> None:
+    """Say what a person does about an account that has no new token now, if anything."""
+    if row.is_unknown:
+        screen.show_problem(connection.unknown(row.account).problem)
+    elif row.error and is_denied(row.error) and not remote:
+        where = f"secrets under {connection.settings.secret_prefix}/"
+        screen.show_problem(explain_refusal(row.detail or "", row.error, where))
+    elif row.error and (mend := mend_for(row.error, row.account)):
+        screen.note(f"{row.account}: {mend}")
+    elif row.outcome in {Outcome.NOT_DUE, NOT_TOLD}:
+        screen.note(f"{row.account} {_why_not(row, now=now)}")
+
+
+def _why_not(row: Row, *, now: datetime) -> str:
+    """Say why an account that nothing is wrong with now was not refreshed, and what helps."""
+    until = f" until {say_moment(row.retry_at, now=now)}" if row.retry_at else ""
+    return {
+        Reason.AWAITING_CREDENTIALS: f"has no credentials yet: token-refresher add {row.account}",
+        Reason.BACKING_OFF: "failed before, and is left alone for a while; --force asks now",
+        Reason.ORPHANED: f"has lost its credentials: token-refresher add {row.account}",
+        Reason.WRITE_FLOOR: f"is held by the write floor{until}; --force does not help",
+        NOT_TOLD: "is not in the function's answer; its log tells",
+    }.get(row.reason, "is not due; --force asks all the same")

@@ -9,8 +9,8 @@ from typer.core import TyperGroup
 
 from token_refresher import __version__
 from token_refresher_cli import acting, looking, screen
-from token_refresher_cli.outcomes import Exits
-from token_refresher_cli.problems import explain
+from token_refresher_cli.outcomes import INTERRUPTED, Exits
+from token_refresher_cli.problems import ProblemError, explain
 
 
 class _Commands(TyperGroup):
@@ -23,13 +23,19 @@ class _Commands(TyperGroup):
     def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - Typer's own copy of Click has no stubs
         try:
             return super().invoke(ctx)
-        except (typer.Exit, typer.Abort, typer.TyperException):
+        except typer.Abort:
+            # Ctrl-C or Ctrl-D at a question, and all questions come before anything is done.
+            screen.note("\nInterrupted: nothing was done.")
+            raise typer.Exit(INTERRUPTED) from None
+        except (typer.Exit, typer.TyperException):
             raise
         except BrokenPipeError:
             raise
         except Exception as error:  # noqa: BLE001 - each is told in words
             screen.show_problem(explain(error))
-            raise typer.Exit(Exits.NOTHING_DONE) from None
+            is_under_way = isinstance(error, ProblemError) and error.is_under_way
+            exits = Exits.SOMEBODY_MUST_ACT if is_under_way else Exits.NOTHING_DONE
+            raise typer.Exit(exits) from None
 
 
 def _version(value: bool) -> None:  # noqa: FBT001 - as Typer calls it

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import ssl
+import threading
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 import boto3
 
-from token_refresher.errors import SecretStoreError
+from token_refresher.errors import OutOfTimeError, SecretStoreError
 from token_refresher.model import account_from_metadata
 from token_refresher.secret_store import Pace, SecretsManagerStore, create_client
 from token_refresher.settings import settings_from_environment
@@ -21,7 +23,7 @@ from token_refresher_cli.problems import ProblemError, about
 from token_refresher_cli.secrets_manager import PeoplesCalls
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
     from datetime import datetime
 
     from token_refresher.credentials import Credentials
@@ -30,7 +32,8 @@ if TYPE_CHECKING:
     from token_refresher.sweep import Report
     from token_refresher_cli.surroundings import Surroundings
 
-# Nothing cuts a command off, so every refresh has all the time that it may take.
+# Nothing cuts a command off, so every refresh has all the time that it may take; but it must
+# run out, or a journal that cannot be written would be tried for ever.
 _TIME_LEFT: Final = timedelta(hours=1)
 
 
@@ -51,15 +54,25 @@ class Target:
     stack: str | None = None
 
 
-class _CountedEndpoint:
-    """A token endpoint whose requests can be watched."""
+class _WatchedEndpoint:
+    """A token endpoint whose requests can be counted, and that begins none once interrupted."""
 
-    def __init__(self, endpoint: TokenEndpoint, asked: Callable[[], None]) -> None:
+    def __init__(
+        self, endpoint: TokenEndpoint, asked: Callable[[], None], interrupted: threading.Event
+    ) -> None:
         self._endpoint = endpoint
         self._asked = asked
+        self._interrupted = interrupted
 
     def admit(self, credentials: Credentials) -> None:
-        """Pass it on."""
+        """Pass it on; every refresh asks this before it claims or sends anything.
+
+        Raises:
+            OutOfTimeError: Somebody has interrupted the command.
+        """
+        if self._interrupted.is_set():
+            msg = "interrupted before it began"
+            raise OutOfTimeError(msg)
         self._endpoint.admit(credentials)
 
     def request(self, credentials: Credentials, grant: Mapping[str, str]) -> TokenResponse:
@@ -145,18 +158,25 @@ class Connection:
         force: bool = False,
         dry_run: bool = False,
         asked: Callable[[], None] = lambda: None,
+        on_interrupt: Callable[[], None] = lambda: None,
     ) -> Report:
         """Do what the function does in a sweep.
+
+        Ctrl-C does not cut off what has begun: between a refresh token's redeeming and its
+        journaling the only valid one would be lost.
 
         Args:
             accounts: Only these.
             force: Refresh them whether or not they are due.
             dry_run: Change nothing.
             asked: Called, from any thread, when a token endpoint has answered or failed.
+            on_interrupt: Called at Ctrl-C, before the refreshes that have begun are waited for.
         """
+        interrupted = threading.Event()
+        begun = self._surroundings.monotonic()
         sweeper = Sweeper(
             store=self.store,
-            endpoint=_CountedEndpoint(self.endpoint(), asked),
+            endpoint=_WatchedEndpoint(self.endpoint(), asked, interrupted),
             clock=self._surroundings.clock,
             monotonic=self._surroundings.monotonic,
             pause=self._surroundings.pause,
@@ -164,9 +184,26 @@ class Connection:
             uses_refresh_tokens=self.settings.uses_refresh_tokens,
             max_workers=self.settings.max_workers,
         )
-        return sweeper.sweep(
-            time_left=lambda: _TIME_LEFT, accounts=accounts, force=force, dry_run=dry_run
-        )
+
+        def time_left() -> timedelta:
+            return _TIME_LEFT - timedelta(seconds=self._surroundings.monotonic() - begun)
+
+        def sweep() -> Report:
+            return sweeper.sweep(
+                time_left=time_left, accounts=accounts, force=force, dry_run=dry_run
+            )
+
+        if dry_run:
+            return sweep()
+        # Python raises KeyboardInterrupt in the main thread alone.
+        with ThreadPoolExecutor(1) as pool:
+            running = pool.submit(sweep)
+            try:
+                wait([running])
+            except KeyboardInterrupt:
+                interrupted.set()
+                on_interrupt()
+            return running.result()
 
     def listed(self) -> list[Account]:
         """List all accounts; nothing is read but metadata, which may be five minutes old."""
@@ -176,6 +213,26 @@ class Connection:
             self.account(name, credentials.get(name), tokens.get(name), now=now)
             for name in {**credentials, **tokens}
         ]
+
+    def described(self, names: Iterable[str]) -> list[Account]:
+        """Describe accounts as they are now, those too that a listing leaves out.
+
+        Raises:
+            ProblemError: There is no account of such a name.
+        """
+        now = self.now()
+        found = []
+        for name in names:
+            with about(self.credentials_id(name)):
+                credentials = self.store.describe_credentials(name)
+            with about(self.token_id(name)):
+                token = self.store.describe_token(name)
+            if credentials is not None and credentials.is_deleted:
+                credentials = None
+            if credentials is None and token is None:
+                raise self.unknown(name)
+            found.append(self.account(name, credentials, token, now=now))
+        return found
 
     def account(
         self,

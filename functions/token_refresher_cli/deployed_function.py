@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectionClosedError,
+    ReadTimeoutError,
+)
 
 from token_refresher_cli.problems import ProblemError, RefusedError
 
@@ -43,12 +48,20 @@ class DeployedFunction:
 
         Raises:
             RefusedError: Lambda refused.
+            ProblemError: Lambda could not decrypt it: without it the settings are not known.
         """
         try:
             answer = self._client.get_function_configuration(FunctionName=self._stack)
         except (ClientError, BotoCoreError) as error:
             raise _refused("GetFunctionConfiguration", error, self._stack) from None
-        variables: dict[str, str] = answer.get("Environment", {}).get("Variables", {})
+        environment: dict[str, Any] = answer.get("Environment", {})
+        if "Error" in environment:
+            code = environment["Error"].get("ErrorCode", "an error")
+            raise ProblemError(
+                f"Lambda does not tell the settings of {self._stack}: {code}.",
+                "Where a KMS key of your own encrypts its environment, allow its use.",
+            )
+        variables: dict[str, str] = environment.get("Variables", {})
         return variables
 
     def invoke(self, event: Mapping[str, Any]) -> dict[str, Any]:
@@ -56,13 +69,20 @@ class DeployedFunction:
 
         Raises:
             RefusedError: Lambda refused.
-            ProblemError: The function failed; only the kind of its error is repeated.
+            ProblemError: The function failed, of which only the kind of its error is repeated;
+                or it was asked, and did not answer.
         """
         try:
             answer = self._client.invoke(
                 FunctionName=self._stack, Payload=json.dumps(event).encode()
             )
             content: dict[str, Any] = json.loads(answer["Payload"].read())
+        except (ConnectionClosedError, ReadTimeoutError):
+            raise ProblemError(
+                f"The function {self._stack} did not answer; it may have done it all the same.",
+                f"See: token-refresher status, and aws logs tail /aws/lambda/{self._stack}",
+                is_under_way=True,
+            ) from None
         except (ClientError, BotoCoreError) as error:
             raise _refused("Invoke", error, self._stack) from None
         if "FunctionError" in answer:
@@ -70,6 +90,8 @@ class DeployedFunction:
             raise ProblemError(
                 f"The function {self._stack} failed with {kind}.",
                 f"Its log says why: aws logs tail /aws/lambda/{self._stack}",
+                # It may have failed, or been cut off, after some accounts were done.
+                is_under_way=True,
             )
         return content
 

@@ -141,7 +141,8 @@ def read_object(text: str) -> dict[str, Any]:
         FormError: It is not one JSON object; nothing of it is repeated.
     """
     try:
-        content = json.loads(text)
+        # Editors of Windows begin a file with a byte-order mark.
+        content = json.loads(text.removeprefix("\ufeff"))
     except (ValueError, RecursionError):
         content = None
     if not isinstance(content, dict):

@@ -8,10 +8,17 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import msgspec
 import typer
+from rich.console import Group
 from rich.live import Live
+from rich.text import Text
 
 from token_refresher.credentials import RefreshTokenCredentials, parse_credentials
-from token_refresher.errors import CredentialsError, RefreshError
+from token_refresher.errors import (
+    CredentialsError,
+    RefreshError,
+    SecretStoreError,
+    TokenResponseError,
+)
 from token_refresher.model import JournalEntry, TokenVersion
 from token_refresher.token_response import required_lifetime
 from token_refresher_cli import options, screen
@@ -19,7 +26,15 @@ from token_refresher_cli.accounts import in_order, status_of
 from token_refresher_cli.connection import Connection, Target
 from token_refresher_cli.moments import say_duration, say_moment
 from token_refresher_cli.outcomes import Exits
-from token_refresher_cli.problems import ProblemError, about, failure_text, mend_for
+from token_refresher_cli.problems import (
+    ProblemError,
+    RefusedError,
+    about,
+    explain,
+    failure_text,
+    may_pass,
+    mend_for,
+)
 from token_refresher_cli.surroundings import Surroundings
 from token_refresher_cli.sweeps import next_due, rows_of_report
 from token_refresher_cli.timeline import history_of
@@ -56,7 +71,7 @@ def status(  # noqa: PLR0913 - one parameter for each option
     with screen.waiting("Listing the accounts"):
         statuses = _statuses(connection, names or [])
     if watch:
-        _watch(connection, surroundings, names or [], timedelta(seconds=every))
+        _watch(connection, surroundings, names or [], statuses, timedelta(seconds=every))
     if as_json:
         now = connection.now()
         screen.show_json(
@@ -76,24 +91,34 @@ def status(  # noqa: PLR0913 - one parameter for each option
 
 
 def _statuses(connection: Connection, names: list[str]) -> list[AccountStatus]:
-    accounts = {account.name: account for account in connection.listed()}
-    for name in names:
-        if name not in accounts:
-            raise connection.unknown(name)
+    accounts = connection.described(dict.fromkeys(names)) if names else connection.listed()
     now, before = connection.now(), connection.settings.refresh_before
-    chosen = [accounts[name] for name in dict.fromkeys(names)] if names else accounts.values()
-    return in_order(status_of(account, now=now, refresh_before=before) for account in chosen)
+    return in_order(status_of(account, now=now, refresh_before=before) for account in accounts)
 
 
 def _watch(
-    connection: Connection, surroundings: Surroundings, names: list[str], every: timedelta
+    connection: Connection,
+    surroundings: Surroundings,
+    names: list[str],
+    statuses: list[AccountStatus],
+    every: timedelta,
 ) -> NoReturn:
-    """Show the table anew until a person interrupts, which is how it ends."""
+    """Show the table anew until a person interrupts, which is how it ends.
+
+    A look that fails in a way that may pass is told under the table of the last one.
+    """
+    trouble = ""
     with Live(console=screen.results(), auto_refresh=False, screen=False) as live:
         while True:
-            statuses = _statuses(connection, names)
-            live.update(screen.status_table(statuses, now=connection.now()), refresh=True)
+            table = screen.status_table(statuses, now=connection.now())
+            live.update(Group(table, Text(trouble)) if trouble else table, refresh=True)
             surroundings.pause(every)
+            try:
+                statuses, trouble = _statuses(connection, names), ""
+            except (RefusedError, SecretStoreError) as error:
+                if not may_pass(error):
+                    raise
+                trouble = explain(error).what
 
 
 def plan(
@@ -201,7 +226,7 @@ def stored_text(connection: Connection, name: str) -> str | None:
     """
     with about(connection.credentials_id(name)):
         value = connection.store.read_credentials(name)
-    if value is None or value.text == "":
+    if value is None:
         connection.require(name)
         raise ProblemError(
             f"{name} has no credentials yet.", f"Add them: token-refresher add {name}"
@@ -229,11 +254,16 @@ def _agree_to_try(name: str, surroundings: Surroundings, *, yes: bool) -> None:
         return
     if not surroundings.can_ask:
         raise ProblemError("There is nobody to agree to that.", "Give --yes as well as --try.")
-    typer.confirm("Ask the token endpoint?", abort=True, err=True)
+    if not typer.confirm("Ask the token endpoint?", err=True):
+        raise ProblemError("It was not asked.")
 
 
 def _try(connection: Connection, credentials: RepeatableCredentials) -> str:
-    """Ask for a token as a refresh would, judge it likewise, and forget it."""
+    """Ask for a token as a refresh would, judge it likewise, and forget it.
+
+    Raises:
+        RefreshError: A refresh would fail as well.
+    """
     issued_at = connection.now().replace(microsecond=0)
     endpoint = connection.endpoint()
     response = endpoint.request(credentials, credentials.grant_parameters)
@@ -246,8 +276,10 @@ def _try(connection: Connection, credentials: RepeatableCredentials) -> str:
     told = f"the endpoint issued a token that lives {say_duration(lifetime)}"
     if credentials.verify_url is not None:
         verdict = endpoint.verify(credentials, credentials.verify_url, token.access_token)
-        words = {True: "accepts it", False: "REFUSES it", None: "says nothing of it"}
-        told += f"; verify_url {words[verdict]}"
+        if verdict is False:
+            msg = "verify_url refused the new access_token"
+            raise TokenResponseError(msg, code="token_refused")
+        told += f"; verify_url {'accepts it' if verdict else 'says nothing of it'}"
     return f"{told}; it was not published"
 
 

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from enum import IntEnum
+from typing import Final
+
+# As a shell tells that a command was ended by Ctrl-C.
+INTERRUPTED: Final = 130
 
 
 class Exits(IntEnum):

@@ -35,11 +35,13 @@ class ProblemError(Exception):
     Args:
         what: What went wrong.
         mend: What to do about it.
+        is_under_way: Whether something was done already, or may have been.
     """
 
-    def __init__(self, what: str, mend: str = "") -> None:
+    def __init__(self, what: str, mend: str = "", *, is_under_way: bool = False) -> None:
         super().__init__(what)
         self.problem = Problem(what, mend)
+        self.is_under_way = is_under_way
 
 
 class RefusedError(Exception):
@@ -117,6 +119,9 @@ _BY_CODE: Final = {
     "UnrecognizedClientException": _UNKNOWN_IDENTITY,
 }
 
+# A server's error of AWS; it says nothing of the call.
+_AWS_IS_ILL: Final = frozenset({"InternalFailure", "InternalServiceError", "ServiceUnavailable"})
+
 # The rest of an operation's name is its IAM action's.
 _ACTIONS: Final = {
     "GetFunctionConfiguration": "lambda:GetFunctionConfiguration",
@@ -170,6 +175,11 @@ def explain(error: Exception) -> Problem:
     return Problem(_sentence(str(UnexpectedError(error))), "")
 
 
+def may_pass(error: RefusedError | SecretStoreError) -> bool:
+    """Whether the same call may succeed a moment later, without anybody's help."""
+    return error.code in _AWS_IS_ILL or _BY_CODE.get(error.code) in {_NO_ANSWER, _THROTTLED}
+
+
 def is_denied(code: str) -> bool:
     """Whether a code says that a permission is lacking."""
     return code in _DENIED
@@ -205,7 +215,7 @@ def _refused(operation: str, code: str, resource: str) -> Problem:
             f"There is no function {resource} here.",
             "--stack takes the stack's name; check the account and the Region.",
         )
-    if code == "InvalidRequestException" and operation == "CreateSecret":
+    if code == "InvalidRequestException" and resource and operation not in _ACTIONS:
         return Problem(
             f"{resource} is scheduled for deletion.",
             f"Restore it: aws secretsmanager restore-secret --secret-id {resource}",

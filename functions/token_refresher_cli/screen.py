@@ -7,6 +7,7 @@ terminal there are no colours, no line is broken, and nothing moves.
 from __future__ import annotations
 
 import json
+import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
@@ -61,21 +62,28 @@ def notes() -> Console:
 def _console(*, stderr: bool) -> Console:
     # Account names and tags are other people's words: none of them is markup.
     console = Console(stderr=stderr, markup=False, highlight=False, emoji=False)
-    if not console.is_terminal:
+    if not _is_seen(console):
         console.width = _NO_TERMINALS_WIDTH
     return console
+
+
+def _is_seen(console: Console) -> bool:
+    """Whether it is a terminal: Rich takes a pipe for one where FORCE_COLOR asks for colours."""
+    return console.file.isatty()
 
 
 def show(renderable: Table | Text | str) -> None:
     """Print a result; in a pipe without the spaces that fill a table's last column."""
     console = results()
-    if console.is_terminal:
+    if _is_seen(console):
         console.print(renderable)
         return
     with console.capture() as captured:
         console.print(renderable)
     lines = [line.rstrip() for line in captured.get().splitlines()]
-    typer.echo("\n".join(lines))
+    # Typer's echo would take the colours out that FORCE_COLOR has asked for.
+    sys.stdout.write("\n".join(lines) + "\n")
+    sys.stdout.flush()
 
 
 def show_json(content: dict[str, Any]) -> None:
@@ -101,7 +109,7 @@ def waiting(text: str) -> Iterator[None]:
     console = notes()
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     with Progress(
-        *columns, console=console, transient=True, disable=not console.is_terminal
+        *columns, console=console, transient=True, disable=not _is_seen(console)
     ) as progress:
         progress.add_task(text, total=None)
         yield
@@ -119,7 +127,7 @@ def counting(text: str, total: int) -> Iterator[Callable[[], None]]:
         TimeElapsedColumn(),
     )
     with Progress(
-        *columns, console=console, transient=True, disable=not console.is_terminal
+        *columns, console=console, transient=True, disable=not _is_seen(console)
     ) as progress:
         task = progress.add_task(text, total=total)
         yield lambda: progress.advance(task)
@@ -150,6 +158,8 @@ def status_table(statuses: Sequence[AccountStatus], *, now: datetime) -> Table:
         error = one.error or "-"
         if one.failures > 1:
             error = f"{error}, {one.failures} times"
+        if one.failed_at is not None:
+            error = f"{error}, {say_moment(one.failed_at, now=now)}"
         attempt = "-"
         if one.next_attempt_at is not None:
             is_future = one.next_attempt_at > now

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from token_refresher.sweep import Report
 
 # Outcomes that leave nothing to be looked at.
-_GOOD: Final = frozenset({Outcome.PUBLISHED, Outcome.SUPERSEDED, Outcome.NOT_DUE})
+_GOOD: Final = frozenset({Outcome.PUBLISHED, Outcome.SUPERSEDED})
+# For both words of an account that the function's answer does not tell of.
+NOT_TOLD: Final = "not told"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +54,9 @@ class Row:
 
     @property
     def went_well(self) -> bool:
-        """Whether nobody has to look at it; an account that is not there is no success."""
-        return self.outcome in _GOOD and self.reason != Reason.NO_SUCH_ACCOUNT and not self.error
+        """Whether nobody has to look at it: its token is new, or fresh as it was."""
+        is_fresh = self.outcome == Outcome.NOT_DUE and self.reason == Reason.FRESH
+        return (self.outcome in _GOOD or is_fresh) and not self.error
 
     @property
     def is_unknown(self) -> bool:
@@ -91,7 +94,7 @@ def rows_of_summary(summary: Mapping[str, Any], names: Collection[str]) -> list[
     """Tell of the accounts that the deployed function was asked for.
 
     Args:
-        summary: What it answered; accounts that are simply fresh are not in it.
+        summary: What it answered; accounts that are simply fresh are only counted in it.
         names: Those it was asked for.
     """
     told = [
@@ -106,10 +109,13 @@ def rows_of_summary(summary: Mapping[str, Any], names: Collection[str]) -> list[
             retry_at=_moment(one.get("retry_at")),
             cautions=tuple(one.get("cautions", ())),
         )
-        for one in summary["accounts"]
+        for one in summary.get("accounts", ())
     ]
     seen = {row.account for row in told}
-    return told + [Row(name, Outcome.NOT_DUE, Reason.FRESH) for name in names if name not in seen]
+    rest = [name for name in names if name not in seen]
+    if summary.get("outcomes", {}).get("fresh") == len(rest):
+        return told + [Row(name, Outcome.NOT_DUE, Reason.FRESH) for name in rest]
+    return told + [Row(name, NOT_TOLD, NOT_TOLD) for name in rest]
 
 
 def _row(result: Result) -> Row:

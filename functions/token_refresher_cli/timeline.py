@@ -80,21 +80,27 @@ class History:
     Attributes:
         lives: Those whose version ids are ours.
         not_ours: How many versions somebody else wrote; nothing is known of their lives.
+        since: How far it looks back; a gap before that does not count.
         begins_at: Where the time line begins.
         ends_at: Where it ends.
-        dead_for: How long ago the last one expired; zero while one lives.
+        dead_for: For how long none has lived since then, up to now; zero while one lives.
     """
 
     lives: tuple[Life, ...]
     not_ours: int
+    since: datetime
     begins_at: datetime
     ends_at: datetime
     dead_for: timedelta
 
     @property
     def gap(self) -> timedelta:
-        """For how long in all no token lived, up to now."""
-        gaps = [-life.after for life in self.lives if life.after is not None]
+        """For how long in all no token lived, from ``since`` up to now."""
+        gaps = [
+            min(-life.after, life.issued_at - self.since)
+            for life in self.lives
+            if life.after is not None
+        ]
         return sum((gap for gap in gaps if gap > timedelta(0)), self.dead_for)
 
 
@@ -135,9 +141,12 @@ def history_of(versions: Iterable[ListedVersion], *, now: datetime, since: datet
     return History(
         lives=shown,
         not_ours=not_ours,
+        since=since,
         begins_at=min((life.issued_at for life in shown), default=since),
         ends_at=max([now, *(life.expires_at for life in shown)]),
-        dead_for=max(now - covered_until, timedelta(0)) if covered_until else timedelta(0),
+        dead_for=max(now - max(covered_until, since), timedelta(0))
+        if covered_until
+        else timedelta(0),
     )
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from local.authorization_server import AuthorizationServer
 from tests.cli.operator import Operator, cleared
+from tests.cli.relay import Relay
 from tests.cli.terminal import Shell, shell_variables
 
 if TYPE_CHECKING:
@@ -38,6 +39,13 @@ def shell(cloud: EmbeddedCloud, authority: Authority, server: AuthorizationServe
             ALLOWED_TOKEN_HOSTS=server.host,
         )
     )
+
+
+@pytest.fixture
+def relay(cloud: EmbeddedCloud) -> Iterator[Relay]:
+    """A way to the embedded cloud; whoever shall take it is given its URL."""
+    with Relay(cloud.endpoint_url) as relay:
+        yield relay
 
 
 @pytest.fixture

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import json
 import shlex
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from typer.testing import CliRunner
 
 from token_refresher_cli.app import app
 from token_refresher_cli.surroundings import Surroundings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from mypy_boto3_secretsmanager import SecretsManagerClient
     from typer.testing import Result
 
     from local.authorization_server import AuthorizationServer
     from local.clock import DrivenClock
+    from tests.cli.relay import Relay
 
 SECRET = "made-up-client-secret"
 PASSWORD = "made-up-password"
@@ -84,6 +87,13 @@ class Operator:
         }
         # As a person or their own tool would; the command `add` has its own tests.
         self.secrets.create_secret(Name=f"olx/credentials/{name}", SecretString=json.dumps(content))
+
+    @contextmanager
+    def by_way_of(self, relay: Relay) -> Iterator[None]:
+        """Reach AWS through a relay for as long as the block runs."""
+        with pytest.MonkeyPatch.context() as shell:
+            shell.setenv("AWS_ENDPOINT_URL", relay.url)
+            yield
 
     def _monotonic(self) -> float:
         return self.clock.now().timestamp()

@@ -101,6 +101,10 @@ class Terminal:
         """Press Ctrl-C."""
         os.write(self._ours, b"\x03")
 
+    def end_input(self) -> None:
+        """Press Ctrl-D."""
+        os.write(self._ours, b"\x04")
+
     def finish(self) -> int:
         """Read to the end, and return the exit code."""
         while self._read():

@@ -100,8 +100,23 @@ ENDS_SOON = {GRANT_EXPIRES_AT_TAG: GrantLifetime(NOW + 50 * HOUR, timedelta(days
         ),
         pytest.param(
             account(issued(HOUR), is_deleted=True),
-            *(State.MUST_ACT, "scheduled_for_deletion", NOW + 9.5 * HOUR),
+            *(State.MUST_ACT, "scheduled_for_deletion", NOW),
             id="a token secret that is about to be deleted calls somebody",
+        ),
+        pytest.param(
+            account(issued(HOUR), is_deleted=True, tags=failed(FailureClass.SOMEONE_MUST_ACT)),
+            *(State.MUST_ACT, "scheduled_for_deletion", NOW + 10 * MINUTE),
+            id="what is about to be deleted is said before what failed",
+        ),
+        pytest.param(
+            account(issued(11 * HOUR, credentials="before")),
+            *(State.DUE, None, NOW),
+            id="an account that was just corrected is due, and not overdue",
+        ),
+        pytest.param(
+            account(issued(20 * HOUR, credentials="before")),
+            *(State.DUE, None, NOW),
+            id="nor is a corrected one whose token has expired long ago",
         ),
         pytest.param(
             account(issued(MINUTE, credentials="before"), previous=issued(20 * MINUTE)),
@@ -148,3 +163,11 @@ def test_a_mistyped_name_brings_the_likeliest_ones_to_mind() -> None:
     known = ["dealer-17", "dealer-18", "erp-api"]
     assert near_names("dealr-17", known)[0] == "dealer-17"
     assert near_names("something-else-altogether", known) == []
+
+
+def test_a_failure_tells_when_it_was() -> None:
+    failing = account(issued(11 * HOUR), tags=failed(FailureClass.TRY_LATER))
+    fine = account(issued(HOUR))
+
+    assert status_of(failing, now=NOW, refresh_before=BEFORE).failed_at == NOW
+    assert status_of(fine, now=NOW, refresh_before=BEFORE).failed_at is None

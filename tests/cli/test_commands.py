@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from local.authorization_server import RFC_6749, unavailable
+from local.authorization_server import RFC_6749, Answers, Endpoint, unavailable
 from tests.cli.operator import PASSWORD, SECRET
+from tests.cli.relay import LOST, THROTTLED, Instead
 from tests.integration.test_emulator_functions import deploy
+from token_refresher.errors import EventError
 from token_refresher.events import parse_event
 from token_refresher.model import TokenVersion
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
     from local.embedded_cloud import EmbeddedCloud
     from tests.cli.operator import Operator
+    from tests.cli.relay import Relay
 
 HOUR = timedelta(hours=1)
 
@@ -44,6 +47,19 @@ def handler(event, context):
         raise ValueError("made-up-secret in an unexpected event")
     return json.loads({json.dumps(answer)!r})
 """
+
+
+def seed_account(operator: Operator, name: str) -> None:
+    """Onboard an account that has nothing but a refresh token."""
+    operator.server.register_client(name, secret=SECRET, grants=["refresh_token"], dialect=RFC_6749)
+    fields = {
+        "token_endpoint": operator.server.token_endpoint,
+        "grant_type": "refresh_token",
+        "client_id": name,
+        "client_secret": SECRET,
+        "refresh_token": operator.server.issue_seed(name),
+    }
+    operator.says(f"add {name} --from-file -", stdin=json.dumps(fields))
 
 
 def test_status_and_plan_change_nothing_and_read_no_value(
@@ -296,8 +312,8 @@ def test_a_wait_in_vain_ends_and_says_where_to_look(operator: Operator) -> None:
     right = json.dumps({"password": PASSWORD})
     started = operator.clock.now()
     ended = operator.run("correct dealer-17 --wait --within 3 --from-file -", stdin=right)
-    assert ended.exit_code == 3
-    assert "No sweep has served dealer-17 within 3 min" in ended.stderr
+    assert ended.exit_code == 1
+    assert "No sweep has served dealer-17 within 3 min. The credentials were" in ended.stderr
     assert timedelta(minutes=3) <= operator.clock.now() - started < timedelta(minutes=4)
 
 
@@ -316,6 +332,9 @@ def test_force_is_held_by_the_write_floor_alone(operator: Operator) -> None:
     operator.says("refresh dealer-17 --force")
     held = operator.tells("refresh dealer-17 --force")["accounts"][0]
     assert (held["outcome"], held["reason"]) == ("not due", "write floor")
+    told = operator.run("refresh dealer-17 --force")
+    assert told.exit_code == 1
+    assert "dealer-17 is held by the write floor until in 1 h;" in told.stderr
 
 
 def test_the_settings_of_a_stack_win_over_the_environment_and_the_prefix_over_both(
@@ -357,7 +376,8 @@ def test_the_deployed_function_refreshes_where_it_is_asked_to(
         "detail": "the token endpoint answered with the error invalid_grant",
         "retry_at": "2026-11-24T01:14:30+00:00",
     }
-    deploy(cloud, function({"accounts": [row]}, event), FunctionName="tr")
+    answer = {"outcomes": {"fresh": 1, "failed": 1}, "accounts": [row]}
+    deploy(cloud, function(answer, event), FunctionName="tr")
     done = operator.run("refresh dealer-17 dealer-18 --force --remote --stack tr")
     assert done.exit_code == 1
     rows = [re.split(r" {2,}", line) for line in done.stdout.splitlines()]
@@ -372,24 +392,14 @@ def test_a_function_that_fails_is_told_by_the_kind_of_its_error_alone(
 ) -> None:
     deploy(cloud, function({}, {}), FunctionName="tr")
     failed = operator.run("refresh dealer-17 --remote --stack tr")
-    assert failed.exit_code == 3
+    assert failed.exit_code == 1
     assert "The function tr failed with " in failed.stderr
     assert "aws logs tail /aws/lambda/tr" in failed.stderr
     assert "made-up" not in failed.output
 
 
 def test_a_refresh_only_account_is_refreshed_and_never_tried(operator: Operator) -> None:
-    operator.server.register_client(
-        "crm", secret=SECRET, grants=["refresh_token"], dialect=RFC_6749
-    )
-    fields = {
-        "token_endpoint": operator.server.token_endpoint,
-        "grant_type": "refresh_token",
-        "client_id": "crm",
-        "client_secret": SECRET,
-        "refresh_token": operator.server.issue_seed("crm"),
-    }
-    operator.says("add crm --from-file -", stdin=json.dumps(fields))
+    seed_account(operator, "crm")
     # To try it would be to spend it.
     refused = operator.run("check crm --try --yes")
     assert refused.exit_code == 3
@@ -468,6 +478,207 @@ def test_a_setting_that_is_out_of_bounds_is_named(
 def test_a_name_that_the_function_would_not_take_is_refused(operator: Operator, name: str) -> None:
     refused = operator.run(f"add {name} --from-file -", stdin="{}")
     assert refused.exit_code == 2
+
+
+def test_a_journal_that_cannot_be_written_is_not_tried_for_ever(operator: Operator) -> None:
+    seed_account(operator, "crm")
+    version = operator.secrets.describe_secret(SecretId="olx/credentials/crm")
+    # A secret has twenty stages at most: the claim's is the last one, the journal's one more.
+    for number in range(18):
+        operator.secrets.update_secret_version_stage(
+            SecretId="olx/credentials/crm",
+            VersionStage=f"stage-{number}",
+            MoveToVersionId=next(iter(version["VersionIdsToStages"])),
+        )
+    started = operator.clock.now()
+    ended = operator.run("refresh crm")
+    assert ended.exit_code == 1
+    assert "journal_not_written" in ended.stdout
+    waited = operator.clock.now() - started
+    assert timedelta(seconds=30) < waited < timedelta(minutes=2)
+
+
+def test_a_refresh_of_no_account_at_all_has_done_nothing(operator: Operator) -> None:
+    operator.add("dealer-17")
+    assert operator.run("refresh nobody no-one").exit_code == 3
+
+
+def test_an_account_that_waits_after_a_failure_is_not_refreshed_and_that_is_told(
+    operator: Operator,
+) -> None:
+    operator.add("dealer-17", password="made-up-wrong")
+    operator.run("refresh dealer-17")
+    again = operator.run("refresh dealer-17")
+    assert again.exit_code == 1
+    assert "dealer-17 failed before, and is left alone for a while; --force" in again.stderr
+
+
+def test_an_account_without_credentials_is_not_refreshed_and_that_is_told(
+    operator: Operator,
+) -> None:
+    operator.secrets.create_secret(Name="olx/credentials/awaiting")
+    operator.secrets.create_secret(Name="olx/tokens/orphaned")
+    awaiting, orphaned = operator.run("refresh awaiting"), operator.run("refresh orphaned")
+    assert (awaiting.exit_code, orphaned.exit_code) == (1, 1)
+    assert "awaiting has no credentials yet: token-refresher add" in awaiting.stderr
+    assert "orphaned has lost its credentials: token-refresher add" in orphaned.stderr
+
+
+def test_a_fresh_account_is_no_failure(operator: Operator) -> None:
+    operator.add("dealer-17")
+    operator.says("refresh dealer-17")
+    fresh = operator.run("refresh dealer-17")
+    assert fresh.exit_code == 0
+    assert "dealer-17 is not due; --force asks all the same" in fresh.stderr
+
+
+def test_a_token_that_the_verify_url_refuses_is_a_failed_trial(operator: Operator) -> None:
+    operator.add("dealer-17", verify_url=operator.server.resource_url + "?of=another")
+    refusal = Answers(401, (("Content-Type", "application/json"),), b"{}")
+    operator.server.fail(refusal, at=Endpoint.RESOURCE)
+    tried = operator.run("check dealer-17 --try --yes")
+    assert tried.exit_code == 1
+    assert "dealer-17: token_refused (unusable answer)" in tried.stderr
+
+
+def test_a_token_secret_that_is_about_to_be_deleted_is_seen_by_its_account_s_name(
+    operator: Operator,
+) -> None:
+    operator.add("dealer-17")
+    operator.says("refresh dealer-17")
+    operator.secrets.delete_secret(SecretId="olx/tokens/dealer-17")
+    seen = operator.run("status dealer-17")
+    assert seen.exit_code == 1
+    assert "scheduled_for_deletion" in seen.stdout
+    assert "restore the token secret" in seen.stdout
+
+
+@pytest.mark.parametrize(
+    ("deleted", "line"),
+    [
+        ("olx/tokens/dealer-17", "token dealer-17"),
+        ("olx/credentials/dealer-17", "correct dealer-17 --from-file -"),
+        ("olx/credentials/dealer-17", "correct dealer-17 --anew --from-file -"),
+    ],
+)
+def test_what_is_about_to_be_deleted_is_said_to_be_restored(
+    operator: Operator, deleted: str, line: str
+) -> None:
+    operator.add("dealer-17")
+    operator.says("refresh dealer-17")
+    value = operator.secrets.get_secret_value(SecretId="olx/credentials/dealer-17")
+    operator.secrets.delete_secret(SecretId=deleted)
+    refused = operator.run(line, stdin=value["SecretString"])
+    assert refused.exit_code == 3
+    assert f"{deleted} is scheduled for deletion." in refused.stderr
+    assert f"restore-secret --secret-id {deleted}" in refused.stderr
+
+
+def test_a_named_account_is_seen_though_the_listing_lags(operator: Operator, relay: Relay) -> None:
+    operator.add("dealer-17")
+    empty = Instead(200, b'{"SecretList": []}')
+    relay.illness = lambda operation: empty if operation == "ListSecrets" else None
+    with operator.by_way_of(relay):
+        assert operator.tells("status")["accounts"] == []
+        assert operator.tells("status dealer-17")["accounts"][0]["reason"] == "no token yet"
+
+
+def test_a_wait_outlasts_calls_that_are_throttled(operator: Operator, relay: Relay) -> None:
+    operator.add("dealer-17", password="made-up-wrong")
+
+    def fall_ill() -> None:
+        relay.illness = lambda _: THROTTLED
+
+    def recover() -> None:
+        relay.illness = lambda _: None
+        operator.says("refresh dealer-17")
+
+    operator.waits += [fall_ill, recover]
+    with operator.by_way_of(relay):
+        line = "correct dealer-17 --wait --from-file -"
+        waited = operator.run(line, stdin=json.dumps({"password": PASSWORD}))
+    assert waited.exit_code == 0
+    assert "AWS is throttling this account's calls." in waited.stderr
+    assert "dealer-17: published, expires in 11 h 59 min" in waited.stdout
+
+
+def test_a_function_that_does_not_answer_may_have_done_it(
+    operator: Operator, cloud: EmbeddedCloud, relay: Relay
+) -> None:
+    deploy(cloud, function({}, {}), FunctionName="tr")
+    relay.illness = lambda path: LOST if path.endswith("/invocations") else None
+    with operator.by_way_of(relay):
+        lost = operator.run("refresh dealer-17 --remote --stack tr")
+    assert lost.exit_code == 1
+    assert "did not answer; it may have done it all the same" in lost.stderr
+
+
+def test_settings_that_lambda_cannot_decrypt_are_not_taken_for_the_defaults(
+    operator: Operator, relay: Relay
+) -> None:
+    error = {"ErrorCode": "KMSAccessDeniedException", "Message": "made-up-text"}
+    told = Instead(200, json.dumps({"Environment": {"Error": error}}).encode())
+    relay.illness = lambda path: told if path.endswith("/configuration") else None
+    with operator.by_way_of(relay):
+        refused = operator.run("status --stack tr")
+    assert refused.exit_code == 3
+    assert "does not tell the settings of tr: KMSAccessDeniedException." in refused.stderr
+    assert "made-up" not in refused.output
+
+
+def test_an_account_that_the_function_does_not_tell_of_is_not_called_fresh(
+    operator: Operator, cloud: EmbeddedCloud
+) -> None:
+    event = {"accounts": ["dealer-17"], "force": False}
+    answer = {"outcomes": {"fresh": 0}, "accounts": []}
+    deploy(cloud, function(answer, event), FunctionName="tr")
+    done = operator.run("refresh dealer-17 --remote --stack tr")
+    assert done.exit_code == 1
+    assert "fresh" not in done.stdout
+    assert "dealer-17 is not in the function's answer" in done.stderr
+
+
+def test_the_function_is_not_asked_for_another_prefix(operator: Operator) -> None:
+    refused = operator.run("refresh dealer-17 --remote --stack tr --prefix other")
+    assert (refused.exit_code, refused.stdout) == (3, "")
+    assert "--remote takes no --prefix" in refused.stderr
+
+
+def test_the_function_is_asked_for_no_more_names_than_it_takes(
+    operator: Operator, cloud: EmbeddedCloud
+) -> None:
+    names = [f"dealer-{number}" for number in range(101)]
+    parse_event({"accounts": names[:100]})
+    with pytest.raises(EventError):
+        parse_event({"accounts": names})
+    event = {"accounts": names[:100], "force": False}
+    deploy(cloud, function({"outcomes": {"fresh": 100}}, event), FunctionName="tr")
+    operator.says(f"refresh {' '.join(names[:100])} --remote --stack tr")
+    refused = operator.run(f"refresh {' '.join(names)} --remote --stack tr")
+    assert refused.exit_code == 3
+    assert "takes 100 names at once, and 101 are given" in refused.stderr
+
+
+def test_credentials_that_are_an_empty_text_are_corrected(operator: Operator, relay: Relay) -> None:
+    operator.add("dealer-17")
+    fields = operator.secrets.get_secret_value(SecretId="olx/credentials/dealer-17")
+    # boto3 writes none, so it is told in the cloud's place.
+    content = {"VersionId": fields["VersionId"], "SecretString": ""}
+    empty = Instead(200, json.dumps(content).encode())
+    relay.illness = lambda operation: empty if operation == "GetSecretValue" else None
+    with operator.by_way_of(relay):
+        refused = operator.run("add dealer-17 --from-file -", stdin=fields["SecretString"])
+        assert "token-refresher correct dealer-17" in refused.stderr
+        operator.says("correct dealer-17 --from-file -", stdin=fields["SecretString"])
+    operator.says("refresh dealer-17")
+
+
+def test_a_file_may_begin_with_a_byte_order_mark(operator: Operator, tmp_path: Path) -> None:
+    operator.add("dealer-17")
+    file = tmp_path / "fields.json"
+    file.write_text('{"scope": "read"}', encoding="utf-8-sig")
+    operator.says(f"correct dealer-17 --from-file {file}")
+    operator.says("correct dealer-17 --from-file -", stdin='\ufeff{"scope": "write"}')
 
 
 def test_no_secret_is_in_anything_that_was_printed(

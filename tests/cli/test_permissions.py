@@ -38,6 +38,22 @@ DENIED: Final = [
     ("SeeSchedulesAndHistory", "history dealer-17", "secretsmanager:DescribeSecret on "),
     ("SeeSchedulesAndHistory", "refresh dealer-17", "secretsmanager:DescribeSecret"),
     (
+        "SeeSchedulesAndHistory",
+        "status dealer-17",
+        "secretsmanager:DescribeSecret on olx/credentials/dealer-17",
+    ),
+    (
+        "SeeSchedulesAndHistory",
+        "correct dealer-17 --anew --from-file -",
+        "secretsmanager:DescribeSecret on ",
+    ),
+    (
+        "SeeSchedulesAndHistory",
+        "add dealer-17 --from-file -",
+        "secretsmanager:DescribeSecret on olx/credentials/dealer-17",
+    ),
+    ("SeeSchedulesAndHistory", "check nobody", "secretsmanager:DescribeSecret on "),
+    (
         "WriteCredentials",
         "add new --from-file -",
         "secretsmanager:CreateSecret on olx/credentials/new",
@@ -105,7 +121,7 @@ def allow(
     )
     deploy(
         cloud,
-        "def handler(event, context): return {'accounts': []}",
+        "def handler(event, context): return {'outcomes': {'fresh': 1}, 'accounts': []}",
         FunctionName="token-refresher",
         Environment={"Variables": variables},
     )
@@ -159,6 +175,16 @@ def test_whoever_lacks_a_statement_is_told_what_to_allow(
     assert denied.exit_code in {1, 3}
     assert allowed in denied.stderr
     assert "docs/command-line.md" in denied.stderr
+
+
+def test_whoever_may_not_look_and_waits_is_told_that_the_credentials_are_written(
+    operator: Operator, allow: Callable[..., None]
+) -> None:
+    allow("WriteCredentials")
+    waited = operator.run("add new --wait --from-file -", stdin=fields(operator))
+    assert waited.exit_code == 1
+    assert "secretsmanager:DescribeSecret on olx/tokens/new" in waited.stderr
+    assert "The credentials were written." in waited.stderr
 
 
 def test_every_statement_is_explained_and_its_lack_is_tried() -> None:

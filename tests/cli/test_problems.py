@@ -83,6 +83,14 @@ from token_refresher_cli.problems import (
             "scheduled for deletion",
             "restore-secret --secret-id olx/credentials/a",
         ),
+        *(
+            (
+                RefusedError(operation, "InvalidRequestException", "olx/tokens/a"),
+                "olx/tokens/a is scheduled for deletion",
+                "restore-secret --secret-id olx/tokens/a",
+            )
+            for operation in ("GetSecretValue", "PutSecretValue", "ListSecretVersionIds")
+        ),
         (RefusedError("PutSecretValue", "Other", "olx/a"), "PutSecretValue failed on olx/a", ""),
         (SettingsError("MAX_WORKERS takes a number"), "MAX_WORKERS takes a number.", ""),
         (ProblemError("It is so.", "Do that."), "It is so.", "Do that."),

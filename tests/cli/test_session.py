@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
 
+from local.authorization_server import WaitsFor
 from local.embedded_cloud import ROOT
+from tests.cli.relay import THROTTLED
 from tests.cli.terminal import ESCAPE_CODES
 
 if TYPE_CHECKING:
     from local.authorization_server import AuthorizationServer
     from local.embedded_cloud import EmbeddedCloud
+    from tests.cli.relay import Relay
     from tests.cli.terminal import Shell
 
 CLIENT_SECRET = "made-up-client-secret"
@@ -143,6 +147,21 @@ def test_what_goes_into_a_pipe_has_no_escape_codes_and_no_broken_lines(
     assert [line for text in texts for line in text.splitlines() if line != line.rstrip()] == []
 
 
+def test_colours_that_are_forced_into_a_pipe_break_no_line(
+    shell: Shell, cloud: EmbeddedCloud, server: AuthorizationServer, dealer: str
+) -> None:
+    onboard(cloud, server, dealer, MISTYPED)
+    shell.run("refresh", dealer)
+    shell.environment = {**shell.environment, "FORCE_COLOR": "1"}
+    printed = shell.run("status").stdout
+    assert "\x1b[" in printed
+    lines = ESCAPE_CODES.sub("", printed).splitlines()
+    assert lines[1].startswith(
+        "dealer-17  someone must act  backing off  -           invalid_grant"
+    )
+    assert "in 14 min" in lines[1]
+
+
 def test_whoever_watches_sees_what_changes_until_they_interrupt(
     shell: Shell, cloud: EmbeddedCloud, server: AuthorizationServer, dealer: str
 ) -> None:
@@ -153,6 +172,77 @@ def test_whoever_watches_sees_what_changes_until_they_interrupt(
         terminal.expect("fresh")
         terminal.interrupt()
         assert terminal.finish() == 130
+
+
+def test_a_watch_outlasts_calls_that_are_throttled(
+    shell: Shell, cloud: EmbeddedCloud, server: AuthorizationServer, dealer: str, relay: Relay
+) -> None:
+    onboard(cloud, server, dealer)
+    shell.environment = {**shell.environment, "AWS_ENDPOINT_URL": relay.url}
+    with shell.open("status", "--watch", "--every", "2") as terminal:
+        terminal.expect("no token yet")
+        relay.illness = lambda _: THROTTLED
+        terminal.expect("AWS is throttling this account's calls.")
+        relay.illness = lambda _: None
+        assert shell.run("refresh", dealer).returncode == 0
+        terminal.expect("fresh")
+        terminal.interrupt()
+        assert terminal.finish() == 130
+
+
+@pytest.mark.parametrize("question", ["client_id: ", "client_secret (hidden): "])
+def test_whoever_leaves_a_question_unanswered_has_interrupted(
+    shell: Shell, cloud: EmbeddedCloud, question: str
+) -> None:
+    options = ["--site", "autovit.ro", "--grant-type", "client_credentials"]
+    if "secret" in question:
+        options += ["--client-id", "1"]
+    with shell.open("add", "dealer-17", *options) as terminal:
+        terminal.expect(question)
+        # Not Ctrl-C: one that comes within microseconds of the question waits for the next key.
+        terminal.end_input()
+        terminal.expect("Interrupted: nothing was done.")
+        assert terminal.finish() == 130
+    assert cloud.client().list_secrets()["SecretList"] == []
+
+
+class Gate(threading.Event):
+    """Tells when somebody waits for it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_reached = threading.Event()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait, and be seen to."""
+        self.is_reached.set()
+        return super().wait(timeout)
+
+
+def test_an_interrupted_refresh_keeps_the_refresh_token_that_it_was_given(
+    shell: Shell, cloud: EmbeddedCloud, server: AuthorizationServer, dealer: str
+) -> None:
+    server.register_client("other", secret=CLIENT_SECRET, users={"dealer@example.com": PASSWORD})
+    shell.environment = {**shell.environment, "MAX_WORKERS": "1"}
+    for name in (dealer, "other"):
+        onboard(cloud, server, name)
+        assert shell.run("refresh", name).returncode == 0
+    gate = Gate()
+    server.fail(WaitsFor(gate), times=1)
+    with shell.open("refresh", dealer, "other", "--force") as terminal:
+        assert gate.is_reached.wait(60)
+        terminal.interrupt()
+        terminal.expect("Interrupted: finishing what has begun.")
+        gate.set()
+        terminal.expect("dealer-17  published")
+        terminal.expect("other      not attempted")
+        assert terminal.finish() == 130
+    assert len(server.refresh_tokens_redeemed) == 1
+    journal = cloud.client().get_secret_value(
+        SecretId="olx/credentials/dealer-17", VersionStage="TOKENRESPONSE"
+    )
+    kept = json.loads(journal["SecretString"])["refresh_token"]
+    assert kept not in server.refresh_tokens_redeemed
 
 
 def test_whoever_waits_sees_the_first_token_arrive(
@@ -190,6 +280,12 @@ def test_trying_credentials_publishes_nothing_and_wants_to_be_agreed_to(
 ) -> None:
     onboard(cloud, server, dealer)
     assert shell.run("check", dealer, "--try").returncode == 3
+    assert server.requests == []
+    with shell.open("check", dealer, "--try") as terminal:
+        terminal.expect("Ask the token endpoint? [y/N]")
+        terminal.enter("n")
+        terminal.expect("It was not asked.")
+        assert terminal.finish() == 3
     assert server.requests == []
     with shell.open("check", dealer, "--try") as terminal:
         terminal.expect("Some servers keep one live token")

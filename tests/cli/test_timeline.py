@@ -70,6 +70,30 @@ def test_tokens_that_had_expired_before_are_left_out_but_still_counted_on() -> N
     assert [life.after for life in history.lives] == [-HOUR]
 
 
+def test_a_gap_counts_from_where_the_history_begins() -> None:
+    history = history_of(
+        [version(0, life=1), version(120)],
+        now=MIDNIGHT + 121 * HOUR,
+        since=MIDNIGHT + 97 * HOUR,
+    )
+    assert [life.after for life in history.lives] == [-119 * HOUR]
+    assert history.gap == 23 * HOUR
+
+
+def test_a_gap_that_was_over_when_the_history_begins_does_not_count() -> None:
+    history = history_of(
+        [version(0, life=1), version(90)],
+        now=MIDNIGHT + 100 * HOUR,
+        since=MIDNIGHT + 97 * HOUR,
+    )
+    assert (len(history.lives), history.gap) == (1, timedelta(0))
+
+
+def test_a_token_that_has_been_dead_for_longer_leaves_a_gap_as_long_as_the_history() -> None:
+    history = history_of([version(0)], now=MIDNIGHT + 100 * HOUR, since=MIDNIGHT + 97 * HOUR)
+    assert (history.lives, history.gap) == ((), 3 * HOUR)
+
+
 def test_no_version_at_all_is_an_empty_history() -> None:
     history = told(at=1)
     assert (history.lives, history.gap) == ((), timedelta(0))

@@ -461,6 +461,8 @@ class WireScene(Scene):
             session: Any = boto3.DEFAULT_SESSION
             session.events.register("before-send.secretsmanager", self._before_send)
             self._handler = Handler(settings, clock=self.wire.clock.now)
+            # Its client is made: whoever comes next has a session that nobody watches.
+            boto3.setup_default_session()
         for output in logging.getLogger(settings.service).handlers:
             # A logger lives as long as the process; what it prints belongs to this sweep.
             cast("logging.StreamHandler[TextIO]", output).stream = printed

@@ -1,0 +1,95 @@
+"""A way to the embedded cloud on which AWS can be ill."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from http.client import HTTPConnection  # noqa: TID251 - to the embedded cloud alone
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
+from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+
+
+@dataclass(frozen=True, slots=True)
+class Instead:
+    """What is answered in the cloud's place; status 0 closes the connection without an answer."""
+
+    status: int
+    body: bytes = b""
+
+
+THROTTLED = Instead(400, b'{"__type": "ThrottlingException"}')
+LOST = Instead(0)
+# Told the operation, or the path where there is none; None passes the call on.
+Illness: TypeAlias = "Callable[[str], Instead | None]"
+
+
+class Relay:
+    """Listens as long as the ``with`` block.
+
+    Attributes:
+        illness: What becomes of the calls from now on.
+    """
+
+    def __init__(self, cloud_url: str) -> None:
+        self.illness: Illness = lambda _: None
+        relay, cloud = self, urlsplit(cloud_url)
+
+        class Handler(BaseHTTPRequestHandler):
+            def _pass_on(self) -> None:
+                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                target = self.headers.get("X-Amz-Target", self.path)
+                instead = relay.illness(target.rpartition(".")[2])
+                if instead is None:
+                    connection = HTTPConnection(cloud.hostname or "", cloud.port, timeout=60)
+                    connection.request(self.command, self.path, body, dict(self.headers))
+                    answer = connection.getresponse()
+                    instead = Instead(answer.status, answer.read())
+                    headers = {"Content-Type": answer.headers["Content-Type"]}
+                    error = answer.headers.get("X-Amz-Function-Error")
+                    if error:
+                        headers["X-Amz-Function-Error"] = error
+                    connection.close()
+                else:
+                    headers = {"Content-Type": "application/x-amz-json-1.1"}
+                if not instead.status:
+                    return
+                self.send_response(instead.status)
+                for name, value in headers.items():
+                    self.send_header(name, value)
+                self.send_header("Content-Length", str(len(instead.body)))
+                self.end_headers()
+                self.wfile.write(instead.body)
+
+            do_GET = do_POST = _pass_on  # noqa: N815 - as the library calls them
+
+            def log_message(self, format: str, *args: Any) -> None:  # noqa: A002, ANN401
+                """Say nothing."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
+
+    @property
+    def url(self) -> str:
+        """Where AWS seems to be."""
+        return f"http://127.0.0.1:{self._server.server_port}"
+
+    def __enter__(self) -> Self:
+        """Listen."""
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Listen no more."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
