@@ -6,6 +6,7 @@ import io
 import json
 import shutil
 import zipfile
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
@@ -16,6 +17,7 @@ from local.stack import Stack
 from tests.integration.test_embedded_cloud import within
 from tests.templates import ROOT
 from token_refresher.events import Step
+from token_refresher.policy import WRITE_FLOOR_WITH_REFRESH_TOKENS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -179,7 +181,8 @@ def test_a_consumer_may_hand_in_a_refused_token_and_force_nobody(beside: Beside)
     assert (first["outcome"], first["reason"]) == ("published", "rejected")
     assert first["version_id"] == beside.stages("refused")["AWSCURRENT"] != before
     assert (second["outcome"], second["reason"]) == ("not due", "write floor")
-    assert second["retry_at"] > first["expires_at"][:10]
+    issued_at = datetime.strptime(before.partition("-")[0], "%Y%m%dT%H%M%S%z")
+    assert datetime.fromisoformat(second["retry_at"]) == issued_at + WRITE_FLOOR_WITH_REFRESH_TOKENS
     with pytest.raises(ClientError, match="AccessDenied"):
         beside.aws.cloud.client("lambda", credentials=consumer).invoke(
             FunctionName=beside.stack.name, Payload=b"{}"
