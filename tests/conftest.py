@@ -34,6 +34,13 @@ def cloud(embedded_cloud: EmbeddedCloud) -> EmbeddedCloud:
     return embedded_cloud
 
 
+@pytest.fixture(scope="module")
+def enforcing_cloud() -> Iterator[EmbeddedCloud]:
+    """Another one, in which policies count."""
+    with EmbeddedCloud(enforces_iam=True) as cloud:
+        yield cloud
+
+
 @pytest.fixture(scope="session")
 def authority() -> Iterator[Authority]:
     """A certificate authority for loopback TLS."""

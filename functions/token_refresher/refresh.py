@@ -786,7 +786,7 @@ class _Attempt:
             self._note(tags)
 
     def _note(self, tags: Mapping[str, str], *, forget: Collection[str] = ()) -> None:
-        """Know the account's tags as they are now, and that nothing is left to write."""
+        """Know what is on record from here on; a tag that could not be removed counts no more."""
         token = self.account.token or SecretMetadata()
         kept = {key: value for key, value in token.tags.items() if key not in forget}
         token = replace(token, tags={**kept, **tags})

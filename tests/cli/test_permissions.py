@@ -19,7 +19,7 @@ from tests.integration.test_emulator_iam import ACCOUNT, create_role, policy
 from token_refresher.model import TokenVersion
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from tests.cli.operator import Operator
 
@@ -85,13 +85,6 @@ DENIED: Final = [
         "lambda:GetFunctionConfiguration on token-refresher",
     ),
 ]
-
-
-@pytest.fixture(scope="module")
-def enforcing_cloud() -> Iterator[EmbeddedCloud]:
-    """A cloud in which policies count."""
-    with EmbeddedCloud(enforces_iam=True) as cloud:
-        yield cloud
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from local.embedded_cloud import OWNER, REGION, Credentials, EmbeddedCloud
 from tests.integration.test_emulator_functions import deploy, invoke
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 ACCOUNT = "000000000000"
 VIA_SECRETS_MANAGER = {"kms:ViaService": f"secretsmanager.{REGION}.amazonaws.com"}
@@ -29,12 +29,6 @@ READ_AS_ANY_PROGRAM = """
 import boto3
 print(boto3.client("secretsmanager").get_secret_value(SecretId="olx/tokens/a")["SecretString"])
 """
-
-
-@pytest.fixture(scope="module")
-def enforcing_cloud() -> Iterator[EmbeddedCloud]:
-    with EmbeddedCloud(enforces_iam=True) as cloud:
-        yield cloud
 
 
 @pytest.fixture
