@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Final
 
 import artifact
+
 from benchmarks.accounts import FRESH, MACHINE, utc_now
 from benchmarks.function import peak_mb
 from benchmarks.report import Bound, Findings, Spread, Table, ratio, spread

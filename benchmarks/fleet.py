@@ -20,11 +20,11 @@ from benchmarks.herd import places_late
 from benchmarks.report import Bound, Findings, Table
 from benchmarks.secrets_manager import OK, QUOTA, SecretsManager
 from benchmarks.virtual_time import VirtualTime
+from token_refresher.aws.secret_store import Pace, SecretsManagerStore
 from token_refresher.errors import EndpointUnavailableError, HostStoppedError, OutOfTimeError
-from token_refresher.secret_store import Pace, SecretsManagerStore
+from token_refresher.oauth.token_response import read_token_response
+from token_refresher.oauth.transport import REQUEST_SECONDS
 from token_refresher.sweep import Sweeper
-from token_refresher.token_endpoint import REQUEST_SECONDS
-from token_refresher.token_response import read_token_response
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

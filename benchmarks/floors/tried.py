@@ -15,7 +15,7 @@ from aws_lambda_powertools import Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 from botocore.config import Config
 
-from token_refresher import secret_store
+from token_refresher.aws import secret_store
 from token_refresher.model import parse_moment
 
 if TYPE_CHECKING:

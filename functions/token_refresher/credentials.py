@@ -16,7 +16,7 @@ from msgspec import Meta
 
 from token_refresher import __version__
 from token_refresher.errors import CredentialsError
-from token_refresher.sites import ANY_SERVER, SITES, Site
+from token_refresher.oauth.providers import ANY_SERVER, SITES, Site
 
 PRODUCT_USER_AGENT: Final = f"token-refresher/{__version__}"
 

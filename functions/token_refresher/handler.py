@@ -21,6 +21,7 @@ from aws_lambda_powertools import Logger, Metrics, single_metric
 from aws_lambda_powertools.metrics import MetricUnit
 
 from token_refresher import policy
+from token_refresher.aws.secret_store import Pace, SecretsManagerStore, create_client
 from token_refresher.errors import (
     OutOfTimeError,
     RefreshError,
@@ -28,13 +29,12 @@ from token_refresher.errors import (
     UnexpectedError,
 )
 from token_refresher.events import parse_event, parse_rotation, parse_trigger
+from token_refresher.oauth.transport import TokenEndpoint
 from token_refresher.policy import Reason
 from token_refresher.refresh import Outcome, Result
 from token_refresher.rotation import Rotation
-from token_refresher.secret_store import Pace, SecretsManagerStore, create_client
 from token_refresher.settings import Settings, settings_from_environment
 from token_refresher.sweep import Report, Sweeper
-from token_refresher.token_endpoint import TokenEndpoint
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -44,6 +44,7 @@ from token_refresher.model import (
     published_from_id,
     with_token,
 )
+from token_refresher.oauth.token_response import required_lifetime
 from token_refresher.policy import (
     Decision,
     Reason,
@@ -52,7 +53,6 @@ from token_refresher.policy import (
     has_unpublished_response,
     lives_too_short,
 )
-from token_refresher.token_response import required_lifetime
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping

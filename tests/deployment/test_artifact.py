@@ -13,9 +13,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import artifact
 import pytest
 
-import artifact
 from benchmarks.cold_start import ARCHITECTURES, HANDLER, link_runtime_client
 from local.runtime_api import LambdaRuntime
 

@@ -14,7 +14,8 @@ import pytest
 from tests.docs.test_deployment import alarms
 from tests.docs.test_readme import first_column
 from tests.unit.fakes import START
-from token_refresher import errors, secret_store
+from token_refresher import errors
+from token_refresher.aws import secret_store
 from token_refresher.errors import (
     CredentialsError,
     EndpointUnavailableError,
@@ -28,9 +29,9 @@ from token_refresher.errors import (
     TokenResponseError,
     UnexpectedError,
 )
+from token_refresher.oauth.token_response import read_token_response
 from token_refresher.policy import Reason
 from token_refresher.refresh import Caution, Outcome
-from token_refresher.token_response import read_token_response
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

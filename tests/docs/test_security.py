@@ -12,7 +12,7 @@ import pytest
 
 from tests import templates
 from tests.fuzz.parsers import PARSERS
-from token_refresher.token_endpoint import LONGEST_BODY
+from token_refresher.oauth.transport import LONGEST_BODY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

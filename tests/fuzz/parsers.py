@@ -36,9 +36,9 @@ from token_refresher.model import (
     account_from_metadata,
     published_from_id,
 )
+from token_refresher.oauth.token_response import parse_retry_after, read_token_response
 from token_refresher.policy import decide, failure_record, margin_used, needs_action
 from token_refresher.settings import settings_from_environment
-from token_refresher.token_response import parse_retry_after, read_token_response
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

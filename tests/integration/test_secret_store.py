@@ -14,10 +14,10 @@ import pytest
 from botocore.awsrequest import AWSResponse, HeadersDict
 from botocore.exceptions import ReadTimeoutError
 
-from token_refresher import secret_store
+from token_refresher.aws import secret_store
+from token_refresher.aws.secret_store import Pace, SecretsManagerStore, create_client
 from token_refresher.errors import FailureClass, SecretStoreError
 from token_refresher.model import claim_id
-from token_refresher.secret_store import Pace, SecretsManagerStore, create_client
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

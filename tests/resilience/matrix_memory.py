@@ -33,7 +33,7 @@ from token_refresher.credentials import parse_credentials
 from token_refresher.errors import EndpointUnavailableError, SecretStoreError, UnexpectedError
 from token_refresher.handler import summary
 from token_refresher.model import CLAIM_STAGE, CURRENT
-from token_refresher.token_response import read_token_response
+from token_refresher.oauth.token_response import read_token_response
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -43,6 +43,7 @@ from benchmarks.simulation.tables import (
     rows_of,
 )
 from benchmarks.simulation.timelines import WRITES_PER_SECOND, Slots, Timelines
+from token_refresher.aws.secret_store import Pace
 from token_refresher.errors import FailureClass, SecretStoreError
 from token_refresher.model import (
     CURRENT,
@@ -55,7 +56,6 @@ from token_refresher.model import (
     digest12,
 )
 from token_refresher.policy import decide
-from token_refresher.secret_store import Pace
 
 if TYPE_CHECKING:
     from token_refresher.model import Account

@@ -43,8 +43,8 @@ from tests.unit.fakes import (
     timed_out,
 )
 from token_refresher.errors import HostStoppedError, RefreshError
+from token_refresher.oauth.token_response import read_token_response
 from token_refresher.policy import is_retrying, needs_action
-from token_refresher.token_response import read_token_response
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

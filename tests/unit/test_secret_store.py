@@ -17,10 +17,10 @@ from botocore.exceptions import (
 )
 from botocore.stub import Stubber
 
+from token_refresher.aws.secret_store import Pace, SecretsManagerStore, create_client
 from token_refresher.credentials import PRODUCT_USER_AGENT
 from token_refresher.errors import FailureClass, SecretStoreError
 from token_refresher.model import SecretMetadata, claim_id
-from token_refresher.secret_store import Pace, SecretsManagerStore, create_client
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

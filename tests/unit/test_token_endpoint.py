@@ -49,7 +49,7 @@ from token_refresher.errors import (
     RefreshError,
     TokenEndpointError,
 )
-from token_refresher.token_endpoint import LONGEST_BODY, REQUEST_SECONDS, TokenEndpoint
+from token_refresher.oauth.transport import LONGEST_BODY, REQUEST_SECONDS, TokenEndpoint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

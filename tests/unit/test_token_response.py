@@ -20,7 +20,7 @@ from token_refresher.errors import (
     TokenRequestError,
     TokenResponseError,
 )
-from token_refresher.token_response import (
+from token_refresher.oauth.token_response import (
     parse_expires_in,
     parse_retry_after,
     read_token_response,

@@ -20,7 +20,7 @@ from urllib3.exceptions import HTTPError, NewConnectionError, ProtocolError
 
 from token_refresher.credentials import host_of
 from token_refresher.errors import EndpointUnavailableError, TokenEndpointError
-from token_refresher.token_response import read_token_response
+from token_refresher.oauth.token_response import read_token_response
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Final
 
 import boto3
 
+from token_refresher.aws.secret_store import Pace, SecretsManagerStore, create_client
 from token_refresher.errors import OutOfTimeError, SecretStoreError
 from token_refresher.model import account_from_metadata
-from token_refresher.secret_store import Pace, SecretsManagerStore, create_client
+from token_refresher.oauth.transport import TokenEndpoint
 from token_refresher.settings import settings_from_environment
 from token_refresher.sweep import Sweeper
-from token_refresher.token_endpoint import TokenEndpoint
 from token_refresher_cli.accounts import near_names
 from token_refresher_cli.deployed_function import DeployedFunction
 from token_refresher_cli.problems import ProblemError, about

@@ -20,7 +20,7 @@ from token_refresher.errors import (
     TokenResponseError,
 )
 from token_refresher.model import JournalEntry, TokenVersion
-from token_refresher.token_response import required_lifetime
+from token_refresher.oauth.token_response import required_lifetime
 from token_refresher_cli import options, screen
 from token_refresher_cli.accounts import in_order, status_of
 from token_refresher_cli.connection import Connection, Target
