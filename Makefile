@@ -84,7 +84,7 @@ lint: .venv/.ready pins-check lint-templates ## Check style, types, the architec
 	@$(PY) -m ruff check
 	@$(PY) -m ruff format --check
 	@$(PY) -m mypy $(SOURCES)
-	@PYTHONPATH=functions:cli .venv/bin/lint-imports --no-logo
+	@PYTHONPATH=functions:cli:. .venv/bin/lint-imports --no-logo
 
 .PHONY: lint-templates
 lint-templates: .venv-deploy/.ready .venv-checkov/.ready

@@ -13,11 +13,11 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import artifact
 import pytest
 
 from benchmarks.cold_start import ARCHITECTURES, HANDLER, link_runtime_client
 from local.runtime_api import LambdaRuntime
+from tools import artifact
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from tests.docs.test_readme import first_column
 from tests.unit.fakes import PARTNER, UNTIL_DUE, World
-from token_refresher.model import CLAIM_STAGE, CURRENT, JOURNAL_STAGE, PENDING, PREVIOUS
+from token_refresher.ports import CLAIM_STAGE, CURRENT, JOURNAL_STAGE, PENDING, PREVIOUS
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 DOCUMENT: Final = (ROOT / "docs" / "architecture.md").read_text()

@@ -68,7 +68,7 @@ SETTINGS = "functions/token_refresher/settings.py"
 
 def test_the_credentials_example_validates() -> None:
     example = re.findall(r"```json\n(.*?)```", README, re.DOTALL)[0]
-    assert parse_credentials(example).host == "www.autovit.ro"
+    assert parse_credentials(example).client.host == "www.autovit.ro"
 
 
 def test_every_field_of_the_credentials_is_explained() -> None:

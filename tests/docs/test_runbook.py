@@ -18,19 +18,20 @@ from token_refresher import errors
 from token_refresher.aws import secret_store
 from token_refresher.errors import (
     CredentialsError,
-    EndpointUnavailableError,
     FailureClass,
-    MissingExpiryError,
-    RefreshError,
     RefreshTokenLostError,
     SecretStoreError,
+    UnexpectedError,
+)
+from token_refresher.oauth.errors import (
+    EndpointUnavailableError,
+    MissingExpiryError,
     TokenEndpointError,
     TokenRequestError,
     TokenResponseError,
-    UnexpectedError,
 )
 from token_refresher.oauth.token_response import read_token_response
-from token_refresher.policy import Reason
+from token_refresher.policy import FAILURES, Failure, Reason, failure_class_of
 from token_refresher.refresh import Caution, Outcome
 
 if TYPE_CHECKING:
@@ -105,8 +106,8 @@ def codes() -> Iterator[tuple[str, FailureClass]]:
     yield told(unexpected())
 
 
-def told(error: RefreshError) -> tuple[str, FailureClass]:
-    return error.code, error.failure_class
+def told(error: Failure) -> tuple[str, FailureClass]:
+    return error.code, failure_class_of(error)
 
 
 def unexpected() -> UnexpectedError:
@@ -119,7 +120,7 @@ def unexpected() -> UnexpectedError:
 
 def written_codes() -> Iterator[tuple[str, FailureClass]]:
     """The codes that stand in the source, at the call that makes the error."""
-    kinds: dict[str, RefreshError] = {
+    kinds: dict[str, Failure] = {
         "CredentialsError": CredentialsError("text"),
         "TokenEndpointError": TokenEndpointError("text", code="code"),
         "TokenResponseError": TokenResponseError("text"),
@@ -141,7 +142,7 @@ def written_codes() -> Iterator[tuple[str, FailureClass]]:
             elif call.func.id in kinds and isinstance(given.get("code"), ast.Constant):
                 code = given["code"]
                 assert isinstance(code, ast.Constant)
-                yield str(code.value), kinds[call.func.id].failure_class
+                yield str(code.value), failure_class_of(kinds[call.func.id])
 
 
 def codes_of_answers() -> Iterator[tuple[str, FailureClass]]:
@@ -150,7 +151,7 @@ def codes_of_answers() -> Iterator[tuple[str, FailureClass]]:
         for body in (b"<html>", b"{}", b"[]"):
             try:
                 read_token_response(status, body, retry_after=None, now=START)
-            except RefreshError as error:
+            except FAILURES as error:
                 yield told(error)
 
 
@@ -181,7 +182,7 @@ def test_no_row_is_of_a_code_that_does_not_exist() -> None:
     nobody_makes = {row for row in rows() if not any(pattern(row).fullmatch(code) for code in made)}
     # What is left are connections that fail: their codes are the names of botocore's exceptions.
     assert {row for row in nobody_makes if not is_lost_connection(row)} == set()
-    assert {rows()[row] for row in nobody_makes} == {FailureClass.TRY_LATER}
+    assert {rows()[row] for row in nobody_makes} == {FailureClass.TRANSIENT}
 
 
 def is_lost_connection(code: str) -> bool:

@@ -179,7 +179,7 @@ def test_force_refreshes_at_once_and_no_third_time(deployed: Deployed) -> None:
 
     assert told == [
         {"dealer-17": "forced", "nobody": "no such account"},
-        {"dealer-17": "write floor", "nobody": "no such account"},
+        {"dealer-17": "rate limited", "nobody": "no such account"},
     ]
 
 
@@ -243,7 +243,7 @@ def test_gauges_and_events_are_metrics(
         "TokensRefreshed": [1],
         "SecondsUntilExpiry": [43200, 0],
         "MarginUsed": [0, 100],
-        "RefreshFailures/someone must act": [1],
+        "RefreshFailures/action required": [1],
     } | {name: found[name] for name in ("SecondsUntilExpiry", "MarginUsed")}
     assert sorted(found["MarginUsed"]) == [0, 100]
 
