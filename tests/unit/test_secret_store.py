@@ -18,7 +18,6 @@ from botocore.exceptions import (
 from botocore.stub import Stubber
 
 from token_refresher.aws.secret_store import Pace, SecretsManagerStore, create_client
-from token_refresher.credentials import PRODUCT_USER_AGENT
 from token_refresher.errors import FailureClass, SecretStoreError
 from token_refresher.model import claim_id
 from token_refresher.policy import failure_class_of
