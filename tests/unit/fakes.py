@@ -396,6 +396,9 @@ class FakeTokenEndpoint:
         family, expires_at = self._access_tokens.get(access_token, (0, START))
         return self._clock() < expires_at and family not in self.revoked
 
+    def drop_connections(self) -> None:
+        """There are none."""
+
     def admit(self, client: Client) -> None:
         urls = [client.token_endpoint, client.verify_url]
         if not {host_of(url) for url in urls if url} <= self.allowed_hosts:
@@ -501,17 +504,19 @@ class World:
             store=self.store,
             endpoint=self.endpoint,
             clock=lambda: self.now,
-            monotonic=self._seconds,
-            pause=self._pause,
+            monotonic=self.seconds,
+            pause=self.pause,
             refresh_before=REFRESH_BEFORE,
             uses_refresh_tokens=self.uses_refresh_tokens,
             max_workers=self.max_workers,
         )
 
-    def _seconds(self) -> float:
+    def seconds(self) -> float:
+        """The time, for latencies."""
         return self.now.timestamp()
 
-    def _pause(self, duration: timedelta) -> None:
+    def pause(self, duration: timedelta) -> None:
+        """Wait: time passes, and nothing else."""
         self.pauses.append(duration)
         self.now += duration
 
