@@ -71,7 +71,7 @@ class BaseCredentials(
         user_agent: Sent where the site does not ask for the account's e-mail.
         extra_parameters: Sent with every token request, such as ``audience`` or ``resource``.
         verify_url: An https URL that accepts or refuses the new token before it is published.
-        use_refresh_token: Whether refresh tokens in the answers are used.
+        use_refresh_token: Whether refresh tokens in the responses are used.
         assumed_expires_in: Seconds, for servers that omit ``expires_in``.
     """
 
@@ -202,7 +202,7 @@ class PartnerCredentials(BaseCredentials, frozen=True, kw_only=True, tag="partne
 class ClientCredentials(BaseCredentials, frozen=True, kw_only=True, tag="client_credentials"):
     """RFC 6749 section 4.4.
 
-    Section 4.4.3 says that the answer should hold no refresh token, so here
+    Section 4.4.3 says that the response should hold no refresh token, so here
     they are used only when asked for, and the journal costs no read.
     """
 
