@@ -26,6 +26,17 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGQUIT, signal.SIG_DFL)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give each file to one worker, since its tests share what is dear to make.
+
+    What deploys goes to one worker altogether: it is all built in the same place.
+    """
+    for item in items:
+        folder, file = item.path.parts[-2:]
+        together = folder if folder == "deployment" else f"{folder}/{file}"
+        item.add_marker(pytest.mark.xdist_group(together))
+
+
 @pytest.fixture(scope="session")
 def embedded_cloud() -> Iterator[EmbeddedCloud]:
     """The AWS emulator, started once."""
