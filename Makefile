@@ -41,7 +41,7 @@ resilience: $(SETUP) ## Strike every call of every flow, kill real processes, an
 EXAMPLES ?= 3000
 .PHONY: model
 model: .venv/.ready ## Drive the program at random against a model of its promises (EXAMPLES=3000)
-	@MODEL_EXAMPLES=$(EXAMPLES) $(PY) -m pytest --timeout 0 tests/resilience/test_model.py -k TestModel
+	@MODEL_EXAMPLES=$(EXAMPLES) $(PY) -m pytest tests/resilience/test_model.py -k TestModel
 
 .PHONY: mutants
 mutants: .venv/.ready ## Take out one safeguard after the other, and see a test notice

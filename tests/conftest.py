@@ -29,12 +29,15 @@ signal.signal(signal.SIGQUIT, signal.SIG_DFL)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Give each file to one worker, since its tests share what is dear to make.
 
-    What deploys goes to one worker altogether: it is all built in the same place.
+    What deploys goes to one worker altogether: it is all built in the same place. It waits for
+    tools, and for the ticks of a real schedule, so it has more time too.
     """
     for item in items:
         folder, file = item.path.parts[-2:]
-        together = folder if folder == "deployment" else f"{folder}/{file}"
-        item.add_marker(pytest.mark.xdist_group(together))
+        deploys = folder == "deployment"
+        item.add_marker(pytest.mark.xdist_group(folder if deploys else f"{folder}/{file}"))
+        if deploys:
+            item.add_marker(pytest.mark.timeout(450))
 
 
 @pytest.fixture(scope="session")
