@@ -77,7 +77,7 @@ class Function:
                 return summary
             self.calls[answer["call"]] += 1
         self._end()
-        if not dies:
+        if process.returncode != -signal.SIGKILL:
             raise RuntimeError(f"The function ended by itself. It printed:\n{self.log()}")
         self.dies_before_publishing = ""
         return None

@@ -145,17 +145,11 @@ def test_no_line_is_wider_than_the_terminal_whatever_moves_on_it(
         server.register_client(name, secret=CLIENT_SECRET, users=users)
     onboard(cloud, server, accounts[0], MISTYPED)
     onboard(cloud, server, accounts[1])
-    for command, status in (
-        (["plan"], 0),
-        (["refresh", *accounts], 1),
-        (["status"], 1),
-        (["history", accounts[1]], 0),
-    ):
-        with shell.open(*command, columns=columns) as terminal:
-            assert terminal.finish() == status, terminal.plain
-        assert terminal.screen.overlong == [], terminal.screen.text
+    with shell.open("refresh", *accounts, columns=columns) as refresh:
+        assert refresh.finish() == 1
+    assert refresh.screen.overlong == [], refresh.screen.text
     with shell.open("status", "--watch", "--every", "2", columns=columns) as watch:
-        for _ in range(3):
+        for _ in range(2):
             watch.expect("11 h")
         assert watch.screen.overlong == [], watch.screen.text
         watch.interrupt()

@@ -73,6 +73,11 @@ def test_the_table_of_all_accounts_stands_on_the_last_screen(demo: Run) -> None:
     assert sorted(line.split()[0] for line in table) == sorted(onboarded)
 
 
+def test_the_metrics_of_every_run_but_the_killed_one_are_counted(demo: Run) -> None:
+    assert re.search(r"^SweepsCompleted +287 +287$", demo.whole.text, re.MULTILINE)
+    assert re.search(r"^TokensRefreshed +287 ", demo.whole.text, re.MULTILINE)
+
+
 def test_the_progress_is_drawn_and_gone_in_the_end(demo: Run) -> None:
     assert "━" in demo.transcript
     assert "━" not in demo.whole.text
