@@ -5,7 +5,7 @@ PYTHON ?= python3
 
 PY := .venv/bin/python
 SETUP := .venv/.ready .venv-emulator/.ready
-SOURCES := $(wildcard functions local tests benchmarks)
+SOURCES := $(wildcard functions cli tools local tests benchmarks)
 TEMPLATES := template.yaml infra/account.yaml infra/monitoring.yaml
 SAM = SAM_CLI_TELEMETRY=0 .venv-deploy/bin/sam
 
@@ -28,15 +28,15 @@ help: ## List these targets
 
 .PHONY: demo
 demo: $(SETUP) ## Show it at work on this machine, without an AWS account
-	@PYTHONPATH=functions $(PY) -m local.demo
+	@PYTHONPATH=functions $(PY) -m tools.demo
 
 .PHONY: simulate
 simulate: .venv/.ready ## Simulate a year of fleets and outages, and write docs/simulation.md (minutes)
-	@PYTHONPATH=functions:. $(PY) -m benchmarks.simulation
+	@PYTHONPATH=functions:cli:. $(PY) -m benchmarks.simulation
 
 .PHONY: resilience
 resilience: $(SETUP) ## Strike every call of every flow, kill real processes, and print what held (minutes)
-	@PYTHONPATH=functions:. $(PY) -m tests.resilience
+	@PYTHONPATH=functions:cli:. $(PY) -m tests.resilience
 
 EXAMPLES ?= 3000
 .PHONY: model
@@ -45,16 +45,16 @@ model: .venv/.ready ## Drive the program at random against a model of its promis
 
 .PHONY: mutants
 mutants: .venv/.ready ## Take out one safeguard after the other, and see a test notice
-	@PYTHONPATH=functions:. $(PY) -m tests.resilience.mutants
+	@PYTHONPATH=functions:cli:. $(PY) -m tests.resilience.mutants
 
 SECONDS ?= 60
 .PHONY: fuzz
 fuzz: .venv/.ready ## Feed every parser spoiled inputs (SECONDS=60 SEED=1)
-	@PYTHONPATH=functions:. $(PY) benchmarks/fuzz.py --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
+	@PYTHONPATH=functions:cli:. $(PY) benchmarks/fuzz.py --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
 
 .PHONY: docs
 docs: .venv/.ready ## Bring the generated tables of README.md and docs/ up to date
-	@PYTHONPATH=functions:. $(PY) -m tools.docs
+	@PYTHONPATH=functions:cli:. $(PY) -m tools.docs
 
 .PHONY: audit
 audit: .venv-audit/.ready ## Look up known vulnerabilities of what is deployed
@@ -62,7 +62,7 @@ audit: .venv-audit/.ready ## Look up known vulnerabilities of what is deployed
 
 .PHONY: record
 record: $(SETUP) ## Draw the picture of the demo anew
-	@PYTHONPATH=functions $(PY) -m local.record
+	@PYTHONPATH=functions $(PY) -m tools.record
 
 .PHONY: test
 test: lint test-main test-3.13 e2e ## Lint, run every test on each Python found, and deploy to a local AWS
@@ -88,7 +88,7 @@ lint: .venv/.ready pins-check lint-templates ## Check style, types, the architec
 	@$(PY) -m ruff check
 	@$(PY) -m ruff format --check
 	@$(PY) -m mypy $(SOURCES)
-	@PYTHONPATH=functions .venv/bin/lint-imports --no-logo
+	@PYTHONPATH=functions:cli:. .venv/bin/lint-imports --no-logo
 
 .PHONY: lint-templates
 lint-templates: .venv-deploy/.ready .venv-checkov/.ready
@@ -206,14 +206,14 @@ build: .venv-deploy/.ready ## Build what is deployed (ARCHITECTURE=arm64 or x86_
 # Into the directory that SAM names.
 .PHONY: artifact
 artifact: .venv/.uv
-	@$(FIND_PYTHONS) $(WITH_UV) $(PY) functions/artifact.py "$$ARTIFACTS_DIR" \
+	@$(FIND_PYTHONS) $(WITH_UV) $(PY) tools/artifact.py "$$ARTIFACTS_DIR" \
 		$(if $(ARCHITECTURE),--architecture $(ARCHITECTURE)) \
 		$(if $(TARGET_PYTHON),--python $(TARGET_PYTHON))
 
 .PHONY: bench
 bench: .venv/.ready .venv-3.13/.ready ## Measure all against its floor, and write docs/performance.md (minutes; ONLY=herd)
 	@python=.venv-3.13/bin/python; [ -e .venv-3.13/.ready ] || python=$(PY); \
-	$(FIND_PYTHONS) PYTHONPATH=functions:. $(WITH_UV) "$$python" -m benchmarks $(ONLY)
+	$(FIND_PYTHONS) PYTHONPATH=functions:cli:. $(WITH_UV) "$$python" -m benchmarks $(ONLY)
 
 # What runs uv by itself needs the registry, and the Pythons that a version manager hides.
 WITH_UV = $(subst $(PY) -m uv,,$(UV))
@@ -248,11 +248,11 @@ undeploy: .venv-deploy/.ready ## Delete the function and its monitoring, and no 
 
 .PHONY: deploy-local
 deploy-local: $(SETUP) .venv-deploy/.ready ## Deploy to a local AWS that enforces IAM, and watch a real schedule
-	@PYTHONPATH=functions $(PY) -m local.deploy_local
+	@PYTHONPATH=functions $(PY) -m tools.deploy_local
 
 .PHONY: cloud
 cloud: $(SETUP) .venv-deploy/.ready ## Run that local AWS until it is interrupted, to deploy to by hand
-	@PYTHONPATH=functions $(PY) -m local.cloud
+	@PYTHONPATH=functions $(PY) -m tools.cloud
 
 # SAM would pass over a parameter that no template has, and keep the old value.
 # $(1): the stack; $(2): more options.

@@ -1,4 +1,4 @@
-"""The plain data of the program: version ids, tokens, journals, records, accounts.
+"""The plain data of the program: version ids, tokens, journals, accounts.
 
 Nothing here decides, reads a clock or talks to anybody.
 """
@@ -7,22 +7,38 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final, Self
 
 import msgspec
 
-from token_refresher.errors import FailureClass, TokenResponseError
+from token_refresher.oauth.errors import TokenResponseError
+from token_refresher.oauth.token_response import bearer_token
+from token_refresher.ports import (
+    CLAIM_PREFIX,
+    CLAIM_STAGE,
+    CURRENT,
+    JOURNAL_STAGE,
+    PREVIOUS,
+)
+from token_refresher.records import (
+    DEAD_TAG,
+    GRANT_EXPIRES_AT_TAG,
+    REFUSED_TAG,
+    RELEASED_TAG,
+    FailureRecord,
+    GrantLifetime,
+    Unrecorded,
+    format_timestamp,
+    our_tags,
+    parse_timestamp,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
-CURRENT: Final = "AWSCURRENT"
-PREVIOUS: Final = "AWSPREVIOUS"
-PENDING: Final = "AWSPENDING"
-CLAIM_STAGE: Final = "TOKENREQUEST"
-JOURNAL_STAGE: Final = "TOKENRESPONSE"
+    from token_refresher.ports import SecretMetadata
 
 # An id from further in the future than this was not made by a healthy clock.
 CLOCK_SKEW: Final = timedelta(minutes=5)
@@ -30,39 +46,12 @@ CLOCK_SKEW: Final = timedelta(minutes=5)
 # Sums with moments at either end of the calendar overflow; no token lives there.
 _FIRST_YEAR: Final = 2000
 _YEAR_3000: Final = 32_503_680_000
-_MOMENT: Final = "%Y%m%dT%H%M%SZ"
-# Python 3.14 alone takes 24 o'clock for the next midnight.
-_MOMENT_TEXT: Final = re.compile(r"[1-9][0-9]{7}T(?:[01][0-9]|2[0-3])[0-9]{4}Z")
-_CLAIM_PREFIX: Final = "request-"
 _VERSION_ID: Final = re.compile(r"(\d{8}T\d{6}Z)-(\d{8}T\d{6}Z)-([0-9a-f]{12})-([0-9a-f]{12})")
-# RFC 6750 section 2.1: b64token. A newline above all must never be published.
-_B64TOKEN: Final = re.compile(r"[A-Za-z0-9\-._~+/]+=*")
-
-
-def format_moment(moment: datetime) -> str:
-    """Write an aware moment as ``20261124T010000Z``, which a version id and a tag may hold."""
-    return moment.astimezone(UTC).strftime(_MOMENT)
-
-
-def parse_moment(text: str) -> datetime | None:
-    """Read what `format_moment` wrote; None for anything else."""
-    # A listing tells thousands of them, so not by strptime, which takes ten times as long.
-    if not _MOMENT_TEXT.fullmatch(text):
-        return None
-    try:
-        return datetime.fromisoformat(text)
-    except ValueError:
-        return None
 
 
 def digest12(text: str) -> str:
     """The first 12 hex digits of a SHA-256: enough to tell one credentials version from another."""
     return hashlib.sha256(text.encode()).hexdigest()[:12]
-
-
-def is_claim_id(version_id: str) -> bool:
-    """Whether a version id was made by `claim_id`."""
-    return version_id.startswith(_CLAIM_PREFIX)
 
 
 def claim_id(basis: str, number: int) -> str:
@@ -74,7 +63,7 @@ def claim_id(basis: str, number: int) -> str:
             id, so Secrets Manager lets exactly one run write it.
     """
     numbered = basis if number == 1 else f"{basis}#{number}"
-    return _CLAIM_PREFIX + hashlib.sha256(numbered.encode()).hexdigest()[:40]
+    return CLAIM_PREFIX + hashlib.sha256(numbered.encode()).hexdigest()[:40]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +87,7 @@ class TokenVersion:
 
     def __str__(self) -> str:
         """Write the version id: 59 characters of the 64 that are allowed."""
-        moments = f"{format_moment(self.issued_at)}-{format_moment(self.expires_at)}"
+        moments = f"{format_timestamp(self.issued_at)}-{format_timestamp(self.expires_at)}"
         return f"{moments}-{self.credentials_digest}-{self.random}"
 
     @classmethod
@@ -107,7 +96,7 @@ class TokenVersion:
         match = _VERSION_ID.fullmatch(version_id)
         if match is None:
             return None
-        issued_at, expires_at = parse_moment(match[1]), parse_moment(match[2])
+        issued_at, expires_at = parse_timestamp(match[1]), parse_timestamp(match[2])
         if issued_at is None or expires_at is None or issued_at > now + CLOCK_SKEW:
             return None
         if issued_at.year < _FIRST_YEAR or expires_at.year < _FIRST_YEAR:
@@ -149,27 +138,6 @@ class PublishedToken(_StoredJson, frozen=True, kw_only=True, omit_defaults=True)
     expires_at: int
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class TokenResponse:
-    """What a token endpoint answered: the fields, parsed but not yet judged.
-
-    Attributes:
-        access_token: None where it is absent or no string.
-        token_type: As answered.
-        expires_in: None where it is absent or not to be believed.
-        scope: One space-delimited string; None where it is absent.
-        refresh_token: None where it is absent, empty or no text.
-        refresh_token_expires_in: None where it is absent or not to be believed.
-    """
-
-    access_token: str | None
-    token_type: str | None
-    expires_in: timedelta | None
-    scope: str | None
-    refresh_token: str | None
-    refresh_token_expires_in: timedelta | None
-
-
 class JournalEntry(_StoredJson, frozen=True, kw_only=True, omit_defaults=True):
     """A token response as it is kept under the stage ``TOKENRESPONSE``.
 
@@ -192,21 +160,8 @@ class JournalEntry(_StoredJson, frozen=True, kw_only=True, omit_defaults=True):
     refresh_is_refused: bool = False
 
     def bearer_token(self) -> str:
-        """Judge the answer by RFC 6749 section 5.1, but for its lifetime.
-
-        Raises:
-            TokenResponseError: No token, not bearer, or characters that RFC 6750 forbids.
-        """
-        if not self.access_token:
-            msg = "the token response has no access_token"
-            raise TokenResponseError(msg)
-        if self.token_type is None or self.token_type.lower() != "bearer":
-            msg = "the token response's token_type is not bearer"
-            raise TokenResponseError(msg)
-        if _B64TOKEN.fullmatch(self.access_token) is None:
-            msg = "the access_token has characters outside RFC 6750 section 2.1"
-            raise TokenResponseError(msg)
-        return self.access_token
+        """Judge the response, but for its lifetime, as `oauth.token_response.bearer_token` does."""
+        return bearer_token(self.access_token, self.token_type)
 
     @property
     def is_bearer_token(self) -> bool:
@@ -250,155 +205,6 @@ class Claim(_StoredJson, frozen=True, kw_only=True, omit_defaults=False):
     is_resend: bool = False
 
 
-_TAG = "token-refresher:"
-ERROR_TAG: Final[str] = _TAG + "error"
-FAILURES_TAG: Final[str] = _TAG + "failures"
-FAILED_AT_TAG: Final[str] = _TAG + "failed-at"
-RETRY_AT_TAG: Final[str] = _TAG + "retry-at"
-CREDENTIALS_TAG: Final[str] = _TAG + "credentials"
-REFUSED_TAG: Final[str] = _TAG + "refused"
-RELEASED_TAG: Final[str] = _TAG + "released"
-DEAD_TAG: Final[str] = _TAG + "dead"
-GRANT_EXPIRES_AT_TAG: Final[str] = _TAG + "grant-expires-at"
-
-# What a success clears. The grant's expiry outlives it.
-FAILURE_TAGS: Final[tuple[str, ...]] = (
-    ERROR_TAG,
-    FAILURES_TAG,
-    FAILED_AT_TAG,
-    RETRY_AT_TAG,
-    CREDENTIALS_TAG,
-    REFUSED_TAG,
-    RELEASED_TAG,
-    DEAD_TAG,
-)
-
-
-@dataclass(frozen=True, slots=True)
-class FailureRecord:
-    """What is remembered of a failure, as tags on the token secret.
-
-    Attributes:
-        failure_class: Who must do something.
-        code: The error's code.
-        failures: How often in a row, in this class.
-        failed_at: Aware; a token that was issued later has ended it.
-        retry_at: Aware; no attempt before.
-        credentials_digest: The record counts only for these credentials, so that a
-            correction is tried at once.
-    """
-
-    failure_class: FailureClass
-    code: str
-    failures: int
-    failed_at: datetime
-    retry_at: datetime
-    credentials_digest: str
-
-    def to_tags(self) -> dict[str, str]:
-        """Write the record as a person reads it in the console."""
-        return {
-            ERROR_TAG: f"{self.failure_class}: {self.code}",
-            FAILURES_TAG: str(self.failures),
-            FAILED_AT_TAG: format_moment(self.failed_at),
-            RETRY_AT_TAG: format_moment(self.retry_at),
-            CREDENTIALS_TAG: self.credentials_digest,
-        }
-
-    @classmethod
-    def from_tags(cls, tags: Mapping[str, str]) -> Self | None:
-        """Read the record; None where there is none, or somebody edited it."""
-        if ERROR_TAG not in tags or CREDENTIALS_TAG not in tags:
-            return None
-        name, _, code = tags[ERROR_TAG].partition(": ")
-        failures = tags.get(FAILURES_TAG, "")
-        failed_at, retry_at = (
-            parse_moment(tags.get(key, "")) for key in (FAILED_AT_TAG, RETRY_AT_TAG)
-        )
-        if name not in set(FailureClass) or not re.fullmatch(r"[0-9]{1,6}", failures):
-            return None
-        if failed_at is None or retry_at is None:
-            return None
-        digest = tags[CREDENTIALS_TAG]
-        return cls(FailureClass(name), code, int(failures), failed_at, retry_at, digest)
-
-
-@dataclass(frozen=True, slots=True)
-class GrantLifetime:
-    """When a refresh-only account's refresh token itself expires.
-
-    Attributes:
-        expires_at: Aware.
-        lifetime: From the first answer that named this expiry: a refresh token that
-            gets a new lifetime with every answer keeps its expiry at a distance.
-    """
-
-    expires_at: datetime
-    lifetime: timedelta
-
-    def to_tag(self) -> str:
-        """Write ``moment/seconds``."""
-        return f"{format_moment(self.expires_at)}/{int(self.lifetime.total_seconds())}"
-
-    @classmethod
-    def from_tag(cls, text: str) -> Self | None:
-        """Read the tag; None where it is absent or edited."""
-        moment, _, seconds = text.partition("/")
-        expires_at = parse_moment(moment)
-        if expires_at is None or not re.fullmatch(r"[0-9]{1,12}", seconds):
-            return None
-        return cls(expires_at, timedelta(seconds=int(seconds)))
-
-
-@dataclass(frozen=True, slots=True)
-class SecretMetadata:
-    """What a listing or a description tells of a secret; nothing of its value.
-
-    Attributes:
-        stages: The version id that each version stage sits on.
-        tags: By key.
-        is_deleted: Whether the secret is scheduled for deletion.
-    """
-
-    stages: Mapping[str, str] = field(default_factory=dict)
-    tags: Mapping[str, str] = field(default_factory=dict)
-    is_deleted: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Unrecorded:
-    """Tags that a token secret could not be given.
-
-    Attributes:
-        tags: What should have been written.
-        instead_of: Our tags that were there; other ones are another run's, and newer.
-        since: Aware; a token that was issued later has made them void.
-    """
-
-    tags: Mapping[str, str]
-    instead_of: Mapping[str, str]
-    since: datetime
-
-
-def our_tags(token: SecretMetadata | None) -> dict[str, str]:
-    """Those of a token secret's tags that the program writes."""
-    tags = token.tags if token else {}
-    return {key: value for key, value in tags.items() if key.startswith(_TAG)}
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class SecretValue:
-    """A secret's text, and the version that it was read from.
-
-    Attributes:
-        version_id: As read, which may be newer than as listed.
-        text: None for a binary secret.
-    """
-
-    version_id: str
-    text: str | None
-
-
 @dataclass(frozen=True, slots=True)
 class Published:
     """The published token, as far as its version id tells.
@@ -420,25 +226,23 @@ class Published:
         """Whether the version id is the schedule, so that nothing has to be read."""
         return self.credentials_digest is not None
 
-    def with_moments_of(self, text: str | None) -> Published:
+    def with_times_of(self, text: str | None) -> Published:
         """Take the moments from the token's JSON, where the version id is somebody else's."""
         try:
-            content = msgspec.json.decode(text or "", type=_PublishedMoments)
+            content = msgspec.json.decode(text or "", type=_PublishedTimes)
         except (msgspec.DecodeError, UnicodeError, RecursionError):
             return self
-        return Published(
-            self.version_id, _moment(content.issued_at), _moment(content.expires_at), None
-        )
+        return Published(self.version_id, _time(content.issued_at), _time(content.expires_at), None)
 
 
-class _PublishedMoments(msgspec.Struct, frozen=True):
+class _PublishedTimes(msgspec.Struct, frozen=True):
     """What is looked for in a token that somebody else published."""
 
     issued_at: float | None = None
     expires_at: float | None = None
 
 
-def _moment(epoch_seconds: float | None) -> datetime | None:
+def _time(epoch_seconds: float | None) -> datetime | None:
     # Neither "never" as the beginning of a calendar, nor one as its end, is a moment.
     if epoch_seconds is None or not 0 < epoch_seconds < _YEAR_3000:
         return None
@@ -472,6 +276,11 @@ class Account:
     journal: TokenVersion | None
     uses_refresh_tokens: bool
     unrecorded: Unrecorded | None = None
+
+    @property
+    def is_managed(self) -> bool:
+        """Whether it has credentials."""
+        return self.credentials_version is not None
 
     @property
     def tags(self) -> Mapping[str, str]:
@@ -552,6 +361,19 @@ def account_from_metadata(
         journal=TokenVersion.parse(credentials_stages.get(JOURNAL_STAGE, ""), now=now),
         uses_refresh_tokens=bool({CLAIM_STAGE, JOURNAL_STAGE} & credentials_stages.keys()),
     )
+
+
+def accounts_from_listing(
+    credentials: Mapping[str, SecretMetadata],
+    tokens: Mapping[str, SecretMetadata],
+    *,
+    now: datetime,
+) -> Iterator[Account]:
+    """Pair the secrets of both paths, as `SecretStore.list_secrets` lists them."""
+    for name in {**credentials, **tokens}:
+        yield account_from_metadata(
+            name, credentials=credentials.get(name), token=tokens.get(name), now=now
+        )
 
 
 def with_token(account: Account, token: SecretMetadata | None, *, now: datetime) -> Account:

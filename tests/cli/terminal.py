@@ -150,7 +150,7 @@ def shell_variables(**variables: str) -> dict[str, str]:
     """The variables of a shell in which nothing is set but what is given."""
     return {
         "PATH": os.defpath,
-        "PYTHONPATH": str(ROOT / "functions"),
+        "PYTHONPATH": f"{ROOT / 'functions'}:{ROOT / 'cli'}",
         "AWS_CONFIG_FILE": os.devnull,
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
         **variables,

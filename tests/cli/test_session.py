@@ -73,12 +73,12 @@ def test_a_wrong_password_is_found_and_corrected_without_a_secret_on_the_screen(
     assert f"```text\n$ token-refresher add dealer-17\n{shown}```" in DOCUMENT
 
     with shell.open("refresh", dealer) as terminal:
-        terminal.expect("invalid_grant (someone must act)")
+        terminal.expect("invalid_grant (action required)")
         terminal.expect("token-refresher correct dealer-17")
         assert terminal.finish() == 1
 
     with shell.open("status") as terminal:
-        terminal.expect("someone must act")
+        terminal.expect("action required")
         terminal.expect("invalid_grant")
         terminal.expect("token-refresher correct dealer-17")
         terminal.expect("1 account, 1 needs somebody")
@@ -143,7 +143,7 @@ def test_what_goes_into_a_pipe_has_no_escape_codes_and_no_broken_lines(
     texts = [text for done in printed for text in (done.stdout, done.stderr)]
     assert [text for text in texts if ESCAPE_CODES.search(text)] == []
     row = next(line for line in printed[1].stdout.splitlines() if line.startswith(dealer))
-    assert row.split("  ")[:2] == [dealer, "someone must act"]
+    assert row.split("  ")[:2] == [dealer, "action required"]
     assert [line for text in texts for line in text.splitlines() if line != line.rstrip()] == []
 
 
@@ -156,9 +156,7 @@ def test_colours_that_are_forced_into_a_pipe_break_no_line(
     printed = shell.run("status").stdout
     assert "\x1b[" in printed
     lines = ESCAPE_CODES.sub("", printed).splitlines()
-    assert lines[1].startswith(
-        "dealer-17  someone must act  backing off  -           invalid_grant"
-    )
+    assert lines[1].startswith("dealer-17  action required  backing off  -           invalid_grant")
     assert "in 14 min" in lines[1]
 
 
@@ -271,7 +269,7 @@ def test_a_wait_ends_when_the_attempt_has_failed(
             terminal.enter("")
         terminal.expect("Waiting")
         assert shell.run("refresh", dealer).returncode == 1
-        terminal.expect("dealer-17: invalid_grant (someone must act)")
+        terminal.expect("dealer-17: invalid_grant (action required)")
         assert terminal.finish() == 1
 
 

@@ -21,7 +21,7 @@ PHASE: Final = re.compile(r"^(\S.*?) +\d+\.\d s$", re.MULTILINE)
 @pytest.fixture(scope="module")
 def printed() -> str:
     done = subprocess.run(
-        [sys.executable, "-m", "local.deploy_local"],
+        [sys.executable, "-m", "tools.deploy_local"],
         cwd=ROOT,
         env={**Stack.clean_environment(), "PYTHONPATH": "functions"},
         capture_output=True,
@@ -60,7 +60,7 @@ def commands(section: str) -> str:
 
 def test_a_stranger_who_follows_the_quick_start_gets_a_token() -> None:
     cloud = subprocess.Popen(
-        [sys.executable, "-m", "local.cloud"],
+        [sys.executable, "-m", "tools.cloud"],
         cwd=ROOT,
         env={**Stack.clean_environment(), "PYTHONPATH": "functions"},
         stdout=subprocess.PIPE,

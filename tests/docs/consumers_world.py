@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
     from local.authorization_server import AuthorizationServer
     from local.clock import DrivenClock
-    from local.demo import Function
     from local.embedded_cloud import EmbeddedCloud
+    from tools.demo import Function
 
 ACCOUNT: Final = "dealer-17"
 TOKEN_SECRET: Final = f"olx/tokens/{ACCOUNT}"

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.unit.fakes import PARTNER, UNTIL_DUE, World
-from token_refresher.model import CLAIM_STAGE, CURRENT, JOURNAL_STAGE, PREVIOUS
+from token_refresher.ports import CLAIM_STAGE, CURRENT, JOURNAL_STAGE, PREVIOUS
 
 DOCUMENT: Final = (Path(__file__).resolve().parents[2] / "docs" / "architecture.md").read_text()
 

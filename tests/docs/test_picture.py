@@ -10,7 +10,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from local.record import PICTURE, picture
+from tools.record import PICTURE, picture
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 PRINTED: Final = """\
@@ -41,7 +41,7 @@ def lines(svg: str) -> list[str]:
 def test_the_picture_is_what_a_run_of_the_demo_draws_now(tmp_path: Path) -> None:
     drawn = tmp_path / "images" / "demo.svg"
     ran = subprocess.run(  # noqa: S603
-        [sys.executable, "-m", "local.record", "--output", drawn],
+        [sys.executable, "-m", "tools.record", "--output", drawn],
         cwd=ROOT,
         env={"PYTHONPATH": "functions", "TMPDIR": str(tmp_path)},
         capture_output=True,

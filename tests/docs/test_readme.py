@@ -19,7 +19,7 @@ CREDENTIALS, TOKEN = re.findall(r"```json\n(.*?)```", README, re.DOTALL)
 
 
 def test_the_credentials_shown_validate() -> None:
-    assert parse_credentials(CREDENTIALS).host == "www.autovit.ro"
+    assert parse_credentials(CREDENTIALS).client.host == "www.autovit.ro"
 
 
 def test_the_published_token_is_as_shown() -> None:

@@ -11,7 +11,8 @@ from typing import Final
 
 from tests import templates
 from tests.fuzz.parsers import PARSERS
-from token_refresher import settings, token_endpoint
+from token_refresher import settings
+from token_refresher.oauth import transport
 from tools.docs import infrastructure
 
 DOCUMENT: Final = (Path(__file__).resolve().parents[2] / "docs" / "security.md").read_text()
@@ -61,7 +62,7 @@ def test_every_setting_that_is_named_exists() -> None:
 
 def test_the_bounds_that_are_named_are_the_programs() -> None:
     row = next(row for row in rows("Threats") if "bombs" in row[0])
-    body, answer = token_endpoint.LONGEST_BODY, token_endpoint.LONGEST_ANSWER
+    body, answer = transport.LONGEST_BODY, transport.LONGEST_ANSWER
     assert f"{body // 1024} KiB of body, {answer // 1024} KiB in all" in row[1]
 
 

@@ -24,7 +24,7 @@ def demo(temporary_files: Path) -> subprocess.CompletedProcess[str]:
         environment.setenv("PYTHONPATH", "functions")
         environment.setenv("TMPDIR", str(temporary_files))
         return subprocess.run(
-            [sys.executable, "-m", "local.demo"],
+            [sys.executable, "-m", "tools.demo"],
             cwd=ROOT,
             capture_output=True,
             text=True,

@@ -84,13 +84,14 @@ MUTANTS: Final = (
     Mutant(
         "fallback: a refresh token that fails is the end of it",
         "refresh",
-        "            if not error.allows_own_grant:\n",
+        "            if not allows_own_grant(error):\n",
         "            if True:\n",
     ),
     Mutant(
         "write floor: a version is written whenever one is due",
         "policy",
-        "    return previous is not None and now < previous.issued_at + write_floor(account)\n",
+        "    return previous is not None and now < previous.issued_at + minimum_interval(account)"
+        "\n",
         "    return False\n",
     ),
     Mutant(

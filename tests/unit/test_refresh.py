@@ -39,19 +39,27 @@ from token_refresher.errors import (
     FailureClass,
     NotAttemptedError,
     OutOfTimeError,
-    RefreshError,
     RefreshTokenLostError,
-    TokenRequestError,
     UnexpectedError,
 )
-from token_refresher.model import CURRENT, TokenVersion, is_claim_id
-from token_refresher.policy import WRITE_FLOOR, Reason, needs_action, next_attempt
+from token_refresher.model import TokenVersion
+from token_refresher.oauth.errors import TokenRequestError
+from token_refresher.policy import (
+    FAILURES,
+    MINIMUM_INTERVAL,
+    Failure,
+    Reason,
+    failure_class_of,
+    needs_action,
+    next_attempt,
+)
+from token_refresher.ports import CURRENT, is_claim_id
 from token_refresher.refresh import Caution, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from token_refresher.model import TokenResponse
+    from token_refresher.oauth.token_response import TokenResponse
 
 FOUR_CALLS = ["describe", "read credentials", "describe", "publish"]
 SIX_CALLS = ["describe", "read credentials", "read journal", "claim", "journal", "publish"]
@@ -81,7 +89,7 @@ def refresh_only_due_again(world: World, **more: object) -> World:
 
 def code(error: Exception | None) -> str:
     """The code of a refresh's failure."""
-    assert isinstance(error, RefreshError)
+    assert isinstance(error, FAILURES)
     return error.code
 
 
@@ -308,7 +316,7 @@ def test_a_journal_that_is_not_readable_is_as_good_as_none(world: World) -> None
     ],
 )
 def test_the_own_grant_follows_unless_the_host_must_be_left_alone(
-    world: World, failure: RefreshError | TokenResponse, grants: int
+    world: World, failure: Failure | TokenResponse, grants: int
 ) -> None:
     due_again(world)
     world.endpoint.answer(failure)
@@ -324,7 +332,7 @@ def test_the_failure_is_the_own_grants_where_that_was_tried(world: World) -> Non
     world.endpoint.answer(TokenRequestError("invalid_grant"), TokenRequestError("invalid_scope"))
 
     assert code(world.refresh().error) == "invalid_scope"
-    assert world.tags()["error"] == "someone must act: invalid_scope"
+    assert world.tags()["error"] == "action required: invalid_scope"
 
 
 def test_a_dead_refresh_token_is_not_sent_again_while_the_own_grant_fails(world: World) -> None:
@@ -406,7 +414,7 @@ def test_an_abandoned_claim_makes_a_repeatable_account_use_its_own_grant(
 
 @pytest.mark.parametrize("error", [throttled, denied])
 def test_a_claim_that_cannot_be_written_makes_a_repeatable_account_use_its_own_grant(
-    world: World, error: Callable[[], RefreshError]
+    world: World, error: Callable[[], Failure]
 ) -> None:
     due_again(world)
     world.faults.once("before claim", error())
@@ -492,7 +500,7 @@ def test_a_lost_answer_of_a_refresh_only_account_is_sent_once_more(world: World)
 
 @pytest.mark.parametrize("failure", [unavailable, too_many_requests, firewall, no_connection])
 def test_a_refresh_token_that_was_surely_not_redeemed_is_sent_again_without_a_word(
-    world: World, failure: Callable[[], RefreshError]
+    world: World, failure: Callable[[], Failure]
 ) -> None:
     refresh_only_due_again(world)
     world.endpoint.answer(failure())
@@ -506,7 +514,7 @@ def test_a_refresh_token_that_was_surely_not_redeemed_is_sent_again_without_a_wo
 
 @pytest.mark.parametrize("make", [unavailable, too_many_requests, firewall, no_connection])
 def test_a_seed_survives_an_outage_of_a_day_unspent(
-    world: World, make: Callable[[], RefreshError]
+    world: World, make: Callable[[], Failure]
 ) -> None:
     seed = world.add_refresh_only()
     world.endpoint.fail(make)
@@ -571,7 +579,7 @@ def test_a_dead_seed_is_not_sent_again(world: World) -> None:
     for _ in range(12 * 24):
         world.sweep(after=TICK)
         assert world.grants == []
-    assert world.tags()["error"] == "someone must act: invalid_grant"
+    assert world.tags()["error"] == "action required: invalid_grant"
 
 
 def test_a_dead_seed_is_not_sent_again_because_another_failure_came_between(
@@ -661,7 +669,7 @@ def test_an_unpublished_first_response_is_published_without_a_request(world: Wor
 
 def test_back_off_does_not_hold_an_unpublished_response(world: World) -> None:
     unpublished(world, wait=timedelta(seconds=1))
-    assert world.tags()["error"].startswith("someone must act")
+    assert world.tags()["error"].startswith("action required")
 
     assert world.refresh().outcome is Outcome.PUBLISHED
 
@@ -742,7 +750,7 @@ def test_a_token_that_had_expired_when_it_was_issued_costs_its_refresh_token(wor
     assert world.grants == ["password"]
 
 
-def test_an_unusable_answer_is_refused_and_its_refresh_token_is_used(world: World) -> None:
+def test_an_invalid_response_is_refused_and_its_refresh_token_is_used(world: World) -> None:
     due_again(world)
     spare = world.endpoint.seed()
     world.endpoint.answer(
@@ -755,7 +763,7 @@ def test_an_unusable_answer_is_refused_and_its_refresh_token_is_used(world: Worl
     assert world.endpoint.requests[0]["refresh_token"] == spare
 
 
-def test_an_unusable_answer_that_a_dead_run_journaled_is_refused_when_it_is_found(
+def test_an_invalid_response_that_a_dead_run_journaled_is_refused_when_it_is_found(
     world: World,
 ) -> None:
     due_again(world)
@@ -764,7 +772,7 @@ def test_an_unusable_answer_that_a_dead_run_journaled_is_refused_when_it_is_foun
     killed(world, "after journal")
 
     result = world.refresh(after=TICK)
-    assert (result.reason, code(result.error)) == (Reason.UNPUBLISHED_RESPONSE, "unusable_answer")
+    assert (result.reason, code(result.error)) == (Reason.UNPUBLISHED_RESPONSE, "invalid_response")
     assert world.refresh(after=30 * MINUTE).outcome is Outcome.PUBLISHED
     assert world.endpoint.requests[0]["refresh_token"] == spare
 
@@ -925,7 +933,7 @@ def test_a_failing_refresh_still_tries_to_write_its_journal(world: World) -> Non
     world.faults.once("before journal", throttled())
     result = world.refresh()
 
-    assert (code(result.error), result.cautions) == ("unusable_answer", ())
+    assert (code(result.error), result.cautions) == ("invalid_response", ())
     journal = world.journal()
     assert journal is not None
     assert journal["refresh_token"] == "kept"
@@ -1111,7 +1119,7 @@ def test_credentials_that_do_not_validate_are_named_and_recorded(
     result = world.refresh()
 
     assert words in str(result.error)
-    assert world.tags()["error"] == "someone must act: invalid_credentials"
+    assert world.tags()["error"] == "action required: invalid_credentials"
     assert world.grants == []
     assert needs_action(world.account(), now=world.now)
 
@@ -1142,7 +1150,7 @@ def test_a_host_that_is_not_allowed_gets_nothing(world: World) -> None:
 
     assert code(result.error) == "host_not_allowed"
     assert world.grants == []
-    assert world.tags()["error"] == "someone must act: host_not_allowed"
+    assert world.tags()["error"] == "action required: host_not_allowed"
 
 
 def test_a_found_response_is_shown_to_no_host_that_is_not_allowed(world: World) -> None:
@@ -1177,23 +1185,23 @@ def test_a_token_secret_scheduled_for_deletion_gets_no_request(world: World) -> 
 @pytest.mark.parametrize(
     ("failure", "wait", "tag"),
     [
-        pytest.param(unavailable(), 5 * MINUTE, "try later: status_503", id="try later"),
+        pytest.param(unavailable(), 5 * MINUTE, "transient: status_503", id="transient"),
         pytest.param(
             TokenRequestError("invalid_grant"),
             15 * MINUTE,
-            "someone must act: invalid_grant",
-            id="someone must act",
+            "action required: invalid_grant",
+            id="action required",
         ),
         pytest.param(
             response(access_token=None),
             30 * MINUTE,
-            "unusable answer: unusable_answer",
-            id="unusable answer",
+            "invalid response: invalid_response",
+            id="invalid response",
         ),
     ],
 )
 def test_a_failure_is_recorded_as_tags_and_holds_the_next_attempt_back(
-    world: World, failure: RefreshError | TokenResponse, wait: timedelta, tag: str
+    world: World, failure: Failure | TokenResponse, wait: timedelta, tag: str
 ) -> None:
     world.add(CLIENT_CREDENTIALS)
     world.endpoint.answer(failure)
@@ -1239,7 +1247,7 @@ def test_a_first_failure_before_the_token_secret_exists_has_a_place(world: World
     world.add(PASSWORD)
     world.sweep()
 
-    assert world.tags()["error"] == "someone must act: AccessDeniedException"
+    assert world.tags()["error"] == "action required: AccessDeniedException"
 
 
 def test_a_failure_that_cannot_be_recorded_is_reported_and_kept_in_the_warm_environment(
@@ -1343,11 +1351,11 @@ def test_an_unexpected_exception_keeps_its_text_to_itself(world: World) -> None:
     result = world.refresh()
 
     assert isinstance(result.error, UnexpectedError)
-    assert result.error.failure_class is FailureClass.SOMEONE_MUST_ACT
+    assert failure_class_of(result.error) is FailureClass.ACTION_REQUIRED
     assert "made-up-password" not in f"{result!r} {result.error} {result.error.args}"
     assert result.error.__cause__ is None
     assert result.error.__context__ is None
-    assert world.tags()["error"] == "someone must act: unexpected_KeyError"
+    assert world.tags()["error"] == "action required: unexpected_KeyError"
 
 
 @pytest.mark.parametrize("call", ["tag", "journal", "create"])
@@ -1359,7 +1367,7 @@ def test_a_defect_that_strikes_again_while_it_is_handled_is_still_a_result(
         world.endpoint.fail(lambda: KeyError("defect"))
     world.faults.always(f"before {call}", lambda: TypeError("another defect"))
 
-    assert isinstance(world.refresh().error, RefreshError)
+    assert isinstance(world.refresh().error, Failure)
 
 
 # Time, floor, force.
@@ -1397,7 +1405,7 @@ def test_one_repeat_is_always_possible_and_a_third_publish_waits_for_the_floor(
 
     assert world.refresh(after=MINUTE, force=True).outcome is Outcome.PUBLISHED
     third = world.refresh(after=MINUTE, force=True)
-    assert (third.reason, third.outcome) == (Reason.WRITE_FLOOR, Outcome.NOT_DUE)
+    assert (third.reason, third.outcome) == (Reason.RATE_LIMITED, Outcome.NOT_DUE)
     assert world.grants == []
     after = world.refresh(after=floor - 2 * MINUTE, force=True)
     assert after.outcome is Outcome.PUBLISHED
@@ -1427,13 +1435,13 @@ def test_a_refused_token_is_replaced_at_once_and_a_second_one_when_the_floor_all
     issued_at = world.now
     first = world.reject(world.version_id(), after=MINUTE)
     second = world.reject(world.version_id(), after=MINUTE)
-    third = world.reject(world.version_id(), after=WRITE_FLOOR)
+    third = world.reject(world.version_id(), after=MINIMUM_INTERVAL)
 
     assert first is not None
     assert (first.reason, first.outcome) == (Reason.REJECTED, Outcome.PUBLISHED)
     assert second is not None
-    assert second.reason is Reason.WRITE_FLOOR
-    assert next_attempt(second.account, second.reason) == issued_at + WRITE_FLOOR
+    assert second.reason is Reason.RATE_LIMITED
+    assert next_attempt(second.account, second.reason) == issued_at + MINIMUM_INTERVAL
     assert third is not None
     assert third.outcome is Outcome.PUBLISHED
 

@@ -35,13 +35,12 @@ from tests.unit.fakes import (
 from token_refresher.errors import (
     HostStoppedError,
     OutOfTimeError,
-    RefreshError,
     SecretStoreError,
-    TokenRequestError,
     UnexpectedError,
 )
-from token_refresher.model import CURRENT
-from token_refresher.policy import Reason
+from token_refresher.oauth.errors import TokenRequestError
+from token_refresher.policy import Failure, Reason
+from token_refresher.ports import CURRENT
 from token_refresher.refresh import Outcome
 
 if TYPE_CHECKING:
@@ -298,7 +297,7 @@ def test_a_foreign_token_that_cannot_be_read_stops_nobody_else(world: World) -> 
     world.faults.always("before read published", denied)
 
     assert outcomes(world.sweep()) == {ACCOUNT: "failed", "other": "published"}
-    assert world.tags()["error"] == "someone must act: AccessDeniedException"
+    assert world.tags()["error"] == "action required: AccessDeniedException"
 
 
 # One account's trouble is not the others'.
@@ -395,7 +394,7 @@ def add_many(world: World, number: int = 6) -> None:
 
 @pytest.mark.parametrize("failure", [no_connection, timed_out, lost_connection])
 def test_three_lost_connections_in_a_row_stop_a_host(
-    one_by_one: World, failure: Callable[[], RefreshError]
+    one_by_one: World, failure: Callable[[], Failure]
 ) -> None:
     add_many(one_by_one)
     one_by_one.endpoint.fail(failure)
@@ -407,7 +406,7 @@ def test_three_lost_connections_in_a_row_stop_a_host(
 
 @pytest.mark.parametrize("failure", [too_many_requests, firewall])
 def test_one_answer_that_speaks_for_the_host_stops_it(
-    one_by_one: World, failure: Callable[[], RefreshError]
+    one_by_one: World, failure: Callable[[], Failure]
 ) -> None:
     add_many(one_by_one)
     one_by_one.endpoint.fail(failure)
@@ -426,7 +425,7 @@ def test_one_answer_that_speaks_for_the_host_stops_it(
     ],
 )
 def test_an_answer_that_speaks_for_one_account_does_not_stop_a_host(
-    one_by_one: World, failure: Callable[[], RefreshError]
+    one_by_one: World, failure: Callable[[], Failure]
 ) -> None:
     add_many(one_by_one)
     one_by_one.endpoint.fail(failure)
@@ -700,7 +699,7 @@ def test_a_refresh_only_account_that_lost_its_answer_says_what_must_be_done(poin
     world.sweep_for(HOUR)
 
     assert world.endpoint.spent_came_back == 1
-    assert world.tags()["error"] == "someone must act: invalid_grant"
+    assert world.tags()["error"] == "action required: invalid_grant"
     world.add_refresh_only()
     assert outcomes(world.sweep()) == {ACCOUNT: "published"}
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import ast
+import fnmatch
 import re
 import tomllib
 from collections import defaultdict
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import token_refresher
-from token_refresher.model import CLAIM_STAGE, CURRENT, JOURNAL_STAGE, PENDING, PREVIOUS
+from token_refresher.ports import CLAIM_STAGE, CURRENT, JOURNAL_STAGE, PENDING, PREVIOUS
 from tools.docs.blocks import Table, code, prose
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 PACKAGE: Final = Path(token_refresher.__file__).parent
@@ -23,7 +27,7 @@ def modules() -> Table:
     """Every module of the program, from the top layer down."""
     found = [path.relative_to(PACKAGE).with_suffix("") for path in PACKAGE.rglob("*.py")]
     names = [".".join(path.parts) for path in found if path.name != "__init__"]
-    allowed = _allowed()
+    allowed = _allowed(names)
     rows = []
     for place, name in sorted((_place(name), name) for name in names):
         layer = ".".join(map(str, place))
@@ -68,7 +72,7 @@ def _first_line(name: str) -> str:
     return prose(docstring.partition("\n")[0])
 
 
-def _allowed() -> dict[str, list[str]]:
+def _allowed(names: Sequence[str]) -> dict[str, list[str]]:
     """The libraries that the contracts forbid to all but one module, by that module."""
     allowed: dict[str, list[str]] = defaultdict(list)
     for contract in _contracts():
@@ -77,5 +81,6 @@ def _allowed() -> dict[str, list[str]]:
             # The first library of a contract is the one that it is named for.
             if library in (contract["forbidden_modules"][0], "urllib3"):
                 name = module.removeprefix("token_refresher.")
-                allowed[name].append(_KNOWN_AS.get(library, library))
+                for each in fnmatch.filter(names, name):
+                    allowed[each].append(_KNOWN_AS.get(library, library))
     return allowed

@@ -11,8 +11,6 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from tools.docs import stand_in
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
@@ -47,9 +45,8 @@ class Table:
         Raises:
             DocumentError: Words are missing, or would be lost.
         """
-        facts = [tuple(map(stand_in.reworded, row)) for row in self.facts]
-        rows = [(names(row[0]), row[1:]) for row in facts]
-        if len(self.head) > len(facts[0]):
+        rows = [(names(row[0]), row[1:]) for row in self.facts]
+        if len(self.head) > len(self.facts[0]):
             rows = merged(self._with_words(rows, before))
         lines = [(", ".join(found), *cells) for found, cells in rows]
         ruler = "---|" * len(self.head)

@@ -19,13 +19,18 @@ from typing import TYPE_CHECKING, Final
 import botocore.session
 
 import token_refresher
-from token_refresher import errors, secret_store
-from token_refresher.errors import FailureClass, RefreshError, SecretStoreError
-from token_refresher.token_response import read_token_response
+from token_refresher import errors
+from token_refresher.aws import secret_store
+from token_refresher.errors import FailureClass, SecretStoreError
+from token_refresher.oauth import errors as oauth_errors
+from token_refresher.oauth.token_response import read_token_response
+from token_refresher.policy import failure_class_of
 from tools.docs.blocks import Table, code
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
+
+    from token_refresher.policy import Failure
 
 PACKAGE: Final = Path(token_refresher.__file__).parent
 
@@ -122,7 +127,7 @@ def _calls() -> tuple[tuple[str, ast.Call], ...]:
 def _written(*kinds: str) -> Iterator[Coded]:
     """The codes that stand at the calls that make errors of these types, and their own."""
     for kind in kinds:
-        made = vars(errors)[kind]
+        made = (vars(errors) | vars(oauth_errors))[kind]
         takes = signature(made).parameters
         text = {"message": ""} if "message" in takes else {}
         if "code" not in takes or takes["code"].default is not takes["code"].empty:
@@ -139,15 +144,15 @@ def _of_responses() -> Iterator[Coded]:
     for status, body in product(range(200, 600), (b"<html>", b"{}", b"[]")):
         try:
             read_token_response(status, body, retry_after=None, now=now)
-        except errors.TokenRequestError:
+        except oauth_errors.TokenRequestError:
             continue
-        except RefreshError as error:
+        except oauth_errors.OAuthError as error:
             yield _coded(error)
 
 
 def _of_error_responses() -> Iterator[Coded]:
-    for name in (*vars(errors)["_KNOWN_CODES"], "of another specification"):
-        yield _coded(errors.TokenRequestError(name))
+    for name in (*vars(oauth_errors)["_KNOWN_CODES"], "of another specification"):
+        yield _coded(oauth_errors.TokenRequestError(name))
 
 
 def _of_secrets_manager() -> Iterator[Coded]:
@@ -168,5 +173,5 @@ def _of_operations() -> Iterator[str]:
         yield from (shape.name for shape in model.operation_model(operation).error_shapes)
 
 
-def _coded(error: RefreshError) -> Coded:
-    return error.code, error.failure_class
+def _coded(error: Failure) -> Coded:
+    return error.code, failure_class_of(error)

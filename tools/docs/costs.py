@@ -6,7 +6,7 @@ import math
 from typing import Final
 
 from tests import templates
-from tools.docs import stand_in
+from token_refresher import reporting
 from tools.docs.blocks import Table
 from tools.docs.infrastructure import number_of_alarms
 
@@ -55,7 +55,7 @@ def dollars_a_month(accounts: int) -> dict[str, float]:
     calls = 2 * sweeps * math.ceil(accounts / 100) + CALLS_OF_A_REFRESH * refreshes
     log = sweeps * (BYTES_OF_A_SWEEP + BYTES_OF_AN_ACCOUNT * accounts)
     # Failures are billed only in months in which there are any.
-    metrics = len(stand_in.METRICS.keys() - {"RefreshFailures"})
+    metrics = len(reporting.METRICS.keys() - {"RefreshFailures"})
     return {
         "secrets": SECRET * 2 * accounts,
         "calls to Secrets Manager": CALL * calls,

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, Final, get_args
 import msgspec
 
 from token_refresher import credentials as credentials_module
-from token_refresher import errors
+from token_refresher import errors, policy, reporting
 from token_refresher.errors import FailureClass
+from token_refresher.oauth import errors as oauth_errors
 from token_refresher.policy import Reason
 from token_refresher.refresh import Caution, Outcome
-from tools.docs import stand_in
 from tools.docs.blocks import Table, code, prose
 
 if TYPE_CHECKING:
@@ -27,16 +27,15 @@ EVENTS: Final = Path(__file__).resolve().parents[2] / "events"
 
 def needs() -> Table:
     """Why a token is due."""
-    return Table(("reason", "a token is due, because"), _checks(stand_in.NEEDS))
+    return Table(("reason", "a token is due, because"), _checks(policy.NEEDS))
 
 
 def holds() -> Table:
-    """What holds it, an account without credentials included."""
-    checks = (*stand_in.ABSENCES, *stand_in.HOLDS)
-    return Table(("reason", "nothing is requested now, because"), _checks(checks))
+    """What holds it, or leaves nothing to refresh."""
+    return Table(("reason", "nothing is requested now, because"), _checks(policy.HOLDS))
 
 
-def _checks(checks: Iterable[stand_in.Check]) -> list[tuple[str, str]]:
+def _checks(checks: Iterable[policy.Check]) -> list[tuple[str, str]]:
     return [(code(str(check.reason)), check.meaning) for check in checks]
 
 
@@ -66,11 +65,11 @@ def _words(words: type[StrEnum]) -> list[tuple[str, ...]]:
 
 def errors_table() -> Table:
     """Every error, with the first line of its docstring, and what to do."""
-    found = [each for each in vars(errors).values() if inspect.isclass(each)]
+    found = [*vars(errors).values(), *vars(oauth_errors).values()]
     rows = [
         (code(each.__name__), prose((each.__doc__ or "").partition("\n\n")[0]))
         for each in found
-        if issubclass(each, errors.TokenRefresherError)
+        if inspect.isclass(each) and issubclass(each, Exception)
     ]
     return Table(("error", "what it means", "what to do"), rows)
 
@@ -120,6 +119,6 @@ def metrics() -> Table:
     """What is emitted."""
     rows = [
         (code(name), str(metric.unit.value), metric.meaning)
-        for name, metric in stand_in.METRICS.items()
+        for name, metric in reporting.METRICS.items()
     ]
     return Table(("metric", "unit", "meaning"), rows)

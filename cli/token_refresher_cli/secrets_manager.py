@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from token_refresher.model import CURRENT
+from token_refresher.ports import CURRENT
 from token_refresher_cli.problems import RefusedError
 from token_refresher_cli.timeline import ListedVersion
 

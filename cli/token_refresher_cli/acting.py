@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, TypeGuard
 import typer
 
 from token_refresher.credentials import RefreshTokenCredentials, parse_credentials
-from token_refresher.errors import CredentialsError, RefreshError
-from token_refresher.model import CURRENT, SecretMetadata
-from token_refresher.policy import Reason
+from token_refresher.errors import CredentialsError
+from token_refresher.policy import FAILURES, Reason
+from token_refresher.ports import CURRENT, SecretMetadata
 from token_refresher.refresh import Outcome
 from token_refresher_cli import options, screen
 from token_refresher_cli.connection import Connection, Target
@@ -201,8 +201,8 @@ def _completed(
     fields = fill_in(given, asker=asker, stored=stored)
     try:
         credentials, text = to_credentials(fields)
-        connection.admit(credentials)
-    except RefreshError as error:
+        connection.admit(credentials.client)
+    except FAILURES as error:
         raise ProblemError(f"{name}: {error}.", "Nothing was written.") from None
     ignores = not connection.settings.uses_refresh_tokens
     if ignores and isinstance(credentials, RefreshTokenCredentials):
@@ -367,6 +367,6 @@ def _why_not(row: Row, *, now: datetime) -> str:
         Reason.AWAITING_CREDENTIALS: f"has no credentials yet: token-refresher add {row.account}",
         Reason.BACKING_OFF: "failed before, and is left alone for a while; --force asks now",
         Reason.ORPHANED: f"has lost its credentials: token-refresher add {row.account}",
-        Reason.WRITE_FLOOR: f"is held by the write floor{until}; --force does not help",
+        Reason.RATE_LIMITED: f"is held by the write floor{until}; --force does not help",
         NOT_TOLD: "is not in the function's answer; its log tells",
     }.get(row.reason, "is not due; --force asks all the same")

@@ -121,8 +121,8 @@ class Journey:
             held=self._operator.call(CLOSING),
         )
         self._promise(
-            "a wrong password is reported: someone must act",
-            held=self._error(MISTYPED) == "someone must act: invalid_grant",
+            "a wrong password is reported: action required",
+            held=self._error(MISTYPED) == "action required: invalid_grant",
         )
         self._promise(
             "the consumer's role is denied the credentials, the journal, another's token",

@@ -16,9 +16,8 @@ import msgspec
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from token_refresher.credentials import PRODUCT_USER_AGENT
 from token_refresher.errors import SecretStoreError
-from token_refresher.model import (
+from token_refresher.ports import (
     CLAIM_STAGE,
     CURRENT,
     JOURNAL_STAGE,
@@ -64,11 +63,12 @@ _EXISTS: Final = "ResourceExistsException"
 _LIMIT: Final = "LimitExceededException"
 
 
-def create_client(*, max_workers: int) -> SecretsManagerClient:
+def create_client(*, max_workers: int, user_agent: str) -> SecretsManagerClient:
     """Make the one client that lives as long as the environment.
 
     Args:
         max_workers: How many calls are made at once, besides the listing's two.
+        user_agent: Names the program in the audit log.
     """
     client = boto3.client(
         "secretsmanager",
@@ -77,8 +77,8 @@ def create_client(*, max_workers: int) -> SecretsManagerClient:
             read_timeout=_READ_SECONDS,
             retries={"mode": "standard", "total_max_attempts": _ATTEMPTS},
             max_pool_connections=max_workers + 2,
-            # Names the program in the audit log. botocore's own is put together for every call.
-            user_agent=PRODUCT_USER_AGENT,
+            # botocore's own is put together for every call.
+            user_agent=user_agent,
         ),
     )
     # Standard retries take the version limit for throttling; it does not pass in seconds.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, get_args
 import msgspec
 
 from token_refresher.credentials import Credentials, parse_credentials
-from token_refresher.sites import SITES
+from token_refresher.oauth.providers import SITES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -9,20 +9,20 @@ from __future__ import annotations
 import json
 import math
 import re
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Final
 
-from token_refresher.errors import (
+from token_refresher.oauth.errors import (
     EndpointUnavailableError,
     MissingExpiryError,
-    RefreshError,
+    OAuthError,
     TokenEndpointError,
     TokenRequestError,
     TokenResponseError,
 )
-from token_refresher.model import TokenResponse
 
 # Beyond a year it is not a lifetime but a mistake, such as milliseconds or a moment.
 _LONGEST_LIFETIME: Final = timedelta(days=365)
@@ -42,6 +42,49 @@ _TURNED_AWAY: Final = frozenset(
 _WRONG_ADDRESS: Final = frozenset(
     {HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.GONE}
 )
+
+
+# RFC 6750 section 2.1: b64token. A newline above all must never be published.
+_B64TOKEN: Final = re.compile(r"[A-Za-z0-9\-._~+/]+=*")
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class TokenResponse:
+    """A token response: its fields, parsed but not yet judged.
+
+    Attributes:
+        access_token: None where it is absent or no string.
+        token_type: As answered.
+        expires_in: None where it is absent or not to be believed.
+        scope: One space-delimited string; None where it is absent.
+        refresh_token: None where it is absent, empty or no text.
+        refresh_token_expires_in: None where it is absent or not to be believed.
+    """
+
+    access_token: str | None
+    token_type: str | None
+    expires_in: timedelta | None
+    scope: str | None
+    refresh_token: str | None
+    refresh_token_expires_in: timedelta | None
+
+
+def bearer_token(access_token: str | None, token_type: str | None) -> str:
+    """Judge a token response by RFC 6749 section 5.1, but for its lifetime.
+
+    Raises:
+        TokenResponseError: No token, not bearer, or characters that RFC 6750 forbids.
+    """
+    if not access_token:
+        msg = "the token response has no access_token"
+        raise TokenResponseError(msg)
+    if token_type is None or token_type.lower() != "bearer":
+        msg = "the token response's token_type is not bearer"
+        raise TokenResponseError(msg)
+    if _B64TOKEN.fullmatch(access_token) is None:
+        msg = "the access_token has characters outside RFC 6750 section 2.1"
+        raise TokenResponseError(msg)
+    return access_token
 
 
 def read_token_response(
@@ -83,7 +126,7 @@ def read_token_response(
     )
 
 
-def _failure(status: int, content: object, wait: timedelta | None) -> RefreshError | None:
+def _failure(status: int, content: object, wait: timedelta | None) -> OAuthError | None:
     """Classify an answer, in the order that is documented; None is a success."""
     if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
         return TokenEndpointError(
@@ -109,7 +152,7 @@ def _failure(status: int, content: object, wait: timedelta | None) -> RefreshErr
     return None
 
 
-def _page(status: int, wait: timedelta | None, *, is_success: bool) -> RefreshError:
+def _page(status: int, wait: timedelta | None, *, is_success: bool) -> OAuthError:
     """Classify a body that is not JSON."""
     if status in _WRONG_ADDRESS:
         return TokenEndpointError(

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Final
 
 import boto3
 
+from token_refresher.aws.secret_store import Pace, SecretsManagerStore, create_client
+from token_refresher.credentials import PRODUCT_USER_AGENT
 from token_refresher.errors import OutOfTimeError, SecretStoreError
 from token_refresher.model import account_from_metadata
-from token_refresher.secret_store import Pace, SecretsManagerStore, create_client
+from token_refresher.oauth.transport import TokenEndpoint
 from token_refresher.settings import settings_from_environment
 from token_refresher.sweep import Sweeper
-from token_refresher.token_endpoint import TokenEndpoint
 from token_refresher_cli.accounts import near_names
 from token_refresher_cli.deployed_function import DeployedFunction
 from token_refresher_cli.problems import ProblemError, about
@@ -26,8 +27,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
     from datetime import datetime
 
-    from token_refresher.credentials import Credentials
-    from token_refresher.model import Account, SecretMetadata, TokenResponse
+    from token_refresher.model import Account
+    from token_refresher.oauth.client_authentication import Client
+    from token_refresher.oauth.token_response import TokenResponse
+    from token_refresher.ports import SecretMetadata
     from token_refresher.settings import Settings
     from token_refresher.sweep import Report
     from token_refresher_cli.surroundings import Surroundings
@@ -64,7 +67,7 @@ class _WatchedEndpoint:
         self._asked = asked
         self._interrupted = interrupted
 
-    def admit(self, credentials: Credentials) -> None:
+    def admit(self, client: Client) -> None:
         """Pass it on; every refresh asks this before it claims or sends anything.
 
         Raises:
@@ -73,18 +76,18 @@ class _WatchedEndpoint:
         if self._interrupted.is_set():
             msg = "interrupted before it began"
             raise OutOfTimeError(msg)
-        self._endpoint.admit(credentials)
+        self._endpoint.admit(client)
 
-    def request(self, credentials: Credentials, grant: Mapping[str, str]) -> TokenResponse:
+    def request(self, client: Client, grant: Mapping[str, str]) -> TokenResponse:
         """Pass it on, and tell when it is over."""
         try:
-            return self._endpoint.request(credentials, grant)
+            return self._endpoint.request(client, grant)
         finally:
             self._asked()
 
-    def verify(self, credentials: Credentials, url: str, access_token: str) -> bool | None:
+    def verify(self, client: Client, access_token: str) -> bool | None:
         """Pass it on."""
-        return self._endpoint.verify(credentials, url, access_token)
+        return self._endpoint.verify(client, access_token)
 
 
 class Connection:
@@ -109,7 +112,7 @@ class Connection:
             variables = {**variables, "SECRET_PREFIX": target.prefix}
         self.settings: Settings = settings_from_environment(variables)
         self._surroundings = surroundings
-        client = create_client(max_workers=self.settings.max_workers)
+        client = create_client(max_workers=self.settings.max_workers, user_agent=PRODUCT_USER_AGENT)
         self.store = SecretsManagerStore(
             client,
             prefix=self.settings.secret_prefix,
@@ -143,13 +146,13 @@ class Connection:
             connections=self.settings.max_workers,
         )
 
-    def admit(self, credentials: Credentials) -> None:
+    def admit(self, client: Client) -> None:
         """Check that credentials may be sent where they say.
 
         Raises:
             TokenEndpointError: A host that ALLOWED_TOKEN_HOSTS does not name.
         """
-        self.endpoint().admit(credentials)
+        self.endpoint().admit(client)
 
     def sweep(
         self,

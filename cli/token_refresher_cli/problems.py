@@ -10,15 +10,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from token_refresher.errors import (
-    RefreshError,
     SecretStoreError,
     TokenRefresherError,
     UnexpectedError,
 )
+from token_refresher.policy import failure_class_of
 from token_refresher_cli.forms import FormError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from token_refresher.policy import Failure
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,6 +230,6 @@ def _sentence(text: str) -> str:
     return f"{text[:1].upper()}{text[1:]}" + ("" if text.endswith(".") else ".")
 
 
-def failure_text(error: RefreshError) -> str:
-    """Say a failure as ``invalid_grant (someone must act)``."""
-    return f"{error.code} ({error.failure_class})"
+def failure_text(error: Failure) -> str:
+    """Say a failure as ``invalid_grant (action required)``."""
+    return f"{error.code} ({failure_class_of(error)})"

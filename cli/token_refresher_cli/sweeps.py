@@ -10,8 +10,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from token_refresher import policy
-from token_refresher.errors import RefreshError
-from token_refresher.policy import Reason
+from token_refresher.policy import FAILURES, Reason, failure_class_of
 from token_refresher.refresh import Outcome
 
 if TYPE_CHECKING:
@@ -125,8 +124,8 @@ def _row(result: Result) -> Row:
         outcome=result.outcome,
         reason=result.reason,
         expires_at=result.account.live_until,
-        error=error.code if isinstance(error, RefreshError) else None,
-        failure_class=str(error.failure_class) if isinstance(error, RefreshError) else None,
+        error=error.code if isinstance(error, FAILURES) else None,
+        failure_class=str(failure_class_of(error)) if isinstance(error, FAILURES) else None,
         detail=str(error) if error is not None else None,
         retry_at=policy.next_attempt(result.account, result.reason),
         cautions=tuple(map(str, result.cautions)),
@@ -149,7 +148,7 @@ def next_due(report: Report, *, refresh_before: timedelta) -> tuple[str, datetim
         (due_at, one.name)
         for one in report.accounts
         if one.name not in seen
-        and (due_at := policy.due_moment(one, refresh_before=refresh_before)) is not None
+        and (due_at := policy.due_time(one, refresh_before=refresh_before)) is not None
     ]
     if not moments:
         return None

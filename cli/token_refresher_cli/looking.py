@@ -12,15 +12,16 @@ from rich.console import Group
 from rich.live import Live
 from rich.text import Text
 
-from token_refresher.credentials import RefreshTokenCredentials, parse_credentials
-from token_refresher.errors import (
-    CredentialsError,
-    RefreshError,
-    SecretStoreError,
-    TokenResponseError,
+from token_refresher.credentials import (
+    RefreshTokenCredentials,
+    parse_credentials,
+    require_refresh_tokens,
 )
+from token_refresher.errors import SecretStoreError
 from token_refresher.model import JournalEntry, TokenVersion
-from token_refresher.token_response import required_lifetime
+from token_refresher.oauth.errors import TokenResponseError
+from token_refresher.oauth.token_response import required_lifetime
+from token_refresher.policy import FAILURES, Failure
 from token_refresher_cli import options, screen
 from token_refresher_cli.accounts import in_order, status_of
 from token_refresher_cli.connection import Connection, Target
@@ -176,12 +177,13 @@ def check(
     connection, surroundings = connect(ctx, Target(profile, region, prefix, stack))
     try:
         credentials = stored_credentials(connection, name)
-        connection.admit(credentials)
-    except (CredentialsError, RefreshError) as error:
+        connection.admit(credentials.client)
+    except FAILURES as error:
         raise failed(name, error) from None
+    client = credentials.client
     screen.show(
-        f"{name}: {credentials.__struct_config__.tag} grant at {credentials.host}, "
-        f"{credentials.auth_method}; the credentials validate"
+        f"{name}: {credentials.__struct_config__.tag} grant at {client.host}, "
+        f"{client.auth_method}; the credentials validate"
     )
     if not try_it:
         return
@@ -193,9 +195,9 @@ def check(
         )
     _agree_to_try(name, surroundings, yes=yes)
     try:
-        with screen.waiting(f"Asking {credentials.host}"):
+        with screen.waiting(f"Asking {client.host}"):
             told = _try(connection, credentials)
-    except RefreshError as error:
+    except FAILURES as error:
         raise failed(name, error) from None
     screen.show(f"{name}: {told}")
 
@@ -209,12 +211,7 @@ def stored_credentials(connection: Connection, name: str) -> Credentials:
     """
     text = stored_text(connection, name)
     credentials = parse_credentials(text)
-    ignores = not connection.settings.uses_refresh_tokens
-    if ignores and isinstance(credentials, RefreshTokenCredentials):
-        raise CredentialsError(
-            "grant_type refresh_token needs the setting REFRESH_TOKENS=use",
-            code="refresh_tokens_ignored",
-        )
+    require_refresh_tokens(credentials, uses_refresh_tokens=connection.settings.uses_refresh_tokens)
     return credentials
 
 
@@ -234,7 +231,7 @@ def stored_text(connection: Connection, name: str) -> str | None:
     return value.text
 
 
-def failed(name: str, error: RefreshError) -> typer.Exit:
+def failed(name: str, error: Failure) -> typer.Exit:
     """Tell a failure of an account; the command ends with what is returned."""
     screen.note(f"{name}: {failure_text(error)}", style="bold red")
     screen.note(f"{error}")
@@ -265,8 +262,8 @@ def _try(connection: Connection, credentials: RepeatableCredentials) -> str:
         RefreshError: A refresh would fail as well.
     """
     issued_at = connection.now().replace(microsecond=0)
-    endpoint = connection.endpoint()
-    response = endpoint.request(credentials, credentials.grant_parameters)
+    endpoint, client = connection.endpoint(), credentials.client
+    response = endpoint.request(client, credentials.grant_parameters)
     lifetime = required_lifetime(response, credentials.assumed_expires_in)
     entry = JournalEntry(
         grant="", access_token=response.access_token, token_type=response.token_type
@@ -275,7 +272,7 @@ def _try(connection: Connection, credentials: RepeatableCredentials) -> str:
     token = entry.published_as(version)
     told = f"the endpoint issued a token that lives {say_duration(lifetime)}"
     if credentials.verify_url is not None:
-        verdict = endpoint.verify(credentials, credentials.verify_url, token.access_token)
+        verdict = endpoint.verify(client, token.access_token)
         if verdict is False:
             msg = "verify_url refused the new access_token"
             raise TokenResponseError(msg, code="token_refused")

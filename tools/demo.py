@@ -104,11 +104,11 @@ class Function:
         """Invoke it; None if it was killed."""
         with redirect_stdout(self.output):
             # Imported here: the module reads its environment when it is imported, as in Lambda.
-            from token_refresher.handler import Handler  # noqa: PLC0415
+            from token_refresher.handler import wired  # noqa: PLC0415
             from token_refresher.settings import settings_from_environment  # noqa: PLC0415
 
             if self.handler is None:
-                self.handler = Handler(settings_from_environment(), clock=self.clock.now)
+                self.handler = wired(settings_from_environment(), clock=self.clock.now)
             try:
                 return self.handler(event, Context())
             except KilledError:
@@ -221,7 +221,7 @@ class Day:
             self.attempts[name] += 1
             return f"[yellow]{result['failure_class']}[/] ({result['error']})"
         if outcome == "not attempted":
-            return "[yellow]try later[/] (not asked: its host is down)"
+            return "[yellow]transient[/] (not asked: its host is down)"
         if outcome != "published":
             return self.states.get(name, "") if reason == "backing off" else f"[dim]{reason}[/]"
         self.published[name] += 1

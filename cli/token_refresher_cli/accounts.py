@@ -30,7 +30,7 @@ NO_ATTEMPT: Final = "no attempt on record"
 class State(StrEnum):
     """What a person wants to know first. Public: table, JSON, documentation."""
 
-    MUST_ACT = "someone must act"
+    MUST_ACT = "action required"
     OVERDUE = "overdue"
     RETRYING = "retrying"
     DUE = "due"
@@ -101,12 +101,12 @@ def status_of(account: Account, *, now: datetime, refresh_before: timedelta) -> 
     """
     decision = policy.decide(account, now=now, refresh_before=refresh_before)
     failure = account.counting_failure
-    due_at = policy.due_moment(account, refresh_before=refresh_before)
+    due_at = policy.due_time(account, refresh_before=refresh_before)
     state = _state(account, decision, due_at, now)
     next_attempt_at = now if decision.due else due_at
     if state in {State.AWAITING_CREDENTIALS, State.ORPHANED, State.NOT_OURS}:
         next_attempt_at = None
-    elif decision.reason in {Reason.BACKING_OFF, Reason.WRITE_FLOOR}:
+    elif decision.reason in {Reason.BACKING_OFF, Reason.RATE_LIMITED}:
         next_attempt_at = policy.next_attempt(account, decision.reason)
     return AccountStatus(
         name=account.name,
@@ -139,7 +139,7 @@ def _state(
         is_by_time = decision.reason in {Reason.EXPIRED, Reason.NEARING_EXPIRY}
         is_overdue = is_by_time and due_at is not None and now - due_at > OVERDUE_AFTER
         return State.OVERDUE if is_overdue else State.DUE
-    return State.HELD if decision.reason is Reason.WRITE_FLOOR else State.FRESH
+    return State.HELD if decision.reason is Reason.RATE_LIMITED else State.FRESH
 
 
 def _error(account: Account, state: State, now: datetime) -> str | None:
@@ -150,7 +150,7 @@ def _error(account: Account, state: State, now: datetime) -> str | None:
     if state is State.OVERDUE:
         return NO_ATTEMPT
     if failure is not None and (
-        state is State.RETRYING or failure.failure_class is FailureClass.SOMEONE_MUST_ACT
+        state is State.RETRYING or failure.failure_class is FailureClass.ACTION_REQUIRED
     ):
         return failure.code
     if state is not State.MUST_ACT:

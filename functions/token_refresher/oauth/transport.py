@@ -5,29 +5,28 @@ The only module that uses urllib3. It does not decide what is sent, or when.
 
 from __future__ import annotations
 
-import base64
 import math
 import socket
 import ssl
 import threading
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import quote_plus, urlencode
 
 import urllib3
 from urllib3.connection import HTTPSConnection
 from urllib3.exceptions import HTTPError, NewConnectionError, ProtocolError
 
-from token_refresher.credentials import host_of
-from token_refresher.errors import EndpointUnavailableError, TokenEndpointError
-from token_refresher.token_response import read_token_response
+from token_refresher.oauth.client_authentication import host_of
+from token_refresher.oauth.errors import EndpointUnavailableError, TokenEndpointError
+from token_refresher.oauth.token_request import token_request, verify_request
+from token_refresher.oauth.token_response import read_token_response
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
     from datetime import datetime
 
-    from token_refresher.credentials import Credentials
-    from token_refresher.model import TokenResponse
+    from token_refresher.oauth.client_authentication import Client
+    from token_refresher.oauth.token_response import TokenResponse
 
 # Tokens are a few kilobytes at most; what is longer is a page, or an attack.
 LONGEST_BODY: Final = 32 * 1024
@@ -174,15 +173,15 @@ class TokenEndpoint:
         """Forget the connections of an earlier sweep: the servers have closed them by now."""
         self._pool.clear()
 
-    def admit(self, credentials: Credentials) -> None:
-        """Check that the credentials and their token may be sent where they say.
+    def admit(self, client: Client) -> None:
+        """Check that the client and its tokens may be sent where it says.
 
         Raises:
             TokenEndpointError: A host that ALLOWED_TOKEN_HOSTS does not name.
         """
         for field, url in (
-            ("token_endpoint", credentials.endpoint_url),
-            ("verify_url", credentials.verify_url),
+            ("token_endpoint", client.token_endpoint),
+            ("verify_url", client.verify_url),
         ):
             if url is not None and host_of(url) not in self._allowed_hosts:
                 msg = (
@@ -191,61 +190,53 @@ class TokenEndpoint:
                 )
                 raise TokenEndpointError(msg, code="host_not_allowed")
 
-    def request(self, credentials: Credentials, grant: Mapping[str, str]) -> TokenResponse:
-        """Send one token request and read its answer.
+    def request(self, client: Client, grant: Mapping[str, str]) -> TokenResponse:
+        """Send one token request and read its response.
 
         It is repeated once, within the same time limit, where that is harmless:
         nothing had left, or the grant is one that can be used again and the
         connection was lost.
 
         Args:
-            credentials: Whose endpoint and client are used.
-            grant: The form fields of the grant (RFC 6749 sections 4.3.2, 4.4.2, 6).
+            client: Whose endpoint is asked.
+            grant: As for `token_request`.
 
         Raises:
-            RefreshError: As `read_token_response` says, or the endpoint was not reached.
+            OAuthError: As `read_token_response` says, or the endpoint was not reached.
         """
-        self.admit(credentials)
-        fields, headers = _authenticated(credentials, grant)
-        body = urlencode(fields).encode("ascii")
-        headers |= {
-            "Accept": "application/json",
-            "Content-Type": "application/x-www-form-urlencoded",
-            "User-Agent": credentials.user_agent_header,
-        }
+        self.admit(client)
+        headers, body = token_request(client, grant)
         _exchange.begin(self._monotonic)
         try:
-            response = self._send("POST", credentials.endpoint_url, headers, body)
+            response = self._send("POST", client.token_endpoint, headers, body)
         except EndpointUnavailableError as error:
             may_repeat = grant["grant_type"] != "refresh_token" or not error.sent
             if error.code == "timeout" or not may_repeat:
                 raise
-            response = self._send("POST", credentials.endpoint_url, headers, body)
+            response = self._send("POST", client.token_endpoint, headers, body)
         status, response_headers, content = response
         return read_token_response(
             status, content, retry_after=response_headers.get("Retry-After"), now=self._clock()
         )
 
-    def verify(self, credentials: Credentials, url: str, access_token: str) -> bool | None:
+    def verify(self, client: Client, access_token: str) -> bool | None:
         """Ask ``verify_url`` whether it accepts a token.
 
         Returns:
             True where it does. False where it refuses the token: 401, or 403 with
-            JSON. None where the answer says nothing of the token, such as an
-            outage or a firewall's page.
+            JSON. None where the response says nothing of the token, such as an
+            outage or a firewall's page; or where there is no such URL.
 
         Raises:
             TokenEndpointError: A host that ALLOWED_TOKEN_HOSTS does not name.
         """
-        self.admit(credentials)
-        headers = {
-            "Accept": "application/json",
-            "Authorization": f"Bearer {access_token}",
-            "User-Agent": credentials.user_agent_header,
-        }
+        if client.verify_url is None:
+            return None
+        self.admit(client)
+        headers = verify_request(client, access_token)
         _exchange.begin(self._monotonic)
         try:
-            status, response_headers, _ = self._send("GET", url, headers, None)
+            status, response_headers, _ = self._send("GET", client.verify_url, headers, None)
         except (EndpointUnavailableError, TokenEndpointError):
             return None
         is_json = "json" in response_headers.get("Content-Type", "").lower()
@@ -305,25 +296,6 @@ def _require_final(status: int) -> None:
     """
     if status < HTTPStatus.OK:
         raise ProtocolError
-
-
-def _authenticated(
-    credentials: Credentials, grant: Mapping[str, str]
-) -> tuple[dict[str, str], dict[str, str]]:
-    """Add scope, extra parameters and the client's authentication (RFC 6749 section 2.3.1).
-
-    Returns:
-        Form fields and headers; the secret is in exactly one of them.
-    """
-    fields = {**credentials.extra_parameters, **grant}
-    if credentials.scope is not None:
-        fields["scope"] = credentials.scope
-    client_id, client_secret = str(credentials.client_id), credentials.client_secret
-    if credentials.auth_method == "client_secret_post":
-        return {**fields, "client_id": client_id, "client_secret": client_secret}, {}
-    # Form-encoded first: a secret may hold a colon, or characters outside ASCII.
-    pair = f"{quote_plus(client_id)}:{quote_plus(client_secret)}"
-    return fields, {"Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}
 
 
 def _unreached(error: Exception) -> EndpointUnavailableError | TokenEndpointError:

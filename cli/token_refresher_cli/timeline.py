@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from token_refresher.model import CURRENT, PREVIOUS, TokenVersion
+from token_refresher.model import TokenVersion
+from token_refresher.ports import CURRENT, PREVIOUS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -21,7 +21,7 @@ from rich.table import Table
 from rich.terminal_theme import MONOKAI
 from rich.text import Text
 
-from local import demo
+from tools import demo
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
