@@ -65,35 +65,32 @@ record: $(SETUP) ## Draw the picture of the demo anew
 	@PYTHONPATH=functions $(PY) -m tools.record
 
 .PHONY: test
-test: lint test-main test-3.13 e2e ## Lint, run every test on each Python found, and deploy to a local AWS
+test: lint $(SETUP) ## Check style and types, and run the fast tests on all cores
+	@$(PY) -m pytest $(ON_ALL_CORES) -m "not slow" $(FAST)
+
+.PHONY: test-all
+test-all: lint lint-templates pins-check test-main test-3.13 ## All that a change must pass, on each Python found (TESTS=tests/docs)
 
 .PHONY: unit
-unit: .venv/.ready ## Run the unit tests alone
-	@$(PY) -m pytest tests/unit
-
-.PHONY: integration
-integration: $(SETUP) ## Run the tests against the embedded cloud alone
-	@$(PY) -m pytest tests/integration
-
-.PHONY: cli
-cli: $(SETUP) ## Run the command line's tests alone
-	@$(PY) -m pytest tests/cli tests/docs/test_command_line.py
+unit: .venv/.ready ## Run the tests that need no other process, in seconds
+	@$(PY) -m pytest $(ON_ALL_CORES) $(ALONE)
 
 .PHONY: e2e
 e2e: $(SETUP) .venv-deploy/.ready ## Build and deploy for real, and look at what came of it
-	@echo "== The artifact and the stack"; $(PY) -m pytest tests/deployment
+	@$(PY) -m pytest tests/deployment
 
 .PHONY: lint
-lint: .venv/.ready pins-check lint-templates ## Check style, types, the architecture, the pins and the templates
+lint: .venv/.ready .venv-deploy/.ready ## Check style, types, the architecture and the templates' rules
 	@$(PY) -m ruff check
 	@$(PY) -m ruff format --check
 	@$(PY) -m mypy $(SOURCES)
 	@PYTHONPATH=functions:cli:. .venv/bin/lint-imports --no-logo
+	@.venv-deploy/bin/cfn-lint --config-file infra/cfnlint.yaml --template $(TEMPLATES)
 
+# What asks SAM, and thousands of rules about security; it takes as long as all of `lint`.
 .PHONY: lint-templates
 lint-templates: .venv-deploy/.ready .venv-checkov/.ready
 	@said=$$($(SAM) validate --lint 2>&1) || { echo "$$said"; exit 1; }
-	@.venv-deploy/bin/cfn-lint --config-file infra/cfnlint.yaml --template $(TEMPLATES)
 	@said=$$(.venv-checkov/bin/checkov --config-file infra/checkov.yaml \
 		$(addprefix --file ,$(TEMPLATES)) 2>&1) || { echo "$$said"; exit 1; }
 	@echo "The templates are valid: $(TEMPLATES)"
@@ -126,20 +123,27 @@ clean: ## Remove the environments and what the tools leave behind
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 
-# Tests. Branch coverage must be complete on each Python, or pytest fails.
+# Tests. tests/README.md says what each suite holds, and how long it takes.
 
+ALONE := tests/unit tests/scenarios tests/fuzz
+FAST := tests/cli tests/integration $(ALONE)
+# What takes longest begins first, so that no core waits for another at the end.
+TESTS ?= tests/deployment tests/resilience tests/docs $(FAST)
+ON_ALL_CORES := --numprocesses auto --dist loadgroup --no-loadscope-reorder
+
+# The package's branches are the same on each Python, so one run measures that all are taken.
 .PHONY: test-main
-test-main: $(SETUP) .node/.ready
-	@$(call run_tests,.venv)
+test-main: $(SETUP) .venv-deploy/.ready .node/.ready
+	@echo "== All tests on $$($(PY) --version)"; \
+	COVERAGE_FILE=.venv/.coverage $(PY) -m pytest $(ON_ALL_CORES) --cov $(TESTS)
 
+# The package alone: what is deployed always runs on the Python of its runtime, whoever builds it.
 .PHONY: test-3.13
 test-3.13: $(SETUP) .venv-3.13/.ready
-	@if [ -e .venv-3.13/.ready ]; then $(call run_tests,.venv-3.13); fi
-
-define run_tests
-echo "== Tests on $$($(1)/bin/python --version)"; \
-COVERAGE_FILE=$(1)/.coverage $(1)/bin/python -m pytest --cov --ignore tests/deployment
-endef
+	@if [ -e .venv-3.13/.ready ]; then \
+		echo "== The package's tests on $$(.venv-3.13/bin/python --version)"; \
+		.venv-3.13/bin/python -m pytest $(ON_ALL_CORES) tests/resilience $(FAST); \
+	fi
 
 
 # Environments. Each ends with a stamp, so one that was interrupted is made again.

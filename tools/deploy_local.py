@@ -13,14 +13,16 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from botocore.exceptions import ClientError
-from rich.console import Console
+from rich.padding import Padding
 
 from local.stack import LocalAws, Stack, StackError
+from tools import output
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from mypy_boto3_secretsmanager import SecretsManagerClient
+    from rich.console import Console
 
 POLL_SECONDS: Final = 0.5
 TICK_WITHIN_SECONDS: Final = 90
@@ -56,7 +58,7 @@ class Journey:
     def _promise(self, promise: str, *, held: bool) -> None:
         """Tell whether a promise was kept."""
         self.is_broken |= not held
-        self._console.print(f"  {'[green]held[/]  ' if held else '[bold red]BROKEN[/]'} {promise}")
+        self._console.print(Padding(output.promise(promise, held=held), (0, 0, 0, 2)))
 
     def go(self) -> None:
         """Go all the way."""
@@ -87,7 +89,7 @@ class Journey:
         with self._phase("Delete"):
             stack.make("undeploy")
         self._promise(
-            "what was deployed is gone; every secret is there, and its token still accepted",
+            "what was deployed is gone; the secrets stay, and the token is accepted",
             held=not self.left_over() and self._operator.call(DEALER),
         )
 
@@ -113,7 +115,7 @@ class Journey:
         policy = self._stack.output("ReadTokenPolicyArn", stack=f"-account-{DEALER}")
         consumer = aws.consumer(aws.assumable_role("consumer", policy))
         self._promise(
-            f"the consumer's role reads {DEALER}'s token, and the endpoint accepts it",
+            f"the consumer's role reads {DEALER}'s token; the endpoint accepts it",
             held=consumer.call(DEALER),
         )
         self._promise(
@@ -125,7 +127,7 @@ class Journey:
             held=self._error(MISTYPED) == "action required: invalid_grant",
         )
         self._promise(
-            "the consumer's role is denied the credentials, the journal, another's token",
+            "the consumer's role is denied credentials, journal and another's token",
             held=is_denied(consumer.secrets, f"olx/credentials/{DEALER}", "AWSCURRENT")
             and is_denied(consumer.secrets, f"olx/credentials/{DEALER}", "TOKENRESPONSE")
             and is_denied(consumer.secrets, f"olx/tokens/{CLOSING}", "AWSCURRENT"),
@@ -174,7 +176,7 @@ def is_denied(secrets: SecretsManagerClient, secret_id: str, stage: str) -> bool
 
 def main() -> int:
     """Go on the journey, and return 1 if a promise broke."""
-    console = Console(highlight=False, soft_wrap=True)
+    console = output.console()
     started = time.monotonic()
     with LocalAws() as aws:
         console.print(f"[bold]{'Start a local AWS that enforces IAM':<51}[/]", end="")
@@ -183,7 +185,7 @@ def main() -> int:
         try:
             journey.go()
         except StackError as error:
-            console.print(f"[bold red]{error}[/]", markup=True)
+            console.print(str(error), style="bold red", markup=False)
             return 1
     console.print(f"[bold]{'In all':<51}[/]{time.monotonic() - started:6.1f} s")
     return 1 if journey.is_broken else 0

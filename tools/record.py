@@ -1,8 +1,8 @@
 """A picture of the demo's output, for those who read before they run: ``make record``.
 
-It runs the demo, and draws what that prints as a terminal. What differs from run to run is left
-out: the metrics, which hold latencies, and the seconds that the demo took. So the picture changes
-only when the demo does.
+It runs the demo in a terminal, and draws what stands there at its end. What differs from run to run
+is left out: the metrics, which hold latencies, and the seconds that the demo took. So the picture
+changes only when the demo does.
 """
 
 from __future__ import annotations
@@ -12,35 +12,28 @@ import io
 import os
 import re
 import sys
-from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from rich.console import Console
-from rich.table import Table
+from rich.style import Style
 from rich.terminal_theme import MONOKAI
 from rich.text import Text
 
-from tools import demo
+from tools.output import COLUMNS
+from tools.terminal import Screen, Terminal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from pyte.screens import Char
+
 ROOT: Final = Path(__file__).resolve().parents[1]
 PICTURE: Final = ROOT / "docs" / "images" / "demo.svg"
-COLUMNS: Final = 100
+DEMO: Final = (sys.executable, "-m", "tools.demo")
+TALL: Final = 200  # lines, so that none leaves the screen
 
-# Colours, but no progress bar; lines as long as they are.
-TERMINAL: Final = {
-    "TERM": "xterm-256color",
-    "TTY_COMPATIBLE": "1",
-    "TTY_INTERACTIVE": "0",
-    "COLUMNS": "200",
-}
-_CURSOR: Final = re.compile(r"\x1b\[\?25[hl]")
-_SECONDS: Final = re.compile(r", \d+ s\)$")
-_HAPPENING: Final = re.compile(r"\d\d:\d\d  ")
-_PROMISE: Final = re.compile(r"held|BROKEN")
+_SECONDS: Final = re.compile(r", in \d+ s$")
 
 # As rich draws it, but for fonts from elsewhere: a picture asks no other host for anything.
 FORMAT: Final = """\
@@ -77,48 +70,43 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--output", type=Path, default=PICTURE, help="where the picture goes")
     output: Path = parser.parse_args().output
-    os.environ.update(TERMINAL)
-    printed = io.StringIO()
-    with redirect_stdout(printed):
-        status = demo.main()
+    with Terminal(DEMO, os.environ, columns=COLUMNS) as terminal:
+        status = terminal.finish()
     output.parent.mkdir(parents=True, exist_ok=True)
-    output.write_text(picture(printed.getvalue()))
+    output.write_text(picture(terminal.transcript))
     sys.stdout.write(f"Drawn: {output}\n")
     return status
 
 
-def picture(printed: str) -> str:
+def picture(transcript: str) -> str:
     """Draw what a terminal was sent."""
     console = Console(record=True, width=COLUMNS, file=io.StringIO(), color_system="truecolor")
-    for line in _shown(printed):
-        console.print(_hanging(line))
+    for line in _steady(transcript):
+        console.print(line)
     return console.export_svg(
         title="make demo", theme=MONOKAI, code_format=FORMAT, unique_id="demo"
     )
 
 
-def _shown(printed: str) -> Iterator[Text]:
+def _steady(transcript: str) -> Iterator[Text]:
     """Leave out what differs from run to run."""
-    is_of_metrics = False
-    for raw in _CURSOR.sub("", printed).strip().splitlines():
-        line = Text.from_ansi(_SECONDS.sub(")", raw))
-        if line.plain == "Metrics":
-            is_of_metrics = True
-        elif _PROMISE.match(line.plain):
-            is_of_metrics = False
-        if not is_of_metrics:
-            yield line
+    screen = Screen(transcript, COLUMNS, TALL)
+    is_of_metrics, before = False, ""
+    for number, shown in enumerate(screen.text.splitlines()):
+        is_of_metrics = shown.startswith("Metrics") or (is_of_metrics and before != "")
+        before = shown
+        if is_of_metrics:
+            continue
+        line = Text()
+        for column in range(len(_SECONDS.sub("", shown))):
+            cell = screen.buffer[number][column]
+            line.append(cell.data, _style(cell))
+        yield line
 
 
-def _hanging(line: Text) -> Text | Table:
-    """Let what does not fit continue beneath its own beginning, not beneath the time of day."""
-    happening = _HAPPENING.match(line.plain)
-    if happening is None:
-        return line
-    moment, what = line.divide([happening.end()])
-    grid = Table.grid()
-    grid.add_row(moment, what)
-    return grid
+def _style(cell: Char) -> Style:
+    colour = {"brown": "yellow"}.get(cell.fg, cell.fg)  # as old terminals drew it
+    return Style(color=colour, bold=cell.bold, italic=cell.italics)
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ class Surroundings:
     """The machine that a command runs on.
 
     Attributes:
-        clock: Gives aware moments.
+        clock: Gives aware times.
         monotonic: Gives seconds.
         pause: Waits.
         environment: Variables by name.

@@ -207,7 +207,7 @@ class PartnerCredentials(BaseCredentials, frozen=True, kw_only=True, tag="partne
 class ClientCredentials(BaseCredentials, frozen=True, kw_only=True, tag="client_credentials"):
     """RFC 6749 section 4.4.
 
-    Section 4.4.3 says that the answer should hold no refresh token, so here
+    Section 4.4.3 says that the response should hold no refresh token, so here
     they are used only when asked for, and the journal costs no read.
     """
 

@@ -13,7 +13,7 @@ TokenRefresherError
     ├── SecretStoreError        Secrets Manager refused
     └── UnexpectedError         a defect of this program
 
-`policy.failure_class` says who must act on an error, and there alone.
+`policy.failure_class_of` says who must act on an error, and there alone.
 
 An error says what to look at, never what was in it: no value of a secret, no
 text of the token endpoint and no address of a request is in any message.

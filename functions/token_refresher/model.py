@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 # An id from further in the future than this was not made by a healthy clock.
 CLOCK_SKEW: Final = timedelta(minutes=5)
 
-# Sums with moments at either end of the calendar overflow; no token lives there.
+# Sums with times at either end of the calendar overflow; no token lives there.
 _FIRST_YEAR: Final = 2000
 _YEAR_3000: Final = 32_503_680_000
 _VERSION_ID: Final = re.compile(r"(\d{8}T\d{6}Z)-(\d{8}T\d{6}Z)-([0-9a-f]{12})-([0-9a-f]{12})")
@@ -75,7 +75,7 @@ class TokenVersion:
 
     Attributes:
         issued_at: Aware; from before the request was sent.
-        expires_at: Aware. Not later than ``issued_at`` for an answer without a usable token.
+        expires_at: Aware. Not later than ``issued_at`` for a response without a usable token.
         credentials_digest: `digest12` of the credentials' version id, as read.
         random: 12 hex digits.
     """
@@ -87,8 +87,8 @@ class TokenVersion:
 
     def __str__(self) -> str:
         """Write the version id: 59 characters of the 64 that are allowed."""
-        moments = f"{format_timestamp(self.issued_at)}-{format_timestamp(self.expires_at)}"
-        return f"{moments}-{self.credentials_digest}-{self.random}"
+        times = f"{format_timestamp(self.issued_at)}-{format_timestamp(self.expires_at)}"
+        return f"{times}-{self.credentials_digest}-{self.random}"
 
     @classmethod
     def parse(cls, version_id: str, *, now: datetime) -> Self | None:
@@ -141,12 +141,12 @@ class PublishedToken(_StoredJson, frozen=True, kw_only=True, omit_defaults=True)
 class JournalEntry(_StoredJson, frozen=True, kw_only=True, omit_defaults=True):
     """A token response as it is kept under the stage ``TOKENRESPONSE``.
 
-    Its moments are in its version id.
+    Its times are in its version id.
 
     Attributes:
         grant: `grant_digest` of the credentials that it was obtained with.
-        access_token: As answered, not judged.
-        token_type: As answered.
+        access_token: As in the response, not judged.
+        token_type: As in the response.
         scope: As granted.
         refresh_token: What the next refresh sends, if anything.
         refresh_is_refused: The server refused the grant type; it is not tried again.
@@ -173,7 +173,7 @@ class JournalEntry(_StoredJson, frozen=True, kw_only=True, omit_defaults=True):
         return True
 
     def published_as(self, version: TokenVersion) -> PublishedToken:
-        """Judge the answer, and make what is published of it.
+        """Judge the response, and make what is published of it.
 
         Raises:
             TokenResponseError: As `bearer_token` says, or already expired.
@@ -197,7 +197,7 @@ class Claim(_StoredJson, frozen=True, kw_only=True, omit_defaults=False):
     Attributes:
         claimed_at: Epoch seconds.
         run: Random, so that two claims never have the same content.
-        is_resend: The refresh token had been sent before, and no answer arrived.
+        is_resend: The refresh token had been sent before, and no response arrived.
     """
 
     claimed_at: int
@@ -227,7 +227,7 @@ class Published:
         return self.credentials_digest is not None
 
     def with_times_of(self, text: str | None) -> Published:
-        """Take the moments from the token's JSON, where the version id is somebody else's."""
+        """Take the times from the token's JSON, where the version id is somebody else's."""
         try:
             content = msgspec.json.decode(text or "", type=_PublishedTimes)
         except (msgspec.DecodeError, UnicodeError, RecursionError):
@@ -243,7 +243,7 @@ class _PublishedTimes(msgspec.Struct, frozen=True):
 
 
 def _time(epoch_seconds: float | None) -> datetime | None:
-    # Neither "never" as the beginning of a calendar, nor one as its end, is a moment.
+    # Neither "never" as the beginning of a calendar, nor one as its end, is a time.
     if epoch_seconds is None or not 0 < epoch_seconds < _YEAR_3000:
         return None
     return datetime.fromtimestamp(epoch_seconds, UTC)
@@ -379,7 +379,7 @@ def accounts_from_listing(
 def with_token(account: Account, token: SecretMetadata | None, *, now: datetime) -> Account:
     """Take a newer description of the token secret.
 
-    Moments that were read from a token's JSON are kept while it is the same version.
+    Times that were read from a token's JSON are kept while it is the same version.
     """
     fresh = account_from_metadata(account.name, credentials=None, token=token, now=now)
     published, known = fresh.published, account.published

@@ -271,7 +271,7 @@ def due_time(account: Account, *, refresh_before: timedelta) -> datetime | None:
 
 
 def has_unpublished_response(account: Account, *, now: datetime) -> bool:
-    """Whether a live answer was journaled and never became the published token.
+    """Whether a live response was journaled and never became the published token.
 
     The journal has the version id that the published version will have: it is
     unpublished where it is later than ``AWSCURRENT`` and no version of the token secret.
@@ -384,7 +384,7 @@ def _least_wait(account: Account, before: FailureRecord | None, left: timedelta)
 
     Args:
         account: Whether it uses refresh tokens, and how long its tokens live.
-        before: The failure before, of whatever class: where classes alternate, each begins anew.
+        before: The failure before, of whatever class: alternating classes each begin from one.
         left: What is left of the published token's life.
     """
     lifetime, interval = published_lifetime(account), MINIMUM_INTERVAL_WITH_REFRESH_TOKENS

@@ -46,9 +46,9 @@ FAILURE_TAGS: Final[tuple[str, ...]] = (
 )
 
 
-def format_timestamp(moment: datetime) -> str:
-    """Write an aware moment as ``20261124T010000Z``, which a version id and a tag may hold."""
-    return moment.astimezone(UTC).strftime(_TIMESTAMP)
+def format_timestamp(time: datetime) -> str:
+    """Write an aware time as ``20261124T010000Z``, which a version id and a tag may hold."""
+    return time.astimezone(UTC).strftime(_TIMESTAMP)
 
 
 def parse_timestamp(text: str) -> datetime | None:
@@ -117,22 +117,22 @@ class GrantLifetime:
 
     Attributes:
         expires_at: Aware.
-        lifetime: From the first answer that named this expiry: a refresh token that
-            gets a new lifetime with every answer keeps its expiry at a distance.
+        lifetime: From the first response that named this expiry: a refresh token that
+            gets a new lifetime with every response keeps its expiry at a distance.
     """
 
     expires_at: datetime
     lifetime: timedelta
 
     def to_tag(self) -> str:
-        """Write ``moment/seconds``."""
+        """Write ``timestamp/seconds``."""
         return f"{format_timestamp(self.expires_at)}/{int(self.lifetime.total_seconds())}"
 
     @classmethod
     def from_tag(cls, text: str) -> Self | None:
         """Read the tag; None where it is absent or edited."""
-        moment, _, seconds = text.partition("/")
-        expires_at = parse_timestamp(moment)
+        timestamp, _, seconds = text.partition("/")
+        expires_at = parse_timestamp(timestamp)
         if expires_at is None or not re.fullmatch(r"[0-9]{1,12}", seconds):
             return None
         return cls(expires_at, timedelta(seconds=int(seconds)))

@@ -153,7 +153,7 @@ class Refresher:
     Attributes:
         store: Secrets Manager.
         endpoint: The token endpoints.
-        clock: Gives aware moments.
+        clock: Gives aware times.
         pause: Waits, between attempts to write a journal.
         refresh_before: How long before its expiry a token is due.
         uses_refresh_tokens: The setting; False where the permission is taken away.

@@ -31,7 +31,7 @@ class Report:
     """What a sweep saw and did.
 
     Attributes:
-        now: The moment that it decided by.
+        now: The time that it decided by.
         accounts: All of them, as they are known now.
         results: Of the accounts that were not simply fresh.
         request_seconds: How long each token request took.
@@ -59,7 +59,7 @@ class Sweeper:
     Attributes:
         store: Secrets Manager.
         endpoint: The token endpoints.
-        clock: Gives aware moments.
+        clock: Gives aware times.
         monotonic: Gives seconds, for the latency of requests.
         pause: Waits.
         refresh_before: How long before its expiry a token is due.

@@ -18,7 +18,6 @@ from token_refresher.oauth.errors import (
     TokenResponseError,
 )
 from token_refresher.policy import (
-    MINIMUM_INTERVAL,
     Decision,
     Failure,
     Reason,
@@ -226,24 +225,6 @@ def error(failure_class: FailureClass, *, retry_after: timedelta | None = None) 
     if failure_class is FailureClass.INVALID_RESPONSE:
         return TokenResponseError("")
     return TokenRequestError("invalid_grant", retry_after=retry_after)
-
-
-@pytest.mark.parametrize(
-    ("retry_after", "wait"),
-    [
-        pytest.param(MINUTE, 5 * MINUTE - SLACK, id="it never shortens"),
-        pytest.param(20 * MINUTE, 20 * MINUTE, id="it lengthens"),
-        pytest.param(24 * HOUR, 65 * MINUTE, id="by an hour at most"),
-    ],
-)
-def test_retry_after_counts(retry_after: timedelta, wait: timedelta) -> None:
-    later = error(FailureClass.TRANSIENT, retry_after=retry_after)
-    assert failure_record(account(), later, now=NOW).retry_at == NOW + wait
-
-
-def test_another_class_of_failure_begins_anew() -> None:
-    of = account(tags=failed(MINUTE, failures=7))
-    assert failure_record(of, error(FailureClass.ACTION_REQUIRED), now=NOW).failures == 1
 
 
 MUST_ACT: Final = failed(HOUR, failure_class=FailureClass.ACTION_REQUIRED)
@@ -533,40 +514,6 @@ def test_a_day_has_at_most_96_versions_however_hard_it_is_forced(
             published += 1
             current, previous = issued(NOW - now, life=MINUTE), current
     assert published == most
-
-
-def test_one_immediate_repeat_is_always_possible() -> None:
-    of = account(LATER, previous=issued(MINIMUM_INTERVAL))
-    assert decide(of, now=NOW, refresh_before=BEFORE, force=True).due
-
-
-@pytest.mark.parametrize(
-    ("failure_class", "waits"),
-    [
-        pytest.param(
-            FailureClass.TRANSIENT, [5, 10, 20, 30, 30], id="transient: 5 minutes, at most 30"
-        ),
-        pytest.param(
-            FailureClass.INVALID_RESPONSE,
-            [30, 60, 120, 240, 360, 360],
-            id="invalid response: 30 minutes, at most 6 hours",
-        ),
-        pytest.param(
-            FailureClass.ACTION_REQUIRED,
-            [15, 30, 60, 120, 240, 360, 360],
-            id="action required: 15 minutes, at most 6 hours",
-        ),
-    ],
-)
-def test_each_failure_in_a_row_doubles_the_wait(
-    failure_class: FailureClass, waits: list[int]
-) -> None:
-    of, seen = account(), []
-    for _ in waits:
-        record = failure_record(of, error(failure_class), now=NOW)
-        seen.append((record.retry_at - NOW + SLACK) / MINUTE)
-        of = replace(of, unrecorded=Unrecorded(record.to_tags(), {}, NOW))
-    assert seen == waits
 
 
 @pytest.mark.parametrize(

@@ -95,7 +95,7 @@ def _take_page_as_it_is(
 ) -> None:
     """Take a page of a listing as the JSON that it is; anything else is left to botocore.
 
-    Its parser walks through a model of the answer, and makes datetimes of moments that nobody
+    Its parser walks through a model of the response, and makes datetimes of timestamps that nobody
     looks at: most of the processor time of a sweep with nothing due.
     """
     if response_dict["status_code"] == _OK:
@@ -107,7 +107,7 @@ def _take_page_as_it_is(
 
 
 def _do_not_retry_version_limit(response: Any, **_: object) -> bool | None:  # noqa: ANN401
-    """Answer False for the version limit, and leave any other answer to botocore."""
+    """Answer False for the version limit, and leave any other response to botocore."""
     if response is None:
         return None
     code = response[1].get("Error", {}).get("Code")
@@ -374,5 +374,5 @@ def _errors(operation: str) -> Iterator[None]:
         transient = code in _TRANSIENT or status >= 500  # noqa: PLR2004 - a server's error
         raise SecretStoreError(operation, code, transient=transient) from None
     except BotoCoreError as error:
-        # No answer at all: connection, timeout, credentials that could not be fetched.
+        # No response at all: connection, timeout, credentials that could not be fetched.
         raise SecretStoreError(operation, type(error).__name__, transient=True) from None

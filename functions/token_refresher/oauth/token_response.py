@@ -1,4 +1,4 @@
-"""Reads what a token endpoint answered, and says once what each answer means.
+"""Reads what a token endpoint answered, and says once what each response means.
 
 Pure: bytes in, a `TokenResponse` or an error out. What servers really answer is
 wider than RFC 6749: numbers as strings, objects as errors, pages of a firewall.
@@ -24,10 +24,10 @@ from token_refresher.oauth.errors import (
     TokenResponseError,
 )
 
-# Beyond a year it is not a lifetime but a mistake, such as milliseconds or a moment.
+# Beyond a year it is not a lifetime but a mistake, such as milliseconds or a timestamp.
 _LONGEST_LIFETIME: Final = timedelta(days=365)
 
-# As JSON. Four of them, some carried over from earlier answers, must fit into one secret: a
+# As JSON. Four of them, some carried over from earlier responses, must fit into one secret: a
 # journal that Secrets Manager does not take loses a refresh token.
 _LONGEST_TEXT: Final = 12 * 1024
 
@@ -54,7 +54,7 @@ class TokenResponse:
 
     Attributes:
         access_token: None where it is absent or no string.
-        token_type: As answered.
+        token_type: As in the response.
         expires_in: None where it is absent or not to be believed.
         scope: One space-delimited string; None where it is absent.
         refresh_token: None where it is absent, empty or no text.
@@ -90,7 +90,7 @@ def bearer_token(access_token: str | None, token_type: str | None) -> str:
 def read_token_response(
     status: int, body: bytes, *, retry_after: str | None, now: datetime
 ) -> TokenResponse:
-    """Read an answer of the token endpoint.
+    """Read a response of the token endpoint.
 
     Args:
         status: The HTTP status.
@@ -127,7 +127,7 @@ def read_token_response(
 
 
 def _failure(status: int, content: object, wait: timedelta | None) -> OAuthError | None:
-    """Classify an answer, in the order that is documented; None is a success."""
+    """Classify a response, in the order that is documented; None is a success."""
     if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
         return TokenEndpointError(
             "the token endpoint redirects: set token_endpoint to its final address "
@@ -164,7 +164,7 @@ def _page(status: int, wait: timedelta | None, *, is_success: bool) -> OAuthErro
     return EndpointUnavailableError(
         f"a page instead of JSON came with status {status}: a firewall or an error page",
         code="firewall" if is_firewall else f"page_{status}",
-        # A 2xx page may stand in for an answer that was processed.
+        # A 2xx page may stand in for a response that was processed.
         processed=is_success,
         stops_host=is_firewall,
         retry_after=wait,
@@ -201,10 +201,10 @@ def parse_expires_in(value: object) -> timedelta | None:
 
 
 def required_lifetime(response: TokenResponse, assumed_expires_in: int | None) -> timedelta:
-    """Tell how long the answered token lives.
+    """Tell how long the token lives.
 
     Raises:
-        MissingExpiryError: Neither the answer nor the credentials say so.
+        MissingExpiryError: Neither the response nor the credentials say so.
     """
     if response.expires_in is not None:
         return response.expires_in
@@ -220,10 +220,10 @@ def parse_retry_after(header: str | None, *, now: datetime) -> timedelta | None:
     if re.fullmatch(r"[ \t]*[0-9]{1,9}[ \t]*", header):
         return timedelta(seconds=int(header))
     try:
-        moment = parsedate_to_datetime(header)
+        date = parsedate_to_datetime(header)
     except (ValueError, OverflowError):
         return None
-    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    aware = date if date.tzinfo else date.replace(tzinfo=UTC)
     return max(aware - now, timedelta(0))
 
 

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
 # Tokens are a few kilobytes at most; what is longer is a page, or an attack.
 LONGEST_BODY: Final = 32 * 1024
-# With its headers, interim answers and framing. An HTTP library keeps up to 6.5 MB of headers
-# and takes 45 MB to parse them: sixteen such answers at once would end the whole function.
+# With its headers, interim responses and framing. An HTTP library keeps up to 6.5 MB of headers
+# and takes 45 MB to parse them: sixteen such responses at once would end the whole function.
 LONGEST_ANSWER: Final = 4 * LONGEST_BODY
 CONNECT_SECONDS: Final = 3.0
 # For one token request in all: connecting, sending, waiting, reading, one repeat.
@@ -106,7 +106,7 @@ class _TimeLimitedConnection(HTTPSConnection):
     def is_connected(self) -> bool:
         """Whether it can be used again: no byte is left that TLS has decrypted already.
 
-        Nobody sees it in the socket, and it would be taken for the next account's answer.
+        Nobody sees it in the socket, and it would be taken for the next account's response.
         """
         return super().is_connected and not self.sock.pending()  # type: ignore[union-attr] # TLS
 
@@ -147,7 +147,7 @@ class TokenEndpoint:
     Args:
         allowed_hosts: ``host`` or ``host:port``, lower case; from ALLOWED_TOKEN_HOSTS.
         ssl_context: Verifies certificate and name. Its sockets are made time-limited.
-        clock: Gives aware moments, for a date in ``Retry-After``.
+        clock: Gives aware times, for a date in ``Retry-After``.
         monotonic: Gives seconds, for the time limit.
         connections: How many are kept for each host.
     """
@@ -286,7 +286,7 @@ class TokenEndpoint:
 
 
 def _require_final(status: int) -> None:
-    """Refuse an interim answer (RFC 9110 section 15.2), which urllib3 takes for the final one.
+    """Refuse an interim response (RFC 9110 section 15.2), which urllib3 takes for the final one.
 
     The final one is still to come, and would be read as the next account's: its connection is
     given up. What became of the request nobody knows.
@@ -299,7 +299,7 @@ def _require_final(status: int) -> None:
 
 
 def _unreached(error: Exception) -> EndpointUnavailableError | TokenEndpointError:
-    """Say why there was no answer, and whether anything had left."""
+    """Say why there was no response, and whether anything had left."""
     causes = {type(cause) for cause in _chain(error)}
     if any(issubclass(cause, ssl.SSLCertVerificationError) for cause in causes):
         return TokenEndpointError(
@@ -314,7 +314,7 @@ def _unreached(error: Exception) -> EndpointUnavailableError | TokenEndpointErro
     if any(issubclass(cause, TimeoutError | urllib3.exceptions.TimeoutError) for cause in causes):
         return EndpointUnavailableError("the token endpoint did not answer in time", code="timeout")
     return EndpointUnavailableError(
-        "the token endpoint closed the connection before its answer was whole",
+        "the token endpoint closed the connection before its response was whole",
         code="connection_lost",
     )
 
