@@ -52,6 +52,10 @@ SECONDS ?= 60
 fuzz: .venv/.ready ## Feed every parser spoiled inputs (SECONDS=60 SEED=1)
 	@PYTHONPATH=functions:cli:. $(PY) benchmarks/fuzz.py --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
 
+.PHONY: docs
+docs: .venv/.ready ## Bring the generated tables of README.md and docs/ up to date
+	@PYTHONPATH=functions:cli:. $(PY) -m tools.docs
+
 .PHONY: audit
 audit: .venv-audit/.ready ## Look up known vulnerabilities of what is deployed
 	@.venv-audit/bin/pip-audit --strict --require-hashes --disable-pip --requirement requirements/runtime.txt
