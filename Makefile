@@ -10,10 +10,11 @@ TEMPLATES := template.yaml infra/account.yaml infra/monitoring.yaml
 SAM = SAM_CLI_TELEMETRY=0 .venv-deploy/bin/sam
 
 # uv does not read pip's settings, so it is handed the registry that pip was told of.
-# It must neither download an interpreter nor follow an environment that is active.
+# It must neither download an interpreter nor follow an environment that is active. Like pip it
+# trusts the system's certificates, a proxy's among them, and not those it brings.
 UV = UV_DEFAULT_INDEX="$${UV_DEFAULT_INDEX:-$${UV_INDEX_URL:-$${PIP_INDEX_URL:-$$( \
 	$(PYTHON) -m pip config get global.index-url 2>/dev/null || true)}}}" \
-	UV_PYTHON_DOWNLOADS=never $(PY) -m uv
+	UV_SYSTEM_CERTS="$${UV_SYSTEM_CERTS:-true}" UV_PYTHON_DOWNLOADS=never $(PY) -m uv
 INSTALL = $(UV) pip sync --quiet --require-hashes
 COMPILE = $(UV) --directory $(1) pip compile $(2) --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-header
@@ -99,6 +100,10 @@ lint-templates: .venv-deploy/.ready .venv-checkov/.ready
 format: .venv/.ready ## Mend what can be mended without thought
 	@$(PY) -m ruff check --fix-only
 	@$(PY) -m ruff format
+
+.PHONY: lines
+lines: .venv/.uv ## Count the code by folder, without blank lines, comments and docstrings
+	@$(PY) -m tools.lines
 
 .PHONY: setup
 setup: $(SETUP) .venv-3.13/.ready ## Make the environments; the other targets do so by themselves

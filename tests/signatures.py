@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import socket
 import threading
+from contextlib import suppress
 from socketserver import BaseRequestHandler, ThreadingTCPServer
 from typing import TYPE_CHECKING, Final, Self
 from urllib.parse import urlsplit
@@ -63,9 +64,11 @@ class SignatureRecorder:
 
 
 def pass_on(source: socket.socket, sink: socket.socket, record: bytearray | None = None) -> None:
-    """Pass bytes on until their source ends."""
-    while chunk := source.recv(CHUNK):
-        if record is not None:
-            record += chunk
-        sink.sendall(chunk)
-    sink.shutdown(socket.SHUT_WR)
+    """Pass bytes on until one side ends, which is the other's end too."""
+    with suppress(OSError):
+        while chunk := source.recv(CHUNK):
+            if record is not None:
+                record += chunk
+            sink.sendall(chunk)
+    with suppress(OSError):
+        sink.shutdown(socket.SHUT_RDWR)

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from local.embedded_cloud import ROOT
-from local.stack import MAKE_WITHIN_SECONDS, Stack
+from local.embedded_cloud import ROOT, EmbeddedCloud
+from local.stack import MAKE_WITHIN_SECONDS, LocalAws, Stack
 from tests.signatures import SignatureRecorder
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
-
-    from tests.deployment.conftest import Deployed
 
 
 def make(*arguments: str, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
@@ -31,37 +31,52 @@ def make(*arguments: str, environment: dict[str, str]) -> subprocess.CompletedPr
     )
 
 
-def stacks(deployed: Deployed, region: str) -> set[str]:
-    client: Any = deployed.aws.cloud.client("cloudformation", region=region)
-    return {each["StackName"] for each in client.describe_stacks()["Stacks"]}
-
-
 @pytest.fixture
-def elsewhere(deployed: Deployed, tmp_path: Path) -> dict[str, str]:
-    """A shell that names a Region by AWS_REGION alone; all else names others."""
+def aws() -> Iterator[LocalAws]:
+    """One of its own: IAM knows no Region, and another stack's roles may have the same names."""
+    with LocalAws() as local_aws:
+        yield local_aws
+
+
+def stacks(aws: LocalAws, region: str) -> dict[str, str]:
+    """The id of each stack in a Region by its name."""
+    client: Any = aws.cloud.client("cloudformation", region=region)
+    return {each["StackName"]: each["StackId"] for each in client.describe_stacks()["Stacks"]}
+
+
+def test_deploy_and_undeploy_go_to_aws_region_alone(aws: LocalAws, tmp_path: Path) -> None:
+    stack = Stack(aws, {"ScheduleMinutes": "15"})
     config = tmp_path / "config"
     config.write_text("[default]\nregion = us-east-1\n")
-    return {
-        **deployed.stack.environment(),
+    shell = {
+        **stack.environment(),
         "AWS_CONFIG_FILE": str(config),
         "AWS_DEFAULT_REGION": "eu-west-1",
         "AWS_REGION": "eu-central-1",
-        # Keys belong to a Region.
-        "PARAMETERS": Stack(deployed.aws, {"ScheduleMinutes": "15"}).settings()["PARAMETERS"],
     }
-
-
-def test_deploy_and_undeploy_sign_every_request_for_aws_region_alone(
-    deployed: Deployed, elsewhere: dict[str, str]
-) -> None:
-    before = stacks(deployed, "eu-west-1")
-    assert deployed.stack.name in before
-    for command, stay in (("deploy-stacks", True), ("undeploy", False)):
-        with SignatureRecorder(deployed.aws.cloud.endpoint_url) as recorder:
-            done = make(command, environment={**elsewhere, "AWS_ENDPOINT_URL": recorder.url})
+    template = json.dumps({"Resources": {"Topic": {"Type": "AWS::SNS::Topic"}}})
+    aws.cloud.client("cloudformation").create_stack(StackName=stack.name, TemplateBody=template)
+    before = stacks(aws, "eu-west-1")
+    for command, expected in (
+        ("deploy", {stack.name, f"{stack.name}-monitoring"}),
+        ("undeploy", set()),
+    ):
+        with SignatureRecorder(aws.cloud.endpoint_url) as recorder:
+            done = make(command, environment={**shell, "AWS_ENDPOINT_URL": recorder.url})
         assert done.returncode == 0, done.stdout + done.stderr
         assert set(recorder.regions()) == {"eu-central-1"}
-        assert (deployed.stack.name in stacks(deployed, "eu-central-1")) == stay
+        assert stacks(aws, "eu-central-1").keys() - {"aws-sam-cli-managed-default"} == expected
         first, *_ = done.stdout.splitlines()
         assert first.startswith("AWS account 000000000000, Region eu-central-1, as arn:")
-    assert stacks(deployed, "eu-west-1") == before
+    assert before.keys() == {stack.name}
+    assert stacks(aws, "eu-west-1") == before
+
+
+def test_a_first_deploy_that_would_fail_half_way_builds_nothing() -> None:
+    with EmbeddedCloud(account_concurrency=100) as small_account:
+        environment = {**Stack.clean_environment(), **small_account.environment()}
+        done = make("deploy", environment=environment)
+    assert done.returncode != 0
+    assert "ReserveConcurrency=false" in done.stderr
+    # Each step of a build and of a deployment is announced so.
+    assert "== " not in done.stdout

@@ -9,10 +9,12 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from botocore.exceptions import WaiterError
 
 from local.embedded_cloud import EmbeddedCloud
 from local.stack import Stack
 from tests import templates
+from tests.cli.relay import Instead, Relay
 from tests.signatures import SignatureRecorder
 from tools import deploy
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 STACK = "token-refresher"
+AT_ONCE = {"Delay": 0, "MaxAttempts": 200}
 LONG = {"": "s" * 65, "Triggers": "s" * 56, "Rotation": "s" * 56}
 
 
@@ -126,7 +129,7 @@ def test_a_stack_that_exists_is_not_asked_for_its_quota(
     template = json.dumps({"Resources": {"Topic": {"Type": "AWS::SNS::Topic"}}})
     client: Any = small_account.client("cloudformation")
     client.create_stack(StackName="existing", TemplateBody=template)
-    client.get_waiter("stack_create_complete").wait(StackName="existing", WaiterConfig={"Delay": 1})
+    client.get_waiter("stack_create_complete").wait(StackName="existing", WaiterConfig=AT_ONCE)
     done = run({**shell, **small_account.environment()}, "check", stack="existing")
     assert done.returncode == 0, done.stderr
 
@@ -134,46 +137,29 @@ def test_a_stack_that_exists_is_not_asked_for_its_quota(
 def test_what_a_failed_first_deploy_left_must_be_deleted_first(
     cloud: EmbeddedCloud, shell: dict[str, str]
 ) -> None:
-    cloud.client().create_secret(Name="taken")
-    template = json.dumps(
-        {
-            "Resources": {
-                "A": {"Type": "AWS::SecretsManager::Secret", "Properties": {"Name": "taken"}}
-            }
-        }
-    )
+    url = {"TargetFunctionArn": "no-such-function", "AuthType": "AWS_IAM"}
+    resources = {"Url": {"Type": "AWS::Lambda::Url", "Properties": url}}
+    template = json.dumps({"Resources": resources})
     client: Any = cloud.client("cloudformation")
     client.create_stack(StackName="broken", TemplateBody=template)
+    with pytest.raises(WaiterError):
+        client.get_waiter("stack_create_complete").wait(StackName="broken", WaiterConfig=AT_ONCE)
     line = refusal(run({**shell, **cloud.environment()}, "check", stack="broken"))
     assert "ROLLBACK_COMPLETE" in line
     assert "make undeploy STACK=broken" in line
 
 
 def test_who_may_not_ask_for_the_quota_is_told_and_may_deploy(
-    enforcing_cloud: EmbeddedCloud, shell: dict[str, str]
+    small_account: EmbeddedCloud, shell: dict[str, str]
 ) -> None:
-    iam: Any = enforcing_cloud.client("iam")
-    trust = {"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}
-    role = iam.create_role(
-        RoleName="deployer",
-        AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [trust]}),
-    )
-    iam.put_role_policy(
-        RoleName="deployer",
-        PolicyName="describe",
-        PolicyDocument=json.dumps(
-            {
-                "Version": "2012-10-17",
-                "Statement": [
-                    {"Effect": "Allow", "Action": "cloudformation:*", "Resource": "*"},
-                ],
-            }
-        ),
-    )
-    deployer = enforcing_cloud.assume(role["Role"]["Arn"])
-    done = run({**shell, **enforcing_cloud.environment(deployer)}, "check")
+    denied = Instead(403, b'{"__type": "AccessDeniedException"}')
+    with Relay(small_account.endpoint_url) as relay:
+        relay.illness = lambda path: denied if path.endswith("/account-settings") else None
+        aws = {**small_account.environment(), "AWS_ENDPOINT_URL": relay.url}
+        done = run({**shell, **aws}, "check")
     assert done.returncode == 0, done.stderr
     assert "lambda:GetAccountSettings" in done.stdout
+    assert "deploy with ReserveConcurrency=false" in done.stdout
 
 
 @pytest.mark.parametrize("command", ["check", "deploy"])
