@@ -10,10 +10,11 @@ TEMPLATES := template.yaml infra/account.yaml infra/monitoring.yaml
 SAM = SAM_CLI_TELEMETRY=0 .venv-deploy/bin/sam
 
 # uv does not read pip's settings, so it is handed the registry that pip was told of.
-# It must neither download an interpreter nor follow an environment that is active.
+# It must neither download an interpreter nor follow an environment that is active. Like pip it
+# trusts the system's certificates, a proxy's among them, and not those it brings.
 UV = UV_DEFAULT_INDEX="$${UV_DEFAULT_INDEX:-$${UV_INDEX_URL:-$${PIP_INDEX_URL:-$$( \
 	$(PYTHON) -m pip config get global.index-url 2>/dev/null || true)}}}" \
-	UV_PYTHON_DOWNLOADS=never $(PY) -m uv
+	UV_SYSTEM_CERTS="$${UV_SYSTEM_CERTS:-true}" UV_PYTHON_DOWNLOADS=never $(PY) -m uv
 INSTALL = $(UV) pip sync --quiet --require-hashes
 COMPILE = $(UV) --directory $(1) pip compile $(2) --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-header
@@ -51,6 +52,10 @@ SECONDS ?= 60
 .PHONY: fuzz
 fuzz: .venv/.ready ## Feed every parser spoiled inputs (SECONDS=60 SEED=1)
 	@PYTHONPATH=functions:cli:. $(PY) benchmarks/fuzz.py --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
+
+.PHONY: docs
+docs: .venv/.ready ## Bring the generated tables of README.md and docs/ up to date
+	@PYTHONPATH=functions:cli:. $(PY) -m tools.docs
 
 .PHONY: audit
 audit: .venv-audit/.ready ## Look up known vulnerabilities of what is deployed
@@ -96,6 +101,10 @@ format: .venv/.ready ## Mend what can be mended without thought
 	@$(PY) -m ruff check --fix-only
 	@$(PY) -m ruff format
 
+.PHONY: lines
+lines: .venv/.uv ## Count the code by folder, without blank lines, comments and docstrings
+	@$(PY) -m tools.lines
+
 .PHONY: setup
 setup: $(SETUP) .venv-3.13/.ready ## Make the environments; the other targets do so by themselves
 	@echo "== Ready: $(wildcard .venv .venv-3.13 .venv-emulator)"
@@ -122,7 +131,7 @@ clean: ## Remove the environments and what the tools leave behind
 # Tests. tests/README.md says what each suite holds, and how long it takes.
 
 ALONE := tests/unit tests/scenarios tests/fuzz
-FAST := tests/cli tests/integration $(ALONE)
+FAST := tests/tools tests/cli tests/integration $(ALONE)
 # What takes longest begins first, so that no core waits for another at the end.
 TESTS ?= tests/deployment tests/resilience tests/docs $(FAST)
 ON_ALL_CORES := --numprocesses auto --no-loadscope-reorder
@@ -225,26 +234,27 @@ FIND_PYTHONS = for bin in "$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/*/bin; do PAT
 
 STACK ?= token-refresher
 
+# Each says first where it goes: to AWS_REGION, else AWS_DEFAULT_REGION, else the profile's Region.
+DEPLOY = .venv-deploy/bin/python -m tools.deploy --stack="$(STACK)"
+GIVEN = $(PARAMETERS) Architecture=$(PROCESSOR)
+
 .PHONY: deploy
-deploy: build deploy-stacks ## Deploy the function and its monitoring (PARAMETERS="ScheduleMinutes=5 ...")
+deploy: .venv-deploy/.ready ## Deploy the function and its monitoring (PARAMETERS="ScheduleMinutes=5 ...")
+	@$(DEPLOY) check $(GIVEN)
+	@$(MAKE) build
+	@$(DEPLOY) deploy $(GIVEN)
 
 .PHONY: deploy-stacks
 deploy-stacks: .venv-deploy/.ready
-	@$(call deploy_stack,$(STACK),)
-	@$(call deploy_stack,$(STACK)-monitoring,--config-env monitoring)
+	@$(DEPLOY) deploy $(GIVEN)
 
 .PHONY: account
 account: .venv-deploy/.ready ## Make an account's empty secret and its consumers' policy (ACCOUNT=dealer-17)
-	@test -n "$(ACCOUNT)" || { echo "Name the account: make account ACCOUNT=dealer-17"; exit 1; }
-	@$(call deploy_stack,$(STACK)-account-$$(printf %s "$(ACCOUNT)" | tr -c A-Za-z0-9 -),--config-env account)
+	@$(DEPLOY) --account="$(ACCOUNT)" account $(GIVEN)
 
 .PHONY: undeploy
 undeploy: .venv-deploy/.ready ## Delete the function and its monitoring, and no secret
-	@for stack in $(STACK)-monitoring $(STACK); do \
-		echo "== Deleting $$stack"; \
-		$(SAM) delete --no-prompts --stack-name $$stack; \
-	done
-	@echo "== Left alone: every secret, the accounts' stacks, and the bucket of aws-sam-cli-managed-default"
+	@$(DEPLOY) undeploy
 
 .PHONY: deploy-local
 deploy-local: $(SETUP) .venv-deploy/.ready ## Deploy to a local AWS that enforces IAM, and watch a real schedule
@@ -253,17 +263,6 @@ deploy-local: $(SETUP) .venv-deploy/.ready ## Deploy to a local AWS that enforce
 .PHONY: cloud
 cloud: $(SETUP) .venv-deploy/.ready ## Run that local AWS until it is interrupted, to deploy to by hand
 	@PYTHONPATH=functions $(PY) -m tools.cloud
-
-# SAM would pass over a parameter that no template has, and keep the old value.
-# $(1): the stack; $(2): more options.
-define deploy_stack
-for each in $(PARAMETERS); do \
-	grep -qx "  $${each%%=*}:" $(TEMPLATES) || { echo "No template has the parameter $${each%%=*}."; exit 1; }; \
-done; \
-echo "== Deploying $(1)"; \
-$(SAM) deploy --stack-name $(1) --no-progressbar $(2) --parameter-overrides \
-	FunctionStackName=$(STACK) $(if $(ACCOUNT),AccountName=$(ACCOUNT)) $(PARAMETERS) Architecture=$(PROCESSOR)
-endef
 
 
 # Pins. Each file is compiled over itself, so a version moves only when it must.

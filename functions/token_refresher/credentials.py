@@ -64,14 +64,19 @@ class BaseCredentials(
 
     Attributes:
         client_id: As registered; a JSON number is taken too, since the OLX page says Number.
-        site: A preset's name. Exactly one of ``site`` and ``token_endpoint`` is given.
-        token_endpoint: An https URL (RFC 6749 section 3.2).
+        client_secret: As registered.
+        site: A preset: ``autovit.ro``, ``otomoto.pl`` or ``standvirtual.com``. Exactly one of
+            ``site`` and ``token_endpoint`` is given.
+        token_endpoint: Any server's https URL (RFC 6749 section 3.2).
         scope: One space-delimited string (RFC 6749 section 3.3).
-        token_endpoint_auth_method: RFC 7591's name for how the client authenticates.
+        token_endpoint_auth_method: ``client_secret_basic`` or ``client_secret_post`` (RFC 7591);
+            the default is the former, for ``partner`` the latter.
         user_agent: Sent where the site does not ask for the account's e-mail.
-        extra_parameters: Sent with every token request, such as ``audience`` or ``resource``.
-        verify_url: An https URL that accepts or refuses the new token before it is published.
-        use_refresh_token: Whether refresh tokens in the responses are used.
+        extra_parameters: An object of strings such as ``audience`` or ``resource``, sent with
+            every token request.
+        verify_url: An https URL that must not refuse the new token before it is published.
+        use_refresh_token: Whether refresh tokens in the responses are used; for
+            ``client_credentials`` only where it is set.
         assumed_expires_in: Seconds, for servers that omit ``expires_in``.
     """
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from aws_lambda_powertools import Logger, Metrics, single_metric
 from aws_lambda_powertools.metrics import MetricUnit
@@ -29,6 +29,48 @@ NAMESPACE: Final = "TokenRefresher"
 # the level of all loggers; these keep their own.
 for library in ("boto3", "botocore", "urllib3"):
     logging.getLogger(library).setLevel(logging.WARNING)
+
+
+class Metric(NamedTuple):
+    """What is emitted under a name.
+
+    Attributes:
+        unit: CloudWatch's.
+        meaning: In a phrase; documents are made of it.
+    """
+
+    unit: MetricUnit
+    meaning: str
+
+
+METRICS: Final = {
+    "SweepsCompleted": Metric(MetricUnit.Count, "one for a sweep of all accounts"),
+    "AccountsManaged": Metric(MetricUnit.Count, "the accounts that have credentials"),
+    "AccountsNeedingAction": Metric(MetricUnit.Count, "those that wait for a person"),
+    "AccountsRetrying": Metric(
+        MetricUnit.Count, "those whose last attempt failed, and that are tried again by themselves"
+    ),
+    "AccountsLeftOver": Metric(
+        MetricUnit.Count, "those due that a sweep had no time for; the next one continues with them"
+    ),
+    "AccountsAwaitingCredentials": Metric(
+        MetricUnit.Count, "those whose credentials secret has no value yet"
+    ),
+    "TokensOrphaned": Metric(MetricUnit.Count, "the token secrets whose credentials are gone"),
+    "SecondsUntilExpiry": Metric(
+        MetricUnit.Seconds, "what each token still lives; 0 when expired or absent"
+    ),
+    "MarginUsed": Metric(
+        MetricUnit.Percent,
+        "how far each token is from due (0) to its expiry (100, also when absent); "
+        "0 where there is no account",
+    ),
+    "TokensRefreshed": Metric(MetricUnit.Count, "the tokens published or staged"),
+    "TokenRequestLatency": Metric(MetricUnit.Milliseconds, "of each token request"),
+    "RefreshFailures": Metric(
+        MetricUnit.Count, "the refreshes that failed, with the dimension `class`"
+    ),
+}
 
 _LONGEST_SUMMARY: Final = 100
 
@@ -71,61 +113,56 @@ class Reporter:
 
     def count(self, report: Report, *, is_complete: bool) -> None:
         """Emit the metrics: events of any sweep, gauges of a complete one."""
-        metrics = self._metrics
         published = sum(result.outcome in _REFRESHED for result in report.results)
-        metrics.add_metric("TokensRefreshed", MetricUnit.Count, published)
+        self._add("TokensRefreshed", published)
         for seconds in report.request_seconds:
-            metrics.add_metric("TokenRequestLatency", MetricUnit.Milliseconds, seconds * 1000)
+            self._add("TokenRequestLatency", seconds * 1000)
         if is_complete:
             self._add_gauges(report)
-        metrics.flush_metrics()
+        self._metrics.flush_metrics()
         failures = Counter(
             str(failure_class_of(result.error))
             for result in report.results
             if isinstance(result.error, FAILURES)
         )
         for failure_class, count in failures.items():
-            with single_metric(
-                "RefreshFailures", MetricUnit.Count, count, namespace=NAMESPACE
-            ) as metric:
-                metric.add_dimension("service", self._settings.service)
-                metric.add_dimension("class", failure_class)
+            self._emit_with("class", failure_class, "RefreshFailures", count)
 
     def _add_gauges(self, report: Report) -> None:
-        metrics, now = self._metrics, report.now
-        managed = report.managed
+        managed, now = report.managed, report.now
         needing = sum(policy.needs_action(account, now=now) for account in managed)
-        metrics.add_metric("SweepsCompleted", MetricUnit.Count, 1)
-        metrics.add_metric("AccountsManaged", MetricUnit.Count, len(managed))
-        metrics.add_metric("AccountsNeedingAction", MetricUnit.Count, needing)
+        self._add("SweepsCompleted", 1)
+        self._add("AccountsManaged", len(managed))
+        self._add("AccountsNeedingAction", needing)
         retrying = sum(map(policy.is_retrying, managed))
-        metrics.add_metric("AccountsRetrying", MetricUnit.Count, retrying)
+        self._add("AccountsRetrying", retrying)
         left_over = sum(isinstance(result.error, OutOfTimeError) for result in report.results)
-        metrics.add_metric("AccountsLeftOver", MetricUnit.Count, left_over)
+        self._add("AccountsLeftOver", left_over)
         awaiting = report.count(Reason.AWAITING_CREDENTIALS)
-        metrics.add_metric("AccountsAwaitingCredentials", MetricUnit.Count, awaiting)
-        metrics.add_metric("TokensOrphaned", MetricUnit.Count, report.count(Reason.ORPHANED))
+        self._add("AccountsAwaitingCredentials", awaiting)
+        self._add("TokensOrphaned", report.count(Reason.ORPHANED))
         before = self._settings.refresh_before
         if not managed:
             # The alarm on it must be able to tell "nothing is wrong" from "nothing runs".
-            metrics.add_metric("MarginUsed", MetricUnit.Percent, 0)
+            self._add("MarginUsed", 0)
         for account in managed:
             seconds = policy.seconds_until_expiry(account, now=now)
             used = policy.margin_used(account, now=now, refresh_before=before)
-            metrics.add_metric("SecondsUntilExpiry", MetricUnit.Seconds, seconds)
-            metrics.add_metric("MarginUsed", MetricUnit.Percent, used)
+            self._add("SecondsUntilExpiry", seconds)
+            self._add("MarginUsed", used)
             if self._settings.per_account_metrics:
-                self._emit_account(account.name, seconds, used)
+                # Once more, with a dimension that CloudWatch bills for.
+                self._emit_with("account", account.name, "SecondsUntilExpiry", seconds)
+                self._emit_with("account", account.name, "MarginUsed", used)
 
-    def _emit_account(self, name: str, seconds: float, used: float) -> None:
-        """Emit the gauges once more, with a dimension that CloudWatch bills for."""
-        for metric_name, unit, value in (
-            ("SecondsUntilExpiry", MetricUnit.Seconds, seconds),
-            ("MarginUsed", MetricUnit.Percent, used),
-        ):
-            with single_metric(metric_name, unit, value, namespace=NAMESPACE) as metric:
-                metric.add_dimension("service", self._settings.service)
-                metric.add_dimension("account", name)
+    def _add(self, name: str, value: float) -> None:
+        self._metrics.add_metric(name, METRICS[name].unit, value)
+
+    def _emit_with(self, dimension: str, value: str, name: str, number: float) -> None:
+        unit = METRICS[name].unit
+        with single_metric(name, unit, number, namespace=NAMESPACE) as metric:
+            metric.add_dimension("service", self._settings.service)
+            metric.add_dimension(dimension, value)
 
 
 def describe(result: Result, report: Report) -> dict[str, Any]:

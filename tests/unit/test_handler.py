@@ -24,6 +24,7 @@ from tests.unit.fakes import (
 from token_refresher.errors import EventError, SecretStoreError, UnexpectedError
 from token_refresher.handler import Handler, utc_now
 from token_refresher.oauth.errors import TokenRequestError
+from token_refresher.reporting import METRICS
 from token_refresher.settings import Settings
 
 MARKED = {**PASSWORD, "client_secret": "MARK-client", "password": "MARK-password"}
@@ -127,6 +128,7 @@ def test_gauges_and_events_are_metrics(world: World, capsys: pytest.CaptureFixtu
     handler_of(world)({}, Context())
 
     found = metrics(capsys.readouterr().out)
+    assert {name.partition("/")[0] for name in found} == METRICS.keys()
     assert len(found.pop("TokenRequestLatency")) == 2
     assert sorted(found.pop("SecondsUntilExpiry")) == [0, 43200]
     assert sorted(found.pop("MarginUsed")) == [0, 100]
