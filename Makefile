@@ -70,7 +70,7 @@ test: lint $(SETUP) ## Check style and types, and run the fast tests on all core
 	@$(PY) -m pytest $(ON_ALL_CORES) -m "not slow" $(FAST)
 
 .PHONY: test-all
-test-all: lint lint-templates pins-check test-main test-3.13 ## All that a change must pass, on each Python found (TESTS=tests/docs)
+test-all: lint lint-templates pins-check test-main test-3.13 ## All that a change must pass, on each Python found
 
 .PHONY: unit
 unit: .venv/.ready ## Run the tests that need no other process, in seconds
@@ -133,14 +133,14 @@ clean: ## Remove the environments and what the tools leave behind
 ALONE := tests/unit tests/scenarios tests/fuzz
 FAST := tests/tools tests/cli tests/integration $(ALONE)
 # What takes longest begins first, so that no core waits for another at the end.
-TESTS ?= tests/deployment tests/resilience tests/docs $(FAST)
+ALL := tests/deployment tests/resilience tests/docs $(FAST)
 ON_ALL_CORES := --numprocesses auto --no-loadscope-reorder
 
 # The package's branches are the same on each Python, so one run measures that all are taken.
 .PHONY: test-main
 test-main: $(SETUP) .venv-deploy/.ready .node/.ready
 	@echo "== All tests on $$($(PY) --version)"; \
-	COVERAGE_FILE=.venv/.coverage $(PY) -m pytest $(ON_ALL_CORES) --cov $(TESTS)
+	COVERAGE_FILE=.venv/.coverage $(PY) -m pytest $(ON_ALL_CORES) --cov $(ALL)
 
 # The package alone: what is deployed always runs on the Python of its runtime, whoever builds it.
 .PHONY: test-3.13

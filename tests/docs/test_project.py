@@ -9,6 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PINS = sorted((ROOT / "requirements").glob("*.txt"))
+MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 
 PIN = re.compile(r"(?P<name>[a-z0-9-]+)==(?P<version>[^ ;]+)(?: ; [^#]+)? \\")
 HASH = re.compile(r"    --hash=sha256:[0-9a-f]{64}(?: \\)?")
@@ -55,8 +56,7 @@ def pins(path: Path) -> dict[str, str]:
 
 def make_targets() -> set[str]:
     """Read the targets that ``make`` lists."""
-    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    return set(re.findall(r"^([a-z0-9-]+):.*## ", makefile, flags=re.MULTILINE))
+    return set(re.findall(r"^([a-z0-9-]+):.*## ", MAKEFILE, flags=re.MULTILINE))
 
 
 def test_every_make_command_in_the_documents_exists() -> None:
@@ -66,6 +66,17 @@ def test_every_make_command_in_the_documents_exists() -> None:
 
     assert named, "no document says how to run anything"
     assert {(path, target) for path, target in named if target not in make_targets()} == set()
+
+
+def test_every_suite_is_run_and_explained() -> None:
+    suites = {path.parent.name for path in (ROOT / "tests").glob("*/test_*.py")}
+    run = re.findall(r"tests/(\w+)", "\n".join(re.findall(r"(?m)^(?:ALONE|FAST|ALL) .*", MAKEFILE)))
+    readme = (ROOT / "tests" / "README.md").read_text(encoding="utf-8")
+    links = re.findall(r"\]\(([\w./]+)\)", readme)
+
+    assert sorted(run) == sorted(suites)
+    assert set(re.findall(r"^\| \[`(\w+)/`\]", readme, flags=re.MULTILINE)) == suites
+    assert [link for link in links if not (ROOT / "tests" / link).exists()] == []
 
 
 def test_no_file_names_a_registry_or_a_place_on_a_machine() -> None:

@@ -205,6 +205,7 @@ def test_every_hard_case_has_its_outcome_and_no_other_account_waits(deployed: De
     assert "MARK" not in json.dumps(told)
 
 
+@pytest.mark.slow
 def test_two_thousand_accounts_are_one_sweep(deployed: Deployed) -> None:
     issued, expires = deployed.clock.now(), deployed.clock.now() + timedelta(hours=12)
     for number in range(2000):

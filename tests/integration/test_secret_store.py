@@ -308,6 +308,7 @@ def test_an_account_of_any_name_is_listed_under_it(
     assert store.read_published(name) is not None
 
 
+@pytest.mark.slow
 def test_two_thousand_accounts_are_listed(
     store: SecretsManagerStore, secrets: SecretsManagerClient
 ) -> None:
