@@ -539,7 +539,7 @@ def happen() -> Run:
     with LocalAws() as aws:
         clients = clients_of(aws)
         first = Stack(aws, {"ScheduleMinutes": "15"})
-        first.make("deploy")
+        first.make("deploy-stacks")
         function = clients.cloudformation.get_template(
             StackName=first.name, TemplateStage="Original"
         )["TemplateBody"]

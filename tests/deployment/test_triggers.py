@@ -144,10 +144,10 @@ class Beside:
 
 
 @pytest.fixture(scope="module")
-def beside(aws: LocalAws) -> Beside:
+def beside(aws: LocalAws, _built: None) -> Beside:
     parameters = {"SecretPrefix": PREFIX, "Triggers": "true", "Rotation": "true"}
     stack = Stack(aws, {"ScheduleMinutes": "15", **parameters}, name="beside")
-    stack.make("deploy")
+    stack.make("deploy-stacks")
     found = Beside(stack)
     # The first invocation of a function starts it, here as on AWS.
     found.onboard("first")
