@@ -24,8 +24,8 @@ from botocore.config import Config
 from local.authorization_server.failures import WaitsFor, unavailable
 from local.emulator.alarms import ALARM, OK, PERIODS_BEYOND
 from local.stack import LocalAws, Stack, utc_now
-from tests.templates import MONITORING, resolved
 from token_refresher.model import TokenVersion, digest12
+from tools.templates import MONITORING, resolved
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

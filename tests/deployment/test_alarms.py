@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 from local.emulator.alarms import ALARM, INSUFFICIENT_DATA, OK, next_state, windows
-from tests import templates
 from tests.deployment.alarm_stories import (
     ALARMS,
     CONDITIONS,
@@ -27,7 +26,8 @@ from tests.deployment.alarm_stories import (
     shortened,
     without_warm_up,
 )
-from tests.templates import MONITORING
+from tools import templates
+from tools.templates import MONITORING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from tests import templates
-from tests.templates import ACCOUNT, ALL, FUNCTION, MONITORING, ROOT, resolved, statements
 from token_refresher import handler, model
 from token_refresher.aws import secret_store
 from token_refresher.errors import SettingsError
 from token_refresher.refresh import TIME_TO_BEGIN
 from token_refresher.settings import Settings, settings_from_environment
+from tools import templates
+from tools.templates import ACCOUNT, ALL, FUNCTION, MONITORING, ROOT, resolved, statements
 
 if TYPE_CHECKING:
     from pathlib import Path
