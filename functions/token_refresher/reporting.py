@@ -105,7 +105,7 @@ class Reporter:
 
     def _add_gauges(self, report: Report) -> None:
         managed, now = report.managed, report.now
-        gauges = {
+        gauges: dict[str, float] = {
             "SweepsCompleted": 1,
             "AccountsManaged": len(managed),
             "AccountsNeedingAction": sum(policy.needs_action(each, now=now) for each in managed),

@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 from local.authorization_server import WaitsFor
 from local.embedded_cloud import RUNTIME
 from local.stack import Stack, StackError
-from tests import templates
+from tools import templates
 
 if TYPE_CHECKING:
     from tests.deployment.conftest import Deployed

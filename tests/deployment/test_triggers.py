@@ -15,9 +15,9 @@ from botocore.exceptions import ClientError
 from local.authorization_server import RefreshMode
 from local.stack import Stack
 from tests.integration.test_embedded_cloud import within
-from tests.templates import ROOT
 from token_refresher.events import Step
 from token_refresher.policy import MINIMUM_INTERVAL_WITH_REFRESH_TOKENS
+from tools.templates import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
