@@ -99,8 +99,11 @@ class SecretsManager:
 
     def _open(self, asked: Json) -> tuple[str, Secret]:
         """Return the secret that a call names, unless it is marked for deletion."""
-        name = self._named(asked["SecretId"])
-        secret = self.secrets[name]
+        name = asked["SecretId"]
+        secret = self.secrets.get(name)
+        if secret is None:
+            name = self._named(name)
+            secret = self.secrets[name]
         if secret.is_deleted:
             raise wrong_state("The secret is marked for deletion.")
         return name, secret
@@ -178,6 +181,7 @@ class SecretsManager:
         return _identity(name)
 
     def _list(self, asked: Json) -> Json:
+        """List in the order of creation, as AWS does."""
         filters = asked.get("Filters", [])
         check_filters(filters)
         found = [
@@ -186,7 +190,7 @@ class SecretsManager:
             if (not secret.is_deleted or asked.get("IncludePlannedDeletion"))
             and passes(Searched(name, secret.description, secret.tags), filters)
         ]
-        page, following = cut_page(sorted(found), asked)
+        page, following = cut_page(found, asked)
         entries = [
             _entry(name, self.secrets[name], versions_as="SecretVersionsToStages") for name in page
         ]
@@ -226,7 +230,10 @@ def _value(asked: Json) -> str | bytes | None:
     binary: bytes | None = asked.get("SecretBinary")
     if text is not None and binary is not None:
         raise malformed("SecretString and SecretBinary exclude each other.")
-    check_value((binary or b"") if text is None else text.encode())
+    if text is not None:
+        check_value(text.encode())
+    elif binary is not None:
+        check_value(binary)
     return binary if text is None else text
 
 

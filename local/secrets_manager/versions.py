@@ -55,9 +55,10 @@ class Versions(Generic[Value]):
                 return []
             raise already_exists(f"Version {version_id} with another value")
         wanted = list(dict.fromkeys(stages))
-        if CURRENT not in wanted and all(each is None for each in self.versions.values()):
+        if CURRENT not in self.stages and CURRENT not in wanted:
             wanted.append(CURRENT)
-        self._refuse_too_many_stages(wanted)
+        if len(self.stages) + len(wanted) > MOST_STAGES_OF_ONE_SECRET:
+            self._refuse_too_many_stages(wanted)
         self.versions[version_id] = value
         for stage in wanted:
             self.attach(stage, version_id)
@@ -125,7 +126,8 @@ class Versions(Generic[Value]):
 
     def _refuse_too_many_stages(self, more: Iterable[str]) -> None:
         """Refuse the twenty-first stage. The limit counts all versions of a secret together."""
-        if len(self.stages.keys() | set(more)) > MOST_STAGES_OF_ONE_SECRET:
+        more = [stage for stage in more if stage not in self.stages]
+        if len(self.stages) + len(more) > MOST_STAGES_OF_ONE_SECRET:
             raise over_the_limit(
                 f"A secret has at most {MOST_STAGES_OF_ONE_SECRET} staging labels."
             )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from local.secrets_manager.memory import Secret
 from tests.unit.fakes import (
     ACCOUNT,
     CLIENT,
@@ -22,7 +23,6 @@ from tests.unit.fakes import (
     UNTIL_DUE,
     RefreshMode,
     RunKilledError,
-    Secret,
     World,
     broken,
     denied,
@@ -387,7 +387,7 @@ def test_a_claim_that_cannot_be_read_yet_counts_as_another_runs(world: World) ->
     killed(world, "after claim")
     for version_id in world.store.credentials[ACCOUNT].versions:
         if is_claim_id(version_id):
-            world.store.credentials[ACCOUNT].versions[version_id] = None
+            world.store.credentials[ACCOUNT].versions[version_id] = b""
 
     assert world.refresh(after=HOUR).outcome is Outcome.CLAIMED_BY_ANOTHER_RUN
 
@@ -785,7 +785,7 @@ def test_a_response_of_a_changed_grant_is_left_alone_while_the_token_is_fresh(
     world.refresh(force=True)
     stale_id = world.version_id().replace("T1130", "T1230")
     world.store.credentials[ACCOUNT].put(
-        stale_id, '{"grant": "of other credentials", "access_token": "a"}', "TOKENRESPONSE"
+        stale_id, '{"grant": "of other credentials", "access_token": "a"}', ["TOKENRESPONSE"]
     )
     result = world.refresh(after=HOUR + MINUTE)
 
@@ -991,7 +991,7 @@ def _publishing_elsewhere(world: World, issued_after: timedelta) -> Callable[[st
             issued_at, issued_at + 9 * HOUR, world.credentials_digest(), "f" * 12
         )
         text = json.dumps({"access_token": "of another run"})
-        world.store.tokens[ACCOUNT].put(str(version), text, CURRENT)
+        world.store.tokens[ACCOUNT].put(str(version), text, [CURRENT])
 
     return publish
 
@@ -1035,7 +1035,7 @@ def test_a_token_whose_age_nobody_knows_is_replaced(world: World) -> None:
 
 
 def _publish_by_hand(world: World) -> None:
-    world.store.tokens[ACCOUNT].put("by-hand" * 5, "{}", CURRENT)
+    world.store.tokens[ACCOUNT].put("by-hand" * 5, "{}", [CURRENT])
 
 
 def test_a_failed_second_description_does_not_keep_the_token_from_its_readers(
@@ -1098,14 +1098,14 @@ def test_credentials_that_vanish_between_listing_and_reading_are_awaited(world: 
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        pytest.param(None, "binary", id="binary"),
+        pytest.param(b"\xff", "binary", id="binary"),
         pytest.param("{", "not JSON", id="no JSON"),
         pytest.param(json.dumps({**PASSWORD, "pasword": "x"}), "`pasword`", id="misspelt field"),
         pytest.param(json.dumps(CLIENT), "grant_type", id="no grant type"),
     ],
 )
 def test_credentials_that_do_not_validate_are_named_and_recorded(
-    world: World, content: str | None, words: str
+    world: World, content: str | bytes, words: str
 ) -> None:
     world.store.put_credentials(ACCOUNT, content)
     result = world.refresh()

@@ -16,8 +16,8 @@ from token_refresher.model import TokenResponse
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from benchmarks.simulation.load import Load
-    from benchmarks.simulation.timelines import Timelines
+    from tests.resilience.simulation.load import Load
+    from tests.resilience.simulation.timelines import Timelines
     from token_refresher.credentials import Credentials
 
 ANSWER_SECONDS: Final = 0.2
@@ -148,8 +148,8 @@ class SimulatedTokenEndpoint:
         self, refresh_token: str | None, refresh_token_expires_in: timedelta | None = None
     ) -> TokenResponse:
         return TokenResponse(
-            access_token="made-up-access-token",  # noqa: S106 - the same for all
-            token_type="Bearer",  # noqa: S106 - the type
+            access_token="made-up-access-token",
+            token_type="Bearer",
             expires_in=self.lifetime,
             scope=None,
             refresh_token=refresh_token,
