@@ -33,7 +33,7 @@ demo: $(SETUP) ## Show it at work on this machine, without an AWS account
 
 .PHONY: simulate
 simulate: .venv/.ready ## Simulate a year of fleets and outages, and write docs/simulation.md (minutes)
-	@PYTHONPATH=functions:cli:. $(PY) -m benchmarks.simulation
+	@PYTHONPATH=functions:cli:. $(PY) -m tests.resilience.simulation
 
 .PHONY: resilience
 resilience: $(SETUP) ## Strike every call of every flow, kill real processes, and print what held (minutes)

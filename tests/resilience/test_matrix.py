@@ -12,7 +12,7 @@ from tests.resilience.matrix import ACCOUNT, FLOWS, PASSWORD, Fault, Flow, Point
 from tests.resilience.matrix_cases import DAYS, play_days, play_flow
 from tests.resilience.matrix_memory import MemoryScene, ReadEndpoint
 from tests.resilience.matrix_rules import VERSIONS_A_DAY, Case, Invariant, over_budget
-from tests.unit.fakes import CLIENT, HOUR, MINUTE, TICK, FakeSecretStore
+from tests.unit.fakes import CLIENT, HOUR, MINUTE, TICK, MemoryStore
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -137,38 +137,38 @@ def test_short_lived_tokens_stay_within_the_budget_all_day(lifetime: timedelta) 
 # A matrix that cannot see would always be green. Each of these surroundings breaks one promise.
 
 
-class ForgetsJournals(FakeSecretStore):
+class ForgetsJournals(MemoryStore):
     def write_protocol(self, account: str, version_id: str, content: str) -> bool:
         is_journal = not version_id.startswith("request-")
         return is_journal or super().write_protocol(account, version_id, content)
 
 
-class PublishesGarbage(FakeSecretStore):
+class PublishesGarbage(MemoryStore):
     def publish(self, account: str, version_id: str, content: str) -> bool:
         token = json.loads(content) | {"access_token": "not-a-token"}
         return super().publish(account, version_id, json.dumps(token))
 
 
-class PublishesNothing(FakeSecretStore):
+class PublishesNothing(MemoryStore):
     def publish(self, account: str, version_id: str, content: str) -> bool:
         is_first = not self.tokens[account].versions
         return super().publish(account, version_id, content) if is_first else True
 
 
-class PublishesThreeTimes(FakeSecretStore):
+class PublishesThreeTimes(MemoryStore):
     def publish(self, account: str, version_id: str, content: str) -> bool:
         for number in range(2):
             super().publish(account, version_id[:-1] + str(number), content)
         return super().publish(account, version_id, content)
 
 
-class PublishesRefreshTokens(FakeSecretStore):
+class PublishesRefreshTokens(MemoryStore):
     def publish(self, account: str, version_id: str, content: str) -> bool:
         token = json.loads(content) | {"refresh_token": "refresh-token-1"}
         return super().publish(account, version_id, json.dumps(token))
 
 
-class TagsSecrets(FakeSecretStore):
+class TagsSecrets(MemoryStore):
     def tag(self, account: str, tags: Mapping[str, str]) -> None:
         super().tag(account, {**tags, "note": str(CLIENT["client_secret"])})
 

@@ -25,6 +25,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
+from local.secrets_manager.memory import Secret
 from tests.resilience.model import (
     ACCOUNTS,
     FIRST_WAIT,
@@ -47,7 +48,6 @@ from tests.resilience.model import (
     VERSIONS_A_DAY,
     Asked,
     Servers,
-    Store,
     Token,
     digest,
     moment,
@@ -61,7 +61,6 @@ from tests.unit.fakes import (
     TWELVE_HOURS,
     RefreshMode,
     RunKilledError,
-    Secret,
     World,
     denied,
     lost_connection,
@@ -142,7 +141,7 @@ class Model(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.world = World(max_workers=1)
-        self.store = self.world.store = Store(self.world.faults)
+        self.store = self.world.store
         self.servers = self.world.endpoint = Servers(lambda: self.world.now, self.world.faults)
         self.world.start_environment()
         self.names: list[str] = []
@@ -186,7 +185,7 @@ class Model(RuleBasedStateMachine):
         self.edits += 1
         text = self.values[name] = json.dumps(value)
         secret = self.store.credentials.setdefault(name, Secret())
-        secret.put(f"put-by-a-person-{self.edits:020}", text, "AWSCURRENT")
+        secret.put(f"put-by-a-person-{self.edits:020}", text, ["AWSCURRENT"])
 
     def _correct(self, name: str) -> None:
         """Write credentials that are right: new ones, or a new seed."""
@@ -756,8 +755,6 @@ TestModel.settings = settings(
 
 def test_a_token_secret_that_was_deleted_is_made_again_for_a_journaled_answer() -> None:
     world = World(max_workers=1)
-    world.store = Store(world.faults)
-    world.start_environment()
     world.add_refresh_only()
     world.sweep()
     del world.store.tokens[FAKE_ACCOUNT]

@@ -344,7 +344,7 @@ def test_a_claim_that_cannot_be_read_yet_counts_as_another_runs(world: World) ->
     killed(world, "after claim")
     for version_id in world.store.credentials[ACCOUNT].versions:
         if is_claim_id(version_id):
-            world.store.credentials[ACCOUNT].versions[version_id] = None
+            world.store.credentials[ACCOUNT].versions[version_id] = b""
 
     assert world.refresh(after=HOUR).outcome is Outcome.CLAIMED_BY_ANOTHER_RUN
 
@@ -742,7 +742,7 @@ def test_a_response_of_a_changed_grant_is_left_alone_while_the_token_is_fresh(
     world.refresh(force=True)
     stale_id = world.version_id().replace("T1130", "T1230")
     world.store.credentials[ACCOUNT].put(
-        stale_id, '{"grant": "of other credentials", "access_token": "a"}', "TOKENRESPONSE"
+        stale_id, '{"grant": "of other credentials", "access_token": "a"}', ["TOKENRESPONSE"]
     )
     result = world.refresh(after=HOUR + MINUTE)
 
@@ -937,7 +937,7 @@ def _publishing_elsewhere(world: World, issued_after: timedelta) -> Callable[[st
             issued_at, issued_at + 9 * HOUR, world.credentials_digest(), "f" * 12
         )
         text = json.dumps({"access_token": "of another run"})
-        world.store.tokens[ACCOUNT].put(str(version), text, CURRENT)
+        world.store.tokens[ACCOUNT].put(str(version), text, [CURRENT])
 
     return publish
 
@@ -981,7 +981,7 @@ def test_a_token_whose_age_nobody_knows_is_replaced(world: World) -> None:
 
 
 def _publish_by_hand(world: World) -> None:
-    world.store.tokens[ACCOUNT].put("by-hand" * 5, "{}", CURRENT)
+    world.store.tokens[ACCOUNT].put("by-hand" * 5, "{}", [CURRENT])
 
 
 def test_a_failed_second_description_does_not_keep_the_token_from_its_readers(

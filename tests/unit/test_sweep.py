@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from local.secrets_manager.memory import Secret
 from tests.unit.fakes import (
     ACCOUNT,
     CLIENT_CREDENTIALS,
@@ -19,7 +20,6 @@ from tests.unit.fakes import (
     UNTIL_DUE,
     RefreshMode,
     RunKilledError,
-    Secret,
     World,
     broken,
     denied,
@@ -71,7 +71,7 @@ def reasons(report: Report) -> dict[str, str]:
 
 def publish_by_hand(world: World, token: object, account: str = ACCOUNT) -> None:
     secret = world.store.tokens.setdefault(account, Secret())
-    secret.put(BY_HAND, token if isinstance(token, str) else json.dumps(token), CURRENT)
+    secret.put(BY_HAND, token if isinstance(token, str) else json.dumps(token), [CURRENT])
 
 
 # What a sweep sees.
@@ -200,7 +200,7 @@ def test_a_version_id_from_the_beginning_of_the_calendar_stops_nobody(world: Wor
     least = "00010101T000000Z"
     version_id = f"{least}-{least}-{world.credentials_digest()}-{'f' * 12}"
     world.store.tokens[ACCOUNT] = Secret()
-    world.store.tokens[ACCOUNT].put(version_id, "{}", CURRENT)
+    world.store.tokens[ACCOUNT].put(version_id, "{}", [CURRENT])
 
     assert outcomes(world.sweep()) == {ACCOUNT: "published", "other": "published"}
 

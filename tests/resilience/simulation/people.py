@@ -11,8 +11,8 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from benchmarks.simulation.fleet import Fleet, Grant, Simulation
-from benchmarks.simulation.timelines import seconds_of
+from tests.resilience.simulation.fleet import Fleet, Grant, Simulation
+from tests.resilience.simulation.timelines import seconds_of
 from token_refresher.policy import needs_action
 
 if TYPE_CHECKING:
