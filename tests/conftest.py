@@ -34,7 +34,7 @@ def cloud(embedded_cloud: EmbeddedCloud) -> EmbeddedCloud:
     return embedded_cloud
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def enforcing_cloud() -> Iterator[EmbeddedCloud]:
     """Another one, in which policies count."""
     with EmbeddedCloud(enforces_iam=True) as cloud:

@@ -9,7 +9,8 @@ from typer.core import TyperGroup
 
 from token_refresher import __version__
 from token_refresher_cli import acting, looking, screen
-from token_refresher_cli.outcomes import INTERRUPTED, Exits
+from token_refresher_cli.options import located, target_of, with_fields
+from token_refresher_cli.outcomes import INTERRUPTED, ExitCode
 from token_refresher_cli.problems import ProblemError, explain
 
 
@@ -32,10 +33,10 @@ class _Commands(TyperGroup):
         except BrokenPipeError:
             raise
         except Exception as error:  # noqa: BLE001 - each is told in words
-            screen.show_problem(explain(error))
+            screen.show_problem(explain(error, target_of(ctx)))
             is_under_way = isinstance(error, ProblemError) and error.is_under_way
-            exits = Exits.SOMEBODY_MUST_ACT if is_under_way else Exits.NOTHING_DONE
-            raise typer.Exit(exits) from None
+            code = ExitCode.ACTION_REQUIRED if is_under_way else ExitCode.NOTHING_DONE
+            raise typer.Exit(code) from None
 
 
 def _version(value: bool) -> None:  # noqa: FBT001 - as Typer calls it
@@ -67,11 +68,11 @@ def _about(
 for command in (
     looking.status,
     looking.plan,
-    acting.add,
+    with_fields(acting.add),
     looking.check,
-    acting.correct,
+    with_fields(acting.correct),
     acting.refresh,
     looking.history,
     looking.token,
 ):
-    app.command()(command)
+    app.command()(located(command))

@@ -5,13 +5,16 @@ from __future__ import annotations
 import ssl
 import threading
 from concurrent.futures import ThreadPoolExecutor, wait
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
 
-from token_refresher.errors import OutOfTimeError, SecretStoreError
+from token_refresher.credentials import RefreshTokenCredentials
+from token_refresher.errors import CredentialsError, OutOfTimeError, SecretStoreError
 from token_refresher.model import account_from_metadata
 from token_refresher.secret_store import Pace, SecretsManagerStore, create_client
 from token_refresher.settings import settings_from_environment
@@ -28,30 +31,13 @@ if TYPE_CHECKING:
 
     from token_refresher.credentials import Credentials
     from token_refresher.model import Account, SecretMetadata, TokenResponse
-    from token_refresher.settings import Settings
     from token_refresher.sweep import Report
     from token_refresher_cli.surroundings import Surroundings
+    from token_refresher_cli.target import Target
 
 # Nothing cuts a command off, so every refresh has all the time that it may take; but it must
 # run out, or a journal that cannot be written would be tried for ever.
 _TIME_LEFT: Final = timedelta(hours=1)
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """Where a command works, as its options say; None leaves it to the environment.
-
-    Attributes:
-        profile: Of the AWS configuration.
-        region: The AWS Region.
-        prefix: The path above ``credentials/`` and ``tokens/``.
-        stack: A deployed stack, whose settings are taken.
-    """
-
-    profile: str | None = None
-    region: str | None = None
-    prefix: str | None = None
-    stack: str | None = None
 
 
 class _WatchedEndpoint:
@@ -101,36 +87,54 @@ class Connection:
         # The other AWS tools take AWS_REGION, which boto3 alone passes over.
         region = target.region or surroundings.environment.get("AWS_REGION") or None
         boto3.setup_default_session(profile_name=target.profile, region_name=region)
-        self.function = DeployedFunction(target.stack) if target.stack else None
+        self.function = DeployedFunction(target) if target.stack else None
         variables: Mapping[str, str] = surroundings.environment
         if self.function is not None:
             variables = self.function.variables()
+        self.settings = settings_from_environment(variables)
+        prefix = target.prefix or self.settings.secret_prefix
+        # Whether the function of the stack looks after these accounts.
+        self.is_remote_possible = bool(target.stack) and prefix == self.settings.secret_prefix
         if target.prefix:
-            variables = {**variables, "SECRET_PREFIX": target.prefix}
-        self.settings: Settings = settings_from_environment(variables)
+            self.settings = settings_from_environment({**variables, "SECRET_PREFIX": prefix})
         self._surroundings = surroundings
         client = create_client(max_workers=self.settings.max_workers)
+        self.target = replace(target, secret_prefix=prefix, aws_region=client.meta.region_name)
+        self._endpoint_url = client.meta.endpoint_url
         self.store = SecretsManagerStore(
             client,
-            prefix=self.settings.secret_prefix,
+            prefix=prefix,
             kms_key_id=self.settings.token_secret_kms_key_id,
             pace=Pace(
                 monotonic=surroundings.monotonic,
                 sleep=lambda seconds: surroundings.pause(timedelta(seconds=seconds)),
             ),
         )
-        self.people = PeoplesCalls(client, prefix=self.settings.secret_prefix)
+        self.people = PeoplesCalls(client, prefix=prefix)
 
-    def credentials_id(self, account: str) -> str:
-        """Name an account's credentials secret."""
-        return f"{self.settings.secret_prefix}/credentials/{account}"
+    def place(self) -> dict[str, str | None]:
+        """Tell where this is, so that an empty list can be told from a wrong place.
 
-    def token_id(self, account: str) -> str:
-        """Name an account's token secret."""
-        return f"{self.settings.secret_prefix}/tokens/{account}"
+        Returns:
+            The AWS account's id, None where AWS does not tell; the Region, the prefix, the
+            stack; and the endpoint where it is not AWS's own.
+        """
+        limits = Config(connect_timeout=2, read_timeout=2, retries={"total_max_attempts": 1})
+        make: Any = boto3.client
+        try:
+            account = make("sts", config=limits).get_caller_identity()["Account"]
+        except (BotoCoreError, ClientError):
+            account = None
+        return {
+            "aws_account": account,
+            "region": self.target.aws_region,
+            "prefix": self.target.secret_prefix,
+            "stack": self.target.stack,
+            "endpoint": None if ".amazonaws.com" in self._endpoint_url else self._endpoint_url,
+        }
 
     def now(self) -> datetime:
-        """Tell the moment, aware."""
+        """Tell the time, aware."""
         return self._surroundings.clock()
 
     def endpoint(self) -> TokenEndpoint:
@@ -144,11 +148,18 @@ class Connection:
         )
 
     def admit(self, credentials: Credentials) -> None:
-        """Check that credentials may be sent where they say.
+        """Check that a refresh with these credentials would ask for a token.
 
         Raises:
+            CredentialsError: They need refresh tokens, which the settings ignore.
             TokenEndpointError: A host that ALLOWED_TOKEN_HOSTS does not name.
         """
+        ignores = not self.settings.uses_refresh_tokens
+        if ignores and isinstance(credentials, RefreshTokenCredentials):
+            raise CredentialsError(
+                "grant_type refresh_token needs the setting REFRESH_TOKENS=use",
+                code="refresh_tokens_ignored",
+            )
         self.endpoint().admit(credentials)
 
     def sweep(
@@ -160,7 +171,7 @@ class Connection:
         asked: Callable[[], None] = lambda: None,
         on_interrupt: Callable[[], None] = lambda: None,
     ) -> Report:
-        """Do what the function does in a sweep.
+        """Do what the function does in a sweep, but for recording failures.
 
         Ctrl-C does not cut off what has begun: between a refresh token's redeeming and its
         journaling the only valid one would be lost.
@@ -183,6 +194,7 @@ class Connection:
             refresh_before=self.settings.refresh_before,
             uses_refresh_tokens=self.settings.uses_refresh_tokens,
             max_workers=self.settings.max_workers,
+            records_failures=False,
         )
 
         def time_left() -> timedelta:
@@ -223,9 +235,9 @@ class Connection:
         now = self.now()
         found = []
         for name in names:
-            with about(self.credentials_id(name)):
+            with about(self.target.credentials_id(name)):
                 credentials = self.store.describe_credentials(name)
-            with about(self.token_id(name)):
+            with about(self.target.token_id(name)):
                 token = self.store.describe_token(name)
             if credentials is not None and credentials.is_deleted:
                 credentials = None
@@ -259,8 +271,9 @@ class Connection:
             near = near_names(name, {**credentials, **tokens})
         meant = f" Did you mean {' or '.join(near)}?" if near else ""
         return ProblemError(
-            f"There is no account {name} under {self.settings.secret_prefix}/.{meant}",
-            "" if near else "token-refresher status shows those that there are; see also --prefix.",
+            f"There is no account {name} under {self.target.secret_prefix}/ in "
+            f"{self.target.aws_region}.{meant}",
+            "" if near else f"Those that there are: {self.target.command('status')}",
         )
 
     def require(self, name: str) -> None:
@@ -269,7 +282,7 @@ class Connection:
         Raises:
             ProblemError: It has neither.
         """
-        with about(f"{self.credentials_id(name)} and {self.token_id(name)}"):
+        with about(f"{self.target.credentials_id(name)} and {self.target.token_id(name)}"):
             found = self.store.describe_credentials(name) or self.store.describe_token(name)
         if found is None:
             raise self.unknown(name)

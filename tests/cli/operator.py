@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -10,9 +11,11 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import typer.main
 from typer.testing import CliRunner
 
 from token_refresher_cli.app import app
+from token_refresher_cli.outcomes import ExitCode
 from token_refresher_cli.surroundings import Surroundings
 
 if TYPE_CHECKING:
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
     from local.authorization_server import AuthorizationServer
     from local.clock import DrivenClock
     from tests.cli.relay import Relay
+    from tests.cli.schedule import Schedule
 
 SECRET = "made-up-client-secret"
 PASSWORD = "made-up-password"
@@ -40,6 +44,7 @@ class Operator:
         clock: What every command takes for the present.
         server: Where the accounts' tokens come from.
         secrets: The owner's way to Secrets Manager, past any command.
+        schedule: The function's.
         printed: All that was ever printed, but by ``token``.
         waits: Called whenever a command waits.
     """
@@ -47,6 +52,7 @@ class Operator:
     clock: DrivenClock
     server: AuthorizationServer
     secrets: SecretsManagerClient
+    schedule: Schedule
     printed: list[str] = field(default_factory=list)
     waits: list[Any] = field(default_factory=list)
 
@@ -59,6 +65,9 @@ class Operator:
         result = CliRunner().invoke(app, words, input=stdin, obj=surroundings)
         if words[0] != "token":
             self.printed.append(result.output)
+        if result.exit_code != ExitCode.USAGE:
+            for command in pasted(result.output):
+                assert command[0] == "aws" or parsed(command)
         return result
 
     def says(self, line: str, *, stdin: str = "") -> str:
@@ -107,7 +116,29 @@ class Operator:
         self.clock.advance(duration)
 
 
+def pasted(printed: str) -> list[list[str]]:
+    """Take the commands out of what was printed; each ends its line, as its words in a shell."""
+    found = re.findall(r"(?:^|: )((?:token-refresher|aws) .*)$", printed, re.MULTILINE)
+    return [shlex.split(command) for command in found]
+
+
+def parsed(words: list[str]) -> dict[str, Any]:
+    """Parse a command of ours with its own parser, and return its parameters."""
+    group: Any = typer.main.get_command(app)
+    command = group.commands[words[1]]
+    parameters: dict[str, Any] = command.make_context(words[1], words[2:]).params
+    return parameters
+
+
 def cleared(environment: Mapping[str, str]) -> list[str]:
     """Name the variables that must not reach a command from the test's own shell."""
-    ours = ("AWS_", "SECRET_PREFIX", "ALLOWED_", "REFRESH_", "TOKEN_SECRET", "MAX_WORKERS")
+    ours = (
+        "AWS_",
+        "TOKEN_REFRESHER_",
+        "SECRET_PREFIX",
+        "ALLOWED_",
+        "REFRESH_",
+        "TOKEN_SECRET",
+        "MAX_WORKERS",
+    )
     return [name for name in environment if name.startswith(ours)]

@@ -60,7 +60,7 @@ def test_tokens_of_other_credentials_are_marked() -> None:
 def test_a_version_that_somebody_else_wrote_is_counted_and_no_more() -> None:
     theirs = ListedVersion("terraform-20250627043834191900000095", (), MIDNIGHT)
     history = told(version(0), theirs, at=1)
-    assert (len(history.lives), history.not_ours) == (1, 1)
+    assert (len(history.lives), history.external) == (1, 1)
 
 
 def test_tokens_that_had_expired_before_are_left_out_but_still_counted_on() -> None:
