@@ -5,15 +5,16 @@ PYTHON ?= python3
 
 PY := .venv/bin/python
 SETUP := .venv/.ready .venv-emulator/.ready
-SOURCES := $(wildcard functions local tests benchmarks)
+SOURCES := $(wildcard functions cli tools local tests benchmarks)
 TEMPLATES := template.yaml infra/account.yaml infra/monitoring.yaml
 SAM = SAM_CLI_TELEMETRY=0 .venv-deploy/bin/sam
 
 # uv does not read pip's settings, so it is handed the registry that pip was told of.
-# It must neither download an interpreter nor follow an environment that is active.
+# It must neither download an interpreter nor follow an environment that is active. Like pip it
+# trusts the system's certificates, a proxy's among them, and not those it brings.
 UV = UV_DEFAULT_INDEX="$${UV_DEFAULT_INDEX:-$${UV_INDEX_URL:-$${PIP_INDEX_URL:-$$( \
 	$(PYTHON) -m pip config get global.index-url 2>/dev/null || true)}}}" \
-	UV_PYTHON_DOWNLOADS=never $(PY) -m uv
+	UV_SYSTEM_CERTS="$${UV_SYSTEM_CERTS:-true}" UV_PYTHON_DOWNLOADS=never $(PY) -m uv
 INSTALL = $(UV) pip sync --quiet --require-hashes
 COMPILE = $(UV) --directory $(1) pip compile $(2) --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-header
@@ -28,15 +29,15 @@ help: ## List these targets
 
 .PHONY: demo
 demo: $(SETUP) ## Show it at work on this machine, without an AWS account
-	@PYTHONPATH=functions $(PY) -m local.demo
+	@PYTHONPATH=functions $(PY) -m tools.demo
 
 .PHONY: simulate
 simulate: .venv/.ready ## Simulate a year of fleets and outages, and write docs/simulation.md (minutes)
-	@PYTHONPATH=functions:. $(PY) -m benchmarks.simulation
+	@PYTHONPATH=functions:cli:. $(PY) -m benchmarks.simulation
 
 .PHONY: resilience
 resilience: $(SETUP) ## Strike every call of every flow, kill real processes, and print what held (minutes)
-	@PYTHONPATH=functions:. $(PY) -m tests.resilience
+	@PYTHONPATH=functions:cli:. $(PY) -m tests.resilience
 
 EXAMPLES ?= 3000
 .PHONY: model
@@ -45,12 +46,16 @@ model: .venv/.ready ## Drive the program at random against a model of its promis
 
 .PHONY: mutants
 mutants: .venv/.ready ## Take out one safeguard after the other, and see a test notice
-	@PYTHONPATH=functions:. $(PY) -m tests.resilience.mutants
+	@PYTHONPATH=functions:cli:. $(PY) -m tests.resilience.mutants
 
 SECONDS ?= 60
 .PHONY: fuzz
 fuzz: .venv/.ready ## Feed every parser spoiled inputs (SECONDS=60 SEED=1)
-	@PYTHONPATH=functions:. $(PY) benchmarks/fuzz.py --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
+	@PYTHONPATH=functions:cli:. $(PY) benchmarks/fuzz.py --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
+
+.PHONY: docs
+docs: .venv/.ready ## Bring the generated tables of README.md and docs/ up to date
+	@PYTHONPATH=functions:cli:. $(PY) -m tools.docs
 
 .PHONY: audit
 audit: .venv-audit/.ready ## Look up known vulnerabilities of what is deployed
@@ -58,38 +63,35 @@ audit: .venv-audit/.ready ## Look up known vulnerabilities of what is deployed
 
 .PHONY: record
 record: $(SETUP) ## Draw the picture of the demo anew
-	@PYTHONPATH=functions $(PY) -m local.record
+	@PYTHONPATH=functions $(PY) -m tools.record
 
 .PHONY: test
-test: lint test-main test-3.13 e2e ## Lint, run every test on each Python found, and deploy to a local AWS
+test: lint $(SETUP) ## Check style and types, and run the fast tests on all cores
+	@$(PY) -m pytest $(ON_ALL_CORES) -m "not slow" $(FAST)
+
+.PHONY: test-all
+test-all: lint lint-templates pins-check test-main test-3.13 ## All that a change must pass, on each Python found (TESTS=tests/docs)
 
 .PHONY: unit
-unit: .venv/.ready ## Run the unit tests alone
-	@$(PY) -m pytest tests/unit
-
-.PHONY: integration
-integration: $(SETUP) ## Run the tests against the embedded cloud alone
-	@$(PY) -m pytest tests/integration
-
-.PHONY: cli
-cli: $(SETUP) ## Run the command line's tests alone
-	@$(PY) -m pytest tests/cli tests/docs/test_command_line.py
+unit: .venv/.ready ## Run the tests that need no other process, in seconds
+	@$(PY) -m pytest $(ON_ALL_CORES) $(ALONE)
 
 .PHONY: e2e
 e2e: $(SETUP) .venv-deploy/.ready ## Build and deploy for real, and look at what came of it
-	@echo "== The artifact and the stack"; $(PY) -m pytest tests/deployment
+	@$(PY) -m pytest tests/deployment
 
 .PHONY: lint
-lint: .venv/.ready pins-check lint-templates ## Check style, types, the architecture, the pins and the templates
+lint: .venv/.ready .venv-deploy/.ready ## Check style, types, the architecture and the templates' rules
 	@$(PY) -m ruff check
 	@$(PY) -m ruff format --check
 	@$(PY) -m mypy $(SOURCES)
-	@PYTHONPATH=functions .venv/bin/lint-imports --no-logo
+	@PYTHONPATH=functions:cli:. .venv/bin/lint-imports --no-logo
+	@.venv-deploy/bin/cfn-lint --config-file infra/cfnlint.yaml --template $(TEMPLATES)
 
+# What asks SAM, and thousands of rules about security; it takes as long as all of `lint`.
 .PHONY: lint-templates
 lint-templates: .venv-deploy/.ready .venv-checkov/.ready
 	@said=$$($(SAM) validate --lint 2>&1) || { echo "$$said"; exit 1; }
-	@.venv-deploy/bin/cfn-lint --config-file infra/cfnlint.yaml --template $(TEMPLATES)
 	@said=$$(.venv-checkov/bin/checkov --config-file infra/checkov.yaml \
 		$(addprefix --file ,$(TEMPLATES)) 2>&1) || { echo "$$said"; exit 1; }
 	@echo "The templates are valid: $(TEMPLATES)"
@@ -98,6 +100,10 @@ lint-templates: .venv-deploy/.ready .venv-checkov/.ready
 format: .venv/.ready ## Mend what can be mended without thought
 	@$(PY) -m ruff check --fix-only
 	@$(PY) -m ruff format
+
+.PHONY: lines
+lines: .venv/.uv ## Count the code by folder, without blank lines, comments and docstrings
+	@$(PY) -m tools.lines
 
 .PHONY: setup
 setup: $(SETUP) .venv-3.13/.ready ## Make the environments; the other targets do so by themselves
@@ -122,20 +128,27 @@ clean: ## Remove the environments and what the tools leave behind
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 
-# Tests. Branch coverage must be complete on each Python, or pytest fails.
+# Tests. tests/README.md says what each suite holds, and how long it takes.
 
+ALONE := tests/unit tests/scenarios tests/fuzz
+FAST := tests/tools tests/cli tests/integration $(ALONE)
+# What takes longest begins first, so that no core waits for another at the end.
+TESTS ?= tests/deployment tests/resilience tests/docs $(FAST)
+ON_ALL_CORES := --numprocesses auto --dist loadgroup --no-loadscope-reorder
+
+# The package's branches are the same on each Python, so one run measures that all are taken.
 .PHONY: test-main
-test-main: $(SETUP) .node/.ready
-	@$(call run_tests,.venv)
+test-main: $(SETUP) .venv-deploy/.ready .node/.ready
+	@echo "== All tests on $$($(PY) --version)"; \
+	COVERAGE_FILE=.venv/.coverage $(PY) -m pytest $(ON_ALL_CORES) --cov $(TESTS)
 
+# The package alone: what is deployed always runs on the Python of its runtime, whoever builds it.
 .PHONY: test-3.13
 test-3.13: $(SETUP) .venv-3.13/.ready
-	@if [ -e .venv-3.13/.ready ]; then $(call run_tests,.venv-3.13); fi
-
-define run_tests
-echo "== Tests on $$($(1)/bin/python --version)"; \
-COVERAGE_FILE=$(1)/.coverage $(1)/bin/python -m pytest --cov --ignore tests/deployment
-endef
+	@if [ -e .venv-3.13/.ready ]; then \
+		echo "== The package's tests on $$(.venv-3.13/bin/python --version)"; \
+		.venv-3.13/bin/python -m pytest $(ON_ALL_CORES) tests/resilience $(FAST); \
+	fi
 
 
 # Environments. Each ends with a stamp, so one that was interrupted is made again.
@@ -202,14 +215,14 @@ build: .venv-deploy/.ready ## Build what is deployed (ARCHITECTURE=arm64 or x86_
 # Into the directory that SAM names.
 .PHONY: artifact
 artifact: .venv/.uv
-	@$(FIND_PYTHONS) $(WITH_UV) $(PY) functions/artifact.py "$$ARTIFACTS_DIR" \
+	@$(FIND_PYTHONS) $(WITH_UV) $(PY) tools/artifact.py "$$ARTIFACTS_DIR" \
 		$(if $(ARCHITECTURE),--architecture $(ARCHITECTURE)) \
 		$(if $(TARGET_PYTHON),--python $(TARGET_PYTHON))
 
 .PHONY: bench
 bench: .venv/.ready .venv-3.13/.ready ## Measure all against its floor, and write docs/performance.md (minutes; ONLY=herd)
 	@python=.venv-3.13/bin/python; [ -e .venv-3.13/.ready ] || python=$(PY); \
-	$(FIND_PYTHONS) PYTHONPATH=functions:. $(WITH_UV) "$$python" -m benchmarks $(ONLY)
+	$(FIND_PYTHONS) PYTHONPATH=functions:cli:. $(WITH_UV) "$$python" -m benchmarks $(ONLY)
 
 # What runs uv by itself needs the registry, and the Pythons that a version manager hides.
 WITH_UV = $(subst $(PY) -m uv,,$(UV))
@@ -221,45 +234,35 @@ FIND_PYTHONS = for bin in "$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/*/bin; do PAT
 
 STACK ?= token-refresher
 
+# Each says first where it goes: to AWS_REGION, else AWS_DEFAULT_REGION, else the profile's Region.
+DEPLOY = .venv-deploy/bin/python -m tools.deploy --stack="$(STACK)"
+GIVEN = $(PARAMETERS) Architecture=$(PROCESSOR)
+
 .PHONY: deploy
-deploy: build deploy-stacks ## Deploy the function and its monitoring (PARAMETERS="ScheduleMinutes=5 ...")
+deploy: .venv-deploy/.ready ## Deploy the function and its monitoring (PARAMETERS="ScheduleMinutes=5 ...")
+	@$(DEPLOY) check $(GIVEN)
+	@$(MAKE) build
+	@$(DEPLOY) deploy $(GIVEN)
 
 .PHONY: deploy-stacks
 deploy-stacks: .venv-deploy/.ready
-	@$(call deploy_stack,$(STACK),)
-	@$(call deploy_stack,$(STACK)-monitoring,--config-env monitoring)
+	@$(DEPLOY) deploy $(GIVEN)
 
 .PHONY: account
 account: .venv-deploy/.ready ## Make an account's empty secret and its consumers' policy (ACCOUNT=dealer-17)
-	@test -n "$(ACCOUNT)" || { echo "Name the account: make account ACCOUNT=dealer-17"; exit 1; }
-	@$(call deploy_stack,$(STACK)-account-$$(printf %s "$(ACCOUNT)" | tr -c A-Za-z0-9 -),--config-env account)
+	@$(DEPLOY) --account="$(ACCOUNT)" account $(GIVEN)
 
 .PHONY: undeploy
 undeploy: .venv-deploy/.ready ## Delete the function and its monitoring, and no secret
-	@for stack in $(STACK)-monitoring $(STACK); do \
-		echo "== Deleting $$stack"; \
-		$(SAM) delete --no-prompts --stack-name $$stack; \
-	done
-	@echo "== Left alone: every secret, the accounts' stacks, and the bucket of aws-sam-cli-managed-default"
+	@$(DEPLOY) undeploy
 
 .PHONY: deploy-local
 deploy-local: $(SETUP) .venv-deploy/.ready ## Deploy to a local AWS that enforces IAM, and watch a real schedule
-	@PYTHONPATH=functions $(PY) -m local.deploy_local
+	@PYTHONPATH=functions $(PY) -m tools.deploy_local
 
 .PHONY: cloud
 cloud: $(SETUP) .venv-deploy/.ready ## Run that local AWS until it is interrupted, to deploy to by hand
-	@PYTHONPATH=functions $(PY) -m local.cloud
-
-# SAM would pass over a parameter that no template has, and keep the old value.
-# $(1): the stack; $(2): more options.
-define deploy_stack
-for each in $(PARAMETERS); do \
-	grep -qx "  $${each%%=*}:" $(TEMPLATES) || { echo "No template has the parameter $${each%%=*}."; exit 1; }; \
-done; \
-echo "== Deploying $(1)"; \
-$(SAM) deploy --stack-name $(1) --no-progressbar $(2) --parameter-overrides \
-	FunctionStackName=$(STACK) $(if $(ACCOUNT),AccountName=$(ACCOUNT)) $(PARAMETERS) Architecture=$(PROCESSOR)
-endef
+	@PYTHONPATH=functions $(PY) -m tools.cloud
 
 
 # Pins. Each file is compiled over itself, so a version moves only when it must.

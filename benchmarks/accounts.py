@@ -11,14 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from benchmarks.secrets_manager import DESCRIPTION, Secret
 from token_refresher.credentials import parse_credentials
-from token_refresher.model import (
-    CURRENT,
-    JOURNAL_STAGE,
-    PREVIOUS,
-    JournalEntry,
-    TokenVersion,
-    digest12,
-)
+from token_refresher.model import JournalEntry, TokenVersion, digest12
+from token_refresher.ports import CURRENT, JOURNAL_STAGE, PREVIOUS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

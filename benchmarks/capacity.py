@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from benchmarks.report import Table
 from benchmarks.secrets_manager import QUOTA
-from token_refresher.secret_store import _WRITES_PER_SECOND
+from token_refresher.aws.secret_store import _WRITES_PER_SECOND
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

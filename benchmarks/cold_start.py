@@ -26,11 +26,11 @@ from importlib import metadata
 from pathlib import Path
 from typing import Final
 
-import artifact
 from benchmarks.accounts import FRESH, MACHINE, utc_now
 from benchmarks.function import peak_mb
 from benchmarks.report import Bound, Findings, Spread, Table, ratio, spread
 from benchmarks.servers import Servers
+from tools import artifact
 
 ROUNDS: Final = 15
 TIMED_IMPORTS: Final = 5

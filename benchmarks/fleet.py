@@ -20,19 +20,20 @@ from benchmarks.herd import places_late
 from benchmarks.report import Bound, Findings, Table
 from benchmarks.secrets_manager import OK, QUOTA, SecretsManager
 from benchmarks.virtual_time import VirtualTime
-from token_refresher.errors import EndpointUnavailableError, HostStoppedError, OutOfTimeError
-from token_refresher.secret_store import Pace, SecretsManagerStore
+from token_refresher.aws.secret_store import Pace, SecretsManagerStore
+from token_refresher.errors import HostStoppedError, OutOfTimeError
+from token_refresher.oauth.errors import EndpointUnavailableError
+from token_refresher.oauth.token_response import read_token_response
+from token_refresher.oauth.transport import REQUEST_SECONDS
 from token_refresher.sweep import Sweeper
-from token_refresher.token_endpoint import REQUEST_SECONDS
-from token_refresher.token_response import read_token_response
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
-    from token_refresher.credentials import Credentials
-    from token_refresher.model import TokenResponse
+    from token_refresher.oauth.client_authentication import Client
+    from token_refresher.oauth.token_response import TokenResponse
     from token_refresher.sweep import Report
 
 FLEET: Final = 12_000
@@ -138,23 +139,23 @@ class VirtualEndpoint:
         self._seconds = seconds
         self.requests: Counter[str] = Counter()
 
-    def admit(self, credentials: Credentials) -> None:
+    def admit(self, client: Client) -> None:
         """Admit every host."""
 
-    def request(self, credentials: Credentials, grant: Mapping[str, str]) -> TokenResponse:
+    def request(self, client: Client, grant: Mapping[str, str]) -> TokenResponse:
         """Answer as the host does."""
-        self.requests[credentials.host] += 1
-        if credentials.host == HUNG:
+        self.requests[client.host] += 1
+        if client.host == HUNG:
             self._time.sleep(REQUEST_SECONDS)
             raise EndpointUnavailableError("no answer in time", code="timeout")
         self._time.sleep(self._seconds)
-        status = 429 if credentials.host == LIMITED else 200
+        status = 429 if client.host == LIMITED else 200
         answer = token_response(with_refresh_token=grant["grant_type"] != "client_credentials")
         return read_token_response(
             status, json.dumps(answer).encode(), retry_after=None, now=self._time.now()
         )
 
-    def verify(self, credentials: Credentials, url: str, access_token: str) -> bool | None:
+    def verify(self, client: Client, access_token: str) -> bool | None:
         """Verify nothing: no account here asks for it."""
         raise NotImplementedError
 

@@ -18,7 +18,7 @@ from benchmarks.accounts import DEALER, DUE, MACHINE, Grant, account_name, utc_n
 from benchmarks.function import MeasuredFunction, Usage
 from benchmarks.report import Bound, Coefficient, Findings, Table, ratio, spread
 from benchmarks.servers import Servers
-from token_refresher.secret_store import _WRITES_PER_SECOND
+from token_refresher.aws.secret_store import _WRITES_PER_SECOND
 
 FLOOR: Final = "benchmarks.floors.refresh.lambda_handler"
 ROTATION: Final = "benchmarks.floors.rotation.lambda_handler"

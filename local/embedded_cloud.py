@@ -101,6 +101,7 @@ class EmbeddedCloud:
         enforces_iam: bool = False,
         function_environment: Mapping[str, str] | None = None,
         port: int | None = None,
+        account_concurrency: int = 1000,
     ) -> None:
         """Describe the cloud to be started.
 
@@ -109,9 +110,12 @@ class EmbeddedCloud:
             function_environment: Variables that every deployed function sees, beneath those of
                 its own configuration.
             port: A fixed one, where its address must be known beforehand; else a free one.
+            account_concurrency: Lambda's quota. Without it the emulator goes by this machine's
+                memory.
         """
         self._enforces_iam = enforces_iam
         self._function_environment = dict(function_environment or {})
+        self._account_concurrency = account_concurrency
         self._fixed_port = port
         self._port = port or 0
         self._process: subprocess.Popen[bytes] | None = None
@@ -259,6 +263,7 @@ class EmbeddedCloud:
             "REMOVED_AT_THE_END": str(state),
             "FUNCTION_RUNTIME": f"python{functions.version}",
             "FUNCTION_PYTHON": str(functions.executable),
+            "LAMBDA_ACCOUNT_CONCURRENCY": str(self._account_concurrency),
             "AUTH": "true" if self._enforces_iam else "false",
             "GATEWAY_PORT": str(self._port),
             "BIND_HOST": LOOPBACK,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,6 +19,25 @@ if TYPE_CHECKING:
 
 # `token_refresher.handler` makes its client when it is imported, as in Lambda.
 os.environ.setdefault("AWS_DEFAULT_REGION", "eu-west-1")
+
+# A shell that starts a command in the background makes it ignore these, and whatever is started by
+# it inherits that: a test that presses Ctrl-C would wait for ever.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give each file to one worker, since its tests share what is dear to make.
+
+    What deploys goes to one worker altogether: it is all built in the same place. It waits for
+    tools, and for the ticks of a real schedule, so it has more time too.
+    """
+    for item in items:
+        folder, file = item.path.parts[-2:]
+        deploys = folder == "deployment"
+        item.add_marker(pytest.mark.xdist_group(folder if deploys else f"{folder}/{file}"))
+        if deploys:
+            item.add_marker(pytest.mark.timeout(450))
 
 
 @pytest.fixture(scope="session")

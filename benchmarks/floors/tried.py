@@ -15,8 +15,8 @@ from aws_lambda_powertools import Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 from botocore.config import Config
 
-from token_refresher import secret_store
-from token_refresher.model import parse_moment
+from token_refresher.aws import secret_store
+from token_refresher.records import parse_timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,7 +29,7 @@ prefix = os.environ["SECRET_PREFIX"]
 described = f"{prefix}/tokens/dealer-000000"
 
 metrics = Metrics(namespace="TokenRefresher", service="token-refresher")
-client = secret_store.create_client(max_workers=16)
+client = secret_store.create_client(max_workers=16, user_agent="token-refresher/test")
 plain = boto3.client("secretsmanager")
 # botocore names the file of certificates to each new connection, and OpenSSL reads it again into
 # the one context that all of them share. This one reads it once.
@@ -89,7 +89,7 @@ ACTS: dict[str, Callable[[], object]] = {
     "call unchecked": partial(describe, unchecked),
     "connection": partial(connect, remembering),
     "connection before": partial(connect, plain),
-    "moment": partial(parse_moment, MOMENT),
+    "moment": partial(parse_timestamp, MOMENT),
     "moment before": strptime,
     "values": print_values,
     "values before": add_values,

@@ -9,16 +9,15 @@ from datetime import timedelta
 from enum import Enum
 from typing import TYPE_CHECKING, Final
 
-from token_refresher.credentials import PasswordCredentials
-from token_refresher.errors import EndpointUnavailableError, TokenRequestError
-from token_refresher.model import TokenResponse
+from token_refresher.oauth.errors import EndpointUnavailableError, TokenRequestError
+from token_refresher.oauth.token_response import TokenResponse
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from benchmarks.simulation.load import Load
     from benchmarks.simulation.timelines import Timelines
-    from token_refresher.credentials import Credentials
+    from token_refresher.oauth import client_authentication as oauth
 
 ANSWER_SECONDS: Final = 0.2
 # The program gives a whole request ten seconds.
@@ -110,14 +109,14 @@ class SimulatedTokenEndpoint:
     _recent: deque[float] = field(default_factory=deque)
     _blocked_until: float = 0
 
-    def admit(self, credentials: Credentials) -> None:
+    def admit(self, client: oauth.Client) -> None:
         """Admit every host: there is but one."""
 
-    def verify(self, credentials: Credentials, url: str, access_token: str) -> bool | None:
+    def verify(self, client: oauth.Client, access_token: str) -> bool | None:
         """No credentials here have a ``verify_url``."""
         raise NotImplementedError
 
-    def request(self, credentials: Credentials, grant: Mapping[str, str]) -> TokenResponse:
+    def request(self, sender: oauth.Client, grant: Mapping[str, str]) -> TokenResponse:
         """Answer a token request, or fail as the outage of this second does."""
         self.time.wait_for_processor()
         self.load.request(self.time.now)
@@ -126,11 +125,11 @@ class SimulatedTokenEndpoint:
             self._fail(outage.failure)
         self.time.wait(ANSWER_SECONDS)
         self._pass_firewall()
-        client = self.clients[str(credentials.client_id)]
+        client = self.clients[sender.client_id]
         if grant["grant_type"] == "refresh_token":
             return self._redeem(client, grant["refresh_token"])
-        if isinstance(credentials, PasswordCredentials):
-            if credentials.password != client.password:
+        if grant["grant_type"] == "password":
+            if grant["password"] != client.password:
                 raise TokenRequestError("invalid_grant")
             client.refresh_token = self._new_refresh_token()
         return self._answer(client.refresh_token or None)

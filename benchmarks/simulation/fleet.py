@@ -36,18 +36,16 @@ from benchmarks.simulation.secrets_manager import (
 )
 from benchmarks.simulation.timelines import START, Timelines, moment, seconds_of
 from token_refresher.credentials import parse_credentials
-from token_refresher.errors import FailureClass, RefreshError
+from token_refresher.errors import FailureClass
 from token_refresher.model import (
-    CURRENT,
-    JOURNAL_STAGE,
-    PREVIOUS,
     JournalEntry,
     PublishedToken,
     TokenVersion,
     account_from_metadata,
     digest12,
 )
-from token_refresher.policy import decide, due_moment, write_floor
+from token_refresher.policy import FAILURES, decide, due_time, failure_class_of, minimum_interval
+from token_refresher.ports import CURRENT, JOURNAL_STAGE, PREVIOUS
 from token_refresher.settings import Settings
 from token_refresher.sweep import Sweeper
 
@@ -209,9 +207,9 @@ def wakes_at(account: Account, *, now: datetime) -> datetime | None:
     answer at one of them holds until the next.
     """
     published, previous = account.published, account.previous
-    turns = [now, due_moment(account, refresh_before=REFRESH_BEFORE)]
+    turns = [now, due_time(account, refresh_before=REFRESH_BEFORE)]
     turns.append(published.expires_at if published else None)
-    turns.append(previous.issued_at + write_floor(account) if previous else None)
+    turns.append(previous.issued_at + minimum_interval(account) if previous else None)
     turns.append(account.counting_failure.retry_at if account.counting_failure else None)
     turns.append(account.journal.expires_at if account.journal else None)
     for turn in sorted(turn for turn in turns if turn is not None and turn >= now):
@@ -396,10 +394,10 @@ class Simulation:
         if ended_at > begins_at + INVOCATION.total_seconds():
             raise RuntimeError("the invocation was cut off")
         for result in report.results:
-            if isinstance(result.error, RefreshError):
+            if isinstance(result.error, FAILURES):
                 if result.error.code.startswith("unexpected"):
                     raise result.error
-                must_act = result.error.failure_class is FailureClass.SOMEONE_MUST_ACT
+                must_act = failure_class_of(result.error) is FailureClass.ACTION_REQUIRED
                 self.record.must_act += must_act
         for name in names:
             if name in self.store.touched:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from token_refresher.errors import SecretStoreError
-from token_refresher.model import (
+from token_refresher.ports import (
     CLAIM_STAGE,
     CURRENT,
     JOURNAL_STAGE,

@@ -14,7 +14,7 @@ import math
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from token_refresher.secret_store import Pace
+from token_refresher.aws.secret_store import Pace
 
 # The first second of every simulation; a tick falls on it.
 START: Final = datetime(2026, 1, 1, tzinfo=UTC)

@@ -1,7 +1,7 @@
 """What people write into a credentials secret, and how it is validated.
 
 One struct per grant, told apart by ``grant_type``. Validation errors name the
-field and the mend; a value of the secret is in none of them.
+field and the fix; a value of the secret is in none of them.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from msgspec import Meta
 
 from token_refresher import __version__
 from token_refresher.errors import CredentialsError
-from token_refresher.sites import ANY_SERVER, SITES, Site
+from token_refresher.oauth.client_authentication import AuthMethod, Client
+from token_refresher.oauth.providers import ANY_SERVER, SITES, Site
 
 PRODUCT_USER_AGENT: Final = f"token-refresher/{__version__}"
 
-_HTTPS_PORT: Final = 443
 _ONE_YEAR_SECONDS: Final = 365 * 24 * 3600
 
 # RFC 6749 appendix A.4: scope = scope-token *( SP scope-token ).
@@ -31,7 +31,6 @@ Scope = Annotated[str, Meta(pattern=_SCOPE)]
 HeaderText = Annotated[str, Meta(pattern=r"^[\x20-\x7E]+\Z")]
 Seconds = Annotated[int, Meta(ge=1, le=_ONE_YEAR_SECONDS)]
 SiteName = Literal["autovit.ro", "otomoto.pl", "standvirtual.com"]
-AuthMethod = Literal["client_secret_basic", "client_secret_post"]
 
 # What the program itself puts into a token request: extra_parameters must not
 # be a second way to say it.
@@ -65,14 +64,19 @@ class BaseCredentials(
 
     Attributes:
         client_id: As registered; a JSON number is taken too, since the OLX page says Number.
-        site: A preset's name. Exactly one of ``site`` and ``token_endpoint`` is given.
-        token_endpoint: An https URL (RFC 6749 section 3.2).
+        client_secret: As registered.
+        site: A preset: ``autovit.ro``, ``otomoto.pl`` or ``standvirtual.com``. Exactly one of
+            ``site`` and ``token_endpoint`` is given.
+        token_endpoint: Any server's https URL (RFC 6749 section 3.2).
         scope: One space-delimited string (RFC 6749 section 3.3).
-        token_endpoint_auth_method: RFC 7591's name for how the client authenticates.
+        token_endpoint_auth_method: ``client_secret_basic`` or ``client_secret_post`` (RFC 7591);
+            the default is the former, for ``partner`` the latter.
         user_agent: Sent where the site does not ask for the account's e-mail.
-        extra_parameters: Sent with every token request, such as ``audience`` or ``resource``.
-        verify_url: An https URL that accepts or refuses the new token before it is published.
-        use_refresh_token: Whether refresh tokens in the answers are used.
+        extra_parameters: An object of strings such as ``audience`` or ``resource``, sent with
+            every token request.
+        verify_url: An https URL that must not refuse the new token before it is published.
+        use_refresh_token: Whether refresh tokens in the responses are used; for
+            ``client_credentials`` only where it is set.
         assumed_expires_in: Seconds, for servers that omit ``expires_in``.
     """
 
@@ -120,22 +124,27 @@ class BaseCredentials(
         return ANY_SERVER if self.site is None else SITES[self.site]
 
     @property
+    def client(self) -> Client:
+        """The client that these credentials register, and where."""
+        return Client(
+            token_endpoint=self.endpoint_url,
+            client_id=str(self.client_id),
+            client_secret=self.client_secret,
+            # Decided here, never by trial.
+            auth_method=self.token_endpoint_auth_method or self.default_auth_method,
+            user_agent=self._user_agent,
+            scope=self.scope,
+            extra_parameters=self.extra_parameters,
+            verify_url=self.verify_url,
+        )
+
+    @property
     def endpoint_url(self) -> str:
         """Where the token request goes."""
         return self.token_endpoint or self.preset.token_endpoint
 
     @property
-    def host(self) -> str:
-        """The token endpoint's host, as ALLOWED_TOKEN_HOSTS names it."""
-        return host_of(self.endpoint_url)
-
-    @property
-    def auth_method(self) -> AuthMethod:
-        """How the client authenticates; decided here, never by trial."""
-        return self.token_endpoint_auth_method or self.default_auth_method
-
-    @property
-    def user_agent_header(self) -> str:
+    def _user_agent(self) -> str:
         """What to send as ``User-Agent``: e-mail by the site's rule, own text, product."""
         email = self.email
         if self.preset.sends_email_as_user_agent and email.isascii() and email.isprintable():
@@ -198,7 +207,7 @@ class PartnerCredentials(BaseCredentials, frozen=True, kw_only=True, tag="partne
 class ClientCredentials(BaseCredentials, frozen=True, kw_only=True, tag="client_credentials"):
     """RFC 6749 section 4.4.
 
-    Section 4.4.3 says that the answer should hold no refresh token, so here
+    Section 4.4.3 says that the response should hold no refresh token, so here
     they are used only when asked for, and the journal costs no read.
     """
 
@@ -211,7 +220,7 @@ class ClientCredentials(BaseCredentials, frozen=True, kw_only=True, tag="client_
 
 
 class RefreshTokenCredentials(BaseCredentials, frozen=True, kw_only=True, tag="refresh_token"):
-    """An account that has nothing but a refresh token, obtained elsewhere: the seed."""
+    """An account that has nothing but an initial refresh token, from a person's consent."""
 
     refresh_token: NonEmpty
 
@@ -225,7 +234,7 @@ class RefreshTokenCredentials(BaseCredentials, frozen=True, kw_only=True, tag="r
 
     @property
     def grant_digest(self) -> str:
-        """Endpoint, client and seed only: editing ``user_agent`` must not send a spent seed."""
+        """Endpoint, client, initial refresh token: an edited ``user_agent`` sends no spent one."""
         rests_on = [self.endpoint_url, str(self.client_id), self.refresh_token]
         return hashlib.sha256(msgspec.json.encode(rests_on)).hexdigest()
 
@@ -250,28 +259,34 @@ def parse_credentials(text: str | None) -> Credentials:
         text: None for a binary secret.
 
     Raises:
-        CredentialsError: It names the field and the mend, never a value.
+        CredentialsError: It names the field and the fix, never a value.
     """
     if text is None:
         raise CredentialsError("the credentials are binary: store one JSON object as text")
     try:
         return _decoder.decode(text)
     except msgspec.ValidationError as error:
-        raise CredentialsError(f"the credentials do not validate: {_mend(str(error))}") from None
+        raise CredentialsError(f"the credentials do not validate: {_fix(str(error))}") from None
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         raise CredentialsError(
             "the credentials are not JSON: store one JSON object as the secret's text"
         ) from None
 
 
-def host_of(url: str) -> str:
-    """Tell ``host``, or ``host:port`` where the port is not https's own."""
-    parts = urlsplit(url)
-    host, port = parts.hostname or "", parts.port or _HTTPS_PORT
-    return host if port == _HTTPS_PORT else f"{host}:{port}"
+def require_refresh_tokens(credentials: Credentials, *, uses_refresh_tokens: bool) -> None:
+    """Refuse an account that has nothing else, where the setting ignores refresh tokens.
+
+    Raises:
+        CredentialsError: It names the setting.
+    """
+    if isinstance(credentials, RefreshTokenCredentials) and not uses_refresh_tokens:
+        raise CredentialsError(
+            "grant_type refresh_token needs the setting REFRESH_TOKENS=use",
+            code="refresh_tokens_ignored",
+        )
 
 
-def _mend(message: str) -> str:
+def _fix(message: str) -> str:
     """Word msgspec's message so that it cannot repeat what was in the secret."""
     # First, since a field's name may read like any other message.
     if field := re.match(r"Object contains unknown field `(.*)`\Z", message, re.DOTALL):

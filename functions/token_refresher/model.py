@@ -1,4 +1,4 @@
-"""The plain data of the program: version ids, tokens, journals, records, accounts.
+"""The plain data of the program: version ids, tokens, journals, accounts.
 
 Nothing here decides, reads a clock or talks to anybody.
 """
@@ -7,62 +7,51 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final, Self
 
 import msgspec
 
-from token_refresher.errors import FailureClass, TokenResponseError
+from token_refresher.oauth.errors import TokenResponseError
+from token_refresher.oauth.token_response import bearer_token
+from token_refresher.ports import (
+    CLAIM_PREFIX,
+    CLAIM_STAGE,
+    CURRENT,
+    JOURNAL_STAGE,
+    PREVIOUS,
+)
+from token_refresher.records import (
+    DEAD_TAG,
+    GRANT_EXPIRES_AT_TAG,
+    REFUSED_TAG,
+    RELEASED_TAG,
+    FailureRecord,
+    GrantLifetime,
+    Unrecorded,
+    format_timestamp,
+    our_tags,
+    parse_timestamp,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
-CURRENT: Final = "AWSCURRENT"
-PREVIOUS: Final = "AWSPREVIOUS"
-PENDING: Final = "AWSPENDING"
-CLAIM_STAGE: Final = "TOKENREQUEST"
-JOURNAL_STAGE: Final = "TOKENRESPONSE"
+    from token_refresher.ports import SecretMetadata
 
 # An id from further in the future than this was not made by a healthy clock.
 CLOCK_SKEW: Final = timedelta(minutes=5)
 
-# Sums with moments at either end of the calendar overflow; no token lives there.
+# Sums with times at either end of the calendar overflow; no token lives there.
 _FIRST_YEAR: Final = 2000
 _YEAR_3000: Final = 32_503_680_000
-_MOMENT: Final = "%Y%m%dT%H%M%SZ"
-# Python 3.14 alone takes 24 o'clock for the next midnight.
-_MOMENT_TEXT: Final = re.compile(r"[1-9][0-9]{7}T(?:[01][0-9]|2[0-3])[0-9]{4}Z")
-_CLAIM_PREFIX: Final = "request-"
 _VERSION_ID: Final = re.compile(r"(\d{8}T\d{6}Z)-(\d{8}T\d{6}Z)-([0-9a-f]{12})-([0-9a-f]{12})")
-# RFC 6750 section 2.1: b64token. A newline above all must never be published.
-_B64TOKEN: Final = re.compile(r"[A-Za-z0-9\-._~+/]+=*")
-
-
-def format_moment(moment: datetime) -> str:
-    """Write an aware moment as ``20261124T010000Z``, which a version id and a tag may hold."""
-    return moment.astimezone(UTC).strftime(_MOMENT)
-
-
-def parse_moment(text: str) -> datetime | None:
-    """Read what `format_moment` wrote; None for anything else."""
-    # A listing tells thousands of them, so not by strptime, which takes ten times as long.
-    if not _MOMENT_TEXT.fullmatch(text):
-        return None
-    try:
-        return datetime.fromisoformat(text)
-    except ValueError:
-        return None
 
 
 def digest12(text: str) -> str:
     """The first 12 hex digits of a SHA-256: enough to tell one credentials version from another."""
     return hashlib.sha256(text.encode()).hexdigest()[:12]
-
-
-def is_claim_id(version_id: str) -> bool:
-    """Whether a version id was made by `claim_id`."""
-    return version_id.startswith(_CLAIM_PREFIX)
 
 
 def claim_id(basis: str, number: int) -> str:
@@ -74,7 +63,7 @@ def claim_id(basis: str, number: int) -> str:
             id, so Secrets Manager lets exactly one run write it.
     """
     numbered = basis if number == 1 else f"{basis}#{number}"
-    return _CLAIM_PREFIX + hashlib.sha256(numbered.encode()).hexdigest()[:40]
+    return CLAIM_PREFIX + hashlib.sha256(numbered.encode()).hexdigest()[:40]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +75,7 @@ class TokenVersion:
 
     Attributes:
         issued_at: Aware; from before the request was sent.
-        expires_at: Aware. Not later than ``issued_at`` for an answer without a usable token.
+        expires_at: Aware. Not later than ``issued_at`` for a response without a usable token.
         credentials_digest: `digest12` of the credentials' version id, as read.
         random: 12 hex digits.
     """
@@ -98,8 +87,8 @@ class TokenVersion:
 
     def __str__(self) -> str:
         """Write the version id: 59 characters of the 64 that are allowed."""
-        moments = f"{format_moment(self.issued_at)}-{format_moment(self.expires_at)}"
-        return f"{moments}-{self.credentials_digest}-{self.random}"
+        times = f"{format_timestamp(self.issued_at)}-{format_timestamp(self.expires_at)}"
+        return f"{times}-{self.credentials_digest}-{self.random}"
 
     @classmethod
     def parse(cls, version_id: str, *, now: datetime) -> Self | None:
@@ -107,7 +96,7 @@ class TokenVersion:
         match = _VERSION_ID.fullmatch(version_id)
         if match is None:
             return None
-        issued_at, expires_at = parse_moment(match[1]), parse_moment(match[2])
+        issued_at, expires_at = parse_timestamp(match[1]), parse_timestamp(match[2])
         if issued_at is None or expires_at is None or issued_at > now + CLOCK_SKEW:
             return None
         if issued_at.year < _FIRST_YEAR or expires_at.year < _FIRST_YEAR:
@@ -149,36 +138,15 @@ class PublishedToken(_StoredJson, frozen=True, kw_only=True, omit_defaults=True)
     expires_at: int
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class TokenResponse:
-    """What a token endpoint answered: the fields, parsed but not yet judged.
-
-    Attributes:
-        access_token: None where it is absent or no string.
-        token_type: As answered.
-        expires_in: None where it is absent or not to be believed.
-        scope: One space-delimited string; None where it is absent.
-        refresh_token: None where it is absent, empty or no text.
-        refresh_token_expires_in: None where it is absent or not to be believed.
-    """
-
-    access_token: str | None
-    token_type: str | None
-    expires_in: timedelta | None
-    scope: str | None
-    refresh_token: str | None
-    refresh_token_expires_in: timedelta | None
-
-
 class JournalEntry(_StoredJson, frozen=True, kw_only=True, omit_defaults=True):
     """A token response as it is kept under the stage ``TOKENRESPONSE``.
 
-    Its moments are in its version id.
+    Its times are in its version id.
 
     Attributes:
         grant: `grant_digest` of the credentials that it was obtained with.
-        access_token: As answered, not judged.
-        token_type: As answered.
+        access_token: As in the response, not judged.
+        token_type: As in the response.
         scope: As granted.
         refresh_token: What the next refresh sends, if anything.
         refresh_is_refused: The server refused the grant type; it is not tried again.
@@ -192,21 +160,8 @@ class JournalEntry(_StoredJson, frozen=True, kw_only=True, omit_defaults=True):
     refresh_is_refused: bool = False
 
     def bearer_token(self) -> str:
-        """Judge the answer by RFC 6749 section 5.1, but for its lifetime.
-
-        Raises:
-            TokenResponseError: No token, not bearer, or characters that RFC 6750 forbids.
-        """
-        if not self.access_token:
-            msg = "the token response has no access_token"
-            raise TokenResponseError(msg)
-        if self.token_type is None or self.token_type.lower() != "bearer":
-            msg = "the token response's token_type is not bearer"
-            raise TokenResponseError(msg)
-        if _B64TOKEN.fullmatch(self.access_token) is None:
-            msg = "the access_token has characters outside RFC 6750 section 2.1"
-            raise TokenResponseError(msg)
-        return self.access_token
+        """Judge the response, but for its lifetime, as `oauth.token_response.bearer_token` does."""
+        return bearer_token(self.access_token, self.token_type)
 
     @property
     def is_bearer_token(self) -> bool:
@@ -218,7 +173,7 @@ class JournalEntry(_StoredJson, frozen=True, kw_only=True, omit_defaults=True):
         return True
 
     def published_as(self, version: TokenVersion) -> PublishedToken:
-        """Judge the answer, and make what is published of it.
+        """Judge the response, and make what is published of it.
 
         Raises:
             TokenResponseError: As `bearer_token` says, or already expired.
@@ -242,161 +197,12 @@ class Claim(_StoredJson, frozen=True, kw_only=True, omit_defaults=False):
     Attributes:
         claimed_at: Epoch seconds.
         run: Random, so that two claims never have the same content.
-        is_resend: The refresh token had been sent before, and no answer arrived.
+        is_resend: The refresh token had been sent before, and no response arrived.
     """
 
     claimed_at: int
     run: str
     is_resend: bool = False
-
-
-_TAG = "token-refresher:"
-ERROR_TAG: Final[str] = _TAG + "error"
-FAILURES_TAG: Final[str] = _TAG + "failures"
-FAILED_AT_TAG: Final[str] = _TAG + "failed-at"
-RETRY_AT_TAG: Final[str] = _TAG + "retry-at"
-CREDENTIALS_TAG: Final[str] = _TAG + "credentials"
-REFUSED_TAG: Final[str] = _TAG + "refused"
-RELEASED_TAG: Final[str] = _TAG + "released"
-DEAD_TAG: Final[str] = _TAG + "dead"
-GRANT_EXPIRES_AT_TAG: Final[str] = _TAG + "grant-expires-at"
-
-# What a success clears. The grant's expiry outlives it.
-FAILURE_TAGS: Final[tuple[str, ...]] = (
-    ERROR_TAG,
-    FAILURES_TAG,
-    FAILED_AT_TAG,
-    RETRY_AT_TAG,
-    CREDENTIALS_TAG,
-    REFUSED_TAG,
-    RELEASED_TAG,
-    DEAD_TAG,
-)
-
-
-@dataclass(frozen=True, slots=True)
-class FailureRecord:
-    """What is remembered of a failure, as tags on the token secret.
-
-    Attributes:
-        failure_class: Who must do something.
-        code: The error's code.
-        failures: How often in a row, in this class.
-        failed_at: Aware; a token that was issued later has ended it.
-        retry_at: Aware; no attempt before.
-        credentials_digest: The record counts only for these credentials, so that a
-            correction is tried at once.
-    """
-
-    failure_class: FailureClass
-    code: str
-    failures: int
-    failed_at: datetime
-    retry_at: datetime
-    credentials_digest: str
-
-    def to_tags(self) -> dict[str, str]:
-        """Write the record as a person reads it in the console."""
-        return {
-            ERROR_TAG: f"{self.failure_class}: {self.code}",
-            FAILURES_TAG: str(self.failures),
-            FAILED_AT_TAG: format_moment(self.failed_at),
-            RETRY_AT_TAG: format_moment(self.retry_at),
-            CREDENTIALS_TAG: self.credentials_digest,
-        }
-
-    @classmethod
-    def from_tags(cls, tags: Mapping[str, str]) -> Self | None:
-        """Read the record; None where there is none, or somebody edited it."""
-        if ERROR_TAG not in tags or CREDENTIALS_TAG not in tags:
-            return None
-        name, _, code = tags[ERROR_TAG].partition(": ")
-        failures = tags.get(FAILURES_TAG, "")
-        failed_at, retry_at = (
-            parse_moment(tags.get(key, "")) for key in (FAILED_AT_TAG, RETRY_AT_TAG)
-        )
-        if name not in set(FailureClass) or not re.fullmatch(r"[0-9]{1,6}", failures):
-            return None
-        if failed_at is None or retry_at is None:
-            return None
-        digest = tags[CREDENTIALS_TAG]
-        return cls(FailureClass(name), code, int(failures), failed_at, retry_at, digest)
-
-
-@dataclass(frozen=True, slots=True)
-class GrantLifetime:
-    """When a refresh-only account's refresh token itself expires.
-
-    Attributes:
-        expires_at: Aware.
-        lifetime: From the first answer that named this expiry: a refresh token that
-            gets a new lifetime with every answer keeps its expiry at a distance.
-    """
-
-    expires_at: datetime
-    lifetime: timedelta
-
-    def to_tag(self) -> str:
-        """Write ``moment/seconds``."""
-        return f"{format_moment(self.expires_at)}/{int(self.lifetime.total_seconds())}"
-
-    @classmethod
-    def from_tag(cls, text: str) -> Self | None:
-        """Read the tag; None where it is absent or edited."""
-        moment, _, seconds = text.partition("/")
-        expires_at = parse_moment(moment)
-        if expires_at is None or not re.fullmatch(r"[0-9]{1,12}", seconds):
-            return None
-        return cls(expires_at, timedelta(seconds=int(seconds)))
-
-
-@dataclass(frozen=True, slots=True)
-class SecretMetadata:
-    """What a listing or a description tells of a secret; nothing of its value.
-
-    Attributes:
-        stages: The version id that each version stage sits on.
-        tags: By key.
-        is_deleted: Whether the secret is scheduled for deletion.
-    """
-
-    stages: Mapping[str, str] = field(default_factory=dict)
-    tags: Mapping[str, str] = field(default_factory=dict)
-    is_deleted: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Unrecorded:
-    """Tags that a token secret could not be given.
-
-    Attributes:
-        tags: What should have been written.
-        instead_of: Our tags that were there; other ones are another run's, and newer.
-        since: Aware; a token that was issued later has made them void.
-    """
-
-    tags: Mapping[str, str]
-    instead_of: Mapping[str, str]
-    since: datetime
-
-
-def our_tags(token: SecretMetadata | None) -> dict[str, str]:
-    """Those of a token secret's tags that the program writes."""
-    tags = token.tags if token else {}
-    return {key: value for key, value in tags.items() if key.startswith(_TAG)}
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class SecretValue:
-    """A secret's text, and the version that it was read from.
-
-    Attributes:
-        version_id: As read, which may be newer than as listed.
-        text: None for a binary secret.
-    """
-
-    version_id: str
-    text: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -420,26 +226,24 @@ class Published:
         """Whether the version id is the schedule, so that nothing has to be read."""
         return self.credentials_digest is not None
 
-    def with_moments_of(self, text: str | None) -> Published:
-        """Take the moments from the token's JSON, where the version id is somebody else's."""
+    def with_times_of(self, text: str | None) -> Published:
+        """Take the times from the token's JSON, where the version id is somebody else's."""
         try:
-            content = msgspec.json.decode(text or "", type=_PublishedMoments)
+            content = msgspec.json.decode(text or "", type=_PublishedTimes)
         except (msgspec.DecodeError, UnicodeError, RecursionError):
             return self
-        return Published(
-            self.version_id, _moment(content.issued_at), _moment(content.expires_at), None
-        )
+        return Published(self.version_id, _time(content.issued_at), _time(content.expires_at), None)
 
 
-class _PublishedMoments(msgspec.Struct, frozen=True):
+class _PublishedTimes(msgspec.Struct, frozen=True):
     """What is looked for in a token that somebody else published."""
 
     issued_at: float | None = None
     expires_at: float | None = None
 
 
-def _moment(epoch_seconds: float | None) -> datetime | None:
-    # Neither "never" as the beginning of a calendar, nor one as its end, is a moment.
+def _time(epoch_seconds: float | None) -> datetime | None:
+    # Neither "never" as the beginning of a calendar, nor one as its end, is a time.
     if epoch_seconds is None or not 0 < epoch_seconds < _YEAR_3000:
         return None
     return datetime.fromtimestamp(epoch_seconds, UTC)
@@ -472,6 +276,11 @@ class Account:
     journal: TokenVersion | None
     uses_refresh_tokens: bool
     unrecorded: Unrecorded | None = None
+
+    @property
+    def is_managed(self) -> bool:
+        """Whether it has credentials."""
+        return self.credentials_version is not None
 
     @property
     def tags(self) -> Mapping[str, str]:
@@ -554,10 +363,23 @@ def account_from_metadata(
     )
 
 
+def accounts_from_listing(
+    credentials: Mapping[str, SecretMetadata],
+    tokens: Mapping[str, SecretMetadata],
+    *,
+    now: datetime,
+) -> Iterator[Account]:
+    """Pair the secrets of both paths, as `SecretStore.list_secrets` lists them."""
+    for name in {**credentials, **tokens}:
+        yield account_from_metadata(
+            name, credentials=credentials.get(name), token=tokens.get(name), now=now
+        )
+
+
 def with_token(account: Account, token: SecretMetadata | None, *, now: datetime) -> Account:
     """Take a newer description of the token secret.
 
-    Moments that were read from a token's JSON are kept while it is the same version.
+    Times that were read from a token's JSON are kept while it is the same version.
     """
     fresh = account_from_metadata(account.name, credentials=None, token=token, now=now)
     published, known = fresh.published, account.published

@@ -1,4 +1,4 @@
-"""When a token is due, and why; when to try again; who needs somebody.
+"""When a token is due, and what holds it; who must act on a failure; when it is tried again.
 
 Pure: the same inputs decide the same. No jitter, no clock, no input or output.
 """
@@ -8,30 +8,41 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from token_refresher.errors import FailureClass
-from token_refresher.model import FailureRecord
+from token_refresher.errors import FailureClass, RefreshError, SecretStoreError
+from token_refresher.oauth.errors import (
+    EndpointUnavailableError,
+    OAuthError,
+    TokenRequestError,
+    TokenResponseError,
+)
+from token_refresher.records import FailureRecord
 
 if TYPE_CHECKING:
-    from token_refresher.errors import RefreshError
+    from collections.abc import Callable
+
     from token_refresher.model import Account
 
+# One account's refresh failed: here, or at its token endpoint.
+Failure = RefreshError | OAuthError
+FAILURES: Final = (RefreshError, OAuthError)
+
 # Secrets Manager keeps about 100 versions and all of the last 24 hours. Never a
-# third publish within the floor keeps a day below 96: two each half hour, or
+# third publish within this keeps a day below 96: two each half hour, or
 # one each half hour where a refresh writes a claim and a journal as well.
-WRITE_FLOOR: Final = timedelta(minutes=30)
-WRITE_FLOOR_WITH_REFRESH_TOKENS: Final = timedelta(minutes=60)
+MINIMUM_INTERVAL: Final = timedelta(minutes=30)
+MINIMUM_INTERVAL_WITH_REFRESH_TOKENS: Final = timedelta(minutes=60)
 
 # A tick may come a little earlier than a full period after the last one; what
 # is due on that tick must not wait for the next.
 _TICK_SLACK: Final = timedelta(seconds=30)
 
-_TRY_LATER_FIRST: Final = timedelta(minutes=5)
-_TRY_LATER_MOST: Final = timedelta(minutes=30)
-_UNUSABLE_FIRST: Final = timedelta(minutes=30)
+_TRANSIENT_FIRST: Final = timedelta(minutes=5)
+_TRANSIENT_MOST: Final = timedelta(minutes=30)
+_INVALID_RESPONSE_FIRST: Final = timedelta(minutes=30)
 # Passwords that are hammered every five minutes lock accounts.
-_MUST_ACT_FIRST: Final = timedelta(minutes=15)
+_ACTION_REQUIRED_FIRST: Final = timedelta(minutes=15)
 _LONGEST_WAIT: Final = timedelta(hours=6)
 _LAST_CHANCE: Final = timedelta(minutes=10)
 _LONGEST_RETRY_AFTER: Final = timedelta(hours=1)
@@ -51,14 +62,14 @@ class Reason(StrEnum):
     EXPIRY_UNKNOWN = "expiry unknown"
     EXPIRED = "expired"
     NEARING_EXPIRY = "nearing expiry"
-    FORCED = "forced"
     REJECTED = "rejected"
+    FORCED = "forced"
     FRESH = "fresh"
-    BACKING_OFF = "backing off"
-    WRITE_FLOOR = "write floor"
     AWAITING_CREDENTIALS = "awaiting credentials"
     ORPHANED = "orphaned"
     NO_SUCH_ACCOUNT = "no such account"
+    BACKING_OFF = "backing off"
+    RATE_LIMITED = "rate limited"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +78,144 @@ class Decision:
 
     due: bool
     reason: Reason
+
+
+class Situation(NamedTuple):
+    """What a decision is made from.
+
+    Attributes:
+        account: What metadata tells of it; no secret value is needed.
+        now: Aware.
+        refresh_before: How long before its expiry a token is due.
+        force: A person asked.
+        rejected_version: A version id whose token a consumer saw refused.
+        has_response: As `has_unpublished_response` says.
+    """
+
+    account: Account
+    now: datetime
+    refresh_before: timedelta
+    force: bool
+    rejected_version: str
+    has_response: bool
+
+    @property
+    def expires_at(self) -> datetime | None:
+        """When the published token expires."""
+        return self.account.live_until
+
+
+class Check(NamedTuple):
+    """One reason, and when it applies.
+
+    Attributes:
+        reason: What is told where it is the first of its chain that applies.
+        meaning: In a sentence; documents are made of it.
+        applies: The check itself.
+    """
+
+    reason: Reason
+    meaning: str
+    applies: Callable[[Situation], bool]
+
+
+def _has_no_token(of: Situation) -> bool:
+    # A secret that is scheduled for deletion is read by nobody; the refresh says so.
+    token = of.account.token
+    return of.account.published is None or (token is not None and token.is_deleted)
+
+
+def _has_other_credentials(of: Situation) -> bool:
+    published = of.account.published
+    return (
+        published is not None
+        and published.is_ours
+        and published.credentials_digest != of.account.credentials_digest
+    )
+
+
+def _is_nearing_expiry(of: Situation) -> bool:
+    due_at = due_time(of.account, refresh_before=of.refresh_before)
+    return due_at is not None and of.now >= due_at
+
+
+def _is_rejected(of: Situation) -> bool:
+    published = of.account.published
+    return published is not None and published.version_id == of.rejected_version
+
+
+def _is_backing_off(of: Situation) -> bool:
+    failure = of.account.counting_failure
+    return (
+        failure is not None
+        and of.now < failure.retry_at <= of.now + _LONGEST_HOLD
+        and not of.force
+        and not of.has_response
+    )
+
+
+# Why a token is due: the first that applies.
+NEEDS: Final = (
+    Check(Reason.NO_TOKEN, "nothing was ever published", _has_no_token),
+    Check(
+        Reason.UNPUBLISHED_RESPONSE,
+        "a response was journaled and not published; it is published without a request",
+        lambda of: of.has_response,
+    ),
+    Check(
+        Reason.CREDENTIALS_CHANGED,
+        "the token was obtained with other credentials",
+        _has_other_credentials,
+    ),
+    Check(
+        Reason.EXPIRY_UNKNOWN,
+        "somebody else published the token, and its JSON has no `expires_at`",
+        lambda of: of.expires_at is None,
+    ),
+    Check(
+        Reason.EXPIRED,
+        "its life is over",
+        lambda of: of.expires_at is not None and of.now >= of.expires_at,
+    ),
+    Check(
+        Reason.NEARING_EXPIRY,
+        "`REFRESH_BEFORE_SECONDS` are left, and half its life has passed",
+        _is_nearing_expiry,
+    ),
+    Check(Reason.REJECTED, "a consumer saw the published token refused", _is_rejected),
+    Check(Reason.FORCED, "an event asked for it", lambda of: of.force),
+)
+
+# What holds a token that is due, or leaves nothing to refresh: the first that applies. An
+# unpublished response is held by neither of the last two: it costs no request and no third
+# version, and the server may have ended the published token already.
+HOLDS: Final = (
+    Check(
+        Reason.AWAITING_CREDENTIALS,
+        "the credentials secret has no value yet",
+        lambda of: not of.account.is_managed and of.account.has_credentials_secret,
+    ),
+    Check(
+        Reason.ORPHANED,
+        "the credentials secret is gone; the token secret is left alone",
+        lambda of: not of.account.is_managed and of.account.token is not None,
+    ),
+    Check(
+        Reason.NO_SUCH_ACCOUNT,
+        "an event named an account that has neither secret",
+        lambda of: not of.account.is_managed,
+    ),
+    Check(
+        Reason.BACKING_OFF,
+        "the last attempt failed; the next is due at `token-refresher:retry-at`",
+        _is_backing_off,
+    ),
+    Check(
+        Reason.RATE_LIMITED,
+        "it would be the third version in 30 minutes (60 with refresh tokens)",
+        lambda of: is_rate_limited(of.account, now=of.now) and not of.has_response,
+    ),
+)
 
 
 def decide(
@@ -79,73 +228,35 @@ def decide(
 ) -> Decision:
     """Decide whether an account's token must be refreshed now.
 
-    The first check that applies wins, so the reason names what has to be fixed.
+    The first check of a chain that applies wins, so the reason names what has to be fixed.
 
     Args:
         account: What metadata tells of it; no secret value is needed.
         now: Aware. Passed in, never read here.
         refresh_before: How long before its expiry a token is due. Must exceed the
             schedule's interval.
-        force: A person asked. Overrides everything but the write floor.
+        force: A person asked. Overrides everything but the minimum interval of versions.
         rejected_version: A version id whose token a consumer saw refused. It counts only
             while it is the published one, and overrides nothing.
     """
-    if account.credentials_version is None:
-        return Decision(due=False, reason=_absence(account))
     has_response = has_unpublished_response(account, now=now)
-    reason = _need(account, now=now, refresh_before=refresh_before, has_response=has_response)
-    if has_response:
-        # It costs no request and no third write, and the server may have killed
-        # the published token already: neither back-off nor floor holds it.
-        return Decision(due=True, reason=reason)
-    if reason is Reason.FRESH and _is_rejected(account, rejected_version):
-        reason = Reason.REJECTED
-    if reason is Reason.FRESH and force:
-        reason = Reason.FORCED
-    if reason is Reason.FRESH:
-        return Decision(due=False, reason=reason)
-    failure = account.counting_failure
-    if failure is not None and now < failure.retry_at <= now + _LONGEST_HOLD and not force:
-        return Decision(due=False, reason=Reason.BACKING_OFF)
-    if is_held_by_write_floor(account, now=now):
-        return Decision(due=False, reason=Reason.WRITE_FLOOR)
-    return Decision(due=True, reason=reason)
+    situation = Situation(account, now, refresh_before, force, rejected_version, has_response)
+    need = _first(NEEDS, situation)
+    if need is None and account.is_managed:
+        return Decision(due=False, reason=Reason.FRESH)
+    hold = _first(HOLDS, situation)
+    return Decision(due=hold is None, reason=hold or need or Reason.FRESH)
 
 
-def _is_rejected(account: Account, version_id: str) -> bool:
-    return account.published is not None and account.published.version_id == version_id
+def _first(chain: tuple[Check, ...], situation: Situation) -> Reason | None:
+    # It runs for each account of every sweep: a loop, since a generator costs more.
+    for reason, _, applies in chain:
+        if applies(situation):
+            return reason
+    return None
 
 
-def _absence(account: Account) -> Reason:
-    """Name what is missing of an account without a credentials version."""
-    if account.has_credentials_secret:
-        return Reason.AWAITING_CREDENTIALS
-    return Reason.ORPHANED if account.token is not None else Reason.NO_SUCH_ACCOUNT
-
-
-def _need(
-    account: Account, *, now: datetime, refresh_before: timedelta, has_response: bool
-) -> Reason:
-    """Name what is wrong with the published token, or that nothing is."""
-    published = account.published
-    if published is None or (account.token is not None and account.token.is_deleted):
-        # A secret that is scheduled for deletion is read by nobody; the refresh says so.
-        return Reason.NO_TOKEN
-    if has_response:
-        return Reason.UNPUBLISHED_RESPONSE
-    if published.is_ours and published.credentials_digest != account.credentials_digest:
-        return Reason.CREDENTIALS_CHANGED
-    due_at = due_moment(account, refresh_before=refresh_before)
-    if due_at is None or published.expires_at is None:
-        return Reason.EXPIRY_UNKNOWN
-    if now >= published.expires_at:
-        return Reason.EXPIRED
-    if now >= due_at:
-        return Reason.NEARING_EXPIRY
-    return Reason.FRESH
-
-
-def due_moment(account: Account, *, refresh_before: timedelta) -> datetime | None:
+def due_time(account: Account, *, refresh_before: timedelta) -> datetime | None:
     """Tell when the published token becomes due; None where its expiry is not known.
 
     ``refresh_before`` ahead of its expiry, but never before half its life has
@@ -163,7 +274,7 @@ def due_moment(account: Account, *, refresh_before: timedelta) -> datetime | Non
 
 
 def has_unpublished_response(account: Account, *, now: datetime) -> bool:
-    """Whether a live answer was journaled and never became the published token.
+    """Whether a live response was journaled and never became the published token.
 
     The journal has the version id that the published version will have: it is
     unpublished where it is later than ``AWSCURRENT`` and no version of the token secret.
@@ -179,10 +290,10 @@ def has_unpublished_response(account: Account, *, now: datetime) -> bool:
     return published.issued_at is not None and journal.issued_at > published.issued_at
 
 
-def is_held_by_write_floor(account: Account, *, now: datetime) -> bool:
-    """Whether another version now would be the third within the floor."""
+def is_rate_limited(account: Account, *, now: datetime) -> bool:
+    """Whether another version now would be the third within the minimum interval."""
     previous = account.previous
-    return previous is not None and now < previous.issued_at + write_floor(account)
+    return previous is not None and now < previous.issued_at + minimum_interval(account)
 
 
 def next_attempt(account: Account, reason: Reason) -> datetime | None:
@@ -193,17 +304,34 @@ def next_attempt(account: Account, reason: Reason) -> datetime | None:
         reason: Why it was due, or was not.
     """
     failure, previous = account.counting_failure, account.previous
-    if reason is Reason.WRITE_FLOOR and previous is not None:
-        return previous.issued_at + write_floor(account)
+    if reason is Reason.RATE_LIMITED and previous is not None:
+        return previous.issued_at + minimum_interval(account)
     return failure.retry_at if failure is not None else None
 
 
-def write_floor(account: Account) -> timedelta:
+def minimum_interval(account: Account) -> timedelta:
     """How much time must pass between a publish and the next but one."""
-    return WRITE_FLOOR_WITH_REFRESH_TOKENS if account.uses_refresh_tokens else WRITE_FLOOR
+    return MINIMUM_INTERVAL_WITH_REFRESH_TOKENS if account.uses_refresh_tokens else MINIMUM_INTERVAL
 
 
-def failure_record(account: Account, error: RefreshError, *, now: datetime) -> FailureRecord:
+_TRANSIENT_CODES: Final = frozenset({"server_error", "slow_down", "temporarily_unavailable"})
+
+
+def failure_class_of(error: Failure) -> FailureClass:
+    """Tell who must act on a failure; decided here, and nowhere else."""
+    match error:
+        case SecretStoreError():
+            is_transient = error.transient
+        case TokenRequestError():
+            is_transient = error.code in _TRANSIENT_CODES
+        case TokenResponseError():
+            return FailureClass.INVALID_RESPONSE
+        case _:
+            is_transient = isinstance(error, EndpointUnavailableError)
+    return FailureClass.TRANSIENT if is_transient else FailureClass.ACTION_REQUIRED
+
+
+def failure_record(account: Account, error: Failure, *, now: datetime) -> FailureRecord:
     """Tell what to remember of a failure: how often, and when to try again.
 
     Args:
@@ -212,16 +340,17 @@ def failure_record(account: Account, error: RefreshError, *, now: datetime) -> F
         now: Aware; the sweep's.
     """
     before = account.counting_failure
-    continues = before is not None and before.failure_class is error.failure_class
+    continues = before is not None and before.failure_class is failure_class_of(error)
     failures = before.failures + 1 if before is not None and continues else 1
     live_until = account.live_until
     left = live_until - now if live_until is not None else timedelta(0)
-    wait = max(_wait(error.failure_class, failures, left), _least_wait(account, before, left))
+    wait = max(_wait(failure_class_of(error), failures, left), _least_wait(account, before, left))
     retry_at = now + wait - _TICK_SLACK
-    if error.retry_after is not None:
-        retry_at = max(retry_at, now + min(error.retry_after, wait + _LONGEST_RETRY_AFTER))
+    asked = error.retry_after if isinstance(error, OAuthError) else None
+    if asked is not None:
+        retry_at = max(retry_at, now + min(asked, wait + _LONGEST_RETRY_AFTER))
     return FailureRecord(
-        failure_class=error.failure_class,
+        failure_class=failure_class_of(error),
         code=error.code,
         failures=failures,
         failed_at=now,
@@ -234,17 +363,17 @@ def _wait(failure_class: FailureClass, failures: int, left: timedelta) -> timede
     """Tell how long to leave an account alone.
 
     Args:
-        failure_class: Who must do something.
+        failure_class: Who must act.
         failures: How often in a row.
         left: What is left of the published token's life.
     """
-    if failure_class is FailureClass.TRY_LATER:
-        wait = _doubled(_TRY_LATER_FIRST, failures, most=_TRY_LATER_MOST)
-        # The less time is left, the oftener it is tried.
-        return min(wait, max(_TRY_LATER_FIRST, left / 8)) if left > timedelta(0) else wait
-    if failure_class is FailureClass.UNUSABLE_ANSWER:
-        return _doubled(_UNUSABLE_FIRST, failures, most=_LONGEST_WAIT)
-    wait = _doubled(_MUST_ACT_FIRST, failures, most=_LONGEST_WAIT)
+    if failure_class is FailureClass.TRANSIENT:
+        wait = _doubled(_TRANSIENT_FIRST, failures, most=_TRANSIENT_MOST)
+        # The less time is left, the more often it is tried.
+        return min(wait, max(_TRANSIENT_FIRST, left / 8)) if left > timedelta(0) else wait
+    if failure_class is FailureClass.INVALID_RESPONSE:
+        return _doubled(_INVALID_RESPONSE_FIRST, failures, most=_LONGEST_WAIT)
+    wait = _doubled(_ACTION_REQUIRED_FIRST, failures, most=_LONGEST_WAIT)
     # However long the wait has become, one attempt precedes the expiry.
     return min(wait, left - _LAST_CHANCE) if left - _LAST_CHANCE > 2 * _TICK_SLACK else wait
 
@@ -253,18 +382,18 @@ def _least_wait(account: Account, before: FailureRecord | None, left: timedelta)
     """Tell the pace that the versions of a credentials secret allow.
 
     A refresh writes a claim and a journal, so at most one of either in a quarter of an hour is
-    what the floor leaves to tokens that live an hour. A failed attempt has written its claim.
-    Tokens that live twice as long as the floor leave room for every attempt while they live.
+    what the minimum interval leaves to tokens that live an hour. A failed attempt has written
+    its claim. Tokens that live twice as long leave room for every attempt while they live.
 
     Args:
         account: Whether it uses refresh tokens, and how long its tokens live.
-        before: The failure before, of whatever class: where classes alternate, each begins anew.
+        before: The failure before, of whatever class: alternating classes each begin from one.
         left: What is left of the published token's life.
     """
-    lifetime, floor = published_lifetime(account), WRITE_FLOOR_WITH_REFRESH_TOKENS
-    is_short = lifetime is not None and lifetime < 2 * floor
+    lifetime, interval = published_lifetime(account), MINIMUM_INTERVAL_WITH_REFRESH_TOKENS
+    is_short = lifetime is not None and lifetime < 2 * interval
     is_again = before is not None and left <= timedelta(0)
-    return floor / 4 if account.uses_refresh_tokens and (is_short or is_again) else timedelta(0)
+    return interval / 4 if account.uses_refresh_tokens and (is_short or is_again) else timedelta(0)
 
 
 def _doubled(first: timedelta, failures: int, *, most: timedelta) -> timedelta:
@@ -273,16 +402,16 @@ def _doubled(first: timedelta, failures: int, *, most: timedelta) -> timedelta:
 
 
 def needs_action(account: Account, *, now: datetime) -> bool:
-    """Whether somebody must do something for this account, by metadata alone.
+    """Whether action is required for this account, by metadata alone.
 
-    Its last failure says so; or its tokens live shorter than the write floor, so
+    Its last failure says so; or its tokens live shorter than the minimum interval of versions, so
     that no schedule can keep one alive; or a refresh-only account's refresh token
     ends within a week (or half its life, where that is less).
     """
     if account.credentials_version is None:
         return False
     failure = account.counting_failure
-    if failure is not None and failure.failure_class is FailureClass.SOMEONE_MUST_ACT:
+    if failure is not None and failure.failure_class is FailureClass.ACTION_REQUIRED:
         return True
     if account.token is not None and account.token.is_deleted:
         return True
@@ -299,13 +428,13 @@ def is_retrying(account: Account) -> bool:
     hold for as long as the failing does.
     """
     failure = account.counting_failure
-    return failure is not None and failure.failure_class is not FailureClass.SOMEONE_MUST_ACT
+    return failure is not None and failure.failure_class is not FailureClass.ACTION_REQUIRED
 
 
 def lives_too_short(account: Account) -> bool:
-    """Whether the published token's life is shorter than the write floor."""
+    """Whether the published token's life is shorter than the minimum interval of versions."""
     lifetime = published_lifetime(account)
-    return lifetime is not None and lifetime < write_floor(account)
+    return lifetime is not None and lifetime < minimum_interval(account)
 
 
 def published_lifetime(account: Account) -> timedelta | None:
@@ -327,7 +456,7 @@ def margin_used(account: Account, *, now: datetime, refresh_before: timedelta) -
 
     The one to alarm on, whatever the lifetimes: a healthy account never gets far.
     """
-    due_at, expires_at = due_moment(account, refresh_before=refresh_before), account.live_until
+    due_at, expires_at = due_time(account, refresh_before=refresh_before), account.live_until
     if due_at is None or expires_at is None or now >= expires_at:
         return 100.0
     return max(0.0, 100 * ((now - due_at) / (expires_at - due_at)))

@@ -13,38 +13,36 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, Protocol
 
-from token_refresher.credentials import RefreshTokenCredentials, parse_credentials
+from token_refresher.credentials import (
+    RefreshTokenCredentials,
+    parse_credentials,
+    require_refresh_tokens,
+)
 from token_refresher.errors import (
-    CredentialsError,
-    FailureClass,
-    MissingExpiryError,
     NotAttemptedError,
     OutOfTimeError,
-    RefreshError,
     RefreshTokenLostError,
     SecretStoreError,
-    TokenRequestError,
-    TokenResponseError,
     UnexpectedError,
 )
 from token_refresher.model import (
-    DEAD_TAG,
-    FAILURE_TAGS,
-    GRANT_EXPIRES_AT_TAG,
-    REFUSED_TAG,
-    RELEASED_TAG,
     Claim,
-    GrantLifetime,
     JournalEntry,
-    SecretMetadata,
     TokenVersion,
-    Unrecorded,
     claim_id,
-    our_tags,
     published_from_id,
     with_token,
 )
+from token_refresher.oauth.errors import (
+    EndpointUnavailableError,
+    MissingExpiryError,
+    OAuthError,
+    TokenRequestError,
+    TokenResponseError,
+)
+from token_refresher.oauth.token_response import required_lifetime
 from token_refresher.policy import (
+    FAILURES,
     Decision,
     Reason,
     decide,
@@ -52,13 +50,27 @@ from token_refresher.policy import (
     has_unpublished_response,
     lives_too_short,
 )
-from token_refresher.token_response import required_lifetime
+from token_refresher.ports import SecretMetadata
+from token_refresher.records import (
+    DEAD_TAG,
+    FAILURE_TAGS,
+    GRANT_EXPIRES_AT_TAG,
+    REFUSED_TAG,
+    RELEASED_TAG,
+    GrantLifetime,
+    Unrecorded,
+    our_tags,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
     from token_refresher.credentials import Credentials
-    from token_refresher.model import Account, PublishedToken, SecretValue, TokenResponse
+    from token_refresher.model import Account, PublishedToken
+    from token_refresher.oauth.client_authentication import Client
+    from token_refresher.oauth.token_response import TokenResponse
+    from token_refresher.policy import Failure
+    from token_refresher.ports import SecretStore
 
 # One refresh ends within this, whatever hangs.
 _REFRESH_TIME: Final = timedelta(seconds=60)
@@ -78,54 +90,17 @@ _RESEND_AFTER: Final = timedelta(minutes=15)
 _SAME_EXPIRY: Final = timedelta(minutes=5)
 
 
-class SecretStore(Protocol):
-    """What a refresh needs of Secrets Manager."""
-
-    def describe_token(self, account: str) -> SecretMetadata | None:
-        """Tell the token secret as it is now; None where there is none."""
-
-    def read_credentials(self, account: str) -> SecretValue | None:
-        """Read the credentials; None where they have no value."""
-
-    def read_journal(self, account: str) -> SecretValue | None:
-        """Read the journaled response; None where there is none."""
-
-    def read_claim(self, account: str, claim_id: str) -> SecretValue | None:
-        """Read a claim; None where there is none, or not yet."""
-
-    def read_published(self, account: str) -> SecretValue | None:
-        """Read the published token; None where there is none."""
-
-    def create_token_secret(self, account: str) -> None:
-        """Create the token secret, empty."""
-
-    def write_protocol(self, account: str, version_id: str, content: str) -> bool:
-        """Write a claim or a journal; False where the id has other content."""
-
-    def publish(self, account: str, version_id: str, content: str) -> bool:
-        """Publish a token; False where the id has other content."""
-
-    def stage(self, account: str, version_id: str, content: str) -> bool:
-        """Write a token as the one that a rotation will publish; False as above."""
-
-    def tag(self, account: str, tags: Mapping[str, str]) -> None:
-        """Record something on the token secret."""
-
-    def untag(self, account: str, keys: list[str]) -> None:
-        """Clear records on the token secret."""
-
-
 class TokenEndpoint(Protocol):
     """What a refresh needs of the token endpoint."""
 
-    def admit(self, credentials: Credentials) -> None:
-        """Raise where the credentials must not be sent now."""
+    def admit(self, client: Client) -> None:
+        """Raise where the client must not be sent now."""
 
-    def request(self, credentials: Credentials, grant: Mapping[str, str]) -> TokenResponse:
+    def request(self, client: Client, grant: Mapping[str, str]) -> TokenResponse:
         """Send one token request."""
 
-    def verify(self, credentials: Credentials, url: str, access_token: str) -> bool | None:
-        """Ask whether a token is accepted; None where nobody can tell."""
+    def verify(self, client: Client, access_token: str) -> bool | None:
+        """Ask ``verify_url`` whether a token is accepted; None where nobody can tell."""
 
 
 class Outcome(StrEnum):
@@ -167,7 +142,7 @@ class Result:
     account: Account
     reason: Reason
     outcome: Outcome
-    error: RefreshError | NotAttemptedError | None = None
+    error: Failure | NotAttemptedError | None = None
     cautions: tuple[Caution, ...] = ()
 
 
@@ -178,7 +153,7 @@ class Refresher:
     Attributes:
         store: Secrets Manager.
         endpoint: The token endpoints.
-        clock: Gives aware moments.
+        clock: Gives aware times.
         pause: Waits, between attempts to write a journal.
         refresh_before: How long before its expiry a token is due.
         uses_refresh_tokens: The setting; False where the permission is taken away.
@@ -235,7 +210,7 @@ class Refresher:
             return attempt.run()
         except NotAttemptedError as error:
             return attempt.result(Outcome.NOT_ATTEMPTED, error)
-        except RefreshError as error:
+        except FAILURES as error:
             return attempt.failed(error)
         except Exception as exception:  # noqa: BLE001 - one account's defect is not the others'
             return attempt.failed(UnexpectedError(exception))
@@ -256,6 +231,15 @@ class _Answer:
     token: PublishedToken
     is_claimed: bool
     refresh_token_expires_in: timedelta | None = None
+
+
+def allows_own_grant(error: OAuthError) -> bool:
+    """Whether the account's own grant may be tried in the same run, after its refresh token."""
+    if isinstance(error, EndpointUnavailableError):
+        # Not where the host is not to be asked again now.
+        return error.sent and not error.stops_host
+    # It would fail on the same secret.
+    return error.code != "invalid_client"
 
 
 @dataclass(slots=True, repr=False, kw_only=True)
@@ -325,7 +309,7 @@ class _Attempt:
             self._ensure_token_secret()
             answer = self._journaled_answer(self.journal)
         else:
-            self.endpoint.admit(credentials)
+            self.endpoint.admit(credentials.client)
             self._require_time()
             self._ensure_token_secret()
             requested = self._request(credentials)
@@ -350,7 +334,7 @@ class _Attempt:
         published = self.account.published
         if published is not None and not published.is_ours and published.expires_at is None:
             value = self.store.read_published(self.name)
-            read = published.with_moments_of(value.text if value else None)
+            read = published.with_times_of(value.text if value else None)
             self.account = replace(self.account, published=read)
 
     def _is_due(self) -> bool:
@@ -376,13 +360,7 @@ class _Attempt:
             return None
         self.account = replace(self.account, credentials_version=value.version_id)
         credentials = parse_credentials(value.text)
-        if isinstance(credentials, RefreshTokenCredentials) and not (
-            self.refresher.uses_refresh_tokens
-        ):
-            raise CredentialsError(
-                "grant_type refresh_token needs the setting REFRESH_TOKENS=use",
-                code="refresh_tokens_ignored",
-            )
+        require_refresh_tokens(credentials, uses_refresh_tokens=self.refresher.uses_refresh_tokens)
         return credentials
 
     def _uses_refresh_tokens(self, credentials: Credentials) -> bool:
@@ -433,7 +411,7 @@ class _Attempt:
             None where another run has claimed the refresh token and may still be at it.
         """
         refresh_token, basis = self._refresh_token(credentials)
-        failure: RefreshError | None = None
+        failure: OAuthError | None = None
         if refresh_token is not None:
             claim = self._claim(basis, credentials)
             if claim is None:
@@ -445,27 +423,27 @@ class _Attempt:
                 failure = redeemed
         return self._use_own_grant(credentials, failure)
 
-    def _redeem(self, credentials: Credentials, refresh_token: str) -> _Answer | RefreshError:
+    def _redeem(self, credentials: Credentials, refresh_token: str) -> _Answer | OAuthError:
         """Send a claimed refresh token; return the failure that the own grant may follow."""
         grant = {"grant_type": "refresh_token", "refresh_token": refresh_token}
         try:
             return self._ask(credentials, grant)
-        except RefreshError as error:
+        except OAuthError as error:
             if error.leaves_refresh_token_unspent:
                 self.released = self.claim
             if error.code == "invalid_grant":
                 self.dead = self.claim
-            if not error.allows_own_grant:
+            if not allows_own_grant(error):
                 raise
             return error
 
-    def _use_own_grant(self, credentials: Credentials, failure: RefreshError | None) -> _Answer:
+    def _use_own_grant(self, credentials: Credentials, failure: OAuthError | None) -> _Answer:
         """Ask by the account's own grant, if it has one besides the refresh token."""
         if isinstance(credentials, RefreshTokenCredentials):
             raise failure or RefreshTokenLostError
         if failure is not None:
             try:
-                self.endpoint.admit(credentials)
+                self.endpoint.admit(credentials.client)
             except NotAttemptedError:
                 raise failure from None
         is_refused = isinstance(failure, TokenRequestError) and failure.refuses_grant_type
@@ -559,7 +537,7 @@ class _Attempt:
         """Request a token, journal the answer, then judge it."""
         # Counted from before the request, so that a lifetime errs on the safe side.
         issued_at = self.refresher.clock().replace(microsecond=0)
-        response = self.endpoint.request(credentials, grant)
+        response = self.endpoint.request(credentials.client, grant)
         missing: MissingExpiryError | None = None
         lifetime = timedelta(0)
         try:
@@ -573,7 +551,7 @@ class _Attempt:
         self.is_repeatable = grant["grant_type"] != "refresh_token"
         is_only_grant = isinstance(credentials, RefreshTokenCredentials)
         brings_next = response.refresh_token is not None
-        # Nobody can tell whether an unusable answer has cost the refresh token that was sent:
+        # Nobody can tell whether an invalid response has cost the refresh token that was sent:
         # where there is another grant, it is not kept as one that may be sent again.
         is_usable = entry.is_bearer_token and (missing is not None or lifetime > timedelta(0))
         if self.is_repeatable or is_only_grant or brings_next or is_usable:
@@ -661,7 +639,7 @@ class _Attempt:
                         self.account, journal=TokenVersion.parse(version_id, now=self.now)
                     )
             except SecretStoreError as error:
-                if self.is_repeatable and error.failure_class is not FailureClass.TRY_LATER:
+                if self.is_repeatable and not error.transient:
                     return
             except Exception:  # noqa: BLE001, S110 - whatever it is, the answer is not given up
                 pass
@@ -674,9 +652,7 @@ class _Attempt:
         """Let ``verify_url`` refuse the token before consumers see it."""
         if credentials.verify_url is None:
             return
-        verdict = self.endpoint.verify(
-            credentials, credentials.verify_url, answer.token.access_token
-        )
+        verdict = self.endpoint.verify(credentials.client, answer.token.access_token)
         if verdict is False:
             self._refuse(answer.version)
             msg = "verify_url refused the new access_token"
@@ -756,7 +732,7 @@ class _Attempt:
         tag = GrantLifetime(expires_at, lifetime).to_tag()
         self.store.tag(self.name, {GRANT_EXPIRES_AT_TAG: tag})
 
-    def failed(self, error: RefreshError) -> Result:
+    def failed(self, error: Failure) -> Result:
         """Record a failure; the published token stays what it is."""
         self._retry_journal(until=timedelta(seconds=10))
         if self.unwritten is not None:
@@ -765,7 +741,7 @@ class _Attempt:
             self._record(error)
         return self.result(Outcome.FAILED, error)
 
-    def _record(self, error: RefreshError) -> None:
+    def _record(self, error: Failure) -> None:
         # With what could not be written before: a claim that was released then still is.
         before = self.account.unrecorded
         tags = dict(before.tags) if before else {}
@@ -799,8 +775,6 @@ class _Attempt:
         token = replace(token, tags={**kept, **tags})
         self.account = replace(self.account, token=token, unrecorded=None)
 
-    def result(
-        self, outcome: Outcome, error: RefreshError | NotAttemptedError | None = None
-    ) -> Result:
+    def result(self, outcome: Outcome, error: Failure | NotAttemptedError | None = None) -> Result:
         """Tell what this refresh came to."""
         return Result(self.account, self.decision.reason, outcome, error, tuple(self.cautions))

@@ -12,10 +12,11 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
 
 from token_refresher.credentials import parse_credentials
-from token_refresher.errors import FailureClass, RefreshError, RotationError
+from token_refresher.errors import FailureClass, RotationError
 from token_refresher.events import Step
-from token_refresher.model import CURRENT, PENDING, PublishedToken, published_from_id
-from token_refresher.policy import Reason, next_attempt
+from token_refresher.model import PublishedToken, published_from_id
+from token_refresher.policy import FAILURES, Reason, failure_class_of, next_attempt
+from token_refresher.ports import CURRENT, PENDING
 from token_refresher.refresh import Outcome
 
 if TYPE_CHECKING:
@@ -23,31 +24,9 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from token_refresher.events import RotationStep
-    from token_refresher.model import SecretMetadata, SecretValue
+    from token_refresher.ports import SecretStore
     from token_refresher.refresh import Result, TokenEndpoint
     from token_refresher.sweep import Report
-
-
-class SecretStore(Protocol):
-    """What a rotation needs of Secrets Manager."""
-
-    def describe_token(self, account: str) -> SecretMetadata | None:
-        """Tell the token secret as it is now; None where there is none."""
-
-    def read_credentials(self, account: str) -> SecretValue | None:
-        """Read the credentials; None where they have no value."""
-
-    def read_published(self, account: str) -> SecretValue | None:
-        """Read the published token; None where there is none."""
-
-    def read_staged(self, account: str, version_id: str) -> SecretValue | None:
-        """Read the token that a rotation has staged; None where it has none yet."""
-
-    def publish_staged(self, account: str, version_id: str, *, instead_of: str) -> None:
-        """Make a staged token the published one, if that is still ``instead_of``."""
-
-    def unstage(self, account: str, version_id: str) -> None:
-        """End a rotation."""
 
 
 class Sweep(Protocol):
@@ -72,7 +51,7 @@ class Rotation:
         store: Secrets Manager.
         endpoint: The token endpoints, for ``verify_url``.
         sweep: `Sweeper.sweep`.
-        clock: Gives aware moments.
+        clock: Gives aware times.
     """
 
     store: SecretStore
@@ -116,14 +95,14 @@ class Rotation:
     def require_staged(self, asked: RotationStep, report: Report) -> None:
         """Raise what kept ``createSecret`` from staging a token.
 
-        A rotation that nothing but a person can mend is ended: what is left behind of it
+        A rotation that nothing but a person can fix is ended: what is left behind of it
         would keep the next one from beginning.
         """
         [result] = report.results
         if result.outcome is Outcome.STAGED:
             return
         error = result.error
-        if isinstance(error, RefreshError) and error.failure_class is not FailureClass.TRY_LATER:
+        if isinstance(error, FAILURES) and failure_class_of(error) is not FailureClass.TRANSIENT:
             self.store.unstage(asked.account, asked.version_id)
         raise error or RotationError(_held_back(result))
 
@@ -150,9 +129,8 @@ class Rotation:
         value = self.store.read_credentials(asked.account)
         if value is None:
             return
-        credentials = parse_credentials(value.text)
-        url = credentials.verify_url
-        if url and self.endpoint.verify(credentials, url, token.access_token) is False:
+        client = parse_credentials(value.text).client
+        if client.verify_url and self.endpoint.verify(client, token.access_token) is False:
             raise self._ended(asked, "verify_url refused the staged access_token")
 
     def _finish(self, asked: RotationStep, token: PublishedToken, current: str) -> None:
@@ -160,7 +138,7 @@ class Rotation:
         published = published_from_id(current, now=self.clock())
         if not published.is_ours:
             value = self.store.read_published(asked.account)
-            published = published.with_moments_of(value.text if value else None)
+            published = published.with_times_of(value.text if value else None)
         issued_at = datetime.fromtimestamp(token.issued_at, UTC)
         if published.issued_at is None or published.issued_at <= issued_at:
             self.store.publish_staged(asked.account, asked.version_id, instead_of=current)
@@ -173,7 +151,7 @@ class Rotation:
 
 def _held_back(result: Result) -> str:
     """Say why no token was asked for, and when one will be."""
-    moment = next_attempt(result.account, result.reason)
-    if result.reason is Reason.WRITE_FLOOR and moment is not None:
-        return f"held by the write floor until {moment.isoformat()}"
+    next_at = next_attempt(result.account, result.reason)
+    if result.reason is Reason.RATE_LIMITED and next_at is not None:
+        return f"rate limited until {next_at.isoformat()}"
     return f"no token was obtained: {result.outcome} ({result.reason})"

@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from token_refresher.errors import SettingsError
-from token_refresher.sites import DEFAULT_TOKEN_HOSTS
+from token_refresher.oauth.providers import DEFAULT_TOKEN_HOSTS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

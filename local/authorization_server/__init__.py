@@ -5,19 +5,11 @@ to be switched on while the server runs. It keeps no time of its own: tokens liv
 is passed in.
 """
 
-from local.authorization_server.dialects import (
-    OLX_MOTORS,
-    OLX_PARTNERS,
-    RFC_6749,
-    Dialect,
-    ExpiresIn,
-)
+from local.authorization_server.dialects import OLX_MOTORS, OLX_PARTNERS, RFC_6749, Dialect
 from local.authorization_server.failures import (
     Answers,
     Failure,
-    Hangs,
     LosesTheAnswer,
-    ResetsTheConnection,
     WaitsFor,
     firewall_page,
     too_many_requests,
@@ -35,12 +27,9 @@ __all__ = [
     "Client",
     "Dialect",
     "Endpoint",
-    "ExpiresIn",
     "Failure",
-    "Hangs",
     "LosesTheAnswer",
     "RefreshMode",
-    "ResetsTheConnection",
     "TokenRequest",
     "WaitsFor",
     "firewall_page",

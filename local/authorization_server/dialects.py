@@ -4,15 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
-from enum import Enum
-
-
-class ExpiresIn(Enum):
-    """How ``expires_in`` appears in an answer."""
-
-    NUMBER = "a JSON number"
-    TEXT = "a string of digits"
-    ABSENT = "not at all"
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,17 +13,16 @@ class Dialect:
     Args:
         token_type: As it is spelt there.
         scope: Granted when a request names none; None leaves the field out.
+        expires_in_is_text: Whether ``expires_in`` is digits in a string, not a number.
         refresh_token_lifetime: None means until it is used or revoked.
-        refresh_lifetime_field: The field that tells this lifetime, if the server has one.
         human_errors: Whether errors carry texts for people, in another language.
     """
 
     token_type: str = "Bearer"  # noqa: S105
     scope: str | None = None
-    expires_in: ExpiresIn = ExpiresIn.NUMBER
+    expires_in_is_text: bool = False
     access_token_lifetime: timedelta = timedelta(hours=1)
     refresh_token_lifetime: timedelta | None = None
-    refresh_lifetime_field: str | None = None
     human_errors: bool = False
 
 
@@ -46,7 +36,7 @@ OLX_MOTORS = Dialect(
 OLX_PARTNERS = Dialect(
     token_type="bearer",  # noqa: S106
     scope="v2 read write",
-    expires_in=ExpiresIn.TEXT,
+    expires_in_is_text=True,
     access_token_lifetime=timedelta(hours=24),
     refresh_token_lifetime=timedelta(days=30),
 )

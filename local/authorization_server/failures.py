@@ -22,21 +22,11 @@ class Answers:
 
 
 @dataclass(frozen=True, slots=True)
-class ResetsTheConnection:
-    """The connection is reset, and the request is not processed."""
-
-
-@dataclass(frozen=True, slots=True)
 class LosesTheAnswer:
     """The request **is** processed, and the connection closed without an answer.
 
     A rotating refresh token is spent by then, and its successor is lost.
     """
-
-
-@dataclass(frozen=True, slots=True)
-class Hangs:
-    """There is no answer for as long as the server runs, and the request is not processed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +36,7 @@ class WaitsFor:
     event: threading.Event
 
 
-Failure: TypeAlias = Answers | ResetsTheConnection | LosesTheAnswer | Hangs | WaitsFor
+Failure: TypeAlias = Answers | LosesTheAnswer | WaitsFor
 
 
 def too_many_requests(retry_after: timedelta | datetime | None = None) -> Answers:

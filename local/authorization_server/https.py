@@ -60,7 +60,6 @@ class Door(Enum):
 
     OPEN = "it is served"
     REFUSING = "nothing listens"
-    RESETTING = "it is accepted, and reset at its first byte"
     CLOSED = "the port is given back"
 
 
@@ -98,7 +97,7 @@ class HttpsServer:
                 self._listener = _bound_socket(self.port)
             if not listened and door is Door.CLOSED:
                 self._listener.close()
-            if not listened and door in (Door.OPEN, Door.RESETTING):
+            if not listened and door is Door.OPEN:
                 self._listen()
             for connection in self._connections:
                 _cut(connection)
@@ -123,9 +122,6 @@ class HttpsServer:
         """
         generation = self._generation
         connection.settimeout(HANDSHAKE_SECONDS)
-        if self._door is Door.RESETTING:
-            _reset_at_the_first_byte(connection)
-            return
         try:
             secured = self._context.wrap_socket(connection, server_side=True)
         except OSError:
@@ -200,14 +196,3 @@ def _cut(connection: socket.socket) -> None:
     """End a connection under the thread that reads from it."""
     with contextlib.suppress(OSError):
         socket.socket.shutdown(connection, socket.SHUT_RDWR)
-
-
-def _reset_at_the_first_byte(connection: socket.socket) -> None:
-    """Reset a connection when the client has begun to speak.
-
-    Earlier would be before the client's handshake, where Python's own TLS leaks the socket.
-    """
-    with contextlib.suppress(OSError):
-        connection.recv(1)
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
-    connection.close()

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 from authlib.oauth2.rfc6749.errors import InvalidGrantError, UnsupportedGrantTypeError
 
-from local.authorization_server.dialects import Dialect, ExpiresIn
-
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime, timedelta
+
+    from local.authorization_server.dialects import Dialect
 
 AUTH_METHODS = ("client_secret_basic", "client_secret_post")
 TOKEN_LENGTH = 40
@@ -34,7 +34,6 @@ class RefreshMode(Enum):
     KEEPS = "it stays, and the answer does not name it"
     OMITS_AND_DELETES = "it is deleted, and the answer has no other"
     REFUSES = "unsupported_grant_type"
-    FORBIDS = "unauthorized_client"
 
 
 @dataclass(eq=False)
@@ -77,8 +76,6 @@ class Client:
 
     def check_grant_type(self, grant_type: str) -> bool:
         """Tell whether the client may use a grant."""
-        if grant_type == "refresh_token" and self.refresh_mode is RefreshMode.FORBIDS:
-            return False
         return grant_type in self.grants
 
 
@@ -140,7 +137,7 @@ class Ledger:
     def seed(self, client: Client, user: str) -> str:
         """Issue a refresh token as an authorization outside this server would have done."""
         with self.lock:
-            return self._new_refresh_token(Family(client, user, client.scope or "")).value
+            return self._new_refresh_token(Family(client, user, client.scope or ""))
 
     def grant(self, client: Client, grant_type: str, user: str, scope: str) -> dict[str, Any]:
         """Start a family with the first tokens of a grant, and return the answer's fields."""
@@ -148,7 +145,7 @@ class Ledger:
             family = Family(client, user, scope)
             answer = self._access_answer(family)
             if grant_type in client.refresh_tokens_for:
-                self._add_refresh_token(answer, self._new_refresh_token(family))
+                answer["refresh_token"] = self._new_refresh_token(family)
             return answer
 
     def redeemable(self, value: str) -> RefreshToken:
@@ -183,7 +180,7 @@ class Ledger:
             answer = self._access_answer(token.family)
             if client.refresh_mode is RefreshMode.ROTATES:
                 token.spent = True
-                self._add_refresh_token(answer, self._new_refresh_token(token.family))
+                answer["refresh_token"] = self._new_refresh_token(token.family)
             elif client.refresh_mode is RefreshMode.OMITS_AND_DELETES:
                 token.deleted = True
             return answer
@@ -215,27 +212,17 @@ class Ledger:
         live.append(token)
         answer: dict[str, Any] = {"access_token": value, "token_type": client.dialect.token_type}
         lifetime = int(client.access_token_lifetime.total_seconds())
-        if client.dialect.expires_in is ExpiresIn.NUMBER:
-            answer["expires_in"] = lifetime
-        elif client.dialect.expires_in is ExpiresIn.TEXT:
-            answer["expires_in"] = str(lifetime)
+        answer["expires_in"] = str(lifetime) if client.dialect.expires_in_is_text else lifetime
         if family.scope:
             answer["scope"] = family.scope
         return answer
 
-    def _new_refresh_token(self, family: Family) -> RefreshToken:
+    def _new_refresh_token(self, family: Family) -> str:
         lifetime = family.client.refresh_token_lifetime
         expires_at = None if lifetime is None else self._clock() + lifetime
         token = RefreshToken(_new_value(REFRESH_TOKEN_MARK), family, expires_at)
         self._refresh_tokens[token.value] = token
-        return token
-
-    def _add_refresh_token(self, answer: dict[str, Any], token: RefreshToken) -> None:
-        answer["refresh_token"] = token.value
-        client = token.family.client
-        named = client.dialect.refresh_lifetime_field
-        if named is not None and client.refresh_token_lifetime is not None:
-            answer[named] = int(client.refresh_token_lifetime.total_seconds())
+        return token.value
 
     def _revoke(self, family: Family) -> None:
         if not family.revoked:

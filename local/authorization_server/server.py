@@ -16,9 +16,7 @@ from local.authorization_server.dialects import OLX_MOTORS, Dialect
 from local.authorization_server.failures import (
     Answers,
     Failure,
-    Hangs,
     LosesTheAnswer,
-    ResetsTheConnection,
     WaitsFor,
 )
 from local.authorization_server.grants import FormRequest, TokenEndpoint, presented
@@ -57,7 +55,6 @@ class TokenRequest:
     grant_type: str | None
     client_id: str | None
     auth_method: str
-    user_agent: str | None
     headers: Mapping[str, str] = field(repr=False)
     fields: Mapping[str, str] = field(repr=False)
 
@@ -78,12 +75,9 @@ class AuthorizationServer:
     Args:
         authority: Vouches for the server's certificate.
         clock: Returns the moment, aware. Tokens live and die by it alone.
-        names: The names on the certificate; loopback's if none is given.
     """
 
-    def __init__(
-        self, authority: Authority, clock: Callable[[], datetime], *, names: Iterable[str] = ()
-    ) -> None:
+    def __init__(self, authority: Authority, clock: Callable[[], datetime]) -> None:
         self._clock = clock
         self._ledger = Ledger(clock)
         self._endpoint = TokenEndpoint(self._ledger)
@@ -92,7 +86,7 @@ class AuthorizationServer:
         self._sent: Counter[str] = Counter()
         self._calls: dict[bool, Counter[str | None]] = {True: Counter(), False: Counter()}
         self._closing = threading.Event()
-        self._https = HttpsServer(self._reply, authority.server_context(*names))
+        self._https = HttpsServer(self._reply, authority.server_context())
 
     # Where it is
 
@@ -128,9 +122,7 @@ class AuthorizationServer:
         dialect: Dialect = OLX_MOTORS,
         grants: Iterable[str] | None = None,
         auth_methods: Iterable[str] = AUTH_METHODS,
-        scope: str | None = None,
         access_token_lifetime: timedelta | None = None,
-        refresh_token_lifetime: timedelta | None = None,
         refresh_tokens_for: Iterable[str] = ("password", "partner"),
         refresh_mode: RefreshMode = RefreshMode.ROTATES,
         revoke_family_on_reuse: bool = True,
@@ -148,9 +140,7 @@ class AuthorizationServer:
                 with users, ``partner`` with partners, ``client_credentials`` with neither; and
                 ``refresh_token``.
             auth_methods: How it may authenticate.
-            scope: Granted when a request names none; the dialect's by default.
             access_token_lifetime: The dialect's by default.
-            refresh_token_lifetime: The dialect's by default.
             refresh_tokens_for: The grants whose answer has a refresh token.
             refresh_mode: What becomes of a refresh token that is redeemed.
             revoke_family_on_reuse: Whether a spent refresh token that comes back costs the
@@ -169,9 +159,9 @@ class AuthorizationServer:
             auth_methods=frozenset(auth_methods),
             users=dict(users or {}),
             partners=dict(partners or {}),
-            scope=scope or dialect.scope,
+            scope=dialect.scope,
             access_token_lifetime=access_token_lifetime or dialect.access_token_lifetime,
-            refresh_token_lifetime=refresh_token_lifetime or dialect.refresh_token_lifetime,
+            refresh_token_lifetime=dialect.refresh_token_lifetime,
             refresh_tokens_for=frozenset(refresh_tokens_for),
             refresh_mode=refresh_mode,
             revoke_family_on_reuse=revoke_family_on_reuse,
@@ -189,17 +179,9 @@ class AuthorizationServer:
         """Return a first refresh token, as a consent screen would have led to."""
         return self._ledger.seed(self.client(client_id), user or client_id)
 
-    def set_client_secret(self, client_id: str, secret: str) -> None:
-        """Change a client's secret, as its owner would at the server."""
-        self.client(client_id).secret = secret
-
     def set_password(self, client_id: str, username: str, password: str) -> None:
         """Change a user's password behind the program's back."""
         self.client(client_id).users[username] = password
-
-    def set_partner_secret(self, client_id: str, partner_code: str, partner_secret: str) -> None:
-        """Change a partner's secret behind the program's back."""
-        self.client(client_id).partners[partner_code] = partner_secret
 
     def revoke_access_token(self, access_token: str) -> None:
         """Kill an access token before its time."""
@@ -207,26 +189,14 @@ class AuthorizationServer:
 
     # How it fails
 
-    def refuse_connections(self) -> None:
-        """Stop listening: connections are refused, and those that are open are cut."""
-        self._https.set_door(Door.REFUSING)
-
-    def reset_connections(self) -> None:
-        """Accept connections and reset them at once."""
-        self._https.set_door(Door.RESETTING)
-
-    def accept_connections(self) -> None:
-        """End an outage, on the same port."""
-        self._https.set_door(Door.OPEN)
-
     @contextmanager
-    def outage(self, *, resetting: bool = False) -> Iterator[None]:
-        """Be unreachable for as long as the block runs."""
-        self._https.set_door(Door.RESETTING if resetting else Door.REFUSING)
+    def outage(self) -> Iterator[None]:
+        """Refuse connections, and cut those that are open, for as long as the block runs."""
+        self._https.set_door(Door.REFUSING)
         try:
             yield
         finally:
-            self.accept_connections()
+            self._https.set_door(Door.OPEN)
 
     def fail(
         self,
@@ -381,7 +351,6 @@ class AuthorizationServer:
             grant_type=form.form.get("grant_type"),
             client_id=client.client_id,
             auth_method=client.auth_method,
-            user_agent=form.header_fields.get("User-Agent"),
             headers=dict(form.header_fields.items()),
             fields=dict(form.form),
         )
@@ -409,11 +378,6 @@ class AuthorizationServer:
         """Do what a failure says; return None if the request is to be processed."""
         if isinstance(failure, Answers):
             return Reply(failure.status, failure.headers, failure.body)
-        if isinstance(failure, ResetsTheConnection):
-            raise NoReplyError(reset=True)
-        if isinstance(failure, Hangs):
-            self._closing.wait()
-            raise NoReplyError(reset=False)
         if isinstance(failure, WaitsFor):
             while not failure.event.wait(WAIT_SLICE_SECONDS):
                 if self._closing.is_set():

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from token_refresher.secret_store import Pace, SecretsManagerStore
+from token_refresher.aws.secret_store import Pace, SecretsManagerStore
+from token_refresher.oauth.transport import TokenEndpoint
 from token_refresher.settings import Settings
 from token_refresher.sweep import Sweeper
-from token_refresher.token_endpoint import TokenEndpoint
 
 if TYPE_CHECKING:
     from collections.abc import Callable

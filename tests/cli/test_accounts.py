@@ -7,16 +7,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from token_refresher.errors import FailureClass
-from token_refresher.model import (
-    GRANT_EXPIRES_AT_TAG,
-    Account,
-    FailureRecord,
-    GrantLifetime,
-    SecretMetadata,
-    TokenVersion,
-    account_from_metadata,
-    digest12,
-)
+from token_refresher.model import Account, TokenVersion, account_from_metadata, digest12
+from token_refresher.ports import SecretMetadata
+from token_refresher.records import GRANT_EXPIRES_AT_TAG, FailureRecord, GrantLifetime
 from token_refresher_cli.accounts import State, in_order, near_names, status_of
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -32,7 +25,7 @@ def issued(ago: timedelta, *, life: timedelta = 12 * HOUR, credentials: str = CR
 
 
 def failed(failure_class: FailureClass, *, retry_in: timedelta = 10 * MINUTE) -> dict[str, str]:
-    code = "timeout" if failure_class is FailureClass.TRY_LATER else "invalid_grant"
+    code = "timeout" if failure_class is FailureClass.TRANSIENT else "invalid_grant"
     record = FailureRecord(failure_class, code, 3, NOW, NOW + retry_in, digest12(CREDENTIALS))
     return record.to_tags()
 
@@ -79,12 +72,12 @@ ENDS_SOON = {GRANT_EXPIRES_AT_TAG: GrantLifetime(NOW + 50 * HOUR, timedelta(days
             id="a token that has been due for twenty minutes may be about to be refreshed",
         ),
         pytest.param(
-            account(issued(11 * HOUR), tags=failed(FailureClass.TRY_LATER)),
+            account(issued(11 * HOUR), tags=failed(FailureClass.TRANSIENT)),
             *(State.RETRYING, "timeout", NOW + 10 * MINUTE),
             id="a failure that may pass is retried, and calls nobody",
         ),
         pytest.param(
-            account(issued(11 * HOUR), tags=failed(FailureClass.SOMEONE_MUST_ACT)),
+            account(issued(11 * HOUR), tags=failed(FailureClass.ACTION_REQUIRED)),
             *(State.ACTION_REQUIRED, "invalid_grant", NOW + 10 * MINUTE),
             id="a refused password calls somebody while the token still lives",
         ),
@@ -104,7 +97,7 @@ ENDS_SOON = {GRANT_EXPIRES_AT_TAG: GrantLifetime(NOW + 50 * HOUR, timedelta(days
             id="a token secret that is about to be deleted calls somebody",
         ),
         pytest.param(
-            account(issued(HOUR), is_deleted=True, tags=failed(FailureClass.SOMEONE_MUST_ACT)),
+            account(issued(HOUR), is_deleted=True, tags=failed(FailureClass.ACTION_REQUIRED)),
             *(State.ACTION_REQUIRED, "scheduled_for_deletion", NOW + 10 * MINUTE),
             id="what is about to be deleted is said before what failed",
         ),
@@ -152,7 +145,7 @@ def test_what_needs_somebody_comes_first_and_then_what_expires_soonest() -> None
     seen = [
         account(issued(HOUR)),
         account(issued(3 * HOUR)),
-        account(issued(HOUR), tags=failed(FailureClass.SOMEONE_MUST_ACT)),
+        account(issued(HOUR), tags=failed(FailureClass.ACTION_REQUIRED)),
     ]
     told = in_order(status_of(one, now=NOW, refresh_before=BEFORE) for one in seen)
     assert [one.state for one in told] == [State.ACTION_REQUIRED, State.FRESH, State.FRESH]
@@ -166,7 +159,7 @@ def test_a_mistyped_name_brings_the_likeliest_ones_to_mind() -> None:
 
 
 def test_a_failure_tells_when_it_was() -> None:
-    failing = account(issued(11 * HOUR), tags=failed(FailureClass.TRY_LATER))
+    failing = account(issued(11 * HOUR), tags=failed(FailureClass.TRANSIENT))
     fine = account(issued(HOUR))
 
     assert status_of(failing, now=NOW, refresh_before=BEFORE).failed_at == NOW

@@ -244,7 +244,7 @@ def test_stored_credentials_that_do_not_validate_are_found_and_corrected(
     )
     found = operator.run("check dealer-17")
     assert found.exit_code == 1
-    assert "invalid_credentials (someone must act)" in found.stderr
+    assert "invalid_credentials (action required)" in found.stderr
     fields = {
         "token_endpoint": operator.server.token_endpoint,
         "grant_type": "password",
@@ -337,7 +337,7 @@ def test_force_does_not_help_against_the_rate_limit_alone(operator: Operator) ->
     operator.says("refresh dealer-17")
     operator.says("refresh dealer-17 --force")
     held = operator.tells("refresh dealer-17 --force")["accounts"][0]
-    assert (held["outcome"], held["reason"]) == ("not due", "write floor")
+    assert (held["outcome"], held["reason"]) == ("not due", "rate limited")
     told = operator.run("refresh dealer-17 --force")
     assert told.exit_code == 1
     assert "dealer-17 is rate limited, and --force does not help." in told.stderr
@@ -378,7 +378,7 @@ def test_the_deployed_function_refreshes_where_it_is_asked_to(
         "outcome": "failed",
         "expires_at": "2026-11-24T13:00:00+00:00",
         "seconds_until_expiry": 100,
-        "failure_class": "someone must act",
+        "failure_class": "action required",
         "error": "invalid_grant",
         "detail": "the token endpoint answered with the error invalid_grant",
         "retry_at": "2026-11-24T01:14:30+00:00",
@@ -389,7 +389,7 @@ def test_the_deployed_function_refreshes_where_it_is_asked_to(
     assert done.exit_code == 1
     rows = [re.split(r" {2,}", line) for line in done.stdout.splitlines()]
     assert rows[1][:3] == ["dealer-17", "failed", "forced"]
-    assert rows[1][4] == "invalid_grant (someone must act)"
+    assert rows[1][4] == "invalid_grant (action required)"
     assert rows[2][:3] == ["dealer-18", "not due", "fresh"]
     assert operator.server.requests == []
 
@@ -546,7 +546,7 @@ def test_a_token_that_the_verify_url_refuses_is_a_failed_trial(operator: Operato
     operator.server.fail(refusal, at=Endpoint.RESOURCE)
     tried = operator.run("check dealer-17 --try --yes")
     assert tried.exit_code == 1
-    assert "dealer-17: token_refused (unusable answer)" in tried.stderr
+    assert "dealer-17: token_refused (invalid response)" in tried.stderr
 
 
 def test_a_token_secret_that_is_about_to_be_deleted_is_seen_by_its_account_s_name(

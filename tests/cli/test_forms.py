@@ -64,7 +64,7 @@ def test_a_grant_is_asked_for_all_that_it_needs_and_secrets_come_last_and_hidden
         "password, hidden",
     ]
     credentials, _ = to_credentials(fields)
-    assert credentials.host == "www.autovit.ro"
+    assert credentials.client.host == "www.autovit.ro"
 
 
 @pytest.mark.parametrize("grant_type", GRANT_TYPES)

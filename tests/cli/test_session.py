@@ -12,7 +12,7 @@ import pytest
 from local.authorization_server import WaitsFor
 from local.embedded_cloud import ROOT
 from tests.cli.relay import THROTTLED
-from tests.cli.terminal import ESCAPE_CODES
+from tools.terminal import ESCAPE_CODES
 
 if TYPE_CHECKING:
     from local.authorization_server import AuthorizationServer
@@ -75,7 +75,7 @@ def test_a_wrong_password_is_found_and_corrected_without_a_secret_on_the_screen(
     assert f"```text\n$ token-refresher add dealer-17\n{shown}```" in DOCUMENT
 
     with shell.open("refresh", dealer) as terminal:
-        terminal.expect("invalid_grant (someone must act)")
+        terminal.expect("invalid_grant (action required)")
         terminal.expect("token-refresher correct dealer-17")
         terminal.expect("A failure on this machine is not recorded")
         assert terminal.finish() == 1
@@ -137,6 +137,27 @@ def test_the_table_has_colours_in_a_terminal_unless_it_is_told_otherwise(
         plain.finish()
     assert "\x1b[36m" in coloured.transcript
     assert "\x1b[36m" not in plain.transcript
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_no_line_is_wider_than_the_terminal_whatever_moves_on_it(
+    shell: Shell, cloud: EmbeddedCloud, server: AuthorizationServer, columns: int
+) -> None:
+    accounts = [f"a-dealer-with-a-name-that-nobody-would-type-{number}" for number in range(2)]
+    for name in accounts:
+        users = {"dealer@example.com": PASSWORD}
+        server.register_client(name, secret=CLIENT_SECRET, users=users)
+    onboard(cloud, server, accounts[0], MISTYPED)
+    onboard(cloud, server, accounts[1])
+    with shell.open("refresh", *accounts, columns=columns) as refresh:
+        assert refresh.finish() == 1
+    assert refresh.screen.overlong == [], refresh.screen.text
+    with shell.open("status", "--watch", "--every", "2", columns=columns) as watch:
+        for _ in range(2):
+            watch.expect("11 h")
+        assert watch.screen.overlong == [], watch.screen.text
+        watch.interrupt()
+        assert watch.finish() == 130
 
 
 def test_what_goes_into_a_pipe_has_no_escape_codes_and_no_broken_lines(
@@ -304,7 +325,7 @@ def test_a_wait_ends_when_the_attempt_of_the_function_has_failed(
             terminal.enter("")
         terminal.expect("Waiting")
         schedule.sweep()
-        terminal.expect("dealer-17: invalid_grant (someone must act)")
+        terminal.expect("dealer-17: invalid_grant (action required)")
         assert terminal.finish() == 1
 
 

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-import artifact
 from benchmarks.cold_start import ARCHITECTURES, HANDLER, link_runtime_client
 from local.runtime_api import LambdaRuntime
+from tools import artifact
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,6 +13,7 @@ import pytest
 
 from local.stack import Stack
 from tests.templates import ROOT
+from tools.terminal import Terminal
 
 README: Final = (ROOT / "README.md").read_text()
 PHASE: Final = re.compile(r"^(\S.*?) +\d+\.\d s$", re.MULTILINE)
@@ -20,17 +21,12 @@ PHASE: Final = re.compile(r"^(\S.*?) +\d+\.\d s$", re.MULTILINE)
 
 @pytest.fixture(scope="module")
 def printed() -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "local.deploy_local"],
-        cwd=ROOT,
-        env={**Stack.clean_environment(), "PYTHONPATH": "functions"},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=420,
-    )
-    assert (done.returncode, done.stderr) == (0, ""), done.stdout + done.stderr
-    return done.stdout
+    command = (sys.executable, "-m", "tools.deploy_local")
+    environment = {**Stack.clean_environment(), "PYTHONPATH": "functions"}
+    with Terminal(command, environment, columns=80, lines=60) as terminal:
+        status = terminal.finish()
+    assert (status, terminal.screen.overlong) == (0, []), terminal.screen.text
+    return terminal.screen.text
 
 
 def test_every_promise_of_the_deployment_is_held(printed: str) -> None:
@@ -60,7 +56,7 @@ def commands(section: str) -> str:
 
 def test_a_stranger_who_follows_the_quick_start_gets_a_token() -> None:
     cloud = subprocess.Popen(
-        [sys.executable, "-m", "local.cloud"],
+        [sys.executable, "-m", "tools.cloud"],
         cwd=ROOT,
         env={**Stack.clean_environment(), "PYTHONPATH": "functions"},
         stdout=subprocess.PIPE,

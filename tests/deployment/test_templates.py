@@ -12,7 +12,8 @@ import pytest
 
 from tests import templates
 from tests.templates import ACCOUNT, ALL, FUNCTION, MONITORING, ROOT, resolved, statements
-from token_refresher import handler, model, secret_store
+from token_refresher import handler, model
+from token_refresher.aws import secret_store
 from token_refresher.errors import SettingsError
 from token_refresher.refresh import TIME_TO_BEGIN
 from token_refresher.settings import Settings, settings_from_environment

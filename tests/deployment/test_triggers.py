@@ -17,7 +17,7 @@ from local.stack import Stack
 from tests.integration.test_embedded_cloud import within
 from tests.templates import ROOT
 from token_refresher.events import Step
-from token_refresher.policy import WRITE_FLOOR_WITH_REFRESH_TOKENS
+from token_refresher.policy import MINIMUM_INTERVAL_WITH_REFRESH_TOKENS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -158,7 +158,7 @@ def beside(aws: LocalAws) -> Beside:
 def test_new_and_corrected_credentials_are_served_within_five_seconds(beside: Beside) -> None:
     beside.onboard("corrected", password="wrong")
     assert within(SECONDS, lambda: beside.error("corrected") != "")
-    assert beside.error("corrected") == "someone must act: invalid_grant"
+    assert beside.error("corrected") == "action required: invalid_grant"
     beside.correct("corrected")
 
     assert within(PROMISED_SECONDS, lambda: "AWSCURRENT" in beside.stages("corrected"))
@@ -180,9 +180,12 @@ def test_a_consumer_may_hand_in_a_refused_token_and_force_nobody(beside: Beside)
 
     assert (first["outcome"], first["reason"]) == ("published", "rejected")
     assert first["version_id"] == beside.stages("refused")["AWSCURRENT"] != before
-    assert (second["outcome"], second["reason"]) == ("not due", "write floor")
+    assert (second["outcome"], second["reason"]) == ("not due", "rate limited")
     issued_at = datetime.strptime(before.partition("-")[0], "%Y%m%dT%H%M%S%z")
-    assert datetime.fromisoformat(second["retry_at"]) == issued_at + WRITE_FLOOR_WITH_REFRESH_TOKENS
+    assert (
+        datetime.fromisoformat(second["retry_at"])
+        == issued_at + MINIMUM_INTERVAL_WITH_REFRESH_TOKENS
+    )
     with pytest.raises(ClientError, match="AccessDenied"):
         beside.aws.cloud.client("lambda", credentials=consumer).invoke(
             FunctionName=beside.stack.name, Payload=b"{}"

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
     from local.authorization_server import AuthorizationServer
     from local.clock import DrivenClock
-    from local.demo import Function
     from local.embedded_cloud import EmbeddedCloud
+    from local.function import Function
 
 ACCOUNT: Final = "dealer-17"
 TOKEN_SECRET: Final = f"olx/tokens/{ACCOUNT}"
@@ -167,7 +167,6 @@ class ConsumersWorld:
         name = f"olx/credentials/{ACCOUNT}"
         secrets.create_secret(Name=name, SecretString=json.dumps(credentials))
         self.clock.set(secrets.describe_secret(SecretId=name)["CreatedDate"] - published_ago)
-        self.function.install()
         self._invoke({})
 
     def replace_token(self) -> None:

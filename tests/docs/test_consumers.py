@@ -14,13 +14,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import boto3
 import botocore.session
 import pytest
 import yaml
 from botocore.validate import ParamValidator
 
-from local.demo import Function
+from local.function import Function
 from tests import templates
 from tests.docs.consumers_world import AGENT_TOKEN, TOKEN_SECRET, ConsumersWorld, SecretsFront
 from tests.unit.fakes import CLIENT_CREDENTIALS, TICK, World, unavailable
@@ -109,19 +108,14 @@ def world(
     authority: Authority,
     authorization_server: AuthorizationServer,
     clock: DrivenClock,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[ConsumersWorld]:
     settings = {
         **cloud.environment(),
         "SSL_CERT_FILE": str(authority.certificate_file),
         "ALLOWED_TOKEN_HOSTS": authorization_server.host,
     }
-    for name, value in settings.items():
-        monkeypatch.setenv(name, value)
-    with SecretsFront(cloud) as front:
-        yield ConsumersWorld(cloud, authorization_server, clock, front, Function(clock))
-    # The function watched its calls through the default session; the next test has its own.
-    boto3.setup_default_session()
+    with SecretsFront(cloud) as front, Function(clock, settings) as function:
+        yield ConsumersWorld(cloud, authorization_server, clock, front, function)
 
 
 @dataclass(frozen=True, slots=True)

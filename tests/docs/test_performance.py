@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import re
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -14,10 +14,15 @@ from benchmarks.fleet import FAILING, HUNG, INVOCATION_SECONDS, LIMITED, Scenari
 from benchmarks.report import DOCUMENT, RESULTS, Bound, blocks, coefficients_of, ratio, replaced
 from benchmarks.secrets_manager import QUOTA, Quota, RefusedError
 from tests import templates
+from token_refresher.aws.secret_store import _WRITES_PER_SECOND
 from token_refresher.refresh import TIME_TO_BEGIN
-from token_refresher.secret_store import _WRITES_PER_SECOND
 from token_refresher.settings import Settings
 from token_refresher.sweep import _CLOSING_TIME
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from benchmarks.report import Table
 
 TEXT = DOCUMENT.read_text("utf-8")
 SHOWN = blocks(TEXT)
@@ -85,59 +90,12 @@ class TestTheDocument:
 
 
 class TestTheCapacityModel:
-    """The formulas of the document, written once more, give its figures."""
-
-    @pytest.mark.parametrize("row", cells("load"), ids=lambda row: " ".join(row[:4]))
-    def test_tells_what_a_fleet_asks_for(self, row: list[str]) -> None:
-        n, h, m, w = (amount(cell) for cell in row[:4])
-        by = " of a refresh by refresh token" if w == 3 else " of a refresh"
-        s, p, life = 730 * 60 / m, math.ceil(n / 100), max(h - 1.5, h / 2)
-        r = 730 * n / life
-        calls = 2 * s * p + KNOWN["calls" + by] * r
-        writes = w * n / 3600 / life
-        waiting = 0.05 * p + max(math.ceil(r / s / 16) * 0.28, r / s * w / _WRITES_PER_SECOND)
-        work = KNOWN["CPU of a sweep"] + n * KNOWN["CPU of an idle account"]
-        seconds = waiting + (work + r / s * KNOWN["CPU" + by]) / 1000 / (512 / 1769)
-        memory = KNOWN["memory of a sweep"] + n / 1000 * KNOWN["memory of 1,000 accounts"]
-        expected = [
-            (calls, 0),
-            (writes, 3),
-            (100 * writes / 50, 1),
-            (seconds * 1000, 0),
-            (memory, 0),
-            (0.05 / 10_000 * calls, 2),
-            (s * (0.5 * seconds * 0.0000133334 + 1.20 / 1e6), 2),
-        ]
-        for cell, (value, digits) in zip(row[4:], expected, strict=True):
-            assert amount(cell) == pytest.approx(value, abs=0.51 * 10**-digits)
-
-    @pytest.mark.parametrize("by_refresh_token", [True, False])
-    def test_tells_what_ends_it(self, by_refresh_token: bool) -> None:  # noqa: FBT001
-        """Each number keeps its limit, and one by a ninth larger does not: it has two digits."""
-        w, column = (3, 1) if by_refresh_token else (1, 2)
-        by = " of a refresh by refresh token" if by_refresh_token else " of a refresh"
-        rate = min(_WRITES_PER_SECOND / w, 512 / 1769 * 1000 / KNOWN["CPU" + by])
-
-        def idle_seconds(n: float) -> float:
-            work = KNOWN["CPU of a sweep"] + n * KNOWN["CPU of an idle account"]
-            return math.ceil(n / 100) * 0.05 + work / 1000 / (512 / 1769)
-
-        def keeps(what: str, n: float) -> bool:
-            if "all tokens" in what:
-                return n <= 18 * (190 - idle_seconds(n)) * rate
-            if "listing" in what:
-                return idle_seconds(n) <= 190
-            if "memory" in what:
-                memory = KNOWN["memory of a sweep"]
-                return memory + n / 1000 * KNOWN["memory of 1,000 accounts"] <= 512
-            if "500,000" in what:
-                return 2 * n <= 500_000
-            return n / 10.5 / 3600 * 300 <= 190 * rate
-
-        for row in cells("limits"):
-            fleet = amount(row[column])
-            assert keeps(row[0], fleet), row[0]
-            assert not keeps(row[0], fleet * 1.11), row[0]
+    @pytest.mark.parametrize("table", [capacity.load_table, capacity.limits_table])
+    def test_gives_the_figures_that_are_shown(
+        self, table: Callable[[Mapping[str, float]], Table]
+    ) -> None:
+        made = table(KNOWN)
+        assert SHOWN[made.name] == str(made)
 
     def test_has_the_programs_own_numbers(self) -> None:
         begun_until = timedelta(seconds=INVOCATION_SECONDS) - TIME_TO_BEGIN - _CLOSING_TIME

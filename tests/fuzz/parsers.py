@@ -15,30 +15,27 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from token_refresher.credentials import parse_credentials
-from token_refresher.errors import (
-    CredentialsError,
-    EndpointUnavailableError,
-    EventError,
-    RefreshError,
-    SettingsError,
-    TokenResponseError,
-)
+from token_refresher.errors import CredentialsError, EventError, SettingsError
 from token_refresher.events import parse_event, parse_rotation, parse_trigger
 from token_refresher.model import (
-    CURRENT,
-    JOURNAL_STAGE,
-    PREVIOUS,
     Claim,
     JournalEntry,
     PublishedToken,
-    SecretMetadata,
     TokenVersion,
     account_from_metadata,
     published_from_id,
 )
-from token_refresher.policy import decide, failure_record, margin_used, needs_action
+from token_refresher.oauth.errors import EndpointUnavailableError, TokenResponseError
+from token_refresher.oauth.token_response import parse_retry_after, read_token_response
+from token_refresher.policy import (
+    FAILURES,
+    decide,
+    failure_record,
+    margin_used,
+    needs_action,
+)
+from token_refresher.ports import CURRENT, JOURNAL_STAGE, PREVIOUS, SecretMetadata
 from token_refresher.settings import settings_from_environment
-from token_refresher.token_response import parse_retry_after, read_token_response
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -117,9 +114,10 @@ def shape(*values: object) -> str:
 def _credentials(data: bytes) -> str:
     credentials = parse_credentials(text(data))
     assert credentials.endpoint_url.startswith("https://")
-    assert credentials.user_agent_header.isascii()
+    assert credentials.client.user_agent.isascii()
     assert SECRET not in repr(credentials)
-    return f"{type(credentials).__name__} {credentials.auth_method} {len(credentials.grant_digest)}"
+    method, digest = credentials.client.auth_method, credentials.grant_digest
+    return f"{type(credentials).__name__} {method} {len(digest)}"
 
 
 def _token_response(data: bytes) -> str:
@@ -212,7 +210,7 @@ def _policy(tags: dict[str, str], version_id: str) -> str:
 
 def _published(data: bytes) -> str:
     version_id = "terraform-0000000000000000000000"
-    published = published_from_id(version_id, now=NOW).with_moments_of(text(data))
+    published = published_from_id(version_id, now=NOW).with_times_of(text(data))
     PublishedToken.from_json(text(data))
     return shape(published.issued_at, published.expires_at)
 
@@ -251,7 +249,7 @@ _ANSWER: Final = {
 }  # fmt: skip
 _RECORD: Final = "\n".join(
     [
-        f"error=try later: {SECRET}",
+        f"error=transient: {SECRET}",
         "failures=3",
         "failed-at=20261124T120000Z",
         "retry-at=20261124T130000Z",
@@ -280,7 +278,7 @@ PARSERS: Final = (
         b"503 Tue, 24 Nov 2026 01:10:00 GMT\n<html>" + SECRET.encode(),
         b"403\n" + _json(error={"type": SECRET}),
         b"302\n", b"404\n<html>", b"429 90\n", b"200\n" + b"[" * 2000,
-    ), (RefreshError,)),
+    ), FAILURES),
     Parser("Retry-After", _retry_after, (
         b"120", b"Tue, 24 Nov 2026 01:10:00 GMT", b"Tuesday, 24-Nov-26 01:10:00 GMT",
         b"Tue Nov 24 01:10:00 2026", b"Tue, 24 Nov 2026 01:10:00 +0130", b"-1", b"99999999999",
@@ -299,7 +297,7 @@ PARSERS: Final = (
         _json(claimed_at=1795528800, run=SECRET),
         _json(claimed_at=1, run="made-up", is_resend=True),
     )),
-    Parser("tags", _tags, (_RECORD, _RECORD.replace(b"try later", b"someone must act"))),
+    Parser("tags", _tags, (_RECORD, _RECORD.replace(b"transient", b"action required"))),
     Parser("published token", _published, (
         _json(access_token=SECRET, token_type="Bearer", issued_at=1795528800,
               expires_at=1795572000),

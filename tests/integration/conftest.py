@@ -13,7 +13,7 @@ import boto3
 import pytest
 
 from local.authorization_server import RFC_6749
-from token_refresher.handler import Handler
+from token_refresher.handler import wired
 from token_refresher.settings import settings_from_environment
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from local.authorization_server import AuthorizationServer
     from local.clock import DrivenClock
     from local.embedded_cloud import EmbeddedCloud
+    from token_refresher.handler import Handler
 
 SECRET = "MARK-client-secret"
 PASSWORD = {"grant_type": "password", "username": "u@example.com", "password": "MARK-password"}
@@ -91,7 +92,7 @@ class Deployed:
         session: Any = boto3.DEFAULT_SESSION
         session.events.register("before-call.secretsmanager", self._before)
         session.events.register("after-call.secretsmanager.ListSecrets", self._after_list)
-        self._handler = Handler(settings_from_environment(), clock=self.clock.now)
+        self._handler = wired(settings_from_environment(), clock=self.clock.now)
         for output in logging.getLogger(settings_from_environment().service).handlers:
             # A logger lives as long as the process; what it prints belongs to this test.
             cast("logging.StreamHandler[TextIO]", output).stream = sys.stdout

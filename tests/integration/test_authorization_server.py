@@ -23,12 +23,9 @@ from local.authorization_server import (
     AuthorizationServer,
     Dialect,
     Endpoint,
-    ExpiresIn,
     Failure,
-    Hangs,
     LosesTheAnswer,
     RefreshMode,
-    ResetsTheConnection,
     WaitsFor,
     firewall_page,
     too_many_requests,
@@ -191,13 +188,6 @@ class TestGrants:
         assert error_of(caller.request(PASSWORD)) == (400, "invalid_grant")
         caller.token({**PASSWORD, "password": "new"})
 
-    def test_a_changed_partner_secret_is_asked_for(
-        self, server: AuthorizationServer, caller: Caller
-    ) -> None:
-        server.set_partner_secret("demo", "code", "new")
-        assert error_of(caller.request(PARTNER)) == (400, "invalid_grant")
-        caller.token({**PARTNER, "partner_secret": "new"})
-
 
 class TestClientAuthentication:
     def test_basic_is_decoded_as_a_form(self, caller: Caller) -> None:
@@ -229,13 +219,6 @@ class TestClientAuthentication:
         answer = caller.post({**PASSWORD, "client_id": "demo", "client_secret": SECRET}, {})
         assert error_of(answer)[1] == "invalid_client"
 
-    def test_a_changed_client_secret_is_asked_for(
-        self, server: AuthorizationServer, caller: Caller
-    ) -> None:
-        server.set_client_secret("demo", "new")
-        assert error_of(caller.request(PASSWORD)) == (401, "invalid_client")
-        caller.token(PASSWORD, secret="new")
-
     def test_a_repeated_parameter_is_refused(self, caller: Caller) -> None:
         fields = [*PASSWORD.items(), ("username", "other")]
         answer = caller.post(fields, {"Authorization": basic("demo", SECRET)})
@@ -258,19 +241,6 @@ class TestDialects:
             ),
             pytest.param(
                 RFC_6749, {"token_type": "Bearer", "expires_in": 3_600}, id="the plain RFC"
-            ),
-            pytest.param(
-                Dialect(expires_in=ExpiresIn.ABSENT),
-                {"token_type": "Bearer"},
-                id="a server that does not tell a lifetime",
-            ),
-            pytest.param(
-                Dialect(
-                    refresh_token_lifetime=timedelta(days=30),
-                    refresh_lifetime_field="refresh_expires_in",
-                ),
-                {"token_type": "Bearer", "expires_in": 3_600, "refresh_expires_in": 2_592_000},
-                id="a server that tells the refresh token's lifetime",
             ),
         ],
     )
@@ -326,19 +296,10 @@ class TestRefreshing:
         assert error_of(caller.refresh(refresh_token)) == (400, "invalid_grant")
         assert server.families_revoked == 0
 
-    @pytest.mark.parametrize(
-        ("mode", "error"),
-        [
-            pytest.param(RefreshMode.REFUSES, "unsupported_grant_type", id="for everybody"),
-            pytest.param(RefreshMode.FORBIDS, "unauthorized_client", id="for this client"),
-        ],
-    )
-    def test_refreshing_can_be_refused(
-        self, server: AuthorizationServer, caller: Caller, mode: RefreshMode, error: str
-    ) -> None:
+    def test_refreshing_can_be_refused(self, server: AuthorizationServer, caller: Caller) -> None:
         refresh_token = caller.token(PASSWORD)["refresh_token"]
-        server.client("demo").refresh_mode = mode
-        assert error_of(caller.refresh(refresh_token)) == (400, error)
+        server.client("demo").refresh_mode = RefreshMode.REFUSES
+        assert error_of(caller.refresh(refresh_token)) == (400, "unsupported_grant_type")
         assert server.refresh_tokens_redeemed.total() == 0
 
     def test_a_spent_refresh_token_that_comes_back_costs_the_family(
@@ -496,8 +457,8 @@ class TestFailures:
         self, server: AuthorizationServer, caller: Caller
     ) -> None:
         refresh_token = caller.token(PASSWORD)["refresh_token"]
-        with server.failing(ResetsTheConnection()), pytest.raises(urllib3.exceptions.HTTPError):
-            caller.refresh(refresh_token)
+        with server.failing(unavailable()):
+            assert caller.refresh(refresh_token).status == 503
         assert server.refresh_tokens_sent[refresh_token] == 1
         assert server.refresh_tokens_redeemed[refresh_token] == 0
         assert caller.refresh(refresh_token).status == 200
@@ -523,10 +484,10 @@ class TestFailures:
             answered.set()
             assert answer.result(timeout=TIMEOUT_SECONDS).status == 200
 
-    def test_a_hanging_server_lets_go_when_it_closes(
+    def test_a_slow_server_lets_go_when_it_closes(
         self, server: AuthorizationServer, caller: Caller
     ) -> None:
-        server.fail(Hangs())
+        server.fail(WaitsFor(threading.Event()))
         with ThreadPoolExecutor(1) as pool:
             answer = pool.submit(caller.request, PASSWORD)
             with pytest.raises(TimeoutError):
@@ -548,20 +509,12 @@ class TestOutages:
             with pytest.raises(urllib3.exceptions.NewConnectionError):
                 caller.request(PASSWORD)
 
-    def test_connections_can_be_accepted_and_reset(
-        self, server: AuthorizationServer, caller: Caller
-    ) -> None:
-        with server.outage(resetting=True), pytest.raises(urllib3.exceptions.ProtocolError):
-            caller.request(PASSWORD)
-
     def test_it_comes_back_on_the_same_port(
         self, server: AuthorizationServer, caller: Caller
     ) -> None:
         before = server.url
         for _ in range(3):
             with server.outage():
-                pass
-            with server.outage(resetting=True):
                 pass
             caller.pool.clear()
             caller.token(PASSWORD)
@@ -593,8 +546,8 @@ class TestOutages:
         with ThreadPoolExecutor(8) as pool, contextlib.ExitStack() as ending:
             ending.callback(enough.set)
             calling = [pool.submit(call_until_enough) for _ in range(8)]
-            for resetting in (False, True) * 10:
-                with server.outage(resetting=resetting):
+            for _ in range(10):
+                with server.outage():
                     pass
                 assert served_again()
         assert [call.exception() for call in calling] == [None] * 8
@@ -610,27 +563,16 @@ class TestOutages:
             stranger.request("POST", server.token_endpoint)
         assert server.requests == []
 
-    def test_a_certificate_can_be_somebody_else_s(
-        self, authority: Authority, clock: DrivenClock
-    ) -> None:
-        with AuthorizationServer(authority, clock.now, names=["elsewhere.example"]) as impostor:
-            caller = Caller(impostor, authority)
-            with pytest.raises(urllib3.exceptions.SSLError):
-                caller.request(PASSWORD)
-
 
 class TestWhatItSaw:
     def test_a_request_is_recorded_as_it_arrived(
         self, server: AuthorizationServer, caller: Caller, clock: DrivenClock
     ) -> None:
-        caller.post(
-            PASSWORD, {"Authorization": basic("demo", SECRET), "User-Agent": "dealer@example.com"}
-        )
+        caller.post(PASSWORD, {"Authorization": basic("demo", SECRET)})
         [request] = server.requests
         assert request.moment == clock.now()
         assert (request.grant_type, request.client_id) == ("password", "demo")
         assert request.auth_method == "client_secret_basic"
-        assert request.user_agent == "dealer@example.com"
         assert request.fields == PASSWORD
         assert request.headers["Authorization"] == basic("demo", SECRET)
 

@@ -36,7 +36,7 @@ def document(**changes: Any) -> dict[str, Any]:  # noqa: ANN401
             **changes.pop("metadata", {}),
         },
         "service": "token-refresher",
-        "class": "try later",
+        "class": "transient",
         "RefreshFailures": [1.0, 2],
         "account": "dealer-17",
         **changes,
@@ -44,7 +44,7 @@ def document(**changes: Any) -> dict[str, Any]:  # noqa: ANN401
 
 
 def test_a_line_carries_each_metric_once_for_each_set_of_dimensions() -> None:
-    whole = {"service": "token-refresher", "class": "try later"}
+    whole = {"service": "token-refresher", "class": "transient"}
     assert metrics_in(json.dumps(document())) == [
         Datum("TokenRefresher", "RefreshFailures", dimensions, "Count", [1, 2], NOW.timestamp())
         for dimensions in ({"service": "token-refresher"}, whole)
@@ -111,7 +111,7 @@ def test_what_a_function_prints_in_the_format_is_stored_as_metrics(cloud: Embedd
         MetricName="RefreshFailures",
         Dimensions=[
             {"Name": "service", "Value": "token-refresher"},
-            {"Name": "class", "Value": "try later"},
+            {"Name": "class", "Value": "transient"},
         ],
         StartTime=datetime.now(UTC) - timedelta(hours=1),  # noqa: TID251
         EndTime=datetime.now(UTC) + timedelta(hours=1),  # noqa: TID251

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import subprocess
 import sys
@@ -15,7 +14,7 @@ import pytest
 from local.authorization_server import RefreshMode, firewall_page, too_many_requests, unavailable
 from local.runtime_api import LambdaRuntime
 from tests.integration.conftest import MACHINE, PARTNER, PASSWORD, Context, Deployed
-from token_refresher.errors import EventError, SecretStoreError, UnexpectedError
+from token_refresher.errors import EventError, SecretStoreError
 from token_refresher.handler import utc_now
 from token_refresher.model import digest12
 
@@ -160,157 +159,10 @@ def test_every_event_is_answered(deployed: Deployed, path: Path) -> None:
     assert outcomes(summary) == expected[path.name]
 
 
-def test_a_dry_run_writes_nothing_and_asks_nobody(deployed: Deployed) -> None:
-    deployed.onboard("dealer-17", PASSWORD)
-    deployed.sweep({"dry_run": True})
-
-    assert set(deployed.calls) == {"ListSecrets", "DescribeSecret"}
-    assert deployed.server.requests == []
-
-
-def test_force_refreshes_at_once_and_no_third_time(deployed: Deployed) -> None:
-    deployed.onboard("dealer-17", PASSWORD)
-    deployed.sweep()
-    force = {"accounts": ["dealer-17", "nobody"], "force": True}
-    told = []
-    for _ in range(2):
-        deployed.clock.advance(TICK)
-        told.append({each["account"]: each["reason"] for each in deployed.sweep(force)["accounts"]})
-
-    assert told == [
-        {"dealer-17": "forced", "nobody": "no such account"},
-        {"dealer-17": "write floor", "nobody": "no such account"},
-    ]
-
-
-@pytest.mark.parametrize(
-    "event",
-    [{"force": True}, {"acounts": []}, {"accounts": ["a b"]}, {"accounts": "MARK"}, [], "MARK"],
-    ids=str,
-)  # fmt: skip
-def test_an_event_that_is_not_ours_is_refused_and_not_repeated(
-    deployed: Deployed, capsys: pytest.CaptureFixture[str], event: object
-) -> None:
-    handler = deployed.handler()
-    with pytest.raises(EventError, match=r"accepted are \{\}") as refusal:
-        handler(event, Context())
-    assert "MARK" not in f"{refusal.value}{capsys.readouterr().out}"
-    assert deployed.calls == []
-
-
 def test_what_prevents_a_sweep_is_raised_and_named(deployed: Deployed) -> None:
     handler = deployed.handler(AWS_ENDPOINT_URL="http://127.0.0.1:1")
     with pytest.raises(SecretStoreError, match="ListSecrets failed: EndpointConnectionError"):
         handler({}, Context())
-
-
-def test_a_defect_is_reported_by_type_and_place_alone(
-    deployed: Deployed, capsys: pytest.CaptureFixture[str]
-) -> None:
-    class Broken(Context):
-        def get_remaining_time_in_millis(self) -> int:
-            raise KeyError("MARK")
-
-    deployed.onboard("machine", MACHINE)
-    handler = deployed.handler()
-    with pytest.raises(UnexpectedError, match="KeyError in") as defect:
-        handler({}, Broken())
-    assert "MARK" not in f"{defect.value}{capsys.readouterr().out}"
-
-
-def test_gauges_and_events_are_metrics(
-    deployed: Deployed, capsys: pytest.CaptureFixture[str]
-) -> None:
-    deployed.onboard("machine", MACHINE)
-    deployed.onboard(
-        "mistyped", {**PASSWORD, "password": "MARK-wrong"}, users={"u@example.com": "x"}
-    )
-    deployed.secrets.create_secret(Name="olx/credentials/awaiting")
-    deployed.secrets.create_secret(Name="olx/tokens/orphan")
-    deployed.sweep()
-    found = metrics(capsys.readouterr().out)
-
-    latencies = found.pop("TokenRequestLatency")
-    assert len(latencies) == 2
-    assert found == {
-        "SweepsCompleted": [1],
-        "AccountsManaged": [2],
-        "AccountsNeedingAction": [1],
-        "AccountsRetrying": [0],
-        "AccountsLeftOver": [0],
-        "AccountsAwaitingCredentials": [1],
-        "TokensOrphaned": [1],
-        "TokensRefreshed": [1],
-        "SecondsUntilExpiry": [43200, 0],
-        "MarginUsed": [0, 100],
-        "RefreshFailures/someone must act": [1],
-    } | {name: found[name] for name in ("SecondsUntilExpiry", "MarginUsed")}
-    assert sorted(found["MarginUsed"]) == [0, 100]
-
-
-def test_without_an_account_no_margin_is_used(
-    deployed: Deployed, capsys: pytest.CaptureFixture[str]
-) -> None:
-    deployed.sweep()
-    found = metrics(capsys.readouterr().out)
-    assert found["MarginUsed"] == found["AccountsManaged"] == [0]
-    assert "SecondsUntilExpiry" not in found
-
-
-def test_accounts_that_a_sweep_had_no_time_for_are_counted(
-    deployed: Deployed, capsys: pytest.CaptureFixture[str]
-) -> None:
-    class Short(Context):
-        def get_remaining_time_in_millis(self) -> int:
-            return 45_000
-
-    deployed.onboard("machine", MACHINE)
-    deployed.handler()({}, Short())
-    assert metrics(capsys.readouterr().out)["AccountsLeftOver"] == [1]
-
-
-def test_metrics_and_logs_of_two_stacks_are_told_apart(
-    deployed: Deployed, capsys: pytest.CaptureFixture[str]
-) -> None:
-    deployed.onboard("machine", MACHINE)
-    deployed.onboard("mistyped", {**PASSWORD, "password": "x"}, users={"u@example.com": "y"})
-    deployed.handler(POWERTOOLS_SERVICE_NAME="cell-2", PER_ACCOUNT_METRICS="true")
-    deployed.sweep()
-
-    assert {record["service"] for record in lines(capsys.readouterr().out)} == {"cell-2"}
-
-
-def test_each_account_can_have_metrics_of_its_own(
-    deployed: Deployed, capsys: pytest.CaptureFixture[str]
-) -> None:
-    deployed.onboard("machine", MACHINE)
-    deployed.handler(PER_ACCOUNT_METRICS="true")
-    deployed.sweep()
-    found = metrics(capsys.readouterr().out)
-    assert found["MarginUsed/machine"] == [0]
-    assert found["SecondsUntilExpiry/machine"] == found["SecondsUntilExpiry"]
-
-
-def test_an_account_that_was_due_has_one_line(
-    deployed: Deployed, capsys: pytest.CaptureFixture[str]
-) -> None:
-    deployed.onboard("machine", MACHINE)
-    deployed.secrets.create_secret(Name="olx/credentials/awaiting")
-    deployed.sweep()
-    deployed.sweep()
-    [line] = [line for line in lines(capsys.readouterr().out) if "level" in line]
-    told = {key: line[key] for key in ("account", "reason", "outcome", "request_id")}
-    assert told == {
-        "account": "machine",
-        "reason": "no token yet",
-        "outcome": "published",
-        "request_id": "request-1",
-    }
-    assert line["seconds_until_expiry"] > 0
-
-
-def test_the_clock_is_aware() -> None:
-    assert utc_now().utcoffset() == timedelta(0)
 
 
 HARD_CASES: Final[dict[str, dict[str, Any]]] = {
@@ -495,11 +347,6 @@ def test_the_real_runtime_client_runs_every_event(deployed: Deployed, authority:
     assert refused.content["errorType"] == "EventError"
     assert "accepted are {}" in refused.content["errorMessage"]
     assert "MARK" not in printed
-
-
-def test_garbage_is_collected_once_the_function_is_made() -> None:
-    """It is not while the handler's module is imported, which it is here."""
-    assert gc.isenabled()
 
 
 def test_a_bad_setting_fails_the_start_with_its_name(deployed: Deployed) -> None:

@@ -22,7 +22,7 @@ ROOT: Final = Path(__file__).resolve().parents[2]
 SWEEPER: Final = """
 import sys
 from datetime import datetime
-from token_refresher.handler import Handler
+from token_refresher.handler import wired
 from token_refresher.settings import settings_from_environment
 
 class Context:
@@ -31,7 +31,7 @@ class Context:
         return 240000
 
 moments = []
-handler = Handler(settings_from_environment(), clock=lambda: moments[-1])
+handler = wire(settings_from_environment(), clock=lambda: moments[-1])
 print("ready", file=sys.stderr, flush=True)
 for line in sys.stdin:
     moments.append(datetime.fromisoformat(line.strip()))

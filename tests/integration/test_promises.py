@@ -38,7 +38,7 @@ def test_an_answer_without_a_token_is_unusable_whatever_else_it_lacks(deployed: 
     deployed.onboard("machine", MACHINE)
     deployed.server.answer_with(200, {}, b"{}")
     [told] = deployed.sweep()["accounts"]
-    assert (told["failure_class"], told["error"]) == ("unusable answer", "unusable_answer")
+    assert (told["failure_class"], told["error"]) == ("invalid response", "invalid_response")
 
 
 def test_a_narrower_scope_than_asked_for_is_published(deployed: Deployed) -> None:

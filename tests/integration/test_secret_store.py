@@ -14,10 +14,11 @@ import pytest
 from botocore.awsrequest import AWSResponse, HeadersDict
 from botocore.exceptions import ReadTimeoutError
 
-from token_refresher import secret_store
+from token_refresher.aws import secret_store
+from token_refresher.aws.secret_store import Pace, SecretsManagerStore, create_client
 from token_refresher.errors import FailureClass, SecretStoreError
 from token_refresher.model import claim_id
-from token_refresher.secret_store import Pace, SecretsManagerStore, create_client
+from token_refresher.policy import failure_class_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -39,7 +40,7 @@ def secrets(cloud: EmbeddedCloud) -> SecretsManagerClient:
 def client(cloud: EmbeddedCloud, monkeypatch: pytest.MonkeyPatch) -> SecretsManagerClient:
     for name, value in cloud.environment().items():
         monkeypatch.setenv(name, value)
-    return create_client(max_workers=8)
+    return create_client(max_workers=8, user_agent="token-refresher/test")
 
 
 @pytest.fixture
@@ -203,10 +204,10 @@ def test_both_paths_are_listed_whole_and_no_other(
 @pytest.mark.parametrize(
     ("code", "status", "attempts", "failure_class"),
     [
-        ("LimitExceededException", 400, 1, FailureClass.SOMEONE_MUST_ACT),
-        ("AccessDeniedException", 400, 1, FailureClass.SOMEONE_MUST_ACT),
-        ("ThrottlingException", 400, 3, FailureClass.TRY_LATER),
-        ("InternalServiceError", 500, 3, FailureClass.TRY_LATER),
+        ("LimitExceededException", 400, 1, FailureClass.ACTION_REQUIRED),
+        ("AccessDeniedException", 400, 1, FailureClass.ACTION_REQUIRED),
+        ("ThrottlingException", 400, 3, FailureClass.TRANSIENT),
+        ("InternalServiceError", 500, 3, FailureClass.TRANSIENT),
     ],
 )
 def test_only_what_may_pass_is_tried_again(
@@ -222,7 +223,7 @@ def test_only_what_may_pass_is_tried_again(
     with pytest.raises(SecretStoreError) as refusal:
         store_of(client).publish(ACCOUNT, JOURNAL, "token")
     assert len(calls) == attempts
-    assert (refusal.value.code, refusal.value.failure_class) == (code, failure_class)
+    assert (refusal.value.code, failure_class_of(refusal.value)) == (code, failure_class)
     assert "secret-value" not in f"{refusal.value!r}{refusal.value}"
 
 
@@ -250,7 +251,7 @@ def test_no_answer_at_all_is_tried_later(client: SecretsManagerClient) -> None:
     client.meta.events.register("before-call.secretsmanager.DescribeSecret", lose)
     with pytest.raises(SecretStoreError, match="ReadTimeoutError") as refusal:
         store_of(client).describe_token(ACCOUNT)
-    assert refusal.value.failure_class is FailureClass.TRY_LATER
+    assert failure_class_of(refusal.value) is FailureClass.TRANSIENT
     assert "secret-value" not in str(refusal.value)
 
 

@@ -12,13 +12,10 @@ import pytest
 from local.authorization_server import RefreshMode, unavailable
 from tests.integration.conftest import MACHINE, PASSWORD, Context, Deployed
 from tests.integration.test_emulator_rotation import deploy_rotation_function
-from token_refresher.errors import (
-    EndpointUnavailableError,
-    EventError,
-    RefreshError,
-    RotationError,
-)
+from token_refresher.errors import EventError, RotationError
 from token_refresher.events import Step
+from token_refresher.oauth.errors import EndpointUnavailableError
+from token_refresher.policy import FAILURES
 
 if TYPE_CHECKING:
     from local.embedded_cloud import EmbeddedCloud
@@ -100,7 +97,7 @@ def test_a_refused_token_is_replaced_by_one_call_and_the_next_one_says_when(
     assert (first["reason"], first["outcome"]) == ("rejected", "published")
     assert served != refused
     assert first["version_id"] == version_id(deployed, "machine")
-    assert (second["reason"], second["outcome"]) == ("write floor", "not due")
+    assert (second["reason"], second["outcome"]) == ("rate limited", "not due")
     assert second["retry_at"] == (issued_at + 30 * MINUTE).isoformat()
     assert deployed.token("machine")["access_token"] == served
     assert served not in f"{first}{second}{capsys.readouterr().out}"
@@ -209,7 +206,7 @@ def test_a_wrong_password_ends_a_rotation_so_that_another_can_begin(
 ) -> None:
     handler = deployed.handler()
     deployed.store("dealer-17", {**PASSWORD, "password": "MARK-wrong"})
-    with pytest.raises(RefreshError, match="invalid_grant"):
+    with pytest.raises(FAILURES, match="invalid_grant"):
         take(handler, arn, Step.CREATE)
     assert "AWSPENDING" not in stages(deployed)
     with pytest.raises(RotationError, match="start another"):

@@ -23,7 +23,7 @@ from tests.unit.raw_tls_server import (
     stops_after,
 )
 from token_refresher.errors import FailureClass
-from token_refresher.token_endpoint import LONGEST_BODY, REQUEST_SECONDS
+from token_refresher.oauth.transport import LONGEST_BODY, REQUEST_SECONDS
 
 if TYPE_CHECKING:
     import socket
@@ -270,7 +270,7 @@ SOMEONE_MUST_ACT: Final = (
 
 UNUSABLE_ANSWER: Final = (
     *(
-        Attack(f"answers {what} for a token", "unusable_answer",
+        Attack(f"answers {what} for a token", "invalid_response",
                status("200 OK", body(access_token=token)))
         for what, token in (
             ("nothing", None), ("null in a list", [None]), ("an empty text", ""),
@@ -285,21 +285,21 @@ UNUSABLE_ANSWER: Final = (
         )
     ),
     *(
-        Attack(f"calls a token {kind!r}", "unusable_answer",
+        Attack(f"calls a token {kind!r}", "invalid_response",
                status("200 OK", body(token_type=kind)))
         for kind in (None, "", "mac", "DPoP", "bearer ", "be\u0430rer", ["bearer"], 1)
     ),
     *(
-        Attack(f"answers {text} where an object should be", "unusable_answer",
+        Attack(f"answers {text} where an object should be", "invalid_response",
                status("200 OK", text.encode()))
         for text in ("null", "[]", "0", "NaN", f'"{MARK}"', f'["{MARK}"]', "{}")
     ),
     *(
-        Attack(f"gives a token a life of {life}", "unusable_answer",
+        Attack(f"gives a token a life of {life}", "invalid_response",
                raw(f'"expires_in": {life}'))
         for life in ("0", "-1", "-1e300", "-Infinity", '"0"', "0.999")
     ),
-    Attack("takes the token back in the same answer", "unusable_answer",
+    Attack("takes the token back in the same answer", "invalid_response",
            raw('"expires_in": 60, "access_token": null')),
 )  # fmt: skip
 
@@ -427,9 +427,9 @@ TRY_LATER: Final = (
 )  # fmt: skip
 
 CORPUS: Final = {
-    FailureClass.SOMEONE_MUST_ACT: SOMEONE_MUST_ACT,
-    FailureClass.UNUSABLE_ANSWER: UNUSABLE_ANSWER,
-    FailureClass.TRY_LATER: TRY_LATER,
+    FailureClass.ACTION_REQUIRED: SOMEONE_MUST_ACT,
+    FailureClass.INVALID_RESPONSE: UNUSABLE_ANSWER,
+    FailureClass.TRANSIENT: TRY_LATER,
 }
 
 # Strange, and yet whole: an account is served all the same.

@@ -18,10 +18,11 @@ import trustme
 from tests.resilience.hostile import MARK, Certificate
 from tests.unit.fakes import HOUR, INVOCATION, REFRESH_BEFORE, START, FakeSecretStore, Faults
 from tests.unit.raw_tls_server import RawTlsServer, answer, answers
-from token_refresher.handler import describe, summary
-from token_refresher.model import CURRENT, PublishedToken, TokenVersion, digest12
+from token_refresher.model import PublishedToken, TokenVersion, digest12
+from token_refresher.oauth.transport import TokenEndpoint
+from token_refresher.ports import CURRENT
+from token_refresher.reporting import describe, summary
 from token_refresher.sweep import Sweeper
-from token_refresher.token_endpoint import TokenEndpoint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -30,17 +30,18 @@ from tests.unit.fakes import (
     unavailable,
 )
 from token_refresher.credentials import parse_credentials
-from token_refresher.errors import EndpointUnavailableError, SecretStoreError, UnexpectedError
-from token_refresher.handler import summary
-from token_refresher.model import CLAIM_STAGE, CURRENT
-from token_refresher.token_response import read_token_response
+from token_refresher.errors import SecretStoreError, UnexpectedError
+from token_refresher.oauth.errors import EndpointUnavailableError
+from token_refresher.oauth.token_response import read_token_response
+from token_refresher.ports import CLAIM_STAGE, CURRENT
+from token_refresher.reporting import summary
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from datetime import datetime, timedelta
 
-    from token_refresher.credentials import Credentials
-    from token_refresher.model import TokenResponse
+    from token_refresher.oauth.client_authentication import Client
+    from token_refresher.oauth.token_response import TokenResponse
 
 VERIFY_URL: Final = "https://www.autovit.ro/api/open/account/adverts"
 
@@ -151,9 +152,9 @@ class ReadEndpoint(FakeTokenEndpoint):
     def accepts(self, access_token: str) -> bool:
         return access_token not in self.refused and super().accepts(access_token)
 
-    def request(self, credentials: Credentials, grant: Mapping[str, str]) -> TokenResponse:
+    def request(self, client: Client, grant: Mapping[str, str]) -> TokenResponse:
         try:
-            response = super().request(credentials, grant)
+            response = super().request(client, grant)
         except _AnswerError as answer:
             status, body = ANSWERS[answer.fault]
         else:
@@ -175,10 +176,10 @@ class ReadEndpoint(FakeTokenEndpoint):
         self.latest = super()._new_refresh_token(family)
         return self.latest
 
-    def verify(self, credentials: Credentials, url: str, access_token: str) -> bool | None:
+    def verify(self, client: Client, access_token: str) -> bool | None:
         self.verdict = not self.is_refusing
         try:
-            verdict = super().verify(credentials, url, access_token)
+            verdict = super().verify(client, access_token)
         except EndpointUnavailableError:
             return None
         except _AnswerError as answer:

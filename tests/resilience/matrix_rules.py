@@ -24,21 +24,21 @@ DAY: Final = timedelta(days=1)
 # How long an account is left alone after its first failure, by class; each further
 # failure in a row doubles it, up to the longest.
 FIRST_WAIT: Final = {
-    "try later": 5 * MINUTE,
-    "someone must act": 15 * MINUTE,
-    "unusable answer": 30 * MINUTE,
+    "transient": 5 * MINUTE,
+    "action required": 15 * MINUTE,
+    "invalid response": 30 * MINUTE,
 }
 LONGEST_WAIT: Final = {
-    "try later": 30 * MINUTE,
-    "someone must act": 6 * HOUR,
-    "unusable answer": 6 * HOUR,
+    "transient": 30 * MINUTE,
+    "action required": 6 * HOUR,
+    "invalid response": 6 * HOUR,
 }
 # A refresh-only account's refresh token that may have been redeemed is sent once more, this
 # long after its claim.
 RESEND_AFTER: Final = 15 * MINUTE
 # Three versions of a token secret are never closer than this, and a day has no more of either
 # secret than the budget: Secrets Manager keeps about 100 and all of the last day.
-WRITE_FLOOR: Final = 60 * MINUTE
+MINIMUM_INTERVAL: Final = 60 * MINUTE
 WRITE_FLOOR_WITHOUT_REFRESH_TOKENS: Final = 30 * MINUTE
 VERSIONS_A_DAY: Final = 96
 # Where nobody can win: how often a refresh token may be sent, and token requests be made, in a day.
@@ -179,7 +179,7 @@ class Case:
                 return
             scene.pass_time(TICK)
         error = scene.error_tag() or "none"
-        if may_need_a_person and error.startswith("someone must act"):
+        if may_need_a_person and error.startswith("action required"):
             self.needed_a_person = True
             self._heals_by_a_new_seed()
         else:
@@ -232,7 +232,7 @@ class Case:
         due = self._seen[1]["expires_at"] - REFRESH_BEFORE.total_seconds() if self._seen else 0
         due_after = timedelta(seconds=max(0, due - began.timestamp()))
         for after in watched:
-            if scene.error_tag().startswith("someone must act") and self.reported_after is None:
+            if scene.error_tag().startswith("action required") and self.reported_after is None:
                 self.reported_after = max(timedelta(0), scene.now - began - due_after)
             self._wait_until(began + after)
             scene.sweep()
@@ -360,7 +360,7 @@ def _failure_class(told: dict[str, Any] | None) -> str:
 def over_budget(scene: Scene, *, uses_refresh_tokens: bool) -> Collection[str]:
     """Name every way in which the versions that were written exceed what may be written."""
     found = []
-    floor = WRITE_FLOOR if uses_refresh_tokens else WRITE_FLOOR_WITHOUT_REFRESH_TOKENS
+    floor = MINIMUM_INTERVAL if uses_refresh_tokens else WRITE_FLOOR_WITHOUT_REFRESH_TOKENS
     tokens = [each.moment for each in scene.versions if each.path == "tokens"]
     for first, third in zip(tokens, tokens[2:], strict=False):
         if third - first < floor:

@@ -37,8 +37,8 @@ from tests.resilience.matrix import Boundary, Fault, Point, Scene, Strike, Writt
 from tests.resilience.matrix_memory import ANSWERS
 from tests.unit.fakes import TWELVE_HOURS, RefreshMode
 from token_refresher.credentials import parse_credentials
-from token_refresher.handler import Handler
-from token_refresher.model import CLAIM_STAGE, CURRENT, JOURNAL_STAGE, is_claim_id
+from token_refresher.handler import wired
+from token_refresher.ports import CLAIM_STAGE, CURRENT, JOURNAL_STAGE, is_claim_id
 from token_refresher.settings import settings_from_environment
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
     from local.authorization_server.https import Request
+    from token_refresher.handler import Handler
 
 LOOPBACK: Final = "127.0.0.1"
 INVOCATION_SECONDS: Final = 240
@@ -460,7 +461,7 @@ class WireScene(Scene):
             boto3.setup_default_session()
             session: Any = boto3.DEFAULT_SESSION
             session.events.register("before-send.secretsmanager", self._before_send)
-            self._handler = Handler(settings, clock=self.wire.clock.now)
+            self._handler = wired(settings, clock=self.wire.clock.now)
             # Its client is made: whoever comes next has a session that nobody watches.
             boto3.setup_default_session()
         for output in logging.getLogger(settings.service).handlers:

@@ -29,19 +29,17 @@ from tests.unit.fakes import (
     too_many_requests,
     unavailable,
 )
-from token_refresher.errors import (
-    FailureClass,
-    RefreshError,
-    SecretStoreError,
-    TokenRequestError,
-)
+from token_refresher.errors import FailureClass, SecretStoreError
+from token_refresher.oauth.errors import TokenRequestError
+from token_refresher.policy import FAILURES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from tests.unit.fakes import Faults
-    from token_refresher.credentials import Credentials
-    from token_refresher.model import SecretMetadata, TokenResponse
+    from token_refresher.oauth.client_authentication import Client
+    from token_refresher.oauth.token_response import TokenResponse
+    from token_refresher.ports import SecretMetadata
 
 MARGIN: Final = 90 * MINUTE
 SLACK: Final = timedelta(seconds=30)
@@ -54,14 +52,14 @@ SHORT_LIFE: Final = 2 * HOUR
 PACE: Final = 15 * MINUTE
 LAST_CHANCE: Final = 10 * MINUTE
 FIRST_WAIT: Final = {
-    FailureClass.TRY_LATER: 5 * MINUTE,
-    FailureClass.SOMEONE_MUST_ACT: 15 * MINUTE,
-    FailureClass.UNUSABLE_ANSWER: 30 * MINUTE,
+    FailureClass.TRANSIENT: 5 * MINUTE,
+    FailureClass.ACTION_REQUIRED: 15 * MINUTE,
+    FailureClass.INVALID_RESPONSE: 30 * MINUTE,
 }
 LONGEST_WAIT: Final = {
-    FailureClass.TRY_LATER: 30 * MINUTE,
-    FailureClass.SOMEONE_MUST_ACT: 6 * HOUR,
-    FailureClass.UNUSABLE_ANSWER: 6 * HOUR,
+    FailureClass.TRANSIENT: 30 * MINUTE,
+    FailureClass.ACTION_REQUIRED: 6 * HOUR,
+    FailureClass.INVALID_RESPONSE: 6 * HOUR,
 }
 
 HOSTS: Final = {
@@ -235,17 +233,17 @@ class Servers(FakeTokenEndpoint):
         """Let a host answer so, in turn; ``fine`` is what it does otherwise."""
         self.troubles[host] = cycle(kinds)
 
-    def request(self, credentials: Credentials, grant: Mapping[str, str]) -> TokenResponse:
-        account, host = str(credentials.client_id), credentials.host
+    def request(self, client: Client, grant: Mapping[str, str]) -> TokenResponse:
+        account, host = client.client_id, client.host
         asked = Asked(account, grant["grant_type"], host, self.now())
         self.asked.append(asked)
         value = grant.get("refresh_token")
         if value is None:
-            return self._requested(asked, credentials, grant)
+            return self._requested(asked, client, grant)
         self._judge(account, value)
         self.sent[value].append(asked)
         try:
-            response = self._requested(asked, credentials, grant)
+            response = self._requested(asked, client, grant)
         finally:
             if asked.came in TURNED_AWAY:
                 self.sent[value].remove(asked)
@@ -258,12 +256,10 @@ class Servers(FakeTokenEndpoint):
             self.sent[value].clear()
         return response
 
-    def _requested(
-        self, asked: Asked, credentials: Credentials, grant: Mapping[str, str]
-    ) -> TokenResponse:
+    def _requested(self, asked: Asked, client: Client, grant: Mapping[str, str]) -> TokenResponse:
         try:
-            response = super().request(credentials, grant)
-        except RefreshError as error:
+            response = super().request(client, grant)
+        except FAILURES as error:
             asked.came = error.code
             raise
         asked.came = "answer"

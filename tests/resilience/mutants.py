@@ -14,10 +14,14 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 PROGRAM: Final = ROOT / "functions" / "token_refresher"
@@ -84,13 +88,14 @@ MUTANTS: Final = (
     Mutant(
         "fallback: a refresh token that fails is the end of it",
         "refresh",
-        "            if not error.allows_own_grant:\n",
+        "            if not allows_own_grant(error):\n",
         "            if True:\n",
     ),
     Mutant(
         "write floor: a version is written whenever one is due",
         "policy",
-        "    return previous is not None and now < previous.issued_at + write_floor(account)\n",
+        "    return previous is not None and now < previous.issued_at + minimum_interval(account)"
+        "\n",
         "    return False\n",
     ),
     Mutant(
@@ -138,16 +143,21 @@ def noticed_by(mutant: Mutant) -> str | None:
 
 def main() -> int:
     """Run all mutants, print what noticed each, and tell whether all were noticed."""
+    noticed = {mutant.safeguard: noticed_by(mutant) for mutant in MUTANTS}
+    show(noticed)
+    return 0 if all(noticed.values()) else 1
+
+
+def show(noticed: Mapping[str, str | None]) -> None:
+    """Print which test noticed the lack of which safeguard."""
     table = Table("safeguard that was taken out", "noticed by", box=None)
-    survivors = 0
-    for mutant in MUTANTS:
-        test = noticed_by(mutant)
-        survivors += test is None
-        table.add_row(mutant.safeguard, test or "[red]no test[/red]")
-    console = Console(width=160)
+    for safeguard, test in noticed.items():
+        table.add_row(Text(safeguard), Text(test) if test else "[red]no test[/red]")
+    # In a pipe the lines are as long as they are.
+    console = Console(width=None if sys.stdout.isatty() else 160)
     console.print(table)
-    console.print(f"{len(MUTANTS)} safeguards taken out, {survivors} times no test noticed")
-    return 1 if survivors else 0
+    survivors = sum(test is None for test in noticed.values())
+    console.print(f"{len(noticed)} safeguards taken out, {survivors} times no test noticed")
 
 
 if __name__ == "__main__":

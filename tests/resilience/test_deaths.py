@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from tests.resilience.matrix import Flow
     from tests.resilience.matrix_wire import Wire
 
+# For each call two processes start, and die.
+pytestmark = pytest.mark.timeout(300)
+
 
 @pytest.fixture(scope="module")
 def processes(wire: Wire) -> Iterator[Processes]:

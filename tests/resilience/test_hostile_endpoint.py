@@ -37,8 +37,9 @@ from tests.resilience.hostile_stage import (
 )
 from tests.unit.fakes import HOUR, MINUTE
 from tests.unit.raw_tls_server import answers_and_resets
-from token_refresher.errors import FailureClass, RefreshError
-from token_refresher.model import ERROR_TAG
+from token_refresher.errors import FailureClass
+from token_refresher.policy import FAILURES, failure_class_of
+from token_refresher.records import ERROR_TAG
 from token_refresher.refresh import Outcome
 
 if TYPE_CHECKING:
@@ -85,8 +86,8 @@ def test_a_hostile_answer_harms_its_own_account_alone(
         report = stage.sweep()
 
     result = result_of(VICTIM, report)
-    assert isinstance(result.error, RefreshError)
-    assert (result.error.failure_class, result.error.code) == (failure_class, attack.code)
+    assert isinstance(result.error, FAILURES)
+    assert (failure_class_of(result.error), result.error.code) == (failure_class, attack.code)
     assert stage.store.tokens[VICTIM].tags[ERROR_TAG] == f"{failure_class}: {attack.code}"
     assert stage.published(VICTIM)["access_token"] == OLD_TOKEN
     assert result_of(NEIGHBOUR, report).outcome is Outcome.PUBLISHED
@@ -138,8 +139,8 @@ def test_a_name_that_does_not_resolve_harms_its_own_account_alone(
         stage.add(NEIGHBOUR, good)
         report = stage.sweep()
     error = result_of(VICTIM, report).error
-    assert isinstance(error, RefreshError)
-    assert (error.failure_class, error.code) == (FailureClass.TRY_LATER, "no_connection")
+    assert isinstance(error, FAILURES)
+    assert (failure_class_of(error), error.code) == (FailureClass.TRANSIENT, "no_connection")
     assert result_of(NEIGHBOUR, report).outcome is Outcome.PUBLISHED
     assert MARK not in stage.told(report)
 
@@ -151,8 +152,8 @@ def test_a_reset_within_the_headers_is_tried_later(authority: Authority) -> None
     with hostile_server(authority, script) as hostile:
         stage.add(VICTIM, hostile)
         error = result_of(VICTIM, stage.sweep()).error
-    assert isinstance(error, RefreshError)
-    assert error.failure_class is FailureClass.TRY_LATER
+    assert isinstance(error, FAILURES)
+    assert failure_class_of(error) is FailureClass.TRANSIENT
     assert error.code in {"connection_lost", "firewall"}
 
 
@@ -261,7 +262,7 @@ def test_no_bytes_at_all_harm_anybody_else(
                 assert stage.published(VICTIM)["token_type"] == "Bearer"
                 assert stage.published(VICTIM)["access_token"].isascii()
             else:
-                assert isinstance(result.error, RefreshError)
+                assert isinstance(result.error, FAILURES)
                 assert not result.error.code.startswith("unexpected")
                 assert stage.published(VICTIM)["access_token"] == OLD_TOKEN
             assert result_of(NEIGHBOUR, report).outcome is Outcome.PUBLISHED

@@ -30,8 +30,8 @@ from tests.unit.fakes import (
     unavailable,
 )
 from tests.unit.raw_tls_server import RawTlsServer, answer
-from token_refresher.errors import TokenRequestError
 from token_refresher.model import claim_id
+from token_refresher.oauth.errors import TokenRequestError
 from token_refresher.refresh import Outcome
 
 if TYPE_CHECKING:
@@ -39,8 +39,8 @@ if TYPE_CHECKING:
 
     from local.authority import Authority
     from tests.unit.raw_tls_server import Conversation
-    from token_refresher.credentials import Credentials
-    from token_refresher.model import TokenResponse
+    from token_refresher.oauth.client_authentication import Client
+    from token_refresher.oauth.token_response import TokenResponse
 
 ACCOUNTS: Final = ("first", "second", "third")
 
@@ -201,8 +201,8 @@ def test_a_verify_url_that_hangs_delays_three_accounts_and_no_more(world: World)
         )
     started = world.now
 
-    def hang(credentials: Credentials, url: str, access_token: str) -> None:
-        del credentials, url, access_token
+    def hang(client: Client, access_token: str) -> None:
+        del client, access_token
         world.now += timedelta(seconds=10)
 
     world.endpoint.verify = hang  # type: ignore[method-assign] # a double that takes time
@@ -214,7 +214,7 @@ def test_a_verify_url_that_hangs_delays_three_accounts_and_no_more(world: World)
 # Tags: anybody who may tag a token secret can write ours.
 
 
-@pytest.mark.parametrize("failure_class", ["someone must act", "try later", "unusable answer"])
+@pytest.mark.parametrize("failure_class", ["action required", "transient", "invalid response"])
 def test_an_edited_tag_holds_an_account_back_for_hours_and_not_for_ever(
     world: World, failure_class: str
 ) -> None:

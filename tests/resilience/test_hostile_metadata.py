@@ -24,16 +24,11 @@ from tests.resilience.hostile import MARK, Attack, Time, corpus
 from tests.resilience.hostile_stage import OWN_GRANT, hostile_server
 from tests.unit.fakes import ACCOUNT, PASSWORD, TICK, UNTIL_DUE, World
 from token_refresher.events import parse_event
-from token_refresher.handler import Handler, summary
-from token_refresher.model import (
-    CLAIM_STAGE,
-    CURRENT,
-    FAILURE_TAGS,
-    GRANT_EXPIRES_AT_TAG,
-    JOURNAL_STAGE,
-    PREVIOUS,
-)
+from token_refresher.handler import wired
+from token_refresher.ports import CLAIM_STAGE, CURRENT, JOURNAL_STAGE, PREVIOUS
+from token_refresher.records import FAILURE_TAGS, GRANT_EXPIRES_AT_TAG
 from token_refresher.refresh import Outcome
+from token_refresher.reporting import summary
 from token_refresher.settings import settings_from_environment
 
 if TYPE_CHECKING:
@@ -85,7 +80,7 @@ def secrets(
 def sweep(clock: DrivenClock, monkeypatch: pytest.MonkeyPatch, *hosts: str) -> dict[str, Any]:
     """Start the function, and let it sweep once."""
     monkeypatch.setenv("ALLOWED_TOKEN_HOSTS", ",".join(hosts))
-    handler = Handler(settings_from_environment(), clock=clock.now)
+    handler = wired(settings_from_environment(), clock=clock.now)
     for output in logging.getLogger(settings_from_environment().service).handlers:
         # A logger lives as long as the process; what it prints belongs to this test.
         cast("logging.StreamHandler[TextIO]", output).stream = sys.stdout
@@ -213,7 +208,7 @@ TAG_VALUES: Final = st.one_of(
     st.builds(lambda moment, life: f"{moment}/{life}", MOMENTS, st.integers(-1, 10**13)),
     st.builds(
         lambda name, code: f"{name}: {code}",
-        st.sampled_from(["someone must act", "try later", "unusable answer", "never"]),
+        st.sampled_from(["action required", "transient", "invalid response", "never"]),
         st.text(max_size=20),
     ),
     st.integers().map(str),

@@ -91,7 +91,7 @@ def test_an_only_grant_survives_wherever_the_store_took_what_it_was_told(
 
 
 @pytest.mark.parametrize("unusable", [Fault.EMPTY, Fault.UNUSABLE])
-def test_a_refresh_token_that_had_an_unusable_answer_is_not_sent_again(unusable: Fault) -> None:
+def test_a_refresh_token_that_had_an_invalid_response_is_not_sent_again(unusable: Fault) -> None:
     strikes = (
         Strike(Point("request"), unusable),
         Strike(Point("request", 2), Fault.FIREWALL),

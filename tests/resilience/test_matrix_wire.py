@@ -16,6 +16,9 @@ from tests.resilience.matrix_wire import Wire, WireScene
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+# The first flow is struck at every call that the others make as well.
+pytestmark = pytest.mark.timeout(300)
+
 
 @pytest.fixture(scope="module")
 def passed() -> set[Point]:

@@ -68,10 +68,10 @@ from tests.unit.fakes import (
     no_connection,
     throttled,
 )
-from token_refresher.errors import FailureClass, RefreshError, SecretStoreError
-from token_refresher.handler import summary
-from token_refresher.policy import Reason, needs_action
+from token_refresher.errors import FailureClass, SecretStoreError
+from token_refresher.policy import FAILURES, Reason, failure_class_of, needs_action
 from token_refresher.refresh import Caution, Outcome
+from token_refresher.reporting import summary
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -570,14 +570,14 @@ class Model(RuleBasedStateMachine):
         Where a refresh token got nothing, the own grant was asked in the same sweep.
         """
         name, error = result.account.name, result.error
-        is_failure = isinstance(error, RefreshError)
+        is_failure = isinstance(error, FAILURES)
         assert is_failure or result.outcome is not Outcome.FAILED
-        if isinstance(error, RefreshError):
+        if isinstance(error, FAILURES):
             assert is_surprised or not error.code.startswith("unexpected_"), f"{name}: {error}"
             if Caution.FAILURE_NOT_RECORDED not in result.cautions and not overlaps:
                 tags = self.store.tokens[name].tags
-                assert tags["token-refresher:error"] == f"{error.failure_class}: {error.code}"
-            if error.failure_class is FailureClass.SOMEONE_MUST_ACT:
+                assert tags["token-refresher:error"] == f"{failure_class_of(error)}: {error.code}"
+            if failure_class_of(error) is FailureClass.ACTION_REQUIRED:
                 assert needs_action(result.account, now=report.now)
         asked = self._asked(name)
         if name in ONLY_REFRESH_TOKENS or len(asked) != 1 or is_surprised:
@@ -603,7 +603,7 @@ class Model(RuleBasedStateMachine):
             assert result is not None, f"nothing was told of {name}"
             assert (
                 result.error is not None
-                or result.reason in {Reason.BACKING_OFF, Reason.WRITE_FLOOR}
+                or result.reason in {Reason.BACKING_OFF, Reason.RATE_LIMITED}
                 or result.outcome
                 in {Outcome.PUBLISHED, Outcome.SUPERSEDED, Outcome.CLAIMED_BY_ANOTHER_RUN}
             ), f"nothing explains {name}: {result}"
@@ -613,7 +613,7 @@ class Model(RuleBasedStateMachine):
         name, error = result.account.name, result.error
         if Caution.JOURNAL_NOT_WRITTEN in result.cautions:
             self.servers.at_risk.add(name)
-        if not isinstance(error, RefreshError):
+        if not isinstance(error, FAILURES):
             return
         hold = self.holds.get(name)
         if Caution.FAILURE_NOT_RECORDED in result.cautions:
@@ -624,7 +624,7 @@ class Model(RuleBasedStateMachine):
             return
         # As the run knew them: it may have failed before it read them.
         credentials = digest(result.account.credentials_version or "")
-        kind = error.failure_class
+        kind = failure_class_of(error)
         is_next = hold is not None and (hold.credentials, hold.failure_class) == (credentials, kind)
         failures = hold.failures + 1 if hold is not None and is_next else 1
         until = began + self._wait(name, kind, failures, began) - SLACK
@@ -643,9 +643,9 @@ class Model(RuleBasedStateMachine):
         token = read_token(self.store.tokens.get(name))
         left = token.expires_at - began if token is not None else timedelta(0)
         wait = min(FIRST_WAIT[kind] * (1 << min(failures - 1, 9)), LONGEST_WAIT[kind])
-        if kind is FailureClass.TRY_LATER and left > timedelta(0):
+        if kind is FailureClass.TRANSIENT and left > timedelta(0):
             wait = min(wait, max(FIRST_WAIT[kind], left / 8))
-        if kind is FailureClass.SOMEONE_MUST_ACT and left - LAST_CHANCE > 2 * SLACK:
+        if kind is FailureClass.ACTION_REQUIRED and left - LAST_CHANCE > 2 * SLACK:
             wait = min(wait, left - LAST_CHANCE)
         is_short = token is not None and token.expires_at - token.issued_at < SHORT_LIFE
         return max(wait, PACE) if is_short and self._is_on_longer_floor(name) else wait
@@ -712,7 +712,7 @@ class Model(RuleBasedStateMachine):
             assert token is not None
             assert not self.servers.knows(token.access_token)
             return
-        assert error in {"someone must act: invalid_grant", "someone must act: refresh_token_lost"}
+        assert error in {"action required: invalid_grant", "action required: refresh_token_lost"}
         if error.endswith("invalid_grant"):
             assert not self.servers.is_good(self._stored_refresh_token(name))
         else:
@@ -737,6 +737,7 @@ class Model(RuleBasedStateMachine):
 
 # How many programs of how many steps. Without a number: the same ones each time, for CI.
 EXAMPLES: Final = os.environ.get("MODEL_EXAMPLES")  # noqa: TID251 - the caller's patience
+pytestmark = pytest.mark.timeout(0 if EXAMPLES else 300)
 
 TestModel = Model.TestCase
 TestModel.settings = settings(

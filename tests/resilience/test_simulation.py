@@ -43,19 +43,12 @@ from benchmarks.simulation.tables import (
     rows_of,
 )
 from benchmarks.simulation.timelines import WRITES_PER_SECOND, Slots, Timelines
+from token_refresher.aws.secret_store import Pace
 from token_refresher.errors import FailureClass, SecretStoreError
-from token_refresher.model import (
-    CURRENT,
-    JOURNAL_STAGE,
-    PREVIOUS,
-    FailureRecord,
-    SecretMetadata,
-    TokenVersion,
-    account_from_metadata,
-    digest12,
-)
+from token_refresher.model import TokenVersion, account_from_metadata, digest12
 from token_refresher.policy import decide
-from token_refresher.secret_store import Pace
+from token_refresher.ports import CURRENT, JOURNAL_STAGE, PREVIOUS, SecretMetadata
+from token_refresher.records import FailureRecord
 
 if TYPE_CHECKING:
     from token_refresher.model import Account
@@ -120,7 +113,7 @@ def accounts(draw: st.DrawFn) -> Account:
     if draw(st.booleans()):
         failed_at, retry_at = (NOW + timedelta(seconds=draw(SECONDS)) for _ in range(2))
         digest = digest12("v1")
-        failure = FailureRecord(FailureClass.TRY_LATER, "timeout", 1, failed_at, retry_at, digest)
+        failure = FailureRecord(FailureClass.TRANSIENT, "timeout", 1, failed_at, retry_at, digest)
         tags = failure.to_tags()
     return account_from_metadata(
         "dealer-17",

@@ -42,9 +42,9 @@ from tests.unit.fakes import (
     throttled,
     timed_out,
 )
-from token_refresher.errors import HostStoppedError, RefreshError
-from token_refresher.policy import is_retrying, needs_action
-from token_refresher.token_response import read_token_response
+from token_refresher.errors import HostStoppedError
+from token_refresher.oauth.token_response import read_token_response
+from token_refresher.policy import FAILURES, failure_class_of, is_retrying, needs_action
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -59,7 +59,7 @@ if TYPE_CHECKING:
         Server,
         Settings,
     )
-    from token_refresher.model import TokenResponse
+    from token_refresher.oauth.token_response import TokenResponse
     from token_refresher.sweep import Report
 
 SHARED: Final[dict[str, dict[str, Any]]] = json.loads(
@@ -324,7 +324,7 @@ class _Story:
             return read_token_response(
                 answer.status or 0, body, retry_after=answer.retry_after, now=self.world.now
             )
-        except RefreshError as error:
+        except FAILURES as error:
             return error
 
     def _failure(self, answer: Answer) -> Exception:
@@ -397,13 +397,13 @@ class _Story:
             return told | {"reason": "not listed", "outcome": "not due"}
         error = result.error if result else None
         failure = account.counting_failure
-        is_failure = isinstance(error, RefreshError)
+        is_failure = isinstance(error, FAILURES)
         put_off = "host stopped" if isinstance(error, HostStoppedError) else "out of time"
         return told | {
             "reason": str(result.reason) if result else "fresh",
             "outcome": str(result.outcome) if result else "not due",
-            "error": f"{error.failure_class}: {error.code}"
-            if isinstance(error, RefreshError)
+            "error": f"{failure_class_of(error)}: {error.code}"
+            if isinstance(error, FAILURES)
             else None,
             "message": str(error),
             "put_off": "nothing" if error is None or is_failure else put_off,

@@ -16,14 +16,16 @@ from datetime import UTC, datetime, timedelta
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
-from token_refresher.credentials import host_of
-from token_refresher.errors import (
+from token_refresher.errors import SecretStoreError
+from token_refresher.model import account_from_metadata, digest12
+from token_refresher.oauth.client_authentication import Client, host_of
+from token_refresher.oauth.errors import (
     EndpointUnavailableError,
-    SecretStoreError,
     TokenEndpointError,
     TokenRequestError,
 )
-from token_refresher.model import (
+from token_refresher.oauth.token_response import TokenResponse
+from token_refresher.ports import (
     CLAIM_STAGE,
     CURRENT,
     JOURNAL_STAGE,
@@ -31,9 +33,6 @@ from token_refresher.model import (
     PREVIOUS,
     SecretMetadata,
     SecretValue,
-    TokenResponse,
-    account_from_metadata,
-    digest12,
     is_claim_id,
 )
 from token_refresher.sweep import Sweeper
@@ -41,7 +40,6 @@ from token_refresher.sweep import Sweeper
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
 
-    from token_refresher.credentials import Credentials
     from token_refresher.model import Account
     from token_refresher.refresh import Result
     from token_refresher.sweep import Report
@@ -398,17 +396,20 @@ class FakeTokenEndpoint:
         family, expires_at = self._access_tokens.get(access_token, (0, START))
         return self._clock() < expires_at and family not in self.revoked
 
-    def admit(self, credentials: Credentials) -> None:
-        urls = [credentials.endpoint_url, credentials.verify_url]
+    def drop_connections(self) -> None:
+        """There are none."""
+
+    def admit(self, client: Client) -> None:
+        urls = [client.token_endpoint, client.verify_url]
         if not {host_of(url) for url in urls if url} <= self.allowed_hosts:
             msg = "the host is not allowed"
             raise TokenEndpointError(msg, code="host_not_allowed")
 
-    def request(self, credentials: Credentials, grant: Mapping[str, str]) -> TokenResponse:
-        self.admit(credentials)
-        self.requests.append({**grant, "host": credentials.host})
+    def request(self, client: Client, grant: Mapping[str, str]) -> TokenResponse:
+        self.admit(client)
+        self.requests.append({**grant, "host": client.host})
         with self._faults.around("request"), self._lock:
-            return self._answered(credentials.host, grant)
+            return self._answered(client.host, grant)
 
     def _answered(self, host: str, grant: Mapping[str, str]) -> TokenResponse:
         if self._answers:
@@ -462,9 +463,9 @@ class FakeTokenEndpoint:
             refresh_token_expires_in=self.refresh_token_lifetime,
         )
 
-    def verify(self, credentials: Credentials, url: str, access_token: str) -> bool | None:
-        assert url == credentials.verify_url
-        self.admit(credentials)
+    def verify(self, client: Client, access_token: str) -> bool | None:
+        assert client.verify_url is not None
+        self.admit(client)
         with self._faults.around("verify"), self._lock:
             self.verified.append(access_token)
             return self.verdict
@@ -503,17 +504,19 @@ class World:
             store=self.store,
             endpoint=self.endpoint,
             clock=lambda: self.now,
-            monotonic=self._seconds,
-            pause=self._pause,
+            monotonic=self.seconds,
+            pause=self.pause,
             refresh_before=REFRESH_BEFORE,
             uses_refresh_tokens=self.uses_refresh_tokens,
             max_workers=self.max_workers,
         )
 
-    def _seconds(self) -> float:
+    def seconds(self) -> float:
+        """The time, for latencies."""
         return self.now.timestamp()
 
-    def _pause(self, duration: timedelta) -> None:
+    def pause(self, duration: timedelta) -> None:
+        """Wait: time passes, and nothing else."""
         self.pauses.append(duration)
         self.now += duration
 

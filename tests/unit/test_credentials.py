@@ -45,14 +45,14 @@ def test_each_grant_has_its_fields_and_its_authentication(
 ) -> None:
     credentials = parse(grant)
     assert credentials.grant_parameters == grant
-    assert credentials.auth_method == method
+    assert credentials.client.auth_method == method
     assert credentials.endpoint_url == "https://www.autovit.ro/api/open/oauth/token"
     assert "secret-value" not in repr(credentials)
 
 
 def test_the_authentication_can_be_chosen() -> None:
     chosen = parse(PARTNER, token_endpoint_auth_method="client_secret_basic")
-    assert chosen.auth_method == "client_secret_basic"
+    assert chosen.client.auth_method == "client_secret_basic"
 
 
 def test_a_client_id_may_be_a_number() -> None:
@@ -74,7 +74,7 @@ def test_a_client_id_may_be_a_number() -> None:
     ],
 )
 def test_user_agent_follows_the_sites_rule(credentials: PartnerCredentials, header: str) -> None:
-    assert credentials.user_agent_header == header
+    assert credentials.client.user_agent == header
 
 
 @pytest.mark.parametrize(
@@ -184,7 +184,7 @@ ELSEWHERE: Final = {**MACHINE, "site": None}
     ],
 )
 def test_a_host_is_named_as_the_setting_names_it(url: str, host: str) -> None:
-    assert parse(ELSEWHERE, token_endpoint=url).host == host
+    assert parse(ELSEWHERE, token_endpoint=url).client.host == host
 
 
 @pytest.mark.parametrize("field", ["token_endpoint", "verify_url"])
@@ -224,7 +224,7 @@ def test_credentials_and_tokens_go_to_plain_https_addresses_only(field: str, url
 def test_an_accepted_address_has_one_host_whoever_reads_it(url: str) -> None:
     # Readers of addresses disagree on the backslash; none may find another host.
     try:
-        host = parse(ELSEWHERE, token_endpoint=url).host
+        host = parse(ELSEWHERE, token_endpoint=url).client.host
     except CredentialsError:
         return
     read_otherwise = urlsplit(url.replace("\\", "/")).netloc.removesuffix(":443")

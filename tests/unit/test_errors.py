@@ -6,28 +6,28 @@ from datetime import timedelta
 
 import pytest
 
-from token_refresher import errors
+from token_refresher import errors, refresh
 from token_refresher.errors import (
     CredentialsError,
-    EndpointUnavailableError,
     FailureClass,
     HostStoppedError,
-    MissingExpiryError,
     NotAttemptedError,
     OutOfTimeError,
     RefreshError,
     RefreshTokenLostError,
     SecretStoreError,
-    TokenEndpointError,
     TokenRefresherError,
-    TokenRequestError,
-    TokenResponseError,
     UnexpectedError,
 )
-
-SOMEONE_MUST_ACT = FailureClass.SOMEONE_MUST_ACT
-TRY_LATER = FailureClass.TRY_LATER
-UNUSABLE_ANSWER = FailureClass.UNUSABLE_ANSWER
+from token_refresher.oauth.errors import (
+    EndpointUnavailableError,
+    MissingExpiryError,
+    OAuthError,
+    TokenEndpointError,
+    TokenRequestError,
+    TokenResponseError,
+)
+from token_refresher.policy import Failure, failure_class_of
 
 NO_CONNECTION = EndpointUnavailableError("no connection", code="no_connection", sent=False)
 TIMEOUT = EndpointUnavailableError("no answer in time", code="timeout")
@@ -51,78 +51,78 @@ def unexpected() -> UnexpectedError:
     [
         pytest.param(
             CredentialsError("`site` is wrong"),
-            SOMEONE_MUST_ACT,
+            FailureClass.ACTION_REQUIRED,
             "invalid_credentials",
-            id="credentials that do not validate wait for somebody",
+            id="credentials that do not validate are action required",
         ),
         pytest.param(
             CredentialsError("refresh_token", code="refresh_tokens_ignored"),
-            SOMEONE_MUST_ACT,
+            FailureClass.ACTION_REQUIRED,
             "refresh_tokens_ignored",
-            id="credentials that a setting forbids wait for somebody",
+            id="credentials that a setting forbids are action required",
         ),
         pytest.param(
             TokenEndpointError("not allowed", code="host_not_allowed"),
-            SOMEONE_MUST_ACT,
+            FailureClass.ACTION_REQUIRED,
             "host_not_allowed",
-            id="a host that is not allowed waits for somebody",
+            id="a host that is not allowed is action required",
         ),
-        pytest.param(TIMEOUT, TRY_LATER, "timeout", id="an outage passes"),
+        pytest.param(TIMEOUT, FailureClass.TRANSIENT, "timeout", id="an outage passes"),
         pytest.param(
             TokenResponseError("no access_token"),
-            UNUSABLE_ANSWER,
-            "unusable_answer",
-            id="a success without a token is an unusable answer",
+            FailureClass.INVALID_RESPONSE,
+            "invalid_response",
+            id="a success without a token is an invalid response",
         ),
         pytest.param(
             TokenResponseError("refused", code="token_refused"),
-            UNUSABLE_ANSWER,
+            FailureClass.INVALID_RESPONSE,
             "token_refused",
-            id="a token that verify_url refuses is an unusable answer",
+            id="a token that verify_url refuses is an invalid response",
         ),
         pytest.param(
             MissingExpiryError(),
-            SOMEONE_MUST_ACT,
+            FailureClass.ACTION_REQUIRED,
             "missing_expires_in",
-            id="an answer without a lifetime waits for somebody",
+            id="an answer without a lifetime is action required",
         ),
         pytest.param(
             RefreshTokenLostError(),
-            SOMEONE_MUST_ACT,
+            FailureClass.ACTION_REQUIRED,
             "refresh_token_lost",
-            id="a lost refresh token waits for somebody",
+            id="a lost refresh token is action required",
         ),
         pytest.param(
             SecretStoreError("PutSecretValue", "AccessDeniedException", transient=False),
-            SOMEONE_MUST_ACT,
+            FailureClass.ACTION_REQUIRED,
             "AccessDeniedException",
-            id="a missing permission waits for somebody",
+            id="a missing permission is action required",
         ),
         pytest.param(
             SecretStoreError("PutSecretValue", "ThrottlingException", transient=True),
-            TRY_LATER,
+            FailureClass.TRANSIENT,
             "ThrottlingException",
             id="throttling passes",
         ),
         pytest.param(
             unexpected(),
-            SOMEONE_MUST_ACT,
+            FailureClass.ACTION_REQUIRED,
             "unexpected_ValueError",
-            id="a defect of the program waits for somebody",
+            id="a defect of the program is action required",
         ),
     ],
 )
 def test_every_error_says_who_must_act(
-    error: RefreshError, failure_class: FailureClass, code: str
+    error: Failure, failure_class: FailureClass, code: str
 ) -> None:
-    assert (error.failure_class, error.code) == (failure_class, code)
+    assert (failure_class_of(error), error.code) == (failure_class, code)
 
 
 @pytest.mark.parametrize(
     ("code", "failure_class"),
     [
         *(
-            pytest.param(code, SOMEONE_MUST_ACT, id=f"{code} waits for somebody")
+            pytest.param(code, FailureClass.ACTION_REQUIRED, id=f"{code} is action required")
             for code in (
                 "access_denied",
                 "consent_required",
@@ -138,7 +138,7 @@ def test_every_error_says_who_must_act(
             )
         ),
         *(
-            pytest.param(code, TRY_LATER, id=f"{code} passes")
+            pytest.param(code, FailureClass.TRANSIENT, id=f"{code} passes")
             for code in ("server_error", "slow_down", "temporarily_unavailable")
         ),
     ],
@@ -147,7 +147,7 @@ def test_an_error_code_of_the_standard_is_named_and_classified(
     code: str, failure_class: FailureClass
 ) -> None:
     error = TokenRequestError(code)
-    assert (error.code, error.failure_class) == (code, failure_class)
+    assert (error.code, failure_class_of(error)) == (code, failure_class)
     assert str(error) == f"the token endpoint answered with the error {code}"
 
 
@@ -164,7 +164,7 @@ def test_any_other_error_code_is_shown_as_unrecognised_and_waits_for_somebody(
     code: str | None,
 ) -> None:
     error = TokenRequestError(code)
-    assert (error.code, error.failure_class) == ("unrecognised", SOMEONE_MUST_ACT)
+    assert (error.code, failure_class_of(error)) == ("unrecognised", FailureClass.ACTION_REQUIRED)
     assert str(error) == "the token endpoint answered with the error unrecognised"
 
 
@@ -200,12 +200,12 @@ def test_an_outage_keeps_how_long_to_wait() -> None:
         pytest.param(TokenRequestError("slow_down"), True, id="slow_down: unspent"),
         pytest.param(TokenRequestError("invalid_grant"), False, id="invalid_grant: dead"),
         pytest.param(TokenRequestError("server_error"), False, id="server_error: perhaps spent"),
-        pytest.param(TokenResponseError("no token"), False, id="an unusable answer: spent"),
+        pytest.param(TokenResponseError("no token"), False, id="an invalid response: spent"),
         pytest.param(MissingExpiryError(), False, id="an answer without a lifetime: spent"),
     ],
 )
 def test_a_refresh_token_counts_as_unspent_only_where_that_is_sure(
-    error: RefreshError, *, is_unspent: bool
+    error: OAuthError, *, is_unspent: bool
 ) -> None:
     assert error.leaves_refresh_token_unspent is is_unspent
 
@@ -216,7 +216,7 @@ def test_a_refresh_token_counts_as_unspent_only_where_that_is_sure(
         pytest.param(TokenRequestError("invalid_grant"), True, id="a dead refresh token"),
         pytest.param(TokenRequestError("unsupported_grant_type"), True, id="a refused grant type"),
         pytest.param(TokenRequestError("unknown"), True, id="an unknown code"),
-        pytest.param(TokenResponseError("no token"), True, id="an unusable answer"),
+        pytest.param(TokenResponseError("no token"), True, id="an invalid response"),
         pytest.param(TIMEOUT, True, id="no answer in time"),
         pytest.param(BAD_GATEWAY, True, id="a server's error"),
         pytest.param(TokenRequestError("invalid_client"), False, id="not with a wrong client"),
@@ -225,9 +225,9 @@ def test_a_refresh_token_counts_as_unspent_only_where_that_is_sure(
     ],
 )
 def test_whatever_a_refresh_answers_the_own_grant_follows_unless_it_would_fail_alike(
-    error: RefreshError, *, allows_own_grant: bool
+    error: OAuthError, *, allows_own_grant: bool
 ) -> None:
-    assert error.allows_own_grant is allows_own_grant
+    assert refresh.allows_own_grant(error) is allows_own_grant
 
 
 @pytest.mark.parametrize(
@@ -267,7 +267,7 @@ def test_what_was_put_off_is_no_failure_of_the_account(error: type[NotAttemptedE
     assert not issubclass(error, RefreshError)
 
 
-def test_a_missing_lifetime_names_the_field_that_mends_it() -> None:
+def test_a_missing_lifetime_names_the_field_to_set() -> None:
     assert "assumed_expires_in" in str(MissingExpiryError())
 
 

@@ -11,31 +11,32 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from token_refresher.errors import FailureClass, TokenResponseError
+from token_refresher.errors import FailureClass
 from token_refresher.model import (
+    Claim,
+    JournalEntry,
+    PublishedToken,
+    TokenVersion,
+    account_from_metadata,
+    claim_id,
+    digest12,
+    published_from_id,
+    with_token,
+)
+from token_refresher.oauth.errors import TokenResponseError
+from token_refresher.oauth.token_response import TokenResponse
+from token_refresher.ports import SecretMetadata, SecretValue, is_claim_id
+from token_refresher.records import (
     DEAD_TAG,
     ERROR_TAG,
     FAILURE_TAGS,
     GRANT_EXPIRES_AT_TAG,
     REFUSED_TAG,
     RELEASED_TAG,
-    Claim,
     FailureRecord,
     GrantLifetime,
-    JournalEntry,
-    PublishedToken,
-    SecretMetadata,
-    SecretValue,
-    TokenResponse,
-    TokenVersion,
-    account_from_metadata,
-    claim_id,
-    digest12,
-    format_moment,
-    is_claim_id,
-    parse_moment,
-    published_from_id,
-    with_token,
+    format_timestamp,
+    parse_timestamp,
 )
 
 NOW: Final = datetime(2026, 11, 24, 1, tzinfo=UTC)
@@ -64,8 +65,8 @@ def test_an_id_that_is_not_ours_is_no_error(version_id: str) -> None:
 
 
 def test_moments_are_read_as_they_are_written() -> None:
-    assert parse_moment(format_moment(NOW)) == NOW
-    assert parse_moment("yesterday") is None
+    assert parse_timestamp(format_timestamp(NOW)) == NOW
+    assert parse_timestamp("yesterday") is None
 
 
 def test_a_claim_id_is_the_same_for_every_run_and_another_for_every_number() -> None:
@@ -247,12 +248,12 @@ def test_a_digest_is_the_beginning_of_a_sha256() -> None:
     ],
 )
 def test_a_moment_that_was_not_written_here_is_none(text: str) -> None:
-    assert parse_moment(text) is None
+    assert parse_timestamp(text) is None
 
 
 def test_a_moment_is_written_in_utc() -> None:
     warsaw = NOW.astimezone(timezone(timedelta(hours=1)))
-    assert format_moment(warsaw) == "20261124T010000Z"
+    assert format_timestamp(warsaw) == "20261124T010000Z"
 
 
 def test_a_claim_is_told_from_a_journal_by_its_id() -> None:
@@ -268,7 +269,7 @@ def test_depths_without_end_are_no_journal_no_claim_and_no_token(shape: str) -> 
     published = published_from_id(A_PERSONS_ID, now=NOW)
     assert JournalEntry.from_json(text) is None
     assert Claim.from_json(text) is None
-    assert published.with_moments_of(text) == published
+    assert published.with_times_of(text) == published
 
 
 @given(st.text())
@@ -302,7 +303,7 @@ def test_no_text_breaks_the_reading_of_a_journal_or_a_claim(text: str) -> None:
 def test_a_persons_token_tells_its_moments_in_its_json(
     text: str | None, issued_at: datetime | None, expires_at: datetime | None
 ) -> None:
-    published = published_from_id(A_PERSONS_ID, now=NOW).with_moments_of(text)
+    published = published_from_id(A_PERSONS_ID, now=NOW).with_times_of(text)
     assert (published.issued_at, published.expires_at) == (issued_at, expires_at)
 
 
@@ -317,13 +318,13 @@ def test_a_version_id_of_a_person_has_to_be_read() -> None:
 # Tags
 
 RECORD: Final = FailureRecord(
-    FailureClass.SOMEONE_MUST_ACT, "invalid_grant", 3, NOW, NOW, digest12("credentials")
+    FailureClass.ACTION_REQUIRED, "invalid_grant", 3, NOW, NOW, digest12("credentials")
 )
 
 
 def test_a_failure_reads_in_the_console() -> None:
     assert RECORD.to_tags() == {
-        "token-refresher:error": "someone must act: invalid_grant",
+        "token-refresher:error": "action required: invalid_grant",
         "token-refresher:failures": "3",
         "token-refresher:failed-at": "20261124T010000Z",
         "token-refresher:retry-at": "20261124T010000Z",
@@ -407,7 +408,7 @@ def test_a_newer_description_takes_the_place_of_the_listing() -> None:
 
 def test_moments_that_were_read_are_kept_while_the_version_is_the_same() -> None:
     of = account_from_metadata("a", credentials=None, token=token(A_PERSONS_ID), now=NOW)
-    read = published_from_id(A_PERSONS_ID, now=NOW).with_moments_of('{"expires_at":1795482000}')
+    read = published_from_id(A_PERSONS_ID, now=NOW).with_times_of('{"expires_at":1795482000}')
     confirmed = with_token(replace(of, published=read), token(A_PERSONS_ID), now=NOW)
     assert confirmed.live_until == NOW
 

@@ -16,18 +16,20 @@ from tests.unit.fakes import (
     no_connection,
     timed_out,
 )
-from token_refresher.errors import RefreshError, TokenEndpointError, TokenRequestError
+from token_refresher.oauth.errors import OAuthError, TokenEndpointError, TokenRequestError
 from token_refresher.refresh import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from token_refresher.policy import Failure
 
-def certificate_refused() -> RefreshError:
+
+def certificate_refused() -> OAuthError:
     return TokenEndpointError("the certificate was refused", code="certificate_refused")
 
 
-def wrong_password() -> RefreshError:
+def wrong_password() -> OAuthError:
     return TokenRequestError("invalid_grant")
 
 
@@ -45,7 +47,7 @@ def at_a_persons_machine(world: World) -> None:
     "failure", [certificate_refused, no_connection, timed_out, wrong_password, denied]
 )
 def test_no_failure_at_a_persons_machine_changes_what_is_on_record(
-    failure: Callable[[], RefreshError],
+    failure: Callable[[], Failure],
 ) -> None:
     world = World()
     world.add(CLIENT_CREDENTIALS)
@@ -89,7 +91,7 @@ def test_a_success_at_a_persons_machine_clears_the_failure_on_record() -> None:
 
 @pytest.mark.parametrize("failure", [certificate_refused, no_connection])
 def test_a_refresh_token_that_never_left_a_persons_machine_is_the_function_s_to_send(
-    failure: Callable[[], RefreshError],
+    failure: Callable[[], Failure],
 ) -> None:
     world = World()
     world.add_refresh_only()

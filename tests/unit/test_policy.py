@@ -10,32 +10,33 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from token_refresher.errors import FailureClass, RefreshError
-from token_refresher.model import (
-    CREDENTIALS_TAG,
-    GRANT_EXPIRES_AT_TAG,
-    REFUSED_TAG,
-    Account,
-    FailureRecord,
-    Published,
-    SecretMetadata,
-    TokenVersion,
-    Unrecorded,
-    account_from_metadata,
-    digest12,
+from token_refresher.errors import FailureClass
+from token_refresher.model import Account, Published, TokenVersion, account_from_metadata, digest12
+from token_refresher.oauth.errors import (
+    EndpointUnavailableError,
+    TokenRequestError,
+    TokenResponseError,
 )
 from token_refresher.policy import (
-    WRITE_FLOOR,
     Decision,
+    Failure,
     Reason,
     decide,
-    due_moment,
+    due_time,
     failure_record,
     is_retrying,
     margin_used,
     needs_action,
     next_attempt,
     seconds_until_expiry,
+)
+from token_refresher.ports import SecretMetadata
+from token_refresher.records import (
+    CREDENTIALS_TAG,
+    GRANT_EXPIRES_AT_TAG,
+    REFUSED_TAG,
+    FailureRecord,
+    Unrecorded,
 )
 
 NOW: Final = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -73,7 +74,7 @@ def failed(
     retry_in: timedelta,
     *,
     failures: int = 1,
-    failure_class: FailureClass = FailureClass.TRY_LATER,
+    failure_class: FailureClass = FailureClass.TRANSIENT,
     credentials: str = CREDENTIALS,
 ) -> dict[str, str]:
     record = FailureRecord(
@@ -127,11 +128,11 @@ def test_the_first_reason_that_applies_is_named(of: Account, expected: Reason) -
                      id="a token shorter than the margin is not refreshed on every run"),
         pytest.param(account(OLD, tags=failed(MINUTE)), Reason.BACKING_OFF,
                      id="a failure holds the next attempt back"),
-        pytest.param(account(OLD, previous=issued(29 * MINUTE)), Reason.WRITE_FLOOR,
+        pytest.param(account(OLD, previous=issued(29 * MINUTE)), Reason.RATE_LIMITED,
                      id="never a third version within half an hour"),
         pytest.param(
             account(OLD, previous=issued(59 * MINUTE), journal=issued(12 * HOUR)),
-            Reason.WRITE_FLOOR,
+            Reason.RATE_LIMITED,
             id="never a third version within an hour where refresh tokens are used",
         ),
         pytest.param(account(credentials=None), Reason.AWAITING_CREDENTIALS,
@@ -188,24 +189,24 @@ def test_force_overrides_everything_but_the_floor() -> None:
     assert [(each.due, each.reason) for each in reasons] == [
         (True, Reason.FORCED),
         (True, Reason.NEARING_EXPIRY),
-        (False, Reason.WRITE_FLOOR),
+        (False, Reason.RATE_LIMITED),
     ]
 
 
 @pytest.mark.parametrize(
     ("failure_class", "failures", "left", "wait"),
     [
-        (FailureClass.TRY_LATER, 1, None, 5 * MINUTE),
-        (FailureClass.TRY_LATER, 2, None, 10 * MINUTE),
-        (FailureClass.TRY_LATER, 4, None, 30 * MINUTE),
-        (FailureClass.TRY_LATER, 4, 80 * MINUTE, 10 * MINUTE),
-        (FailureClass.TRY_LATER, 4, 8 * MINUTE, 5 * MINUTE),
-        (FailureClass.UNUSABLE_ANSWER, 1, HOUR, 30 * MINUTE),
-        (FailureClass.UNUSABLE_ANSWER, 99, HOUR, 6 * HOUR),
-        (FailureClass.SOMEONE_MUST_ACT, 1, None, 15 * MINUTE),
-        (FailureClass.SOMEONE_MUST_ACT, 99, None, 6 * HOUR),
-        (FailureClass.SOMEONE_MUST_ACT, 99, HOUR, 50 * MINUTE),
-        (FailureClass.SOMEONE_MUST_ACT, 1, 10 * MINUTE, 15 * MINUTE),
+        (FailureClass.TRANSIENT, 1, None, 5 * MINUTE),
+        (FailureClass.TRANSIENT, 2, None, 10 * MINUTE),
+        (FailureClass.TRANSIENT, 4, None, 30 * MINUTE),
+        (FailureClass.TRANSIENT, 4, 80 * MINUTE, 10 * MINUTE),
+        (FailureClass.TRANSIENT, 4, 8 * MINUTE, 5 * MINUTE),
+        (FailureClass.INVALID_RESPONSE, 1, HOUR, 30 * MINUTE),
+        (FailureClass.INVALID_RESPONSE, 99, HOUR, 6 * HOUR),
+        (FailureClass.ACTION_REQUIRED, 1, None, 15 * MINUTE),
+        (FailureClass.ACTION_REQUIRED, 99, None, 6 * HOUR),
+        (FailureClass.ACTION_REQUIRED, 99, HOUR, 50 * MINUTE),
+        (FailureClass.ACTION_REQUIRED, 1, 10 * MINUTE, 15 * MINUTE),
     ],
 )
 def test_the_next_attempt_is_by_class_and_by_what_is_left(
@@ -218,29 +219,15 @@ def test_the_next_attempt_is_by_class_and_by_what_is_left(
     assert (record.failures, record.retry_at) == (failures, NOW + wait - SLACK)
 
 
-def error(failure_class: FailureClass, *, retry_after: timedelta | None = None) -> RefreshError:
-    return RefreshError("", code="timeout", failure_class=failure_class, retry_after=retry_after)
+def error(failure_class: FailureClass, *, retry_after: timedelta | None = None) -> Failure:
+    if failure_class is FailureClass.TRANSIENT:
+        return EndpointUnavailableError("", code="timeout", retry_after=retry_after)
+    if failure_class is FailureClass.INVALID_RESPONSE:
+        return TokenResponseError("")
+    return TokenRequestError("invalid_grant", retry_after=retry_after)
 
 
-@pytest.mark.parametrize(
-    ("retry_after", "wait"),
-    [
-        pytest.param(MINUTE, 5 * MINUTE - SLACK, id="it never shortens"),
-        pytest.param(20 * MINUTE, 20 * MINUTE, id="it lengthens"),
-        pytest.param(24 * HOUR, 65 * MINUTE, id="by an hour at most"),
-    ],
-)
-def test_retry_after_counts(retry_after: timedelta, wait: timedelta) -> None:
-    later = error(FailureClass.TRY_LATER, retry_after=retry_after)
-    assert failure_record(account(), later, now=NOW).retry_at == NOW + wait
-
-
-def test_another_class_of_failure_begins_anew() -> None:
-    of = account(tags=failed(MINUTE, failures=7))
-    assert failure_record(of, error(FailureClass.SOMEONE_MUST_ACT), now=NOW).failures == 1
-
-
-MUST_ACT: Final = failed(HOUR, failure_class=FailureClass.SOMEONE_MUST_ACT)
+MUST_ACT: Final = failed(HOUR, failure_class=FailureClass.ACTION_REQUIRED)
 
 
 def grant(left: timedelta, lifetime: timedelta) -> dict[str, str]:
@@ -343,7 +330,7 @@ A_PERSONS_ID: Final = "a-person-s-version-id-0123456789abcdef"
         ),
         pytest.param(
             account(issued(MINUTE, credentials="other"), previous=LATER),
-            Decision(due=False, reason=Reason.WRITE_FLOOR),
+            Decision(due=False, reason=Reason.RATE_LIMITED),
             id="the write floor holds changed credentials too",
         ),
         pytest.param(
@@ -398,7 +385,7 @@ def test_a_persons_token_lives_as_long_as_its_json_says() -> None:
 def test_without_an_issue_moment_a_token_is_due_by_the_margin_alone() -> None:
     expires_at = NOW + HOUR
     of = foreign(issued_at=None, expires_at=expires_at)
-    assert due_moment(of, refresh_before=BEFORE) == expires_at - BEFORE
+    assert due_time(of, refresh_before=BEFORE) == expires_at - BEFORE
 
 
 def test_a_persons_token_never_lives_too_short() -> None:
@@ -477,7 +464,7 @@ REJECTED: Final = issued(HOUR)
                      Decision(due=True, reason=Reason.REJECTED),
                      id="the one before was published longer ago than the floor"),
         pytest.param(account(issued(MINUTE), previous=issued(20 * MINUTE)), issued(MINUTE),
-                     Decision(due=False, reason=Reason.WRITE_FLOOR),
+                     Decision(due=False, reason=Reason.RATE_LIMITED),
                      id="consumers cannot fill a secret with versions"),
     ],
 )  # fmt: skip
@@ -491,7 +478,7 @@ def test_the_next_attempt_is_told_where_an_account_is_held_back() -> None:
     held = account(issued(MINUTE), previous=issued(20 * MINUTE))
     backing_off = account(OLD, tags=failed(MINUTE))
 
-    assert next_attempt(held, Reason.WRITE_FLOOR) == NOW + 10 * MINUTE
+    assert next_attempt(held, Reason.RATE_LIMITED) == NOW + 10 * MINUTE
     assert next_attempt(backing_off, Reason.BACKING_OFF) == NOW + MINUTE
     assert next_attempt(held, Reason.FRESH) is None
 
@@ -529,40 +516,6 @@ def test_a_day_has_at_most_96_versions_however_hard_it_is_forced(
     assert published == most
 
 
-def test_one_immediate_repeat_is_always_possible() -> None:
-    of = account(LATER, previous=issued(WRITE_FLOOR))
-    assert decide(of, now=NOW, refresh_before=BEFORE, force=True).due
-
-
-@pytest.mark.parametrize(
-    ("failure_class", "waits"),
-    [
-        pytest.param(
-            FailureClass.TRY_LATER, [5, 10, 20, 30, 30], id="try later: 5 minutes, at most 30"
-        ),
-        pytest.param(
-            FailureClass.UNUSABLE_ANSWER,
-            [30, 60, 120, 240, 360, 360],
-            id="unusable answer: 30 minutes, at most 6 hours",
-        ),
-        pytest.param(
-            FailureClass.SOMEONE_MUST_ACT,
-            [15, 30, 60, 120, 240, 360, 360],
-            id="someone must act: 15 minutes, at most 6 hours",
-        ),
-    ],
-)
-def test_each_failure_in_a_row_doubles_the_wait(
-    failure_class: FailureClass, waits: list[int]
-) -> None:
-    of, seen = account(), []
-    for _ in waits:
-        record = failure_record(of, error(failure_class), now=NOW)
-        seen.append((record.retry_at - NOW + SLACK) / MINUTE)
-        of = replace(of, unrecorded=Unrecorded(record.to_tags(), {}, NOW))
-    assert seen == waits
-
-
 @pytest.mark.parametrize(
     ("lifetime", "claims", "minutes"),
     [
@@ -577,7 +530,7 @@ def test_where_claims_would_use_up_the_versions_of_a_day_attempts_keep_their_pac
 ) -> None:
     token = issued(lifetime / 2, life=lifetime)
     of = replace(account(token), uses_refresh_tokens=claims)
-    record = failure_record(of, error(FailureClass.TRY_LATER), now=NOW)
+    record = failure_record(of, error(FailureClass.TRANSIENT), now=NOW)
     assert record.retry_at == NOW + minutes * MINUTE - SLACK
 
 
@@ -597,11 +550,11 @@ def test_no_number_of_failures_is_too_large(failure_class: FailureClass) -> None
 )
 def test_a_failure_that_does_not_count_is_not_counted_on(tags: dict[str, str]) -> None:
     of = account(issued(HOUR), tags=tags)
-    assert failure_record(of, error(FailureClass.TRY_LATER), now=NOW).failures == 1
+    assert failure_record(of, error(FailureClass.TRANSIENT), now=NOW).failures == 1
 
 
 def test_retry_after_counts_where_someone_must_act_too() -> None:
-    asked = error(FailureClass.SOMEONE_MUST_ACT, retry_after=20 * MINUTE)
+    asked = error(FailureClass.ACTION_REQUIRED, retry_after=20 * MINUTE)
     assert failure_record(account(), asked, now=NOW).retry_at == NOW + 20 * MINUTE
 
 
@@ -623,7 +576,7 @@ def test_however_often_it_failed_one_attempt_precedes_the_expiry(
     while now < expires_at:
         if decide(of, now=now, refresh_before=24 * HOUR).due:
             attempts.append(expires_at - now)
-            record = failure_record(of, error(FailureClass.SOMEONE_MUST_ACT), now=now)
+            record = failure_record(of, error(FailureClass.ACTION_REQUIRED), now=now)
             of = replace(of, unrecorded=Unrecorded(record.to_tags(), {}, NOW))
         now += 5 * MINUTE
     assert 5 * MINUTE <= attempts[-1] <= 11 * MINUTE

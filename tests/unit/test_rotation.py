@@ -20,15 +20,10 @@ from tests.unit.fakes import (
     throttled,
     unavailable,
 )
-from token_refresher.errors import (
-    EndpointUnavailableError,
-    OutOfTimeError,
-    RotationError,
-    SecretStoreError,
-    TokenRequestError,
-)
+from token_refresher.errors import OutOfTimeError, RotationError, SecretStoreError
 from token_refresher.events import RotationStep, Step
-from token_refresher.model import CURRENT, PENDING, PREVIOUS
+from token_refresher.oauth.errors import EndpointUnavailableError, TokenRequestError
+from token_refresher.ports import CURRENT, PENDING, PREVIOUS
 from token_refresher.rotation import Rotation
 
 if TYPE_CHECKING:
@@ -217,19 +212,19 @@ def test_a_failure_that_a_person_must_mend_ends_the_rotation(world: World) -> No
 
     assert PENDING not in rotated.stages
     assert rotated.stages[CURRENT] == before
-    assert world.tags()["error"] == "someone must act: invalid_client"
+    assert world.tags()["error"] == "action required: invalid_client"
     with pytest.raises(RotationError, match="does not bear AWSPENDING"):
         rotated.take(Step.CREATE)
 
 
-def test_the_write_floor_holds_a_rotation_and_says_until_when(world: World) -> None:
+def test_the_minimum_interval_holds_a_rotation_and_says_until_when(world: World) -> None:
     rotated = Rotated(world, CLIENT_CREDENTIALS)
     world.refresh(force=True)
     world.now += HOUR
     world.refresh(force=True)
     world.now += MINUTE
     world.refresh(force=True)
-    with pytest.raises(RotationError, match=r"held by the write floor until 2026-11-24T03:30"):
+    with pytest.raises(RotationError, match=r"rate limited until 2026-11-24T03:30"):
         rotated.take(Step.CREATE)
 
 

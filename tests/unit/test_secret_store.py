@@ -17,10 +17,11 @@ from botocore.exceptions import (
 )
 from botocore.stub import Stubber
 
-from token_refresher.credentials import PRODUCT_USER_AGENT
+from token_refresher.aws.secret_store import Pace, SecretsManagerStore, create_client
 from token_refresher.errors import FailureClass, SecretStoreError
-from token_refresher.model import SecretMetadata, claim_id
-from token_refresher.secret_store import Pace, SecretsManagerStore, create_client
+from token_refresher.model import claim_id
+from token_refresher.policy import failure_class_of
+from token_refresher.ports import SecretMetadata
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -58,7 +59,7 @@ def client(monkeypatch: pytest.MonkeyPatch) -> SecretsManagerClient:
     }.items():
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("AWS_PROFILE", raising=False)
-    return create_client(max_workers=16)
+    return create_client(max_workers=16, user_agent="token-refresher/test")
 
 
 @pytest.fixture
@@ -140,7 +141,7 @@ class TestTheClient:
 
         client.meta.events.register("before-send.secretsmanager", look)  # type: ignore[arg-type] # a handler's answer counts
         client.describe_secret(SecretId=ACCOUNT)
-        assert sent[0].startswith(PRODUCT_USER_AGENT.encode())
+        assert sent[0].startswith(b"token-refresher/test")
 
     def test_the_version_limit_is_not_tried_again(
         self, client: SecretsManagerClient, store: SecretsManagerStore, waits: list[float]
@@ -151,7 +152,7 @@ class TestTheClient:
             store.publish(ACCOUNT, VERSION, "token")
         assert calls == ["PutSecretValue"]
         assert waits == []
-        assert refusal.value.failure_class is FailureClass.SOMEONE_MUST_ACT
+        assert failure_class_of(refusal.value) is FailureClass.ACTION_REQUIRED
 
     @pytest.mark.parametrize("code", ["ThrottlingException", "TooManyRequestsException"])
     def test_throttling_is_tried_three_times(
@@ -190,7 +191,7 @@ class TestTheClient:
             store.publish(ACCOUNT, VERSION, "token")
         assert len(calls) == 3
         assert len(waits) == 2
-        assert failure.value.failure_class is FailureClass.TRY_LATER
+        assert failure_class_of(failure.value) is FailureClass.TRANSIENT
 
     def test_a_call_that_succeeds_at_the_second_try_is_a_success(
         self, client: SecretsManagerClient, store: SecretsManagerStore, waits: list[float]
@@ -206,16 +207,16 @@ class TestErrors:
     @pytest.mark.parametrize(
         ("code", "status", "failure_class"),
         [
-            ("AccessDeniedException", 400, FailureClass.SOMEONE_MUST_ACT),
-            ("DecryptionFailure", 400, FailureClass.SOMEONE_MUST_ACT),
-            ("EncryptionFailure", 400, FailureClass.SOMEONE_MUST_ACT),
-            ("InvalidRequestException", 400, FailureClass.SOMEONE_MUST_ACT),
-            ("LimitExceededException", 400, FailureClass.SOMEONE_MUST_ACT),
-            ("ResourceNotFoundException", 400, FailureClass.SOMEONE_MUST_ACT),
-            ("UnheardOf", 400, FailureClass.SOMEONE_MUST_ACT),
-            ("InternalServiceError", 500, FailureClass.TRY_LATER),
-            ("ThrottlingException", 400, FailureClass.TRY_LATER),
-            ("UnheardOf", 503, FailureClass.TRY_LATER),
+            ("AccessDeniedException", 400, FailureClass.ACTION_REQUIRED),
+            ("DecryptionFailure", 400, FailureClass.ACTION_REQUIRED),
+            ("EncryptionFailure", 400, FailureClass.ACTION_REQUIRED),
+            ("InvalidRequestException", 400, FailureClass.ACTION_REQUIRED),
+            ("LimitExceededException", 400, FailureClass.ACTION_REQUIRED),
+            ("ResourceNotFoundException", 400, FailureClass.ACTION_REQUIRED),
+            ("UnheardOf", 400, FailureClass.ACTION_REQUIRED),
+            ("InternalServiceError", 500, FailureClass.TRANSIENT),
+            ("ThrottlingException", 400, FailureClass.TRANSIENT),
+            ("UnheardOf", 503, FailureClass.TRANSIENT),
         ],
     )
     def test_a_refusal_says_who_must_do_something(
@@ -231,7 +232,7 @@ class TestErrors:
             store.publish(ACCOUNT, VERSION, MARK)
         error = refusal.value
         assert str(error) == f"PutSecretValue failed: {code}"
-        assert (error.code, error.failure_class) == (code, failure_class)
+        assert (error.code, failure_class_of(error)) == (code, failure_class)
 
     def test_nothing_of_the_refusal_is_kept(
         self, store: SecretsManagerStore, stubber: Stubber
@@ -256,7 +257,7 @@ class TestErrors:
             failure
         ):
             store.list_secrets()
-        assert failure.value.failure_class is FailureClass.TRY_LATER
+        assert failure_class_of(failure.value) is FailureClass.TRANSIENT
 
     @pytest.mark.parametrize(
         ("method", "act"),

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from token_refresher.credentials import SiteName
-from token_refresher.sites import ANY_SERVER, DEFAULT_TOKEN_HOSTS, SITES
+from token_refresher.oauth.providers import ANY_SERVER, DEFAULT_TOKEN_HOSTS, SITES
 
 
 @pytest.mark.parametrize(

@@ -42,14 +42,10 @@ from token_refresher.credentials import (
     RefreshTokenCredentials,
     parse_credentials,
 )
-from token_refresher.errors import (
-    CredentialsError,
-    EndpointUnavailableError,
-    FailureClass,
-    RefreshError,
-    TokenEndpointError,
-)
-from token_refresher.token_endpoint import LONGEST_BODY, REQUEST_SECONDS, TokenEndpoint
+from token_refresher.errors import CredentialsError, FailureClass
+from token_refresher.oauth.errors import EndpointUnavailableError, OAuthError, TokenEndpointError
+from token_refresher.oauth.transport import LONGEST_BODY, REQUEST_SECONDS, TokenEndpoint
+from token_refresher.policy import failure_class_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -178,7 +174,7 @@ def sent_by(
     server: RawTlsServer, endpoint: TokenEndpoint, credentials: Credentials, **grant: str
 ) -> RawRequest:
     """Make one request and return it as it arrived."""
-    endpoint.request(credentials, grant or OWN)
+    endpoint.request(credentials.client, grant or OWN)
     (request,) = server.requests
     return request
 
@@ -188,7 +184,7 @@ def unavailable(
 ) -> EndpointUnavailableError:
     """Make a request that fails, and return why."""
     with pytest.raises(EndpointUnavailableError) as failure:
-        endpoint.request(credentials, grant)
+        endpoint.request(credentials.client, grant)
     return failure.value
 
 
@@ -299,7 +295,7 @@ class TestWhatIsSent:
             }
         )
         endpoint = connect(allowed=(authorization_server.host,))
-        assert endpoint.request(parse_credentials(text), OWN).access_token is not None
+        assert endpoint.request(parse_credentials(text).client, OWN).access_token is not None
         (request,) = authorization_server.requests
         assert request.auth_method == method
 
@@ -451,9 +447,9 @@ class TestWhereItIsSent:
         server = serve(answers(redirect))
         endpoint = connect(server, elsewhere)
         with pytest.raises(TokenEndpointError) as refusal:
-            endpoint.request(client_credentials(server), OWN)
+            endpoint.request(client_credentials(server).client, OWN)
         assert refusal.value.code == "redirect"
-        assert refusal.value.failure_class is FailureClass.SOMEONE_MUST_ACT
+        assert failure_class_of(refusal.value) is FailureClass.ACTION_REQUIRED
         assert (server.connections, elsewhere.connections) == (1, 0)
 
     def test_a_verify_request_does_not_follow_a_redirect(
@@ -463,7 +459,7 @@ class TestWhereItIsSent:
         redirect = answer(b"", status="302 Found", headers=(f"Location: {elsewhere.url}",))
         server = serve(answers(redirect))
         credentials = client_credentials(server, verify_url=server.url)
-        assert connect(server, elsewhere).verify(credentials, server.url, TOKEN) is None
+        assert connect(server, elsewhere).verify(credentials.client, TOKEN) is None
         assert elsewhere.connections == 0
 
     def test_a_certificate_for_another_name_is_refused(
@@ -497,9 +493,9 @@ class TestWhereItIsSent:
     @staticmethod
     def assert_certificate_refused(server: RawTlsServer, endpoint: TokenEndpoint) -> None:
         with pytest.raises(TokenEndpointError) as refusal:
-            endpoint.request(client_credentials(server), OWN)
+            endpoint.request(client_credentials(server).client, OWN)
         assert refusal.value.code == "certificate_refused"
-        assert refusal.value.failure_class is FailureClass.SOMEONE_MUST_ACT
+        assert failure_class_of(refusal.value) is FailureClass.ACTION_REQUIRED
         assert server.requests == []
         # A refused certificate is no lost connection: nothing is tried again.
         assert server.connections == 1
@@ -524,9 +520,9 @@ class TestWhereItIsSent:
         with pytest.raises(TokenEndpointError, match=f"host of {field} .* ALLOWED_TOKEN_HOSTS") as (
             refusal
         ):
-            endpoint.request(credentials, OWN)
+            endpoint.request(credentials.client, OWN)
         assert refusal.value.code == "host_not_allowed"
-        assert refusal.value.failure_class is FailureClass.SOMEONE_MUST_ACT
+        assert failure_class_of(refusal.value) is FailureClass.ACTION_REQUIRED
         assert "example" not in str(refusal.value)
         assert "localhost" not in str(refusal.value)
         assert server.connections == 0
@@ -538,7 +534,7 @@ class TestWhereItIsSent:
         server, elsewhere = serve(answers(SUCCESS)), serve(answers(SUCCESS))
         credentials = client_credentials(server, verify_url=elsewhere.url)
         with pytest.raises(TokenEndpointError) as refusal:
-            connect(server).verify(credentials, elsewhere.url, TOKEN)
+            connect(server).verify(credentials.client, TOKEN)
         assert refusal.value.code == "host_not_allowed"
         assert elsewhere.connections == 0
 
@@ -553,7 +549,7 @@ class TestWhereItIsSent:
     )
     def test_an_allowed_host_is_admitted(self, connect: Connect, url: str, allowed: str) -> None:
         connect(allowed=(allowed,)).admit(
-            ClientCredentials(token_endpoint=url, verify_url=url, **CLIENT)
+            ClientCredentials(token_endpoint=url, verify_url=url, **CLIENT).client
         )
 
     @pytest.mark.parametrize(
@@ -572,7 +568,7 @@ class TestWhereItIsSent:
         self, connect: Connect, url: str
     ) -> None:
         with pytest.raises((CredentialsError, TokenEndpointError)):
-            connect(allowed=("a.example",)).admit(self.written(url))
+            connect(allowed=("a.example",)).admit(self.written(url).client)
 
     @pytest.mark.parametrize("field", ["token_endpoint", "verify_url"])
     @pytest.mark.parametrize(
@@ -596,7 +592,7 @@ class TestWhereItIsSent:
             monkeypatch.setenv(variable, f"http://{proxy.host}")
         for variable in ("NO_PROXY", "no_proxy"):
             monkeypatch.delenv(variable, raising=False)
-        connect(server).request(client_credentials(server), OWN)
+        connect(server).request(client_credentials(server).client, OWN)
         assert (server.connections, proxy.connections) == (1, 0)
 
 
@@ -656,7 +652,7 @@ class TestTimeLimit:
             endpoint = connect(server, monotonic=up_after(readings=len(outcomes) + 1))
             failure: EndpointUnavailableError | None = None
             try:
-                endpoint.request(refreshing(server), REFRESH)
+                endpoint.request(refreshing(server).client, REFRESH)
             except EndpointUnavailableError as error:
                 failure = error
             outcomes.append(failure.code if failure else "answered")
@@ -703,7 +699,7 @@ class TestTimeLimit:
         absent = (2**15, socket.SOCK_STREAM, 6, "", ("::1", server.port))
         here = (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", server.port))
         monkeypatch.setattr(socket, "getaddrinfo", lambda *_: [absent, here])
-        response = connect(server).request(client_credentials(server), OWN)
+        response = connect(server).request(client_credentials(server).client, OWN)
         assert response.access_token == TOKEN
 
     def test_each_request_has_a_limit_of_its_own(self, serve: Serve, connect: Connect) -> None:
@@ -711,7 +707,7 @@ class TestTimeLimit:
         server = serve(answers(SUCCESS))
         endpoint = connect(server, monotonic=time)
         for _ in range(3):
-            endpoint.request(client_credentials(server), OWN)
+            endpoint.request(client_credentials(server).client, OWN)
             time.now += REQUEST_SECONDS
         assert len(server.requests) == 3
 
@@ -731,7 +727,7 @@ class TestTimeLimit:
 
         def ask() -> None:
             try:
-                endpoint.request(client_credentials(hung), OWN)
+                endpoint.request(client_credentials(hung).client, OWN)
             except EndpointUnavailableError as error:
                 codes.append(error.code)
 
@@ -739,7 +735,7 @@ class TestTimeLimit:
         asking.start()
         assert arrived.wait(REQUEST_SECONDS)
         time.now = REQUEST_SECONDS - 1
-        endpoint.request(client_credentials(quick), OWN)
+        endpoint.request(client_credentials(quick).client, OWN)
         time.now = REQUEST_SECONDS + 1
         go_on.set()
         asking.join()
@@ -751,7 +747,7 @@ class TestTimeLimit:
 class TestWhatIsRead:
     def test_an_answer_is_read(self, serve: Serve, connect: Connect) -> None:
         server = serve(answers(SUCCESS))
-        response = connect(server).request(client_credentials(server), OWN)
+        response = connect(server).request(client_credentials(server).client, OWN)
         assert response.access_token == TOKEN
         assert response.expires_in == timedelta(hours=12)
 
@@ -774,7 +770,7 @@ class TestWhatIsRead:
         self, serve: Serve, connect: Connect, response: bytes
     ) -> None:
         server = serve(answers_and_closes(response))
-        assert connect(server).request(client_credentials(server), OWN).access_token == TOKEN
+        assert connect(server).request(client_credentials(server).client, OWN).access_token == TOKEN
 
     def test_an_endless_body_is_cut(self, serve: Serve, connect: Connect) -> None:
         head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n"
@@ -798,7 +794,7 @@ class TestWhatIsRead:
         server = serve(answers(answer(body)))
         endpoint = connect(server)
         if is_read:
-            assert endpoint.request(client_credentials(server), OWN).access_token == TOKEN
+            assert endpoint.request(client_credentials(server).client, OWN).access_token == TOKEN
         else:
             assert unavailable(endpoint, client_credentials(server), OWN).code == "firewall"
 
@@ -832,7 +828,7 @@ class TestWhatIsRead:
         """By then the refresh token is spent: its successor must reach the journal."""
         nonsense = "Retry-After: Tue, 24 Nov 2026 01:00:00 +99999999999999999999"
         server = serve(answers(answer(ISSUED, headers=(nonsense,))))
-        response = connect(server).request(refreshing(server), REFRESH)
+        response = connect(server).request(refreshing(server).client, REFRESH)
         assert response.access_token == TOKEN
 
 
@@ -862,7 +858,7 @@ class TestLostConnections:
         self, serve: Serve, connect: Connect, lost: Script
     ) -> None:
         mended = serve(lost, answers(SUCCESS))
-        response = connect(mended).request(client_credentials(mended), OWN)
+        response = connect(mended).request(client_credentials(mended).client, OWN)
         assert response.access_token == TOKEN
         assert len(mended.requests) == 2
 
@@ -881,7 +877,7 @@ class TestLostConnections:
         self, serve: Serve, connect: Connect
     ) -> None:
         server = serve(resets_the_handshake, answers(SUCCESS))
-        assert connect(server).request(refreshing(server), REFRESH).access_token == TOKEN
+        assert connect(server).request(refreshing(server).client, REFRESH).access_token == TOKEN
         assert (server.connections, len(server.requests)) == (2, 1)
 
     def test_a_refresh_token_that_left_at_the_second_try_is_not_sent_a_third_time(
@@ -994,18 +990,18 @@ class TestConnections:
     ) -> None:
         server = serve(answers(SUCCESS, answer(b'{"error": "invalid_grant"}', status="400 Bad")))
         endpoint = connect(server)
-        endpoint.request(client_credentials(server), OWN)
+        endpoint.request(client_credentials(server).client, OWN)
         for _ in range(2):
-            with pytest.raises(RefreshError, match="invalid_grant"):
-                endpoint.request(client_credentials(server, client_id="456"), OWN)
+            with pytest.raises(OAuthError, match="invalid_grant"):
+                endpoint.request(client_credentials(server, client_id="456").client, OWN)
         assert (server.connections, len(server.requests)) == (1, 3)
 
     def test_a_new_sweep_begins_with_new_connections(self, serve: Serve, connect: Connect) -> None:
         server = serve(answers(SUCCESS))
         endpoint = connect(server)
-        endpoint.request(refreshing(server), REFRESH)
+        endpoint.request(refreshing(server).client, REFRESH)
         endpoint.drop_connections()
-        endpoint.request(refreshing(server), REFRESH)
+        endpoint.request(refreshing(server).client, REFRESH)
         assert (server.connections, len(server.requests)) == (2, 2)
 
     def test_a_connection_is_not_used_again_after_a_body_that_was_cut(
@@ -1024,7 +1020,9 @@ class TestConnections:
         smuggled = answer(ISSUED.replace(TOKEN.encode(), b"smuggled"))
         server = serve(answers(SUCCESS + smuggled, SUCCESS))
         endpoint = connect(server)
-        tokens = [endpoint.request(client_credentials(server), OWN).access_token for _ in range(2)]
+        tokens = [
+            endpoint.request(client_credentials(server).client, OWN).access_token for _ in range(2)
+        ]
         assert "smuggled" not in tokens
 
 
@@ -1065,15 +1063,17 @@ class TestVerify:
     ) -> None:
         server = serve(answers_and_closes(response))
         credentials = client_credentials(server, verify_url=server.url)
-        assert connect(server).verify(credentials, server.url, TOKEN) is verdict
+        assert connect(server).verify(credentials.client, TOKEN) is verdict
         assert len(server.requests) == 1
 
     def test_the_token_goes_in_its_header_and_the_client_stays_out(
         self, serve: Serve, connect: Connect
     ) -> None:
         server = serve(answers(answer(b"[]")))
-        credentials = client_credentials(server, verify_url=server.url, user_agent="own/1")
-        connect(server).verify(credentials, server.url + "?limit=1&page=1", TOKEN)
+        credentials = client_credentials(
+            server, verify_url=server.url + "?limit=1&page=1", user_agent="own/1"
+        )
+        connect(server).verify(credentials.client, TOKEN)
         (request,) = server.requests
         assert (request.method, request.target) == ("GET", "/oauth/token?limit=1&page=1")
         assert request.body == b""
@@ -1092,14 +1092,14 @@ class TestVerify:
         server = serve(script)
         endpoint = connect(server, monotonic=nearly_over(left=0.05))
         credentials = client_credentials(server, verify_url=server.url)
-        assert endpoint.verify(credentials, server.url, TOKEN) is None
+        assert endpoint.verify(credentials.client, TOKEN) is None
 
     def test_a_certificate_for_another_name_gets_no_token(
         self, serve: Serve, connect: Connect, authority: Authority
     ) -> None:
         server = serve(answers(answer(b"[]")), context=authority.server_context("www.autovit.ro"))
         credentials = client_credentials(server, verify_url=server.url)
-        assert connect(server).verify(credentials, server.url, TOKEN) is None
+        assert connect(server).verify(credentials.client, TOKEN) is None
         assert server.requests == []
 
     def test_a_verification_that_drips_ends_at_the_limit(
@@ -1108,7 +1108,7 @@ class TestVerify:
         server = serve(drips(b"HTTP/1.1 200 OK\r\nX: ", b"a"))
         endpoint = connect(server, monotonic=Ticking(REQUEST_SECONDS / 50))
         credentials = client_credentials(server, verify_url=server.url)
-        assert endpoint.verify(credentials, server.url, TOKEN) is None
+        assert endpoint.verify(credentials.client, TOKEN) is None
 
     def test_a_real_resource_server_tells_a_live_token_from_a_dead_one(
         self, authorization_server: AuthorizationServer, connect: Connect
@@ -1121,16 +1121,15 @@ class TestVerify:
             client_secret="s",
         )
         endpoint = connect(allowed=(authorization_server.host,))
-        token = endpoint.request(credentials, OWN).access_token
+        token = endpoint.request(credentials.client, OWN).access_token
         assert token is not None
-        verify_url = authorization_server.resource_url
-        assert endpoint.verify(credentials, verify_url, token) is True
+        assert endpoint.verify(credentials.client, token) is True
         authorization_server.revoke_access_token(token)
-        assert endpoint.verify(credentials, verify_url, token) is False
+        assert endpoint.verify(credentials.client, token) is False
         authorization_server.fail(firewall_page(), at=Endpoint.RESOURCE)
-        assert endpoint.verify(credentials, verify_url, token) is None
+        assert endpoint.verify(credentials.client, token) is None
         authorization_server.fail(Answers(502), at=Endpoint.RESOURCE)
-        assert endpoint.verify(credentials, verify_url, token) is None
+        assert endpoint.verify(credentials.client, token) is None
 
 
 class TestNoErrorTellsWhatWasInIt:
@@ -1168,8 +1167,8 @@ class TestNoErrorTellsWhatWasInIt:
         server = serve(script)
         credentials = self.marked(server, method)
         endpoint = connect(server, monotonic=Ticking(REQUEST_SECONDS / 1000))
-        with pytest.raises(RefreshError) as failure:
-            endpoint.request(credentials, self.grant())
+        with pytest.raises(OAuthError) as failure:
+            endpoint.request(credentials.client, self.grant())
         self.assert_silent(failure.value, server)
 
     def test_a_refused_certificate(
@@ -1178,13 +1177,13 @@ class TestNoErrorTellsWhatWasInIt:
         context = authority.server_context(f"{MARK}.example")
         server = serve(answers(SUCCESS), context=context)
         with pytest.raises(TokenEndpointError) as failure:
-            connect(server).request(self.marked(server, "client_secret_basic"), self.grant())
+            connect(server).request(self.marked(server, "client_secret_basic").client, self.grant())
         self.assert_silent(failure.value, server)
 
     def test_a_host_that_is_not_allowed(self, serve: Serve, connect: Connect) -> None:
         server = serve(answers(SUCCESS))
         with pytest.raises(TokenEndpointError) as failure:
-            connect().request(self.marked(server, "client_secret_basic"), self.grant())
+            connect().request(self.marked(server, "client_secret_basic").client, self.grant())
         self.assert_silent(failure.value, server)
 
     def test_a_name_that_does_not_resolve(
@@ -1197,7 +1196,7 @@ class TestNoErrorTellsWhatWasInIt:
 
         monkeypatch.setattr(socket, "getaddrinfo", resolve)
         with pytest.raises(EndpointUnavailableError) as failure:
-            connect(server).request(self.marked(server, "client_secret_basic"), self.grant())
+            connect(server).request(self.marked(server, "client_secret_basic").client, self.grant())
         self.assert_silent(failure.value, server)
 
     @staticmethod
@@ -1217,7 +1216,7 @@ class TestNoErrorTellsWhatWasInIt:
         return {"grant_type": "refresh_token", "refresh_token": MARK}
 
     @staticmethod
-    def assert_silent(error: RefreshError, server: RawTlsServer) -> None:
+    def assert_silent(error: OAuthError, server: RawTlsServer) -> None:
         """Nothing in the error, as any logger would print it, tells what was in it."""
         assert error.__cause__ is None
         assert error.__context__ is None or error.__suppress_context__
@@ -1261,4 +1260,4 @@ def test_an_authority_of_ones_own_is_trusted_by_its_file(
     assert trusted_by_file.exists()
     server = serve(answers(SUCCESS))
     endpoint = connect(server, context=ssl.create_default_context())
-    assert endpoint.request(client_credentials(server), OWN).access_token == TOKEN
+    assert endpoint.request(client_credentials(server).client, OWN).access_token == TOKEN

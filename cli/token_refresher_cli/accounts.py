@@ -1,0 +1,164 @@
+"""What state each account is in, told from metadata alone. Pure.
+
+The words are for people; what they rest on is `token_refresher.policy`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from difflib import get_close_matches
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Final
+
+from token_refresher import policy
+from token_refresher.errors import FailureClass
+from token_refresher.policy import Reason
+from token_refresher_cli.moments import say_duration
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from token_refresher.model import Account
+
+# The longest schedule is 15 minutes, and a listing may be five minutes old. What has been due for
+# longer without a failure on record was not attempted: no sweep runs, or its host is left alone.
+OVERDUE_AFTER: Final = timedelta(minutes=20)
+NO_ATTEMPT: Final = "no attempt on record"
+
+
+class State(StrEnum):
+    """What a person wants to know first. Public: table, JSON, documentation."""
+
+    ACTION_REQUIRED = "action required"
+    OVERDUE = "overdue"
+    RETRYING = "retrying"
+    DUE = "due"
+    RATE_LIMITED = "rate limited"
+    FRESH = "fresh"
+    EXTERNAL_VERSION = "external version"
+    AWAITING_CREDENTIALS = "awaiting credentials"
+    ORPHANED = "orphaned"
+
+
+_ALARMING: Final = frozenset({State.ACTION_REQUIRED, State.OVERDUE})
+
+
+@dataclass(frozen=True, slots=True)
+class AccountStatus:
+    """One line of ``status``.
+
+    Attributes:
+        account: Its name.
+        state: What a person wants to know first.
+        reason: The policy's word for it.
+        expires_at: The published token's; None where there is none, or nobody can tell.
+        error: What is wrong: a failure's code, or the reason for which action is required.
+        failures: How often in a row the last attempts failed.
+        failed_at: When the last of them did.
+        next_attempt_at: When the function tries next; the past means "the next sweep". None
+            where it never will, or metadata does not tell.
+    """
+
+    account: str
+    state: State
+    reason: Reason
+    expires_at: datetime | None
+    error: str | None
+    failures: int
+    failed_at: datetime | None
+    next_attempt_at: datetime | None
+
+    @property
+    def needs_action(self) -> bool:
+        """Whether a person must do something."""
+        return self.state in _ALARMING
+
+    def to_json(self, *, now: datetime) -> dict[str, Any]:
+        """Tell it to a program."""
+        left = None if self.expires_at is None else int((self.expires_at - now).total_seconds())
+        computed = {"needs_action": self.needs_action, "seconds_until_expiry": left}
+        return asdict(self) | computed
+
+
+def status_of(account: Account, *, now: datetime, refresh_before: timedelta) -> AccountStatus:
+    """Tell an account's state.
+
+    Args:
+        account: As listed; nothing of it was read.
+        now: Aware.
+        refresh_before: The setting.
+    """
+    decision = policy.decide(account, now=now, refresh_before=refresh_before)
+    failure = account.counting_failure
+    due_at = policy.due_time(account, refresh_before=refresh_before)
+    state = _state(account, decision, due_at, now)
+    next_attempt_at = now if decision.due else due_at
+    if state in {State.AWAITING_CREDENTIALS, State.ORPHANED, State.EXTERNAL_VERSION}:
+        next_attempt_at = None
+    elif decision.reason in {Reason.BACKING_OFF, Reason.RATE_LIMITED}:
+        next_attempt_at = policy.next_attempt(account, decision.reason)
+    return AccountStatus(
+        account=account.name,
+        state=state,
+        reason=decision.reason,
+        expires_at=account.live_until,
+        error=_error(account, state, now),
+        failures=failure.failures if failure else 0,
+        failed_at=failure.failed_at if failure else None,
+        next_attempt_at=next_attempt_at,
+    )
+
+
+def _state(
+    account: Account, decision: policy.Decision, due_at: datetime | None, now: datetime
+) -> State:
+    if decision.reason is Reason.AWAITING_CREDENTIALS:
+        return State.AWAITING_CREDENTIALS
+    if decision.reason is Reason.ORPHANED:
+        return State.ORPHANED
+    if policy.needs_action(account, now=now):
+        return State.ACTION_REQUIRED
+    if policy.is_retrying(account):
+        return State.RETRYING
+    if decision.reason is Reason.EXPIRY_UNKNOWN:
+        # Only its JSON tells when it expires, and that is a value.
+        return State.EXTERNAL_VERSION
+    if decision.due:
+        # Nobody can tell since when there is no token, or since when there are new credentials.
+        is_by_time = decision.reason in {Reason.EXPIRED, Reason.NEARING_EXPIRY}
+        is_overdue = is_by_time and due_at is not None and now - due_at > OVERDUE_AFTER
+        return State.OVERDUE if is_overdue else State.DUE
+    return State.RATE_LIMITED if decision.reason is Reason.RATE_LIMITED else State.FRESH
+
+
+def _error(account: Account, state: State, now: datetime) -> str | None:
+    """Name what is wrong, by a failure's code where there is one."""
+    failure, grant = account.counting_failure, account.grant
+    if state is State.ACTION_REQUIRED and account.token is not None and account.token.is_deleted:
+        return "scheduled_for_deletion"
+    if state is State.OVERDUE:
+        return NO_ATTEMPT
+    if failure is not None and (
+        state is State.RETRYING or failure.failure_class is FailureClass.ACTION_REQUIRED
+    ):
+        return failure.code
+    if state is not State.ACTION_REQUIRED:
+        return None
+    if policy.lives_too_short(account):
+        return "token_lives_too_short"
+    return f"the refresh token ends in {say_duration(grant.expires_at - now)}" if grant else None
+
+
+def in_order(statuses: Iterable[AccountStatus]) -> list[AccountStatus]:
+    """Put first what needs action, then what expires soonest."""
+    order = list(State)
+    never = datetime.max.replace(tzinfo=UTC)
+    return sorted(
+        statuses, key=lambda one: (order.index(one.state), one.expires_at or never, one.account)
+    )
+
+
+def near_names(name: str, known: Iterable[str]) -> list[str]:
+    """Names that a mistyped one may have meant, the likeliest first; three at most."""
+    return get_close_matches(name, sorted(known), n=3, cutoff=0.6)

@@ -1,0 +1,287 @@
+"""Wires the program's own parts to the AWS account that the options and the environment name."""
+
+from __future__ import annotations
+
+import ssl
+import threading
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from token_refresher.aws.secret_store import Pace, SecretsManagerStore, create_client
+from token_refresher.credentials import PRODUCT_USER_AGENT, require_refresh_tokens
+from token_refresher.errors import OutOfTimeError, SecretStoreError
+from token_refresher.model import account_from_metadata
+from token_refresher.oauth.transport import TokenEndpoint
+from token_refresher.settings import settings_from_environment
+from token_refresher.sweep import Sweeper
+from token_refresher_cli.accounts import near_names
+from token_refresher_cli.deployed_function import DeployedFunction
+from token_refresher_cli.problems import ProblemError, about
+from token_refresher_cli.secrets_manager import PeoplesCalls
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Mapping
+    from datetime import datetime
+
+    from token_refresher.credentials import Credentials
+    from token_refresher.model import Account
+    from token_refresher.oauth.client_authentication import Client
+    from token_refresher.oauth.token_response import TokenResponse
+    from token_refresher.ports import SecretMetadata
+    from token_refresher.sweep import Report
+    from token_refresher_cli.surroundings import Surroundings
+    from token_refresher_cli.target import Target
+
+# Nothing cuts a command off, so every refresh has all the time that it may take; but it must
+# run out, or a journal that cannot be written would be tried for ever.
+_TIME_LEFT: Final = timedelta(hours=1)
+
+
+class _WatchedEndpoint:
+    """A token endpoint whose requests can be counted, and that begins none once interrupted."""
+
+    def __init__(
+        self, endpoint: TokenEndpoint, asked: Callable[[], None], interrupted: threading.Event
+    ) -> None:
+        self._endpoint = endpoint
+        self._asked = asked
+        self._interrupted = interrupted
+
+    def admit(self, client: Client) -> None:
+        """Pass it on; every refresh asks this before it claims or sends anything.
+
+        Raises:
+            OutOfTimeError: Somebody has interrupted the command.
+        """
+        if self._interrupted.is_set():
+            msg = "interrupted before it began"
+            raise OutOfTimeError(msg)
+        self._endpoint.admit(client)
+
+    def request(self, client: Client, grant: Mapping[str, str]) -> TokenResponse:
+        """Pass it on, and tell when it is over."""
+        try:
+            return self._endpoint.request(client, grant)
+        finally:
+            self._asked()
+
+    def verify(self, client: Client, access_token: str) -> bool | None:
+        """Pass it on."""
+        return self._endpoint.verify(client, access_token)
+
+
+class Connection:
+    """One AWS account, one Region, one prefix.
+
+    The settings are those of ``--stack`` if it is given, else of the environment; ``--prefix``
+    wins over both.
+
+    Raises:
+        SettingsError: A setting is out of bounds; its name is in the message.
+    """
+
+    def __init__(self, target: Target, surroundings: Surroundings) -> None:
+        # The other AWS tools take AWS_REGION, which boto3 alone passes over.
+        region = target.region or surroundings.environment.get("AWS_REGION") or None
+        boto3.setup_default_session(profile_name=target.profile, region_name=region)
+        self.function = DeployedFunction(target) if target.stack else None
+        variables: Mapping[str, str] = surroundings.environment
+        if self.function is not None:
+            variables = self.function.variables()
+        self.settings = settings_from_environment(variables)
+        prefix = target.prefix or self.settings.secret_prefix
+        # Whether the function of the stack looks after these accounts.
+        self.is_remote_possible = bool(target.stack) and prefix == self.settings.secret_prefix
+        if target.prefix:
+            self.settings = settings_from_environment({**variables, "SECRET_PREFIX": prefix})
+        self._surroundings = surroundings
+        client = create_client(max_workers=self.settings.max_workers, user_agent=PRODUCT_USER_AGENT)
+        self.target = replace(target, secret_prefix=prefix, aws_region=client.meta.region_name)
+        self._endpoint_url = client.meta.endpoint_url
+        self.store = SecretsManagerStore(
+            client,
+            prefix=prefix,
+            kms_key_id=self.settings.token_secret_kms_key_id,
+            pace=Pace(
+                monotonic=surroundings.monotonic,
+                sleep=lambda seconds: surroundings.pause(timedelta(seconds=seconds)),
+            ),
+        )
+        self.people = PeoplesCalls(client, prefix=prefix)
+
+    def place(self) -> dict[str, str | None]:
+        """Tell where this is, so that an empty list can be told from a wrong place.
+
+        Returns:
+            The AWS account's id, None where AWS does not tell; the Region, the prefix, the
+            stack; and the endpoint where it is not AWS's own.
+        """
+        limits = Config(connect_timeout=2, read_timeout=2, retries={"total_max_attempts": 1})
+        make: Any = boto3.client
+        try:
+            account = make("sts", config=limits).get_caller_identity()["Account"]
+        except (BotoCoreError, ClientError):
+            account = None
+        return {
+            "aws_account": account,
+            "region": self.target.aws_region,
+            "prefix": self.target.secret_prefix,
+            "stack": self.target.stack,
+            "endpoint": None if ".amazonaws.com" in self._endpoint_url else self._endpoint_url,
+        }
+
+    def now(self) -> datetime:
+        """Tell the time, aware."""
+        return self._surroundings.clock()
+
+    def endpoint(self) -> TokenEndpoint:
+        """Make what sends token requests, to the hosts that the settings allow."""
+        return TokenEndpoint(
+            allowed_hosts=self.settings.allowed_token_hosts,
+            ssl_context=ssl.create_default_context(),
+            clock=self._surroundings.clock,
+            monotonic=self._surroundings.monotonic,
+            connections=self.settings.max_workers,
+        )
+
+    def admit(self, credentials: Credentials) -> None:
+        """Check that a refresh with these credentials would ask for a token.
+
+        Raises:
+            CredentialsError: They need refresh tokens, which the settings ignore.
+            TokenEndpointError: A host that ALLOWED_TOKEN_HOSTS does not name.
+        """
+        uses = self.settings.uses_refresh_tokens
+        require_refresh_tokens(credentials, uses_refresh_tokens=uses)
+        self.endpoint().admit(credentials.client)
+
+    def sweep(
+        self,
+        accounts: Collection[str] = (),
+        *,
+        force: bool = False,
+        dry_run: bool = False,
+        asked: Callable[[], None] = lambda: None,
+        on_interrupt: Callable[[], None] = lambda: None,
+    ) -> Report:
+        """Do what the function does in a sweep, but for recording failures.
+
+        Ctrl-C does not cut off what has begun: between a refresh token's redeeming and its
+        journaling the only valid one would be lost.
+
+        Args:
+            accounts: Only these.
+            force: Refresh them whether or not they are due.
+            dry_run: Change nothing.
+            asked: Called, from any thread, when a token endpoint has answered or failed.
+            on_interrupt: Called at Ctrl-C, before the refreshes that have begun are waited for.
+        """
+        interrupted = threading.Event()
+        begun = self._surroundings.monotonic()
+        sweeper = Sweeper(
+            store=self.store,
+            endpoint=_WatchedEndpoint(self.endpoint(), asked, interrupted),
+            clock=self._surroundings.clock,
+            monotonic=self._surroundings.monotonic,
+            pause=self._surroundings.pause,
+            refresh_before=self.settings.refresh_before,
+            uses_refresh_tokens=self.settings.uses_refresh_tokens,
+            max_workers=self.settings.max_workers,
+            records_failures=False,
+        )
+
+        def time_left() -> timedelta:
+            return _TIME_LEFT - timedelta(seconds=self._surroundings.monotonic() - begun)
+
+        def sweep() -> Report:
+            return sweeper.sweep(
+                time_left=time_left, accounts=accounts, force=force, dry_run=dry_run
+            )
+
+        if dry_run:
+            return sweep()
+        # Python raises KeyboardInterrupt in the main thread alone.
+        with ThreadPoolExecutor(1) as pool:
+            running = pool.submit(sweep)
+            try:
+                wait([running])
+            except KeyboardInterrupt:
+                interrupted.set()
+                on_interrupt()
+            return running.result()
+
+    def listed(self) -> list[Account]:
+        """List all accounts; nothing is read but metadata, which may be five minutes old."""
+        credentials, tokens = self.store.list_secrets()
+        now = self.now()
+        return [
+            self.account(name, credentials.get(name), tokens.get(name), now=now)
+            for name in {**credentials, **tokens}
+        ]
+
+    def described(self, names: Iterable[str]) -> list[Account]:
+        """Describe accounts as they are now, those too that a listing leaves out.
+
+        Raises:
+            ProblemError: There is no account of such a name.
+        """
+        now = self.now()
+        found = []
+        for name in names:
+            with about(self.target.credentials_id(name)):
+                credentials = self.store.describe_credentials(name)
+            with about(self.target.token_id(name)):
+                token = self.store.describe_token(name)
+            if credentials is not None and credentials.is_deleted:
+                credentials = None
+            if credentials is None and token is None:
+                raise self.unknown(name)
+            found.append(self.account(name, credentials, token, now=now))
+        return found
+
+    def account(
+        self,
+        name: str,
+        credentials: SecretMetadata | None,
+        token: SecretMetadata | None,
+        *,
+        now: datetime,
+    ) -> Account:
+        """Put an account's two secrets together, as a sweep does."""
+        account = account_from_metadata(name, credentials=credentials, token=token, now=now)
+        if self.settings.uses_refresh_tokens:
+            return account
+        return replace(account, journal=None, uses_refresh_tokens=False)
+
+    def unknown(self, name: str) -> ProblemError:
+        """Say that there is no such account, and which names come near."""
+        try:
+            credentials, tokens = self.store.list_secrets()
+        except SecretStoreError:
+            # It is but a courtesy; whoever may not list is told the rest all the same.
+            near: list[str] = []
+        else:
+            near = near_names(name, {**credentials, **tokens})
+        meant = f" Did you mean {' or '.join(near)}?" if near else ""
+        return ProblemError(
+            f"There is no account {name} under {self.target.secret_prefix}/ in "
+            f"{self.target.aws_region}.{meant}",
+            "" if near else f"Those that there are: {self.target.command('status')}",
+        )
+
+    def require(self, name: str) -> None:
+        """Check that an account has at least one of its secrets.
+
+        Raises:
+            ProblemError: It has neither.
+        """
+        with about(f"{self.target.credentials_id(name)} and {self.target.token_id(name)}"):
+            found = self.store.describe_credentials(name) or self.store.describe_token(name)
+        if found is None:
+            raise self.unknown(name)

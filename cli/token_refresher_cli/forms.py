@@ -1,0 +1,150 @@
+"""What an account's credentials need, and how what is missing is asked for.
+
+Which fields a grant has is read from the program's own structs, so a new grant needs no form.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Final, Protocol, get_args
+
+import msgspec
+
+from token_refresher.credentials import Credentials, parse_credentials
+from token_refresher.oauth.providers import SITES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+# They are never taken from the command line, which a shell keeps in its history.
+SECRET_FIELDS: Final = frozenset({"client_secret", "partner_secret", "password", "refresh_token"})
+ANOTHER_SERVER: Final = "another"
+
+_STRUCTS: Final = {str(each.__struct_config__.tag): each for each in get_args(Credentials)}
+GRANT_TYPES: Final = tuple(_STRUCTS)
+
+
+class FormError(Exception):
+    """The form cannot be filled in; the message names fields, never a value."""
+
+
+class Asker(Protocol):
+    """Somebody who can be asked."""
+
+    def text(self, field: str) -> str:
+        """Ask for a value that may be seen."""
+
+    def secret(self, field: str, *, is_stored: bool) -> str:
+        """Ask for a value without showing it; empty keeps the stored one, where there is one."""
+
+    def choice(self, field: str, choices: Sequence[str]) -> str:
+        """Ask for one of several words; the first is the default."""
+
+
+def fields_needed(grant_type: str) -> list[str]:
+    """Name the fields that a grant cannot do without, in the order they are asked for.
+
+    Raises:
+        FormError: There is no such grant type.
+    """
+    try:
+        struct = _STRUCTS[grant_type]
+    except KeyError:
+        raise FormError(f"grant_type must be one of: {', '.join(GRANT_TYPES)}") from None
+    needed = [field.name for field in msgspec.structs.fields(struct) if field.required]
+    return sorted(needed, key=lambda name: (name in SECRET_FIELDS, not name.startswith("client_")))
+
+
+def fill_in(
+    given: Mapping[str, Any], *, asker: Asker | None, stored: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Complete an account's credentials, asking for what is missing.
+
+    Args:
+        given: Fields from options and a file; they win over what is stored.
+        asker: None where nobody can be asked, such as in a pipeline.
+        stored: What is corrected. Its secrets are asked for again, the rest is kept.
+
+    Raises:
+        FormError: Something is missing, and there is nobody to ask.
+    """
+    fields: dict[str, Any] = {**_kept(stored or {}, given), **given}
+    if "site" in given:
+        fields.pop("token_endpoint", None)
+    elif "token_endpoint" in given:
+        fields.pop("site", None)
+    if asker is None:
+        _require_all(fields)
+        return fields
+    _ask_for_place_and_grant(fields, asker)
+    for name in fields_needed(str(fields["grant_type"])):
+        if name in SECRET_FIELDS and name not in given:
+            if answer := asker.secret(name, is_stored=name in fields):
+                fields[name] = answer
+        elif name not in fields:
+            fields[name] = asker.text(name)
+    return fields
+
+
+def _kept(stored: Mapping[str, Any], given: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Leave out what the grant has no field for: another grant's, or one that is misspelt."""
+    struct = _STRUCTS.get(str(given.get("grant_type", stored.get("grant_type"))))
+    if struct is None:
+        return stored
+    known = {field.name for field in msgspec.structs.fields(struct)}
+    return {name: value for name, value in stored.items() if name in {"grant_type", *known}}
+
+
+def _require_all(fields: Mapping[str, Any]) -> None:
+    """Check that nothing is missing, where there is nobody to ask."""
+    missing = [] if fields.keys() & {"site", "token_endpoint"} else ["site or token_endpoint"]
+    if "grant_type" in fields:
+        needed = fields_needed(str(fields["grant_type"]))
+    else:
+        needed = ["grant_type", "client_id", "client_secret"]
+    missing += [name for name in needed if name not in fields]
+    if missing:
+        raise FormError(f"not given: {', '.join(missing)}")
+
+
+def _ask_for_place_and_grant(fields: dict[str, Any], asker: Asker) -> None:
+    if not fields.keys() & {"site", "token_endpoint"}:
+        site = asker.choice("site", [*SITES, ANOTHER_SERVER])
+        if site == ANOTHER_SERVER:
+            fields["token_endpoint"] = asker.text("token_endpoint")
+        else:
+            fields["site"] = site
+    if "grant_type" not in fields:
+        # A site's accounts log in; most other servers know machines.
+        first = "password" if "site" in fields else "client_credentials"
+        rest = [name for name in GRANT_TYPES if name != first]
+        fields["grant_type"] = asker.choice("grant_type", [first, *rest])
+
+
+def to_credentials(fields: Mapping[str, Any]) -> tuple[Credentials, str]:
+    """Validate a filled-in form.
+
+    Returns:
+        The credentials, and the text to store.
+
+    Raises:
+        CredentialsError: It names the field and the mend, never a value.
+    """
+    text = json.dumps(fields, ensure_ascii=False)
+    return parse_credentials(text), text
+
+
+def read_object(text: str) -> dict[str, Any]:
+    """Read fields from a file's text.
+
+    Raises:
+        FormError: It is not one JSON object; nothing of it is repeated.
+    """
+    try:
+        # Editors of Windows begin a file with a byte-order mark.
+        content = json.loads(text.removeprefix("\ufeff"))
+    except (ValueError, RecursionError):
+        content = None
+    if not isinstance(content, dict):
+        raise FormError("what was read is not one JSON object")
+    return content

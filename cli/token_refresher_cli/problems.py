@@ -1,0 +1,268 @@
+"""What went wrong, and what to do about it, in a sentence each.
+
+AWS's own messages are dropped, as everywhere in the program: they may repeat what was sent.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from token_refresher.errors import (
+    SecretStoreError,
+    TokenRefresherError,
+    UnexpectedError,
+)
+from token_refresher.policy import failure_class_of
+from token_refresher_cli.forms import FormError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from token_refresher.policy import Failure
+    from token_refresher_cli.target import Target
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A sentence for what went wrong, and one for what to do; the latter may be empty."""
+
+    what: str
+    fix: str
+
+
+class ProblemError(Exception):
+    """A command cannot go on.
+
+    Args:
+        what: What went wrong.
+        fix: What to do about it; a command stands at its end, to be pasted.
+        is_under_way: Whether something was done already, or may have been.
+    """
+
+    def __init__(self, what: str, fix: str = "", *, is_under_way: bool = False) -> None:
+        super().__init__(what)
+        self.problem = Problem(what, fix)
+        self.is_under_way = is_under_way
+
+
+class RefusedError(Exception):
+    """AWS refused a call, or could not be asked.
+
+    Args:
+        operation: The API operation, such as ``PutSecretValue``.
+        code: The API's error code, or the name of botocore's exception.
+        resource: What it was about.
+    """
+
+    def __init__(self, operation: str, code: str, resource: str) -> None:
+        super().__init__(f"{operation} failed: {code}")
+        self.operation = operation
+        self.code = code
+        self.resource = resource
+
+
+@contextmanager
+def about(resource: str) -> Iterator[None]:
+    """Remember what a call was about, for the permission that it may lack."""
+    try:
+        yield
+    except SecretStoreError as error:
+        operation = str(error).partition(" failed: ")[0]
+        raise RefusedError(operation, error.code, resource) from None
+
+
+_DENIED: Final = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedException"})
+
+_SESSION_EXPIRED: Final = Problem(
+    "Your AWS session has expired.",
+    "Sign in again; temporary credentials must be new ones. Such as with: {login}",
+)
+_NO_IDENTITY: Final = Problem(
+    "There are no AWS credentials.", "Choose a --profile, or set AWS_PROFILE, or sign in."
+)
+_UNKNOWN_IDENTITY: Final = Problem(
+    "AWS does not know these credentials, or this machine's clock is wrong by minutes.",
+    "See which ones are used: {identity}",
+)
+_NO_ANSWER: Final = Problem(
+    "AWS did not answer.", "Check the Region, AWS_ENDPOINT_URL, the network and its proxy."
+)
+_THROTTLED: Final = Problem("AWS is throttling this account's calls.", "Try again in a minute.")
+
+# Codes of the APIs, and names of botocore's exceptions, that say all by themselves.
+_BY_CODE: Final = {
+    "ConnectTimeoutError": _NO_ANSWER,
+    "ConnectionClosedError": _NO_ANSWER,
+    "CredentialRetrievalError": _NO_IDENTITY,
+    "EndpointConnectionError": _NO_ANSWER,
+    "ExpiredToken": _SESSION_EXPIRED,
+    "ExpiredTokenException": _SESSION_EXPIRED,
+    "InvalidClientTokenId": _UNKNOWN_IDENTITY,
+    "InvalidSignatureException": _UNKNOWN_IDENTITY,
+    "LoginRefreshRequired": _SESSION_EXPIRED,
+    "NoCredentialsError": _NO_IDENTITY,
+    "NoRegionError": Problem("No AWS Region is set.", "Give --region, or set AWS_REGION."),
+    "PartialCredentialsError": _NO_IDENTITY,
+    "ProfileNotFound": Problem(
+        "There is no such profile in your AWS configuration.",
+        "Those that there are: aws configure list-profiles",
+    ),
+    "ProxyConnectionError": _NO_ANSWER,
+    "ReadTimeoutError": _NO_ANSWER,
+    "RequestExpired": _SESSION_EXPIRED,
+    "RequestTimeTooSkewed": _UNKNOWN_IDENTITY,
+    "SSLError": _NO_ANSWER,
+    "SSOTokenLoadError": _SESSION_EXPIRED,
+    "SignatureDoesNotMatch": _UNKNOWN_IDENTITY,
+    "Throttling": _THROTTLED,
+    "ThrottlingException": _THROTTLED,
+    "TokenRetrievalError": _SESSION_EXPIRED,
+    "UnauthorizedSSOTokenError": _SESSION_EXPIRED,
+    "UnrecognizedClientException": _UNKNOWN_IDENTITY,
+}
+
+# A server's error of AWS; it says nothing of the call.
+_AWS_IS_ILL: Final = frozenset({"InternalFailure", "InternalServiceError", "ServiceUnavailable"})
+
+# The rest of an operation's name is its IAM action's.
+_ACTIONS: Final = {
+    "GetFunctionConfiguration": "lambda:GetFunctionConfiguration",
+    "Invoke": "lambda:InvokeFunction",
+}
+
+# What a refresh fails with, what a person does about it, and the command for it.
+FIXES: Final = {
+    "certificate_refused": ("renew the server's certificate, or correct token_endpoint", "correct"),
+    "host_not_allowed": ("add the host to ALLOWED_TOKEN_HOSTS, or correct the site", "correct"),
+    "invalid_client": ("the server does not know the client_id or its client_secret", "correct"),
+    "invalid_credentials": ("a field does not validate, and check names it", "correct"),
+    "invalid_grant": ("the server refused the password, code or refresh token", "correct"),
+    "invalid_scope": ("the client may not ask for this scope; give another --scope", "correct"),
+    "journal_not_written": ("allow writing under the credentials path, or see the log", ""),
+    "missing_expires_in": ("say how long its tokens live, in seconds", "assume"),
+    "no attempt on record": ("see whether the schedule is on, and whether its host fails", ""),
+    "redirect": ("give its final address as --token-endpoint", "correct"),
+    "refresh_token_lost": ("obtain a new refresh token, and store it", "correct"),
+    "refresh_tokens_ignored": ("deploy with RefreshTokens=use, or use another grant", ""),
+    "scheduled_for_deletion": ("restore the token secret", "restore"),
+    "the refresh token ends": ("obtain a new refresh token, and store it", "correct"),
+    "token_lives_too_short": ("no schedule can keep such tokens alive; ask for longer ones", ""),
+    "unauthorized_client": ("ask the server's owner to allow the client this grant", ""),
+    "unsupported_grant_type": (
+        "the server has no such grant; give another --grant-type",
+        "correct",
+    ),
+}
+# What this machine may be alone with: its settings, and its network.
+_SETTINGS: Final = frozenset({"host_not_allowed", "refresh_tokens_ignored"})
+_NETWORK: Final = frozenset({"certificate_refused", "no_connection"})
+
+
+def fix_for(code: str, name: str, target: Target) -> str:
+    """Say what a person does about a failure's code; empty where the code says all."""
+    if code in _DENIED:
+        return "the function's role lacks a permission; its log names the call"
+    # Where it ends in time, that is a part of the words.
+    sentence, verb = FIXES.get(code.partition(" in ")[0], ("", ""))
+    if verb == "restore":
+        return f"{sentence}: {_restoring(target.token_id(name), target)}"
+    if verb == "assume":
+        flags = ("--assumed-expires-in", "3600")
+        return f"{sentence}: {target.command('correct', name, flags=flags)}"
+    return f"{sentence}: {target.command(verb, name)}" if verb else sentence
+
+
+def fix_here(code: str, name: str, target: Target) -> str:
+    """Say it of what this machine has tried: it may be the machine that is wrong."""
+    return doubt(code, target) or fix_for(code, name, target)
+
+
+def doubt(code: str, target: Target) -> str:
+    """Say what a failure may tell of this machine instead of the account; empty if nothing."""
+    if code in _SETTINGS and not target.stack:
+        return "so say the settings of this shell; with --stack those of the function count"
+    if code in _NETWORK:
+        return (
+            "this machine may be all that is wrong: its network, DNS, or the certificate "
+            "authorities that SSL_CERT_FILE names; a proxy is never used"
+        )
+    return ""
+
+
+def _restoring(secret_id: str, target: Target) -> str:
+    return target.aws("secretsmanager", "restore-secret", "--secret-id", secret_id)
+
+
+def explain(error: Exception, target: Target) -> Problem:
+    """Say what went wrong, and what to do; no value of a secret is in either."""
+    if isinstance(error, ProblemError):
+        return error.problem
+    if isinstance(error, RefusedError):
+        return explain_call(error.operation, error.code, error.resource, target)
+    if isinstance(error, SecretStoreError):
+        operation = str(error).partition(" failed: ")[0]
+        return explain_call(
+            operation, error.code, "*" if operation == "ListSecrets" else "", target
+        )
+    if isinstance(error, FormError | TokenRefresherError):
+        return Problem(_sentence(str(error)), "")
+    if type(error).__module__.startswith("botocore."):
+        return explain_call("AWS", type(error).__name__, "", target)
+    return Problem(_sentence(str(UnexpectedError(error))), "")
+
+
+def may_pass(error: RefusedError | SecretStoreError) -> bool:
+    """Whether the same call may succeed a moment later, without anybody's help."""
+    return error.code in _AWS_IS_ILL or _BY_CODE.get(error.code) in {_NO_ANSWER, _THROTTLED}
+
+
+def says_all(code: str) -> bool:
+    """Whether AWS's code alone tells what is wrong with this machine's identity or its way."""
+    return code in _DENIED or code in _BY_CODE
+
+
+def explain_call(operation: str, code: str, resource: str, target: Target) -> Problem:
+    """Say why AWS did not do what it was called for.
+
+    Args:
+        operation: The API's.
+        code: The API's error code, or the name of botocore's exception.
+        resource: What it was about; empty where nobody knows.
+        target: Where.
+    """
+    if code in _DENIED:
+        action = _ACTIONS.get(operation, f"secretsmanager:{operation}")
+        where = f" on {resource}" if resource else ""
+        return Problem(
+            f"Your AWS identity may not {action}{where}.",
+            "Allow it; docs/command-line.md has the whole policy. "
+            "Where a KMS key of your own encrypts the secret, allow its use as well.",
+        )
+    if code == "TooManyRequestsException" and operation == "Invoke":
+        return Problem(
+            "The function is busy: a sweep is running, and it runs once at a time.",
+            "Try again in a minute, or without --remote.",
+        )
+    if code == "ResourceNotFoundException" and operation in _ACTIONS:
+        return Problem(
+            f"There is no function {resource} here.",
+            "--stack takes the stack's name; check the account and the Region.",
+        )
+    if code == "InvalidRequestException" and resource and operation not in _ACTIONS:
+        fix = f"Restore it: {_restoring(resource, target)}"
+        return Problem(f"{resource} is scheduled for deletion.", fix)
+    where = f" on {resource}" if resource else ""
+    told = _BY_CODE.get(code) or Problem(f"{operation} failed{where}: {code}.", "")
+    login, identity = target.aws("sso", "login"), target.aws("sts", "get-caller-identity")
+    return Problem(told.what, told.fix.format(login=login, identity=identity))
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}" + ("" if text.endswith(".") else ".")
+
+
+def failure_text(error: Failure) -> str:
+    """Say a failure as ``invalid_grant (action required)``."""
+    return f"{error.code} ({failure_class_of(error)})"

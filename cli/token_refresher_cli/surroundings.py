@@ -1,0 +1,51 @@
+"""What the command line takes from the machine: clock, waiting, environment, terminal.
+
+The only module that asks for them, so that a test can give others.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)  # noqa: TID251 - the one clock of the command line
+
+
+def _pause(duration: timedelta) -> None:
+    time.sleep(duration.total_seconds())  # noqa: TID251 - between two looks, in `surroundings` alone
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """The machine that a command runs on.
+
+    Attributes:
+        clock: Gives aware times.
+        monotonic: Gives seconds.
+        pause: Waits.
+        environment: Variables by name.
+    """
+
+    clock: Callable[[], datetime] = _now
+    monotonic: Callable[[], float] = time.monotonic  # noqa: TID251 - handed on from here
+    pause: Callable[[timedelta], None] = _pause
+    environment: Mapping[str, str] = field(default_factory=lambda: os.environ)  # noqa: TID251
+
+    @property
+    def can_ask(self) -> bool:
+        """Whether there is a person to answer: at both ends, a terminal."""
+        return sys.stdin.isatty() and sys.stderr.isatty()
+
+    @property
+    def prints_to_a_person(self) -> bool:
+        """Whether what is printed goes to a terminal."""
+        return sys.stdout.isatty()

@@ -1,0 +1,131 @@
+"""What a sweep did, or would do, with each account. Pure.
+
+A sweep in this process tells it by a `Report`, one of the deployed function by its summary.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta  # noqa: TC003 - msgspec reads the annotations
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from token_refresher import policy
+from token_refresher.policy import FAILURES, Reason, failure_class_of
+from token_refresher.refresh import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from token_refresher.refresh import Result
+    from token_refresher.sweep import Report
+
+# Outcomes that leave nothing to be looked at.
+_GOOD: Final = frozenset({Outcome.PUBLISHED, Outcome.SUPERSEDED})
+# For both words of an account that the function's answer does not tell of.
+NOT_TOLD: Final = "not told"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One account in a sweep.
+
+    Attributes:
+        account: Its name.
+        outcome: The program's word for what was done.
+        reason: The policy's word for why.
+        expires_at: The published token's.
+        error: A failure's code.
+        failure_class: Who must do something about it.
+        detail: A sentence about the failure.
+        retry_at: When the next attempt is made, where something holds it back.
+        cautions: What else should be known.
+    """
+
+    account: str
+    outcome: str
+    reason: str
+    expires_at: datetime | None = None
+    error: str | None = None
+    failure_class: str | None = None
+    detail: str | None = None
+    retry_at: datetime | None = None
+    cautions: tuple[str, ...] = ()
+
+    @property
+    def went_well(self) -> bool:
+        """Whether nobody has to look at it: its token is new, or fresh as it was."""
+        is_fresh = self.outcome == Outcome.NOT_DUE and self.reason == Reason.FRESH
+        return (self.outcome in _GOOD or is_fresh) and not self.error
+
+    @property
+    def is_unknown(self) -> bool:
+        """Whether there is no such account."""
+        return self.reason == Reason.NO_SUCH_ACCOUNT
+
+
+def rows_of_report(report: Report) -> list[Row]:
+    """Tell of every account; the fresh ones, which have no result, come last."""
+    told = [_row(result) for result in report.results]
+    seen = {row.account for row in told}
+    fresh = [
+        Row(one.name, Outcome.NOT_DUE, Reason.FRESH, expires_at=one.live_until)
+        for one in report.accounts
+        if one.name not in seen
+    ]
+    return told + fresh
+
+
+def rows_of_summary(summary: Mapping[str, Any], names: Collection[str]) -> list[Row]:
+    """Tell of the accounts that the deployed function was asked for.
+
+    Args:
+        summary: What it answered; accounts that are simply fresh are only counted in it.
+        names: Those it was asked for.
+    """
+    told = [msgspec.convert(one, Row) for one in summary.get("accounts", ())]
+    seen = {row.account for row in told}
+    rest = [name for name in names if name not in seen]
+    if summary.get("outcomes", {}).get("fresh") == len(rest):
+        return told + [Row(name, Outcome.NOT_DUE, Reason.FRESH) for name in rest]
+    return told + [Row(name, NOT_TOLD, NOT_TOLD) for name in rest]
+
+
+def _row(result: Result) -> Row:
+    error = result.error
+    return Row(
+        account=result.account.name,
+        outcome=result.outcome,
+        reason=result.reason,
+        expires_at=result.account.live_until,
+        error=error.code if isinstance(error, FAILURES) else None,
+        failure_class=str(failure_class_of(error)) if isinstance(error, FAILURES) else None,
+        detail=str(error) if error is not None else None,
+        retry_at=policy.next_attempt(result.account, result.reason),
+        cautions=tuple(map(str, result.cautions)),
+    )
+
+
+def intention(row: Row) -> str:
+    """Say what the next sweep would do with an account."""
+    if row.outcome != Outcome.WOULD_REFRESH:
+        return "reports it" if row.error else "leaves it alone"
+    if row.reason == Reason.UNPUBLISHED_RESPONSE:
+        return "publishes the answer it has"
+    return "requests a token"
+
+
+def next_due(report: Report, *, refresh_before: timedelta) -> tuple[str, datetime] | None:
+    """Name the fresh account that comes due first, and when; None where none is fresh."""
+    seen = {result.account.name for result in report.results}
+    times = [
+        (due_at, one.name)
+        for one in report.accounts
+        if one.name not in seen
+        and (due_at := policy.due_time(one, refresh_before=refresh_before)) is not None
+    ]
+    if not times:
+        return None
+    due_at, name = min(times)
+    return name, due_at

@@ -1,0 +1,325 @@
+"""Sends a token request (RFC 6749) and a verify request, over https and nowhere else.
+
+The only module that uses urllib3. It does not decide what is sent, or when.
+"""
+
+from __future__ import annotations
+
+import math
+import socket
+import ssl
+import threading
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Final
+
+import urllib3
+from urllib3.connection import HTTPSConnection
+from urllib3.exceptions import HTTPError, NewConnectionError, ProtocolError
+
+from token_refresher.oauth.client_authentication import host_of
+from token_refresher.oauth.errors import EndpointUnavailableError, TokenEndpointError
+from token_refresher.oauth.token_request import token_request, verify_request
+from token_refresher.oauth.token_response import read_token_response
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping
+    from datetime import datetime
+
+    from token_refresher.oauth.client_authentication import Client
+    from token_refresher.oauth.token_response import TokenResponse
+
+# Tokens are a few kilobytes at most; what is longer is a page, or an attack.
+LONGEST_BODY: Final = 32 * 1024
+# With its headers, interim responses and framing. An HTTP library keeps up to 6.5 MB of headers
+# and takes 45 MB to parse them: sixteen such responses at once would end the whole function.
+LONGEST_ANSWER: Final = 4 * LONGEST_BODY
+CONNECT_SECONDS: Final = 3.0
+# For one token request in all: connecting, sending, waiting, reading, one repeat.
+REQUEST_SECONDS: Final = 10.0
+
+# It warns of headers that it cannot read, and quotes them and what follows: a token, once.
+urllib3.connection.log.disabled = True
+urllib3.connectionpool.log.disabled = True
+
+_WITHOUT_BODY: Final = frozenset({HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED})
+_UNAUTHORIZED: Final = 401
+_FORBIDDEN: Final = 403
+
+
+class _Exchange(threading.local):
+    """What the current thread's request may still take, and whether it has left.
+
+    A socket's own timeout starts again with every byte, so a slow drip would
+    never end. Each read and write asks here how much of the whole is left.
+    """
+
+    ends_at = math.inf
+    sent = False
+    received = 0
+    monotonic: Callable[[], float]
+
+    def begin(self, monotonic: Callable[[], float]) -> None:
+        self.monotonic = monotonic
+        self.ends_at = monotonic() + REQUEST_SECONDS
+        self.sent = False
+        self.received = 0
+
+    def remaining(self) -> float:
+        """Seconds left of the request's limit.
+
+        Raises:
+            TimeoutError: None are.
+        """
+        left = self.ends_at - self.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        return left
+
+
+_exchange: Final = _Exchange()
+
+
+class _TimeLimitedSocket(ssl.SSLSocket):
+    """A TLS socket that knows the end of the whole exchange, not of one read."""
+
+    def recv_into(self, *args: Any, **kwargs: Any) -> int:  # noqa: ANN401 - as inherited
+        self.settimeout(_exchange.remaining())
+        if _exchange.received > LONGEST_ANSWER:
+            raise ConnectionAbortedError
+        received = super().recv_into(*args, **kwargs)
+        _exchange.received += received
+        return received
+
+    def send(self, *args: Any, **kwargs: Any) -> int:  # noqa: ANN401 - as inherited
+        self.settimeout(_exchange.remaining())
+        _exchange.sent = True
+        return super().send(*args, **kwargs)
+
+
+class _TimeLimitedConnection(HTTPSConnection):
+    """A connection whose host's addresses share the time of one exchange.
+
+    Else a hung host would take three seconds for each of its addresses.
+    """
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether it can be used again: no byte is left that TLS has decrypted already.
+
+        Nobody sees it in the socket, and it would be taken for the next account's response.
+        """
+        return super().is_connected and not self.sock.pending()  # type: ignore[union-attr] # TLS
+
+    def _new_conn(self) -> socket.socket:
+        failure: Exception | None = None
+        try:
+            found = socket.getaddrinfo(self._dns_host, self.port, 0, socket.SOCK_STREAM)
+        except (OSError, UnicodeError) as error:
+            failure, found = error, []
+        for family, kind, protocol, _, address in found:
+            try:
+                return _connected(socket.socket(family, kind, protocol), address)
+            except OSError as error:
+                failure = error
+        raise NewConnectionError(self, "no address answers") from failure
+
+
+def _connected(connection: socket.socket, address: Any) -> socket.socket:  # noqa: ANN401
+    try:
+        connection.settimeout(min(CONNECT_SECONDS, _exchange.remaining()))
+        connection.connect(address)
+        # For the handshake, which comes next and keeps the timeout that it finds.
+        connection.settimeout(min(CONNECT_SECONDS, _exchange.remaining()))
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    except OSError:
+        connection.close()
+        raise
+    return connection
+
+
+class _Pool(urllib3.HTTPSConnectionPool):
+    ConnectionCls = _TimeLimitedConnection  # type: ignore[mutable-override] # as its own base does
+
+
+class TokenEndpoint:
+    """Token endpoints, and the connections to them.
+
+    Args:
+        allowed_hosts: ``host`` or ``host:port``, lower case; from ALLOWED_TOKEN_HOSTS.
+        ssl_context: Verifies certificate and name. Its sockets are made time-limited.
+        clock: Gives aware times, for a date in ``Retry-After``.
+        monotonic: Gives seconds, for the time limit.
+        connections: How many are kept for each host.
+    """
+
+    def __init__(
+        self,
+        *,
+        allowed_hosts: Collection[str],
+        ssl_context: ssl.SSLContext,
+        clock: Callable[[], datetime],
+        monotonic: Callable[[], float],
+        connections: int,
+    ) -> None:
+        self._allowed_hosts = frozenset(allowed_hosts)
+        self._clock = clock
+        self._monotonic = monotonic
+        ssl_context.sslsocket_class = _TimeLimitedSocket
+        # A PoolManager reads no proxy variables, unlike most clients.
+        self._pool = urllib3.PoolManager(ssl_context=ssl_context, maxsize=connections)
+        self._pool.pool_classes_by_scheme = {"https": _Pool}
+
+    def drop_connections(self) -> None:
+        """Forget the connections of an earlier sweep: the servers have closed them by now."""
+        self._pool.clear()
+
+    def admit(self, client: Client) -> None:
+        """Check that the client and its tokens may be sent where it says.
+
+        Raises:
+            TokenEndpointError: A host that ALLOWED_TOKEN_HOSTS does not name.
+        """
+        for field, url in (
+            ("token_endpoint", client.token_endpoint),
+            ("verify_url", client.verify_url),
+        ):
+            if url is not None and host_of(url) not in self._allowed_hosts:
+                msg = (
+                    f"the host of {field} is not allowed: add it to the setting "
+                    "ALLOWED_TOKEN_HOSTS, or correct the credentials"
+                )
+                raise TokenEndpointError(msg, code="host_not_allowed")
+
+    def request(self, client: Client, grant: Mapping[str, str]) -> TokenResponse:
+        """Send one token request and read its response.
+
+        It is repeated once, within the same time limit, where that is harmless:
+        nothing had left, or the grant is one that can be used again and the
+        connection was lost.
+
+        Args:
+            client: Whose endpoint is asked.
+            grant: As for `token_request`.
+
+        Raises:
+            OAuthError: As `read_token_response` says, or the endpoint was not reached.
+        """
+        self.admit(client)
+        headers, body = token_request(client, grant)
+        _exchange.begin(self._monotonic)
+        try:
+            response = self._send("POST", client.token_endpoint, headers, body)
+        except EndpointUnavailableError as error:
+            may_repeat = grant["grant_type"] != "refresh_token" or not error.sent
+            if error.code == "timeout" or not may_repeat:
+                raise
+            response = self._send("POST", client.token_endpoint, headers, body)
+        status, response_headers, content = response
+        return read_token_response(
+            status, content, retry_after=response_headers.get("Retry-After"), now=self._clock()
+        )
+
+    def verify(self, client: Client, access_token: str) -> bool | None:
+        """Ask ``verify_url`` whether it accepts a token.
+
+        Returns:
+            True where it does. False where it refuses the token: 401, or 403 with
+            JSON. None where the response says nothing of the token, such as an
+            outage or a firewall's page; or where there is no such URL.
+
+        Raises:
+            TokenEndpointError: A host that ALLOWED_TOKEN_HOSTS does not name.
+        """
+        if client.verify_url is None:
+            return None
+        self.admit(client)
+        headers = verify_request(client, access_token)
+        _exchange.begin(self._monotonic)
+        try:
+            status, response_headers, _ = self._send("GET", client.verify_url, headers, None)
+        except (EndpointUnavailableError, TokenEndpointError):
+            return None
+        is_json = "json" in response_headers.get("Content-Type", "").lower()
+        if status == _UNAUTHORIZED or (status == _FORBIDDEN and is_json):
+            return False
+        return True if status < 300 else None  # noqa: PLR2004 - 2xx
+
+    def _send(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None
+    ) -> tuple[int, Mapping[str, str], bytes]:
+        """Exchange one request for status, headers and at most `LONGEST_BODY` of its body."""
+        try:
+            response = self._pool.urlopen(
+                method,
+                url,
+                body=body,
+                # An encoded body could be a bomb; nothing here is large enough to gain by one.
+                headers={**headers, "Accept-Encoding": "identity"},
+                retries=False,
+                # HTTP libraries send credentials again to wherever they are redirected.
+                redirect=False,
+                preload_content=False,
+                decode_content=False,
+                timeout=urllib3.Timeout(
+                    connect=min(CONNECT_SECONDS, _exchange.remaining()), read=REQUEST_SECONDS
+                ),
+            )
+            content = b""
+            if response.status in _WITHOUT_BODY:
+                # What follows is nobody's; the next account must not find it on the wire.
+                response.close()
+            try:
+                _require_final(response.status)
+                # To its end: only there does urllib3 miss what was announced and never came.
+                while chunk := response.read(LONGEST_BODY + 1 - len(content)):
+                    content += chunk
+            finally:
+                if not response.closed:
+                    # Not read to its end: the connection cannot be used again.
+                    response.close()
+        except (HTTPError, OSError, ValueError) as error:
+            # ValueError: a chunk of negative length, which http.client does not foresee.
+            # From None: the cause's text may hold addresses and what was on the wire.
+            raise _unreached(error) from None
+        # Cut off, a body is no JSON any more.
+        return response.status, response.headers, content[:LONGEST_BODY]
+
+
+def _require_final(status: int) -> None:
+    """Refuse an interim response (RFC 9110 section 15.2), which urllib3 takes for the final one.
+
+    The final one is still to come, and would be read as the next account's: its connection is
+    given up. What became of the request nobody knows.
+
+    Raises:
+        ProtocolError: A status below 200 that is not 100, which is passed over.
+    """
+    if status < HTTPStatus.OK:
+        raise ProtocolError
+
+
+def _unreached(error: Exception) -> EndpointUnavailableError | TokenEndpointError:
+    """Say why there was no response, and whether anything had left."""
+    causes = {type(cause) for cause in _chain(error)}
+    if any(issubclass(cause, ssl.SSLCertVerificationError) for cause in causes):
+        return TokenEndpointError(
+            "the token endpoint's certificate or name was refused: "
+            "check token_endpoint, and the server's certificate",
+            code="certificate_refused",
+        )
+    if not _exchange.sent:
+        return EndpointUnavailableError(
+            "no connection to the token endpoint", code="no_connection", sent=False
+        )
+    if any(issubclass(cause, TimeoutError | urllib3.exceptions.TimeoutError) for cause in causes):
+        return EndpointUnavailableError("the token endpoint did not answer in time", code="timeout")
+    return EndpointUnavailableError(
+        "the token endpoint closed the connection before its response was whole",
+        code="connection_lost",
+    )
+
+
+def _chain(error: BaseException) -> list[BaseException]:
+    """An exception, and what it wraps in its arguments."""
+    wrapped = [argument for argument in error.args if isinstance(argument, BaseException)]
+    return [error, *(cause for inner in wrapped for cause in _chain(inner))]

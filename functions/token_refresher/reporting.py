@@ -1,0 +1,218 @@
+"""What is told of a sweep: a log line for each account, metrics, and the summary.
+
+No secret is in any of them: a result is serialised in `describe`, and there alone.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from aws_lambda_powertools import Logger, Metrics, single_metric
+from aws_lambda_powertools.metrics import MetricUnit
+
+from token_refresher import policy
+from token_refresher.errors import OutOfTimeError
+from token_refresher.policy import FAILURES, Reason, failure_class_of
+from token_refresher.refresh import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from token_refresher.refresh import Result
+    from token_refresher.settings import Settings
+    from token_refresher.sweep import Report
+
+NAMESPACE: Final = "TokenRefresher"
+# At their debug level these print what is sent and received. Lambda can be told to set
+# the level of all loggers; these keep their own.
+for library in ("boto3", "botocore", "urllib3"):
+    logging.getLogger(library).setLevel(logging.WARNING)
+
+
+class Metric(NamedTuple):
+    """What is emitted under a name.
+
+    Attributes:
+        unit: CloudWatch's.
+        meaning: In a phrase; documents are made of it.
+    """
+
+    unit: MetricUnit
+    meaning: str
+
+
+METRICS: Final = {
+    "SweepsCompleted": Metric(MetricUnit.Count, "one for a sweep of all accounts"),
+    "AccountsManaged": Metric(MetricUnit.Count, "the accounts that have credentials"),
+    "AccountsNeedingAction": Metric(MetricUnit.Count, "those that wait for a person"),
+    "AccountsRetrying": Metric(
+        MetricUnit.Count, "those whose last attempt failed, and that are tried again by themselves"
+    ),
+    "AccountsLeftOver": Metric(
+        MetricUnit.Count, "those due that a sweep had no time for; the next one continues with them"
+    ),
+    "AccountsAwaitingCredentials": Metric(
+        MetricUnit.Count, "those whose credentials secret has no value yet"
+    ),
+    "TokensOrphaned": Metric(MetricUnit.Count, "the token secrets whose credentials are gone"),
+    "SecondsUntilExpiry": Metric(
+        MetricUnit.Seconds, "what each token still lives; 0 when expired or absent"
+    ),
+    "MarginUsed": Metric(
+        MetricUnit.Percent,
+        "how far each token is from due (0) to its expiry (100, also when absent); "
+        "0 where there is no account",
+    ),
+    "TokensRefreshed": Metric(MetricUnit.Count, "the tokens published or staged"),
+    "TokenRequestLatency": Metric(MetricUnit.Milliseconds, "of each token request"),
+    "RefreshFailures": Metric(
+        MetricUnit.Count, "the refreshes that failed, with the dimension `class`"
+    ),
+}
+
+_LONGEST_SUMMARY: Final = 100
+
+# Reasons for which nobody is called, and no line is logged in every sweep.
+_QUIET: Final = frozenset({Reason.AWAITING_CREDENTIALS, Reason.ORPHANED})
+_REFRESHED: Final = frozenset({Outcome.PUBLISHED, Outcome.STAGED})
+
+
+class Reporter:
+    """The log and the metrics of one deployment.
+
+    Args:
+        settings: The service's name, and which metrics are wanted.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._logger = Logger(service=settings.service, utc=True, location=None)
+        self._metrics = Metrics(namespace=NAMESPACE, service=settings.service)
+
+    def invocation_failed(self, error: Exception) -> None:
+        """Log why an invocation failed."""
+        self._logger.error("the invocation failed", error=str(error))
+
+    def rotation_step_done(self, account: str, step: str) -> None:
+        """Log a step of a rotation."""
+        self._logger.info("a step of a rotation is done", account=account, step=step)
+
+    def log(self, report: Report, *, request_id: str) -> None:
+        """Write one line for each account that was due or held back."""
+        for result in report.results:
+            if result.reason in _QUIET:
+                continue
+            write = self._logger.info if result.error is None else self._logger.warning
+            write(
+                f"{result.account.name}: {result.outcome}",
+                request_id=request_id,
+                **describe(result, report),
+            )
+
+    def count(self, report: Report, *, is_complete: bool) -> None:
+        """Emit the metrics: events of any sweep, gauges of a complete one."""
+        published = sum(result.outcome in _REFRESHED for result in report.results)
+        self._add("TokensRefreshed", published)
+        for seconds in report.request_seconds:
+            self._add("TokenRequestLatency", seconds * 1000)
+        if is_complete:
+            self._add_gauges(report)
+        self._metrics.flush_metrics()
+        failures = Counter(
+            str(failure_class_of(result.error))
+            for result in report.results
+            if isinstance(result.error, FAILURES)
+        )
+        for failure_class, count in failures.items():
+            self._emit_with("class", failure_class, "RefreshFailures", count)
+
+    def _add_gauges(self, report: Report) -> None:
+        managed, now = report.managed, report.now
+        needing = sum(policy.needs_action(account, now=now) for account in managed)
+        self._add("SweepsCompleted", 1)
+        self._add("AccountsManaged", len(managed))
+        self._add("AccountsNeedingAction", needing)
+        retrying = sum(map(policy.is_retrying, managed))
+        self._add("AccountsRetrying", retrying)
+        left_over = sum(isinstance(result.error, OutOfTimeError) for result in report.results)
+        self._add("AccountsLeftOver", left_over)
+        awaiting = report.count(Reason.AWAITING_CREDENTIALS)
+        self._add("AccountsAwaitingCredentials", awaiting)
+        self._add("TokensOrphaned", report.count(Reason.ORPHANED))
+        before = self._settings.refresh_before
+        if not managed:
+            # The alarm on it must be able to tell "nothing is wrong" from "nothing runs".
+            self._add("MarginUsed", 0)
+        for account in managed:
+            seconds = policy.seconds_until_expiry(account, now=now)
+            used = policy.margin_used(account, now=now, refresh_before=before)
+            self._add("SecondsUntilExpiry", seconds)
+            self._add("MarginUsed", used)
+            if self._settings.per_account_metrics:
+                # Once more, with a dimension that CloudWatch bills for.
+                self._emit_with("account", account.name, "SecondsUntilExpiry", seconds)
+                self._emit_with("account", account.name, "MarginUsed", used)
+
+    def _add(self, name: str, value: float) -> None:
+        self._metrics.add_metric(name, METRICS[name].unit, value)
+
+    def _emit_with(self, dimension: str, value: str, name: str, number: float) -> None:
+        unit = METRICS[name].unit
+        with single_metric(name, unit, number, namespace=NAMESPACE) as metric:
+            metric.add_dimension("service", self._settings.service)
+            metric.add_dimension(dimension, value)
+
+
+def describe(result: Result, report: Report) -> dict[str, Any]:
+    """Tell a result in the words of the log and of the summary: plain JSON."""
+    account, error = result.account, result.error
+    live_until = account.live_until
+    told: dict[str, Any] = {
+        "account": account.name,
+        "reason": str(result.reason),
+        "outcome": str(result.outcome),
+        "expires_at": live_until.isoformat() if live_until else None,
+        "seconds_until_expiry": int(policy.seconds_until_expiry(account, now=report.now)),
+    }
+    if isinstance(error, FAILURES):
+        told |= {"failure_class": str(failure_class_of(error)), "error": error.code}
+    if error is not None:
+        told["detail"] = str(error)
+    retry_at = policy.next_attempt(account, result.reason)
+    if retry_at is not None:
+        told["retry_at"] = retry_at.isoformat()
+    if result.cautions:
+        told["cautions"] = [str(caution) for caution in result.cautions]
+    return told
+
+
+def summary(report: Report) -> dict[str, Any]:
+    """Make the invocation's summary: plain JSON, and no secret in it."""
+    outcomes = Counter(str(result.outcome) for result in report.results)
+    managed = report.managed
+    fresh = len(report.accounts) - len(report.results)
+    return {
+        "accounts_managed": len(managed),
+        "accounts_needing_action": sum(
+            policy.needs_action(account, now=report.now) for account in managed
+        ),
+        "accounts_awaiting_credentials": report.count(Reason.AWAITING_CREDENTIALS),
+        "tokens_orphaned": report.count(Reason.ORPHANED),
+        "outcomes": {"fresh": fresh, **outcomes},
+        "accounts": [describe(result, report) for result in report.results[:_LONGEST_SUMMARY]],
+    }
+
+
+def traced(
+    handle: Callable[..., dict[str, Any] | Exception], service: str
+) -> Callable[..., dict[str, Any] | Exception]:
+    """Trace invocations; neither what they return nor what they raise is recorded."""
+    # Constructing a Tracer costs a cold start 100 ms: only where tracing is on.
+    from aws_lambda_powertools import Tracer  # noqa: PLC0415
+
+    tracer = Tracer(service=service, auto_patch=False)
+    wrap = tracer.capture_lambda_handler(capture_response=False, capture_error=False)
+    wrapped: Callable[..., dict[str, Any] | Exception] = wrap(handle)
+    return wrapped

@@ -1,0 +1,82 @@
+"""Where `make deploy` and `make undeploy` go, and what they refuse before the build."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from local.embedded_cloud import ROOT, EmbeddedCloud
+from local.stack import MAKE_WITHIN_SECONDS, LocalAws, Stack
+from tests.signatures import SignatureRecorder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+def make(*arguments: str, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """Run one of the project's commands in an operator's shell."""
+    return subprocess.run(  # noqa: S603
+        ["make", *arguments],  # noqa: S607
+        cwd=ROOT,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=MAKE_WITHIN_SECONDS,
+    )
+
+
+@pytest.fixture
+def aws() -> Iterator[LocalAws]:
+    """One of its own: IAM knows no Region, and another stack's roles may have the same names."""
+    with LocalAws() as local_aws:
+        yield local_aws
+
+
+def stacks(aws: LocalAws, region: str) -> dict[str, str]:
+    """The id of each stack in a Region by its name."""
+    client: Any = aws.cloud.client("cloudformation", region=region)
+    return {each["StackName"]: each["StackId"] for each in client.describe_stacks()["Stacks"]}
+
+
+def test_deploy_and_undeploy_go_to_aws_region_alone(aws: LocalAws, tmp_path: Path) -> None:
+    stack = Stack(aws, {"ScheduleMinutes": "15"})
+    config = tmp_path / "config"
+    config.write_text("[default]\nregion = us-east-1\n")
+    shell = {
+        **stack.environment(),
+        "AWS_CONFIG_FILE": str(config),
+        "AWS_DEFAULT_REGION": "eu-west-1",
+        "AWS_REGION": "eu-central-1",
+    }
+    template = json.dumps({"Resources": {"Topic": {"Type": "AWS::SNS::Topic"}}})
+    aws.cloud.client("cloudformation").create_stack(StackName=stack.name, TemplateBody=template)
+    before = stacks(aws, "eu-west-1")
+    for command, expected in (
+        ("deploy", {stack.name, f"{stack.name}-monitoring"}),
+        ("undeploy", set()),
+    ):
+        with SignatureRecorder(aws.cloud.endpoint_url) as recorder:
+            done = make(command, environment={**shell, "AWS_ENDPOINT_URL": recorder.url})
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert set(recorder.regions()) == {"eu-central-1"}
+        assert stacks(aws, "eu-central-1").keys() - {"aws-sam-cli-managed-default"} == expected
+        first, *_ = done.stdout.splitlines()
+        assert first.startswith("AWS account 000000000000, Region eu-central-1, as arn:")
+    assert before.keys() == {stack.name}
+    assert stacks(aws, "eu-west-1") == before
+
+
+def test_a_first_deploy_that_would_fail_half_way_builds_nothing() -> None:
+    with EmbeddedCloud(account_concurrency=100) as small_account:
+        environment = {**Stack.clean_environment(), **small_account.environment()}
+        done = make("deploy", environment=environment)
+    assert done.returncode != 0
+    assert "ReserveConcurrency=false" in done.stderr
+    # Each step of a build and of a deployment is announced so.
+    assert "== " not in done.stdout

@@ -1,0 +1,246 @@
+"""What `make deploy`, `make account` and `make undeploy` refuse before anything is built."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from botocore.exceptions import WaiterError
+
+from local.embedded_cloud import EmbeddedCloud
+from local.stack import Stack
+from tests import templates
+from tests.cli.relay import Instead, Relay
+from tests.signatures import SignatureRecorder
+from tools import deploy
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+STACK = "token-refresher"
+AT_ONCE = {"Delay": 0, "MaxAttempts": 200}
+LONG = {"": "s" * 65, "Triggers": "s" * 56, "Rotation": "s" * 56}
+
+
+@pytest.fixture(scope="module")
+def small_account() -> Iterator[EmbeddedCloud]:
+    """An AWS account whose concurrency cannot be reserved."""
+    with EmbeddedCloud(account_concurrency=100) as cloud:
+        yield cloud
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> dict[str, str]:
+    """A shell that knows no AWS account."""
+    return {
+        **Stack.clean_environment(),
+        "AWS_CONFIG_FILE": str(tmp_path / "config"),
+        "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "credentials"),
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+
+
+def run(
+    environment: dict[str, str], *arguments: str, stack: str = STACK
+) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "tools.deploy", f"--stack={stack}", *arguments]
+    return subprocess.run(  # noqa: S603
+        command, cwd=templates.ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+
+
+def refusal(done: subprocess.CompletedProcess[str]) -> str:
+    """What was said on the way out, in one line."""
+    assert done.returncode == 1, done.stdout + done.stderr
+    (line,) = done.stderr.splitlines()
+    return line
+
+
+@pytest.mark.parametrize(
+    ("named", "region"),
+    [
+        ({"AWS_REGION": "eu-central-1", "AWS_DEFAULT_REGION": "eu-west-3"}, "eu-central-1"),
+        ({"AWS_REGION": "", "AWS_DEFAULT_REGION": "eu-west-3"}, "eu-west-3"),
+        ({}, "us-east-1"),
+    ],
+    ids=["AWS_REGION first", "then AWS_DEFAULT_REGION", "then the profile"],
+)
+def test_account_and_region_are_told_and_every_request_is_signed_for_that_region(
+    embedded_cloud: EmbeddedCloud, shell: dict[str, str], named: dict[str, str], region: str
+) -> None:
+    with open(shell["AWS_CONFIG_FILE"], "w") as config:  # noqa: PTH123
+        config.write("[default]\nregion = us-east-1\n")
+    with SignatureRecorder(embedded_cloud.endpoint_url) as recorder:
+        cloud = {**embedded_cloud.environment(), "AWS_ENDPOINT_URL": recorder.url}
+        for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
+            del cloud[name]
+        done = run({**shell, **cloud, **named}, "check")
+    told = f"AWS account 000000000000, Region {region}, as arn:aws:iam::000000000000:root\n"
+    assert (done.returncode, done.stdout, done.stderr) == (0, told, "")
+    # Who, whether there is a stack, and how much may be reserved.
+    assert recorder.regions() == [region] * 3
+
+
+@pytest.mark.parametrize("command", ["check", "deploy", "undeploy"])
+def test_without_a_region_one_line_says_how_to_name_one(
+    shell: dict[str, str], command: str
+) -> None:
+    assert "export AWS_REGION=" in refusal(run(shell, command))
+
+
+@pytest.mark.parametrize("command", ["check", "deploy", "undeploy"])
+@pytest.mark.parametrize("profile", [{}, {"AWS_PROFILE": "no-such-profile"}])
+def test_without_credentials_one_line_says_how_to_get_some(
+    shell: dict[str, str], command: str, profile: dict[str, str]
+) -> None:
+    done = run({**shell, "AWS_REGION": "eu-west-1", **profile}, command)
+    assert re.search(r"Sign in again, or name a profile: export AWS_PROFILE=", refusal(done))
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("parameters", "reserved"),
+    [((), 1), (("Triggers=true",), 5), (("Triggers=true", "ReserveConcurrency=true"), 5)],
+)
+def test_a_first_deploy_that_could_not_reserve_its_concurrency_is_refused_with_the_way_out(
+    small_account: EmbeddedCloud, shell: dict[str, str], parameters: tuple[str], reserved: int
+) -> None:
+    line = refusal(run({**shell, **small_account.environment()}, "check", *parameters))
+    assert "has 100 unreserved concurrent executions in eu-west-1" in line
+    assert f"to reserve {reserved}, Lambda asks for {100 + reserved}." in line
+    assert 'make deploy PARAMETERS="ReserveConcurrency=false"' in line
+
+
+def test_with_the_way_out_that_deploy_is_not_refused(
+    small_account: EmbeddedCloud, shell: dict[str, str]
+) -> None:
+    done = run({**shell, **small_account.environment()}, "check", "ReserveConcurrency=false")
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_stack_that_exists_is_not_asked_for_its_quota(
+    small_account: EmbeddedCloud, shell: dict[str, str]
+) -> None:
+    template = json.dumps({"Resources": {"Topic": {"Type": "AWS::SNS::Topic"}}})
+    client: Any = small_account.client("cloudformation")
+    client.create_stack(StackName="existing", TemplateBody=template)
+    client.get_waiter("stack_create_complete").wait(StackName="existing", WaiterConfig=AT_ONCE)
+    done = run({**shell, **small_account.environment()}, "check", stack="existing")
+    assert done.returncode == 0, done.stderr
+
+
+def test_what_a_failed_first_deploy_left_must_be_deleted_first(
+    cloud: EmbeddedCloud, shell: dict[str, str]
+) -> None:
+    url = {"TargetFunctionArn": "no-such-function", "AuthType": "AWS_IAM"}
+    resources = {"Url": {"Type": "AWS::Lambda::Url", "Properties": url}}
+    template = json.dumps({"Resources": resources})
+    client: Any = cloud.client("cloudformation")
+    client.create_stack(StackName="broken", TemplateBody=template)
+    with pytest.raises(WaiterError):
+        client.get_waiter("stack_create_complete").wait(StackName="broken", WaiterConfig=AT_ONCE)
+    line = refusal(run({**shell, **cloud.environment()}, "check", stack="broken"))
+    assert "ROLLBACK_COMPLETE" in line
+    assert "make undeploy STACK=broken" in line
+
+
+def test_who_may_not_ask_for_the_quota_is_told_and_may_deploy(
+    small_account: EmbeddedCloud, shell: dict[str, str]
+) -> None:
+    denied = Instead(403, b'{"__type": "AccessDeniedException"}')
+    with Relay(small_account.endpoint_url) as relay:
+        relay.illness = lambda path: denied if path.endswith("/account-settings") else None
+        aws = {**small_account.environment(), "AWS_ENDPOINT_URL": relay.url}
+        done = run({**shell, **aws}, "check")
+    assert done.returncode == 0, done.stderr
+    assert "lambda:GetAccountSettings" in done.stdout
+    assert "deploy with ReserveConcurrency=false" in done.stdout
+
+
+@pytest.mark.parametrize("command", ["check", "deploy"])
+def test_a_misspelt_parameter_is_refused_by_its_name(shell: dict[str, str], command: str) -> None:
+    line = refusal(run(shell, command, "ScheduleMinutes=5", "ScheduelMinutes=1"))
+    assert line == "No template has the parameter ScheduelMinutes."
+
+
+def test_the_parameters_of_every_template_are_known_and_nothing_else() -> None:
+    parameters = {name for path in templates.ALL for name in templates.load(path)["Parameters"]}
+    assert deploy.known_parameters() == parameters
+
+
+@pytest.mark.parametrize("parameter", LONG)
+def test_a_name_that_is_too_long_for_a_function_is_refused_with_what_fits(
+    shell: dict[str, str], parameter: str
+) -> None:
+    name = LONG[parameter]
+    given = (f"{parameter}=true",) if parameter else ()
+    line = refusal(run(shell, "check", *given, stack=name))
+    assert f"has {len(name)} characters" in line
+    assert line.endswith(f"Choose a name of at most {len(name) - 1}.")
+
+
+@pytest.mark.parametrize("parameter", LONG)
+def test_the_longest_name_that_is_taken_fits_all_that_is_named_after_it(parameter: str) -> None:
+    name = LONG[parameter][1:]
+    asked_for = {parameter: "true"} if parameter else {}
+    deploy.check_name(name, asked_for)
+    assert max(map(len, function_names(name, asked_for))) == 64
+    monitoring = templates.resolved(templates.MONITORING, {"FunctionStackName": name})
+    properties = [each["Properties"] for each in monitoring["Resources"].values()]
+    assert all(len(each.get("AlarmName", "")) <= 255 for each in properties)
+    assert all(len(each.get("DashboardName", "")) <= 255 for each in properties)
+    assert all(len(each.get("DisplayName", "")) <= 100 for each in properties)
+    assert len(name + "-monitoring") <= 128
+
+
+def function_names(stack: str, parameters: dict[str, str]) -> list[str]:
+    """The names of the functions that a stack makes."""
+    template = templates.resolved(templates.FUNCTION, {**parameters, "AWS::StackName": stack})
+    return [
+        each["Properties"]["FunctionName"]
+        for each in template["Resources"].values()
+        if each["Type"] == "AWS::Serverless::Function"
+        and template["Conditions"].get(each.get("Condition"), True)
+    ]
+
+
+@pytest.mark.parametrize("stack", ["", "7up", "token_refresher", "-x", "a b"])
+def test_a_name_that_no_stack_can_have_is_refused(stack: str) -> None:
+    with pytest.raises(deploy.DeployError, match="is no name for a stack"):
+        deploy.check_name(stack, {})
+
+
+@pytest.mark.parametrize("parameters", [{}, {"Triggers": "true"}, {"Rotation": "true"}])
+def test_the_quota_is_asked_for_what_the_template_reserves(parameters: dict[str, str]) -> None:
+    template = templates.resolved(templates.FUNCTION, parameters)
+    functions = [
+        each["Properties"]
+        for each in template["Resources"].values()
+        if each["Type"] == "AWS::Serverless::Function"
+        and template["Conditions"].get(each.get("Condition"), True)
+    ]
+    reserved = sum(each.get("ReservedConcurrentExecutions", 0) for each in functions)
+    assert deploy.reserved(parameters) == reserved
+
+
+def test_accounts_whose_names_differ_have_stacks_whose_names_differ() -> None:
+    accounts = ["dealer-17", "dealer_17", "dealer.17", "dealer/17", "Dealer-17"]
+    # These differ only where a stack's name has no room left.
+    accounts += [f"{'d' * 399}{end}" for end in ("1", "2")]
+    names = {deploy.account_stack(STACK, account) for account in accounts}
+    assert len(names) == len(accounts)
+    assert all(re.fullmatch(r"[A-Za-z][A-Za-z0-9-]{0,127}", name) for name in names)
+
+
+def test_a_plain_name_of_an_account_is_that_of_its_stack() -> None:
+    assert deploy.account_stack(STACK, "dealer-17") == "token-refresher-account-dealer-17"
+
+
+def test_an_account_must_be_named(shell: dict[str, str]) -> None:
+    line = refusal(run(shell, "--account=", "account"))
+    assert line == "Name the account: make account ACCOUNT=dealer-17"

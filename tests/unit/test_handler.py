@@ -1,0 +1,270 @@
+"""The function as it is invoked: events, summaries, log lines and metrics, all in memory."""
+
+from __future__ import annotations
+
+import gc
+import json
+import logging
+import sys
+from datetime import timedelta
+from typing import Any, TextIO, cast
+
+import pytest
+
+from tests.unit.fakes import (
+    ACCOUNT,
+    CLIENT_CREDENTIALS,
+    INVOCATION,
+    PASSWORD,
+    TICK,
+    World,
+    denied,
+    timed_out,
+)
+from token_refresher.errors import EventError, SecretStoreError, UnexpectedError
+from token_refresher.handler import Handler, utc_now
+from token_refresher.oauth.errors import TokenRequestError
+from token_refresher.reporting import METRICS
+from token_refresher.settings import Settings
+
+MARKED = {**PASSWORD, "client_secret": "MARK-client", "password": "MARK-password"}
+
+
+class Context:
+    """An invocation, and what is left of its time."""
+
+    aws_request_id = "request-1"
+
+    def __init__(self, left: timedelta = INVOCATION) -> None:
+        self.left = left
+
+    def get_remaining_time_in_millis(self) -> int:
+        return int(self.left.total_seconds() * 1000)
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def handler_of(world: World, **settings: Any) -> Handler:  # noqa: ANN401
+    """The function over the world's doubles; what it prints belongs to the test that runs."""
+    chosen = Settings(max_workers=1, **settings)
+    handler = Handler(
+        chosen,
+        store=world.store,
+        endpoint=world.endpoint,
+        clock=lambda: world.now,
+        monotonic=world.seconds,
+        pause=world.pause,
+    )
+    for output in logging.getLogger(chosen.service).handlers:
+        cast("logging.StreamHandler[TextIO]", output).stream = sys.stdout
+    return handler
+
+
+def lines(text: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def metrics(text: str) -> dict[str, list[float]]:
+    """The values of each metric, as CloudWatch would take them from the output."""
+    found: dict[str, list[float]] = {}
+    for record in lines(text):
+        for directive in record.get("_aws", {}).get("CloudWatchMetrics", []):
+            assert directive["Namespace"] == "TokenRefresher"
+            for dimensions in directive["Dimensions"]:
+                for metric in directive["Metrics"]:
+                    extra = "".join(f"/{record[each]}" for each in dimensions if each != "service")
+                    value = record[metric["Name"]]
+                    values = value if isinstance(value, list) else [value]
+                    found.setdefault(metric["Name"] + extra, []).extend(values)
+    return found
+
+
+@pytest.mark.parametrize(
+    "event",
+    [{"force": True}, {"acounts": []}, {"accounts": ["a b"]}, {"accounts": "MARK"}, [], "MARK"],
+    ids=str,
+)
+def test_an_event_that_is_not_ours_is_refused_and_not_repeated(
+    world: World, capsys: pytest.CaptureFixture[str], event: object
+) -> None:
+    with pytest.raises(EventError, match=r"accepted are \{\}") as refusal:
+        handler_of(world)(event, Context())
+    assert "MARK" not in f"{refusal.value}{capsys.readouterr().out}"
+    assert world.store.calls == []
+
+
+def test_what_prevents_a_sweep_is_raised_and_logged(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.faults.always("before list", denied)
+    with pytest.raises(SecretStoreError, match="AccessDeniedException"):
+        handler_of(world)({}, Context())
+    [line] = lines(capsys.readouterr().out)
+    assert line["error"] == "PutSecretValue failed: AccessDeniedException"
+
+
+def test_a_defect_is_reported_by_type_and_place_alone(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Broken(Context):
+        def get_remaining_time_in_millis(self) -> int:
+            raise KeyError("MARK")
+
+    world.add(CLIENT_CREDENTIALS)
+    with pytest.raises(UnexpectedError, match="KeyError in") as defect:
+        handler_of(world)({}, Broken())
+    assert "MARK" not in f"{defect.value}{capsys.readouterr().out}"
+
+
+def test_gauges_and_events_are_metrics(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    world.add(CLIENT_CREDENTIALS, "machine")
+    world.add(PASSWORD, "mistyped")
+    world.endpoint.fail(lambda: TokenRequestError("invalid_grant"), grant_type="password")
+    world.store.put_credentials("awaiting", "")
+    world.store.create_token_secret("orphan")
+    handler_of(world)({}, Context())
+
+    found = metrics(capsys.readouterr().out)
+    assert {name.partition("/")[0] for name in found} == METRICS.keys()
+    assert len(found.pop("TokenRequestLatency")) == 2
+    assert sorted(found.pop("SecondsUntilExpiry")) == [0, 43200]
+    assert sorted(found.pop("MarginUsed")) == [0, 100]
+    assert found == {
+        "SweepsCompleted": [1],
+        "AccountsManaged": [2],
+        "AccountsNeedingAction": [1],
+        "AccountsRetrying": [0],
+        "AccountsLeftOver": [0],
+        "AccountsAwaitingCredentials": [1],
+        "TokensOrphaned": [1],
+        "TokensRefreshed": [1],
+        "RefreshFailures/action required": [1],
+    }
+
+
+def test_an_outage_is_counted_by_its_class(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.add(CLIENT_CREDENTIALS)
+    world.endpoint.fail(timed_out)
+    handler_of(world)({}, Context())
+    found = metrics(capsys.readouterr().out)
+    assert found["RefreshFailures/transient"] == found["AccountsRetrying"] == [1]
+
+
+def test_without_an_account_no_margin_is_used(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    handler_of(world)({}, Context())
+    found = metrics(capsys.readouterr().out)
+    assert found["MarginUsed"] == found["AccountsManaged"] == [0]
+    assert "SecondsUntilExpiry" not in found
+
+
+def test_accounts_that_a_sweep_had_no_time_for_are_counted(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.add(CLIENT_CREDENTIALS)
+    handler_of(world)({}, Context(left=timedelta(seconds=45)))
+    assert metrics(capsys.readouterr().out)["AccountsLeftOver"] == [1]
+
+
+@pytest.mark.parametrize("event", [{"accounts": [ACCOUNT]}, {"dry_run": True}], ids=str)
+def test_gauges_are_of_complete_sweeps_alone(
+    world: World, capsys: pytest.CaptureFixture[str], event: dict[str, Any]
+) -> None:
+    world.add(CLIENT_CREDENTIALS)
+    handler_of(world)(event, Context())
+    assert "SweepsCompleted" not in metrics(capsys.readouterr().out)
+
+
+def test_metrics_and_logs_of_two_stacks_are_told_apart(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.add(CLIENT_CREDENTIALS, "machine")
+    world.add(PASSWORD, "mistyped")
+    world.endpoint.fail(lambda: TokenRequestError("invalid_grant"), grant_type="password")
+    handler_of(world, service="cell-2", per_account_metrics=True)({}, Context())
+    assert {record["service"] for record in lines(capsys.readouterr().out)} == {"cell-2"}
+
+
+def test_each_account_can_have_metrics_of_its_own(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.add(CLIENT_CREDENTIALS)
+    handler_of(world, service="of-its-own", per_account_metrics=True)({}, Context())
+    found = metrics(capsys.readouterr().out)
+    assert found[f"MarginUsed/{ACCOUNT}"] == [0]
+    assert found[f"SecondsUntilExpiry/{ACCOUNT}"] == found["SecondsUntilExpiry"]
+
+
+def test_an_account_that_was_due_has_one_line(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.add(CLIENT_CREDENTIALS)
+    world.store.put_credentials("awaiting", "")
+    handler = handler_of(world)
+    handler({}, Context())
+    handler({}, Context())
+    [line] = [line for line in lines(capsys.readouterr().out) if line.get("account") == ACCOUNT]
+    told = {key: line[key] for key in ("level", "reason", "outcome", "request_id")}
+    assert told == {
+        "level": "INFO",
+        "reason": "no token yet",
+        "outcome": "published",
+        "request_id": "request-1",
+    }
+    assert line["seconds_until_expiry"] > 0
+
+
+def test_a_failure_is_a_warning_that_says_who_must_act_and_when_it_is_tried_again(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.add(PASSWORD)
+    world.endpoint.fail(lambda: TokenRequestError("invalid_grant"))
+    summary = handler_of(world)({}, Context())
+    [line] = [line for line in lines(capsys.readouterr().out) if "level" in line]
+    [told] = summary["accounts"]
+    assert line["level"] == "WARNING"
+    assert (told["failure_class"], told["error"]) == ("action required", "invalid_grant")
+    assert told["retry_at"] > world.now.isoformat()
+    assert {key: line.get(key) for key in told} == told
+
+
+def test_a_consumers_rejection_is_answered_with_the_published_version(world: World) -> None:
+    world.add(CLIENT_CREDENTIALS)
+    handler = handler_of(world)
+    handler({}, Context())
+    refused = world.version_id()
+    world.now += TICK
+    told = handler.on_event({"rejected": {"account": ACCOUNT, "version_id": refused}}, Context())
+    assert (told["reason"], told["outcome"]) == ("rejected", "published")
+    assert told["version_id"] == world.version_id() != refused
+
+
+def test_no_mark_of_a_secret_is_logged_or_returned(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.add(MARKED)
+    handler = handler_of(world)
+    told = [handler({}, Context())]
+    token = world.access_token()
+    for failure in (timed_out, lambda: TokenRequestError("MARK"), denied):
+        world.endpoint.fail(failure)
+        world.now += timedelta(hours=12)
+        told.append(handler({}, Context()))
+    seen = capsys.readouterr().out + json.dumps(told)
+    assert token
+    assert not [mark for mark in ("MARK", token, "refresh-token-") if mark in seen]
+
+
+def test_the_clock_is_aware() -> None:
+    assert utc_now().utcoffset() == timedelta(0)
+
+
+def test_garbage_is_collected_once_the_function_is_made() -> None:
+    """It is not while the handler's module is imported, which it is here."""
+    assert gc.isenabled()

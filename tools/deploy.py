@@ -1,0 +1,273 @@
+"""Deploys and deletes stacks, and says first where: ``make deploy``, ``account``, ``undeploy``.
+
+SAM takes no notice of ``AWS_REGION``, which the other AWS tools obey, so it is told the Region.
+What would fail only after the build, or leave half a stack behind, is refused before it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import boto3
+from botocore.exceptions import BotoCoreError, ClientError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+ROOT: Final = Path(__file__).resolve().parents[1]
+TEMPLATES: Final = ("template.yaml", "infra/account.yaml", "infra/monitoring.yaml")
+
+LONGEST_FUNCTION_NAME: Final = 64
+LONGEST_STACK_NAME: Final = 128
+# The functions beside the sweeping one, by the parameter that asks for them.
+NAME_ENDINGS: Final = {"Triggers": "-triggers", "Rotation": "-rotation"}
+# What the template reserves; without a parameter of its own, the sweeping function.
+RESERVED: Final = {"": 1, "Triggers": 4}
+# Lambda refuses a reservation that leaves less than this to the account's other functions.
+LEFT_TO_OTHERS: Final = 100
+# Nothing was deployed yet: a change set alone, or what a first deployment left when it failed.
+EMPTY: Final = "REVIEW_IN_PROGRESS"
+FAILED: Final = "ROLLBACK_COMPLETE"
+
+
+class DeployError(Exception):
+    """It cannot be done; the message says what to do about it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """An AWS account and a Region of it, as the environment names them."""
+
+    session: boto3.Session
+    account: str
+    caller: str
+
+    @property
+    def region(self) -> str:
+        """The Region of every call, SAM's included."""
+        return self.session.region_name
+
+    def client(self, service: str) -> Any:  # noqa: ANN401 - no stubs of these are installed
+        """Return a client of a service there."""
+        make: Any = self.session.client
+        return make(service)
+
+
+def find_place() -> Place:
+    """Ask AWS whose credentials these are, in the Region that is meant.
+
+    Raises:
+        DeployError: There is no Region, or there are no credentials that AWS takes.
+    """
+    try:
+        # Without AWS_REGION, boto3 reads AWS_DEFAULT_REGION, then the profile.
+        session = boto3.Session(region_name=os.environ.get("AWS_REGION") or None)
+        if not session.region_name:
+            raise DeployError("No Region is set. Name one: export AWS_REGION=eu-west-1")
+        make: Any = session.client
+        caller = make("sts").get_caller_identity()
+    except (BotoCoreError, ClientError) as error:
+        raise DeployError(
+            f"AWS does not say whose credentials these are: {said_of(error)}. "
+            "Sign in again, or name a profile: export AWS_PROFILE=..."
+        ) from error
+    return Place(session, caller["Account"], caller["Arn"])
+
+
+def said_of(error: BotoCoreError | ClientError) -> str:
+    """Tell an error in one line; the code alone, where AWS refused."""
+    return error.response["Error"]["Code"] if isinstance(error, ClientError) else str(error)
+
+
+def known_parameters() -> set[str]:
+    """Name the parameters of all templates."""
+    found: set[str] = set()
+    for path in TEMPLATES:
+        section = (ROOT / path).read_text("utf-8").split("\nParameters:\n")[1]
+        (section, *_) = re.split(r"^\S", section, maxsplit=1, flags=re.MULTILINE)
+        found.update(re.findall(r"^  (\w+):$", section, flags=re.MULTILINE))
+    return found
+
+
+def read_parameters(given: Sequence[str]) -> dict[str, str]:
+    """Read ``Name=value`` pairs.
+
+    Raises:
+        DeployError: No template has such a parameter. SAM would pass over it, and keep the old
+            value.
+    """
+    pairs = dict(each.partition("=")[::2] for each in given)
+    for name in pairs.keys() - known_parameters():
+        raise DeployError(f"No template has the parameter {name}.")
+    return pairs
+
+
+def check_name(stack: str, parameters: Mapping[str, str]) -> None:
+    """See that the stack, and each function that is named after it, can have its name.
+
+    Raises:
+        DeployError: One of them cannot.
+    """
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9-]*", stack):
+        raise DeployError(
+            f"STACK={stack} is no name for a stack: a letter, then letters, digits and hyphens."
+        )
+    asked_for = [end for name, end in NAME_ENDINGS.items() if parameters.get(name) == "true"]
+    for ending in ("", *asked_for):
+        room = LONGEST_FUNCTION_NAME - len(ending)
+        if len(stack) > room:
+            raise DeployError(
+                f"STACK={stack} has {len(stack)} characters, and its function {stack}{ending} "
+                f"may have {LONGEST_FUNCTION_NAME}. Choose a name of at most {room}."
+            )
+
+
+def account_stack(stack: str, account: str) -> str:
+    """Name the stack of an account, so that no two accounts share one.
+
+    CloudFormation takes letters, digits and hyphens. Where that changes or shortens an account's
+    name, a digest of the whole name tells it from its neighbours.
+    """
+    plain = re.sub(r"[^A-Za-z0-9-]", "-", account)
+    name = f"{stack}-account-{plain}"
+    if plain == account and len(name) <= LONGEST_STACK_NAME:
+        return name
+    digest = "-" + hashlib.sha256(account.encode()).hexdigest()[:8]
+    return name[: LONGEST_STACK_NAME - len(digest)] + digest
+
+
+def check_first_deploy(place: Place, stack: str, parameters: Mapping[str, str]) -> None:
+    """See that a stack which is not there yet can reserve its concurrency.
+
+    An existing stack has it already, or goes back to what it was.
+
+    Raises:
+        DeployError: It cannot, and would end in ``ROLLBACK_COMPLETE``; or it is there already.
+    """
+    status = status_of(place, stack)
+    if status == FAILED:
+        raise DeployError(
+            f"The stack {stack} is what a first deployment left when it failed ({status}), "
+            f"and cannot be deployed to. Delete it first: make undeploy STACK={stack}"
+        )
+    if status not in {None, EMPTY} or parameters.get("ReserveConcurrency", "true") != "true":
+        return
+    try:
+        limits = place.client("lambda").get_account_settings()["AccountLimit"]
+    except ClientError as error:
+        if said_of(error) != "AccessDeniedException":
+            raise
+        print(
+            "You may not ask for this account's concurrency (lambda:GetAccountSettings). If it has "
+            f"{LEFT_TO_OTHERS} or less, deploy with ReserveConcurrency=false."
+        )
+        return
+    unreserved, wanted = limits["UnreservedConcurrentExecutions"], reserved(parameters)
+    if unreserved < LEFT_TO_OTHERS + wanted:
+        raise DeployError(
+            f"This account has {unreserved} unreserved concurrent executions in {place.region}; "
+            f"to reserve {wanted}, Lambda asks for {LEFT_TO_OTHERS + wanted}. "
+            'Ask AWS for more, or deploy without: make deploy PARAMETERS="ReserveConcurrency=false"'
+        )
+
+
+def reserved(parameters: Mapping[str, str]) -> int:
+    """Tell how much concurrency the stack reserves."""
+    return sum(
+        each for name, each in RESERVED.items() if not name or parameters.get(name) == "true"
+    )
+
+
+def status_of(place: Place, stack: str) -> str | None:
+    """Tell a stack's status; None if there is no such stack."""
+    try:
+        (found,) = place.client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
+    except ClientError as error:
+        # The name was checked, so this says that it does not exist.
+        if said_of(error) == "ValidationError":
+            return None
+        raise
+    status: str = found["StackStatus"]
+    return status
+
+
+def sam(place: Place, *arguments: str) -> None:
+    """Run SAM, in the Region that was named.
+
+    Raises:
+        DeployError: It failed; it has said why.
+    """
+    command = [str(Path(sys.executable).with_name("sam")), *arguments, "--region", place.region]
+    environment = {**os.environ, "SAM_CLI_TELEMETRY": "0"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, check=False)  # noqa: S603
+    if done.returncode:
+        raise DeployError(f"sam {arguments[0]} failed.")
+
+
+def deploy(place: Place, stack: str, parameters: Sequence[str], *options: str) -> None:
+    """Deploy one stack; of the parameters its template takes those that it has."""
+    print(f"== Deploying {stack}", flush=True)
+    overrides = ("--parameter-overrides", *parameters)
+    sam(place, "deploy", "--stack-name", stack, "--no-progressbar", *options, *overrides)
+
+
+def act(told: argparse.Namespace) -> None:
+    """Do what was asked for.
+
+    Raises:
+        DeployError: It cannot be done.
+    """
+    stack: str = told.stack
+    parameters = read_parameters(told.parameters)
+    check_name(stack, parameters)
+    if told.command == "account" and not told.account:
+        raise DeployError("Name the account: make account ACCOUNT=dealer-17")
+    place = find_place()
+    print(f"AWS account {place.account}, Region {place.region}, as {place.caller}", flush=True)
+    given = (f"FunctionStackName={stack}", *told.parameters)
+    if told.command in {"check", "deploy"}:
+        check_first_deploy(place, stack, parameters)
+    if told.command == "deploy":
+        deploy(place, stack, given)
+        deploy(place, f"{stack}-monitoring", given, "--config-env", "monitoring")
+    elif told.command == "account":
+        given = (*given, f"AccountName={told.account}")
+        deploy(place, account_stack(stack, told.account), given, "--config-env", "account")
+    elif told.command == "undeploy":
+        for each in (f"{stack}-monitoring", stack):
+            print(f"== Deleting {each}", flush=True)
+            sam(place, "delete", "--no-prompts", "--stack-name", each)
+        print(
+            "== Left alone: every secret, the accounts' stacks, and the bucket of "
+            "aws-sam-cli-managed-default"
+        )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Do what was asked for, and return 1 where it cannot be done."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--stack", required=True, help="the function's stack")
+    parser.add_argument("--account", help="the account whose stack is meant")
+    parser.add_argument("command", choices=("check", "deploy", "account", "undeploy"))
+    parser.add_argument("parameters", nargs="*", help="of the templates, as Name=value")
+    try:
+        act(parser.parse_args(arguments))
+    except DeployError as error:
+        print(error, file=sys.stderr)
+    except (BotoCoreError, ClientError) as error:
+        print(f"AWS refused: {said_of(error)}.", file=sys.stderr)
+    else:
+        return 0
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""The documents' tables that equal the code: generated, never copied by hand."""

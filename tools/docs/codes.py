@@ -1,0 +1,177 @@
+"""Every code that an account's failure can have, and its class, as the program makes them.
+
+Codes are found where they are made: written out at the call that makes an error, chosen by the
+status and the body of a response, or Secrets Manager's own.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections import defaultdict
+from datetime import UTC, datetime
+from functools import cache
+from inspect import signature
+from itertools import product
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import botocore.session
+
+import token_refresher
+from token_refresher import errors
+from token_refresher.aws import secret_store
+from token_refresher.errors import FailureClass, SecretStoreError
+from token_refresher.oauth import errors as oauth_errors
+from token_refresher.oauth.token_response import read_token_response
+from token_refresher.policy import failure_class_of
+from tools.docs.blocks import Table, code
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from token_refresher.policy import Failure
+
+PACKAGE: Final = Path(token_refresher.__file__).parent
+
+# What no model of an operation lists: a refusal by IAM, and connections that fail.
+_OF_EVERY_OPERATION: Final = ("AccessDeniedException",)
+_LOST_CONNECTIONS: Final = (
+    "ConnectTimeoutError",
+    "ConnectionClosedError",
+    "EndpointConnectionError",
+    "ReadTimeoutError",
+)
+# More codes than this, of statuses that begin alike, are told as one.
+_MANY: Final = 20
+
+
+def by_class() -> Table:
+    """The codes of each class, but for those that are AWS's own words."""
+    pairs = [*_of_the_account(), *_of_the_endpoint(), *_of_error_responses()]
+    ours = [(name, each) for name, each in _of_secrets_manager() if name.islower()]
+    found = sorted(_compressed([*pairs, *ours]).items())
+    rows = [
+        (code(each.value), ", ".join(code(name) for name, kind in found if kind is each))
+        for each in FailureClass
+    ]
+    return Table(("class", "codes", "next attempt"), rows)
+
+
+def of_credentials() -> Table:
+    """What the credentials or the settings are at fault for."""
+    return _table(_of_the_account())
+
+
+def of_the_token_endpoint() -> Table:
+    """What the endpoint is at fault for, or its response."""
+    return _table(_of_the_endpoint())
+
+
+def of_oauth() -> Table:
+    """The error codes of RFC 6749 and its extensions that are known."""
+    return _table(_of_error_responses())
+
+
+def of_secrets_manager() -> Table:
+    """What Secrets Manager refuses."""
+    return _table(_of_secrets_manager())
+
+
+Coded = tuple[str, FailureClass]
+
+
+def _table(pairs: Iterable[Coded]) -> Table:
+    found = sorted(_compressed(pairs).items())
+    rows = [
+        (code(name), each.value) for kind in FailureClass for name, each in found if each is kind
+    ]
+    return Table(("code", "class", "what it means", "what to do"), rows)
+
+
+def _of_the_account() -> Iterator[Coded]:
+    yield from _written("CredentialsError", "MissingExpiryError", "RefreshTokenLostError")
+
+
+def _of_the_endpoint() -> Iterator[Coded]:
+    yield from _written("TokenEndpointError", "TokenResponseError", "EndpointUnavailableError")
+    yield from _of_responses()
+
+
+def _compressed(pairs: Iterable[Coded]) -> dict[str, FailureClass]:
+    """Tell many statuses that begin alike as one, such as ``status_5xx``."""
+    found = dict(pairs)
+    alike: Mapping[Coded, list[str]] = defaultdict(list)
+    for name, each in found.items():
+        if status := re.fullmatch(r"(\w+_\d)\d\d", name):
+            alike[f"{status[1]}xx", each].append(name)
+    for (pattern, each), codes in alike.items():
+        if len(codes) > _MANY:
+            found = {name: kind for name, kind in found.items() if name not in codes}
+            found[pattern] = each
+    return found
+
+
+@cache
+def _calls() -> tuple[tuple[str, ast.Call], ...]:
+    """Find every call by a plain name in the package, with that name."""
+    trees = [ast.parse(path.read_text(encoding="utf-8")) for path in sorted(PACKAGE.rglob("*.py"))]
+    return tuple(
+        (node.func.id, node)
+        for tree in trees
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+    )
+
+
+def _written(*kinds: str) -> Iterator[Coded]:
+    """The codes that stand at the calls that make errors of these types, and their own."""
+    for kind in kinds:
+        made = (vars(errors) | vars(oauth_errors))[kind]
+        takes = signature(made).parameters
+        text = {"message": ""} if "message" in takes else {}
+        if "code" not in takes or takes["code"].default is not takes["code"].empty:
+            yield _coded(made(**text))
+        for name, call in _calls():
+            given = {word.arg: word.value for word in call.keywords}.get("code")
+            if name == kind and isinstance(given, ast.Constant):
+                yield _coded(made(**text, code=given.value))
+
+
+def _of_responses() -> Iterator[Coded]:
+    """The codes of every status, with a page, with an object, and with a list."""
+    now = datetime(2026, 11, 24, tzinfo=UTC)
+    for status, body in product(range(200, 600), (b"<html>", b"{}", b"[]")):
+        try:
+            read_token_response(status, body, retry_after=None, now=now)
+        except oauth_errors.TokenRequestError:
+            continue
+        except oauth_errors.OAuthError as error:
+            yield _coded(error)
+
+
+def _of_error_responses() -> Iterator[Coded]:
+    for name in (*vars(oauth_errors)["_KNOWN_CODES"], "of another specification"):
+        yield _coded(oauth_errors.TokenRequestError(name))
+
+
+def _of_secrets_manager() -> Iterator[Coded]:
+    for name, call in _calls():
+        if name == "SecretStoreError" and isinstance(call.args[1], ast.Constant):
+            transient = ast.literal_eval(call.keywords[0].value)
+            yield _coded(SecretStoreError("", str(call.args[1].value), transient=transient))
+    passing = {*vars(secret_store)["_TRANSIENT"], *_LOST_CONNECTIONS}
+    for name in {*passing, *_OF_EVERY_OPERATION, *_of_operations()}:
+        yield _coded(SecretStoreError("", name, transient=name in passing))
+
+
+def _of_operations() -> Iterator[str]:
+    """What Secrets Manager's own model says of the operations that the store calls."""
+    model = botocore.session.get_session().get_service_model("secretsmanager")
+    source = Path(secret_store.__file__).read_text(encoding="utf-8")
+    for operation in set(re.findall(r'_errors\("(\w+)"\)', source)):
+        yield from (shape.name for shape in model.operation_model(operation).error_shapes)
+
+
+def _coded(error: Failure) -> Coded:
+    return error.code, failure_class_of(error)

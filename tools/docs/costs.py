@@ -1,0 +1,66 @@
+"""What a stack costs: AWS's prices, and the counts and times that `make bench` measures."""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+from tests import templates
+from token_refresher import reporting
+from tools.docs.blocks import Table
+from tools.docs.infrastructure import number_of_alarms
+
+FLEETS: Final = (1, 100, 10_000)
+HOURS_A_MONTH: Final = 730
+SCHEDULE_MINUTES: Final = 5
+TOKEN_HOURS: Final = 12.0
+
+# Dollars in eu-west-1.
+SECRET: Final = 0.40
+CALL: Final = 0.05 / 10_000
+METRIC: Final = 0.30
+ALARM: Final = 0.10
+GIGABYTE_SECOND: Final = 0.0000133334
+INVOCATION: Final = 0.20 / 1e6
+TICK: Final = 1.00 / 1e6
+LOG_GIGABYTE: Final = 0.57
+
+# Measured, and rounded up.
+CALLS_OF_A_REFRESH: Final = 6
+SHORTEST_SWEEP_SECONDS: Final = 0.12
+SECONDS_OF_AN_ACCOUNT: Final = 0.0004
+SECONDS_OF_A_REFRESH: Final = 0.04
+BYTES_OF_A_SWEEP: Final = 1100
+BYTES_OF_AN_ACCOUNT: Final = 22
+BYTES_OF_A_REFRESH: Final = 400
+
+
+def costs() -> Table:
+    """Dollars a month, by what is paid for, for fleets of three sizes."""
+    columns = [dollars_a_month(accounts) for accounts in FLEETS]
+    rows = [(what, *(f"{column[what]:,.2f}" for column in columns)) for what in columns[0]]
+    totals = [sum(round(cost, 2) for cost in column.values()) for column in columns]
+    head = ("", *(f"{count:,} account{'s' * (count > 1)}" for count in FLEETS))
+    return Table(head, [*rows, ("**in all**", *(f"**{total:,.2f}**" for total in totals))])
+
+
+def dollars_a_month(accounts: int) -> dict[str, float]:
+    """What is paid for a fleet, by the formulas below the table."""
+    function = templates.load(templates.FUNCTION)
+    sweeps = HOURS_A_MONTH * 60 / SCHEDULE_MINUTES
+    before = function["Parameters"]["RefreshBeforeSeconds"]["Default"] / 3600
+    refreshes = accounts * HOURS_A_MONTH / (TOKEN_HOURS - before)
+    work = SECONDS_OF_AN_ACCOUNT * accounts + SECONDS_OF_A_REFRESH * refreshes / sweeps
+    gigabytes = function["Parameters"]["MemoryMegabytes"]["Default"] / 1024
+    calls = 2 * sweeps * math.ceil(accounts / 100) + CALLS_OF_A_REFRESH * refreshes
+    log = sweeps * (BYTES_OF_A_SWEEP + BYTES_OF_AN_ACCOUNT * accounts)
+    # Failures are billed only in months in which there are any.
+    metrics = len(reporting.METRICS.keys() - {"RefreshFailures"})
+    return {
+        "secrets": SECRET * 2 * accounts,
+        "calls to Secrets Manager": CALL * calls,
+        "metrics, alarms": METRIC * metrics + ALARM * number_of_alarms(),
+        "function, schedule": sweeps
+        * (gigabytes * max(SHORTEST_SWEEP_SECONDS, work) * GIGABYTE_SECOND + INVOCATION + TICK),
+        "log": LOG_GIGABYTE * (log + BYTES_OF_A_REFRESH * refreshes) / 1e9,
+    }

@@ -1,0 +1,59 @@
+"""Which table each generated block holds, and what the documents would be with them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from tools.docs import architecture, codes, costs, infrastructure, program
+from tools.docs.blocks import DocumentError, block_names, rewritten
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from tools.docs.blocks import Table
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+
+TABLES: Final[Mapping[str, Callable[[], Table]]] = {
+    "needs": program.needs,
+    "holds": program.holds,
+    "credentials": program.credentials,
+    "events": program.events,
+    "metrics": program.metrics,
+    "reasons": program.reasons,
+    "outcomes": program.outcomes,
+    "cautions": program.cautions,
+    "classes": program.classes,
+    "errors": program.errors_table,
+    "codes-by-class": codes.by_class,
+    "codes-of-credentials": codes.of_credentials,
+    "codes-of-the-token-endpoint": codes.of_the_token_endpoint,
+    "codes-of-oauth": codes.of_oauth,
+    "codes-of-secrets-manager": codes.of_secrets_manager,
+    "parameters": infrastructure.parameters,
+    "parameters-of-monitoring": infrastructure.parameters_of_monitoring,
+    "parameters-of-an-account": infrastructure.parameters_of_an_account,
+    "permissions": infrastructure.permissions,
+    "alarms": infrastructure.alarms,
+    "first-looks": infrastructure.first_looks,
+    "costs": costs.costs,
+    "modules": architecture.modules,
+    "stages": architecture.stages,
+}
+
+
+def changes() -> dict[Path, str]:
+    """Tell the text of each document that is not up to date.
+
+    Raises:
+        DocumentError: A table stands nowhere, or a block needs a person.
+    """
+    paths = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    before = {path: path.read_text(encoding="utf-8") for path in paths}
+    shown = [name for text in before.values() for name in block_names(text)]
+    if nowhere := sorted(TABLES.keys() - set(shown)):
+        msg = f"no document shows {nowhere}"
+        raise DocumentError(msg)
+    after = {path: rewritten(text, TABLES) for path, text in before.items()}
+    return {path: text for path, text in after.items() if text != before[path]}

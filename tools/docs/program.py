@@ -1,0 +1,124 @@
+"""What the package tells of itself: reasons, outcomes, errors, fields, events, metrics."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, get_args
+
+import msgspec
+
+from token_refresher import credentials as credentials_module
+from token_refresher import errors, policy, reporting
+from token_refresher.errors import FailureClass
+from token_refresher.oauth import errors as oauth_errors
+from token_refresher.policy import Reason
+from token_refresher.refresh import Caution, Outcome
+from tools.docs.blocks import Table, code, prose
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from enum import StrEnum
+
+EVENTS: Final = Path(__file__).resolve().parents[2] / "events"
+
+
+def needs() -> Table:
+    """Why a token is due."""
+    return Table(("reason", "a token is due, because"), _checks(policy.NEEDS))
+
+
+def holds() -> Table:
+    """What holds it, or leaves nothing to refresh."""
+    return Table(("reason", "nothing is requested now, because"), _checks(policy.HOLDS))
+
+
+def _checks(checks: Iterable[policy.Check]) -> list[tuple[str, str]]:
+    return [(code(str(check.reason)), check.meaning) for check in checks]
+
+
+def reasons() -> Table:
+    """Every reason, with what to do."""
+    return Table(("reason", "what to do"), _words(Reason))
+
+
+def outcomes() -> Table:
+    """Every outcome, with what to do."""
+    return Table(("outcome", "what to do"), _words(Outcome))
+
+
+def cautions() -> Table:
+    """Every caution, with what it means and what to do."""
+    return Table(("caution", "what it means", "what to do"), _words(Caution))
+
+
+def classes() -> Table:
+    """Every class of a failure, with who is called and when it is tried again."""
+    return Table(("class", "who", "next attempt"), _words(FailureClass))
+
+
+def _words(words: type[StrEnum]) -> list[tuple[str, ...]]:
+    return [(code(word.value),) for word in words]
+
+
+def errors_table() -> Table:
+    """Every error, with the first line of its docstring, and what to do."""
+    found = [*vars(errors).values(), *vars(oauth_errors).values()]
+    rows = [
+        (code(each.__name__), prose((each.__doc__ or "").partition("\n\n")[0]))
+        for each in found
+        if inspect.isclass(each) and issubclass(each, Exception)
+    ]
+    return Table(("error", "what it means", "what to do"), rows)
+
+
+def credentials() -> Table:
+    """The fields of a credentials secret, as their docstring explains them."""
+    structs = get_args(credentials_module.Credentials)
+    explained = _attributes(credentials_module.BaseCredentials)
+    fields = msgspec.structs.fields(credentials_module.BaseCredentials)
+    rows = [
+        (code(each.name), _default(each), explained[each.name])
+        for each in sorted(fields, key=lambda each: not each.required)
+    ]
+    grants = "; ".join(map(_grant, structs))
+    return Table(("field", "default", "meaning"), [("`grant_type`", "required", grants), *rows])
+
+
+def _grant(struct: type[msgspec.Struct]) -> str:
+    """Name a grant, and the fields that it alone has."""
+    common = credentials_module.BaseCredentials.__struct_fields__
+    own = [name for name in struct.__struct_fields__ if name not in common]
+    fields = f" ({', '.join(map(code, own))})" if own else ""
+    return code(str(struct.__struct_config__.tag)) + fields
+
+
+def _default(field: msgspec.structs.FieldInfo) -> str:
+    if field.required:
+        return "required"
+    return code("true") if field.default is True else ""
+
+
+def _attributes(described: type[Any]) -> dict[str, str]:
+    """Read the section ``Attributes`` of a docstring."""
+    section = inspect.cleandoc(described.__doc__ or "").partition("Attributes:\n")[2]
+    found = re.findall(r"^    (\w+): (.*(?:\n        .*)*)", section, re.MULTILINE)
+    return {name: prose(text) for name, text in found}
+
+
+def events() -> Table:
+    """What the sweeping function is invoked with, each from its file."""
+    read = [(json.dumps(json.loads(path.read_text())), path.name) for path in EVENTS.glob("*.json")]
+    shown = sorted(read, key=lambda pair: len(pair[0]))
+    return Table(("event", "effect"), [(f"[`{text}`](events/{name})",) for text, name in shown])
+
+
+def metrics() -> Table:
+    """What is emitted."""
+    rows = [
+        (code(name), str(metric.unit.value), metric.meaning)
+        for name, metric in reporting.METRICS.items()
+    ]
+    return Table(("metric", "unit", "meaning"), rows)
