@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from token_refresher import policy
 from token_refresher.errors import FailureClass
 from token_refresher.policy import Reason
-from token_refresher_cli.moments import say_duration
+from token_refresher_cli.durations import say_duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

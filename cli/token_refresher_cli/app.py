@@ -8,9 +8,9 @@ import typer
 from typer.core import TyperGroup
 
 from token_refresher import __version__
-from token_refresher_cli import acting, looking, screen
+from token_refresher_cli import read_commands, screen, write_commands
+from token_refresher_cli.exit_codes import INTERRUPTED, ExitCode
 from token_refresher_cli.options import located, target_of, with_fields
-from token_refresher_cli.outcomes import INTERRUPTED, ExitCode
 from token_refresher_cli.problems import ProblemError, explain
 
 
@@ -66,13 +66,13 @@ def _about(
 
 
 for command in (
-    looking.status,
-    looking.plan,
-    with_fields(acting.add),
-    looking.check,
-    with_fields(acting.correct),
-    acting.refresh,
-    looking.history,
-    looking.token,
+    read_commands.status,
+    read_commands.plan,
+    with_fields(write_commands.add),
+    read_commands.check,
+    with_fields(write_commands.correct),
+    write_commands.refresh,
+    read_commands.history,
+    read_commands.token,
 ):
     app.command()(located(command))

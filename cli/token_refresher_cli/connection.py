@@ -16,7 +16,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from token_refresher.aws.secret_store import Pace, SecretsManagerStore, create_client
 from token_refresher.credentials import PRODUCT_USER_AGENT, require_refresh_tokens
 from token_refresher.errors import OutOfTimeError, SecretStoreError
-from token_refresher.model import account_from_metadata
+from token_refresher.model import account_from_metadata, accounts_from_listing
 from token_refresher.oauth.transport import TokenEndpoint
 from token_refresher.settings import settings_from_environment
 from token_refresher.sweep import Sweeper
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from token_refresher.oauth.token_response import TokenResponse
     from token_refresher.ports import SecretMetadata
     from token_refresher.sweep import Report
-    from token_refresher_cli.surroundings import Surroundings
+    from token_refresher_cli.machine import Machine
     from token_refresher_cli.target import Target
 
 # Nothing cuts a command off, so every refresh has all the time that it may take; but it must
@@ -86,12 +86,12 @@ class Connection:
         SettingsError: A setting is out of bounds; its name is in the message.
     """
 
-    def __init__(self, target: Target, surroundings: Surroundings) -> None:
+    def __init__(self, target: Target, machine: Machine) -> None:
         # The other AWS tools take AWS_REGION, which boto3 alone passes over.
-        region = target.region or surroundings.environment.get("AWS_REGION") or None
+        region = target.region or machine.environment.get("AWS_REGION") or None
         boto3.setup_default_session(profile_name=target.profile, region_name=region)
         self.function = DeployedFunction(target) if target.stack else None
-        variables: Mapping[str, str] = surroundings.environment
+        variables: Mapping[str, str] = machine.environment
         if self.function is not None:
             variables = self.function.variables()
         self.settings = settings_from_environment(variables)
@@ -100,7 +100,7 @@ class Connection:
         self.is_remote_possible = bool(target.stack) and prefix == self.settings.secret_prefix
         if target.prefix:
             self.settings = settings_from_environment({**variables, "SECRET_PREFIX": prefix})
-        self._surroundings = surroundings
+        self._machine = machine
         client = create_client(max_workers=self.settings.max_workers, user_agent=PRODUCT_USER_AGENT)
         self.target = replace(target, secret_prefix=prefix, aws_region=client.meta.region_name)
         self._endpoint_url = client.meta.endpoint_url
@@ -109,8 +109,8 @@ class Connection:
             prefix=prefix,
             kms_key_id=self.settings.token_secret_kms_key_id,
             pace=Pace(
-                monotonic=surroundings.monotonic,
-                sleep=lambda seconds: surroundings.pause(timedelta(seconds=seconds)),
+                monotonic=machine.monotonic,
+                sleep=lambda seconds: machine.pause(timedelta(seconds=seconds)),
             ),
         )
         self.people = PeoplesCalls(client, prefix=prefix)
@@ -138,15 +138,15 @@ class Connection:
 
     def now(self) -> datetime:
         """Tell the time, aware."""
-        return self._surroundings.clock()
+        return self._machine.clock()
 
     def endpoint(self) -> TokenEndpoint:
         """Make what sends token requests, to the hosts that the settings allow."""
         return TokenEndpoint(
             allowed_hosts=self.settings.allowed_token_hosts,
             ssl_context=ssl.create_default_context(),
-            clock=self._surroundings.clock,
-            monotonic=self._surroundings.monotonic,
+            clock=self._machine.clock,
+            monotonic=self._machine.monotonic,
             connections=self.settings.max_workers,
         )
 
@@ -183,13 +183,13 @@ class Connection:
             on_interrupt: Called at Ctrl-C, before the refreshes that have begun are waited for.
         """
         interrupted = threading.Event()
-        begun = self._surroundings.monotonic()
+        begun = self._machine.monotonic()
         sweeper = Sweeper(
             store=self.store,
             endpoint=_WatchedEndpoint(self.endpoint(), asked, interrupted),
-            clock=self._surroundings.clock,
-            monotonic=self._surroundings.monotonic,
-            pause=self._surroundings.pause,
+            clock=self._machine.clock,
+            monotonic=self._machine.monotonic,
+            pause=self._machine.pause,
             refresh_before=self.settings.refresh_before,
             uses_refresh_tokens=self.settings.uses_refresh_tokens,
             max_workers=self.settings.max_workers,
@@ -197,7 +197,7 @@ class Connection:
         )
 
         def time_left() -> timedelta:
-            return _TIME_LEFT - timedelta(seconds=self._surroundings.monotonic() - begun)
+            return _TIME_LEFT - timedelta(seconds=self._machine.monotonic() - begun)
 
         def sweep() -> Report:
             return sweeper.sweep(
@@ -218,12 +218,8 @@ class Connection:
 
     def listed(self) -> list[Account]:
         """List all accounts; nothing is read but metadata, which may be five minutes old."""
-        credentials, tokens = self.store.list_secrets()
-        now = self.now()
-        return [
-            self.account(name, credentials.get(name), tokens.get(name), now=now)
-            for name in {**credentials, **tokens}
-        ]
+        found = accounts_from_listing(*self.store.list_secrets(), now=self.now())
+        return [self._as_set(account) for account in found]
 
     def described(self, names: Iterable[str]) -> list[Account]:
         """Describe accounts as they are now, those too that a listing leaves out.
@@ -254,7 +250,11 @@ class Connection:
         now: datetime,
     ) -> Account:
         """Put an account's two secrets together, as a sweep does."""
-        account = account_from_metadata(name, credentials=credentials, token=token, now=now)
+        return self._as_set(
+            account_from_metadata(name, credentials=credentials, token=token, now=now)
+        )
+
+    def _as_set(self, account: Account) -> Account:
         if self.settings.uses_refresh_tokens:
             return account
         return replace(account, journal=None, uses_refresh_tokens=False)

@@ -15,7 +15,7 @@ from token_refresher.errors import (
     UnexpectedError,
 )
 from token_refresher.policy import failure_class_of
-from token_refresher_cli.forms import FormError
+from token_refresher_cli.credentials_form import FormError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -69,8 +69,7 @@ def about(resource: str) -> Iterator[None]:
     try:
         yield
     except SecretStoreError as error:
-        operation = str(error).partition(" failed: ")[0]
-        raise RefusedError(operation, error.code, resource) from None
+        raise RefusedError(error.operation, error.code, resource) from None
 
 
 _DENIED: Final = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedException"})
@@ -141,7 +140,10 @@ FIXES: Final = {
     "invalid_grant": ("the server refused the password, code or refresh token", "correct"),
     "invalid_scope": ("the client may not ask for this scope; give another --scope", "correct"),
     "journal_not_written": ("allow writing under the credentials path, or see the log", ""),
-    "missing_expires_in": ("say how long its tokens live, in seconds", "assume"),
+    "missing_expires_in": (
+        "say how long its tokens live, in seconds",
+        "correct --assumed-expires-in 3600",
+    ),
     "no attempt on record": ("see whether the schedule is on, and whether its host fails", ""),
     "redirect": ("give its final address as --token-endpoint", "correct"),
     "refresh_token_lost": ("obtain a new refresh token, and store it", "correct"),
@@ -165,13 +167,11 @@ def fix_for(code: str, name: str, target: Target) -> str:
     if code in _DENIED:
         return "the function's role lacks a permission; its log names the call"
     # Where it ends in time, that is a part of the words.
-    sentence, verb = FIXES.get(code.partition(" in ")[0], ("", ""))
-    if verb == "restore":
+    sentence, command = FIXES.get(code.partition(" in ")[0], ("", ""))
+    if command == "restore":
         return f"{sentence}: {_restoring(target.token_id(name), target)}"
-    if verb == "assume":
-        flags = ("--assumed-expires-in", "3600")
-        return f"{sentence}: {target.command('correct', name, flags=flags)}"
-    return f"{sentence}: {target.command(verb, name)}" if verb else sentence
+    verb, *flags = command.split() or [""]
+    return f"{sentence}: {target.command(verb, name, flags=flags)}" if verb else sentence
 
 
 def fix_here(code: str, name: str, target: Target) -> str:
@@ -202,10 +202,8 @@ def explain(error: Exception, target: Target) -> Problem:
     if isinstance(error, RefusedError):
         return explain_call(error.operation, error.code, error.resource, target)
     if isinstance(error, SecretStoreError):
-        operation = str(error).partition(" failed: ")[0]
-        return explain_call(
-            operation, error.code, "*" if operation == "ListSecrets" else "", target
-        )
+        resource = "*" if error.operation == "ListSecrets" else ""
+        return explain_call(error.operation, error.code, resource, target)
     if isinstance(error, FormError | TokenRefresherError):
         return Problem(_sentence(str(error)), "")
     if type(error).__module__.startswith("botocore."):

@@ -19,7 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from token_refresher_cli.accounts import State
-from token_refresher_cli.moments import say_duration, say_moment
+from token_refresher_cli.durations import say_duration, say_when
 from token_refresher_cli.problems import fix_for
 from token_refresher_cli.sweeps import intention
 from token_refresher_cli.timeline import draw
@@ -127,15 +127,15 @@ def _table(*headings: str) -> Table:
     return table
 
 
-def _expiry(moment: datetime | None, now: datetime) -> str:
-    if moment is None:
+def _expiry(at: datetime | None, now: datetime) -> str:
+    if at is None:
         return "-"
-    return say_duration(moment - now) if moment > now else f"expired {say_moment(moment, now=now)}"
+    return say_duration(at - now) if at > now else f"expired {say_when(at, now=now)}"
 
 
-def _attempt(moment: datetime | None, now: datetime) -> str:
+def _attempt(at: datetime | None, now: datetime) -> str:
     """Say until when something is held back; what is past holds nothing."""
-    return say_moment(moment, now=now) if moment is not None and moment > now else "-"
+    return say_when(at, now=now) if at is not None and at > now else "-"
 
 
 def status_table(statuses: Sequence[AccountStatus], *, now: datetime) -> Table:
@@ -146,11 +146,11 @@ def status_table(statuses: Sequence[AccountStatus], *, now: datetime) -> Table:
         if one.failures > 1:
             error = f"{error}, {one.failures} times"
         if one.failed_at is not None:
-            error = f"{error}, {say_moment(one.failed_at, now=now)}"
+            error = f"{error}, {say_when(one.failed_at, now=now)}"
         attempt = "-"
         if one.next_attempt_at is not None:
             is_future = one.next_attempt_at > now
-            attempt = say_moment(one.next_attempt_at, now=now) if is_future else "next sweep"
+            attempt = say_when(one.next_attempt_at, now=now) if is_future else "next sweep"
         table.add_row(
             one.account,
             Text(one.state, style=_STYLES[one.state]),

@@ -155,8 +155,8 @@ def draw(life: Life, history: History, *, now: datetime, width: int) -> str:
     """Draw a token's life as a bar on the history's time line, with a mark at now."""
     scale = (history.ends_at - history.begins_at) / width or timedelta(seconds=1)
 
-    def column(moment: datetime) -> int:
-        return min(width - 1, (moment - history.begins_at) // scale)
+    def column(at: datetime) -> int:
+        return min(width - 1, (at - history.begins_at) // scale)
 
     first, last = column(life.issued_at), column(life.expires_at)
     bar = [LIVING if first <= index <= last else DEAD for index in range(width)]

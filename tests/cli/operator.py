@@ -1,4 +1,4 @@
-"""An operator who types commands, at the moment that a test's clock tells."""
+"""An operator who types commands, at the time that a test's clock tells."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ import typer.main
 from typer.testing import CliRunner
 
 from token_refresher_cli.app import app
-from token_refresher_cli.outcomes import ExitCode
-from token_refresher_cli.surroundings import Surroundings
+from token_refresher_cli.exit_codes import ExitCode
+from token_refresher_cli.machine import Machine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -59,10 +59,8 @@ class Operator:
     def run(self, line: str, *, stdin: str = "") -> Result:
         """Run a command as it is typed after the prompt."""
         words = shlex.split(line)
-        surroundings = Surroundings(
-            clock=self.clock.now, monotonic=self._monotonic, pause=self._pause
-        )
-        result = CliRunner().invoke(app, words, input=stdin, obj=surroundings)
+        machine = Machine(clock=self.clock.now, monotonic=self._monotonic, pause=self._pause)
+        result = CliRunner().invoke(app, words, input=stdin, obj=machine)
         if words[0] != "token":
             self.printed.append(result.output)
         if result.exit_code != ExitCode.USAGE:

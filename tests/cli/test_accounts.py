@@ -114,7 +114,7 @@ ENDS_SOON = {GRANT_EXPIRES_AT_TAG: GrantLifetime(NOW + 50 * HOUR, timedelta(days
         pytest.param(
             account(issued(MINUTE, credentials="before"), previous=issued(20 * MINUTE)),
             *(State.RATE_LIMITED, None, NOW + 10 * MINUTE),
-            id="what the write floor holds tells until when",
+            id="what is rate limited tells until when",
         ),
         pytest.param(
             account("a-version-id-of-somebody-else-0123456789"),

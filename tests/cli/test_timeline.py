@@ -122,7 +122,7 @@ def test_a_bar_fits_its_width_and_the_gaps_are_the_time_nothing_lived(
     assert {len(draw(life, history, now=now, width=width)) for life in history.lives} == {width}
     # Counted second by second, as the ids tell them.
     lives = [(life.issued_at, life.expires_at) for life in history.lives]
-    edges = sorted({moment for life in lives for moment in life} | {now})
+    edges = sorted({edge for life in lives for edge in life} | {now})
     dead = sum(
         (
             after - before

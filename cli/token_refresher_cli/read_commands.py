@@ -22,8 +22,9 @@ from token_refresher.policy import FAILURES, Failure
 from token_refresher_cli import options, screen
 from token_refresher_cli.accounts import in_order, status_of
 from token_refresher_cli.connection import Connection
-from token_refresher_cli.moments import say_duration, say_moment
-from token_refresher_cli.outcomes import ExitCode
+from token_refresher_cli.durations import say_duration, say_when
+from token_refresher_cli.exit_codes import ExitCode
+from token_refresher_cli.machine import Machine
 from token_refresher_cli.problems import (
     ProblemError,
     RefusedError,
@@ -33,7 +34,6 @@ from token_refresher_cli.problems import (
     fix_here,
     may_pass,
 )
-from token_refresher_cli.surroundings import Surroundings
 from token_refresher_cli.sweeps import next_due, rows_of_report
 from token_refresher_cli.timeline import history_of
 
@@ -44,12 +44,12 @@ if TYPE_CHECKING:
     from token_refresher_cli.accounts import AccountStatus
 
 
-def connect(ctx: typer.Context) -> tuple[Connection, Surroundings]:
-    """Reach the AWS account; a test hands other surroundings to the command."""
-    surroundings = ctx.obj if isinstance(ctx.obj, Surroundings) else Surroundings()
-    connection = Connection(options.target_of(ctx), surroundings)
+def connect(ctx: typer.Context) -> tuple[Connection, Machine]:
+    """Reach the AWS account; a test hands other machine to the command."""
+    machine = ctx.obj if isinstance(ctx.obj, Machine) else Machine()
+    connection = Connection(options.target_of(ctx), machine)
     options.set_target(ctx, connection.target)
-    return connection, surroundings
+    return connection, machine
 
 
 def status(
@@ -63,13 +63,13 @@ def status(
     ] = 10,
 ) -> None:
     """Show the state of every account, from metadata alone. Exits with 1 if action is required."""
-    connection, surroundings = connect(ctx)
-    if watch and (as_json or not surroundings.prints_to_a_person):
+    connection, machine = connect(ctx)
+    if watch and (as_json or not machine.prints_to_a_person):
         raise ProblemError("--watch needs a terminal, and no --json.")
     with screen.waiting("Listing the accounts"):
         statuses = _statuses(connection, names or [])
     if watch and statuses:
-        _watch(connection, surroundings, names or [], statuses, timedelta(seconds=every))
+        _watch(connection, machine, names or [], statuses, every)
     place = connection.place()
     if as_json:
         now = connection.now()
@@ -109,21 +109,21 @@ def _statuses(connection: Connection, names: list[str]) -> list[AccountStatus]:
 
 def _watch(
     connection: Connection,
-    surroundings: Surroundings,
+    machine: Machine,
     names: list[str],
-    statuses: list[AccountStatus],
-    every: timedelta,
+    first: list[AccountStatus],
+    every: int,
 ) -> NoReturn:
     """Show the table again and again until a person interrupts, which is how it ends.
 
     A look that fails in a way that may pass is told under the table of the last one.
     """
-    trouble = ""
+    statuses, trouble = first, ""
     with Live(console=screen.results(), auto_refresh=False, screen=False) as live:
         while True:
             table = screen.status_table(statuses, now=connection.now())
             live.update(Group(table, Text(trouble)) if trouble else table, refresh=True)
-            surroundings.pause(every)
+            machine.pause(timedelta(seconds=every))
             try:
                 statuses, trouble = _statuses(connection, names), ""
             except (RefusedError, SecretStoreError) as error:
@@ -133,10 +133,7 @@ def _watch(
 
 
 def plan(
-    ctx: typer.Context,
-    names: options.AnyNames = None,
-    *,
-    as_json: options.AsJson = False,
+    ctx: typer.Context, names: options.AnyNames = None, *, as_json: options.AsJson = False
 ) -> None:
     """Show what the next sweep would do, and why. It changes nothing."""
     connection, _ = connect(ctx)
@@ -166,7 +163,7 @@ def plan(
     fresh = len(rows) - len(worth_a_line)
     sentence = f"{fresh} fresh"
     if due is not None:
-        sentence += f"; the first to come due is {due[0]}, {say_moment(due[1], now=report.now)}"
+        sentence += f"; the first to come due is {due[0]}, {say_when(due[1], now=report.now)}"
     screen.show(sentence)
     screen.show(screen.place_sentence(place))
 
@@ -181,7 +178,7 @@ def check(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask before --try.")] = False,
 ) -> None:
     """Validate an account's stored credentials. Exits with 1 if they do not validate."""
-    connection, surroundings = connect(ctx)
+    connection, machine = connect(ctx)
     try:
         credentials = parse_credentials(stored_text(connection, name))
         connection.admit(credentials)
@@ -201,7 +198,7 @@ def check(
             f"Refresh it instead: {connection.target.command('refresh', name)}",
         )
     again = connection.target.command("refresh", name, flags=["--force"])
-    _agree_to_try(again, surroundings, yes=yes)
+    _agree_to_try(again, machine, yes=yes)
     try:
         with screen.waiting(f"Asking {client.host}"):
             told = _try(connection, credentials)
@@ -235,7 +232,7 @@ def failed(connection: Connection, name: str, error: Failure) -> typer.Exit:
     return typer.Exit(ExitCode.ACTION_REQUIRED)
 
 
-def _agree_to_try(again: str, surroundings: Surroundings, *, yes: bool) -> None:
+def _agree_to_try(again: str, machine: Machine, *, yes: bool) -> None:
     screen.note(
         "Some servers keep one live token for each client: there the published token dies when "
         "another is issued.",
@@ -244,7 +241,7 @@ def _agree_to_try(again: str, surroundings: Surroundings, *, yes: bool) -> None:
     screen.note(f"If it does: {again}")
     if yes:
         return
-    if not surroundings.can_ask:
+    if not machine.can_ask:
         raise ProblemError("There is nobody to agree to that.", "Give --yes as well as --try.")
     if not typer.confirm("Ask the token endpoint?", err=True):
         raise ProblemError("It was not asked.")
@@ -334,8 +331,8 @@ def token(
     as_json: options.AsJson = False,
 ) -> None:
     """Print an account's published token, for a pipe. To a terminal only with --show."""
-    connection, surroundings = connect(ctx)
-    if surroundings.prints_to_a_person and not show:
+    connection, machine = connect(ctx)
+    if machine.prints_to_a_person and not show:
         raise ProblemError(
             "The token is not printed to a terminal, which keeps what it shows.",
             "Pipe it to where it is used, or give --show.",

@@ -16,10 +16,9 @@ from token_refresher.policy import FAILURES, Reason
 from token_refresher.ports import CURRENT, SecretMetadata
 from token_refresher.refresh import Outcome
 from token_refresher_cli import options, screen
-from token_refresher_cli.forms import FormError, fill_in, read_object, to_credentials
-from token_refresher_cli.looking import connect, stored_text
-from token_refresher_cli.moments import say_duration, say_moment
-from token_refresher_cli.outcomes import INTERRUPTED, ExitCode
+from token_refresher_cli.credentials_form import FormError, fill_in, read_object, to_credentials
+from token_refresher_cli.durations import say_duration, say_when
+from token_refresher_cli.exit_codes import INTERRUPTED, ExitCode
 from token_refresher_cli.problems import (
     ProblemError,
     RefusedError,
@@ -32,6 +31,7 @@ from token_refresher_cli.problems import (
     may_pass,
     says_all,
 )
+from token_refresher_cli.read_commands import connect, stored_text
 from token_refresher_cli.secrets_manager import AlreadyThereError
 from token_refresher_cli.sweeps import NOT_TOLD, rows_of_report, rows_of_summary
 
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from token_refresher.credentials import Credentials
     from token_refresher.model import Account
     from token_refresher_cli.connection import Connection
-    from token_refresher_cli.surroundings import Surroundings
+    from token_refresher_cli.machine import Machine
     from token_refresher_cli.sweeps import Row
     from token_refresher_cli.target import Target
 
@@ -64,9 +64,9 @@ def add(
     within: options.WithinMinutes = 10,
 ) -> None:
     """Onboard an account: ask for what it needs, validate, create its credentials secret."""
-    connection, surroundings = connect(ctx)
+    connection, machine = connect(ctx)
     given = _given(ctx, from_file)
-    text, _ = _completed(connection, surroundings, name, given, stored=None)
+    text, _ = _completed(connection, machine, name, given, stored=None)
     try:
         version_id = connection.people.create_credentials(name, text, kms_key_id=kms_key_id)
     except AlreadyThereError:
@@ -75,7 +75,7 @@ def add(
             f"To replace them: {connection.target.command('correct', name)}",
         ) from None
     screen.show(f"created {connection.target.credentials_id(name)}")
-    _see_it_through(connection, surroundings, name, version_id, within if wait else None)
+    _see_it_through(connection, machine, name, version_id, within if wait else None)
 
 
 def correct(
@@ -90,7 +90,7 @@ def correct(
     within: options.WithinMinutes = 10,
 ) -> None:
     """Put corrected credentials, such as after a wrong password. The next sweep tries them."""
-    connection, surroundings = connect(ctx)
+    connection, machine = connect(ctx)
     given = _given(ctx, from_file)
     stored: dict[str, Any] | None = None
     before: Credentials | None = None
@@ -98,13 +98,13 @@ def correct(
         connection.require(name)
     else:
         stored, before = _stored(connection, name)
-    text, credentials = _completed(connection, surroundings, name, given, stored=stored)
+    text, credentials = _completed(connection, machine, name, given, stored=stored)
     if credentials == before:
         screen.show(f"{name}: that is what is stored; nothing was written")
         return
     version_id = connection.people.replace_credentials(name, text)
     screen.show(f"corrected {connection.target.credentials_id(name)}")
-    _see_it_through(connection, surroundings, name, version_id, within if wait else None)
+    _see_it_through(connection, machine, name, version_id, within if wait else None)
 
 
 def _stored(connection: Connection, name: str) -> tuple[dict[str, Any], Credentials | None]:
@@ -141,7 +141,7 @@ def _given(ctx: typer.Context, from_file: Path | None) -> dict[str, Any]:
 
 def _completed(
     connection: Connection,
-    surroundings: Surroundings,
+    machine: Machine,
     name: str,
     given: dict[str, Any],
     *,
@@ -156,7 +156,7 @@ def _completed(
         FormError: Something is missing, and there is nobody to ask.
         ProblemError: It does not validate; nothing was written.
     """
-    asker = screen.TerminalAsker() if surroundings.can_ask else None
+    asker = screen.TerminalAsker() if machine.can_ask else None
     fields = fill_in(given, asker=asker, stored=stored)
     try:
         credentials, text = to_credentials(fields)
@@ -171,7 +171,7 @@ def _completed(
 
 def _see_it_through(
     connection: Connection,
-    surroundings: Surroundings,
+    machine: Machine,
     name: str,
     version_id: str,
     within_minutes: int | None,
@@ -180,7 +180,7 @@ def _see_it_through(
 
     Args:
         connection: Where.
-        surroundings: What to wait with.
+        machine: What to wait with.
         name: The account.
         version_id: That of the credentials that were just written.
         within_minutes: None where nobody wants to wait.
@@ -189,16 +189,16 @@ def _see_it_through(
     if within_minutes is None:
         screen.note(f"The next sweep tries them; or at once: {at_once}")
         return
-    until = surroundings.monotonic() + within_minutes * 60
+    until = machine.monotonic() + within_minutes * 60
     with screen.waiting(f"Waiting for the next sweep to serve {name}"):
         while not _is_served(account := _looked_at(connection, name, version_id)):
-            if surroundings.monotonic() >= until:
+            if machine.monotonic() >= until:
                 raise ProblemError(
                     f"No sweep has served {name} within {within_minutes} min. {_WRITTEN}",
                     f"See whether the schedule is on; or: {at_once}",
                     is_under_way=True,
                 )
-            surroundings.pause(_BETWEEN_TWO_LOOKS)
+            machine.pause(_BETWEEN_TWO_LOOKS)
     if failure := account.counting_failure:
         screen.note(f"{name}: {failure.code} ({failure.failure_class})", style="bold red")
         if fix := fix_for(failure.code, name, connection.target):
@@ -333,7 +333,7 @@ def _say_that_nothing_is_recorded(connection: Connection, names: list[str], *, f
 
 def _why_not(row: Row, target: Target, *, now: datetime) -> str:
     """Say why an account that nothing is wrong with now was not refreshed, and what helps."""
-    until = f" The next is possible {say_moment(row.retry_at, now=now)}." if row.retry_at else ""
+    until = f" The next is possible {say_when(row.retry_at, now=now)}." if row.retry_at else ""
     add = target.command("add", row.account)
     return {
         Reason.AWAITING_CREDENTIALS: f"has no credentials yet: {add}",
