@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 from datetime import UTC, datetime
+from functools import cache
 from typing import TYPE_CHECKING
 
 import boto3
+import botocore.session
 import pytest
+from botocore.loaders import create_loader
 
 from local.authorization_server import AuthorizationServer
 from tests.cli.operator import Operator, cleared
@@ -30,6 +33,17 @@ def server(authority: Authority) -> Iterator[AuthorizationServer]:
     """An authorization server by the real clock: the command is a process with no other."""
     with AuthorizationServer(authority, lambda: datetime.now(UTC)) as server:  # noqa: TID251
         yield server
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _models_are_read_once() -> Iterator[None]:
+    """Let all commands in this process share what botocore reads of each service, 0.1 s a command.
+
+    A command in a process of its own reads it once anyway.
+    """
+    with pytest.MonkeyPatch.context() as process:
+        process.setattr(botocore.session, "create_loader", cache(create_loader))
+        yield
 
 
 @pytest.fixture

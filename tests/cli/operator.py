@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 SECRET = "made-up-client-secret"
 PASSWORD = "made-up-password"
 EMAIL = "dealer@example.com"
+COMMANDS: Any = typer.main.get_command(app)
 
 
 @dataclass(slots=True)
@@ -122,8 +123,7 @@ def pasted(printed: str) -> list[list[str]]:
 
 def parsed(words: list[str]) -> dict[str, Any]:
     """Parse a command of ours with its own parser, and return its parameters."""
-    group: Any = typer.main.get_command(app)
-    command = group.commands[words[1]]
+    command = COMMANDS.commands[words[1]]
     parameters: dict[str, Any] = command.make_context(words[1], words[2:]).params
     return parameters
 

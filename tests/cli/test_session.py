@@ -267,13 +267,17 @@ class Gate(threading.Event):
 
 
 def test_an_interrupted_refresh_keeps_the_refresh_token_that_it_was_given(
-    shell: Shell, cloud: EmbeddedCloud, server: AuthorizationServer, dealer: str
+    shell: Shell,
+    cloud: EmbeddedCloud,
+    server: AuthorizationServer,
+    schedule: Schedule,
+    dealer: str,
 ) -> None:
     server.register_client("other", secret=CLIENT_SECRET, users={"dealer@example.com": PASSWORD})
     shell.environment = {**shell.environment, "MAX_WORKERS": "1"}
     for name in (dealer, "other"):
         onboard(cloud, server, name)
-        assert shell.run("refresh", name).returncode == 0
+    schedule.sweep()
     gate = Gate()
     server.fail(WaitsFor(gate), times=1)
     with shell.open("refresh", dealer, "other", "--force") as terminal:

@@ -31,7 +31,7 @@ def options_of(command: str, panel: str | None = None) -> Table:
 def _meaning(option: Any) -> str:  # noqa: ANN401 - Typer's own copy of Click has no stubs
     is_number = isinstance(option.default, int) and not isinstance(option.default, bool)
     default = f" Default: {option.default}." if is_number else ""
-    variable = f" Default: `{option.envvar}`." if option.envvar else ""
+    variable = f" Default: the variable `{option.envvar}`." if option.envvar else ""
     return f"{option.help}{default}{variable}"
 
 
