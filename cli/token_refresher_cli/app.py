@@ -17,7 +17,7 @@ from token_refresher_cli.problems import ProblemError, explain
 class _Commands(TyperGroup):
     """Turns whatever goes wrong in a command into two sentences and an exit code.
 
-    A traceback would show lines of code to somebody who has none of it, and text that nobody
+    A traceback would show lines of code to a person who has none of it, and text that nobody
     has looked through for secrets.
     """
 

@@ -212,7 +212,7 @@ def explain(error: Exception, target: Target) -> Problem:
 
 
 def may_pass(error: RefusedError | SecretStoreError) -> bool:
-    """Whether the same call may succeed a moment later, without anybody's help."""
+    """Whether the same call may succeed a little later, by itself."""
     return error.code in _AWS_IS_ILL or _BY_CODE.get(error.code) in {_NO_ANSWER, _THROTTLED}
 
 

@@ -326,7 +326,7 @@ def token(
     name: options.Name,
     *,
     show: Annotated[
-        bool, typer.Option("--show", help="Print it although somebody is looking on.")
+        bool, typer.Option("--show", help="Print it even to a terminal, which keeps it.")
     ] = False,
     as_json: options.AsJson = False,
 ) -> None:

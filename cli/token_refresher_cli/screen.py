@@ -106,7 +106,7 @@ def show_problem(problem: Problem) -> None:
 
 @contextmanager
 def waiting(text: str, total: int | None = None) -> Iterator[Callable[[], None]]:
-    """Show that something is under way, where somebody looks on.
+    """Show that something is under way, in a terminal.
 
     Call what is given for each that is done of a known number.
     """

@@ -271,7 +271,7 @@ def refresh(
         screen.show(screen.refresh_table(rows, now=now))
     for row in rows:
         _say_what_helps(connection, row, now=now, remote=remote)
-    failed = [row.account for row in rows if row.outcome == Outcome.FAILED]
+    failed = [row.account for row in rows if row.error and not row.is_unknown]
     if failed and not remote:
         _say_that_nothing_is_recorded(connection, failed, force=force)
     if interrupted.is_set():
@@ -320,9 +320,9 @@ def _say_that_nothing_is_recorded(connection: Connection, names: list[str], *, f
     """Say whose view a failure is, and how the function's is had.
 
     A person's machine has its own trust store, network, settings, permissions and clock. A
-    failure that is theirs would hold back an account that is well, and call somebody at night.
+    failure that is theirs would hold back an account that is well, and wake a person at night.
     """
-    screen.note("A failure on this machine is not recorded: the function may see another thing.")
+    screen.note("A failure on this machine is not recorded: the function may see it otherwise.")
     if connection.is_remote_possible:
         flags = ["--force", "--remote"] if force else ["--remote"]
         command = connection.target.command("refresh", *names, flags=flags)

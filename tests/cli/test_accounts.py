@@ -1,4 +1,4 @@
-"""What state an account is said to be in, and which of them calls somebody."""
+"""What state an account is said to be in, and which of them calls a person."""
 
 from __future__ import annotations
 
@@ -79,22 +79,22 @@ ENDS_SOON = {GRANT_EXPIRES_AT_TAG: GrantLifetime(NOW + 50 * HOUR, timedelta(days
         pytest.param(
             account(issued(11 * HOUR), tags=failed(FailureClass.ACTION_REQUIRED)),
             *(State.ACTION_REQUIRED, "invalid_grant", NOW + 10 * MINUTE),
-            id="a refused password calls somebody while the token still lives",
+            id="a refused password calls a person while the token still lives",
         ),
         pytest.param(
             account(issued(HOUR), tags=ENDS_SOON),
             *(State.ACTION_REQUIRED, "the refresh token ends in 2 d 2 h", NOW + 9.5 * HOUR),
-            id="a refresh token that ends soon calls somebody, and says when",
+            id="a refresh token that ends soon calls a person, and says when",
         ),
         pytest.param(
             account(issued(5 * MINUTE, life=20 * MINUTE)),
             *(State.ACTION_REQUIRED, "token_lives_too_short", NOW + 5 * MINUTE),
-            id="a token that lives too short calls somebody",
+            id="a token that lives too short calls a person",
         ),
         pytest.param(
             account(issued(HOUR), is_deleted=True),
             *(State.ACTION_REQUIRED, "scheduled_for_deletion", NOW),
-            id="a token secret that is about to be deleted calls somebody",
+            id="a token secret that is about to be deleted calls a person",
         ),
         pytest.param(
             account(issued(HOUR), is_deleted=True, tags=failed(FailureClass.ACTION_REQUIRED)),
@@ -119,7 +119,7 @@ ENDS_SOON = {GRANT_EXPIRES_AT_TAG: GrantLifetime(NOW + 50 * HOUR, timedelta(days
         pytest.param(
             account("a-version-id-of-somebody-else-0123456789"),
             *(State.EXTERNAL_VERSION, None, None),
-            id="a token that somebody else published is not read to learn its expiry",
+            id="a token that the program did not publish is not read to learn its expiry",
         ),
         pytest.param(
             account(credentials=None),
@@ -141,7 +141,7 @@ def test_the_state_is_told_with_what_is_wrong_and_what_comes_next(
     assert told.needs_action == (state in {State.ACTION_REQUIRED, State.OVERDUE})
 
 
-def test_what_needs_somebody_comes_first_and_then_what_expires_soonest() -> None:
+def test_what_needs_action_comes_first_and_then_what_expires_soonest() -> None:
     seen = [
         account(issued(HOUR)),
         account(issued(3 * HOUR)),

@@ -117,7 +117,7 @@ def test_an_unpublished_answer_is_planned_as_such(operator: Operator, cloud: Emb
     assert "publishes the answer it has" in operator.says("plan")
 
 
-def test_a_token_that_somebody_else_published_is_told_apart_and_can_be_printed(
+def test_an_external_version_is_told_apart_and_can_be_printed(
     operator: Operator, cloud: EmbeddedCloud
 ) -> None:
     operator.add("dealer-17")
@@ -425,7 +425,7 @@ def test_refresh_tokens_that_the_function_ignores_are_not_stored(
         "grant_type": "refresh_token",
         "client_id": "crm",
         "client_secret": SECRET,
-        "refresh_token": "made-up-seed",
+        "refresh_token": "made-up-initial",
     }
     refused = operator.run("add crm --from-file -", stdin=json.dumps(fields))
     assert refused.exit_code == 3

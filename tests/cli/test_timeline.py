@@ -57,7 +57,7 @@ def test_tokens_of_other_credentials_are_marked() -> None:
     assert [life.is_with_other_credentials for life in history.lives] == [False, True]
 
 
-def test_a_version_that_somebody_else_wrote_is_counted_and_no_more() -> None:
+def test_an_external_version_is_counted_and_no_more() -> None:
     theirs = ListedVersion("terraform-20250627043834191900000095", (), MIDNIGHT)
     history = told(version(0), theirs, at=1)
     assert (len(history.lives), history.external) == (1, 1)
