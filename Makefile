@@ -134,7 +134,7 @@ ALONE := tests/unit tests/scenarios tests/fuzz
 FAST := tests/tools tests/cli tests/integration $(ALONE)
 # What takes longest begins first, so that no core waits for another at the end.
 TESTS ?= tests/deployment tests/resilience tests/docs $(FAST)
-ON_ALL_CORES := --numprocesses auto --dist loadgroup --no-loadscope-reorder
+ON_ALL_CORES := --numprocesses auto --no-loadscope-reorder
 
 # The package's branches are the same on each Python, so one run measures that all are taken.
 .PHONY: test-main

@@ -48,7 +48,8 @@ CLIENT_CONFIG = Config(
     max_pool_connections=32,
     proxies={},
 )
-TELL_VERSION = "import sys; print('%d.%d' % sys.version_info[:2])"
+# The executable too: a version manager's shim goes by the directory that it is run from.
+TELL_PYTHON = "import sys; print(sys.executable, '%d.%d' % sys.version_info[:2], sep='\\n')"
 
 Service: TypeAlias = Literal[
     "cloudformation",
@@ -345,13 +346,15 @@ def function_python() -> FunctionPython:
     """
     wanted = RUNTIME.removeprefix("python")
     for executable in _pythons(wanted):
-        if _version_of(executable) == wanted:
-            return FunctionPython(executable, wanted)
-    fallback = emulator_python()
-    version = _version_of(fallback)
-    if version is None:
-        raise EmbeddedCloudError(f"The AWS emulator's interpreter {fallback} does not run.")
-    return FunctionPython(fallback, version)
+        python = _ask_python(executable)
+        if python is not None and python.version == wanted:
+            return python
+    fallback = _ask_python(emulator_python())
+    if fallback is None:
+        raise EmbeddedCloudError(
+            f"The AWS emulator's interpreter {emulator_python()} does not run."
+        )
+    return fallback
 
 
 def _pythons(version: str) -> Iterator[Path]:
@@ -367,11 +370,11 @@ def _pythons(version: str) -> Iterator[Path]:
     yield from sorted((pyenv / "versions").glob(f"{version}.*/bin/{name}"))
 
 
-def _version_of(executable: Path) -> str | None:
-    """Ask an interpreter for its minor version; None if it does not run."""
+def _ask_python(executable: Path) -> FunctionPython | None:
+    """Ask an interpreter where it really is, and its minor version; None if it does not run."""
     try:
         told = subprocess.run(  # noqa: S603
-            [executable, "-I", "-S", "-c", TELL_VERSION],
+            [executable, "-I", "-S", "-c", TELL_PYTHON],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -379,7 +382,10 @@ def _version_of(executable: Path) -> str | None:
         )
     except OSError:
         return None
-    return told.stdout.strip() or None
+    if told.returncode != 0:
+        return None
+    path, version = told.stdout.splitlines()
+    return FunctionPython(Path(path), version)
 
 
 def free_port() -> int:

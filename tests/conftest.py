@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import pytest
+from typing_extensions import override
+from xdist.scheduler import LoadFileScheduling
 
 from local.authority import Authority
 from local.authorization_server import AuthorizationServer
@@ -25,18 +27,28 @@ os.environ.setdefault("AWS_DEFAULT_REGION", "eu-west-1")
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGQUIT, signal.SIG_DFL)
 
+DEPLOYMENT: Final = "tests/deployment/"
+
+
+class WholeFiles(LoadFileScheduling):  # type: ignore[misc] # has no types
+    """Gives each file to one worker, since its tests share what is dear to make.
+
+    What deploys goes to one worker altogether: it is all built in the same place.
+    """
+
+    @override
+    def _split_scope(self, nodeid: str) -> str:
+        return DEPLOYMENT if nodeid.startswith(DEPLOYMENT) else str(super()._split_scope(nodeid))
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> WholeFiles:
+    return WholeFiles(config, log)
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give each file to one worker, since its tests share what is dear to make.
-
-    What deploys goes to one worker altogether: it is all built in the same place. It waits for
-    tools, and for the ticks of a real schedule, so it has more time too.
-    """
+    """Give what deploys the time of its tools, and of a real schedule's ticks."""
     for item in items:
-        folder, file = item.path.parts[-2:]
-        deploys = folder == "deployment"
-        item.add_marker(pytest.mark.xdist_group(folder if deploys else f"{folder}/{file}"))
-        if deploys:
+        if item.nodeid.startswith(DEPLOYMENT):
             item.add_marker(pytest.mark.timeout(450))
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import gc
 import ssl
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -29,8 +30,6 @@ from token_refresher.settings import Settings, settings_from_environment
 from token_refresher.sweep import Sweeper
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from token_refresher.ports import SecretStore
     from token_refresher.sweep import Report
 
@@ -44,11 +43,8 @@ class LambdaContext(Protocol):
         """What is left of the invocation."""
 
 
-class _Act(Protocol):
-    """What one of the entry points does."""
-
-    def __call__(self, event: object, context: LambdaContext) -> dict[str, Any]:
-        """Validate the event and act on it."""
+# What one of the entry points does with an event.
+_Act = Callable[[object, LambdaContext], dict[str, Any]]
 
 
 def utc_now() -> datetime:
@@ -104,7 +100,7 @@ class Handler:
             max_workers=settings.max_workers,
         )
         self._rotation = Rotation(
-            store=store, endpoint=endpoint, sweep=self._sweeper.sweep, clock=clock
+            store=store, endpoint=endpoint, sweeper=self._sweeper, clock=clock
         )
         self._run = traced(self._handle, settings.service) if settings.tracing else self._handle
 

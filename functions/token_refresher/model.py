@@ -13,27 +13,9 @@ from typing import TYPE_CHECKING, Final, Self
 
 import msgspec
 
+from token_refresher import ports, records
 from token_refresher.oauth.errors import TokenResponseError
 from token_refresher.oauth.token_response import bearer_token
-from token_refresher.ports import (
-    CLAIM_PREFIX,
-    CLAIM_STAGE,
-    CURRENT,
-    JOURNAL_STAGE,
-    PREVIOUS,
-)
-from token_refresher.records import (
-    DEAD_TAG,
-    GRANT_EXPIRES_AT_TAG,
-    REFUSED_TAG,
-    RELEASED_TAG,
-    FailureRecord,
-    GrantLifetime,
-    Unrecorded,
-    format_timestamp,
-    our_tags,
-    parse_timestamp,
-)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -63,7 +45,7 @@ def claim_id(basis: str, number: int) -> str:
             id, so Secrets Manager lets exactly one run write it.
     """
     numbered = basis if number == 1 else f"{basis}#{number}"
-    return CLAIM_PREFIX + hashlib.sha256(numbered.encode()).hexdigest()[:40]
+    return ports.CLAIM_PREFIX + hashlib.sha256(numbered.encode()).hexdigest()[:40]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +69,8 @@ class TokenVersion:
 
     def __str__(self) -> str:
         """Write the version id: 59 characters of the 64 that are allowed."""
-        times = f"{format_timestamp(self.issued_at)}-{format_timestamp(self.expires_at)}"
-        return f"{times}-{self.credentials_digest}-{self.random}"
+        begins, ends = map(records.format_timestamp, (self.issued_at, self.expires_at))
+        return f"{begins}-{ends}-{self.credentials_digest}-{self.random}"
 
     @classmethod
     def parse(cls, version_id: str, *, now: datetime) -> Self | None:
@@ -96,7 +78,7 @@ class TokenVersion:
         match = _VERSION_ID.fullmatch(version_id)
         if match is None:
             return None
-        issued_at, expires_at = parse_timestamp(match[1]), parse_timestamp(match[2])
+        issued_at, expires_at = map(records.parse_timestamp, match.group(1, 2))
         if issued_at is None or expires_at is None or issued_at > now + CLOCK_SKEW:
             return None
         if issued_at.year < _FIRST_YEAR or expires_at.year < _FIRST_YEAR:
@@ -275,7 +257,7 @@ class Account:
     previous: TokenVersion | None
     journal: TokenVersion | None
     uses_refresh_tokens: bool
-    unrecorded: Unrecorded | None = None
+    unrecorded: records.Unrecorded | None = None
 
     @property
     def is_managed(self) -> bool:
@@ -289,9 +271,9 @@ class Account:
         return {**written, **self.unrecorded.tags} if self.unrecorded else written
 
     @property
-    def failure(self) -> FailureRecord | None:
+    def failure(self) -> records.FailureRecord | None:
         """The recorded failure, whether or not it still counts."""
-        return FailureRecord.from_tags(self.tags)
+        return records.FailureRecord.from_tags(self.tags)
 
     @property
     def credentials_digest(self) -> str:
@@ -299,7 +281,7 @@ class Account:
         return digest12(self.credentials_version or "")
 
     @property
-    def counting_failure(self) -> FailureRecord | None:
+    def counting_failure(self) -> records.FailureRecord | None:
         """The recorded failure, if it is of these credentials and newer than the token."""
         failure = self.failure
         if failure is None or failure.credentials_digest != self.credentials_digest:
@@ -315,22 +297,22 @@ class Account:
     @property
     def refused_random(self) -> str | None:
         """The random part of a journaled response that must not be published."""
-        return self.tags.get(REFUSED_TAG)
+        return self.tags.get(records.REFUSED_TAG)
 
     @property
     def released_claim(self) -> str | None:
         """The last claim whose refresh token was surely not redeemed, with its number."""
-        return self.tags.get(RELEASED_TAG)
+        return self.tags.get(records.RELEASED_TAG)
 
     @property
     def dead_claim(self) -> str | None:
         """The claim whose refresh token was answered with ``invalid_grant``, with its number."""
-        return self.tags.get(DEAD_TAG)
+        return self.tags.get(records.DEAD_TAG)
 
     @property
-    def grant(self) -> GrantLifetime | None:
+    def grant(self) -> records.GrantLifetime | None:
         """When the refresh token itself expires, for a refresh-only account."""
-        return GrantLifetime.from_tag(self.tags.get(GRANT_EXPIRES_AT_TAG, ""))
+        return records.GrantLifetime.from_tag(self.tags.get(records.GRANT_EXPIRES_AT_TAG, ""))
 
 
 def account_from_metadata(
@@ -350,16 +332,18 @@ def account_from_metadata(
     """
     credentials_stages = credentials.stages if credentials else {}
     token_stages = token.stages if token else {}
-    current = token_stages.get(CURRENT)
+    current = token_stages.get(ports.CURRENT)
     return Account(
         name=name,
-        credentials_version=credentials_stages.get(CURRENT),
+        credentials_version=credentials_stages.get(ports.CURRENT),
         has_credentials_secret=credentials is not None,
         token=token,
         published=None if current is None else published_from_id(current, now=now),
-        previous=TokenVersion.parse(token_stages.get(PREVIOUS, ""), now=now),
-        journal=TokenVersion.parse(credentials_stages.get(JOURNAL_STAGE, ""), now=now),
-        uses_refresh_tokens=bool({CLAIM_STAGE, JOURNAL_STAGE} & credentials_stages.keys()),
+        previous=TokenVersion.parse(token_stages.get(ports.PREVIOUS, ""), now=now),
+        journal=TokenVersion.parse(credentials_stages.get(ports.JOURNAL_STAGE, ""), now=now),
+        uses_refresh_tokens=bool(
+            {ports.CLAIM_STAGE, ports.JOURNAL_STAGE} & credentials_stages.keys()
+        ),
     )
 
 
@@ -386,12 +370,12 @@ def with_token(account: Account, token: SecretMetadata | None, *, now: datetime)
     if published is not None and known is not None and published.version_id == known.version_id:
         published = known
     known_tags = account.unrecorded.instead_of if account.unrecorded else {}
-    unrecorded = account.unrecorded if our_tags(token) == known_tags else None
+    unrecorded = account.unrecorded if records.our_tags(token) == known_tags else None
     account = replace(account, token=token, published=published, previous=fresh.previous)
     return with_unrecorded(account, unrecorded)
 
 
-def with_unrecorded(account: Account, unrecorded: Unrecorded | None) -> Account:
+def with_unrecorded(account: Account, unrecorded: records.Unrecorded | None) -> Account:
     """Remember what could not be written, unless a token was issued since."""
     issued_at = account.published.issued_at if account.published else None
     if unrecorded is not None and issued_at is not None and issued_at > unrecorded.since:

@@ -99,122 +99,113 @@ class Situation(NamedTuple):
     rejected_version: str
     has_response: bool
 
-    @property
-    def expires_at(self) -> datetime | None:
-        """When the published token expires."""
-        return self.account.live_until
-
 
 class Check(NamedTuple):
-    """One reason, and when it applies.
-
-    Attributes:
-        reason: What is told where it is the first of its chain that applies.
-        meaning: In a sentence; documents are made of it.
-        applies: The check itself.
-    """
+    """One reason, and when it applies; the check's docstring is what documents say of it."""
 
     reason: Reason
-    meaning: str
     applies: Callable[[Situation], bool]
 
 
 def _has_no_token(of: Situation) -> bool:
+    """Nothing was ever published."""
     # A secret that is scheduled for deletion is read by nobody; the refresh says so.
     token = of.account.token
     return of.account.published is None or (token is not None and token.is_deleted)
 
 
+def _has_response(of: Situation) -> bool:
+    """A response was journaled and not published; it is published without a request."""
+    return of.has_response
+
+
 def _has_other_credentials(of: Situation) -> bool:
+    """The token was obtained with other credentials."""
     published = of.account.published
-    return (
-        published is not None
-        and published.is_ours
-        and published.credentials_digest != of.account.credentials_digest
-    )
+    if published is None or not published.is_ours:
+        return False
+    return published.credentials_digest != of.account.credentials_digest
+
+
+def _expiry_is_unknown(of: Situation) -> bool:
+    """The published token is an external version, and its JSON has no `expires_at`."""
+    return of.account.live_until is None
+
+
+def _is_expired(of: Situation) -> bool:
+    """Its life is over."""
+    expires_at = of.account.live_until
+    return expires_at is not None and of.now >= expires_at
 
 
 def _is_nearing_expiry(of: Situation) -> bool:
+    """`REFRESH_BEFORE_SECONDS` are left, and half its life has passed."""
     due_at = due_time(of.account, refresh_before=of.refresh_before)
     return due_at is not None and of.now >= due_at
 
 
 def _is_rejected(of: Situation) -> bool:
+    """A consumer saw the published token refused."""
     published = of.account.published
     return published is not None and published.version_id == of.rejected_version
 
 
+def _is_forced(of: Situation) -> bool:
+    """An event asked for it."""
+    return of.force
+
+
+def _awaits_credentials(of: Situation) -> bool:
+    """The credentials secret has no value yet."""
+    return not of.account.is_managed and of.account.has_credentials_secret
+
+
+def _is_orphaned(of: Situation) -> bool:
+    """The credentials secret is gone; the token secret is left alone."""
+    return not of.account.is_managed and of.account.token is not None
+
+
+def _does_not_exist(of: Situation) -> bool:
+    """An event named an account that has neither secret."""
+    return not of.account.is_managed
+
+
+# An unpublished response is held by neither of these two: it costs no request and no third
+# version, and the server may have ended the published token already.
+
+
 def _is_backing_off(of: Situation) -> bool:
+    """The last attempt failed; the next is due at `token-refresher:retry-at`."""
     failure = of.account.counting_failure
-    return (
-        failure is not None
-        and of.now < failure.retry_at <= of.now + _LONGEST_HOLD
-        and not of.force
-        and not of.has_response
-    )
+    if failure is None or of.force or of.has_response:
+        return False
+    return of.now < failure.retry_at <= of.now + _LONGEST_HOLD
+
+
+def _is_rate_limited(of: Situation) -> bool:
+    """It would be the third version in 30 minutes (60 with refresh tokens)."""
+    return not of.has_response and is_rate_limited(of.account, now=of.now)
 
 
 # Why a token is due: the first that applies.
 NEEDS: Final = (
-    Check(Reason.NO_TOKEN, "nothing was ever published", _has_no_token),
-    Check(
-        Reason.UNPUBLISHED_RESPONSE,
-        "a response was journaled and not published; it is published without a request",
-        lambda of: of.has_response,
-    ),
-    Check(
-        Reason.CREDENTIALS_CHANGED,
-        "the token was obtained with other credentials",
-        _has_other_credentials,
-    ),
-    Check(
-        Reason.EXPIRY_UNKNOWN,
-        "somebody else published the token, and its JSON has no `expires_at`",
-        lambda of: of.expires_at is None,
-    ),
-    Check(
-        Reason.EXPIRED,
-        "its life is over",
-        lambda of: of.expires_at is not None and of.now >= of.expires_at,
-    ),
-    Check(
-        Reason.NEARING_EXPIRY,
-        "`REFRESH_BEFORE_SECONDS` are left, and half its life has passed",
-        _is_nearing_expiry,
-    ),
-    Check(Reason.REJECTED, "a consumer saw the published token refused", _is_rejected),
-    Check(Reason.FORCED, "an event asked for it", lambda of: of.force),
+    Check(Reason.NO_TOKEN, _has_no_token),
+    Check(Reason.UNPUBLISHED_RESPONSE, _has_response),
+    Check(Reason.CREDENTIALS_CHANGED, _has_other_credentials),
+    Check(Reason.EXPIRY_UNKNOWN, _expiry_is_unknown),
+    Check(Reason.EXPIRED, _is_expired),
+    Check(Reason.NEARING_EXPIRY, _is_nearing_expiry),
+    Check(Reason.REJECTED, _is_rejected),
+    Check(Reason.FORCED, _is_forced),
 )
 
-# What holds a token that is due, or leaves nothing to refresh: the first that applies. An
-# unpublished response is held by neither of the last two: it costs no request and no third
-# version, and the server may have ended the published token already.
+# What holds a token that is due, or leaves nothing to refresh: the first that applies.
 HOLDS: Final = (
-    Check(
-        Reason.AWAITING_CREDENTIALS,
-        "the credentials secret has no value yet",
-        lambda of: not of.account.is_managed and of.account.has_credentials_secret,
-    ),
-    Check(
-        Reason.ORPHANED,
-        "the credentials secret is gone; the token secret is left alone",
-        lambda of: not of.account.is_managed and of.account.token is not None,
-    ),
-    Check(
-        Reason.NO_SUCH_ACCOUNT,
-        "an event named an account that has neither secret",
-        lambda of: not of.account.is_managed,
-    ),
-    Check(
-        Reason.BACKING_OFF,
-        "the last attempt failed; the next is due at `token-refresher:retry-at`",
-        _is_backing_off,
-    ),
-    Check(
-        Reason.RATE_LIMITED,
-        "it would be the third version in 30 minutes (60 with refresh tokens)",
-        lambda of: is_rate_limited(of.account, now=of.now) and not of.has_response,
-    ),
+    Check(Reason.AWAITING_CREDENTIALS, _awaits_credentials),
+    Check(Reason.ORPHANED, _is_orphaned),
+    Check(Reason.NO_SUCH_ACCOUNT, _does_not_exist),
+    Check(Reason.BACKING_OFF, _is_backing_off),
+    Check(Reason.RATE_LIMITED, _is_rate_limited),
 )
 
 
@@ -250,7 +241,7 @@ def decide(
 
 def _first(chain: tuple[Check, ...], situation: Situation) -> Reason | None:
     # It runs for each account of every sweep: a loop, since a generator costs more.
-    for reason, _, applies in chain:
+    for reason, applies in chain:
         if applies(situation):
             return reason
     return None

@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, Protocol
 
+from token_refresher import records
 from token_refresher.credentials import (
     RefreshTokenCredentials,
     parse_credentials,
@@ -51,16 +52,6 @@ from token_refresher.policy import (
     lives_too_short,
 )
 from token_refresher.ports import SecretMetadata
-from token_refresher.records import (
-    DEAD_TAG,
-    FAILURE_TAGS,
-    GRANT_EXPIRES_AT_TAG,
-    REFUSED_TAG,
-    RELEASED_TAG,
-    GrantLifetime,
-    Unrecorded,
-    our_tags,
-)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -707,12 +698,12 @@ class _Attempt:
         if lives_too_short(self.account):
             self.cautions.append(Caution.LIVES_TOO_SHORT)
         tags = dict(self.account.token.tags) if self.account.token else {}
-        obsolete = [key for key in FAILURE_TAGS if key in tags]
+        obsolete = [key for key in records.FAILURE_TAGS if key in tags]
         try:
             if isinstance(credentials, RefreshTokenCredentials):
                 self._record_grant(answer)
-            elif GRANT_EXPIRES_AT_TAG in tags:
-                obsolete.append(GRANT_EXPIRES_AT_TAG)
+            elif records.GRANT_EXPIRES_AT_TAG in tags:
+                obsolete.append(records.GRANT_EXPIRES_AT_TAG)
             if obsolete:
                 self.store.untag(self.name, obsolete)
         except SecretStoreError:
@@ -729,8 +720,8 @@ class _Attempt:
         if before is not None and expires_at - before.expires_at < _SAME_EXPIRY:
             # Not renewed: its life is the one that it was first given.
             lifetime = max(lifetime, before.lifetime)
-        tag = GrantLifetime(expires_at, lifetime).to_tag()
-        self.store.tag(self.name, {GRANT_EXPIRES_AT_TAG: tag})
+        tag = records.GrantLifetime(expires_at, lifetime).to_tag()
+        self.store.tag(self.name, {records.GRANT_EXPIRES_AT_TAG: tag})
 
     def failed(self, error: Failure) -> Result:
         """Record a failure; the published token stays what it is."""
@@ -751,11 +742,11 @@ class _Attempt:
             tags |= replace(record, failed_at=self.refresher.clock()).to_tags()
         # What became of a refresh token is true whoever sent it.
         if self.released:
-            tags[RELEASED_TAG] = self.released
+            tags[records.RELEASED_TAG] = self.released
         if self.dead:
-            tags[DEAD_TAG] = self.dead
+            tags[records.DEAD_TAG] = self.dead
         if self.refused:
-            tags[REFUSED_TAG] = self.refused
+            tags[records.REFUSED_TAG] = self.refused
         if not tags:
             return
         try:
@@ -763,7 +754,9 @@ class _Attempt:
             self.store.tag(self.name, tags)
         except Exception:  # noqa: BLE001 - a result is owed, whatever happens
             self.cautions.append(Caution.FAILURE_NOT_RECORDED)
-            unrecorded = Unrecorded(tags, our_tags(self.account.token), self.refresher.clock())
+            unrecorded = records.Unrecorded(
+                tags, records.our_tags(self.account.token), self.refresher.clock()
+            )
             self.account = replace(self.account, unrecorded=unrecorded)
         else:
             self._note(tags)

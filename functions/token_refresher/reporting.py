@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 from aws_lambda_powertools import Logger, Metrics, single_metric
 from aws_lambda_powertools.metrics import MetricUnit
@@ -31,45 +31,20 @@ for library in ("boto3", "botocore", "urllib3"):
     logging.getLogger(library).setLevel(logging.WARNING)
 
 
-class Metric(NamedTuple):
-    """What is emitted under a name.
-
-    Attributes:
-        unit: CloudWatch's.
-        meaning: In a phrase; documents are made of it.
-    """
-
-    unit: MetricUnit
-    meaning: str
-
-
+# All that is emitted, with its unit; documents list it.
 METRICS: Final = {
-    "SweepsCompleted": Metric(MetricUnit.Count, "one for a sweep of all accounts"),
-    "AccountsManaged": Metric(MetricUnit.Count, "the accounts that have credentials"),
-    "AccountsNeedingAction": Metric(MetricUnit.Count, "those that wait for a person"),
-    "AccountsRetrying": Metric(
-        MetricUnit.Count, "those whose last attempt failed, and that are tried again by themselves"
-    ),
-    "AccountsLeftOver": Metric(
-        MetricUnit.Count, "those due that a sweep had no time for; the next one continues with them"
-    ),
-    "AccountsAwaitingCredentials": Metric(
-        MetricUnit.Count, "those whose credentials secret has no value yet"
-    ),
-    "TokensOrphaned": Metric(MetricUnit.Count, "the token secrets whose credentials are gone"),
-    "SecondsUntilExpiry": Metric(
-        MetricUnit.Seconds, "what each token still lives; 0 when expired or absent"
-    ),
-    "MarginUsed": Metric(
-        MetricUnit.Percent,
-        "how far each token is from due (0) to its expiry (100, also when absent); "
-        "0 where there is no account",
-    ),
-    "TokensRefreshed": Metric(MetricUnit.Count, "the tokens published or staged"),
-    "TokenRequestLatency": Metric(MetricUnit.Milliseconds, "of each token request"),
-    "RefreshFailures": Metric(
-        MetricUnit.Count, "the refreshes that failed, with the dimension `class`"
-    ),
+    "SweepsCompleted": MetricUnit.Count,
+    "AccountsManaged": MetricUnit.Count,
+    "AccountsNeedingAction": MetricUnit.Count,
+    "AccountsRetrying": MetricUnit.Count,
+    "AccountsLeftOver": MetricUnit.Count,
+    "AccountsAwaitingCredentials": MetricUnit.Count,
+    "TokensOrphaned": MetricUnit.Count,
+    "SecondsUntilExpiry": MetricUnit.Seconds,
+    "MarginUsed": MetricUnit.Percent,
+    "TokensRefreshed": MetricUnit.Count,
+    "TokenRequestLatency": MetricUnit.Milliseconds,
+    "RefreshFailures": MetricUnit.Count,
 }
 
 _LONGEST_SUMMARY: Final = 100
@@ -130,37 +105,35 @@ class Reporter:
 
     def _add_gauges(self, report: Report) -> None:
         managed, now = report.managed, report.now
-        needing = sum(policy.needs_action(account, now=now) for account in managed)
-        self._add("SweepsCompleted", 1)
-        self._add("AccountsManaged", len(managed))
-        self._add("AccountsNeedingAction", needing)
-        retrying = sum(map(policy.is_retrying, managed))
-        self._add("AccountsRetrying", retrying)
-        left_over = sum(isinstance(result.error, OutOfTimeError) for result in report.results)
-        self._add("AccountsLeftOver", left_over)
-        awaiting = report.count(Reason.AWAITING_CREDENTIALS)
-        self._add("AccountsAwaitingCredentials", awaiting)
-        self._add("TokensOrphaned", report.count(Reason.ORPHANED))
-        before = self._settings.refresh_before
+        gauges: dict[str, float] = {
+            "SweepsCompleted": 1,
+            "AccountsManaged": len(managed),
+            "AccountsNeedingAction": sum(policy.needs_action(each, now=now) for each in managed),
+            "AccountsRetrying": sum(map(policy.is_retrying, managed)),
+            "AccountsLeftOver": sum(isinstance(r.error, OutOfTimeError) for r in report.results),
+            "AccountsAwaitingCredentials": report.count(Reason.AWAITING_CREDENTIALS),
+            "TokensOrphaned": report.count(Reason.ORPHANED),
+        }
+        for name, value in gauges.items():
+            self._add(name, value)
         if not managed:
             # The alarm on it must be able to tell "nothing is wrong" from "nothing runs".
             self._add("MarginUsed", 0)
         for account in managed:
-            seconds = policy.seconds_until_expiry(account, now=now)
+            left = policy.seconds_until_expiry(account, now=now)
+            before = self._settings.refresh_before
             used = policy.margin_used(account, now=now, refresh_before=before)
-            self._add("SecondsUntilExpiry", seconds)
-            self._add("MarginUsed", used)
-            if self._settings.per_account_metrics:
-                # Once more, with a dimension that CloudWatch bills for.
-                self._emit_with("account", account.name, "SecondsUntilExpiry", seconds)
-                self._emit_with("account", account.name, "MarginUsed", used)
+            for name, value in ("SecondsUntilExpiry", left), ("MarginUsed", used):
+                self._add(name, value)
+                if self._settings.per_account_metrics:
+                    # Once more, with a dimension that CloudWatch bills for.
+                    self._emit_with("account", account.name, name, value)
 
     def _add(self, name: str, value: float) -> None:
-        self._metrics.add_metric(name, METRICS[name].unit, value)
+        self._metrics.add_metric(name, METRICS[name], value)
 
     def _emit_with(self, dimension: str, value: str, name: str, number: float) -> None:
-        unit = METRICS[name].unit
-        with single_metric(name, unit, number, namespace=NAMESPACE) as metric:
+        with single_metric(name, METRICS[name], number, namespace=NAMESPACE) as metric:
             metric.add_dimension("service", self._settings.service)
             metric.add_dimension(dimension, value)
 

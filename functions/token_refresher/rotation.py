@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from token_refresher.credentials import parse_credentials
 from token_refresher.errors import FailureClass, RotationError
@@ -20,27 +20,13 @@ from token_refresher.ports import CURRENT, PENDING
 from token_refresher.refresh import Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable
     from datetime import timedelta
 
     from token_refresher.events import RotationStep
     from token_refresher.ports import SecretStore
     from token_refresher.refresh import Result, TokenEndpoint
-    from token_refresher.sweep import Report
-
-
-class Sweep(Protocol):
-    """What obtains a token and stages it."""
-
-    def __call__(
-        self,
-        *,
-        time_left: Callable[[], timedelta],
-        accounts: Collection[str],
-        force: bool,
-        stage_as: str,
-    ) -> Report:
-        """Refresh one account."""
+    from token_refresher.sweep import Report, Sweeper
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,13 +36,13 @@ class Rotation:
     Attributes:
         store: Secrets Manager.
         endpoint: The token endpoints, for ``verify_url``.
-        sweep: `Sweeper.sweep`.
+        sweeper: What obtains a token and stages it.
         clock: Gives aware times.
     """
 
     store: SecretStore
     endpoint: TokenEndpoint
-    sweep: Sweep
+    sweeper: Sweeper
     clock: Callable[[], datetime]
 
     def take(self, asked: RotationStep, *, time_left: Callable[[], timedelta]) -> Report | None:
@@ -117,7 +103,7 @@ class Rotation:
         return token
 
     def _create(self, asked: RotationStep, time_left: Callable[[], timedelta]) -> Report:
-        return self.sweep(
+        return self.sweeper.sweep(
             time_left=time_left,
             accounts=(asked.account,),
             force=True,

@@ -29,7 +29,7 @@ BREACHES: dict[str, Callable[[float, float], bool]] = {
 
 
 class WarmUp(TypedDict):
-    """How long a new alarm may lack data without ringing."""
+    """How long a new alarm may lack data without going off."""
 
     WarmUpPeriodDurationInMinutes: int
     OnlyStartEvaluatingAfterWarmUpPeriodEnds: NotRequired[bool]
@@ -93,7 +93,7 @@ def next_state(alarm: Alarm, values: Sequence[float | None], *, now: float) -> s
         return OK
     if missing == "ignore":
         return alarm["StateValue"]
-    # All that exists breaches, and it is too little. It rings if it began long enough ago.
+    # All that exists breaches, and it is too little. It goes off if it began long enough ago.
     return ALARM if existing and ages[-1] >= to_alarm else INSUFFICIENT_DATA
 
 

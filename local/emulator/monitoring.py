@@ -1,6 +1,6 @@
 """ministack's CloudWatch: the only module that reaches into it.
 
-Alarms are evaluated on a timer alone, as on AWS, where an alarm also rings because nothing came.
+Alarms are evaluated on a timer alone, as on AWS, where an alarm also goes off because nothing came.
 """
 
 # ruff: noqa: SLF001

@@ -24,8 +24,8 @@ from botocore.config import Config
 from local.authorization_server.failures import WaitsFor, unavailable
 from local.emulator.alarms import ALARM, OK, PERIODS_BEYOND
 from local.stack import LocalAws, Stack, utc_now
-from tests.templates import MONITORING, resolved
 from token_refresher.model import TokenVersion, digest12
+from tools.templates import MONITORING, resolved
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -236,10 +236,10 @@ class Watch:
         return False
 
     def sweep_for(self, periods: int) -> None:
-        """Sweep twice a period, unless an alarm rings."""
+        """Sweep twice a period, unless an alarm goes off."""
         for _ in range(2 * periods):
             self.sweep()
-            if within(PERIOD_SECONDS / 2, lambda: bool(self.ringing())):
+            if within(PERIOD_SECONDS / 2, lambda: bool(self.gone_off())):
                 return
 
     def tick_to_its_end(self, event: dict[str, Any] | None = None) -> None:
@@ -250,7 +250,7 @@ class Watch:
 
     def invocations(self) -> int:
         """How many have ended."""
-        return int(self.total("FunctionErrs", "SampleCount") or 0)
+        return int(self.total("FunctionFails", "SampleCount") or 0)
 
     def tick_until(self, fact: Callable[[], bool]) -> bool:
         """Tick once a period until something is so, for a bounded time."""
@@ -314,14 +314,14 @@ class Watch:
     def states(self) -> dict[str, str]:
         return {alarm: each["StateValue"] for alarm, each in self.deployed_alarms().items()}
 
-    def ringing(self) -> set[str]:
+    def gone_off(self) -> set[str]:
         return {alarm for alarm, state in self.states().items() if state == ALARM}
 
-    def rings(self, *expected: str) -> Callable[[], bool]:
-        return lambda: self.ringing() == set(expected)
+    def goes_off(self, *expected: str) -> Callable[[], bool]:
+        return lambda: self.gone_off() == set(expected)
 
     def is_silent(self) -> bool:
-        return not self.ringing()
+        return not self.gone_off()
 
 
 # What happens
@@ -337,7 +337,7 @@ def nothing_then_no_account(watch: Watch) -> None:
 
 def nothing(watch: Watch) -> None:
     """A fresh stack again; nobody told its alarms to wait."""
-    within(LONGEST_PERIODS * PERIOD_SECONDS, watch.rings("NoSweepCompleted"))
+    within(LONGEST_PERIODS * PERIOD_SECONDS, watch.goes_off("NoSweepCompleted"))
     watch.sweep_until(watch.is_silent)
 
 
@@ -372,7 +372,7 @@ def each_misses_once(watch: Watch) -> None:
     watch.sweep_for(LOOKBACK_PERIODS - 1)
     watch.seen |= {
         "RefreshesKeepFailing": watch.total("RefreshesKeepFailing", "Maximum"),
-        "FunctionErrs": watch.total("FunctionErrs", "Sum"),
+        "FunctionFails": watch.total("FunctionFails", "Sum"),
         "FunctionIsThrottled": watch.total("FunctionIsThrottled", "Sum"),
         "EventsFailed": watch.total("EventsFailed", "Sum"),
         "FunctionNearsItsTimeout": watch.total("FunctionNearsItsTimeout", "Maximum"),
@@ -383,43 +383,43 @@ def wrong_password(watch: Watch) -> None:
     """Somebody mistypes the password of an account whose token is fresh, and corrects it."""
     watch.onboard("account", left=timedelta(hours=11))
     watch.put_password("account", WRONG)
-    watch.sweep_until(watch.rings("SomeoneMustAct"))
+    watch.sweep_until(watch.goes_off("ActionRequired"))
     watch.put_password("account", f"password-of-{watch.client_id('account')}")
     watch.sweep_until(watch.is_silent)
 
 
-def endpoint_down(watch: Watch, *, left: timedelta, rings: Iterable[str]) -> None:
+def endpoint_down(watch: Watch, *, left: timedelta, alarms: Iterable[str]) -> None:
     """The endpoint answers 503 for a while; then somebody asks for the refresh, to save time."""
     server, client_id = watch.aws.server, watch.client_id("account")
     watch.onboard("account", left=left)
     with server.failing(unavailable(), client_id=client_id):
-        watch.sweep_until(watch.rings(*rings))
+        watch.sweep_until(watch.goes_off(*alarms))
     watch.sweep({"accounts": ["account"], "force": True})
     watch.sweep_until(watch.is_silent)
 
 
 def endpoint_down_early(watch: Watch) -> None:
     """The token is due, and has 44% of its margin behind it."""
-    endpoint_down(watch, left=timedelta(minutes=50), rings=["RefreshesKeepFailing"])
+    endpoint_down(watch, left=timedelta(minutes=50), alarms=["RefreshesKeepFailing"])
 
 
 def endpoint_down_late(watch: Watch) -> None:
     """The token is due, and has 56% of its margin behind it."""
-    rings = ["MarginHalfUsed", "RefreshesKeepFailing"]
-    endpoint_down(watch, left=timedelta(minutes=40), rings=rings)
+    alarms = ["MarginHalfUsed", "RefreshesKeepFailing"]
+    endpoint_down(watch, left=timedelta(minutes=40), alarms=alarms)
 
 
 def no_more_sweeps(watch: Watch) -> None:
     """The schedule is switched off, and on again."""
     watch.sweep_until(lambda: watch.states()["NoSweepCompleted"] == OK)
-    within(LONGEST_PERIODS * PERIOD_SECONDS, watch.rings("NoSweepCompleted"))
+    within(LONGEST_PERIODS * PERIOD_SECONDS, watch.goes_off("NoSweepCompleted"))
     watch.sweep_until(watch.is_silent)
 
 
 def bad_setting(watch: Watch) -> None:
     """Somebody sets what the function does not take, and takes it back."""
     watch.set_variable("MAX_WORKERS", "0")
-    watch.tick_until(watch.rings("FunctionErrs", "EventsFailed"))
+    watch.tick_until(watch.goes_off("FunctionFails", "EventsFailed"))
     watch.set_variable("MAX_WORKERS", "16")
     watch.tick_until(watch.is_silent)
 
@@ -428,8 +428,8 @@ def no_concurrency(watch: Watch) -> None:
     """The AWS account has no concurrency left; some ticks wait for a minute in vain."""
     watch.set_concurrency(0)
     watch.tick_in_vain(TICKS_IN_VAIN)
-    rings = watch.rings("FunctionIsThrottled", "EventsFailed")
-    within(LONGEST_PERIODS * PERIOD_SECONDS, rings)
+    alarms = watch.goes_off("FunctionIsThrottled", "EventsFailed")
+    within(LONGEST_PERIODS * PERIOD_SECONDS, alarms)
     # None may wait any more, or it would be throttled by the next.
     within(ENDS_WITHIN_SECONDS, lambda: watch.total("EventsFailed", "Sum") == TICKS_IN_VAIN)
     watch.set_concurrency(1)
@@ -445,7 +445,7 @@ def slow_sweeps(watch: Watch) -> None:
         watch.onboard(account)
         watch.make_slow(account)
 
-    watch.sweep_until(watch.rings("FunctionNearsItsTimeout"), before=onboard_another)
+    watch.sweep_until(watch.goes_off("FunctionNearsItsTimeout"), before=onboard_another)
     watch.sweep_until(watch.is_silent)
 
 
@@ -453,25 +453,25 @@ def too_little_time(watch: Watch) -> None:
     """No invocation has time for what is due; then somebody gives it back its time."""
     watch.onboard("account", left=timedelta(minutes=80))
     watch.set_timeout(45)
-    watch.sweep_until(watch.rings("AccountsAreLeftOver"))
+    watch.sweep_until(watch.goes_off("AccountsAreLeftOver"))
     watch.set_timeout(240)
     watch.sweep_until(watch.is_silent)
 
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """What is done to a stack, and the alarms that ring of it; all others are silent.
+    """What is done to a stack, and the alarms that go off; all others are silent.
 
     Attributes:
         drive: What is done.
-        rings: The alarms.
+        alarms: The alarms.
         warms_up: Whether the alarm that has a warm-up keeps it.
         is_invoked_before: Whether the function has been started; many cold starts at once are slow.
         parameters: Of the function's stack.
     """
 
     drive: Callable[[Watch], None]
-    rings: frozenset[str] = frozenset()
+    alarms: frozenset[str] = frozenset()
     warms_up: bool = True
     is_invoked_before: bool = True
     parameters: tuple[tuple[str, str], ...] = ()
@@ -484,18 +484,18 @@ CONDITIONS: Final = {
     ),
     "quiet": Condition(nothing_to_do, parameters=(("PerAccountMetrics", "true"),)),
     "missed-once": Condition(each_misses_once),
-    "wrong-password": Condition(wrong_password, frozenset({"SomeoneMustAct"})),
+    "wrong-password": Condition(wrong_password, frozenset({"ActionRequired"})),
     "down-early": Condition(endpoint_down_early, frozenset({"RefreshesKeepFailing"})),
     "down-late": Condition(
         endpoint_down_late, frozenset({"MarginHalfUsed", "RefreshesKeepFailing"})
     ),
     "stopped": Condition(no_more_sweeps, frozenset({"NoSweepCompleted"})),
-    "bad-setting": Condition(bad_setting, frozenset({"FunctionErrs", "EventsFailed"})),
+    "bad-setting": Condition(bad_setting, frozenset({"FunctionFails", "EventsFailed"})),
     "no-concurrency": Condition(no_concurrency, frozenset({"FunctionIsThrottled", "EventsFailed"})),
     "too-little-time": Condition(too_little_time, frozenset({"AccountsAreLeftOver"})),
     "slow": Condition(slow_sweeps, frozenset({"FunctionNearsItsTimeout"})),
 }
-SILENT: Final = [name for name, condition in CONDITIONS.items() if not condition.rings]
+SILENT: Final = [name for name, condition in CONDITIONS.items() if not condition.alarms]
 
 
 # What is seen of it
@@ -522,7 +522,7 @@ class Story:
     seen: dict[str, Any]
 
     @property
-    def rang(self) -> set[str]:
+    def went_off(self) -> set[str]:
         return {alarm for alarm, states in self.history.items() if ALARM in states}
 
 
@@ -539,7 +539,7 @@ def happen() -> Run:
     with LocalAws() as aws:
         clients = clients_of(aws)
         first = Stack(aws, {"ScheduleMinutes": "15"})
-        first.make("deploy")
+        first.make("deploy-stacks")
         function = clients.cloudformation.get_template(
             StackName=first.name, TemplateStage="Original"
         )["TemplateBody"]

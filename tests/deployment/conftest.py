@@ -33,11 +33,17 @@ def aws() -> Iterator[LocalAws]:
 
 
 @pytest.fixture(scope="session")
-def deployed(aws: LocalAws) -> Deployed:
+def _built(aws: LocalAws) -> None:
+    """Build what all stacks are deployed from; the quick start's test runs ``make deploy``."""
+    Stack(aws, {}).make("build")
+
+
+@pytest.fixture(scope="session")
+def deployed(aws: LocalAws, _built: None) -> Deployed:
     kms = aws.cloud.client("kms")
     keys = [kms.create_key()["KeyMetadata"]["Arn"] for _ in range(2)]
     parameters = {"CredentialsKmsKeyArn": keys[0], "TokenSecretKmsKeyArn": keys[1]}
     # The schedule is real, but no test here waits for it.
     stack = Stack(aws, {"ScheduleMinutes": "15", **parameters})
-    stack.make("deploy")
+    stack.make("deploy-stacks")
     return Deployed(stack, *keys)

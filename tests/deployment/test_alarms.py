@@ -1,4 +1,4 @@
-"""Every alarm rings when it should and only then, and is of a metric that is really emitted."""
+"""Every alarm goes off when it should and only then, and is of a metric that is really emitted."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 from local.emulator.alarms import ALARM, INSUFFICIENT_DATA, OK, next_state, windows
-from tests import templates
 from tests.deployment.alarm_stories import (
     ALARMS,
     CONDITIONS,
@@ -27,7 +26,8 @@ from tests.deployment.alarm_stories import (
     shortened,
     without_warm_up,
 )
-from tests.templates import MONITORING
+from tools import templates
+from tools.templates import MONITORING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(scope="module")
-def run() -> Run:
+def run(_built: None) -> Run:
     return happen()
 
 
@@ -79,32 +79,32 @@ def test_a_period_is_a_tick_of_the_schedule_that_is_deployed() -> None:
     assert set(periods.values()) == {15 * 60}
 
 
-# Ringing
+# Going off
 
 
 @pytest.mark.parametrize("alarm", ALARMS)
 def test_an_alarm_rings_when_what_it_is_for_has_happened(run: Run, alarm: str) -> None:
-    expected = {name for name, condition in CONDITIONS.items() if alarm in condition.rings}
+    expected = {name for name, condition in CONDITIONS.items() if alarm in condition.alarms}
     assert expected, "nothing drives the deployed program into what this alarm is for"
-    assert {name for name, each in run.stories.items() if alarm in each.rang} == expected
+    assert {name for name, each in run.stories.items() if alarm in each.went_off} == expected
 
 
 @pytest.mark.parametrize("alarm", ALARMS)
 def test_its_subscriber_is_told_and_told_when_it_is_over(run: Run, alarm: str) -> None:
     for name, each in run.stories.items():
-        if alarm in CONDITIONS[name].rings:
+        if alarm in CONDITIONS[name].alarms:
             assert each.history[alarm][-2:] == [ALARM, OK], name
             assert each.told[alarm][-2:] == [ALARM, OK], name
 
 
 @pytest.mark.parametrize("condition", CONDITIONS)
 def test_what_happened_rings_these_alarms_and_no_other(run: Run, condition: str) -> None:
-    assert run.stories[condition].rang == CONDITIONS[condition].rings
+    assert run.stories[condition].went_off == CONDITIONS[condition].alarms
 
 
 @pytest.mark.parametrize("alarm", ALARMS)
 def test_an_alarm_is_silent_otherwise(run: Run, alarm: str) -> None:
-    silent = {name for name, each in CONDITIONS.items() if alarm not in each.rings}
+    silent = {name for name, each in CONDITIONS.items() if alarm not in each.alarms}
     assert silent >= set(SILENT)
     for name in silent:
         story = run.stories[name]
@@ -126,7 +126,7 @@ def test_a_fresh_stack_waits_for_its_first_sweep(run: Run) -> None:
 
 
 def test_without_its_warm_up_a_fresh_stack_would_ring(run: Run) -> None:
-    assert run.stories["not-warmed-up"].rang == {"NoSweepCompleted"}
+    assert run.stories["not-warmed-up"].went_off == {"NoSweepCompleted"}
 
 
 def test_the_quiet_stack_has_what_nobody_is_called_for(run: Run) -> None:
@@ -292,7 +292,7 @@ def test_an_alarm_watches_a_metric_that_its_function_emits(run: Run, alarm: str)
         story = run.stories[name]
         deployed = story.alarms[alarm]
         watched = (deployed["Namespace"], deployed["MetricName"], dimensions_of(deployed))
-        if alarm in condition.rings:
+        if alarm in condition.alarms:
             assert watched in story.stored, name
             if deployed["Namespace"] != "AWS/Lambda":
                 assert watched in set(emitted(story.lines)), name
@@ -313,8 +313,10 @@ def test_no_line_of_a_log_holds_a_secret(run: Run) -> None:
 # The template's own numbers, by the same rules
 
 
-def rings_after(alarm: dict[str, Any], ticks: dict[int, float], *, within: timedelta) -> int | None:
-    """Tell in which second an alarm rings that is looked at each minute, None if it does not.
+def goes_off_after(
+    alarm: dict[str, Any], ticks: dict[int, float], *, within: timedelta
+) -> int | None:
+    """Tell in which second an alarm, looked at each minute, goes off; None if it does not.
 
     Args:
         alarm: Its properties.
@@ -359,27 +361,27 @@ def test_an_alarm_rings_within_the_margin_when_tick_after_tick_breaches(
     # Each tick fails, is dropped, is throttled or has an account at most once.
     value = float(watched["Threshold"]) if watched["Statistic"] == "Maximum" else 1.0
     ticks = dict.fromkeys(ticks_of(minutes, first=0, last=90), value)
-    assert rings_after(watched, ticks, within=REFRESH_BEFORE) is not None
+    assert goes_off_after(watched, ticks, within=REFRESH_BEFORE) is not None
 
 
 @pytest.mark.parametrize("minutes", SCHEDULES)
-@pytest.mark.parametrize("alarm", sorted({*OF_VALUES} - {"SomeoneMustAct"}))
+@pytest.mark.parametrize("alarm", sorted({*OF_VALUES} - {"ActionRequired"}))
 def test_an_alarm_bears_one_tick_that_breaches(alarm: str, minutes: str) -> None:
     watched = alarms(ScheduleMinutes=minutes)[alarm]
     value = float(watched["Threshold"]) if watched["Statistic"] == "Maximum" else 1.0
     alone = {0: value}
     among_good_ones = {**dict.fromkeys(ticks_of(minutes, first=-90, last=90), 0.0), **alone}
     for ticks in (alone, among_good_ones):
-        assert rings_after(watched, ticks, within=REFRESH_BEFORE) is None
+        assert goes_off_after(watched, ticks, within=REFRESH_BEFORE) is None
 
 
 @pytest.mark.parametrize("minutes", SCHEDULES)
 def test_the_end_of_all_sweeps_is_told_before_a_token_that_was_due_expires(minutes: str) -> None:
     watched = alarms(ScheduleMinutes=minutes)["NoSweepCompleted"]
     ticks = dict.fromkeys(ticks_of(minutes, first=-90, last=0), 1.0)
-    rings = rings_after(watched, ticks, within=2 * REFRESH_BEFORE)
-    assert rings is not None
-    assert timedelta(seconds=rings) < REFRESH_BEFORE
+    seconds = goes_off_after(watched, ticks, within=2 * REFRESH_BEFORE)
+    assert seconds is not None
+    assert timedelta(seconds=seconds) < REFRESH_BEFORE
 
 
 @pytest.mark.parametrize("minutes", SCHEDULES)
@@ -387,4 +389,4 @@ def test_one_sweep_that_is_missing_wakes_nobody_up(minutes: str) -> None:
     watched = alarms(ScheduleMinutes=minutes)["NoSweepCompleted"]
     ticks = dict.fromkeys(ticks_of(minutes, first=-90, last=90), 1.0)
     del ticks[ticks_of(minutes, first=2, last=2)[0]]
-    assert rings_after(watched, ticks, within=REFRESH_BEFORE) is None
+    assert goes_off_after(watched, ticks, within=REFRESH_BEFORE) is None

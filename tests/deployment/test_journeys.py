@@ -12,7 +12,7 @@ from typing import Final
 import pytest
 
 from local.stack import Stack
-from tests.templates import ROOT
+from tools.templates import ROOT
 from tools.terminal import Terminal
 
 README: Final = (ROOT / "README.md").read_text()

@@ -11,7 +11,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from local.authorization_server import RefreshMode
-from tests.templates import statements
+from tools.templates import statements
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -8,11 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
+from botocore.exceptions import ClientError
 
 from local.authorization_server import WaitsFor
 from local.embedded_cloud import RUNTIME
 from local.stack import Stack, StackError
-from tests import templates
+from tools import templates
 
 if TYPE_CHECKING:
     from tests.deployment.conftest import Deployed
@@ -104,10 +105,15 @@ def test_without_refresh_tokens_the_credentials_path_is_never_written(deployed: 
         assert list(secret["VersionIdsToStages"].values()) == [["AWSCURRENT"]]
 
 
+def test_a_parameter_that_the_template_refuses_is_told_by_the_command(deployed: Deployed) -> None:
+    wrong = Stack(deployed.aws, {"SecretPrefix": "olx/"}, name="wrong")
+    with pytest.raises(StackError, match="SecretPrefix"):
+        wrong.make("deploy-stacks")
+
+
 @pytest.mark.parametrize(
     ("parameter", "value"),
     [
-        ("SecretPrefix", "olx/"),
         ("ScheduleMinutes", "2"),
         ("RefreshBeforeSeconds", "60"),
         ("RefreshTokens", "maybe"),
@@ -117,9 +123,15 @@ def test_without_refresh_tokens_the_credentials_path_is_never_written(deployed: 
 def test_a_parameter_that_is_out_of_bounds_is_refused_before_anything_is_made(
     deployed: Deployed, parameter: str, value: str
 ) -> None:
-    wrong = Stack(deployed.aws, {parameter: value}, name="wrong")
-    with pytest.raises(StackError, match=parameter):
-        wrong.make("deploy-stacks")
+    cloudformation = deployed.aws.cloud.client("cloudformation")
+    packaged = cloudformation.get_template(StackName=deployed.stack.name, TemplateStage="Original")
+    with pytest.raises(ClientError, match=parameter):
+        cloudformation.create_stack(
+            StackName="wrong",
+            TemplateBody=packaged["TemplateBody"],
+            Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
+            Parameters=[{"ParameterKey": parameter, "ParameterValue": value}],
+        )
     names = {each["FunctionName"] for each in functions(deployed)}
     assert "wrong" not in names
 

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from tests import templates
-from tests.templates import ACCOUNT, ALL, FUNCTION, MONITORING, ROOT, resolved, statements
-from token_refresher import handler, model
+from token_refresher import handler, records, reporting
 from token_refresher.aws import secret_store
 from token_refresher.errors import SettingsError
 from token_refresher.refresh import TIME_TO_BEGIN
 from token_refresher.settings import Settings, settings_from_environment
+from tools import templates
+from tools.templates import ACCOUNT, ALL, FUNCTION, MONITORING, ROOT, resolved, statements
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -302,7 +302,7 @@ def test_only_tags_of_our_own_are_written_and_none_is_no_way_around_it() -> None
         "ForAllValues:StringLike": {"aws:TagKeys": "token-refresher:*"},
         "Null": {"aws:TagKeys": "false"},
     }
-    tags = [value for name, value in vars(model).items() if name.endswith("_TAG")]
+    tags = [value for name, value in vars(records).items() if name.endswith("_TAG")]
     assert tags
     assert all(tag.startswith("token-refresher:") for tag in tags)
 
@@ -450,7 +450,7 @@ def test_no_alarm_rings_because_one_sweep_missed(minutes: str) -> None:
     # CloudWatch looks back two periods further, and any value there keeps it silent.
     seconds = absence["Period"] * (absence["EvaluationPeriods"] + 2)
     assert 2 * int(minutes) * 60 < seconds <= 3600
-    for name in ("FunctionErrs", "FunctionIsThrottled", "FunctionNearsItsTimeout"):
+    for name in ("FunctionFails", "FunctionIsThrottled", "FunctionNearsItsTimeout"):
         assert resources[name]["Properties"]["DatapointsToAlarm"] >= 2
 
 
@@ -488,7 +488,6 @@ def test_the_dashboard_shows_every_alarm() -> None:
 
 def test_the_dashboards_figures_are_ones_that_exist() -> None:
     body = json.loads(resolved(MONITORING)["Resources"]["Dashboard"]["Properties"]["DashboardBody"])
-    source = (ROOT / "functions/token_refresher/handler.py").read_text()
     shown = [
         metric
         for widget in body["widgets"]
@@ -496,8 +495,7 @@ def test_the_dashboards_figures_are_ones_that_exist() -> None:
         for metric in widget["properties"]["metrics"]
     ]
     names = {each[1] for each in shown if each[0] in {"TokenRefresher", "."}}
-    emitted = set(re.findall(r'"((?:[A-Z][a-z]+){2,})"', source))
-    assert names - {"Duration", "Invocations"} <= emitted
+    assert names - {"Duration", "Invocations"} <= reporting.METRICS.keys()
     assert {"SecondsUntilExpiry", "TokensRefreshed", "RefreshFailures"} <= names
 
 

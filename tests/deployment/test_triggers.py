@@ -15,9 +15,9 @@ from botocore.exceptions import ClientError
 from local.authorization_server import RefreshMode
 from local.stack import Stack
 from tests.integration.test_embedded_cloud import within
-from tests.templates import ROOT
 from token_refresher.events import Step
 from token_refresher.policy import MINIMUM_INTERVAL_WITH_REFRESH_TOKENS
+from tools.templates import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -144,10 +144,10 @@ class Beside:
 
 
 @pytest.fixture(scope="module")
-def beside(aws: LocalAws) -> Beside:
+def beside(aws: LocalAws, _built: None) -> Beside:
     parameters = {"SecretPrefix": PREFIX, "Triggers": "true", "Rotation": "true"}
     stack = Stack(aws, {"ScheduleMinutes": "15", **parameters}, name="beside")
-    stack.make("deploy")
+    stack.make("deploy-stacks")
     found = Beside(stack)
     # The first invocation of a function starts it, here as on AWS.
     found.onboard("first")

@@ -20,10 +20,10 @@ import yaml
 from botocore.validate import ParamValidator
 
 from local.function import Function
-from tests import templates
 from tests.docs.consumers_world import AGENT_TOKEN, TOKEN_SECRET, ConsumersWorld, SecretsFront
 from tests.unit.fakes import CLIENT_CREDENTIALS, TICK, World, unavailable
 from token_refresher.settings import Settings
+from tools import templates
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,11 +13,11 @@ from benchmarks.accounts import DEALER, MACHINE, Grant
 from benchmarks.fleet import FAILING, HUNG, INVOCATION_SECONDS, LIMITED, Scenario, play
 from benchmarks.report import DOCUMENT, RESULTS, Bound, blocks, coefficients_of, ratio, replaced
 from benchmarks.secrets_manager import QUOTA, Quota, RefusedError
-from tests import templates
 from token_refresher.aws.secret_store import _WRITES_PER_SECOND
 from token_refresher.refresh import TIME_TO_BEGIN
 from token_refresher.settings import Settings
 from token_refresher.sweep import _CLOSING_TIME
+from tools import templates
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -1,11 +1,13 @@
 """The project's own files agree with each other, and name no machine they were written on."""
 
 import re
+import tomllib
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).parents[2]
 PINS = sorted((ROOT / "requirements").glob("*.txt"))
@@ -109,3 +111,24 @@ def test_what_is_deployed_is_what_is_tested(other: str) -> None:
     deployed = pins(ROOT / "requirements" / other)
 
     assert {name: tested.get(name) for name in deployed} == deployed
+
+
+def test_every_package_of_the_wheel_tells_type_checkers_that_it_is_typed() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    packages = project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
+    names = {Path(package).name for package in packages}
+
+    assert names == {"token_refresher", "token_refresher_cli"}
+    assert {path.parent.name for path in ROOT.glob("*/*/py.typed")} == names
+
+
+def test_what_pre_commit_runs_is_what_make_runs_with_the_tools_of_this_project() -> None:
+    config = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))
+    hooks = [hook for repository in config["repos"] for hook in repository["hooks"]]
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    tools = [found[1] for hook in hooks if (found := re.search(r"\.venv/bin/(\S+)", hook["entry"]))]
+
+    assert {repository["repo"] for repository in config["repos"]} == {"local"}
+    assert {hook["language"] for hook in hooks} == {"system"}
+    assert tools == ["ruff", "ruff", "mypy", "lint-imports"]
+    assert all(re.search(rf"(?:-m |\.venv/bin/){tool}\b", makefile) for tool in tools)

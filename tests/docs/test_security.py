@@ -9,10 +9,10 @@ import re
 from pathlib import Path
 from typing import Final
 
-from tests import templates
 from tests.fuzz.parsers import PARSERS
 from token_refresher import settings
 from token_refresher.oauth import transport
+from tools import templates
 from tools.docs import infrastructure
 
 DOCUMENT: Final = (Path(__file__).resolve().parents[2] / "docs" / "security.md").read_text()

@@ -1,4 +1,4 @@
-"""Alarms of the embedded cloud ring when AWS's would."""
+"""Alarms of the embedded cloud go off when AWS's would."""
 
 from __future__ import annotations
 

@@ -174,6 +174,19 @@ def test_an_interpreter_that_does_not_run_is_not_taken(
     assert function_python().executable != broken
 
 
+def test_functions_run_on_the_python_behind_a_version_managers_shim(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    found = function_python()
+    shim = tmp_path / "python"
+    # Elsewhere it would offer another Python, or none.
+    shim.write_text(f"""#!/bin/sh\ntest -e pyproject.toml && exec {found.executable} "$@"\n""")
+    shim.chmod(0o755)
+    monkeypatch.setenv("FUNCTION_PYTHON", str(shim))
+    monkeypatch.setattr("local.embedded_cloud.RUNTIME", f"python{found.version}")
+    assert function_python() == found
+
+
 def test_an_emulator_whose_interpreter_does_not_run_is_named(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

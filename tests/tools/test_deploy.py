@@ -13,10 +13,9 @@ from botocore.exceptions import WaiterError
 
 from local.embedded_cloud import EmbeddedCloud
 from local.stack import Stack
-from tests import templates
 from tests.cli.relay import Instead, Relay
 from tests.signatures import SignatureRecorder
-from tools import deploy
+from tools import deploy, templates
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

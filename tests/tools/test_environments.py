@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import TYPE_CHECKING, Any
 
 from local.stack import Stack
-from tests import templates
+from tools import templates
 
 if TYPE_CHECKING:
     import ssl

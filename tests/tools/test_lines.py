@@ -5,8 +5,7 @@ from __future__ import annotations
 import subprocess
 from typing import TYPE_CHECKING
 
-from tests import templates
-from tools import lines
+from tools import lines, templates
 
 if TYPE_CHECKING:
     from pathlib import Path

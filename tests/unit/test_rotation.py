@@ -68,7 +68,7 @@ class Rotated:
         rotation = Rotation(
             store=world.store,
             endpoint=world.endpoint,
-            sweep=world.sweeper.sweep,
+            sweeper=world.sweeper,
             clock=lambda: world.now,
         )
         for step in steps:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import Final
 
-from tests import templates
 from token_refresher import reporting
+from tools import templates
 from tools.docs.blocks import Table
 from tools.docs.infrastructure import number_of_alarms
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from tests import templates
+from tools import templates
 from tools.docs.blocks import Table, code, prose
 
 if TYPE_CHECKING:

@@ -36,7 +36,13 @@ def holds() -> Table:
 
 
 def _checks(checks: Iterable[policy.Check]) -> list[tuple[str, str]]:
-    return [(code(str(check.reason)), check.meaning) for check in checks]
+    return [(code(str(check.reason)), _phrase(check.applies.__doc__ or "")) for check in checks]
+
+
+def _phrase(docstring: str) -> str:
+    """Make a phrase of a docstring's sentence."""
+    sentence = " ".join(docstring.split()).removesuffix(".")
+    return sentence[:1].lower() + sentence[1:]
 
 
 def reasons() -> Table:
@@ -117,8 +123,5 @@ def events() -> Table:
 
 def metrics() -> Table:
     """What is emitted."""
-    rows = [
-        (code(name), str(metric.unit.value), metric.meaning)
-        for name, metric in reporting.METRICS.items()
-    ]
+    rows = [(code(name), str(unit.value)) for name, unit in reporting.METRICS.items()]
     return Table(("metric", "unit", "meaning"), rows)

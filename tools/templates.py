@@ -46,7 +46,7 @@ def _short_form(loader: _Loader, suffix: str, node: yaml.Node) -> dict[str, Any]
     elif isinstance(node, yaml.SequenceNode):
         value = loader.construct_sequence(node, deep=True)
     else:
-        assert isinstance(node, yaml.MappingNode)
+        assert isinstance(node, yaml.MappingNode)  # noqa: S101 - YAML has no fourth kind
         value = loader.construct_mapping(node, deep=True)
     if suffix in {"Ref", "Condition"}:
         return {suffix: value}
