@@ -14,8 +14,8 @@ import pytest
 
 from local.embedded_cloud import REGION, ROOT, Credentials, EmbeddedCloud
 from tests.cli.operator import EMAIL, PASSWORD
-from tests.integration.test_emulator_functions import ROLE, deploy
-from tests.integration.test_emulator_iam import ACCOUNT, create_role, policy
+from tests.integration.test_emulator_functions import deploy
+from tests.integration.test_emulator_iam import ACCOUNT, create_role
 from token_refresher.model import TokenVersion
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ DENIED: Final = [
     ),
     (
         "SeeSchedulesAndHistory",
-        "correct dealer-17 --anew --from-file -",
+        "correct dealer-17 --replace --from-file -",
         "secretsmanager:DescribeSecret on ",
     ),
     (
@@ -88,12 +88,6 @@ DENIED: Final = [
 
 
 @pytest.fixture
-def cloud(enforcing_cloud: EmbeddedCloud) -> EmbeddedCloud:
-    enforcing_cloud.reset()
-    return enforcing_cloud
-
-
-@pytest.fixture
 def allow(
     operator: Operator, cloud: EmbeddedCloud, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., None]:
@@ -107,11 +101,6 @@ def allow(
         SecretString='{"access_token": "made-up-token"}',
     )
     variables = {"ALLOWED_TOKEN_HOSTS": operator.server.host}
-    trust = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}}
-    cloud.client("iam").create_role(
-        RoleName=ROLE.rpartition("/")[2],
-        AssumeRolePolicyDocument=policy({**trust, "Action": "sts:AssumeRole"}),
-    )
     deploy(
         cloud,
         "def handler(event, context): return {'outcomes': {'fresh': 1}, 'accounts': []}",
@@ -147,11 +136,12 @@ def test_the_documented_policy_is_enough_for_every_command(
     operator.says("refresh dealer-17 --remote --stack token-refresher")
     operator.says("history dealer-17")
     operator.says("token dealer-17")
-    # A failure is recorded, and cleared again.
+    # A failure of the function is on record, and cleared again.
     operator.clock.advance(timedelta(minutes=61))
     operator.server.set_password("dealer-17", EMAIL, "made-up-other")
     operator.says("correct dealer-17 --from-file -", stdin='{"scope": "write"}')
-    assert operator.run("refresh dealer-17").exit_code == 1
+    operator.schedule.sweep()
+    assert operator.tells("status dealer-17")["accounts"][0]["state"] == "action required"
     operator.server.set_password("dealer-17", EMAIL, PASSWORD)
     operator.says("refresh dealer-17 --force")
     assert operator.tells("status dealer-17")["accounts"][0]["state"] == "fresh"
