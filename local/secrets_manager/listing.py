@@ -1,7 +1,7 @@
 """Filters and pages of listings as AWS documents them.
 
-Filters match the beginnings of names and tags, case included: a filter for ``olx/tokens/`` must
-not find ``OLX/tokens/`` nor ``archive/olx/tokens/``.
+Filters match the beginnings of names and tags, case included: a filter for ``oauth/tokens/`` must
+not find ``OLX/tokens/`` nor ``archive/oauth/tokens/``.
 """
 
 from __future__ import annotations

@@ -94,7 +94,9 @@ class Operator:
             "password": password,
         }
         # As a person or their own tool would; the command `add` has its own tests.
-        self.secrets.create_secret(Name=f"olx/credentials/{name}", SecretString=json.dumps(content))
+        self.secrets.create_secret(
+            Name=f"oauth/credentials/{name}", SecretString=json.dumps(content)
+        )
 
     @contextmanager
     def by_way_of(self, relay: Relay) -> Iterator[None]:

@@ -103,13 +103,13 @@ def test_an_unpublished_answer_is_planned_as_such(operator: Operator, cloud: Emb
     operator.says("refresh dealer-17")
     operator.clock.advance(HOUR)
     client = cloud.client()
-    stages = client.describe_secret(SecretId="olx/credentials/dealer-17")["VersionIdsToStages"]
+    stages = client.describe_secret(SecretId="oauth/credentials/dealer-17")["VersionIdsToStages"]
     journal = next(version for version, names in stages.items() if "TOKENRESPONSE" in names)
-    text = client.get_secret_value(SecretId="olx/credentials/dealer-17", VersionId=journal)
+    text = client.get_secret_value(SecretId="oauth/credentials/dealer-17", VersionId=journal)
     now = operator.clock.now()
     later = TokenVersion(now, now + 12 * HOUR, journal.split("-")[2], "abcdefabcdef")
     client.put_secret_value(
-        SecretId="olx/credentials/dealer-17",
+        SecretId="oauth/credentials/dealer-17",
         ClientRequestToken=str(later),
         SecretString=text["SecretString"],
         VersionStages=["TOKENRESPONSE"],
@@ -122,7 +122,7 @@ def test_an_external_version_is_told_apart_and_can_be_printed(
 ) -> None:
     operator.add("dealer-17")
     theirs = json.dumps({"access_token": "made-up-theirs", "expires_at": 4_000_000_000})
-    cloud.client().create_secret(Name="olx/tokens/dealer-17", SecretString=theirs)
+    cloud.client().create_secret(Name="oauth/tokens/dealer-17", SecretString=theirs)
     assert operator.tells("status")["accounts"][0]["state"] == "external version"
     assert operator.says("token dealer-17") == "made-up-theirs\n"
     assert "1 external versions" in operator.says("history dealer-17")
@@ -142,7 +142,7 @@ def test_the_whole_published_object_is_printed_as_it_is(
 ) -> None:
     operator.add("dealer-17")
     operator.says("refresh dealer-17")
-    stored = cloud.client().get_secret_value(SecretId="olx/tokens/dealer-17")["SecretString"]
+    stored = cloud.client().get_secret_value(SecretId="oauth/tokens/dealer-17")["SecretString"]
     assert operator.says("token dealer-17 --json") == f"{stored}\n"
 
 
@@ -155,7 +155,7 @@ def test_a_mistyped_name_is_answered_with_the_near_ones(operator: Operator, comm
     refused = operator.run(f"{name} dealr-17 {' '.join(options)}", stdin="{}")
     assert refused.exit_code == 3
     assert (
-        "There is no account dealr-17 under olx/ in eu-west-1. Did you mean dealer-17?"
+        "There is no account dealr-17 under oauth/ in eu-west-1. Did you mean dealer-17?"
         in refused.stderr
     )
 
@@ -174,7 +174,7 @@ def test_an_account_is_added_once_and_what_to_do_is_named(operator: Operator) ->
     operator.add("dealer-17")
     fields = {"site": "autovit.ro", "grant_type": "client_credentials", "client_id": "1"}
     again = json.dumps({**fields, "client_secret": "made-up-other"})
-    refused = operator.run("add dealer-17 --prefix olx --from-file -", stdin=again)
+    refused = operator.run("add dealer-17 --prefix oauth --from-file -", stdin=again)
     assert refused.exit_code == 3
     operator.server.register_client("x", secret=SECRET)
     again = json.dumps(
@@ -194,7 +194,7 @@ def test_an_account_is_added_once_and_what_to_do_is_named(operator: Operator) ->
 def test_a_secret_that_awaits_its_credentials_is_given_them(
     operator: Operator, cloud: EmbeddedCloud
 ) -> None:
-    cloud.client().create_secret(Name="olx/credentials/dealer-17")
+    cloud.client().create_secret(Name="oauth/credentials/dealer-17")
     assert operator.tells("status")["accounts"][0]["state"] == "awaiting credentials"
     operator.server.register_client("dealer-17", secret=SECRET)
     fields = {
@@ -239,7 +239,7 @@ def test_stored_credentials_that_do_not_validate_are_found_and_corrected(
 ) -> None:
     operator.add("dealer-17")
     cloud.client().put_secret_value(
-        SecretId="olx/credentials/dealer-17",
+        SecretId="oauth/credentials/dealer-17",
         SecretString='{"grant_type": "password", "pasword": "made-up-lost"}',
     )
     found = operator.run("check dealer-17")
@@ -282,9 +282,9 @@ def test_what_cannot_be_done_is_refused_in_one_sentence(
     sentence: str,
 ) -> None:
     client = cloud.client()
-    client.create_secret(Name="olx/credentials/dealer-17", SecretString="{}")
-    client.create_secret(Name="olx/credentials/empty")
-    client.create_secret(Name="olx/tokens/strange", SecretString="made-up-no-json")
+    client.create_secret(Name="oauth/credentials/dealer-17", SecretString="{}")
+    client.create_secret(Name="oauth/credentials/empty")
+    client.create_secret(Name="oauth/tokens/strange", SecretString="made-up-no-json")
     (tmp_path / "latin.json").write_bytes(b'{"scope": "\xe9"}')
     monkeypatch.chdir(tmp_path)
     before = everything(cloud)
@@ -355,15 +355,15 @@ def test_the_settings_of_a_stack_win_over_the_environment_and_the_prefix_over_bo
     monkeypatch.setenv("SECRET_PREFIX", "nowhere")
     names = {
         options: [one["account"] for one in operator.tells(f"status {options}")["accounts"]]
-        for options in ("", "--stack tr", "--stack tr --prefix mine", "--prefix olx")
+        for options in ("", "--stack tr", "--stack tr --prefix mine", "--prefix oauth")
     }
     assert names == {
         "": [],
         "--stack tr": ["of-team"],
         "--stack tr --prefix mine": ["of-mine"],
-        "--prefix olx": ["dealer-17"],
+        "--prefix oauth": ["dealer-17"],
     }
-    refused = operator.run("check dealer-17 --stack tr --prefix olx")
+    refused = operator.run("check dealer-17 --stack tr --prefix oauth")
     assert "host_not_allowed" in refused.stderr
 
 
@@ -436,13 +436,13 @@ def test_refresh_tokens_that_the_function_ignores_are_not_stored(
 
 def test_the_history_is_read_to_its_last_page(operator: Operator, cloud: EmbeddedCloud) -> None:
     client = cloud.client()
-    client.create_secret(Name="olx/tokens/dealer-17")
+    client.create_secret(Name="oauth/tokens/dealer-17")
     now = operator.clock.now()
     for hours in range(120):
         issued_at = now - hours * HOUR
         token = TokenVersion(issued_at, issued_at + 2 * HOUR, "0123456789ab", "abcdefabcdef")
         client.put_secret_value(
-            SecretId="olx/tokens/dealer-17", ClientRequestToken=str(token), SecretString="{}"
+            SecretId="oauth/tokens/dealer-17", ClientRequestToken=str(token), SecretString="{}"
         )
     assert len(operator.tells("history dealer-17 --days 30")["tokens"]) == 120
 
@@ -482,7 +482,7 @@ def test_a_setting_that_is_out_of_bounds_is_named(
     assert "REFRESH_BEFORE_SECONDS takes a whole number" in refused.stderr
 
 
-@pytest.mark.parametrize("name", ["'a b'", "''", "x" * 401, "olx/credentials:x", "é"])
+@pytest.mark.parametrize("name", ["'a b'", "''", "x" * 401, "oauth/credentials:x", "é"])
 def test_a_name_that_the_function_would_not_take_is_refused(operator: Operator, name: str) -> None:
     refused = operator.run(f"add {name} --from-file -", stdin="{}")
     assert refused.exit_code == 2
@@ -490,11 +490,11 @@ def test_a_name_that_the_function_would_not_take_is_refused(operator: Operator, 
 
 def test_a_journal_that_cannot_be_written_is_not_tried_for_ever(operator: Operator) -> None:
     refresh_only_account(operator, "crm")
-    version = operator.secrets.describe_secret(SecretId="olx/credentials/crm")
+    version = operator.secrets.describe_secret(SecretId="oauth/credentials/crm")
     # A secret has twenty stages at most: the claim's is the last one, the journal's one more.
     for number in range(18):
         operator.secrets.update_secret_version_stage(
-            SecretId="olx/credentials/crm",
+            SecretId="oauth/credentials/crm",
             VersionStage=f"stage-{number}",
             MoveToVersionId=next(iter(version["VersionIdsToStages"])),
         )
@@ -524,8 +524,8 @@ def test_an_account_that_waits_after_a_failure_is_not_refreshed_and_that_is_told
 def test_an_account_without_credentials_is_not_refreshed_and_that_is_told(
     operator: Operator,
 ) -> None:
-    operator.secrets.create_secret(Name="olx/credentials/awaiting")
-    operator.secrets.create_secret(Name="olx/tokens/orphaned")
+    operator.secrets.create_secret(Name="oauth/credentials/awaiting")
+    operator.secrets.create_secret(Name="oauth/tokens/orphaned")
     awaiting, orphaned = operator.run("refresh awaiting"), operator.run("refresh orphaned")
     assert (awaiting.exit_code, orphaned.exit_code) == (1, 1)
     assert "awaiting has no credentials yet: token-refresher add" in awaiting.stderr
@@ -554,7 +554,7 @@ def test_a_token_secret_that_is_about_to_be_deleted_is_seen_by_its_account_s_nam
 ) -> None:
     operator.add("dealer-17")
     operator.says("refresh dealer-17")
-    operator.secrets.delete_secret(SecretId="olx/tokens/dealer-17")
+    operator.secrets.delete_secret(SecretId="oauth/tokens/dealer-17")
     seen = operator.run("status dealer-17")
     assert seen.exit_code == 1
     assert "scheduled_for_deletion" in seen.stdout
@@ -564,9 +564,9 @@ def test_a_token_secret_that_is_about_to_be_deleted_is_seen_by_its_account_s_nam
 @pytest.mark.parametrize(
     ("deleted", "line"),
     [
-        ("olx/tokens/dealer-17", "token dealer-17"),
-        ("olx/credentials/dealer-17", "correct dealer-17 --from-file -"),
-        ("olx/credentials/dealer-17", "correct dealer-17 --replace --from-file -"),
+        ("oauth/tokens/dealer-17", "token dealer-17"),
+        ("oauth/credentials/dealer-17", "correct dealer-17 --from-file -"),
+        ("oauth/credentials/dealer-17", "correct dealer-17 --replace --from-file -"),
     ],
 )
 def test_what_is_about_to_be_deleted_is_said_to_be_restored(
@@ -574,7 +574,7 @@ def test_what_is_about_to_be_deleted_is_said_to_be_restored(
 ) -> None:
     operator.add("dealer-17")
     operator.says("refresh dealer-17")
-    value = operator.secrets.get_secret_value(SecretId="olx/credentials/dealer-17")
+    value = operator.secrets.get_secret_value(SecretId="oauth/credentials/dealer-17")
     operator.secrets.delete_secret(SecretId=deleted)
     refused = operator.run(line, stdin=value["SecretString"])
     assert refused.exit_code == 3
@@ -654,7 +654,7 @@ def test_the_function_is_not_asked_for_another_prefix(
     refused = operator.run("refresh dealer-17 --remote --stack tr --prefix other")
     assert (refused.exit_code, refused.stdout) == (3, "")
     assert "has another prefix than --prefix" in refused.stderr
-    operator.says("refresh dealer-17 --remote --stack tr --prefix olx")
+    operator.says("refresh dealer-17 --remote --stack tr --prefix oauth")
 
 
 def test_the_function_is_asked_for_no_more_names_than_it_takes(
@@ -674,7 +674,7 @@ def test_the_function_is_asked_for_no_more_names_than_it_takes(
 
 def test_credentials_that_are_an_empty_text_are_corrected(operator: Operator, relay: Relay) -> None:
     operator.add("dealer-17")
-    fields = operator.secrets.get_secret_value(SecretId="olx/credentials/dealer-17")
+    fields = operator.secrets.get_secret_value(SecretId="oauth/credentials/dealer-17")
     # boto3 writes none, so it is told in the cloud's place.
     content = {"VersionId": fields["VersionId"], "SecretString": ""}
     empty = Instead(200, json.dumps(content).encode())
@@ -696,7 +696,7 @@ def test_a_file_may_begin_with_a_byte_order_mark(operator: Operator, tmp_path: P
 
 def tags(operator: Operator, name: str) -> list[Any]:
     """All tags of an account's token secret."""
-    described = operator.secrets.describe_secret(SecretId=f"olx/tokens/{name}")
+    described = operator.secrets.describe_secret(SecretId=f"oauth/tokens/{name}")
     return sorted(described.get("Tags", []), key=lambda tag: tag["Key"])
 
 
@@ -761,8 +761,8 @@ def test_a_failure_on_a_person_s_machine_says_how_to_let_the_function_try(
         FunctionName="tr",
         Environment={"Variables": variables},
     )
-    failed = operator.run("refresh dealer-17 --force --stack tr --prefix olx")
-    line = "token-refresher refresh dealer-17 --force --remote --prefix olx --stack tr"
+    failed = operator.run("refresh dealer-17 --force --stack tr --prefix oauth")
+    line = "token-refresher refresh dealer-17 --force --remote --prefix oauth --stack tr"
     assert f"To let the function try: {line}\n" in failed.stderr
     operator.says(line.removeprefix("token-refresher "))
     assert "add --remote, and --stack" in operator.run("refresh dealer-17 --force").stderr
@@ -793,13 +793,13 @@ def test_every_next_command_can_be_pasted_and_works_where_this_one_did(
     tmp_path: Path,
     line: str,
 ) -> None:
-    variables = {"ALLOWED_TOKEN_HOSTS": operator.server.host, "SECRET_PREFIX": "olx"}
+    variables = {"ALLOWED_TOKEN_HOSTS": operator.server.host, "SECRET_PREFIX": "oauth"}
     deploy(cloud, "", FunctionName="tr", Environment={"Variables": variables})
     operator.add("dealer-17", password="made-up-wrong")
     operator.add("dealer-18", password="made-up-wrong")
     operator.schedule.sweep()
-    operator.secrets.create_secret(Name="olx/credentials/empty")
-    operator.secrets.create_secret(Name="olx/tokens/strange", SecretString="made-up-no-json")
+    operator.secrets.create_secret(Name="oauth/credentials/empty")
+    operator.secrets.create_secret(Name="oauth/tokens/strange", SecretString="made-up-no-json")
     fields = {"grant_type": "client_credentials", "client_id": "new", "client_secret": SECRET}
     fields["token_endpoint"] = operator.server.token_endpoint
     (tmp_path / "new.json").write_text(json.dumps(fields))
@@ -833,9 +833,9 @@ def test_the_stack_has_a_default_from_the_environment(
     deploy(cloud, "", FunctionName="tr", Environment={"Variables": variables})
     monkeypatch.setenv("TOKEN_REFRESHER_STACK", "tr")
     assert "prefix team, stack tr" in operator.run("status").stderr
-    assert "prefix olx, endpoint" in operator.says("status --stack ''")
-    monkeypatch.setenv("TOKEN_REFRESHER_PREFIX", "olx")
-    assert "prefix olx, stack tr" in operator.says("status")
+    assert "prefix oauth, endpoint" in operator.says("status --stack ''")
+    monkeypatch.setenv("TOKEN_REFRESHER_PREFIX", "oauth")
+    assert "prefix oauth, stack tr" in operator.says("status")
 
 
 @pytest.mark.parametrize("command", ["status", "plan"])
@@ -843,7 +843,7 @@ def test_a_list_says_where_it_looked_and_an_empty_one_is_no_success(
     operator: Operator, command: str
 ) -> None:
     operator.add("dealer-17")
-    place = "AWS account 000000000000, Region eu-west-1, prefix olx, endpoint http://127.0.0.1:"
+    place = "AWS account 000000000000, Region eu-west-1, prefix oauth, endpoint http://127.0.0.1:"
     assert f"Looked in: {place}" in operator.says(command)
     for elsewhere, named in (("--prefix team", "team"), ("--region eu-north-1", "eu-north-1")):
         empty = operator.run(f"{command} {elsewhere}")

@@ -40,7 +40,7 @@ DENIED: Final = [
     (
         "SeeSchedulesAndHistory",
         "status dealer-17",
-        "secretsmanager:DescribeSecret on olx/credentials/dealer-17",
+        "secretsmanager:DescribeSecret on oauth/credentials/dealer-17",
     ),
     (
         "SeeSchedulesAndHistory",
@@ -50,35 +50,35 @@ DENIED: Final = [
     (
         "SeeSchedulesAndHistory",
         "add dealer-17 --from-file -",
-        "secretsmanager:DescribeSecret on olx/credentials/dealer-17",
+        "secretsmanager:DescribeSecret on oauth/credentials/dealer-17",
     ),
     ("SeeSchedulesAndHistory", "check nobody", "secretsmanager:DescribeSecret on "),
     (
         "WriteCredentials",
         "add new --from-file -",
-        "secretsmanager:CreateSecret on olx/credentials/new",
+        "secretsmanager:CreateSecret on oauth/credentials/new",
     ),
     (
         "WriteCredentials",
         "correct dealer-17 --scope read",
-        "secretsmanager:PutSecretValue on olx/credentials/dealer-17",
+        "secretsmanager:PutSecretValue on oauth/credentials/dealer-17",
     ),
     (
         "ReadCredentials",
         "check dealer-17",
-        "secretsmanager:GetSecretValue on olx/credentials/dealer-17",
+        "secretsmanager:GetSecretValue on oauth/credentials/dealer-17",
     ),
     (
         "ReadCredentials",
         "correct dealer-17 --scope read",
-        "secretsmanager:GetSecretValue on olx/credentials/dealer-17",
+        "secretsmanager:GetSecretValue on oauth/credentials/dealer-17",
     ),
     (
         "RefreshFromHere",
         "refresh dealer-17 --force",
-        "secretsmanager:PutSecretValue on secrets under olx/",
+        "secretsmanager:PutSecretValue on secrets under oauth/",
     ),
-    ("ReadTokens", "token dealer-17", "secretsmanager:GetSecretValue on olx/tokens/dealer-17"),
+    ("ReadTokens", "token dealer-17", "secretsmanager:GetSecretValue on oauth/tokens/dealer-17"),
     (
         "UseTheFunction",
         "status --stack token-refresher",
@@ -96,7 +96,7 @@ def allow(
     now = operator.clock.now()
     version = TokenVersion(now, now + timedelta(hours=12), "0123456789ab", "abcdefabcdef")
     operator.secrets.create_secret(
-        Name="olx/tokens/dealer-17",
+        Name="oauth/tokens/dealer-17",
         ClientRequestToken=str(version),
         SecretString='{"access_token": "made-up-token"}',
     )
@@ -166,7 +166,7 @@ def test_whoever_may_not_look_and_waits_is_told_that_the_credentials_are_written
     allow("WriteCredentials")
     waited = operator.run("add new --wait --from-file -", stdin=fields(operator))
     assert waited.exit_code == 1
-    assert "secretsmanager:DescribeSecret on olx/tokens/new" in waited.stderr
+    assert "secretsmanager:DescribeSecret on oauth/tokens/new" in waited.stderr
     assert "The credentials were written." in waited.stderr
 
 

@@ -33,8 +33,8 @@ from token_refresher_cli.target import Target
     ("error", "what", "fix"),
     [
         (
-            RefusedError("PutSecretValue", "AccessDeniedException", "olx/credentials/dealer-17"),
-            "may not secretsmanager:PutSecretValue on olx/credentials/dealer-17",
+            RefusedError("PutSecretValue", "AccessDeniedException", "oauth/credentials/dealer-17"),
+            "may not secretsmanager:PutSecretValue on oauth/credentials/dealer-17",
             "docs/command-line.md has the whole policy",
         ),
         (
@@ -82,19 +82,23 @@ from token_refresher_cli.target import Target
             "--stack",
         ),
         (
-            RefusedError("CreateSecret", "InvalidRequestException", "olx/credentials/a"),
+            RefusedError("CreateSecret", "InvalidRequestException", "oauth/credentials/a"),
             "scheduled for deletion",
-            "restore-secret --secret-id olx/credentials/a",
+            "restore-secret --secret-id oauth/credentials/a",
         ),
         *(
             (
-                RefusedError(operation, "InvalidRequestException", "olx/tokens/a"),
-                "olx/tokens/a is scheduled for deletion",
-                "restore-secret --secret-id olx/tokens/a",
+                RefusedError(operation, "InvalidRequestException", "oauth/tokens/a"),
+                "oauth/tokens/a is scheduled for deletion",
+                "restore-secret --secret-id oauth/tokens/a",
             )
             for operation in ("GetSecretValue", "PutSecretValue", "ListSecretVersionIds")
         ),
-        (RefusedError("PutSecretValue", "Other", "olx/a"), "PutSecretValue failed on olx/a", ""),
+        (
+            RefusedError("PutSecretValue", "Other", "oauth/a"),
+            "PutSecretValue failed on oauth/a",
+            "",
+        ),
         (SettingsError("MAX_WORKERS takes a number"), "MAX_WORKERS takes a number.", ""),
         (ProblemError("It is so.", "Do that."), "It is so.", "Do that."),
     ],
@@ -117,10 +121,10 @@ def test_a_defect_tells_its_place_and_not_its_text() -> None:
 
 
 def test_a_refused_call_remembers_what_it_was_about() -> None:
-    with pytest.raises(RefusedError) as raised, about("olx/tokens/a"):
+    with pytest.raises(RefusedError) as raised, about("oauth/tokens/a"):
         raise SecretStoreError("GetSecretValue", "AccessDeniedException", transient=False)
     assert raised.value.operation == "GetSecretValue"
-    assert "olx/tokens/a" in explain(raised.value, Target()).what
+    assert "oauth/tokens/a" in explain(raised.value, Target()).what
 
 
 def test_every_code_that_can_be_fixed_is_one_that_the_program_has() -> None:
@@ -157,10 +161,10 @@ def test_every_command_that_is_named_can_be_pasted_and_works_where_the_last_one_
 
 
 def test_a_command_of_aws_is_told_the_region_that_boto3_alone_reads() -> None:
-    here = Target(secret_prefix="olx", aws_region="eu-west-1")
+    here = Target(secret_prefix="oauth", aws_region="eu-west-1")
     assert fix_for("scheduled_for_deletion", "dealer-17", here) == (
         "restore the token secret: aws secretsmanager restore-secret "
-        "--secret-id olx/tokens/dealer-17 --region eu-west-1"
+        "--secret-id oauth/tokens/dealer-17 --region eu-west-1"
     )
     assert (
         "aws sso login --profile p" in explain(UnauthorizedSSOTokenError(), Target(profile="p")).fix

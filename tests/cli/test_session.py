@@ -49,7 +49,7 @@ def onboard(
         "username": "dealer@example.com",
         "password": password,
     }
-    cloud.client().create_secret(Name=f"olx/credentials/{name}", SecretString=json.dumps(fields))
+    cloud.client().create_secret(Name=f"oauth/credentials/{name}", SecretString=json.dumps(fields))
 
 
 def test_a_wrong_password_is_found_and_corrected_without_a_secret_on_the_screen(
@@ -67,7 +67,7 @@ def test_a_wrong_password_is_found_and_corrected_without_a_secret_on_the_screen(
         ):
             terminal.expect(question)
             terminal.enter(answer)
-        terminal.expect("created olx/credentials/dealer-17")
+        terminal.expect("created oauth/credentials/dealer-17")
         assert terminal.finish() == 0
     shown = terminal.plain.replace(server.host, "api.example.com").replace(
         "(hidden): ", "(hidden):"
@@ -93,7 +93,7 @@ def test_a_wrong_password_is_found_and_corrected_without_a_secret_on_the_screen(
         terminal.enter("")
         terminal.expect("password (hidden; Enter keeps the stored one): ")
         terminal.enter(PASSWORD)
-        terminal.expect("corrected olx/credentials/dealer-17")
+        terminal.expect("corrected oauth/credentials/dealer-17")
         assert terminal.finish() == 0
 
     with shell.open("refresh", dealer) as terminal:
@@ -290,7 +290,7 @@ def test_an_interrupted_refresh_keeps_the_refresh_token_that_it_was_given(
         assert terminal.finish() == 130
     assert len(server.refresh_tokens_redeemed) == 1
     journal = cloud.client().get_secret_value(
-        SecretId="olx/credentials/dealer-17", VersionStage="TOKENRESPONSE"
+        SecretId="oauth/credentials/dealer-17", VersionStage="TOKENRESPONSE"
     )
     kept = json.loads(journal["SecretString"])["refresh_token"]
     assert kept not in server.refresh_tokens_redeemed
@@ -353,7 +353,7 @@ def test_trying_credentials_publishes_nothing_and_wants_to_be_agreed_to(
         assert terminal.finish() == 0
     assert len(server.requests) == 1
     names = [secret["Name"] for secret in cloud.client().list_secrets()["SecretList"]]
-    assert names == ["olx/credentials/dealer-17"]
+    assert names == ["oauth/credentials/dealer-17"]
 
 
 def test_without_its_extra_the_command_says_how_to_install_it(shell: Shell) -> None:

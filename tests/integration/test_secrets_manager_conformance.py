@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from local.embedded_cloud import EmbeddedCloud
 
-NAME = "olx/tokens/dealer-17"
+NAME = "oauth/tokens/dealer-17"
 FIRST, SECOND, THIRD = (f"{word}-{'0' * 32}" for word in ("first", "second", "third"))
 RACERS = 8
 

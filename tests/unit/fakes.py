@@ -140,7 +140,7 @@ class Faults:
             raise error
 
 
-PREFIX = "olx"
+PREFIX = "oauth"
 # By operation, path and stage: one call of the store each.
 _CALLS = {
     ("DescribeSecret", "credentials", ""): "describe credentials",
