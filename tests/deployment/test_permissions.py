@@ -107,12 +107,12 @@ def onboard(deployed: Deployed, name: str, **credentials: str) -> None:
 def do_everything(deployed: Deployed) -> list[str]:
     """Let the function do all it ever does, with accounts of its own; tell what went wrong."""
     number = next(NUMBERS)
-    new, mistyped, foreign = (f"{kind}-{number}" for kind in ("new", "mistyped", "foreign"))
+    new, mistyped, external = (f"{kind}-{number}" for kind in ("new", "mistyped", "external"))
     onboard(deployed, new)
     onboard(deployed, mistyped, password="wrong")
-    onboard(deployed, foreign)
+    onboard(deployed, external)
     deployed.aws.secrets.create_secret(
-        Name=f"oauth/tokens/{foreign}",
+        Name=f"oauth/tokens/{external}",
         KmsKeyId=deployed.tokens_key,
         SecretString='{"access_token": "a-persons", "expires_at": 4000000000}',
     )
@@ -125,7 +125,7 @@ def do_everything(deployed: Deployed) -> list[str]:
     outcomes = [
         (each["account"], each["reason"], each["outcome"], each.get("error"))
         for each in results
-        if each["account"] in {new, mistyped, foreign}
+        if each["account"] in {new, mistyped, external}
     ]
     expected = [
         (mistyped, "no token yet", "failed", "invalid_grant"),

@@ -48,7 +48,7 @@ def test_a_fault_that_lasts_a_day_costs_neither_budget_nor_account(flow: Flow) -
     assert played.cases > 1
 
 
-# Where nobody can win.
+# Where the loss is unavoidable.
 
 
 ANSWER_IS_LOST: Final = Strike(Point("request"), Fault.LOST)
@@ -63,7 +63,7 @@ def test_an_only_grant_that_nobody_can_save_is_reported_left_alone_and_healed_by
     case = Case(flow, MemoryScene(), (strike,)).play()
 
     assert case.violations == []
-    assert case.is_unwinnable
+    assert case.is_unavoidable
     assert (case.sent, case.requests) == (2, 1)
     assert case.reported_after is not None
     assert case.reported_after <= 20 * MINUTE
@@ -75,7 +75,7 @@ def test_an_account_with_another_grant_wins_there_by_the_next_sweep(strike: Stri
     case = Case(ROTATING, scene, (strike,)).play()
 
     assert case.violations == []
-    assert not case.is_unwinnable
+    assert not case.is_unavoidable
     assert max(scene.refresh_tokens_sent().values()) == 1
 
 
@@ -87,7 +87,7 @@ def test_an_only_grant_survives_wherever_the_store_took_what_it_was_told(
     case = Case(REFRESH_ONLY, MemoryScene(), (Strike(Point(call), fault),)).play()
 
     assert case.violations == []
-    assert not case.is_unwinnable
+    assert not case.is_unavoidable
 
 
 @pytest.mark.parametrize("unusable", [Fault.EMPTY, Fault.UNUSABLE])
@@ -232,5 +232,5 @@ def test_a_loss_that_no_fault_explains_is_no_bad_luck() -> None:
     scene: Any = type("Scene", (MemoryScene,), {"store_type": ForgetsJournals})()
     case = Case(REFRESH_ONLY, scene, (Strike(Point("claim"), Fault.LOST),)).play()
 
-    assert not case.is_unwinnable
+    assert not case.is_unavoidable
     assert any("only refresh token" in violation.detail for violation in case.violations)

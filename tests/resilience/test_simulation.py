@@ -257,7 +257,7 @@ def test_five_short_outages_in_a_day_do_not_cost_a_refresh_only_account_its_gran
     )
     record = Simulation(replace(one, outages=short)).run()
 
-    assert record.must_act == 0
+    assert record.need_action == 0
     assert record.dead_seconds == 0
 
 
@@ -269,7 +269,7 @@ def test_a_token_that_nobody_replaces_is_dead_until_the_end() -> None:
     assert timedelta(seconds=record.dead_seconds) > forever.duration - forever.lifetime
 
 
-def test_what_only_a_person_can_mend_is_reported_and_mended() -> None:
+def test_what_only_a_person_can_fix_is_reported_and_fixed() -> None:
     story = tell(mishaps()[0])
 
     assert len(story.reported) == len(story.fresh_again) == mishaps()[0].fleet.accounts

@@ -115,7 +115,7 @@ class Faults:
         """Raise whenever a point is passed."""
         self._always[point] = make
 
-    def mend(self) -> None:
+    def fix(self) -> None:
         """Let nothing fail any more."""
         self._always.clear()
         self._named.clear()
@@ -455,7 +455,7 @@ class World:
         return other
 
     def start_environment(self) -> None:
-        """Begin anew with what is stored and nothing that is remembered: a cold start."""
+        """Begin again with what is stored and nothing that is remembered: a cold start."""
         self.sweeper = Sweeper(
             store=self.store,
             endpoint=self.endpoint,

@@ -623,7 +623,7 @@ def test_back_off_does_not_hold_an_unpublished_response(world: World) -> None:
     assert world.refresh().outcome is Outcome.PUBLISHED
 
 
-def test_the_write_floor_does_not_hold_an_unpublished_response(world: World) -> None:
+def test_the_minimum_interval_does_not_hold_an_unpublished_response(world: World) -> None:
     due_again(world)
     world.refresh(force=True)
     world.refresh(after=61 * MINUTE, force=True)
@@ -848,7 +848,7 @@ def test_an_unwritten_journal_never_makes_a_repeatable_account_send_a_spent_toke
     due_again(world)
     world.faults.always("before journal", denied)
     world.sweep()
-    world.faults.mend()
+    world.faults.fix()
     world.sweep(after=UNTIL_DUE)
 
     assert world.grants == ["password"]
@@ -1075,7 +1075,7 @@ def test_a_failure_that_can_be_recorded_again_is_no_longer_kept(world: World) ->
 
 
 def test_what_another_run_has_recorded_since_counts_more_than_what_was_kept(world: World) -> None:
-    """Here the other run has claimed anew: the claim that was released first is not the last."""
+    """Here the other run has claimed again: the claim that was released first is not the last."""
     world.add_refresh_only()
     world.endpoint.fail(unavailable)
     world.faults.once("before tag", denied())
@@ -1097,7 +1097,7 @@ def test_a_token_that_another_run_has_published_since_ends_what_was_kept(world: 
     for wait in (TICK, 15 * MINUTE, 30 * MINUTE, HOUR, 2 * HOUR):
         world.sweep(after=wait)
     world.endpoint.fail(None)
-    world.faults.mend()
+    world.faults.fix()
     world.endpoint.lifetime = HOUR
     other = world.beside()
     other.refresh(after=MINUTE, force=True)

@@ -205,7 +205,7 @@ def test_a_failure_that_passes_leaves_the_rotation_to_be_tried_again(rotated: Ro
     assert rotated.stages[CURRENT] == rotated.version_id
 
 
-def test_a_failure_that_a_person_must_mend_ends_the_rotation(world: World) -> None:
+def test_a_failure_that_a_person_must_fix_ends_the_rotation(world: World) -> None:
     rotated = Rotated(world, CLIENT_CREDENTIALS)
     before = rotated.stages[CURRENT]
     world.endpoint.answer(TokenRequestError("invalid_client"))

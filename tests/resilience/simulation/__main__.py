@@ -64,7 +64,7 @@ def main() -> int:
         [
             *("### Outages", "", *outage_table(rows), ""),
             *("### Load", "", *load_table(results), ""),
-            *("### What only a person can mend", "", *story_table(told)),
+            *("### What only a person can fix", "", *story_table(told)),
         ]
     )
     print(text)

@@ -176,7 +176,7 @@ class Record:
         writes: Likewise.
         writes_in_a_second: The most.
         longest_sweep_seconds: From the invocation to the last refresh's end.
-        must_act: Refreshes that failed in a way for which somebody must act.
+        need_action: Refreshes that failed in a way for which action is required.
         most_versions: Of one secret within a day.
         blocks: How often the firewall has closed.
     """
@@ -190,7 +190,7 @@ class Record:
     writes: int = 0
     writes_in_a_second: int = 0
     longest_sweep_seconds: float = 0
-    must_act: int = 0
+    need_action: int = 0
     most_versions: int = 0
     blocks: int = 0
 
@@ -400,8 +400,8 @@ class Simulation:
             if isinstance(result.error, FAILURES):
                 if result.error.code.startswith("unexpected"):
                     raise result.error
-                must_act = failure_class_of(result.error) is FailureClass.ACTION_REQUIRED
-                self.record.must_act += must_act
+                need_action = failure_class_of(result.error) is FailureClass.ACTION_REQUIRED
+                self.record.need_action += need_action
         for name in names:
             if name in self.store.touched:
                 self._has_changed(name, ended_at)

@@ -1,4 +1,4 @@
-"""What is simulated: which fleets, which outages, and which mishaps only a person can mend."""
+"""What is simulated: which fleets, which outages, and which mishaps only a person can fix."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ STORY_COLUMNS: Final = (
     "mishap",
     "tokens live",
     "reported",
-    "mended after its report",
+    "fixed after its report",
     "dead seconds of one account",
     "the worst",
     "well again after",
@@ -158,7 +158,7 @@ def _load(scenario: Scenario, records: Sequence[Record]) -> list[str]:
 
 
 def story_table(stories: Sequence[Story]) -> list[str]:
-    """Word what mishaps cost that only a person can mend."""
+    """Word what mishaps cost that only a person can fix."""
     return [*header(STORY_COLUMNS), *(line(*_story(story)) for story in stories)]
 
 
