@@ -1,7 +1,7 @@
 """A Lambda Runtime API on loopback: it drives the real Lambda runtime client.
 
 ``awslambdaric`` is what AWS runs a Python function with. Here it runs as a process of its own,
-against a server that hands it events and takes its answers.
+against a server that hands it events and takes its responses.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class LambdaRuntime:
 
         class Api(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
-            # With it, each answer would wait 40 ms for an acknowledgement.
+            # With it, each response would wait 40 ms for an acknowledgement.
             disable_nagle_algorithm = True
 
             def log_message(self, *_: object) -> None:
@@ -112,7 +112,7 @@ class LambdaRuntime:
         return self.answer()
 
     def answer(self) -> Answer:
-        """Wait for an answer: of an invocation, or the error of a start that failed."""
+        """Wait for a response: of an invocation, or the error of a start that failed."""
         return self._answers.get(timeout=ANSWER_WITHIN_SECONDS)
 
     def stop(self) -> str:

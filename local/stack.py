@@ -174,7 +174,7 @@ class Stack:
         return done.stdout
 
     def invoke(self, event: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """Invoke the function and wait for its answer; an error is one with ``errorMessage``."""
+        """Invoke the function and wait for its response; an error is one with ``errorMessage``."""
         # An invocation may last as long as the function's timeout, and is not made twice.
         config = Config(read_timeout=300, retries={"total_max_attempts": 1})
         client = self.aws.cloud.client("lambda", config=config)

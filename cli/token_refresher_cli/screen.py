@@ -235,7 +235,7 @@ class TerminalAsker:
     """Asks the person at the terminal; what is secret is not shown."""
 
     def text(self, field: str) -> str:
-        """Ask until there is an answer."""
+        """Ask until there is a response."""
         answer: str = typer.prompt(field, err=True)
         return answer
 

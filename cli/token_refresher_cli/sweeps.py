@@ -112,7 +112,7 @@ def intention(row: Row) -> str:
     if row.outcome != Outcome.WOULD_REFRESH:
         return "reports it" if row.error else "leaves it alone"
     if row.reason == Reason.UNPUBLISHED_RESPONSE:
-        return "publishes the answer it has"
+        return "publishes the response it has"
     return "requests a token"
 
 

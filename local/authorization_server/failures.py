@@ -23,7 +23,7 @@ class Answers:
 
 @dataclass(frozen=True, slots=True)
 class LosesTheAnswer:
-    """The request **is** processed, and the connection closed without an answer.
+    """The request **is** processed, and the connection closed without a response.
 
     A rotating refresh token is spent by then, and its successor is lost.
     """

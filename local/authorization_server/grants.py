@@ -181,7 +181,7 @@ class TokenEndpoint(AuthorizationServer):
 
     @override
     def handle_response(self, status: int, body: object, headers: object) -> object:
-        """Return the parts of the answer; sending them is not done here."""
+        """Return the parts of the response; sending them is not done here."""
         return status, body, headers
 
     def _issue(

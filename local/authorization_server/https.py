@@ -48,7 +48,7 @@ class Reply:
 
 
 class NoReplyError(Exception):
-    """The request gets no answer: its connection is closed, or reset."""
+    """The request gets no response: its connection is closed, or reset."""
 
     def __init__(self, *, reset: bool) -> None:
         super().__init__("reset" if reset else "closed")

@@ -31,8 +31,8 @@ class RefreshMode(Enum):
     """What becomes of a refresh token that is redeemed."""
 
     ROTATES = "a new one is issued, the old one is spent"
-    KEEPS = "it stays, and the answer does not name it"
-    OMITS_AND_DELETES = "it is deleted, and the answer has no other"
+    KEEPS = "it stays, and the response does not name it"
+    OMITS_AND_DELETES = "it is deleted, and the response has no other"
     REFUSES = "unsupported_grant_type"
 
 
@@ -140,7 +140,7 @@ class Ledger:
             return self._new_refresh_token(Family(client, user, client.scope or ""))
 
     def grant(self, client: Client, grant_type: str, user: str, scope: str) -> dict[str, Any]:
-        """Start a family with the first tokens of a grant, and return the answer's fields."""
+        """Start a family with the first tokens of a grant, and return the response's fields."""
         with self.lock:
             family = Family(client, user, scope)
             answer = self._access_answer(family)

@@ -262,7 +262,7 @@ class AuthorizationServer:
 
     @property
     def refresh_tokens_redeemed(self) -> Counter[str]:
-        """How often each refresh token was exchanged, also where the answer was lost."""
+        """How often each refresh token was exchanged, also where the response was lost."""
         with self._ledger.lock:
             return Counter(self._ledger.redeemed)
 

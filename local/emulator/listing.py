@@ -61,7 +61,7 @@ def list_secret_version_ids(request: Json) -> Json:
 
 
 def batch_of_names(request: Json) -> tuple[list[str], Json]:
-    """Return the secrets a batch asks for, and what its answer says of further pages."""
+    """Return the secrets a batch asks for, and what its response says of further pages."""
     names, filters = request.get("SecretIdList"), request.get("Filters")
     if bool(names) == bool(filters):
         raise wrong_parameter("Either SecretIdList or Filters is required, not both.")

@@ -1,7 +1,7 @@
 """The operations of Secrets Manager that ministack answers otherwise than AWS documents.
 
-Each takes the request's JSON object and returns the answer's, or raises ``RefusalError``. Storage,
-replication and events stay ministack's own.
+Each takes the request's JSON object and returns the response's, or raises ``RefusalError``.
+Storage, replication and events stay ministack's own.
 """
 
 from __future__ import annotations

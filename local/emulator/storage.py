@@ -97,6 +97,6 @@ def answer_calls_with(handler: Callable[..., Any]) -> None:
 
 
 def json_of(body: bytes) -> dict[str, Any]:
-    """Return the JSON object of a request or an answer; no bytes are an empty one."""
+    """Return the JSON object of a request or a response; no bytes are an empty one."""
     parsed: dict[str, Any] = json.loads(body or b"{}")
     return parsed

@@ -1,6 +1,6 @@
 """The refusals of Secrets Manager that its operations share.
 
-An operation raises, and the answer is made in one place. The wording is ours: AWS promises the
+An operation raises, and the response is made in one place. The wording is ours: AWS promises the
 error codes, not the sentences.
 """
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Instead:
-    """What is answered in the cloud's place; status 0 closes the connection without an answer."""
+    """What is answered in the cloud's place; status 0 closes the connection without a response."""
 
     status: int
     body: bytes = b""

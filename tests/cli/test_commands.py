@@ -114,7 +114,7 @@ def test_an_unpublished_answer_is_planned_as_such(operator: Operator, cloud: Emb
         SecretString=text["SecretString"],
         VersionStages=["TOKENRESPONSE"],
     )
-    assert "publishes the answer it has" in operator.says("plan")
+    assert "publishes the response it has" in operator.says("plan")
 
 
 def test_an_external_version_is_told_apart_and_can_be_printed(

@@ -210,7 +210,7 @@ class Watch:
     # Its function
 
     def sweep(self, event: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Invoke the function and wait for its answer."""
+        """Invoke the function and wait for its response."""
         answer = self.clients.functions.invoke(
             FunctionName=self.name, Payload=json.dumps(event or {})
         )

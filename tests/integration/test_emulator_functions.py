@@ -85,7 +85,7 @@ def deploy(cloud: EmbeddedCloud, source: str, **configuration: Any) -> None:  # 
 
 
 def invoke(cloud: EmbeddedCloud, event: object) -> Any:  # noqa: ANN401
-    """Invoke it, and wait for its answer."""
+    """Invoke it, and wait for its response."""
     answer = cloud.client("lambda").invoke(FunctionName="f", Payload=json.dumps(event))
     return json.load(answer["Payload"])
 

@@ -133,7 +133,7 @@ def raw(fields: str) -> Script:
 
 
 def status(line: str, content: bytes = b"", *headers: str) -> Script:
-    """Answer with a status line, and what belongs to a whole answer."""
+    """Answer with a status line, and what belongs to a whole response."""
     return says(answer(content, status=line, headers=headers))
 
 
@@ -196,7 +196,7 @@ def drip(begin: bytes, drop: bytes) -> Callable[[Time], Script]:
 
 
 def silence_after(begin: bytes) -> Callable[[Time], Script]:
-    """Begin an answer, and never end it."""
+    """Begin a response, and never end it."""
     return lambda time: stops_after(begin, time.nearly_run_out)
 
 
@@ -334,7 +334,7 @@ TRY_LATER: Final = (
     Attack("answers in EBCDIC", "firewall", status("200 OK", body().decode().encode("cp500"))),
     Attack("answers lists in lists", "firewall", status("200 OK", b"[" * DEEP + b"]" * DEEP)),
     Attack("answers objects in objects", "firewall", status("200 OK", b'{"a":' * 6000 + b"1")),
-    Attack("buries an answer too deep", "firewall",
+    Attack("buries a response too deep", "firewall",
            status("200 OK", b'{"a":' + b"[" * 15000 + b"]" * 15000 + b"," + body()[1:])),
     # Bodies without end, and bombs.
     Attack("answers one byte more than is read", "firewall",
@@ -439,7 +439,7 @@ ODD_BUT_GOOD: Final = (
     Attack("names a charset that it does not use", "",
            says(answer(body(), content_type="application/json; charset=utf-7"))),
     Attack("calls JSON a page", "", says(answer(body(), content_type="text/html"))),
-    Attack("pads an answer beyond what is read", "",
+    Attack("pads a response beyond what is read", "",
            status("200 OK", body() + b" " * LONGEST_BODY)),
     Attack("says the token twice, and means the second", "",
            status("200 OK", b'{"access_token": "first", ' + body()[1:])),

@@ -36,7 +36,7 @@ class Fault(Enum):
     """What goes wrong at a call. Its value is what the report calls it."""
 
     REFUSED = "refused before it was processed"
-    LOST = "processed, but the answer lost"
+    LOST = "processed, but the response lost"
     THROTTLED = "throttled"
     SERVER_ERROR = "5xx, not processed"
     SERVER_ERROR_AFTER = "5xx, though processed"
@@ -46,8 +46,8 @@ class Fault(Enum):
     FIREWALL = "a firewall's page"
     VERSION_LIMIT = "version limit"
     MALFORMED = "malformed answer"
-    EMPTY = "an answer without its fields"
-    UNUSABLE = "an answer with an unusable token"
+    EMPTY = "a response without its fields"
+    UNUSABLE = "a response with an unusable token"
     DEFECT = "an exception that nobody foresaw"
     KILLED_BEFORE = "killed right before"
     KILLED_AFTER = "killed right after"
@@ -129,9 +129,9 @@ class Strike:
 
     @property
     def may_lose_an_answer(self) -> bool:
-        """Whether the last answer of a rotating server may be nowhere afterwards.
+        """Whether the last response of a rotating server may be nowhere afterwards.
 
-        Its answer never arrived whole, or the store was never told of it: an unavoidable loss
+        Its response never arrived whole, or the store was never told of it: an unavoidable loss
         without another grant.
         """
         call, fault = self.point.call, self.fault
@@ -144,7 +144,7 @@ class Strike:
     def proves_that_nothing_was_redeemed(self) -> bool:
         """Whether the program can know that a refresh token is unspent, and must act on it.
 
-        Nothing had left, the answer says that the request was turned away, or the claim itself
+        Nothing had left, the response says that the request was turned away, or the claim itself
         went wrong.
         """
         if self.point.call == "claim":

@@ -111,7 +111,7 @@ class _Crossed(Faults):
         try:
             yield
         finally:
-            # Also in place of an answer that is an error.
+            # Also in place of a response that is an error.
             if fault is not None:
                 raise _error(call, fault)
 

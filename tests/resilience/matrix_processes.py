@@ -1,6 +1,6 @@
 """The stage with real processes: the function under the real Lambda runtime client.
 
-A fault that kills does so with SIGKILL, while the process waits for the answer of the very call
+A fault that kills does so with SIGKILL, while the process waits for the response of the very call
 that the fault strikes. The next sweep is another process's.
 """
 
@@ -31,7 +31,7 @@ class MortalRuntime(LambdaRuntime):
         super().__init__(FUNCTION, {**environment, "PYTHONPATH": path})
 
     def kill(self) -> None:
-        """End the process at once; whoever waits for its answer is told."""
+        """End the process at once; whoever waits for its response is told."""
         self._process.kill()
         self._process.wait()
         self._answers.put(Answer(KILLED, None))

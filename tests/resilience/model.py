@@ -185,7 +185,7 @@ class Servers(FakeTokenEndpoint):
         asked: The requests since the last sweep began.
         sent: Each time that a refresh token was sent, and might have been redeemed.
         dead: Refresh tokens that were answered with invalid_grant, which was recorded.
-        at_risk: Accounts that lost an answer, so that nobody can know what is still good.
+        at_risk: Accounts that lost a response, so that nobody can know what is still good.
         broken_promises: What must never happen, and did.
     """
 
@@ -225,7 +225,7 @@ class Servers(FakeTokenEndpoint):
         if self.modes[host] is RefreshMode.OMITS_AND_DELETES:
             self.at_risk.add(account)
         if self.modes[host] is not RefreshMode.ROTATES:
-            # An answer that names no other says that it lives on (RFC 6749 section 6).
+            # A response that names no other says that it lives on (RFC 6749 section 6).
             self.sent[value].clear()
         return response
 

@@ -66,13 +66,13 @@ MUTANTS: Final = (
         "            return True\n",
     ),
     Mutant(
-        "journal: an answer is not kept before it is published",
+        "journal: a response is not kept before it is published",
         "refresh",
         "        self._retry_journal(until=self._own_time_left())\n",
         "        self.unwritten = None\n",
     ),
     Mutant(
-        "unpublished response: a journaled answer is not looked at",
+        "unpublished response: a journaled response is not looked at",
         "policy",
         "    if journal is None or now >= journal.expires_at or",
         "    if True or journal is None or now >= journal.expires_at or",

@@ -148,7 +148,7 @@ def _unwinnable(totals: Totals) -> None:
     ]
     before_the_store = [case for case in totals.unwinnable if case not in on_the_wire]
     for name, cases in (
-        ("the answer lost on the wire", on_the_wire),
+        ("the response lost on the wire", on_the_wire),
         ("the run ended before the store accepted it", before_the_store),
     ):
         late = max((case.reported_after for case in cases if case.reported_after), default="never")

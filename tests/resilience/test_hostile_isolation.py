@@ -50,7 +50,7 @@ def world() -> World:
     return World(max_workers=1)
 
 
-# An answer belongs to the account that asked.
+# A response belongs to the account that asked.
 
 
 def issued_to(name: str) -> bytes:
@@ -107,7 +107,7 @@ def test_an_answer_after_an_interim_one_is_not_the_next_accounts(
 def test_what_follows_an_answer_in_one_record_is_not_the_next_accounts(
     authority: Authority,
 ) -> None:
-    """A second answer that begins exactly where the HTTP library's buffer ends."""
+    """A second response that begins exactly where the HTTP library's buffer ends."""
     buffered = 8192
     own = body(access_token="made-up-token-of-first")
     whole = next(
@@ -316,7 +316,7 @@ def test_no_server_makes_a_journal_that_secrets_manager_would_not_take(
 
 
 def test_a_strange_retry_after_costs_no_refresh_token(authority: Authority) -> None:
-    """By then it is spent: an answer that cannot be read loses its successor."""
+    """By then it is spent: a response that cannot be read loses its successor."""
     said = answer(body(refresh_token="made-up-successor"), headers=("Retry-After: \x1f11",))
     stage = Stage(authority, Time())
     with hostile_server(authority, says(said)) as server:

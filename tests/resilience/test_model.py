@@ -353,7 +353,7 @@ class Model(RuleBasedStateMachine):
         if not overlaps:
             self._check_hosts()
             asked = {each.account for each in self.servers.asked}
-            assert not asked & before.unpublished, "asked for, and the answer was journaled"
+            assert not asked & before.unpublished, "asked for, and the response was journaled"
         if not forced and not self.is_frozen:
             self._check_budget(before)
         assert not self.servers.broken_promises, self.servers.broken_promises
@@ -370,7 +370,7 @@ class Model(RuleBasedStateMachine):
         return Seen(
             at=self.world.now,
             tokens={name: read_token(self.store.tokens.get(name)) for name in self.names},
-            # That an answer is not to be published may be known to the environment alone.
+            # That a response is not to be published may be known to the environment alone.
             unpublished={
                 name
                 for name in self.names
@@ -435,7 +435,7 @@ class Model(RuleBasedStateMachine):
         return has_stages and self.world.uses_refresh_tokens and not self.is_frozen
 
     def _has_unpublished_response(self, name: str) -> bool:
-        """Whether a live answer to these very credentials waits in the journal."""
+        """Whether a live response to these very credentials waits in the journal."""
         secret = self.store.credentials[name]
         journal_id = secret.stages.get("TOKENRESPONSE", "")
         if not (journal_id and self.world.uses_refresh_tokens and self.is_right[name]):
@@ -518,7 +518,7 @@ class Model(RuleBasedStateMachine):
                 assert not LOST.issuperset(came[number : number + 3]), f"{host} hung: {came}"
 
     def _check_floor(self, name: str, before: Seen) -> None:
-        """Never a third publish within the floor; an answer that waited is no new one."""
+        """Never a third publish within the floor; a response that waited is no new one."""
         now = list(self.store.tokens.get(name, Secret()).versions)
         added = len(now) - len(before.versions.get(("tokens", name), []))
         assert added <= 1

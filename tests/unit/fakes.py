@@ -259,7 +259,7 @@ class MemoryStore(SecretsManagerStore):
             try:
                 answer = self._manager.answer(operation, asked)
             except RefusalError as refusal:
-                # As much an answer as any other: what comes after it may fail, too.
+                # As much a response as any other: what comes after it may fail, too.
                 answer = refusal
         if isinstance(answer, RefusalError):
             raise answer
@@ -270,8 +270,8 @@ class RefreshMode(Enum):
     """What becomes of a refresh token that is redeemed."""
 
     ROTATES = "a new one is issued, the old one is spent"
-    KEEPS = "it stays, and the answer does not name it"
-    OMITS_AND_DELETES = "it is deleted, and the answer has no other"
+    KEEPS = "it stays, and the response does not name it"
+    OMITS_AND_DELETES = "it is deleted, and the response has no other"
     REFUSES = "unsupported_grant_type"
 
 
@@ -290,9 +290,9 @@ class FakeTokenEndpoint:
         requests: The grants that were sent, and to which host.
         mode: What becomes of a redeemed refresh token.
         issues_refresh_tokens: Whether the accounts' own grants are answered with one.
-        lifetime: Of the access tokens; None where the answer does not say.
+        lifetime: Of the access tokens; None where the response does not say.
         refresh_token_lifetime: Likewise of the refresh tokens.
-        scope: As answered.
+        scope: As in the response.
         redeemed: How often each refresh token was accepted.
         revoked: The families that ended because a spent refresh token came back.
         spent_came_back: How often a refresh token was sent after it was spent.
@@ -596,7 +596,7 @@ def lost_connection() -> EndpointUnavailableError:
 
 
 def timed_out() -> EndpointUnavailableError:
-    """The request left, and no answer came in time."""
+    """The request left, and no response came in time."""
     return EndpointUnavailableError("silence", code="timeout")
 
 

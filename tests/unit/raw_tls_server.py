@@ -229,7 +229,7 @@ def answer(
 
 
 def answers(*responses: bytes) -> Script:
-    """Answer one request after the other on one connection; the last answer is repeated."""
+    """Answer one request after the other on one connection; the last response is repeated."""
 
     def play(conversation: Conversation) -> None:
         number = 0
@@ -241,7 +241,7 @@ def answers(*responses: bytes) -> Script:
 
 
 def answers_and_closes(response: bytes) -> Script:
-    """Answer one request and close the connection, whether or not the answer was whole."""
+    """Answer one request and close the connection, whether or not the response was whole."""
 
     def play(conversation: Conversation) -> None:
         conversation.read_request()
@@ -276,7 +276,7 @@ def never_shakes_hands(conversation: Conversation) -> None:
 
 
 def drips(head: bytes, drop: bytes) -> Script:
-    """Send a part of an answer, then a drop at a time, each at once and without end."""
+    """Send a part of a response, then a drop at a time, each at once and without end."""
 
     def play(conversation: Conversation) -> None:
         conversation.read_request()
@@ -288,7 +288,7 @@ def drips(head: bytes, drop: bytes) -> Script:
 
 
 def stops_after(begin: bytes, act: Callable[[], None]) -> Script:
-    """Read a request, do something, send the beginning of an answer, and nothing more."""
+    """Read a request, do something, send the beginning of a response, and nothing more."""
 
     def play(conversation: Conversation) -> None:
         conversation.read_request()

@@ -30,7 +30,7 @@ from token_refresher.oauth.errors import (
 from token_refresher.policy import Failure, failure_class_of
 
 NO_CONNECTION = EndpointUnavailableError("no connection", code="no_connection", sent=False)
-TIMEOUT = EndpointUnavailableError("no answer in time", code="timeout")
+TIMEOUT = EndpointUnavailableError("no response in time", code="timeout")
 CONNECTION_LOST = EndpointUnavailableError("cut off", code="connection_lost")
 BAD_GATEWAY = EndpointUnavailableError("status 502", code="status_502")
 TURNED_AWAY = EndpointUnavailableError("status 503", code="status_503", processed=False)
@@ -84,7 +84,7 @@ def unexpected() -> UnexpectedError:
             MissingExpiryError(),
             FailureClass.ACTION_REQUIRED,
             "missing_expires_in",
-            id="an answer without a lifetime is action required",
+            id="a response without a lifetime is action required",
         ),
         pytest.param(
             RefreshTokenLostError(),
@@ -193,7 +193,7 @@ def test_an_outage_keeps_how_long_to_wait() -> None:
         ),
         pytest.param(TURNED_AWAY, True, id="turned away before it was looked at: unspent"),
         pytest.param(FIREWALL, True, id="stopped by a firewall: unspent"),
-        pytest.param(TIMEOUT, False, id="no answer in time: perhaps spent"),
+        pytest.param(TIMEOUT, False, id="no response in time: perhaps spent"),
         pytest.param(CONNECTION_LOST, False, id="cut off: perhaps spent"),
         pytest.param(BAD_GATEWAY, False, id="a gateway's error: perhaps spent"),
         pytest.param(TokenRequestError("invalid_client"), True, id="invalid_client: unspent"),
@@ -201,7 +201,7 @@ def test_an_outage_keeps_how_long_to_wait() -> None:
         pytest.param(TokenRequestError("invalid_grant"), False, id="invalid_grant: dead"),
         pytest.param(TokenRequestError("server_error"), False, id="server_error: perhaps spent"),
         pytest.param(TokenResponseError("no token"), False, id="an invalid response: spent"),
-        pytest.param(MissingExpiryError(), False, id="an answer without a lifetime: spent"),
+        pytest.param(MissingExpiryError(), False, id="a response without a lifetime: spent"),
     ],
 )
 def test_a_refresh_token_counts_as_unspent_only_where_that_is_sure(
@@ -217,7 +217,7 @@ def test_a_refresh_token_counts_as_unspent_only_where_that_is_sure(
         pytest.param(TokenRequestError("unsupported_grant_type"), True, id="a refused grant type"),
         pytest.param(TokenRequestError("unknown"), True, id="an unknown code"),
         pytest.param(TokenResponseError("no token"), True, id="an invalid response"),
-        pytest.param(TIMEOUT, True, id="no answer in time"),
+        pytest.param(TIMEOUT, True, id="no response in time"),
         pytest.param(BAD_GATEWAY, True, id="a server's error"),
         pytest.param(TokenRequestError("invalid_client"), False, id="not with a wrong client"),
         pytest.param(NO_CONNECTION, False, id="not without a connection"),
@@ -249,10 +249,10 @@ def test_a_refused_grant_type_is_told_from_a_dead_refresh_token(
     ("error", "is_lost_connection"),
     [
         pytest.param(NO_CONNECTION, True, id="no connection"),
-        pytest.param(TIMEOUT, True, id="no answer in time"),
-        pytest.param(CONNECTION_LOST, True, id="an answer cut off"),
-        pytest.param(BAD_GATEWAY, False, id="a server's error is an answer"),
-        pytest.param(FIREWALL, False, id="a firewall's page is an answer"),
+        pytest.param(TIMEOUT, True, id="no response in time"),
+        pytest.param(CONNECTION_LOST, True, id="a response cut off"),
+        pytest.param(BAD_GATEWAY, False, id="a server's error is a response"),
+        pytest.param(FIREWALL, False, id="a firewall's page is a response"),
     ],
 )
 def test_a_lost_connection_is_told_from_an_answer(

@@ -99,7 +99,7 @@ OLD: Final = issued(11 * HOUR)
         pytest.param(
             account(issued(6 * HOUR), journal=LATER),
             Reason.UNPUBLISHED_RESPONSE,
-            id="a later answer waits in the journal",
+            id="a later response waits in the journal",
         ),
         pytest.param(
             account(issued(MINUTE, credentials="other")),

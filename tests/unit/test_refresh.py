@@ -255,7 +255,7 @@ def test_a_journal_that_is_not_readable_is_as_good_as_none(world: World) -> None
         pytest.param(TokenRequestError("invalid_client"), 1, id="wrong client: nothing more"),
         pytest.param(unavailable(), 2, id="503: own grant"),
         pytest.param(broken(), 2, id="500: own grant"),
-        pytest.param(lost_connection(), 2, id="lost answer: own grant"),
+        pytest.param(lost_connection(), 2, id="lost response: own grant"),
         pytest.param(timed_out(), 2, id="timeout: own grant"),
         pytest.param(no_connection(), 1, id="no connection: nothing more"),
         pytest.param(too_many_requests(), 1, id="429: nothing more"),
@@ -589,7 +589,7 @@ def test_editing_user_agent_sends_no_spent_seed(world: World) -> None:
 
 
 def unpublished(world: World, *, wait: timedelta = TICK) -> World:
-    """An account whose last answer was journaled, and could not be published."""
+    """An account whose last response was journaled, and could not be published."""
     due_again(world)
     world.faults.once("before publish", denied())
     world.sweep()

@@ -172,7 +172,7 @@ class TestTheClient:
         "lost",
         [
             pytest.param(ConnectTimeoutError(endpoint_url=MARK), id="no connection in time"),
-            pytest.param(ReadTimeoutError(endpoint_url=MARK), id="no answer in time"),
+            pytest.param(ReadTimeoutError(endpoint_url=MARK), id="no response in time"),
             pytest.param(EndpointConnectionError(endpoint_url=MARK), id="nobody there"),
         ],
     )

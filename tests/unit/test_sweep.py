@@ -533,7 +533,7 @@ def assert_nothing_spent_twice(world: World, *, context: object) -> None:
 
 
 def is_unavoidable(flow: Callable[[World], None], points: list[str]) -> bool:
-    """Whether a refresh-only account lost the answer to a rotating refresh token."""
+    """Whether a refresh-only account lost the response to a rotating refresh token."""
     only_grant = {first_token_from_a_seed, refresh_only, refresh_only_after_an_outage}
     return flow in only_grant and not ANSWER_IS_LOST.isdisjoint(points)
 

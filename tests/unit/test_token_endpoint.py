@@ -63,7 +63,7 @@ CLIENT: Mapping[str, Any] = {"client_id": "123", "client_secret": "02468abcdef"}
 REFRESH = {"grant_type": "refresh_token", "refresh_token": "c0ffee" * 6}
 OWN = {"grant_type": "client_credentials"}
 
-# What the canary tests look for: each is in a request, an address or an answer.
+# What the canary tests look for: each is in a request, an address or a response.
 MARK = "canary"
 
 
@@ -530,7 +530,7 @@ class TestWhereItIsSent:
     def test_a_token_is_not_verified_at_a_host_that_is_not_allowed(
         self, serve: Serve, connect: Connect
     ) -> None:
-        """A journaled answer is verified without any token request before it."""
+        """A journaled response is verified without any token request before it."""
         server, elsewhere = serve(answers(SUCCESS)), serve(answers(SUCCESS))
         credentials = client_credentials(server, verify_url=elsewhere.url)
         with pytest.raises(TokenEndpointError) as refusal:
@@ -607,7 +607,7 @@ class TestTimeLimit:
                 b"1\r\n \r\n",
                 id="of chunks",
             ),
-            pytest.param(b"", b"HTTP/1.1 100 Continue\r\n\r\n", id="of interim answers"),
+            pytest.param(b"", b"HTTP/1.1 100 Continue\r\n\r\n", id="of interim responses"),
         ],
     )
     def test_a_slow_drip_ends_at_the_limit(
@@ -739,7 +739,7 @@ class TestTimeLimit:
         time.now = REQUEST_SECONDS + 1
         go_on.set()
         asking.join()
-        # The answer was waited for before the limit, and is read whole after it, or not at all.
+        # The response was waited for before the limit, and is read whole after it, or not at all.
         assert set(codes) <= {"timeout"}
         assert len(quick.requests) == 1
 
@@ -763,7 +763,9 @@ class TestWhatIsRead:
                 b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + ISSUED,
                 id="to the end of the connection",
             ),
-            pytest.param(b"HTTP/1.1 100 Continue\r\n\r\n" + SUCCESS, id="after an interim answer"),
+            pytest.param(
+                b"HTTP/1.1 100 Continue\r\n\r\n" + SUCCESS, id="after an interim response"
+            ),
         ],
     )
     def test_every_framing_is_understood(
@@ -840,8 +842,8 @@ class TestLostConnections:
     @pytest.mark.parametrize(
         "lost",
         [
-            pytest.param(answers_and_closes(b""), id="closed without an answer"),
-            pytest.param(answers_and_resets(b""), id="reset without an answer"),
+            pytest.param(answers_and_closes(b""), id="closed without a response"),
+            pytest.param(answers_and_resets(b""), id="reset without a response"),
             pytest.param(answers_and_closes(HALF), id="closed within a body of known length"),
             pytest.param(answers_and_resets(HALF), id="reset within a body"),
             pytest.param(
@@ -1007,7 +1009,7 @@ class TestConnections:
     def test_a_connection_is_not_used_again_after_a_body_that_was_cut(
         self, serve: Serve, connect: Connect
     ) -> None:
-        """What was left unread would be taken for the next account's answer."""
+        """What was left unread would be taken for the next account's response."""
         server = serve(answers(answer(b" " * LONGEST_BODY * 4), SUCCESS))
         endpoint = connect(server)
         unavailable(endpoint, client_credentials(server), OWN)
@@ -1142,7 +1144,7 @@ class TestNoErrorTellsWhatWasInIt:
         "script",
         [
             pytest.param(resets_the_handshake, id="no connection"),
-            pytest.param(answers_and_closes(b""), id="lost without an answer"),
+            pytest.param(answers_and_closes(b""), id="lost without a response"),
             pytest.param(answers_and_closes(answer(PAGE, length=999)), id="lost within a body"),
             pytest.param(answers_and_closes(MARK.encode() + b"\r\n\r\n"), id="no HTTP"),
             pytest.param(answers(answer(PAGE, status=f"403 {MARK}")), id="a firewall's page"),

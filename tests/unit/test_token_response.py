@@ -1,4 +1,4 @@
-"""Every answer of a token endpoint means one thing, and none of its text gets out."""
+"""Every response of a token endpoint means one thing, and none of its text gets out."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def answer(**changed: object) -> TokenResponse:
         pytest.param(405, b"", ACT, "status_405", id="a method that is not allowed"),
         pytest.param(410, HTML, ACT, "status_410", id="an endpoint that is gone"),
         pytest.param(403, HTML, LATER, "firewall", id="a firewall is not a wrong password"),
-        pytest.param(200, HTML, LATER, "firewall", id="a page instead of an answer"),
+        pytest.param(200, HTML, LATER, "firewall", id="a page instead of a response"),
         pytest.param(400, b"Bad", LATER, "page_400", id="text instead of an error"),
         pytest.param(400, b'{"error":"invalid_grant","error_human_title":"warto\xc5\x9b\xc4\x87"}',
                      ACT, "invalid_grant", id="a wrong password"),
@@ -168,7 +168,7 @@ def test_retry_after_is_seconds_or_a_date(header: str | None, wait: timedelta | 
         pytest.param(503, b"", True, True, False, id="503 turned it away"),
         pytest.param(502, b"", False, True, False, id="502 may have redeemed it"),
         pytest.param(403, HTML, True, False, True, id="a firewall speaks for the host"),
-        pytest.param(200, HTML, False, False, True, id="a page with 200 may hide an answer"),
+        pytest.param(200, HTML, False, False, True, id="a page with 200 may hide a response"),
     ],
 )
 def test_what_an_unavailable_endpoint_means_for_a_refresh_token(
@@ -226,8 +226,8 @@ def test_no_object_raises_anything_but_our_errors(fields: dict[str, object]) -> 
         pytest.param(200, b'{"error":{"type":"x"},"access_token":"t"}', TokenRequestError,
                      id="an error precedes a token beside it"),
         pytest.param(204, b"", EndpointUnavailableError, id="a success without a body is a page"),
-        pytest.param(200, b"null", TokenResponseError, id="null is no answer"),
-        pytest.param(200, b'"t"', TokenResponseError, id="a bare token is no answer"),
+        pytest.param(200, b"null", TokenResponseError, id="null is no response"),
+        pytest.param(200, b'"t"', TokenResponseError, id="a bare token is no response"),
     ],
 )  # fmt: skip
 def test_the_classes_have_an_order(status: int, body: bytes, expected: type[OAuthError]) -> None:

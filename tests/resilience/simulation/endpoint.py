@@ -29,7 +29,7 @@ class Failure(Enum):
     """How an endpoint fails."""
 
     REFUSED = "connections are refused"
-    SILENT = "no answer comes"
+    SILENT = "no response comes"
     UNAVAILABLE = "503"
     TOO_MANY_REQUESTS = "429"
 

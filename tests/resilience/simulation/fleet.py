@@ -2,7 +2,7 @@
 
 Ticks at which nothing can be due are passed over, and accounts of which nothing can be due
 are left out of a listing. Both are decided by `wakes_at`, which asks the program's own
-`decide` at each moment at which its answer can turn; a test compares with a run that
+`decide` at each moment at which its response can turn; a test compares with a run that
 passes nothing over.
 """
 

@@ -1,7 +1,7 @@
 """Secrets Manager as a fleet meets it: the rules of versions and stages, on virtual time.
 
 It is what the program's `SecretStore` protocol asks for, with lag of listings, limits and latency.
-A write has its effect when its answer arrives, and every read but a listing sees it from then on.
+A write has its effect when its response arrives, and every read but a listing sees it from then on.
 No client stands between, since a year has millions of calls.
 """
 
@@ -222,7 +222,7 @@ class SimulatedSecretStore:
         secret.changed(at=at)
 
     def _write(self, account: str) -> float:
-        """Wait for a write's turn and its answer; tell when that is."""
+        """Wait for a write's turn and its response; tell when that is."""
         self._time.wait_for_write()
         self._load.write(self._time.now)
         self._time.wait(CALL_SECONDS)
