@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
-from difflib import get_close_matches
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
@@ -157,8 +156,3 @@ def in_order(statuses: Iterable[AccountStatus]) -> list[AccountStatus]:
     return sorted(
         statuses, key=lambda one: (order.index(one.state), one.expires_at or never, one.account)
     )
-
-
-def near_names(name: str, known: Iterable[str]) -> list[str]:
-    """Names that a mistyped one may have meant, the likeliest first; three at most."""
-    return get_close_matches(name, sorted(known), n=3, cutoff=0.6)

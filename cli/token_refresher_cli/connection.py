@@ -7,6 +7,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
 from datetime import timedelta
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Final
 
 import boto3
@@ -20,7 +21,6 @@ from token_refresher.model import account_from_metadata, accounts_from_listing
 from token_refresher.oauth.transport import TokenEndpoint
 from token_refresher.settings import settings_from_environment
 from token_refresher.sweep import Sweeper
-from token_refresher_cli.accounts import near_names
 from token_refresher_cli.deployed_function import DeployedFunction
 from token_refresher_cli.problems import ProblemError, about
 from token_refresher_cli.secrets_manager import PeoplesCalls
@@ -267,7 +267,7 @@ class Connection:
             # It is but a courtesy; whoever may not list is told the rest all the same.
             near: list[str] = []
         else:
-            near = near_names(name, {**credentials, **tokens})
+            near = get_close_matches(name, sorted({**credentials, **tokens}))
         meant = f" Did you mean {' or '.join(near)}?" if near else ""
         return ProblemError(
             f"There is no account {name} under {self.target.secret_prefix}/ in "

@@ -176,15 +176,9 @@ def status_sentences(statuses: Sequence[AccountStatus], target: Target) -> list[
 
 
 def place_sentence(place: Mapping[str, str | None]) -> str:
-    """Say where was looked."""
-    named = [
-        f"AWS account {place['aws_account'] or 'unknown'}",
-        f"Region {place['region']}",
-        f"prefix {place['prefix']}",
-        f"stack {place['stack']}" if place["stack"] else "",
-        f"endpoint {place['endpoint']}" if place["endpoint"] else "",
-    ]
-    return f"Looked in: {', '.join(filter(None, named))}"
+    """Say where was looked, as far as it is known."""
+    named = [f"{name} {value}" for name, value in place.items() if value]
+    return f"Looked in: {', '.join(named).replace('aws_account', 'AWS account')}"
 
 
 def plan_table(rows: Sequence[Row], *, now: datetime) -> Table:

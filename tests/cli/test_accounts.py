@@ -10,7 +10,7 @@ from token_refresher.errors import FailureClass
 from token_refresher.model import Account, TokenVersion, account_from_metadata, digest12
 from token_refresher.ports import SecretMetadata
 from token_refresher.records import GRANT_EXPIRES_AT_TAG, FailureRecord, GrantLifetime
-from token_refresher_cli.accounts import State, in_order, near_names, status_of
+from token_refresher_cli.accounts import State, in_order, status_of
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -150,12 +150,6 @@ def test_what_needs_action_comes_first_and_then_what_expires_soonest() -> None:
     told = in_order(status_of(one, now=NOW, refresh_before=BEFORE) for one in seen)
     assert [one.state for one in told] == [State.ACTION_REQUIRED, State.FRESH, State.FRESH]
     assert told[1].expires_at == NOW + 9 * HOUR
-
-
-def test_a_mistyped_name_brings_the_likeliest_ones_to_mind() -> None:
-    known = ["dealer-17", "dealer-18", "erp-api"]
-    assert near_names("dealr-17", known)[0] == "dealer-17"
-    assert near_names("something-else-altogether", known) == []
 
 
 def test_a_failure_tells_when_it_was() -> None:

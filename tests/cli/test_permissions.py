@@ -160,6 +160,17 @@ def test_whoever_lacks_a_statement_is_told_what_to_allow(
     assert "docs/command-line.md" in denied.stderr
 
 
+def test_a_permission_that_a_person_lacks_is_told_and_not_recorded(
+    operator: Operator, allow: Callable[..., None]
+) -> None:
+    allow(*(STATEMENTS.keys() - {"ReadCredentials"}))
+    denied = operator.run("refresh dealer-17 --force")
+    assert denied.exit_code == 1
+    assert "may not secretsmanager:GetSecretValue on secrets under olx/" in denied.stderr
+    assert "A failure on this machine is not recorded" in denied.stderr
+    assert not operator.secrets.describe_secret(SecretId="olx/tokens/dealer-17").get("Tags")
+
+
 def test_whoever_may_not_look_and_waits_is_told_that_the_credentials_are_written(
     operator: Operator, allow: Callable[..., None]
 ) -> None:
