@@ -33,7 +33,7 @@ demo: $(SETUP) ## Show it at work on this machine, without an AWS account
 
 .PHONY: simulate
 simulate: .venv/.ready ## Simulate a year of fleets and outages, and write docs/simulation.md (minutes)
-	@PYTHONPATH=functions:cli:. $(PY) -m benchmarks.simulation
+	@PYTHONPATH=functions:cli:. $(PY) -m tests.resilience.simulation
 
 .PHONY: resilience
 resilience: $(SETUP) ## Strike every call of every flow, kill real processes, and print what held (minutes)
@@ -62,7 +62,7 @@ audit: .venv-audit/.ready ## Look up known vulnerabilities of what is deployed
 	@.venv-audit/bin/pip-audit --strict --require-hashes --disable-pip --requirement requirements/runtime.txt
 
 .PHONY: record
-record: $(SETUP) ## Draw the picture of the demo anew
+record: $(SETUP) ## Draw the picture of the demo again
 	@PYTHONPATH=functions $(PY) -m tools.record
 
 .PHONY: test
@@ -97,7 +97,7 @@ lint-templates: .venv-deploy/.ready .venv-checkov/.ready
 	@echo "The templates are valid: $(TEMPLATES)"
 
 .PHONY: format
-format: .venv/.ready ## Mend what can be mended without thought
+format: .venv/.ready ## Fix what can be fixed without thought
 	@$(PY) -m ruff check --fix-only
 	@$(PY) -m ruff format
 

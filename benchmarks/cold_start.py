@@ -333,7 +333,7 @@ def measure() -> Findings:
         link_runtime_client(client)
         environment = servers.environment()
         servers.seed(
-            "olx", range(1), MACHINE, expires_at=utc_now() + FRESH, apart=timedelta(seconds=1)
+            "oauth", range(1), MACHINE, expires_at=utc_now() + FRESH, apart=timedelta(seconds=1)
         )
         variants = build_variants(directory, target)
         shipped = next(each for each in variants if each.name == SHIPPED)

@@ -248,7 +248,7 @@ def play(scenario: Scenario) -> Run:
         sweeper = Sweeper(
             store=SecretsManagerStore(
                 cast("SecretsManagerClient", client),
-                prefix="olx",
+                prefix="oauth",
                 kms_key_id="",
                 pace=Pace(monotonic=time.monotonic, sleep=time.sleep),
             ),
@@ -273,7 +273,7 @@ def _region(scenario: Scenario, time: VirtualTime) -> SecretsManager:
         numbers = [each for each in range(scenario.accounts) if scenario.host(each) == host]
         manager.add(
             fleet(
-                "olx",
+                "oauth",
                 numbers,
                 scenario.grant,
                 token_endpoint=f"https://{host}/oauth/token",

@@ -73,7 +73,7 @@ def play() -> Round:
         with MeasuredFunction(servers.environment()) as function:
             function.use({})
             servers.seed(
-                "olx",
+                "oauth",
                 range(HERD),
                 MACHINE,
                 expires_at=utc_now() + DUE,

@@ -23,7 +23,7 @@ from token_refresher.aws.secret_store import _WRITES_PER_SECOND
 FLOOR: Final = "benchmarks.floors.refresh.lambda_handler"
 ROTATION: Final = "benchmarks.floors.rotation.lambda_handler"
 # What the floors write are no version ids of the program's, so each has accounts of its own.
-PREFIX: Final = "olx"
+PREFIX: Final = "oauth"
 FLOOR_PREFIX: Final = "floor"
 ROTATION_PREFIX: Final = "rotation"
 STEPS: Final = ("createSecret", "setSecret", "testSecret", "finishSecret")

@@ -255,7 +255,7 @@ def _measure_fleet(findings: Findings, account_ms: float) -> float:
         account_ms: An account's share of a sweep of 10,000.
     """
     with tempfile.TemporaryDirectory() as directory, Servers(Path(directory)) as servers:
-        servers.seed("olx", range(FLEET), MACHINE, expires_at=utc_now() + EXPIRING, apart=APART)
+        servers.seed("oauth", range(FLEET), MACHINE, expires_at=utc_now() + EXPIRING, apart=APART)
         with MeasuredFunction(servers.environment()) as function:
             servers.delay(aws=LESS_LATE_SECONDS, token_endpoint=0)
             late = sweep(function, FLEET)

@@ -80,9 +80,9 @@ def measure() -> Findings:
     used: dict[str, list[float]] = {act: [] for act in acts}
     with tempfile.TemporaryDirectory() as temporary, Servers(Path(temporary)) as servers:
         servers.seed(
-            "olx", range(PAGE), MACHINE, expires_at=utc_now() + FRESH, apart=timedelta(seconds=1)
+            "oauth", range(PAGE), MACHINE, expires_at=utc_now() + FRESH, apart=timedelta(seconds=1)
         )
-        environment = {**servers.environment(), "SECRET_PREFIX": "olx"}
+        environment = {**servers.environment(), "SECRET_PREFIX": "oauth"}
         with MeasuredFunction(environment, handler=HANDLER) as function:
             for act in acts:
                 function.use({"act": act, "times": 1})

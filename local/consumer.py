@@ -29,7 +29,7 @@ class Consumer:
     secrets: SecretsManagerClient
     http: urllib3.PoolManager
     url: str
-    prefix: str = "olx"
+    prefix: str = "oauth"
     accepted: Counter[str] = field(default_factory=Counter)
     rejected: Counter[str] = field(default_factory=Counter)
 

@@ -90,7 +90,7 @@ class LocalAws:
             "Architecture": ARCHITECTURES.get(platform.machine(), "x86_64"),
         }
 
-    def consumer(self, credentials: Credentials = OWNER, *, prefix: str = "olx") -> Consumer:
+    def consumer(self, credentials: Credentials = OWNER, *, prefix: str = "oauth") -> Consumer:
         """Return a workload with the permissions of a role."""
         http = urllib3.PoolManager(ssl_context=self._authority.client_context(), maxsize=1)
         secrets = self.cloud.client(credentials=credentials)
@@ -203,7 +203,7 @@ class Stack:
             "client_secret": f"secret-of-{account}",
         }
         text = json.dumps({**own, **credentials})
-        secret_id = f"olx/credentials/{account}"
+        secret_id = f"oauth/credentials/{account}"
         try:
             self.aws.secrets.put_secret_value(SecretId=secret_id, SecretString=text)
         except self.aws.secrets.exceptions.ResourceNotFoundException:
@@ -219,7 +219,7 @@ class Stack:
         from token_refresher.model import TokenVersion, digest12  # noqa: PLC0415
 
         secrets = self.aws.secrets
-        credentials = secrets.describe_secret(SecretId=f"olx/credentials/{account}")
+        credentials = secrets.describe_secret(SecretId=f"oauth/credentials/{account}")
         (current,) = [
             version
             for version, stages in credentials["VersionIdsToStages"].items()
@@ -234,7 +234,7 @@ class Stack:
         )
         old = {"access_token": "nearly-over", "token_type": "Bearer"}
         secrets.create_secret(
-            Name=f"olx/tokens/{account}",
+            Name=f"oauth/tokens/{account}",
             SecretString=json.dumps(old),
             ClientRequestToken=str(version),
         )

@@ -53,7 +53,7 @@ WHERE_LAMBDA_PUTS_IT: Final = "/var/task"
 
 
 class BuildError(Exception):
-    """The artifact cannot be built; the message says the mend."""
+    """The artifact cannot be built; the message says the fix."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +192,7 @@ def build(directory: Path, target: Target) -> bool:
         target: What the artifact is to run on.
 
     Raises:
-        BuildError: With the mend.
+        BuildError: With the fix.
     """
     if directory.exists() and any(directory.iterdir()):
         raise BuildError(f"{directory} is not empty.")

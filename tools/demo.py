@@ -105,7 +105,7 @@ class Day:
         """Create an account's credentials secret: all that onboarding takes."""
         self.accounts[name] = account
         text = self._json(name, grant_type=account.grant, **credentials)
-        self.secrets.create_secret(Name=f"olx/credentials/{name}", SecretString=text)
+        self.secrets.create_secret(Name=f"oauth/credentials/{name}", SecretString=text)
 
     def _json(self, name: str, **credentials: str) -> str:
         client = {"client_id": name, "client_secret": f"secret-of-{name}"}
@@ -151,7 +151,7 @@ class Day:
             yield now, f"[cyan]{WRONG} is added, with a mistyped password[/]"
         if now - TICK < CORRECTED <= now:
             right = self._json(WRONG, grant_type="password", username=USER, password="right")  # noqa: S106
-            self.secrets.put_secret_value(SecretId=f"olx/credentials/{WRONG}", SecretString=right)
+            self.secrets.put_secret_value(SecretId=f"oauth/credentials/{WRONG}", SecretString=right)
             yield CORRECTED, f"[cyan]the password of {WRONG} is corrected[/]"
         if now == OUTAGE_BEGINS:
             self.server.fail(unavailable())
@@ -163,7 +163,7 @@ class Day:
             self.server.recover()
             yield now, "[cyan]the outage ends[/]"
         if now == KILLED_FROM:
-            self.function.dies_before_publishing = f"olx/tokens/{REFRESH_ONLY}"
+            self.function.dies_before_publishing = f"oauth/tokens/{REFRESH_ONLY}"
 
     def tick(self) -> Iterator[Happening]:
         """Let the schedule fire, and tell what is not routine."""
@@ -242,7 +242,7 @@ class Day:
         return {token for token, times in redeemed.items() if times > 1} - kept
 
     def _is_live(self, account: str) -> bool:
-        value = self.secrets.get_secret_value(SecretId=f"olx/tokens/{account}")
+        value = self.secrets.get_secret_value(SecretId=f"oauth/tokens/{account}")
         expires_at: int = json.loads(value["SecretString"])["expires_at"]
         return expires_at > self.clock.now().timestamp()
 
@@ -260,7 +260,7 @@ def main() -> int:
             **cloud.environment(),
             "SSL_CERT_FILE": str(authority.certificate_file),
             "ALLOWED_TOKEN_HOSTS": server.host,
-            "SECRET_PREFIX": "olx",
+            "SECRET_PREFIX": "oauth",
         }
         http = urllib3.PoolManager(ssl_context=authority.client_context(), maxsize=1)
         consumer = Consumer(cloud.client(), http, server.resource_url)

@@ -128,16 +128,16 @@ class Journey:
         )
         self._promise(
             "the consumer's role is denied credentials, journal and another's token",
-            held=is_denied(consumer.secrets, f"olx/credentials/{DEALER}", "AWSCURRENT")
-            and is_denied(consumer.secrets, f"olx/credentials/{DEALER}", "TOKENRESPONSE")
-            and is_denied(consumer.secrets, f"olx/tokens/{CLOSING}", "AWSCURRENT"),
+            held=is_denied(consumer.secrets, f"oauth/credentials/{DEALER}", "AWSCURRENT")
+            and is_denied(consumer.secrets, f"oauth/credentials/{DEALER}", "TOKENRESPONSE")
+            and is_denied(consumer.secrets, f"oauth/tokens/{CLOSING}", "AWSCURRENT"),
         )
 
     def _error(self, account: str) -> str:
         """Return what is recorded of an account's failure; empty if nothing is."""
         secrets = self._stack.aws.secrets
         try:
-            tags = secrets.describe_secret(SecretId=f"olx/tokens/{account}").get("Tags", [])
+            tags = secrets.describe_secret(SecretId=f"oauth/tokens/{account}").get("Tags", [])
         except secrets.exceptions.ResourceNotFoundException:
             return ""
         return {tag["Key"]: tag["Value"] for tag in tags}.get("token-refresher:error", "")

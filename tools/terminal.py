@@ -23,9 +23,11 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 ROOT = Path(__file__).resolve().parents[1]
-# Makes the terminal at its standard input its controlling one, as a shell's is.
+# Makes the terminal at its standard input its controlling one, as a shell's is, and heeds Ctrl-C
+# also where this process ignores it, as whatever is started in the background does.
 IN_A_TERMINAL = """
-import os, sys
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.SIG_DFL)
 os.close(os.open(os.ttyname(0), os.O_RDWR))
 os.execv(sys.argv[1], sys.argv[1:])
 """

@@ -48,7 +48,7 @@ def lambda_handler(event: dict[str, Any], _context: object) -> list[int]:
     """Sweep."""
     msgspec.convert(event, Event)
     with ThreadPoolExecutor(2) as workers:
-        found = list(workers.map(list_path, ["olx/credentials/", "olx/tokens/"]))
+        found = list(workers.map(list_path, ["oauth/credentials/", "oauth/tokens/"]))
     for name in (*GAUGES, *MORE_GAUGES):
         metrics.add_metric(name, MetricUnit.Count, 1)
     metrics.flush_metrics()

@@ -9,7 +9,7 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
-prefix = os.environ.get("SECRET_PREFIX", "olx")
+prefix = os.environ.get("SECRET_PREFIX", "oauth")
 client = boto3.client("secretsmanager", config=Config(max_pool_connections=18))
 
 

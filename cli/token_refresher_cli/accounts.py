@@ -5,7 +5,7 @@ The words are for people; what they rest on is `token_refresher.policy`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from difflib import get_close_matches
 from enum import StrEnum
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from token_refresher import policy
 from token_refresher.errors import FailureClass
 from token_refresher.policy import Reason
-from token_refresher_cli.moments import say_duration
+from token_refresher_cli.durations import say_duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -30,18 +30,18 @@ NO_ATTEMPT: Final = "no attempt on record"
 class State(StrEnum):
     """What a person wants to know first. Public: table, JSON, documentation."""
 
-    MUST_ACT = "action required"
+    ACTION_REQUIRED = "action required"
     OVERDUE = "overdue"
     RETRYING = "retrying"
     DUE = "due"
-    HELD = "held"
+    RATE_LIMITED = "rate limited"
     FRESH = "fresh"
-    NOT_OURS = "not ours"
+    EXTERNAL_VERSION = "external version"
     AWAITING_CREDENTIALS = "awaiting credentials"
     ORPHANED = "orphaned"
 
 
-_ALARMING: Final = frozenset({State.MUST_ACT, State.OVERDUE})
+_ALARMING: Final = frozenset({State.ACTION_REQUIRED, State.OVERDUE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,18 +49,18 @@ class AccountStatus:
     """One line of ``status``.
 
     Attributes:
-        name: The account's.
+        account: Its name.
         state: What a person wants to know first.
         reason: The policy's word for it.
         expires_at: The published token's; None where there is none, or nobody can tell.
-        error: What is wrong: a failure's code, or the reason for which somebody must act.
+        error: What is wrong: a failure's code, or the reason for which action is required.
         failures: How often in a row the last attempts failed.
         failed_at: When the last of them did.
         next_attempt_at: When the function tries next; the past means "the next sweep". None
             where it never will, or metadata does not tell.
     """
 
-    name: str
+    account: str
     state: State
     reason: Reason
     expires_at: datetime | None
@@ -71,24 +71,14 @@ class AccountStatus:
 
     @property
     def needs_action(self) -> bool:
-        """Whether somebody must do something."""
+        """Whether a person must do something."""
         return self.state in _ALARMING
 
     def to_json(self, *, now: datetime) -> dict[str, Any]:
         """Tell it to a program."""
         left = None if self.expires_at is None else int((self.expires_at - now).total_seconds())
-        return {
-            "account": self.name,
-            "state": self.state,
-            "needs_action": self.needs_action,
-            "reason": self.reason,
-            "expires_at": _text(self.expires_at),
-            "seconds_until_expiry": left,
-            "error": self.error,
-            "failures": self.failures,
-            "failed_at": _text(self.failed_at),
-            "next_attempt_at": _text(self.next_attempt_at),
-        }
+        computed = {"needs_action": self.needs_action, "seconds_until_expiry": left}
+        return asdict(self) | computed
 
 
 def status_of(account: Account, *, now: datetime, refresh_before: timedelta) -> AccountStatus:
@@ -104,12 +94,12 @@ def status_of(account: Account, *, now: datetime, refresh_before: timedelta) -> 
     due_at = policy.due_time(account, refresh_before=refresh_before)
     state = _state(account, decision, due_at, now)
     next_attempt_at = now if decision.due else due_at
-    if state in {State.AWAITING_CREDENTIALS, State.ORPHANED, State.NOT_OURS}:
+    if state in {State.AWAITING_CREDENTIALS, State.ORPHANED, State.EXTERNAL_VERSION}:
         next_attempt_at = None
     elif decision.reason in {Reason.BACKING_OFF, Reason.RATE_LIMITED}:
         next_attempt_at = policy.next_attempt(account, decision.reason)
     return AccountStatus(
-        name=account.name,
+        account=account.name,
         state=state,
         reason=decision.reason,
         expires_at=account.live_until,
@@ -128,24 +118,24 @@ def _state(
     if decision.reason is Reason.ORPHANED:
         return State.ORPHANED
     if policy.needs_action(account, now=now):
-        return State.MUST_ACT
+        return State.ACTION_REQUIRED
     if policy.is_retrying(account):
         return State.RETRYING
     if decision.reason is Reason.EXPIRY_UNKNOWN:
         # Only its JSON tells when it expires, and that is a value.
-        return State.NOT_OURS
+        return State.EXTERNAL_VERSION
     if decision.due:
         # Nobody can tell since when there is no token, or since when there are new credentials.
         is_by_time = decision.reason in {Reason.EXPIRED, Reason.NEARING_EXPIRY}
         is_overdue = is_by_time and due_at is not None and now - due_at > OVERDUE_AFTER
         return State.OVERDUE if is_overdue else State.DUE
-    return State.HELD if decision.reason is Reason.RATE_LIMITED else State.FRESH
+    return State.RATE_LIMITED if decision.reason is Reason.RATE_LIMITED else State.FRESH
 
 
 def _error(account: Account, state: State, now: datetime) -> str | None:
     """Name what is wrong, by a failure's code where there is one."""
     failure, grant = account.counting_failure, account.grant
-    if state is State.MUST_ACT and account.token is not None and account.token.is_deleted:
+    if state is State.ACTION_REQUIRED and account.token is not None and account.token.is_deleted:
         return "scheduled_for_deletion"
     if state is State.OVERDUE:
         return NO_ATTEMPT
@@ -153,7 +143,7 @@ def _error(account: Account, state: State, now: datetime) -> str | None:
         state is State.RETRYING or failure.failure_class is FailureClass.ACTION_REQUIRED
     ):
         return failure.code
-    if state is not State.MUST_ACT:
+    if state is not State.ACTION_REQUIRED:
         return None
     if policy.lives_too_short(account):
         return "token_lives_too_short"
@@ -161,18 +151,14 @@ def _error(account: Account, state: State, now: datetime) -> str | None:
 
 
 def in_order(statuses: Iterable[AccountStatus]) -> list[AccountStatus]:
-    """Put first what somebody must look at, then what expires soonest."""
+    """Put first what needs action, then what expires soonest."""
     order = list(State)
     never = datetime.max.replace(tzinfo=UTC)
     return sorted(
-        statuses, key=lambda one: (order.index(one.state), one.expires_at or never, one.name)
+        statuses, key=lambda one: (order.index(one.state), one.expires_at or never, one.account)
     )
 
 
 def near_names(name: str, known: Iterable[str]) -> list[str]:
     """Names that a mistyped one may have meant, the likeliest first; three at most."""
     return get_close_matches(name, sorted(known), n=3, cutoff=0.6)
-
-
-def _text(moment: datetime | None) -> str | None:
-    return moment.isoformat() if moment else None

@@ -8,15 +8,16 @@ import typer
 from typer.core import TyperGroup
 
 from token_refresher import __version__
-from token_refresher_cli import acting, looking, screen
-from token_refresher_cli.outcomes import INTERRUPTED, Exits
+from token_refresher_cli import read_commands, screen, write_commands
+from token_refresher_cli.exit_codes import INTERRUPTED, ExitCode
+from token_refresher_cli.options import located, target_of, with_fields
 from token_refresher_cli.problems import ProblemError, explain
 
 
 class _Commands(TyperGroup):
     """Turns whatever goes wrong in a command into two sentences and an exit code.
 
-    A traceback would show lines of code to somebody who has none of it, and text that nobody
+    A traceback would show lines of code to a person who has none of it, and text that nobody
     has looked through for secrets.
     """
 
@@ -32,10 +33,10 @@ class _Commands(TyperGroup):
         except BrokenPipeError:
             raise
         except Exception as error:  # noqa: BLE001 - each is told in words
-            screen.show_problem(explain(error))
+            screen.show_problem(explain(error, target_of(ctx)))
             is_under_way = isinstance(error, ProblemError) and error.is_under_way
-            exits = Exits.SOMEBODY_MUST_ACT if is_under_way else Exits.NOTHING_DONE
-            raise typer.Exit(exits) from None
+            code = ExitCode.ACTION_REQUIRED if is_under_way else ExitCode.NOTHING_DONE
+            raise typer.Exit(code) from None
 
 
 def _version(value: bool) -> None:  # noqa: FBT001 - as Typer calls it
@@ -65,13 +66,13 @@ def _about(
 
 
 for command in (
-    looking.status,
-    looking.plan,
-    acting.add,
-    looking.check,
-    acting.correct,
-    acting.refresh,
-    looking.history,
-    looking.token,
+    read_commands.status,
+    read_commands.plan,
+    with_fields(write_commands.add),
+    read_commands.check,
+    with_fields(write_commands.correct),
+    write_commands.refresh,
+    read_commands.history,
+    read_commands.token,
 ):
-    app.command()(command)
+    app.command()(located(command))

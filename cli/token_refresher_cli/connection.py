@@ -5,16 +5,18 @@ from __future__ import annotations
 import ssl
 import threading
 from concurrent.futures import ThreadPoolExecutor, wait
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
 
 from token_refresher.aws.secret_store import Pace, SecretsManagerStore, create_client
-from token_refresher.credentials import PRODUCT_USER_AGENT
+from token_refresher.credentials import PRODUCT_USER_AGENT, require_refresh_tokens
 from token_refresher.errors import OutOfTimeError, SecretStoreError
-from token_refresher.model import account_from_metadata
+from token_refresher.model import account_from_metadata, accounts_from_listing
 from token_refresher.oauth.transport import TokenEndpoint
 from token_refresher.settings import settings_from_environment
 from token_refresher.sweep import Sweeper
@@ -27,34 +29,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
     from datetime import datetime
 
+    from token_refresher.credentials import Credentials
     from token_refresher.model import Account
     from token_refresher.oauth.client_authentication import Client
     from token_refresher.oauth.token_response import TokenResponse
     from token_refresher.ports import SecretMetadata
-    from token_refresher.settings import Settings
     from token_refresher.sweep import Report
-    from token_refresher_cli.surroundings import Surroundings
+    from token_refresher_cli.machine import Machine
+    from token_refresher_cli.target import Target
 
 # Nothing cuts a command off, so every refresh has all the time that it may take; but it must
 # run out, or a journal that cannot be written would be tried for ever.
 _TIME_LEFT: Final = timedelta(hours=1)
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """Where a command works, as its options say; None leaves it to the environment.
-
-    Attributes:
-        profile: Of the AWS configuration.
-        region: The AWS Region.
-        prefix: The path above ``credentials/`` and ``tokens/``.
-        stack: A deployed stack, whose settings are taken.
-    """
-
-    profile: str | None = None
-    region: str | None = None
-    prefix: str | None = None
-    stack: str | None = None
 
 
 class _WatchedEndpoint:
@@ -100,59 +86,80 @@ class Connection:
         SettingsError: A setting is out of bounds; its name is in the message.
     """
 
-    def __init__(self, target: Target, surroundings: Surroundings) -> None:
+    def __init__(self, target: Target, machine: Machine) -> None:
         # The other AWS tools take AWS_REGION, which boto3 alone passes over.
-        region = target.region or surroundings.environment.get("AWS_REGION") or None
+        region = target.region or machine.environment.get("AWS_REGION") or None
         boto3.setup_default_session(profile_name=target.profile, region_name=region)
-        self.function = DeployedFunction(target.stack) if target.stack else None
-        variables: Mapping[str, str] = surroundings.environment
+        self.function = DeployedFunction(target) if target.stack else None
+        variables: Mapping[str, str] = machine.environment
         if self.function is not None:
             variables = self.function.variables()
+        self.settings = settings_from_environment(variables)
+        prefix = target.prefix or self.settings.secret_prefix
+        # Whether the function of the stack looks after these accounts.
+        self.is_remote_possible = bool(target.stack) and prefix == self.settings.secret_prefix
         if target.prefix:
-            variables = {**variables, "SECRET_PREFIX": target.prefix}
-        self.settings: Settings = settings_from_environment(variables)
-        self._surroundings = surroundings
+            self.settings = settings_from_environment({**variables, "SECRET_PREFIX": prefix})
+        self._machine = machine
         client = create_client(max_workers=self.settings.max_workers, user_agent=PRODUCT_USER_AGENT)
+        self.target = replace(target, secret_prefix=prefix, aws_region=client.meta.region_name)
+        self._endpoint_url = client.meta.endpoint_url
         self.store = SecretsManagerStore(
             client,
-            prefix=self.settings.secret_prefix,
+            prefix=prefix,
             kms_key_id=self.settings.token_secret_kms_key_id,
             pace=Pace(
-                monotonic=surroundings.monotonic,
-                sleep=lambda seconds: surroundings.pause(timedelta(seconds=seconds)),
+                monotonic=machine.monotonic,
+                sleep=lambda seconds: machine.pause(timedelta(seconds=seconds)),
             ),
         )
-        self.people = PeoplesCalls(client, prefix=self.settings.secret_prefix)
+        self.people = PeoplesCalls(client, prefix=prefix)
 
-    def credentials_id(self, account: str) -> str:
-        """Name an account's credentials secret."""
-        return f"{self.settings.secret_prefix}/credentials/{account}"
+    def place(self) -> dict[str, str | None]:
+        """Tell where this is, so that an empty list can be told from a wrong place.
 
-    def token_id(self, account: str) -> str:
-        """Name an account's token secret."""
-        return f"{self.settings.secret_prefix}/tokens/{account}"
+        Returns:
+            The AWS account's id, None where AWS does not tell; the Region, the prefix, the
+            stack; and the endpoint where it is not AWS's own.
+        """
+        limits = Config(connect_timeout=2, read_timeout=2, retries={"total_max_attempts": 1})
+        make: Any = boto3.client
+        try:
+            account = make("sts", config=limits).get_caller_identity()["Account"]
+        except (BotoCoreError, ClientError):
+            account = None
+        return {
+            "aws_account": account,
+            "region": self.target.aws_region,
+            "prefix": self.target.secret_prefix,
+            "stack": self.target.stack,
+            "endpoint": None if ".amazonaws.com" in self._endpoint_url else self._endpoint_url,
+        }
 
     def now(self) -> datetime:
-        """Tell the moment, aware."""
-        return self._surroundings.clock()
+        """Tell the time, aware."""
+        return self._machine.clock()
 
     def endpoint(self) -> TokenEndpoint:
         """Make what sends token requests, to the hosts that the settings allow."""
         return TokenEndpoint(
             allowed_hosts=self.settings.allowed_token_hosts,
             ssl_context=ssl.create_default_context(),
-            clock=self._surroundings.clock,
-            monotonic=self._surroundings.monotonic,
+            clock=self._machine.clock,
+            monotonic=self._machine.monotonic,
             connections=self.settings.max_workers,
         )
 
-    def admit(self, client: Client) -> None:
-        """Check that credentials may be sent where they say.
+    def admit(self, credentials: Credentials) -> None:
+        """Check that a refresh with these credentials would ask for a token.
 
         Raises:
+            CredentialsError: They need refresh tokens, which the settings ignore.
             TokenEndpointError: A host that ALLOWED_TOKEN_HOSTS does not name.
         """
-        self.endpoint().admit(client)
+        uses = self.settings.uses_refresh_tokens
+        require_refresh_tokens(credentials, uses_refresh_tokens=uses)
+        self.endpoint().admit(credentials.client)
 
     def sweep(
         self,
@@ -163,7 +170,7 @@ class Connection:
         asked: Callable[[], None] = lambda: None,
         on_interrupt: Callable[[], None] = lambda: None,
     ) -> Report:
-        """Do what the function does in a sweep.
+        """Do what the function does in a sweep, but for recording failures.
 
         Ctrl-C does not cut off what has begun: between a refresh token's redeeming and its
         journaling the only valid one would be lost.
@@ -176,20 +183,21 @@ class Connection:
             on_interrupt: Called at Ctrl-C, before the refreshes that have begun are waited for.
         """
         interrupted = threading.Event()
-        begun = self._surroundings.monotonic()
+        begun = self._machine.monotonic()
         sweeper = Sweeper(
             store=self.store,
             endpoint=_WatchedEndpoint(self.endpoint(), asked, interrupted),
-            clock=self._surroundings.clock,
-            monotonic=self._surroundings.monotonic,
-            pause=self._surroundings.pause,
+            clock=self._machine.clock,
+            monotonic=self._machine.monotonic,
+            pause=self._machine.pause,
             refresh_before=self.settings.refresh_before,
             uses_refresh_tokens=self.settings.uses_refresh_tokens,
             max_workers=self.settings.max_workers,
+            records_failures=False,
         )
 
         def time_left() -> timedelta:
-            return _TIME_LEFT - timedelta(seconds=self._surroundings.monotonic() - begun)
+            return _TIME_LEFT - timedelta(seconds=self._machine.monotonic() - begun)
 
         def sweep() -> Report:
             return sweeper.sweep(
@@ -210,12 +218,8 @@ class Connection:
 
     def listed(self) -> list[Account]:
         """List all accounts; nothing is read but metadata, which may be five minutes old."""
-        credentials, tokens = self.store.list_secrets()
-        now = self.now()
-        return [
-            self.account(name, credentials.get(name), tokens.get(name), now=now)
-            for name in {**credentials, **tokens}
-        ]
+        found = accounts_from_listing(*self.store.list_secrets(), now=self.now())
+        return [self._as_set(account) for account in found]
 
     def described(self, names: Iterable[str]) -> list[Account]:
         """Describe accounts as they are now, those too that a listing leaves out.
@@ -226,9 +230,9 @@ class Connection:
         now = self.now()
         found = []
         for name in names:
-            with about(self.credentials_id(name)):
+            with about(self.target.credentials_id(name)):
                 credentials = self.store.describe_credentials(name)
-            with about(self.token_id(name)):
+            with about(self.target.token_id(name)):
                 token = self.store.describe_token(name)
             if credentials is not None and credentials.is_deleted:
                 credentials = None
@@ -246,7 +250,11 @@ class Connection:
         now: datetime,
     ) -> Account:
         """Put an account's two secrets together, as a sweep does."""
-        account = account_from_metadata(name, credentials=credentials, token=token, now=now)
+        return self._as_set(
+            account_from_metadata(name, credentials=credentials, token=token, now=now)
+        )
+
+    def _as_set(self, account: Account) -> Account:
         if self.settings.uses_refresh_tokens:
             return account
         return replace(account, journal=None, uses_refresh_tokens=False)
@@ -262,8 +270,9 @@ class Connection:
             near = near_names(name, {**credentials, **tokens})
         meant = f" Did you mean {' or '.join(near)}?" if near else ""
         return ProblemError(
-            f"There is no account {name} under {self.settings.secret_prefix}/.{meant}",
-            "" if near else "token-refresher status shows those that there are; see also --prefix.",
+            f"There is no account {name} under {self.target.secret_prefix}/ in "
+            f"{self.target.aws_region}.{meant}",
+            "" if near else f"Those that there are: {self.target.command('status')}",
         )
 
     def require(self, name: str) -> None:
@@ -272,7 +281,7 @@ class Connection:
         Raises:
             ProblemError: It has neither.
         """
-        with about(f"{self.credentials_id(name)} and {self.token_id(name)}"):
+        with about(f"{self.target.credentials_id(name)} and {self.target.token_id(name)}"):
             found = self.store.describe_credentials(name) or self.store.describe_token(name)
         if found is None:
             raise self.unknown(name)

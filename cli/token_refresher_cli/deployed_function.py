@@ -19,6 +19,8 @@ from token_refresher_cli.problems import ProblemError, RefusedError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from token_refresher_cli.target import Target
+
 # Its own time limit is 240 seconds; an invocation must not be made twice.
 _LONGEST_INVOCATION_SECONDS: Final = 270
 
@@ -27,11 +29,12 @@ class DeployedFunction:
     """The function of a stack, which has the stack's name.
 
     Args:
-        stack: The name.
+        target: It names the stack.
     """
 
-    def __init__(self, stack: str) -> None:
-        self._stack = stack
+    def __init__(self, target: Target) -> None:
+        self._stack = target.stack or ""
+        self._target = target
         # Its stubs are no dependency of this project.
         make: Any = boto3.client
         self._client = make(
@@ -80,7 +83,7 @@ class DeployedFunction:
         except (ConnectionClosedError, ReadTimeoutError):
             raise ProblemError(
                 f"The function {self._stack} did not answer; it may have done it all the same.",
-                f"See: token-refresher status, and aws logs tail /aws/lambda/{self._stack}",
+                f"What came of it: {self._target.command('status')}\n{self._log()}",
                 is_under_way=True,
             ) from None
         except (ClientError, BotoCoreError) as error:
@@ -89,11 +92,14 @@ class DeployedFunction:
             kind = str(content.get("errorType", "")) or "an error"
             raise ProblemError(
                 f"The function {self._stack} failed with {kind}.",
-                f"Its log says why: aws logs tail /aws/lambda/{self._stack}",
+                self._log(),
                 # It may have failed, or been cut off, after some accounts were done.
                 is_under_way=True,
             )
         return content
+
+    def _log(self) -> str:
+        return f"Its log: {self._target.aws('logs', 'tail', f'/aws/lambda/{self._stack}')}"
 
 
 def _refused(operation: str, error: Exception, resource: str) -> RefusedError:

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import inspect
+from dataclasses import asdict
+from functools import wraps
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
 import typer
 
 from token_refresher.events import AccountName
+from token_refresher_cli.target import Target
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
 
 
 def account_name(value: str) -> str:
@@ -24,57 +31,84 @@ def _account_names(values: list[str] | None) -> list[str]:
     return [account_name(value) for value in values or []]
 
 
+_WHERE: Final = {
+    "profile": "A profile of the AWS configuration.",
+    "region": "The AWS Region.",
+    "prefix": "The path above credentials/ and tokens/; it wins over every setting.",
+    "stack": "Take the settings of this stack's function, and not those of the shell.",
+}
+# What a shell may set once for all commands. AWS's own variables are AWS's to read.
+_VARIABLES: Final = {"prefix": "TOKEN_REFRESHER_PREFIX", "stack": "TOKEN_REFRESHER_STACK"}
+_FIELDS: Final = {
+    "site": "A preset's name.",
+    "token_endpoint": "Any other server's.",
+    "grant_type": "How the account gets tokens.",
+    "client_id": "As registered.",
+    "username": "For the password grant.",
+    "partner_code": "For the partner grant.",
+    "scope": "One space-delimited string.",
+    "assumed_expires_in": "Seconds, for servers that omit it.",
+}
+
+
+def located(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options that say where it works; a `Target` in its context tells them."""
+    return _with_options(command, _WHERE, "Where")
+
+
+def with_fields(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command an option for each field of the credentials that is no secret."""
+    return _with_options(command, _FIELDS, "Fields of the credentials")
+
+
+def _with_options(
+    command: Callable[..., None], options: Mapping[str, str], panel: str
+) -> Callable[..., None]:
+    @wraps(command)
+    def run(ctx: typer.Context, **given: Any) -> None:  # noqa: ANN401
+        ctx.meta[panel] = {name: given.pop(name) for name in options}
+        command(ctx=ctx, **given)
+
+    signature = inspect.signature(command, eval_str=True)
+    added = []
+    for name, text in options.items():
+        kind: Any = int if name == "assumed_expires_in" else str
+        option = typer.Option(help=text, envvar=_VARIABLES.get(name), rich_help_panel=panel)
+        taken = Annotated[kind | None, option]
+        place = inspect.Parameter.KEYWORD_ONLY
+        added.append(inspect.Parameter(name, place, default=None, annotation=taken))
+    parameters = [*signature.parameters.values(), *added]
+    run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    return run
+
+
+def target_of(ctx: typer.Context) -> Target:
+    """Tell where a command works; nowhere in particular before its options are read."""
+    return Target(**ctx.meta.get("Where", {}))
+
+
+def set_target(ctx: typer.Context, target: Target) -> None:
+    """Remember it once it is known what the options come to."""
+    ctx.meta["Where"] = asdict(target)
+
+
+def fields_of(ctx: typer.Context) -> dict[str, Any]:
+    """Tell the fields that the options of `with_fields` give."""
+    given = ctx.meta["Fields of the credentials"]
+    return {name: value for name, value in given.items() if value is not None}
+
+
 Name = Annotated[str, typer.Argument(help="The account.", callback=account_name)]
 Names = Annotated[list[str], typer.Argument(help="The accounts.", callback=_account_names)]
 AnyNames = Annotated[
     list[str] | None, typer.Argument(help="Only these accounts.", callback=_account_names)
 ]
-
-_TARGET: Final = "Where"
-Profile = Annotated[
-    str | None,
-    typer.Option(help="A profile of the AWS configuration.", rich_help_panel=_TARGET),
-]
-Region = Annotated[str | None, typer.Option(help="The AWS Region.", rich_help_panel=_TARGET)]
-Prefix = Annotated[
-    str | None,
-    typer.Option(help="The path above credentials/ and tokens/.", rich_help_panel=_TARGET),
-]
-Stack = Annotated[
-    str | None,
-    typer.Option(help="Take the settings of this stack's function.", rich_help_panel=_TARGET),
-]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
-
-_FIELDS: Final = "Fields of the credentials"
-Site = Annotated[str | None, typer.Option(help="A preset's name.", rich_help_panel=_FIELDS)]
-TokenEndpointUrl = Annotated[
-    str | None,
-    typer.Option("--token-endpoint", help="Any other server's.", rich_help_panel=_FIELDS),
-]
-GrantType = Annotated[
-    str | None, typer.Option(help="How the account gets tokens.", rich_help_panel=_FIELDS)
-]
-ClientId = Annotated[str | None, typer.Option(help="As registered.", rich_help_panel=_FIELDS)]
-Username = Annotated[
-    str | None, typer.Option(help="For the password grant.", rich_help_panel=_FIELDS)
-]
-PartnerCode = Annotated[
-    str | None, typer.Option(help="For the partner grant.", rich_help_panel=_FIELDS)
-]
-Scope = Annotated[
-    str | None, typer.Option(help="One space-delimited string.", rich_help_panel=_FIELDS)
-]
-AssumedExpiresIn = Annotated[
-    int | None,
-    typer.Option(help="Seconds, for servers that omit it.", rich_help_panel=_FIELDS),
-]
 FromFile = Annotated[
     Path | None,
     typer.Option(
         "--from-file",
         help="A JSON object with fields, the secret ones too; - reads the standard input.",
-        rich_help_panel=_FIELDS,
     ),
 ]
 Wait = Annotated[bool, typer.Option("--wait", help="Wait for the first token, and show it come.")]

@@ -1,4 +1,4 @@
-"""What went wrong, and the mend, in a sentence each.
+"""What went wrong, and what to do about it, in a sentence each.
 
 AWS's own messages are dropped, as everywhere in the program: they may repeat what was sent.
 """
@@ -15,20 +15,21 @@ from token_refresher.errors import (
     UnexpectedError,
 )
 from token_refresher.policy import failure_class_of
-from token_refresher_cli.forms import FormError
+from token_refresher_cli.credentials_form import FormError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from token_refresher.policy import Failure
+    from token_refresher_cli.target import Target
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """A sentence for what went wrong, and one for the mend; the latter may be empty."""
+    """A sentence for what went wrong, and one for what to do; the latter may be empty."""
 
     what: str
-    mend: str
+    fix: str
 
 
 class ProblemError(Exception):
@@ -36,13 +37,13 @@ class ProblemError(Exception):
 
     Args:
         what: What went wrong.
-        mend: What to do about it.
+        fix: What to do about it; a command stands at its end, to be pasted.
         is_under_way: Whether something was done already, or may have been.
     """
 
-    def __init__(self, what: str, mend: str = "", *, is_under_way: bool = False) -> None:
+    def __init__(self, what: str, fix: str = "", *, is_under_way: bool = False) -> None:
         super().__init__(what)
-        self.problem = Problem(what, mend)
+        self.problem = Problem(what, fix)
         self.is_under_way = is_under_way
 
 
@@ -68,22 +69,21 @@ def about(resource: str) -> Iterator[None]:
     try:
         yield
     except SecretStoreError as error:
-        operation = str(error).partition(" failed: ")[0]
-        raise RefusedError(operation, error.code, resource) from None
+        raise RefusedError(error.operation, error.code, resource) from None
 
 
 _DENIED: Final = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedException"})
 
 _SESSION_EXPIRED: Final = Problem(
     "Your AWS session has expired.",
-    "Sign in again, such as with: aws sso login. Temporary credentials must be new ones.",
+    "Sign in again; temporary credentials must be new ones. Such as with: {login}",
 )
 _NO_IDENTITY: Final = Problem(
     "There are no AWS credentials.", "Choose a --profile, or set AWS_PROFILE, or sign in."
 )
 _UNKNOWN_IDENTITY: Final = Problem(
-    "AWS does not know these credentials.",
-    "See which ones are used: aws sts get-caller-identity",
+    "AWS does not know these credentials, or this machine's clock is wrong by minutes.",
+    "See which ones are used: {identity}",
 )
 _NO_ANSWER: Final = Problem(
     "AWS did not answer.", "Check the Region, AWS_ENDPOINT_URL, the network and its proxy."
@@ -106,11 +106,12 @@ _BY_CODE: Final = {
     "PartialCredentialsError": _NO_IDENTITY,
     "ProfileNotFound": Problem(
         "There is no such profile in your AWS configuration.",
-        "aws configure list-profiles shows those that there are.",
+        "Those that there are: aws configure list-profiles",
     ),
     "ProxyConnectionError": _NO_ANSWER,
     "ReadTimeoutError": _NO_ANSWER,
     "RequestExpired": _SESSION_EXPIRED,
+    "RequestTimeTooSkewed": _UNKNOWN_IDENTITY,
     "SSLError": _NO_ANSWER,
     "SSOTokenLoadError": _SESSION_EXPIRED,
     "SignatureDoesNotMatch": _UNKNOWN_IDENTITY,
@@ -130,75 +131,105 @@ _ACTIONS: Final = {
     "Invoke": "lambda:InvokeFunction",
 }
 
-# What a refresh fails with, and what a person does about it. `{name}` is the account's.
-_CORRECT: Final = "token-refresher correct {name}"
-MENDS: Final = {
-    "certificate_refused": f"correct token_endpoint ({_CORRECT}), or mend the server's certificate",
-    "host_not_allowed": f"add the host to ALLOWED_TOKEN_HOSTS, or correct the site: {_CORRECT}",
-    "invalid_client": f"the server does not know the client_id or its client_secret: {_CORRECT}",
-    "invalid_credentials": f"token-refresher check {{name}} names the field; then {_CORRECT}",
-    "invalid_grant": f"the server refused the password, code or refresh token: {_CORRECT}",
-    "invalid_scope": f"the client may not ask for this scope: {_CORRECT} --scope ...",
-    "journal_not_written": "let the function write under the credentials path, or see its log",
-    "missing_expires_in": f"say how long its tokens live: {_CORRECT} --assumed-expires-in 3600",
-    "no attempt on record": "see whether the schedule is on, and whether its host fails others",
-    "redirect": f"set token_endpoint to its final address: {_CORRECT} --token-endpoint ...",
-    "refresh_token_lost": f"obtain a new refresh token, and store it: {_CORRECT}",
-    "refresh_tokens_ignored": "deploy with RefreshTokens=use, or use another grant",
-    "scheduled_for_deletion": "restore the token secret: aws secretsmanager restore-secret",
-    "token_lives_too_short": "no schedule can keep such tokens alive; ask for longer-lived ones",
-    "unauthorized_client": "ask the server's owner to allow the client this grant",
-    "unsupported_grant_type": f"the server has no such grant: {_CORRECT} --grant-type ...",
+# What a refresh fails with, what a person does about it, and the command for it.
+FIXES: Final = {
+    "certificate_refused": ("renew the server's certificate, or correct token_endpoint", "correct"),
+    "host_not_allowed": ("add the host to ALLOWED_TOKEN_HOSTS, or correct the site", "correct"),
+    "invalid_client": ("the server does not know the client_id or its client_secret", "correct"),
+    "invalid_credentials": ("a field does not validate, and check names it", "correct"),
+    "invalid_grant": ("the server refused the password, code or refresh token", "correct"),
+    "invalid_scope": ("the client may not ask for this scope; give another --scope", "correct"),
+    "journal_not_written": ("allow writing under the credentials path, or see the log", ""),
+    "missing_expires_in": (
+        "say how long its tokens live, in seconds",
+        "correct --assumed-expires-in 3600",
+    ),
+    "no attempt on record": ("see whether the schedule is on, and whether its host fails", ""),
+    "redirect": ("give its final address as --token-endpoint", "correct"),
+    "refresh_token_lost": ("obtain a new refresh token, and store it", "correct"),
+    "refresh_tokens_ignored": ("deploy with RefreshTokens=use, or use another grant", ""),
+    "scheduled_for_deletion": ("restore the token secret", "restore"),
+    "the refresh token ends": ("obtain a new refresh token, and store it", "correct"),
+    "token_lives_too_short": ("no schedule can keep such tokens alive; ask for longer ones", ""),
+    "unauthorized_client": ("ask the server's owner to allow the client this grant", ""),
+    "unsupported_grant_type": (
+        "the server has no such grant; give another --grant-type",
+        "correct",
+    ),
 }
+# What this machine may be alone with: its settings, and its network.
+_SETTINGS: Final = frozenset({"host_not_allowed", "refresh_tokens_ignored"})
+_NETWORK: Final = frozenset({"certificate_refused", "no_connection"})
 
 
-def mend_for(code: str, name: str) -> str:
+def fix_for(code: str, name: str, target: Target) -> str:
     """Say what a person does about a failure's code; empty where the code says all."""
-    if code.startswith("the refresh token ends"):
-        return f"obtain a new refresh token, and store it: {_CORRECT}".format(name=name)
     if code in _DENIED:
         return "the function's role lacks a permission; its log names the call"
-    return MENDS.get(code, "").format(name=name)
+    # Where it ends in time, that is a part of the words.
+    sentence, command = FIXES.get(code.partition(" in ")[0], ("", ""))
+    if command == "restore":
+        return f"{sentence}: {_restoring(target.token_id(name), target)}"
+    verb, *flags = command.split() or [""]
+    return f"{sentence}: {target.command(verb, name, flags=flags)}" if verb else sentence
 
 
-def explain(error: Exception) -> Problem:
-    """Say what went wrong, and the mend; no value of a secret is in either."""
+def fix_here(code: str, name: str, target: Target) -> str:
+    """Say it of what this machine has tried: it may be the machine that is wrong."""
+    return doubt(code, target) or fix_for(code, name, target)
+
+
+def doubt(code: str, target: Target) -> str:
+    """Say what a failure may tell of this machine instead of the account; empty if nothing."""
+    if code in _SETTINGS and not target.stack:
+        return "so say the settings of this shell; with --stack those of the function count"
+    if code in _NETWORK:
+        return (
+            "this machine may be all that is wrong: its network, DNS, or the certificate "
+            "authorities that SSL_CERT_FILE names; a proxy is never used"
+        )
+    return ""
+
+
+def _restoring(secret_id: str, target: Target) -> str:
+    return target.aws("secretsmanager", "restore-secret", "--secret-id", secret_id)
+
+
+def explain(error: Exception, target: Target) -> Problem:
+    """Say what went wrong, and what to do; no value of a secret is in either."""
     if isinstance(error, ProblemError):
         return error.problem
     if isinstance(error, RefusedError):
-        return _refused(error.operation, error.code, error.resource)
+        return explain_call(error.operation, error.code, error.resource, target)
     if isinstance(error, SecretStoreError):
-        operation = str(error).partition(" failed: ")[0]
-        return _refused(operation, error.code, "*" if operation == "ListSecrets" else "")
+        resource = "*" if error.operation == "ListSecrets" else ""
+        return explain_call(error.operation, error.code, resource, target)
     if isinstance(error, FormError | TokenRefresherError):
         return Problem(_sentence(str(error)), "")
     if type(error).__module__.startswith("botocore."):
-        return _refused("AWS", type(error).__name__, "")
+        return explain_call("AWS", type(error).__name__, "", target)
     return Problem(_sentence(str(UnexpectedError(error))), "")
 
 
 def may_pass(error: RefusedError | SecretStoreError) -> bool:
-    """Whether the same call may succeed a moment later, without anybody's help."""
+    """Whether the same call may succeed a little later, by itself."""
     return error.code in _AWS_IS_ILL or _BY_CODE.get(error.code) in {_NO_ANSWER, _THROTTLED}
 
 
-def is_denied(code: str) -> bool:
-    """Whether a code says that a permission is lacking."""
-    return code in _DENIED
+def says_all(code: str) -> bool:
+    """Whether AWS's code alone tells what is wrong with this machine's identity or its way."""
+    return code in _DENIED or code in _BY_CODE
 
 
-def explain_refusal(detail: str, code: str, resource: str) -> Problem:
-    """Say what a call was refused for, that a refresh in this process has made.
+def explain_call(operation: str, code: str, resource: str, target: Target) -> Problem:
+    """Say why AWS did not do what it was called for.
 
     Args:
-        detail: The error's text, which names the operation first.
-        code: The error's code.
-        resource: What it was about.
+        operation: The API's.
+        code: The API's error code, or the name of botocore's exception.
+        resource: What it was about; empty where nobody knows.
+        target: Where.
     """
-    return _refused(detail.partition(" failed: ")[0], code, resource)
-
-
-def _refused(operation: str, code: str, resource: str) -> Problem:
     if code in _DENIED:
         action = _ACTIONS.get(operation, f"secretsmanager:{operation}")
         where = f" on {resource}" if resource else ""
@@ -218,12 +249,12 @@ def _refused(operation: str, code: str, resource: str) -> Problem:
             "--stack takes the stack's name; check the account and the Region.",
         )
     if code == "InvalidRequestException" and resource and operation not in _ACTIONS:
-        return Problem(
-            f"{resource} is scheduled for deletion.",
-            f"Restore it: aws secretsmanager restore-secret --secret-id {resource}",
-        )
+        fix = f"Restore it: {_restoring(resource, target)}"
+        return Problem(f"{resource} is scheduled for deletion.", fix)
     where = f" on {resource}" if resource else ""
-    return _BY_CODE.get(code) or Problem(f"{operation} failed{where}: {code}.", "")
+    told = _BY_CODE.get(code) or Problem(f"{operation} failed{where}: {code}.", "")
+    login, identity = target.aws("sso", "login"), target.aws("sts", "get-caller-identity")
+    return Problem(told.what, told.fix.format(login=login, identity=identity))
 
 
 def _sentence(text: str) -> str:

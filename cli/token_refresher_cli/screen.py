@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import sys
 from contextlib import contextmanager
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import typer
@@ -18,18 +19,18 @@ from rich.table import Table
 from rich.text import Text
 
 from token_refresher_cli.accounts import State
-from token_refresher_cli.moments import say_duration, say_moment
-from token_refresher_cli.problems import mend_for
+from token_refresher_cli.durations import say_duration, say_when
+from token_refresher_cli.problems import fix_for
 from token_refresher_cli.sweeps import intention
 from token_refresher_cli.timeline import draw
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-    from datetime import datetime
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from token_refresher_cli.accounts import AccountStatus
     from token_refresher_cli.problems import Problem
     from token_refresher_cli.sweeps import Row
+    from token_refresher_cli.target import Target
     from token_refresher_cli.timeline import History
 
 # Wider than any line: what reads a pipe wants whole lines.
@@ -37,13 +38,13 @@ _NO_TERMINALS_WIDTH: Final = 1000
 _TIMELINE_WIDTH: Final = 36
 
 _STYLES: Final = {
-    State.MUST_ACT: "bold red",
+    State.ACTION_REQUIRED: "bold red",
     State.OVERDUE: "bold red",
     State.RETRYING: "yellow",
     State.DUE: "cyan",
-    State.HELD: "cyan",
+    State.RATE_LIMITED: "cyan",
     State.FRESH: "green",
-    State.NOT_OURS: "yellow",
+    State.EXTERNAL_VERSION: "yellow",
     State.AWAITING_CREDENTIALS: "dim",
     State.ORPHANED: "dim",
 }
@@ -88,7 +89,7 @@ def show(renderable: Table | Text | str) -> None:
 
 def show_json(content: dict[str, Any]) -> None:
     """Print a result for a program."""
-    typer.echo(json.dumps(content, indent=2, ensure_ascii=False))
+    typer.echo(json.dumps(content, indent=2, ensure_ascii=False, default=datetime.isoformat))
 
 
 def note(text: str, *, style: str = "") -> None:
@@ -97,35 +98,21 @@ def note(text: str, *, style: str = "") -> None:
 
 
 def show_problem(problem: Problem) -> None:
-    """Say what went wrong, and the mend."""
+    """Say what went wrong, and what to do about it."""
     note(problem.what, style="bold red")
-    if problem.mend:
-        note(problem.mend)
+    if problem.fix:
+        note(problem.fix)
 
 
 @contextmanager
-def waiting(text: str) -> Iterator[None]:
-    """Show that something is under way, where somebody looks on."""
-    console = notes()
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Progress(
-        *columns, console=console, transient=True, disable=not _is_seen(console)
-    ) as progress:
-        progress.add_task(text, total=None)
-        yield
+def waiting(text: str, total: int | None = None) -> Iterator[Callable[[], None]]:
+    """Show that something is under way, in a terminal.
 
-
-@contextmanager
-def counting(text: str, total: int) -> Iterator[Callable[[], None]]:
-    """Show how many of a known number are done; call what is given for each of them."""
+    Call what is given for each that is done of a known number.
+    """
     console = notes()
-    columns = (
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.completed} of {task.total}"),
-        TimeElapsedColumn(),
-    )
+    counted = (BarColumn(), TextColumn("{task.completed} of {task.total}")) if total else ()
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), *counted, TimeElapsedColumn())
     with Progress(
         *columns, console=console, transient=True, disable=not _is_seen(console)
     ) as progress:
@@ -140,15 +127,15 @@ def _table(*headings: str) -> Table:
     return table
 
 
-def _expiry(moment: datetime | None, now: datetime) -> str:
-    if moment is None:
+def _expiry(at: datetime | None, now: datetime) -> str:
+    if at is None:
         return "-"
-    return say_duration(moment - now) if moment > now else f"expired {say_moment(moment, now=now)}"
+    return say_duration(at - now) if at > now else f"expired {say_when(at, now=now)}"
 
 
-def _attempt(moment: datetime | None, now: datetime) -> str:
+def _attempt(at: datetime | None, now: datetime) -> str:
     """Say until when something is held back; what is past holds nothing."""
-    return say_moment(moment, now=now) if moment is not None and moment > now else "-"
+    return say_when(at, now=now) if at is not None and at > now else "-"
 
 
 def status_table(statuses: Sequence[AccountStatus], *, now: datetime) -> Table:
@@ -159,13 +146,13 @@ def status_table(statuses: Sequence[AccountStatus], *, now: datetime) -> Table:
         if one.failures > 1:
             error = f"{error}, {one.failures} times"
         if one.failed_at is not None:
-            error = f"{error}, {say_moment(one.failed_at, now=now)}"
+            error = f"{error}, {say_when(one.failed_at, now=now)}"
         attempt = "-"
         if one.next_attempt_at is not None:
             is_future = one.next_attempt_at > now
-            attempt = say_moment(one.next_attempt_at, now=now) if is_future else "next sweep"
+            attempt = say_when(one.next_attempt_at, now=now) if is_future else "next sweep"
         table.add_row(
-            one.name,
+            one.account,
             Text(one.state, style=_STYLES[one.state]),
             one.reason,
             _expiry(one.expires_at, now),
@@ -175,15 +162,29 @@ def status_table(statuses: Sequence[AccountStatus], *, now: datetime) -> Table:
     return table
 
 
-def status_sentences(statuses: Sequence[AccountStatus]) -> list[str]:
-    """Say what somebody must do, and how many accounts there are."""
+def status_sentences(statuses: Sequence[AccountStatus], target: Target) -> list[str]:
+    """Say what action is required, and how many accounts there are."""
     acting = [one for one in statuses if one.needs_action]
     told = [
-        f"{one.name}: {mend}" for one in acting if (mend := mend_for(one.error or "", one.name))
+        f"{one.account}: {fix}"
+        for one in acting
+        if (fix := fix_for(one.error or "", one.account, target))
     ]
     count = f"{len(statuses)} account" + ("" if len(statuses) == 1 else "s")
     need = "needs" if len(acting) == 1 else "need"
-    return [*told, f"{count}, {len(acting) or 'none'} {need} somebody"]
+    return [*told, f"{count}, {len(acting) or 'none'} {need} action"]
+
+
+def place_sentence(place: Mapping[str, str | None]) -> str:
+    """Say where was looked."""
+    named = [
+        f"AWS account {place['aws_account'] or 'unknown'}",
+        f"Region {place['region']}",
+        f"prefix {place['prefix']}",
+        f"stack {place['stack']}" if place["stack"] else "",
+        f"endpoint {place['endpoint']}" if place["endpoint"] else "",
+    ]
+    return f"Looked in: {', '.join(filter(None, named))}"
 
 
 def plan_table(rows: Sequence[Row], *, now: datetime) -> Table:

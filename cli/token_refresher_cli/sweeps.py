@@ -6,8 +6,10 @@ A sweep in this process tells it by a `Report`, one of the deployed function by 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta  # noqa: TC003 - msgspec reads the annotations
 from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
 
 from token_refresher import policy
 from token_refresher.policy import FAILURES, Reason, failure_class_of
@@ -62,20 +64,6 @@ class Row:
         """Whether there is no such account."""
         return self.reason == Reason.NO_SUCH_ACCOUNT
 
-    def to_json(self) -> dict[str, Any]:
-        """Tell it to a program."""
-        return {
-            "account": self.account,
-            "outcome": self.outcome,
-            "reason": self.reason,
-            "expires_at": self.expires_at.isoformat() if self.expires_at else None,
-            "error": self.error,
-            "failure_class": self.failure_class,
-            "detail": self.detail,
-            "retry_at": self.retry_at.isoformat() if self.retry_at else None,
-            "cautions": list(self.cautions),
-        }
-
 
 def rows_of_report(report: Report) -> list[Row]:
     """Tell of every account; the fresh ones, which have no result, come last."""
@@ -96,20 +84,7 @@ def rows_of_summary(summary: Mapping[str, Any], names: Collection[str]) -> list[
         summary: What it answered; accounts that are simply fresh are only counted in it.
         names: Those it was asked for.
     """
-    told = [
-        Row(
-            account=one["account"],
-            outcome=one["outcome"],
-            reason=one["reason"],
-            expires_at=_moment(one.get("expires_at")),
-            error=one.get("error"),
-            failure_class=one.get("failure_class"),
-            detail=one.get("detail"),
-            retry_at=_moment(one.get("retry_at")),
-            cautions=tuple(one.get("cautions", ())),
-        )
-        for one in summary.get("accounts", ())
-    ]
+    told = [msgspec.convert(one, Row) for one in summary.get("accounts", ())]
     seen = {row.account for row in told}
     rest = [name for name in names if name not in seen]
     if summary.get("outcomes", {}).get("fresh") == len(rest):
@@ -144,17 +119,13 @@ def intention(row: Row) -> str:
 def next_due(report: Report, *, refresh_before: timedelta) -> tuple[str, datetime] | None:
     """Name the fresh account that comes due first, and when; None where none is fresh."""
     seen = {result.account.name for result in report.results}
-    moments = [
+    times = [
         (due_at, one.name)
         for one in report.accounts
         if one.name not in seen
         and (due_at := policy.due_time(one, refresh_before=refresh_before)) is not None
     ]
-    if not moments:
+    if not times:
         return None
-    due_at, name = min(moments)
+    due_at, name = min(times)
     return name, due_at
-
-
-def _moment(text: str | None) -> datetime | None:
-    return datetime.fromisoformat(text) if text else None

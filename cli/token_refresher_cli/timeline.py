@@ -64,8 +64,8 @@ class Life:
         """Tell it to a program."""
         after = None if self.after is None else int(self.after.total_seconds())
         return {
-            "issued_at": self.issued_at.isoformat(),
-            "expires_at": self.expires_at.isoformat(),
+            "issued_at": self.issued_at,
+            "expires_at": self.expires_at,
             "lifetime_seconds": int(self.lifetime.total_seconds()),
             "stage": self.stage or None,
             "overlap_seconds": None if after is None else max(after, 0),
@@ -80,7 +80,7 @@ class History:
 
     Attributes:
         lives: Those whose version ids are ours.
-        not_ours: How many versions somebody else wrote; nothing is known of their lives.
+        external: How many versions the program did not write; nothing is known of their lives.
         since: How far it looks back; a gap before that does not count.
         begins_at: Where the time line begins.
         ends_at: Where it ends.
@@ -88,7 +88,7 @@ class History:
     """
 
     lives: tuple[Life, ...]
-    not_ours: int
+    external: int
     since: datetime
     begins_at: datetime
     ends_at: datetime
@@ -114,13 +114,13 @@ def history_of(versions: Iterable[ListedVersion], *, now: datetime, since: datet
         since: Aware; tokens that had expired by then are left out.
     """
     ours: list[tuple[TokenVersion, tuple[str, ...]]] = []
-    not_ours = 0
+    external = 0
     for version in versions:
         token = TokenVersion.parse(version.version_id, now=now)
         if token is not None:
             ours.append((token, version.stages))
         elif version.created_at >= since or version.stages:
-            not_ours += 1
+            external += 1
     ours.sort(key=lambda pair: pair[0].issued_at)
     lives: list[Life] = []
     # The longest-lived so far: a token may expire before one that was issued earlier.
@@ -141,7 +141,7 @@ def history_of(versions: Iterable[ListedVersion], *, now: datetime, since: datet
     shown = tuple(life for life in lives if life.expires_at >= since)
     return History(
         lives=shown,
-        not_ours=not_ours,
+        external=external,
         since=since,
         begins_at=min((life.issued_at for life in shown), default=since),
         ends_at=max([now, *(life.expires_at for life in shown)]),
@@ -155,8 +155,8 @@ def draw(life: Life, history: History, *, now: datetime, width: int) -> str:
     """Draw a token's life as a bar on the history's time line, with a mark at now."""
     scale = (history.ends_at - history.begins_at) / width or timedelta(seconds=1)
 
-    def column(moment: datetime) -> int:
-        return min(width - 1, (moment - history.begins_at) // scale)
+    def column(at: datetime) -> int:
+        return min(width - 1, (at - history.begins_at) // scale)
 
     first, last = column(life.issued_at), column(life.expires_at)
     bar = [LIVING if first <= index <= last else DEAD for index in range(width)]

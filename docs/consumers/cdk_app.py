@@ -5,7 +5,7 @@ from pathlib import Path
 import aws_cdk as cdk
 from aws_cdk import aws_lambda, aws_secretsmanager
 
-TOKEN_SECRET = "olx/tokens/dealer-17"  # noqa: S105 - a name
+TOKEN_SECRET = "oauth/tokens/dealer-17"  # noqa: S105 - a name
 HERE = Path(__file__).parent
 
 

@@ -16,7 +16,7 @@ variable "role_name" {
 
 locals {
   account      = "dealer-17"
-  token_secret = "olx/tokens/${local.account}"
+  token_secret = "oauth/tokens/${local.account}"
 }
 
 data "aws_caller_identity" "this" {}
@@ -26,7 +26,7 @@ data "aws_region" "this" {}
 # Without a version: what Terraform writes is kept in its state. A person or a pipeline puts the
 # credentials, with `aws secretsmanager put-secret-value`.
 resource "aws_secretsmanager_secret" "credentials" {
-  name        = "olx/credentials/${local.account}"
+  name        = "oauth/credentials/${local.account}"
   description = "Credentials of ${local.account}, for Token Refresher alone."
 
   lifecycle {

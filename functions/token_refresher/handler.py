@@ -30,7 +30,7 @@ from token_refresher.settings import Settings, settings_from_environment
 from token_refresher.sweep import Sweeper
 
 if TYPE_CHECKING:
-    from token_refresher.ports import SecretStore
+    from token_refresher.ports import StagingStore
     from token_refresher.sweep import Report
 
 
@@ -80,7 +80,7 @@ class Handler:
         self,
         settings: Settings,
         *,
-        store: SecretStore,
+        store: StagingStore,
         endpoint: Endpoint,
         clock: Callable[[], datetime] = utc_now,
         monotonic: Callable[[], float] = time.monotonic,

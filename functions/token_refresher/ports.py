@@ -79,9 +79,6 @@ class SecretStore(Protocol):
     def read_published(self, account: str) -> SecretValue | None:
         """Read the published token; None where there is none."""
 
-    def read_staged(self, account: str, version_id: str) -> SecretValue | None:
-        """Read the token that a rotation has staged; None where it has none yet."""
-
     def create_token_secret(self, account: str) -> None:
         """Create the token secret, empty; one that exists already is as good."""
 
@@ -94,14 +91,21 @@ class SecretStore(Protocol):
     def stage(self, account: str, version_id: str, content: str) -> bool:
         """Write a token as the one that a rotation will publish; False as above."""
 
-    def publish_staged(self, account: str, version_id: str, *, instead_of: str) -> None:
-        """Make a staged token the published one, if that is still ``instead_of``."""
-
-    def unstage(self, account: str, version_id: str) -> None:
-        """End a rotation."""
-
     def tag(self, account: str, tags: Mapping[str, str]) -> None:
         """Record something on the token secret."""
 
     def untag(self, account: str, keys: list[str]) -> None:
         """Clear records on the token secret."""
+
+
+class StagingStore(SecretStore, Protocol):
+    """A store whose secrets can be rotated, by way of a staged version."""
+
+    def read_staged(self, account: str, version_id: str) -> SecretValue | None:
+        """Read the token that a rotation has staged; None where it has none yet."""
+
+    def publish_staged(self, account: str, version_id: str, *, instead_of: str) -> None:
+        """Make a staged token the published one, if that is still ``instead_of``."""
+
+    def unstage(self, account: str, version_id: str) -> None:
+        """End a rotation."""

@@ -148,6 +148,8 @@ class Refresher:
         pause: Waits, between attempts to write a journal.
         refresh_before: How long before its expiry a token is due.
         uses_refresh_tokens: The setting; False where the permission is taken away.
+        records_failures: False where this is not the function but a person's machine, whose
+            trust store, network, settings or permissions may be all that is wrong.
     """
 
     store: SecretStore
@@ -156,6 +158,7 @@ class Refresher:
     pause: Callable[[timedelta], None]
     refresh_before: timedelta
     uses_refresh_tokens: bool
+    records_failures: bool = True
 
     def refresh(
         self,
@@ -731,17 +734,21 @@ class _Attempt:
 
     def _record(self, error: Failure) -> None:
         # With what could not be written before: a claim that was released then still is.
-        record = failure_record(self.account, error, now=self.now)
-        # Later than the token that this very refresh may have published before it failed.
-        record = replace(record, failed_at=self.refresher.clock())
         before = self.account.unrecorded
-        tags = {**(before.tags if before else {}), **record.to_tags()}
+        tags = dict(before.tags) if before else {}
+        if self.refresher.records_failures:
+            record = failure_record(self.account, error, now=self.now)
+            # Later than the token that this very refresh may have published before it failed.
+            tags |= replace(record, failed_at=self.refresher.clock()).to_tags()
+        # What became of a refresh token is true whoever sent it.
         if self.released:
             tags[records.RELEASED_TAG] = self.released
         if self.dead:
             tags[records.DEAD_TAG] = self.dead
         if self.refused:
             tags[records.REFUSED_TAG] = self.refused
+        if not tags:
+            return
         try:
             self._ensure_token_secret()
             self.store.tag(self.name, tags)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from token_refresher.events import RotationStep
-    from token_refresher.ports import SecretStore
+    from token_refresher.ports import StagingStore
     from token_refresher.refresh import Result, TokenEndpoint
     from token_refresher.sweep import Report, Sweeper
 
@@ -40,7 +40,7 @@ class Rotation:
         clock: Gives aware times.
     """
 
-    store: SecretStore
+    store: StagingStore
     endpoint: TokenEndpoint
     sweeper: Sweeper
     clock: Callable[[], datetime]

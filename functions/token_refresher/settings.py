@@ -44,7 +44,7 @@ class Settings:
         tracing: Whether X-Ray's Tracer is constructed.
     """
 
-    secret_prefix: str = "olx"  # noqa: S105 - a name
+    secret_prefix: str = "oauth"  # noqa: S105 - a name
     refresh_before: timedelta = timedelta(seconds=5400)
     allowed_token_hosts: tuple[str, ...] = DEFAULT_TOKEN_HOSTS
     uses_refresh_tokens: bool = True
@@ -93,7 +93,7 @@ def settings_from_environment(environment: Mapping[str, str] = os.environ) -> Se
 def _prefix(value: str) -> str:
     if not _PREFIX.fullmatch(value) or {"credentials", "tokens"} & set(value.split("/")):
         msg = (
-            "SECRET_PREFIX takes a path such as olx or team/olx, of characters that a "
+            "SECRET_PREFIX takes a path such as oauth or team/oauth, of characters that a "
             "secret's name may have, without a part named credentials or tokens"
         )
         raise SettingsError(msg)

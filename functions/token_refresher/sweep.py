@@ -65,6 +65,7 @@ class Sweeper:
         refresh_before: How long before its expiry a token is due.
         uses_refresh_tokens: The setting.
         max_workers: How many accounts are refreshed at once.
+        records_failures: As for `Refresher`.
     """
 
     store: SecretStore
@@ -75,6 +76,7 @@ class Sweeper:
     refresh_before: timedelta
     uses_refresh_tokens: bool
     max_workers: int
+    records_failures: bool = True
     # Tags that could not be written; they live as long as the environment.
     _unrecorded: dict[str, Unrecorded] = field(default_factory=dict)
 
@@ -122,6 +124,7 @@ class Sweeper:
             pause=self.pause,
             refresh_before=self.refresh_before,
             uses_refresh_tokens=self.uses_refresh_tokens,
+            records_failures=self.records_failures,
         )
 
         def refresh_one(account: Account) -> Result:

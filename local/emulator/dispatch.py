@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from ministack.core.responses import error_response_json, json_response
 
 from local.emulator import keys, listing, operations, rotation, storage
-from local.emulator.refusals import RefusalError
+from local.secrets_manager.refusals import RefusalError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -16,7 +16,7 @@ from ministack.core.responses import get_region
 from ministack.core.router import extract_access_key_id
 from ministack.services import kms as ministack
 
-from local.emulator.refusals import key_denied, key_unusable
+from local.secrets_manager.refusals import key_denied, key_unusable
 
 MANAGED_BY_AWS = (None, "", "alias/aws/secretsmanager")
 TO_READ = ("Decrypt",)

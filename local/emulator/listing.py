@@ -1,28 +1,20 @@
 """Listings and descriptions of secrets as AWS documents them.
 
-Filters match the beginnings of names and tags, case included: a filter for ``olx/tokens/`` must
-not find ``OLX/tokens/`` nor ``archive/olx/tokens/``. Only versions that have stages are shown, and
-a secret without a value shows none.
+Only versions that have stages are shown, and a secret without a value shows none.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from local.emulator import operations, storage
-from local.emulator.refusals import malformed, not_found, wrong_page, wrong_parameter
-from local.emulator.versions import Secret, staged
+from local.emulator.versions import Secret, versions_of
+from local.secrets_manager.listing import Searched, check_filters, cut_page, passes
+from local.secrets_manager.refusals import malformed, not_found, wrong_parameter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
     from local.emulator.operations import Json
 
-Found = TypeVar("Found")
-
-MOST_IN_A_PAGE = 100
 MOST_IN_A_BATCH = 20
 SHOWN_IF_SET = (
     "Description",
@@ -34,23 +26,6 @@ SHOWN_IF_SET = (
     "DeletedDate",
     "ReplicationStatus",
 )
-SEARCHED: dict[str, Callable[[Secret], list[str]]] = {
-    "name": lambda secret: [secret["Name"]],
-    "description": lambda secret: [secret["Description"].lower()],
-    "tag-key": lambda secret: [tag["Key"] for tag in secret["Tags"]],
-    "tag-value": lambda secret: [tag["Value"] for tag in secret["Tags"]],
-    "primary-region": lambda secret: [str(secret.get("_PrimaryRegion", ""))],
-    "owning-service": lambda _: [],
-    "all": lambda secret: [
-        text.lower()
-        for text in (
-            secret["Name"],
-            secret["Description"],
-            *(part for tag in secret["Tags"] for part in (tag["Key"], tag["Value"])),
-        )
-    ],
-}
-CASE_IGNORED = ("description", "all")
 
 
 def describe_secret(request: Json) -> Json:
@@ -64,7 +39,7 @@ def describe_secret(request: Json) -> Json:
 def list_secrets(request: Json) -> Json:
     """Return one page of the secrets that pass every filter."""
     found = _filtered(request, planned_deletion=bool(request.get("IncludePlannedDeletion")))
-    page, following = _page(found, request, at_most=MOST_IN_A_PAGE)
+    page, following = cut_page(found, request)
     entries = [_entry(secret, versions_as="SecretVersionsToStages") for secret in page]
     return {"SecretList": entries, **following}
 
@@ -81,7 +56,7 @@ def list_secret_version_ids(request: Json) -> Json:
         for version_id, version in secret["Versions"].items()
         if version["Stages"] or request.get("IncludeDeprecated")
     ]
-    page, following = _page(shown, request, at_most=MOST_IN_A_PAGE)
+    page, following = cut_page(shown, request)
     return {"ARN": secret["ARN"], "Name": secret["Name"], "Versions": page, **following}
 
 
@@ -95,7 +70,7 @@ def batch_of_names(request: Json) -> tuple[list[str], Json]:
             raise malformed(f"SecretIdList has at most {MOST_IN_A_BATCH} entries.")
         return list(names), {}
     found = _filtered(request, planned_deletion=False)
-    page, following = _page(found, request, at_most=MOST_IN_A_BATCH)
+    page, following = cut_page(found, request, at_most=MOST_IN_A_BATCH)
     return [secret["Name"] for secret in page], following
 
 
@@ -112,7 +87,7 @@ def _entry(secret: Secret, *, versions_as: str) -> Json:
         entry["RotationEnabled"] = True
     if region := secret.get("_PrimaryRegion"):
         entry["PrimaryRegion"] = region
-    if stages := staged(secret):
+    if stages := versions_of(secret).staged():
         entry[versions_as] = stages
     return entry
 
@@ -120,45 +95,16 @@ def _entry(secret: Secret, *, versions_as: str) -> Json:
 def _filtered(request: Json, *, planned_deletion: bool) -> list[Secret]:
     """Return the secrets that pass every filter, by name."""
     filters = request.get("Filters", [])
-    for wanted in filters:
-        if wanted["Key"] not in SEARCHED:
-            raise malformed(f"Filters: there is no key {wanted['Key']}.")
+    check_filters(filters)
     found = [
         secret
         for secret in storage.all_secrets()
-        if (planned_deletion or not secret["DeletedDate"])
-        and all(_passes(secret, wanted["Key"], wanted["Values"]) for wanted in filters)
+        if (planned_deletion or not secret["DeletedDate"]) and passes(_searched(secret), filters)
     ]
     return sorted(found, key=lambda secret: str(secret["Name"]))
 
 
-def _passes(secret: Secret, key: str, values: Sequence[str]) -> bool:
-    """Tell whether one of the values begins one of the texts; ``!`` before a value negates it."""
-    texts = SEARCHED[key](secret)
-    for value in values:
-        beginning = value.removeprefix("!")
-        if key in CASE_IGNORED:
-            beginning = beginning.lower()
-        if any(text.startswith(beginning) for text in texts) != value.startswith("!"):
-            return True
-    return False
-
-
-def _page(found: list[Found], request: Json, *, at_most: int) -> tuple[list[Found], Json]:
-    """Cut one page out of all that was found; the token of the next is a position."""
-    size = request.get("MaxResults", at_most)
-    if not 1 <= size <= at_most:
-        raise malformed(f"MaxResults is between 1 and {at_most}.")
-    start = _position(request.get("NextToken"))
-    end = start + size
-    following = {} if end >= len(found) else {"NextToken": base64.b64encode(b"%d" % end).decode()}
-    return found[start:end], following
-
-
-def _position(token: str | None) -> int:
-    if token is None:
-        return 0
-    try:
-        return int(base64.b64decode(token, validate=True))
-    except (binascii.Error, ValueError):
-        raise wrong_page("NextToken was not given out by this API.") from None
+def _searched(secret: Secret) -> Searched:
+    tags = {tag["Key"]: tag["Value"] for tag in secret["Tags"]}
+    region = str(secret.get("_PrimaryRegion", ""))
+    return Searched(secret["Name"], secret["Description"], tags, region)

@@ -9,43 +9,35 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-import re
 import time
 from typing import TYPE_CHECKING, Any, TypeAlias
 from uuid import uuid4
 
 from local.emulator import keys, storage
-from local.emulator.refusals import (
-    already_exists,
-    malformed,
-    malformed_policy,
-    not_found,
-    over_the_limit,
-    wrong_parameter,
-    wrong_state,
-)
 from local.emulator.versions import (
-    CURRENT,
     Secret,
     Value,
     add_version,
     holds,
-    is_empty,
     move_stage,
-    version_with,
+    versions_of,
 )
+from local.secrets_manager.limits import check_name, check_value, check_version_id, checked_tags
+from local.secrets_manager.refusals import (
+    already_exists,
+    malformed,
+    malformed_policy,
+    not_found,
+    wrong_parameter,
+    wrong_state,
+)
+from local.secrets_manager.versions import CURRENT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 Json: TypeAlias = dict[str, Any]
 
-MOST_BYTES = 65_536
-MOST_TAGS = 50
-NAME = re.compile(r"[A-Za-z0-9/_+=.@-]{1,512}")
-REQUEST_TOKEN_LENGTHS = range(32, 65)
-TAG_KEY = re.compile(r"[\w +=.:/@-]{1,128}")
-TAG_VALUE = re.compile(r"[\w +=.:/@-]{0,256}")
 ONE_DAY_SECONDS = 86_400
 
 
@@ -55,10 +47,9 @@ def create_secret(request: Json) -> Json:
     Repeating the request with the same token and value is answered as the first one was.
     """
     name = request["Name"]
-    if not NAME.fullmatch(name):
-        raise malformed("A secret's name has 1 to 512 letters, digits and /_+=.@-")
+    check_name(name)
     value = _value(request)
-    tags = _checked_tags(request.get("Tags", []))
+    tags = checked_tags(request.get("Tags", []))
     existing = storage.named(name)
     if existing is not None:
         return _created_before(existing, request, value)
@@ -123,14 +114,8 @@ def update_secret_version_stage(request: Json) -> Json:
 def get_secret_value(request: Json) -> Json:
     """Return one version's value: by id, by stage, or by both if they agree."""
     secret = readable(request)
-    version_id, stage = request.get("VersionId"), request.get("VersionStage")
-    if version_id is None:
-        version_id = version_with(secret, stage or CURRENT)
-    version = secret["Versions"].get(version_id or "")
-    if version is None or version_id is None or is_empty(version):
-        raise not_found(f"A version with stage {stage or CURRENT} or the id asked for")
-    if stage is not None and stage not in version["Stages"]:
-        raise wrong_state("VersionStage and VersionId name different versions.")
+    version_id, _ = versions_of(secret).find(request.get("VersionId"), request.get("VersionStage"))
+    version = secret["Versions"][version_id]
     keys.authorise(
         secret.get("KmsKeyId"), keys.TO_READ, secret_arn=secret["ARN"], version_id=version_id
     )
@@ -151,8 +136,8 @@ def tag_resource(request: Json) -> Json:
     """Add or replace tags; like any change of metadata this moves ``LastChangedDate``."""
     secret = writable(request)
     tags = {tag["Key"]: tag for tag in secret["Tags"]}
-    tags.update({tag["Key"]: tag for tag in _checked_tags(request["Tags"])})
-    secret["Tags"] = _checked_tags(tags.values())
+    tags.update({tag["Key"]: tag for tag in checked_tags(request["Tags"])})
+    secret["Tags"] = checked_tags(tags.values())
     _changed(secret)
     return {}
 
@@ -221,8 +206,7 @@ def _created_before(existing: Secret, request: Json, value: Value | None) -> Jso
 def _store(secret: Secret, request: Json, value: Value, stages: Iterable[str]) -> str:
     """Add a version, announce the stages that moved and bring the replicas up to date."""
     version_id: str = request.get("ClientRequestToken") or str(uuid4())
-    if len(version_id) not in REQUEST_TOKEN_LENGTHS:
-        raise malformed("ClientRequestToken has 32 to 64 characters.")
+    check_version_id(version_id)
     keys.authorise(
         secret.get("KmsKeyId"), keys.TO_WRITE, secret_arn=secret["ARN"], version_id=version_id
     )
@@ -244,22 +228,8 @@ def _value(request: Json) -> Value | None:
         content = base64.b64decode(binary or "", validate=True) + (text or "").encode()
     except binascii.Error:
         raise malformed("SecretBinary is not base64.") from None
-    if len(content) > MOST_BYTES:
-        raise malformed(f"A value has at most {MOST_BYTES} bytes.")
+    check_value(content)
     return {"SecretString": text, "SecretBinary": binary}
-
-
-def _checked_tags(tags: Iterable[dict[str, str]]) -> list[dict[str, str]]:
-    """Return tags that Secrets Manager takes, or refuse them."""
-    checked = list(tags)
-    for tag in checked:
-        if not TAG_KEY.fullmatch(tag["Key"]) or not TAG_VALUE.fullmatch(tag["Value"]):
-            raise malformed(
-                f"The tag {tag['Key']!r} has characters or a length that are not allowed."
-            )
-    if len(checked) > MOST_TAGS:
-        raise over_the_limit(f"A secret has at most {MOST_TAGS} tags.")
-    return checked
 
 
 def _changed(secret: Secret) -> None:

@@ -13,8 +13,9 @@ from uuid import uuid4
 
 from local.emulator import functions
 from local.emulator.operations import writable
-from local.emulator.refusals import RefusalError, wrong_state
-from local.emulator.versions import CURRENT, add_empty_version, version_with
+from local.emulator.versions import add_empty_version, version_with
+from local.secrets_manager.refusals import RefusalError, wrong_state
+from local.secrets_manager.versions import CURRENT
 
 if TYPE_CHECKING:
     from local.emulator.versions import Secret

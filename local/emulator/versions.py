@@ -1,21 +1,21 @@
-"""What AWS documents of versions and staging labels, as functions of one secret.
+"""The rules of versions and stages, applied to ministack's record of a secret.
 
-No clock, no network and nothing of ministack: a secret is ministack's own dictionary, described
-here by its type. Each function changes the secret or raises, never both.
+The rules are those of `local.secrets_manager`; ministack's dictionary is described here by its
+type. Each function changes the secret or raises, never both.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NotRequired, TypedDict
+from typing import TYPE_CHECKING, NotRequired, TypeAlias, TypedDict
 
-from local.emulator.refusals import already_exists, not_found, over_the_limit, wrong_parameter
+from local.secrets_manager.versions import Versions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-CURRENT = "AWSCURRENT"
-PREVIOUS = "AWSPREVIOUS"
-MOST_STAGES_OF_ONE_SECRET = 20
+Content: TypeAlias = tuple[str | None, str | None]
+
+_EMPTY: Content = (None, None)
 
 
 class Value(TypedDict):
@@ -57,38 +57,24 @@ def add_version(
 ) -> list[str]:
     """Store a value under an id that the caller chose, and return the stages that moved.
 
-    A version is immutable. The same value under a used id changes nothing, not even stages, so a
-    retried call is harmless; another value is refused. That is what lets one writer of many win.
-
-    The first value of a secret becomes current whatever stages are asked for. A version that a
-    rotation made is empty, and waits for its value.
-
     Raises:
-        RefusalError: The id holds another value, or there would be too many stages.
+        RefusalError: As `Versions.put`.
     """
-    versions = secret["Versions"]
-    existing = versions.get(version_id)
-    if existing is not None and not is_empty(existing):
-        if holds(existing, value):
-            return []
-        raise already_exists(f"Version {version_id} with another value")
-    wanted = list(dict.fromkeys(stages))
-    if all(map(is_empty, versions.values())) and CURRENT not in wanted:
-        wanted.append(CURRENT)
-    _refuse_too_many_stages(secret, wanted)
-    before = existing["Stages"] if existing is not None else []
-    versions[version_id] = {**value, "CreatedDate": now, "Stages": before}
-    for stage in wanted:
-        attach(secret, stage, version_id)
-    secret["LastChangedDate"] = now
-    return wanted
+    held = versions_of(secret)
+    moved = held.put(version_id, _content(value), stages)
+    if moved:
+        secret["Versions"][version_id] = {**value, "CreatedDate": now, "Stages": []}
+        _keep_stages(secret, held, now=now)
+    return moved
 
 
 def add_empty_version(secret: Secret, version_id: str, stage: str, *, now: int) -> None:
     """Make a version without a value, and put a stage on it: how a rotation begins."""
     empty: Version = {"SecretString": None, "SecretBinary": None, "CreatedDate": now, "Stages": []}
     secret["Versions"].setdefault(version_id, empty)
-    attach(secret, stage, version_id)
+    held = versions_of(secret)
+    held.attach(stage, version_id)
+    _keep_stages(secret, held, now=secret["LastChangedDate"])
 
 
 def move_stage(
@@ -96,85 +82,42 @@ def move_stage(
 ) -> list[str]:
     """Move or remove one stage, and return the stages that moved.
 
-    This is the API's only compare-and-swap: a stage leaves a version only if the caller names
-    that version, so a caller that acts on stale knowledge is refused.
-
     Raises:
-        RefusalError: A version is missing, the stage is not where the caller believes it is,
-            or ``AWSCURRENT`` would be on no version.
+        RefusalError: As `Versions.move`.
     """
-    versions = secret["Versions"]
-    if to is None and away_from is None:
-        raise wrong_parameter("MoveToVersionId or RemoveFromVersionId is required.")
-    for version_id in (to, away_from):
-        if version_id is not None and version_id not in versions:
-            raise not_found(f"Version {version_id}")
-    holder = version_with(secret, stage)
-    if away_from is not None and holder != away_from:
-        raise wrong_parameter(f"RemoveFromVersionId: {stage} is not on version {away_from}.")
-    if to is None:
-        if stage == CURRENT:
-            raise wrong_parameter(f"{CURRENT} can be moved to another version, not removed.")
-        versions[str(away_from)]["Stages"].remove(stage)
-    else:
-        if holder not in (None, to, away_from):
-            raise wrong_parameter(
-                f"RemoveFromVersionId must name version {holder}, which has {stage}."
-            )
-        _refuse_too_many_stages(secret, [stage])
-        attach(secret, stage, to)
-    secret["LastChangedDate"] = now
-    return [] if to is None else [stage]
+    held = versions_of(secret)
+    moved = held.move(stage, to=to, away_from=away_from)
+    _keep_stages(secret, held, now=now)
+    return moved
 
 
-def attach(secret: Secret, stage: str, version_id: str) -> None:
-    """Put a stage on one version and take it from any other.
-
-    The version that ``AWSCURRENT`` leaves becomes ``AWSPREVIOUS``.
-    """
-    holder = version_with(secret, stage)
-    if holder == version_id:
-        return
-    versions = secret["Versions"]
-    if holder is not None:
-        versions[holder]["Stages"].remove(stage)
-        if stage == CURRENT:
-            attach(secret, PREVIOUS, holder)
-    versions[version_id]["Stages"].append(stage)
+def versions_of(secret: Secret) -> Versions[Content]:
+    """Return what the rules see of a secret: a copy."""
+    held: Versions[Content] = Versions()
+    for version_id, version in secret["Versions"].items():
+        content = _content(version)
+        held.versions[version_id] = None if content == _EMPTY else content
+        held.stages |= dict.fromkeys(version["Stages"], version_id)
+    return held
 
 
 def version_with(secret: Secret, stage: str) -> str | None:
     """Return the id of the version that has a stage, or None."""
-    for version_id, version in secret["Versions"].items():
-        if stage in version["Stages"]:
-            return version_id
-    return None
-
-
-def staged(secret: Secret) -> dict[str, list[str]]:
-    """Return the versions that have stages: what listings and descriptions show."""
-    return {
-        version_id: list(version["Stages"])
-        for version_id, version in secret["Versions"].items()
-        if version["Stages"]
-    }
-
-
-def is_empty(version: Version) -> bool:
-    """Tell whether a version still waits for its value."""
-    return version["SecretString"] is None and version["SecretBinary"] is None
+    return versions_of(secret).stages.get(stage)
 
 
 def holds(version: Version, value: Value) -> bool:
     """Tell whether a version holds exactly this value."""
-    return (
-        version["SecretString"] == value["SecretString"]
-        and version["SecretBinary"] == value["SecretBinary"]
-    )
+    return _content(version) == _content(value)
 
 
-def _refuse_too_many_stages(secret: Secret, more: Iterable[str]) -> None:
-    """Refuse the twenty-first stage. The limit counts all versions of a secret together."""
-    stages = {stage for version in secret["Versions"].values() for stage in version["Stages"]}
-    if len(stages.union(more)) > MOST_STAGES_OF_ONE_SECRET:
-        raise over_the_limit(f"A secret has at most {MOST_STAGES_OF_ONE_SECRET} staging labels.")
+def _content(value: Value) -> Content:
+    return value["SecretString"], value["SecretBinary"]
+
+
+def _keep_stages(secret: Secret, held: Versions[Content], *, now: int) -> None:
+    """Write down where the stages are now."""
+    staged = held.staged()
+    for version_id, version in secret["Versions"].items():
+        version["Stages"] = staged.get(version_id, [])
+    secret["LastChangedDate"] = now

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import os
 from datetime import UTC, datetime
+from functools import cache
 from typing import TYPE_CHECKING
 
 import boto3
+import botocore.session
 import pytest
+from botocore.loaders import create_loader
 
 from local.authorization_server import AuthorizationServer
 from tests.cli.operator import Operator, cleared
 from tests.cli.relay import Relay
+from tests.cli.schedule import Schedule
 from tests.cli.terminal import Shell, shell_variables
+from tests.integration.test_emulator_functions import ROLE
+from tests.integration.test_emulator_iam import policy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,6 +33,35 @@ def server(authority: Authority) -> Iterator[AuthorizationServer]:
     """An authorization server by the real clock: the command is a process with no other."""
     with AuthorizationServer(authority, lambda: datetime.now(UTC)) as server:  # noqa: TID251
         yield server
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _models_are_read_once() -> Iterator[None]:
+    """Let all commands in this process share what botocore reads of each service, 0.1 s a command.
+
+    A command in a process of its own reads it once anyway.
+    """
+    with pytest.MonkeyPatch.context() as process:
+        process.setattr(botocore.session, "create_loader", cache(create_loader))
+        yield
+
+
+@pytest.fixture
+def cloud(enforcing_cloud: EmbeddedCloud) -> EmbeddedCloud:
+    """One emulator for every test here, in which policies count."""
+    enforcing_cloud.reset()
+    trust = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}}
+    enforcing_cloud.client("iam").create_role(
+        RoleName=ROLE.rpartition("/")[2],
+        AssumeRolePolicyDocument=policy({**trust, "Action": "sts:AssumeRole"}),
+    )
+    return enforcing_cloud
+
+
+@pytest.fixture
+def schedule(cloud: EmbeddedCloud, authority: Authority, server: AuthorizationServer) -> Schedule:
+    """The function's schedule by the real clock, as the shell's commands are."""
+    return Schedule(cloud.client(), server, authority, lambda: datetime.now(UTC))  # noqa: TID251
 
 
 @pytest.fixture
@@ -67,6 +102,8 @@ def operator(
         "ALLOWED_TOKEN_HOSTS": authorization_server.host,
     }.items():
         monkeypatch.setenv(name, value)
-    yield Operator(clock, authorization_server, cloud.client())
+    secrets = cloud.client()
+    schedule = Schedule(secrets, authorization_server, authority, clock.now)
+    yield Operator(clock, authorization_server, secrets, schedule)
     # The commands have set the default session up; the next test has its own.
     boto3.setup_default_session()

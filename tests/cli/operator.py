@@ -1,8 +1,9 @@
-"""An operator who types commands, at the moment that a test's clock tells."""
+"""An operator who types commands, at the time that a test's clock tells."""
 
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -10,10 +11,12 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import typer.main
 from typer.testing import CliRunner
 
 from token_refresher_cli.app import app
-from token_refresher_cli.surroundings import Surroundings
+from token_refresher_cli.exit_codes import ExitCode
+from token_refresher_cli.machine import Machine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -24,10 +27,12 @@ if TYPE_CHECKING:
     from local.authorization_server import AuthorizationServer
     from local.clock import DrivenClock
     from tests.cli.relay import Relay
+    from tests.cli.schedule import Schedule
 
 SECRET = "made-up-client-secret"
 PASSWORD = "made-up-password"
 EMAIL = "dealer@example.com"
+COMMANDS: Any = typer.main.get_command(app)
 
 
 @dataclass(slots=True)
@@ -40,6 +45,7 @@ class Operator:
         clock: What every command takes for the present.
         server: Where the accounts' tokens come from.
         secrets: The owner's way to Secrets Manager, past any command.
+        schedule: The function's.
         printed: All that was ever printed, but by ``token``.
         waits: Called whenever a command waits.
     """
@@ -47,18 +53,20 @@ class Operator:
     clock: DrivenClock
     server: AuthorizationServer
     secrets: SecretsManagerClient
+    schedule: Schedule
     printed: list[str] = field(default_factory=list)
     waits: list[Any] = field(default_factory=list)
 
     def run(self, line: str, *, stdin: str = "") -> Result:
         """Run a command as it is typed after the prompt."""
         words = shlex.split(line)
-        surroundings = Surroundings(
-            clock=self.clock.now, monotonic=self._monotonic, pause=self._pause
-        )
-        result = CliRunner().invoke(app, words, input=stdin, obj=surroundings)
+        machine = Machine(clock=self.clock.now, monotonic=self._monotonic, pause=self._pause)
+        result = CliRunner().invoke(app, words, input=stdin, obj=machine)
         if words[0] != "token":
             self.printed.append(result.output)
+        if result.exit_code != ExitCode.USAGE:
+            for command in pasted(result.output):
+                assert command[0] == "aws" or parsed(command)
         return result
 
     def says(self, line: str, *, stdin: str = "") -> str:
@@ -86,7 +94,9 @@ class Operator:
             "password": password,
         }
         # As a person or their own tool would; the command `add` has its own tests.
-        self.secrets.create_secret(Name=f"olx/credentials/{name}", SecretString=json.dumps(content))
+        self.secrets.create_secret(
+            Name=f"oauth/credentials/{name}", SecretString=json.dumps(content)
+        )
 
     @contextmanager
     def by_way_of(self, relay: Relay) -> Iterator[None]:
@@ -107,7 +117,28 @@ class Operator:
         self.clock.advance(duration)
 
 
+def pasted(printed: str) -> list[list[str]]:
+    """Take the commands out of what was printed; each ends its line, as its words in a shell."""
+    found = re.findall(r"(?:^|: )((?:token-refresher|aws) .*)$", printed, re.MULTILINE)
+    return [shlex.split(command) for command in found]
+
+
+def parsed(words: list[str]) -> dict[str, Any]:
+    """Parse a command of ours with its own parser, and return its parameters."""
+    command = COMMANDS.commands[words[1]]
+    parameters: dict[str, Any] = command.make_context(words[1], words[2:]).params
+    return parameters
+
+
 def cleared(environment: Mapping[str, str]) -> list[str]:
     """Name the variables that must not reach a command from the test's own shell."""
-    ours = ("AWS_", "SECRET_PREFIX", "ALLOWED_", "REFRESH_", "TOKEN_SECRET", "MAX_WORKERS")
+    ours = (
+        "AWS_",
+        "TOKEN_REFRESHER_",
+        "SECRET_PREFIX",
+        "ALLOWED_",
+        "REFRESH_",
+        "TOKEN_SECRET",
+        "MAX_WORKERS",
+    )
     return [name for name in environment if name.startswith(ours)]

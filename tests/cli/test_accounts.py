@@ -1,4 +1,4 @@
-"""What state an account is said to be in, and which of them calls somebody."""
+"""What state an account is said to be in, and which of them calls a person."""
 
 from __future__ import annotations
 
@@ -78,27 +78,27 @@ ENDS_SOON = {GRANT_EXPIRES_AT_TAG: GrantLifetime(NOW + 50 * HOUR, timedelta(days
         ),
         pytest.param(
             account(issued(11 * HOUR), tags=failed(FailureClass.ACTION_REQUIRED)),
-            *(State.MUST_ACT, "invalid_grant", NOW + 10 * MINUTE),
-            id="a refused password calls somebody while the token still lives",
+            *(State.ACTION_REQUIRED, "invalid_grant", NOW + 10 * MINUTE),
+            id="a refused password calls a person while the token still lives",
         ),
         pytest.param(
             account(issued(HOUR), tags=ENDS_SOON),
-            *(State.MUST_ACT, "the refresh token ends in 2 d 2 h", NOW + 9.5 * HOUR),
-            id="a refresh token that ends soon calls somebody, and says when",
+            *(State.ACTION_REQUIRED, "the refresh token ends in 2 d 2 h", NOW + 9.5 * HOUR),
+            id="a refresh token that ends soon calls a person, and says when",
         ),
         pytest.param(
             account(issued(5 * MINUTE, life=20 * MINUTE)),
-            *(State.MUST_ACT, "token_lives_too_short", NOW + 5 * MINUTE),
-            id="a token that lives too short calls somebody",
+            *(State.ACTION_REQUIRED, "token_lives_too_short", NOW + 5 * MINUTE),
+            id="a token that lives too short calls a person",
         ),
         pytest.param(
             account(issued(HOUR), is_deleted=True),
-            *(State.MUST_ACT, "scheduled_for_deletion", NOW),
-            id="a token secret that is about to be deleted calls somebody",
+            *(State.ACTION_REQUIRED, "scheduled_for_deletion", NOW),
+            id="a token secret that is about to be deleted calls a person",
         ),
         pytest.param(
             account(issued(HOUR), is_deleted=True, tags=failed(FailureClass.ACTION_REQUIRED)),
-            *(State.MUST_ACT, "scheduled_for_deletion", NOW + 10 * MINUTE),
+            *(State.ACTION_REQUIRED, "scheduled_for_deletion", NOW + 10 * MINUTE),
             id="what is about to be deleted is said before what failed",
         ),
         pytest.param(
@@ -113,13 +113,13 @@ ENDS_SOON = {GRANT_EXPIRES_AT_TAG: GrantLifetime(NOW + 50 * HOUR, timedelta(days
         ),
         pytest.param(
             account(issued(MINUTE, credentials="before"), previous=issued(20 * MINUTE)),
-            *(State.HELD, None, NOW + 10 * MINUTE),
-            id="what the write floor holds tells until when",
+            *(State.RATE_LIMITED, None, NOW + 10 * MINUTE),
+            id="what is rate limited tells until when",
         ),
         pytest.param(
             account("a-version-id-of-somebody-else-0123456789"),
-            *(State.NOT_OURS, None, None),
-            id="a token that somebody else published is not read to learn its expiry",
+            *(State.EXTERNAL_VERSION, None, None),
+            id="a token that the program did not publish is not read to learn its expiry",
         ),
         pytest.param(
             account(credentials=None),
@@ -138,17 +138,17 @@ def test_the_state_is_told_with_what_is_wrong_and_what_comes_next(
 ) -> None:
     told = status_of(seen, now=NOW, refresh_before=BEFORE)
     assert (told.state, told.error, told.next_attempt_at) == (state, error, next_attempt_at)
-    assert told.needs_action == (state in {State.MUST_ACT, State.OVERDUE})
+    assert told.needs_action == (state in {State.ACTION_REQUIRED, State.OVERDUE})
 
 
-def test_what_needs_somebody_comes_first_and_then_what_expires_soonest() -> None:
+def test_what_needs_action_comes_first_and_then_what_expires_soonest() -> None:
     seen = [
         account(issued(HOUR)),
         account(issued(3 * HOUR)),
         account(issued(HOUR), tags=failed(FailureClass.ACTION_REQUIRED)),
     ]
     told = in_order(status_of(one, now=NOW, refresh_before=BEFORE) for one in seen)
-    assert [one.state for one in told] == [State.MUST_ACT, State.FRESH, State.FRESH]
+    assert [one.state for one in told] == [State.ACTION_REQUIRED, State.FRESH, State.FRESH]
     assert told[1].expires_at == NOW + 9 * HOUR
 
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import shlex
 from datetime import timedelta
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from local.authorization_server import RFC_6749, Answers, Endpoint, unavailable
-from tests.cli.operator import PASSWORD, SECRET
+from tests.cli.operator import PASSWORD, SECRET, parsed, pasted
 from tests.cli.relay import LOST, THROTTLED, Instead
 from tests.integration.test_emulator_functions import deploy
 from token_refresher.errors import EventError
@@ -49,7 +52,7 @@ def handler(event, context):
 """
 
 
-def seed_account(operator: Operator, name: str) -> None:
+def refresh_only_account(operator: Operator, name: str) -> None:
     """Onboard an account that has nothing but a refresh token."""
     operator.server.register_client(name, secret=SECRET, grants=["refresh_token"], dialect=RFC_6749)
     fields = {
@@ -68,7 +71,7 @@ def test_status_and_plan_change_nothing_and_read_no_value(
     operator.add("dealer-17")
     operator.says("refresh dealer-17")
     operator.add("dealer-18", password="made-up-wrong")
-    operator.run("refresh dealer-18")
+    operator.schedule.sweep()
     operator.clock.advance(11 * HOUR)
     before = everything(cloud)
     asked = len(operator.server.requests)
@@ -81,7 +84,7 @@ def test_the_plan_is_what_the_sweep_then_does(operator: Operator) -> None:
     operator.add("fresh", lifetime=24 * HOUR)
     operator.add("nearing")
     operator.add("wrong", password="made-up-wrong")
-    operator.run("refresh fresh nearing wrong")
+    operator.schedule.sweep()
     operator.add("changed")
     operator.says("refresh changed")
     operator.clock.advance(11 * HOUR)
@@ -100,13 +103,13 @@ def test_an_unpublished_answer_is_planned_as_such(operator: Operator, cloud: Emb
     operator.says("refresh dealer-17")
     operator.clock.advance(HOUR)
     client = cloud.client()
-    stages = client.describe_secret(SecretId="olx/credentials/dealer-17")["VersionIdsToStages"]
+    stages = client.describe_secret(SecretId="oauth/credentials/dealer-17")["VersionIdsToStages"]
     journal = next(version for version, names in stages.items() if "TOKENRESPONSE" in names)
-    text = client.get_secret_value(SecretId="olx/credentials/dealer-17", VersionId=journal)
+    text = client.get_secret_value(SecretId="oauth/credentials/dealer-17", VersionId=journal)
     now = operator.clock.now()
     later = TokenVersion(now, now + 12 * HOUR, journal.split("-")[2], "abcdefabcdef")
     client.put_secret_value(
-        SecretId="olx/credentials/dealer-17",
+        SecretId="oauth/credentials/dealer-17",
         ClientRequestToken=str(later),
         SecretString=text["SecretString"],
         VersionStages=["TOKENRESPONSE"],
@@ -114,15 +117,15 @@ def test_an_unpublished_answer_is_planned_as_such(operator: Operator, cloud: Emb
     assert "publishes the answer it has" in operator.says("plan")
 
 
-def test_a_token_that_somebody_else_published_is_told_apart_and_can_be_printed(
+def test_an_external_version_is_told_apart_and_can_be_printed(
     operator: Operator, cloud: EmbeddedCloud
 ) -> None:
     operator.add("dealer-17")
     theirs = json.dumps({"access_token": "made-up-theirs", "expires_at": 4_000_000_000})
-    cloud.client().create_secret(Name="olx/tokens/dealer-17", SecretString=theirs)
-    assert operator.tells("status")["accounts"][0]["state"] == "not ours"
+    cloud.client().create_secret(Name="oauth/tokens/dealer-17", SecretString=theirs)
+    assert operator.tells("status")["accounts"][0]["state"] == "external version"
     assert operator.says("token dealer-17") == "made-up-theirs\n"
-    assert "1 versions were not written by the function" in operator.says("history dealer-17")
+    assert "1 external versions" in operator.says("history dealer-17")
 
 
 def test_an_expired_token_is_not_printed(operator: Operator) -> None:
@@ -139,17 +142,22 @@ def test_the_whole_published_object_is_printed_as_it_is(
 ) -> None:
     operator.add("dealer-17")
     operator.says("refresh dealer-17")
-    stored = cloud.client().get_secret_value(SecretId="olx/tokens/dealer-17")["SecretString"]
+    stored = cloud.client().get_secret_value(SecretId="oauth/tokens/dealer-17")["SecretString"]
     assert operator.says("token dealer-17 --json") == f"{stored}\n"
 
 
-@pytest.mark.parametrize("command", ["check", "history", "token", "correct --anew --from-file -"])
+@pytest.mark.parametrize(
+    "command", ["check", "history", "token", "correct --replace --from-file -"]
+)
 def test_a_mistyped_name_is_answered_with_the_near_ones(operator: Operator, command: str) -> None:
     operator.add("dealer-17")
     name, *options = command.split(" ", 1)
     refused = operator.run(f"{name} dealr-17 {' '.join(options)}", stdin="{}")
     assert refused.exit_code == 3
-    assert "There is no account dealr-17 under olx/. Did you mean dealer-17?" in refused.stderr
+    assert (
+        "There is no account dealr-17 under oauth/ in eu-west-1. Did you mean dealer-17?"
+        in refused.stderr
+    )
 
 
 def test_a_mistyped_name_among_others_fails_the_refresh_and_the_others_are_done(
@@ -162,11 +170,11 @@ def test_a_mistyped_name_among_others_fails_the_refresh_and_the_others_are_done(
     assert operator.tells("status")["accounts"][0]["state"] == "fresh"
 
 
-def test_an_account_is_added_once_and_the_mend_is_named(operator: Operator) -> None:
+def test_an_account_is_added_once_and_what_to_do_is_named(operator: Operator) -> None:
     operator.add("dealer-17")
     fields = {"site": "autovit.ro", "grant_type": "client_credentials", "client_id": "1"}
     again = json.dumps({**fields, "client_secret": "made-up-other"})
-    refused = operator.run("add dealer-17 --prefix olx --from-file -", stdin=again)
+    refused = operator.run("add dealer-17 --prefix oauth --from-file -", stdin=again)
     assert refused.exit_code == 3
     operator.server.register_client("x", secret=SECRET)
     again = json.dumps(
@@ -186,7 +194,7 @@ def test_an_account_is_added_once_and_the_mend_is_named(operator: Operator) -> N
 def test_a_secret_that_awaits_its_credentials_is_given_them(
     operator: Operator, cloud: EmbeddedCloud
 ) -> None:
-    cloud.client().create_secret(Name="olx/credentials/dealer-17")
+    cloud.client().create_secret(Name="oauth/credentials/dealer-17")
     assert operator.tells("status")["accounts"][0]["state"] == "awaiting credentials"
     operator.server.register_client("dealer-17", secret=SECRET)
     fields = {
@@ -231,7 +239,7 @@ def test_stored_credentials_that_do_not_validate_are_found_and_corrected(
 ) -> None:
     operator.add("dealer-17")
     cloud.client().put_secret_value(
-        SecretId="olx/credentials/dealer-17",
+        SecretId="oauth/credentials/dealer-17",
         SecretString='{"grant_type": "password", "pasword": "made-up-lost"}',
     )
     found = operator.run("check dealer-17")
@@ -274,9 +282,9 @@ def test_what_cannot_be_done_is_refused_in_one_sentence(
     sentence: str,
 ) -> None:
     client = cloud.client()
-    client.create_secret(Name="olx/credentials/dealer-17", SecretString="{}")
-    client.create_secret(Name="olx/credentials/empty")
-    client.create_secret(Name="olx/tokens/strange", SecretString="made-up-no-json")
+    client.create_secret(Name="oauth/credentials/dealer-17", SecretString="{}")
+    client.create_secret(Name="oauth/credentials/empty")
+    client.create_secret(Name="oauth/tokens/strange", SecretString="made-up-no-json")
     (tmp_path / "latin.json").write_bytes(b'{"scope": "\xe9"}')
     monkeypatch.chdir(tmp_path)
     before = everything(cloud)
@@ -299,9 +307,8 @@ def test_an_account_without_a_token_has_no_history(operator: Operator) -> None:
 
 def test_a_wait_ends_with_the_first_token(operator: Operator) -> None:
     operator.add("dealer-17", password="made-up-wrong")
-    operator.run("refresh dealer-17")
-    operator.waits.append(lambda: None)
-    operator.waits.append(lambda: operator.says("refresh dealer-17"))
+    operator.schedule.sweep()
+    operator.waits += [lambda: None, operator.schedule.sweep]
     right = json.dumps({"password": PASSWORD})
     said = operator.says("correct dealer-17 --wait --from-file -", stdin=right)
     assert "dealer-17: published, expires in 11 h 59 min" in said
@@ -320,13 +327,12 @@ def test_a_wait_in_vain_ends_and_says_where_to_look(operator: Operator) -> None:
 def test_a_failure_that_may_pass_does_not_call_anybody(operator: Operator) -> None:
     operator.add("dealer-17")
     with operator.server.failing(unavailable()):
-        failed = operator.run("refresh dealer-17")
-    assert failed.exit_code == 1
+        operator.schedule.sweep()
     assert operator.run("status").exit_code == 0
     assert operator.tells("status")["accounts"][0]["state"] == "retrying"
 
 
-def test_force_is_held_by_the_write_floor_alone(operator: Operator) -> None:
+def test_force_does_not_help_against_the_rate_limit_alone(operator: Operator) -> None:
     operator.add("dealer-17")
     operator.says("refresh dealer-17")
     operator.says("refresh dealer-17 --force")
@@ -334,7 +340,8 @@ def test_force_is_held_by_the_write_floor_alone(operator: Operator) -> None:
     assert (held["outcome"], held["reason"]) == ("not due", "rate limited")
     told = operator.run("refresh dealer-17 --force")
     assert told.exit_code == 1
-    assert "dealer-17 is held by the write floor until in 1 h;" in told.stderr
+    assert "dealer-17 is rate limited, and --force does not help." in told.stderr
+    assert "The next is possible in 1 h." in told.stderr
 
 
 def test_the_settings_of_a_stack_win_over_the_environment_and_the_prefix_over_both(
@@ -348,15 +355,15 @@ def test_the_settings_of_a_stack_win_over_the_environment_and_the_prefix_over_bo
     monkeypatch.setenv("SECRET_PREFIX", "nowhere")
     names = {
         options: [one["account"] for one in operator.tells(f"status {options}")["accounts"]]
-        for options in ("", "--stack tr", "--stack tr --prefix mine", "--prefix olx")
+        for options in ("", "--stack tr", "--stack tr --prefix mine", "--prefix oauth")
     }
     assert names == {
         "": [],
         "--stack tr": ["of-team"],
         "--stack tr --prefix mine": ["of-mine"],
-        "--prefix olx": ["dealer-17"],
+        "--prefix oauth": ["dealer-17"],
     }
-    refused = operator.run("check dealer-17 --stack tr --prefix olx")
+    refused = operator.run("check dealer-17 --stack tr --prefix oauth")
     assert "host_not_allowed" in refused.stderr
 
 
@@ -399,7 +406,7 @@ def test_a_function_that_fails_is_told_by_the_kind_of_its_error_alone(
 
 
 def test_a_refresh_only_account_is_refreshed_and_never_tried(operator: Operator) -> None:
-    seed_account(operator, "crm")
+    refresh_only_account(operator, "crm")
     # To try it would be to spend it.
     refused = operator.run("check crm --try --yes")
     assert refused.exit_code == 3
@@ -418,23 +425,24 @@ def test_refresh_tokens_that_the_function_ignores_are_not_stored(
         "grant_type": "refresh_token",
         "client_id": "crm",
         "client_secret": SECRET,
-        "refresh_token": "made-up-seed",
+        "refresh_token": "made-up-initial",
     }
     refused = operator.run("add crm --from-file -", stdin=json.dumps(fields))
     assert refused.exit_code == 3
-    assert "RefreshTokens=use" in refused.stderr
+    assert "REFRESH_TOKENS=use" in refused.stderr
+    assert "so say the settings of this shell" in refused.stderr
     assert everything(cloud) == []
 
 
 def test_the_history_is_read_to_its_last_page(operator: Operator, cloud: EmbeddedCloud) -> None:
     client = cloud.client()
-    client.create_secret(Name="olx/tokens/dealer-17")
+    client.create_secret(Name="oauth/tokens/dealer-17")
     now = operator.clock.now()
     for hours in range(120):
         issued_at = now - hours * HOUR
         token = TokenVersion(issued_at, issued_at + 2 * HOUR, "0123456789ab", "abcdefabcdef")
         client.put_secret_value(
-            SecretId="olx/tokens/dealer-17", ClientRequestToken=str(token), SecretString="{}"
+            SecretId="oauth/tokens/dealer-17", ClientRequestToken=str(token), SecretString="{}"
         )
     assert len(operator.tells("history dealer-17 --days 30")["tokens"]) == 120
 
@@ -445,9 +453,9 @@ def test_no_region_is_said_to_be_missing(
     monkeypatch.delenv("AWS_REGION")
     monkeypatch.delenv("AWS_DEFAULT_REGION")
     assert "No AWS Region is set." in operator.run("status").stderr
-    operator.says("status --region eu-west-1")
+    assert "Region eu-west-1" in operator.run("status --region eu-west-1").stderr
     monkeypatch.setenv("AWS_REGION", "eu-west-1")
-    operator.says("status")
+    assert "Region eu-west-1" in operator.run("status").stderr
 
 
 def test_a_profile_of_the_aws_configuration_is_used(
@@ -461,7 +469,7 @@ def test_a_profile_of_the_aws_configuration_is_used(
     monkeypatch.setenv("AWS_CONFIG_FILE", str(configuration))
     monkeypatch.delenv("AWS_REGION")
     monkeypatch.delenv("AWS_DEFAULT_REGION")
-    operator.says("status --profile there")
+    assert "Region eu-west-1" in operator.run("status --profile there").stderr
     assert "no such profile" in operator.run("status --profile elsewhere").stderr
 
 
@@ -474,19 +482,19 @@ def test_a_setting_that_is_out_of_bounds_is_named(
     assert "REFRESH_BEFORE_SECONDS takes a whole number" in refused.stderr
 
 
-@pytest.mark.parametrize("name", ["'a b'", "''", "x" * 401, "olx/credentials:x", "é"])
+@pytest.mark.parametrize("name", ["'a b'", "''", "x" * 401, "oauth/credentials:x", "é"])
 def test_a_name_that_the_function_would_not_take_is_refused(operator: Operator, name: str) -> None:
     refused = operator.run(f"add {name} --from-file -", stdin="{}")
     assert refused.exit_code == 2
 
 
 def test_a_journal_that_cannot_be_written_is_not_tried_for_ever(operator: Operator) -> None:
-    seed_account(operator, "crm")
-    version = operator.secrets.describe_secret(SecretId="olx/credentials/crm")
+    refresh_only_account(operator, "crm")
+    version = operator.secrets.describe_secret(SecretId="oauth/credentials/crm")
     # A secret has twenty stages at most: the claim's is the last one, the journal's one more.
     for number in range(18):
         operator.secrets.update_secret_version_stage(
-            SecretId="olx/credentials/crm",
+            SecretId="oauth/credentials/crm",
             VersionStage=f"stage-{number}",
             MoveToVersionId=next(iter(version["VersionIdsToStages"])),
         )
@@ -507,7 +515,7 @@ def test_an_account_that_waits_after_a_failure_is_not_refreshed_and_that_is_told
     operator: Operator,
 ) -> None:
     operator.add("dealer-17", password="made-up-wrong")
-    operator.run("refresh dealer-17")
+    operator.schedule.sweep()
     again = operator.run("refresh dealer-17")
     assert again.exit_code == 1
     assert "dealer-17 failed before, and is left alone for a while; --force" in again.stderr
@@ -516,8 +524,8 @@ def test_an_account_that_waits_after_a_failure_is_not_refreshed_and_that_is_told
 def test_an_account_without_credentials_is_not_refreshed_and_that_is_told(
     operator: Operator,
 ) -> None:
-    operator.secrets.create_secret(Name="olx/credentials/awaiting")
-    operator.secrets.create_secret(Name="olx/tokens/orphaned")
+    operator.secrets.create_secret(Name="oauth/credentials/awaiting")
+    operator.secrets.create_secret(Name="oauth/tokens/orphaned")
     awaiting, orphaned = operator.run("refresh awaiting"), operator.run("refresh orphaned")
     assert (awaiting.exit_code, orphaned.exit_code) == (1, 1)
     assert "awaiting has no credentials yet: token-refresher add" in awaiting.stderr
@@ -546,7 +554,7 @@ def test_a_token_secret_that_is_about_to_be_deleted_is_seen_by_its_account_s_nam
 ) -> None:
     operator.add("dealer-17")
     operator.says("refresh dealer-17")
-    operator.secrets.delete_secret(SecretId="olx/tokens/dealer-17")
+    operator.secrets.delete_secret(SecretId="oauth/tokens/dealer-17")
     seen = operator.run("status dealer-17")
     assert seen.exit_code == 1
     assert "scheduled_for_deletion" in seen.stdout
@@ -556,9 +564,9 @@ def test_a_token_secret_that_is_about_to_be_deleted_is_seen_by_its_account_s_nam
 @pytest.mark.parametrize(
     ("deleted", "line"),
     [
-        ("olx/tokens/dealer-17", "token dealer-17"),
-        ("olx/credentials/dealer-17", "correct dealer-17 --from-file -"),
-        ("olx/credentials/dealer-17", "correct dealer-17 --anew --from-file -"),
+        ("oauth/tokens/dealer-17", "token dealer-17"),
+        ("oauth/credentials/dealer-17", "correct dealer-17 --from-file -"),
+        ("oauth/credentials/dealer-17", "correct dealer-17 --replace --from-file -"),
     ],
 )
 def test_what_is_about_to_be_deleted_is_said_to_be_restored(
@@ -566,7 +574,7 @@ def test_what_is_about_to_be_deleted_is_said_to_be_restored(
 ) -> None:
     operator.add("dealer-17")
     operator.says("refresh dealer-17")
-    value = operator.secrets.get_secret_value(SecretId="olx/credentials/dealer-17")
+    value = operator.secrets.get_secret_value(SecretId="oauth/credentials/dealer-17")
     operator.secrets.delete_secret(SecretId=deleted)
     refused = operator.run(line, stdin=value["SecretString"])
     assert refused.exit_code == 3
@@ -638,10 +646,15 @@ def test_an_account_that_the_function_does_not_tell_of_is_not_called_fresh(
     assert "dealer-17 is not in the function's answer" in done.stderr
 
 
-def test_the_function_is_not_asked_for_another_prefix(operator: Operator) -> None:
+def test_the_function_is_not_asked_for_another_prefix(
+    operator: Operator, cloud: EmbeddedCloud
+) -> None:
+    event = {"accounts": ["dealer-17"], "force": False}
+    deploy(cloud, function({"outcomes": {"fresh": 1}}, event), FunctionName="tr")
     refused = operator.run("refresh dealer-17 --remote --stack tr --prefix other")
     assert (refused.exit_code, refused.stdout) == (3, "")
-    assert "--remote takes no --prefix" in refused.stderr
+    assert "has another prefix than --prefix" in refused.stderr
+    operator.says("refresh dealer-17 --remote --stack tr --prefix oauth")
 
 
 def test_the_function_is_asked_for_no_more_names_than_it_takes(
@@ -661,7 +674,7 @@ def test_the_function_is_asked_for_no_more_names_than_it_takes(
 
 def test_credentials_that_are_an_empty_text_are_corrected(operator: Operator, relay: Relay) -> None:
     operator.add("dealer-17")
-    fields = operator.secrets.get_secret_value(SecretId="olx/credentials/dealer-17")
+    fields = operator.secrets.get_secret_value(SecretId="oauth/credentials/dealer-17")
     # boto3 writes none, so it is told in the cloud's place.
     content = {"VersionId": fields["VersionId"], "SecretString": ""}
     empty = Instead(200, json.dumps(content).encode())
@@ -679,6 +692,176 @@ def test_a_file_may_begin_with_a_byte_order_mark(operator: Operator, tmp_path: P
     file.write_text('{"scope": "read"}', encoding="utf-8-sig")
     operator.says(f"correct dealer-17 --from-file {file}")
     operator.says("correct dealer-17 --from-file -", stdin='\ufeff{"scope": "write"}')
+
+
+def tags(operator: Operator, name: str) -> list[Any]:
+    """All tags of an account's token secret."""
+    described = operator.secrets.describe_secret(SecretId=f"oauth/tokens/{name}")
+    return sorted(described.get("Tags", []), key=lambda tag: tag["Key"])
+
+
+@pytest.mark.parametrize(
+    ("variables", "code", "told"),
+    [
+        pytest.param(
+            {"SSL_CERT_FILE": os.devnull},
+            *("certificate_refused", "this machine may be all that is wrong"),
+            id="a trust store without the server's authority",
+        ),
+        pytest.param(
+            {"ALLOWED_TOKEN_HOSTS": "elsewhere.example"},
+            *("host_not_allowed", "so say the settings of this shell"),
+            id="settings that differ from the function's",
+        ),
+        pytest.param({}, *("", "is not recorded"), id="a server that refuses its address"),
+    ],
+)
+@pytest.mark.parametrize("recorded", ["nothing", "a failure of the function"])
+def test_what_is_wrong_on_a_person_s_machine_is_told_and_not_recorded(
+    operator: Operator,
+    monkeypatch: pytest.MonkeyPatch,
+    variables: dict[str, str],
+    code: str,
+    told: str,
+    recorded: str,
+) -> None:
+    operator.add("dealer-17", use_refresh_token=False)
+    operator.schedule.sweep()
+    if recorded != "nothing":
+        operator.clock.advance(11 * HOUR)
+        with operator.server.failing(unavailable()):
+            operator.schedule.sweep()
+    before = tags(operator, "dealer-17")
+    assert bool(before) == (recorded != "nothing")
+    with monkeypatch.context() as shell:
+        for name, value in variables.items():
+            shell.setenv(name, value)
+        if not variables:
+            refusal = Answers(403, (("Content-Type", "application/json"),), b"{}")
+            operator.server.fail(refusal, times=1)
+        failed = operator.run("refresh dealer-17 --force")
+    assert failed.exit_code == 1
+    assert code in failed.stdout
+    assert told in failed.stderr
+    assert "A failure on this machine is not recorded" in failed.stderr
+    assert tags(operator, "dealer-17") == before
+    seen = operator.tells("status dealer-17")["accounts"][0]
+    assert seen["state"] == ("fresh" if recorded == "nothing" else "retrying")
+
+
+def test_a_failure_on_a_person_s_machine_says_how_to_let_the_function_try(
+    operator: Operator, cloud: EmbeddedCloud
+) -> None:
+    operator.add("dealer-17", password="made-up-wrong")
+    variables = {"ALLOWED_TOKEN_HOSTS": operator.server.host}
+    event = {"accounts": ["dealer-17"], "force": True}
+    deploy(
+        cloud,
+        function({"outcomes": {"fresh": 1}}, event),
+        FunctionName="tr",
+        Environment={"Variables": variables},
+    )
+    failed = operator.run("refresh dealer-17 --force --stack tr --prefix oauth")
+    line = "token-refresher refresh dealer-17 --force --remote --prefix oauth --stack tr"
+    assert f"To let the function try: {line}\n" in failed.stderr
+    operator.says(line.removeprefix("token-refresher "))
+    assert "add --remote, and --stack" in operator.run("refresh dealer-17 --force").stderr
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "add new --from-file new.json",
+        "add dealer-17 --from-file new.json",
+        "add new --wait --within 1 --from-file new.json --prefix team",
+        "correct dealer-17 --scope read --from-file new.json",
+        "check dealer-17 --try --yes",
+        "check empty",
+        "refresh dealer-17 --force",
+        "refresh empty",
+        "status dealer-18",
+        "status",
+        "token dealer-17",
+        "token strange",
+        "history nobody",
+    ],
+)
+def test_every_next_command_can_be_pasted_and_works_where_this_one_did(
+    operator: Operator,
+    cloud: EmbeddedCloud,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    line: str,
+) -> None:
+    variables = {"ALLOWED_TOKEN_HOSTS": operator.server.host, "SECRET_PREFIX": "oauth"}
+    deploy(cloud, "", FunctionName="tr", Environment={"Variables": variables})
+    operator.add("dealer-17", password="made-up-wrong")
+    operator.add("dealer-18", password="made-up-wrong")
+    operator.schedule.sweep()
+    operator.secrets.create_secret(Name="oauth/credentials/empty")
+    operator.secrets.create_secret(Name="oauth/tokens/strange", SecretString="made-up-no-json")
+    fields = {"grant_type": "client_credentials", "client_id": "new", "client_secret": SECRET}
+    fields["token_endpoint"] = operator.server.token_endpoint
+    (tmp_path / "new.json").write_text(json.dumps(fields))
+    profile = ['[profile "my own"]', "aws_access_key_id = test", "aws_secret_access_key = test"]
+    (tmp_path / "config").write_text("\n".join(profile))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.chdir(tmp_path)
+    # The options say another Region than the environment, which names one without accounts.
+    monkeypatch.setenv("AWS_REGION", "eu-central-1")
+    where = "--profile 'my own' --region eu-west-1 --stack tr"
+    commands = pasted(operator.run(f"{line} {where}").stderr) or pasted(operator.printed[-1])
+    assert commands
+    for words in commands:
+        ours = words[0] == "token-refresher"
+        given = parsed(words) if ours else dict(pairwise(words))
+        names = ("profile", "region") if not ours else ("profile", "region", "stack")
+        told = [given[name if ours else f"--{name}"] for name in names]
+        assert told == ["my own", "eu-west-1", "tr"][: len(names)]
+        assert given.get("prefix") == ("team" if "--prefix" in line else None)
+        if ours:
+            done = operator.run(shlex.join(words[1:]), stdin="")
+            assert done.exit_code != 2
+            assert "There is no account dealer" not in done.stderr
+
+
+def test_the_stack_has_a_default_from_the_environment(
+    operator: Operator, cloud: EmbeddedCloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    operator.add("dealer-17")
+    variables = {"SECRET_PREFIX": "team", "ALLOWED_TOKEN_HOSTS": "e.example"}
+    deploy(cloud, "", FunctionName="tr", Environment={"Variables": variables})
+    monkeypatch.setenv("TOKEN_REFRESHER_STACK", "tr")
+    assert "prefix team, stack tr" in operator.run("status").stderr
+    assert "prefix oauth, endpoint" in operator.says("status --stack ''")
+    monkeypatch.setenv("TOKEN_REFRESHER_PREFIX", "oauth")
+    assert "prefix oauth, stack tr" in operator.says("status")
+
+
+@pytest.mark.parametrize("command", ["status", "plan"])
+def test_a_list_says_where_it_looked_and_an_empty_one_is_no_success(
+    operator: Operator, command: str
+) -> None:
+    operator.add("dealer-17")
+    place = "AWS account 000000000000, Region eu-west-1, prefix oauth, endpoint http://127.0.0.1:"
+    assert f"Looked in: {place}" in operator.says(command)
+    for elsewhere, named in (("--prefix team", "team"), ("--region eu-north-1", "eu-north-1")):
+        empty = operator.run(f"{command} {elsewhere}")
+        assert (empty.exit_code, empty.stdout) == (3, "")
+        assert named in empty.stderr
+        assert "another --region, --prefix or --profile" in empty.stderr
+        told = operator.run(f"{command} {elsewhere} --json")
+        assert (told.exit_code, json.loads(told.stdout)["accounts"]) == (3, [])
+        assert named in json.loads(told.stdout)["looked_in"].values()
+
+
+def test_a_list_is_shown_where_aws_does_not_tell_the_account(
+    operator: Operator, relay: Relay
+) -> None:
+    operator.add("dealer-17")
+    relay.illness = lambda operation: LOST if operation in {"/", ""} else None
+    with operator.by_way_of(relay):
+        assert "Looked in: AWS account unknown, Region eu-west-1" in operator.says("status")
 
 
 def test_no_secret_is_in_anything_that_was_printed(

@@ -14,8 +14,8 @@ import pytest
 
 from local.embedded_cloud import REGION, ROOT, Credentials, EmbeddedCloud
 from tests.cli.operator import EMAIL, PASSWORD
-from tests.integration.test_emulator_functions import ROLE, deploy
-from tests.integration.test_emulator_iam import ACCOUNT, create_role, policy
+from tests.integration.test_emulator_functions import deploy
+from tests.integration.test_emulator_iam import ACCOUNT, create_role
 from token_refresher.model import TokenVersion
 
 if TYPE_CHECKING:
@@ -40,57 +40,51 @@ DENIED: Final = [
     (
         "SeeSchedulesAndHistory",
         "status dealer-17",
-        "secretsmanager:DescribeSecret on olx/credentials/dealer-17",
+        "secretsmanager:DescribeSecret on oauth/credentials/dealer-17",
     ),
     (
         "SeeSchedulesAndHistory",
-        "correct dealer-17 --anew --from-file -",
+        "correct dealer-17 --replace --from-file -",
         "secretsmanager:DescribeSecret on ",
     ),
     (
         "SeeSchedulesAndHistory",
         "add dealer-17 --from-file -",
-        "secretsmanager:DescribeSecret on olx/credentials/dealer-17",
+        "secretsmanager:DescribeSecret on oauth/credentials/dealer-17",
     ),
     ("SeeSchedulesAndHistory", "check nobody", "secretsmanager:DescribeSecret on "),
     (
         "WriteCredentials",
         "add new --from-file -",
-        "secretsmanager:CreateSecret on olx/credentials/new",
+        "secretsmanager:CreateSecret on oauth/credentials/new",
     ),
     (
         "WriteCredentials",
         "correct dealer-17 --scope read",
-        "secretsmanager:PutSecretValue on olx/credentials/dealer-17",
+        "secretsmanager:PutSecretValue on oauth/credentials/dealer-17",
     ),
     (
         "ReadCredentials",
         "check dealer-17",
-        "secretsmanager:GetSecretValue on olx/credentials/dealer-17",
+        "secretsmanager:GetSecretValue on oauth/credentials/dealer-17",
     ),
     (
         "ReadCredentials",
         "correct dealer-17 --scope read",
-        "secretsmanager:GetSecretValue on olx/credentials/dealer-17",
+        "secretsmanager:GetSecretValue on oauth/credentials/dealer-17",
     ),
     (
         "RefreshFromHere",
         "refresh dealer-17 --force",
-        "secretsmanager:PutSecretValue on secrets under olx/",
+        "secretsmanager:PutSecretValue on secrets under oauth/",
     ),
-    ("ReadTokens", "token dealer-17", "secretsmanager:GetSecretValue on olx/tokens/dealer-17"),
+    ("ReadTokens", "token dealer-17", "secretsmanager:GetSecretValue on oauth/tokens/dealer-17"),
     (
         "UseTheFunction",
         "status --stack token-refresher",
         "lambda:GetFunctionConfiguration on token-refresher",
     ),
 ]
-
-
-@pytest.fixture
-def cloud(enforcing_cloud: EmbeddedCloud) -> EmbeddedCloud:
-    enforcing_cloud.reset()
-    return enforcing_cloud
 
 
 @pytest.fixture
@@ -102,16 +96,11 @@ def allow(
     now = operator.clock.now()
     version = TokenVersion(now, now + timedelta(hours=12), "0123456789ab", "abcdefabcdef")
     operator.secrets.create_secret(
-        Name="olx/tokens/dealer-17",
+        Name="oauth/tokens/dealer-17",
         ClientRequestToken=str(version),
         SecretString='{"access_token": "made-up-token"}',
     )
     variables = {"ALLOWED_TOKEN_HOSTS": operator.server.host}
-    trust = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}}
-    cloud.client("iam").create_role(
-        RoleName=ROLE.rpartition("/")[2],
-        AssumeRolePolicyDocument=policy({**trust, "Action": "sts:AssumeRole"}),
-    )
     deploy(
         cloud,
         "def handler(event, context): return {'outcomes': {'fresh': 1}, 'accounts': []}",
@@ -147,11 +136,12 @@ def test_the_documented_policy_is_enough_for_every_command(
     operator.says("refresh dealer-17 --remote --stack token-refresher")
     operator.says("history dealer-17")
     operator.says("token dealer-17")
-    # A failure is recorded, and cleared again.
+    # A failure of the function is on record, and cleared again.
     operator.clock.advance(timedelta(minutes=61))
     operator.server.set_password("dealer-17", EMAIL, "made-up-other")
     operator.says("correct dealer-17 --from-file -", stdin='{"scope": "write"}')
-    assert operator.run("refresh dealer-17").exit_code == 1
+    operator.schedule.sweep()
+    assert operator.tells("status dealer-17")["accounts"][0]["state"] == "action required"
     operator.server.set_password("dealer-17", EMAIL, PASSWORD)
     operator.says("refresh dealer-17 --force")
     assert operator.tells("status dealer-17")["accounts"][0]["state"] == "fresh"
@@ -176,7 +166,7 @@ def test_whoever_may_not_look_and_waits_is_told_that_the_credentials_are_written
     allow("WriteCredentials")
     waited = operator.run("add new --wait --from-file -", stdin=fields(operator))
     assert waited.exit_code == 1
-    assert "secretsmanager:DescribeSecret on olx/tokens/new" in waited.stderr
+    assert "secretsmanager:DescribeSecret on oauth/tokens/new" in waited.stderr
     assert "The credentials were written." in waited.stderr
 
 

@@ -1,4 +1,4 @@
-"""Each thing that goes wrong says its mend, and repeats nothing."""
+"""Each thing that goes wrong says what to do, and repeats nothing."""
 
 from __future__ import annotations
 
@@ -14,24 +14,27 @@ from botocore.exceptions import (
 )
 
 import token_refresher
+from tests.cli.operator import parsed, pasted
 from token_refresher.errors import SecretStoreError, SettingsError
 from token_refresher_cli.accounts import NO_ATTEMPT
 from token_refresher_cli.problems import (
-    MENDS,
+    FIXES,
     ProblemError,
     RefusedError,
     about,
     explain,
-    mend_for,
+    fix_for,
+    fix_here,
 )
+from token_refresher_cli.target import Target
 
 
 @pytest.mark.parametrize(
-    ("error", "what", "mend"),
+    ("error", "what", "fix"),
     [
         (
-            RefusedError("PutSecretValue", "AccessDeniedException", "olx/credentials/dealer-17"),
-            "may not secretsmanager:PutSecretValue on olx/credentials/dealer-17",
+            RefusedError("PutSecretValue", "AccessDeniedException", "oauth/credentials/dealer-17"),
+            "may not secretsmanager:PutSecretValue on oauth/credentials/dealer-17",
             "docs/command-line.md has the whole policy",
         ),
         (
@@ -79,53 +82,103 @@ from token_refresher_cli.problems import (
             "--stack",
         ),
         (
-            RefusedError("CreateSecret", "InvalidRequestException", "olx/credentials/a"),
+            RefusedError("CreateSecret", "InvalidRequestException", "oauth/credentials/a"),
             "scheduled for deletion",
-            "restore-secret --secret-id olx/credentials/a",
+            "restore-secret --secret-id oauth/credentials/a",
         ),
         *(
             (
-                RefusedError(operation, "InvalidRequestException", "olx/tokens/a"),
-                "olx/tokens/a is scheduled for deletion",
-                "restore-secret --secret-id olx/tokens/a",
+                RefusedError(operation, "InvalidRequestException", "oauth/tokens/a"),
+                "oauth/tokens/a is scheduled for deletion",
+                "restore-secret --secret-id oauth/tokens/a",
             )
             for operation in ("GetSecretValue", "PutSecretValue", "ListSecretVersionIds")
         ),
-        (RefusedError("PutSecretValue", "Other", "olx/a"), "PutSecretValue failed on olx/a", ""),
+        (
+            RefusedError("PutSecretValue", "Other", "oauth/a"),
+            "PutSecretValue failed on oauth/a",
+            "",
+        ),
         (SettingsError("MAX_WORKERS takes a number"), "MAX_WORKERS takes a number.", ""),
         (ProblemError("It is so.", "Do that."), "It is so.", "Do that."),
     ],
     ids=str,
 )
-def test_a_problem_says_its_mend(error: Exception, what: str, mend: str) -> None:
-    problem = explain(error)
+def test_a_problem_says_what_to_do(error: Exception, what: str, fix: str) -> None:
+    problem = explain(error, Target())
     assert what in problem.what
-    assert mend in problem.mend
-    assert "made-up" not in problem.what + problem.mend
+    assert fix in problem.fix
+    assert "made-up" not in problem.what + problem.fix
 
 
 def test_a_defect_tells_its_place_and_not_its_text() -> None:
     try:
         raise KeyError("made-up-secret")  # noqa: TRY301
     except KeyError as error:
-        problem = explain(error)
+        problem = explain(error, Target())
     assert "a defect of Token Refresher" in problem.what
     assert "made-up" not in problem.what
 
 
 def test_a_refused_call_remembers_what_it_was_about() -> None:
-    with pytest.raises(RefusedError) as raised, about("olx/tokens/a"):
+    with pytest.raises(RefusedError) as raised, about("oauth/tokens/a"):
         raise SecretStoreError("GetSecretValue", "AccessDeniedException", transient=False)
     assert raised.value.operation == "GetSecretValue"
-    assert "olx/tokens/a" in explain(raised.value).what
+    assert "oauth/tokens/a" in explain(raised.value, Target()).what
 
 
-def test_every_code_with_a_mend_is_one_that_the_program_has() -> None:
+def test_every_code_that_can_be_fixed_is_one_that_the_program_has() -> None:
     program = Path(token_refresher.__file__).parent
-    source = "".join(path.read_text() for path in program.glob("*.py"))
-    assert [code for code in MENDS if f'"{code}"' not in source] == [NO_ATTEMPT]
+    source = "".join(path.read_text() for path in program.rglob("*.py"))
+    assert [code for code in FIXES if f'"{code}"' not in source] == [
+        NO_ATTEMPT,
+        "the refresh token ends",
+    ]
 
 
-def test_a_failure_s_mend_names_the_account() -> None:
-    assert mend_for("invalid_grant", "dealer-17").endswith("token-refresher correct dealer-17")
-    assert mend_for("status_503", "dealer-17") == ""
+def test_what_to_do_about_a_failure_names_the_account() -> None:
+    fix = fix_for("invalid_grant", "dealer-17", Target())
+    assert fix.endswith(": token-refresher correct dealer-17")
+    assert fix_for("status_503", "dealer-17", Target()) == ""
+
+
+@pytest.mark.parametrize("code", [*FIXES, "the refresh token ends in 2 d 2 h"])
+@pytest.mark.parametrize("name", ["dealer-17", "-x"])
+def test_every_command_that_is_named_can_be_pasted_and_works_where_the_last_one_did(
+    code: str, name: str
+) -> None:
+    here = Target("my profile", "eu-west-1", "team/tokens", "it's", "team/tokens", "eu-west-1")
+    for words in pasted(fix_for(code, name, here)):
+        assert words[words.index("--profile") + 1] == "my profile"
+        assert words[words.index("--region") + 1] == "eu-west-1"
+        if words[0] == "token-refresher":
+            told = parsed(words)
+            assert (told.pop("name"), told["prefix"], told["stack"]) == (
+                name,
+                "team/tokens",
+                "it's",
+            )
+
+
+def test_a_command_of_aws_is_told_the_region_that_boto3_alone_reads() -> None:
+    here = Target(secret_prefix="oauth", aws_region="eu-west-1")
+    assert fix_for("scheduled_for_deletion", "dealer-17", here) == (
+        "restore the token secret: aws secretsmanager restore-secret "
+        "--secret-id oauth/tokens/dealer-17 --region eu-west-1"
+    )
+    assert (
+        "aws sso login --profile p" in explain(UnauthorizedSSOTokenError(), Target(profile="p")).fix
+    )
+
+
+@pytest.mark.parametrize("code", ["host_not_allowed", "refresh_tokens_ignored"])
+def test_settings_of_a_shell_are_doubted_and_those_of_the_function_are_not(code: str) -> None:
+    assert "--stack" in fix_here(code, "dealer-17", Target())
+    assert fix_here(code, "dealer-17", Target(stack="tr")) == fix_for(
+        code, "dealer-17", Target(stack="tr")
+    )
+
+
+@pytest.mark.parametrize("code", ["certificate_refused", "no_connection"])
+def test_the_network_of_a_machine_is_doubted_whatever_its_settings(code: str) -> None:
+    assert "this machine may be all that is wrong" in fix_here(code, "a", Target(stack="tr"))

@@ -57,10 +57,10 @@ def test_tokens_of_other_credentials_are_marked() -> None:
     assert [life.is_with_other_credentials for life in history.lives] == [False, True]
 
 
-def test_a_version_that_somebody_else_wrote_is_counted_and_no_more() -> None:
+def test_an_external_version_is_counted_and_no_more() -> None:
     theirs = ListedVersion("terraform-20250627043834191900000095", (), MIDNIGHT)
     history = told(version(0), theirs, at=1)
-    assert (len(history.lives), history.not_ours) == (1, 1)
+    assert (len(history.lives), history.external) == (1, 1)
 
 
 def test_tokens_that_had_expired_before_are_left_out_but_still_counted_on() -> None:
@@ -122,7 +122,7 @@ def test_a_bar_fits_its_width_and_the_gaps_are_the_time_nothing_lived(
     assert {len(draw(life, history, now=now, width=width)) for life in history.lives} == {width}
     # Counted second by second, as the ids tell them.
     lives = [(life.issued_at, life.expires_at) for life in history.lives]
-    edges = sorted({moment for life in lives for moment in life} | {now})
+    edges = sorted({edge for life in lives for edge in life} | {now})
     dead = sum(
         (
             after - before

@@ -99,7 +99,7 @@ def onboard(deployed: Deployed, name: str, **credentials: str) -> None:
         name, users={"u@example.com": "right"}, refresh_mode=RefreshMode.ROTATES
     )
     deployed.aws.secrets.create_secret(
-        Name=f"olx/credentials/{name}", KmsKeyId=deployed.credentials_key
+        Name=f"oauth/credentials/{name}", KmsKeyId=deployed.credentials_key
     )
     deployed.stack.put_credentials(name, **{**USER, **credentials})
 
@@ -107,12 +107,12 @@ def onboard(deployed: Deployed, name: str, **credentials: str) -> None:
 def do_everything(deployed: Deployed) -> list[str]:
     """Let the function do all it ever does, with accounts of its own; tell what went wrong."""
     number = next(NUMBERS)
-    new, mistyped, foreign = (f"{kind}-{number}" for kind in ("new", "mistyped", "foreign"))
+    new, mistyped, external = (f"{kind}-{number}" for kind in ("new", "mistyped", "external"))
     onboard(deployed, new)
     onboard(deployed, mistyped, password="wrong")
-    onboard(deployed, foreign)
+    onboard(deployed, external)
     deployed.aws.secrets.create_secret(
-        Name=f"olx/tokens/{foreign}",
+        Name=f"oauth/tokens/{external}",
         KmsKeyId=deployed.tokens_key,
         SecretString='{"access_token": "a-persons", "expires_at": 4000000000}',
     )
@@ -125,7 +125,7 @@ def do_everything(deployed: Deployed) -> list[str]:
     outcomes = [
         (each["account"], each["reason"], each["outcome"], each.get("error"))
         for each in results
-        if each["account"] in {new, mistyped, foreign}
+        if each["account"] in {new, mistyped, external}
     ]
     expected = [
         (mistyped, "no token yet", "failed", "invalid_grant"),
@@ -163,7 +163,7 @@ def as_the_function(deployed: Deployed, policies: Policies) -> SecretsManagerCli
     )
 
 
-OUTSIDE: Final = ("team/credentials/x", "team/tokens/x", "olx2/tokens/x", "olx/other/x", "x")
+OUTSIDE: Final = ("team/credentials/x", "team/tokens/x", "oauth2/tokens/x", "oauth/other/x", "x")
 TAGS: Final[Any] = [{"Key": "token-refresher:error", "Value": "x"}]
 CALLS: Final[dict[str, Callable[[SecretsManagerClient, str], object]]] = {
     "read": lambda secrets, name: secrets.get_secret_value(SecretId=name),
@@ -196,7 +196,7 @@ def is_denied(secrets: SecretsManagerClient, call: str, name: str) -> bool:
 @pytest.fixture(scope="module")
 def existing(deployed: Deployed) -> None:
     """Secrets inside and outside, so that nothing is refused for not being there."""
-    for name in (*OUTSIDE, "olx/credentials/inside", "olx/tokens/inside"):
+    for name in (*OUTSIDE, "oauth/credentials/inside", "oauth/tokens/inside"):
         deployed.aws.secrets.create_secret(Name=name, SecretString="{}")
 
 
@@ -214,7 +214,9 @@ def test_inside_its_prefix_it_can_do_its_work_and_not_more(
     as_the_function: SecretsManagerClient,
 ) -> None:
     allowed = {
-        path: {call for call in CALLS if not is_denied(as_the_function, call, f"olx/{path}/inside")}
+        path: {
+            call for call in CALLS if not is_denied(as_the_function, call, f"oauth/{path}/inside")
+        }
         for path in ("credentials", "tokens")
     }
     assert allowed == {
@@ -225,7 +227,7 @@ def test_inside_its_prefix_it_can_do_its_work_and_not_more(
 
 @pytest.mark.usefixtures("existing")
 def test_it_touches_no_tag_of_somebody_elses(as_the_function: SecretsManagerClient) -> None:
-    inside = "olx/tokens/inside"
+    inside = "oauth/tokens/inside"
     for keys in (["Owner"], ["token-refresher:error", "Owner"]):
         tags: Any = [{"Key": key, "Value": "x"} for key in keys]
         with pytest.raises(ClientError, match="AccessDeniedException"):
@@ -252,7 +254,7 @@ def consumer(deployed: Deployed) -> Credentials:
 def test_a_consumer_reads_its_token_and_the_endpoint_accepts_it(
     deployed: Deployed, consumer: Credentials
 ) -> None:
-    described = deployed.aws.secrets.describe_secret(SecretId="olx/tokens/dealer-17")
+    described = deployed.aws.secrets.describe_secret(SecretId="oauth/tokens/dealer-17")
     assert described["KmsKeyId"] == deployed.tokens_key
     assert deployed.aws.consumer(consumer).call("dealer-17")
 
@@ -260,9 +262,9 @@ def test_a_consumer_reads_its_token_and_the_endpoint_accepts_it(
 @pytest.mark.parametrize(
     ("name", "stage"),
     [
-        ("olx/credentials/dealer-17", "AWSCURRENT"),
-        ("olx/credentials/dealer-17", "TOKENRESPONSE"),
-        ("olx/tokens/neighbour", "AWSCURRENT"),
+        ("oauth/credentials/dealer-17", "AWSCURRENT"),
+        ("oauth/credentials/dealer-17", "TOKENRESPONSE"),
+        ("oauth/tokens/neighbour", "AWSCURRENT"),
     ],
 )
 def test_a_consumer_reads_no_credentials_no_journal_and_no_token_of_another(
@@ -278,7 +280,7 @@ def test_a_consumer_reads_no_credentials_no_journal_and_no_token_of_another(
 @pytest.mark.parametrize("call", sorted(CALLS.keys() - {"read", "describe"}))
 def test_a_consumer_changes_nothing(deployed: Deployed, consumer: Credentials, call: str) -> None:
     secrets = deployed.aws.cloud.client(credentials=consumer)
-    assert is_denied(secrets, call, "olx/tokens/dealer-17")
+    assert is_denied(secrets, call, "oauth/tokens/dealer-17")
 
 
 def test_an_account_that_has_no_value_yet_is_awaiting_it(deployed: Deployed) -> None:

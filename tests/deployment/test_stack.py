@@ -67,18 +67,18 @@ def test_what_is_deployed_is_what_the_template_says(deployed: Deployed) -> None:
 
 def test_two_stacks_side_by_side_touch_no_account_of_each_other(deployed: Deployed) -> None:
     aws = deployed.aws
-    other = Stack(aws, {"ScheduleMinutes": "15", "SecretPrefix": "team/olx"}, name="cell-2")
+    other = Stack(aws, {"ScheduleMinutes": "15", "SecretPrefix": "team/oauth"}, name="cell-2")
     other.make("deploy-stacks")
     deployed.stack.register("mine", users={"u@example.com": "right"})
     deployed.stack.put_credentials("mine", **USER)
-    mine = aws.secrets.get_secret_value(SecretId="olx/credentials/mine")["SecretString"]
-    aws.secrets.create_secret(Name="team/olx/credentials/theirs", SecretString=mine)
+    mine = aws.secrets.get_secret_value(SecretId="oauth/credentials/mine")["SecretString"]
+    aws.secrets.create_secret(Name="team/oauth/credentials/theirs", SecretString=mine)
 
     assert [each["account"] for each in other.invoke()["accounts"]] == ["theirs"]
     assert "theirs" not in str(deployed.stack.invoke())
     names = {each["Name"] for each in aws.secrets.list_secrets()["SecretList"]}
-    assert {"team/olx/tokens/theirs", "olx/tokens/mine"} <= names
-    assert not {"olx/tokens/theirs", "team/olx/tokens/mine"} & names
+    assert {"team/oauth/tokens/theirs", "oauth/tokens/mine"} <= names
+    assert not {"oauth/tokens/theirs", "team/oauth/tokens/mine"} & names
     other.make("undeploy")
     assert deployed.stack.invoke()["accounts_managed"] >= 1
 
@@ -89,7 +89,9 @@ def test_without_refresh_tokens_the_credentials_path_is_never_written(deployed: 
     other.make("deploy-stacks")
     stack.register("own-grant", users={"u@example.com": "right"})
     stack.put_credentials("own-grant", **USER)
-    own = json.loads(secrets.get_secret_value(SecretId="olx/credentials/own-grant")["SecretString"])
+    own = json.loads(
+        secrets.get_secret_value(SecretId="oauth/credentials/own-grant")["SecretString"]
+    )
     seed = {**own, "grant_type": "refresh_token", "refresh_token": "seed"}
     for key in ("username", "password"):
         del seed[key]
@@ -106,7 +108,7 @@ def test_without_refresh_tokens_the_credentials_path_is_never_written(deployed: 
 
 
 def test_a_parameter_that_the_template_refuses_is_told_by_the_command(deployed: Deployed) -> None:
-    wrong = Stack(deployed.aws, {"SecretPrefix": "olx/"}, name="wrong")
+    wrong = Stack(deployed.aws, {"SecretPrefix": "oauth/"}, name="wrong")
     with pytest.raises(StackError, match="SecretPrefix"):
         wrong.make("deploy-stacks")
 

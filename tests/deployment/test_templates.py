@@ -30,7 +30,7 @@ EVERYTHING: Final = {
     "VpcSubnetIds": "subnet-1,subnet-2",
     "VpcSecurityGroupIds": "sg-1",
 }
-SECRETS: Final = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:olx"
+SECRETS: Final = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:oauth"
 SCHEDULES: Final = ("1", "5", "10", "15")
 ROLES: Final = ("FunctionRole", "TriggerRole", "RotationRole")
 
@@ -219,12 +219,12 @@ def test_the_others_may_refresh_an_account_and_never_list_them() -> None:
 
 
 def test_only_credentials_that_people_wrote_trigger_a_refresh() -> None:
-    properties = templates.function({"SecretPrefix": "team/olx"}, name="TriggerFunction")
+    properties = templates.function({"SecretPrefix": "team/oauth"}, name="TriggerFunction")
     assert properties["Events"]["CredentialsChanged"]["Properties"]["Pattern"] == {
         "source": ["aws.secretsmanager"],
         "detail-type": ["Secret Label Updated"],
         "detail": {
-            "name": [{"prefix": "team/olx/credentials/"}],
+            "name": [{"prefix": "team/oauth/credentials/"}],
             "labelUpdated": ["AWSCURRENT"],
         },
     }
@@ -277,9 +277,9 @@ def test_only_what_has_no_name_beforehand_is_allowed_for_every_resource(
 
 
 def test_secrets_are_reached_under_the_two_paths_alone() -> None:
-    for sid, each in statements({"SecretPrefix": "team/olx"}).items():
+    for sid, each in statements({"SecretPrefix": "team/oauth"}).items():
         if sid != "SeeWhenEveryTokenExpires" and "secretsmanager:" in str(each["Action"]):
-            path = SECRETS.replace(":olx", ":team/olx")
+            path = SECRETS.replace(":oauth", ":team/oauth")
             assert each["Resource"] in {f"{path}/credentials/*", f"{path}/tokens/*"}
 
 
@@ -367,13 +367,13 @@ def test_in_a_vpc_its_own_code_touches_no_network_interface() -> None:
 
 
 @pytest.mark.parametrize("path", [FUNCTION, ACCOUNT], ids=lambda path: path.name)
-@pytest.mark.parametrize("prefix", ["tokens", "olx/tokens", "credentials/x", "a/credentials/b"])
+@pytest.mark.parametrize("prefix", ["tokens", "oauth/tokens", "credentials/x", "a/credentials/b"])
 def test_a_prefix_that_the_program_refuses_is_refused_by_the_template(
     path: Path, prefix: str
 ) -> None:
     pattern = templates.load(path)["Parameters"]["SecretPrefix"]["AllowedPattern"]
     assert re.fullmatch(pattern, prefix) is None
-    assert re.fullmatch(pattern, "team/olx-tokens")
+    assert re.fullmatch(pattern, "team/oauth-tokens")
     with pytest.raises(SettingsError):
         settings_from_environment({"SECRET_PREFIX": prefix})
 

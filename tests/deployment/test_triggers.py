@@ -240,14 +240,14 @@ def test_two_stacks_side_by_side_leave_each_other_s_accounts_alone(
     assert within(SECONDS, lambda: "AWSCURRENT" in beside.stages("cell"))
     before = beside.stages("cell")
     told = deployed.stack.invoke({"accounts": ["cell"], "force": True})
-    own = deployed.aws.secrets.describe_secret(SecretId="olx/tokens/cell")["VersionIdsToStages"]
+    own = deployed.aws.secrets.describe_secret(SecretId="oauth/tokens/cell")["VersionIdsToStages"]
     told_beside = beside.stack.invoke()
 
     assert [each["outcome"] for each in told["accounts"]] == ["published"]
     assert beside.stages("cell") == before
     assert told_beside["outcomes"] == {"fresh": told_beside["accounts_managed"]}
     assert (
-        deployed.aws.secrets.describe_secret(SecretId="olx/tokens/cell")["VersionIdsToStages"]
+        deployed.aws.secrets.describe_secret(SecretId="oauth/tokens/cell")["VersionIdsToStages"]
         == own
     )
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from local.function import Function
 
 ACCOUNT: Final = "dealer-17"
-TOKEN_SECRET: Final = f"olx/tokens/{ACCOUNT}"
+TOKEN_SECRET: Final = f"oauth/tokens/{ACCOUNT}"
 AGENT_TOKEN: Final = "made-up-agent-token"
 
 
@@ -164,7 +164,7 @@ class ConsumersWorld:
             "partner_secret": "made-up-partner-secret",
         }
         secrets = self.cloud.client()
-        name = f"olx/credentials/{ACCOUNT}"
+        name = f"oauth/credentials/{ACCOUNT}"
         secrets.create_secret(Name=name, SecretString=json.dumps(credentials))
         self.clock.set(secrets.describe_secret(SecretId=name)["CreatedDate"] - published_ago)
         self._invoke({})

@@ -222,11 +222,11 @@ def _event(data: bytes) -> str:
 
 
 def _trigger(data: bytes) -> str:
-    return shape(parse_trigger(document(data), secret_prefix="olx").rejected_version or None)
+    return shape(parse_trigger(document(data), secret_prefix="oauth").rejected_version or None)
 
 
 def _rotation(data: bytes) -> str:
-    return parse_rotation(document(data), secret_prefix="olx").step
+    return parse_rotation(document(data), secret_prefix="oauth").step
 
 
 def _settings(data: bytes) -> str:
@@ -308,15 +308,15 @@ PARSERS: Final = (
     ), (EventError,)),
     Parser("trigger", _trigger, (
         _json(rejected={"account": "dealer-17", "version_id": VERSION}),
-        _json(source="aws.secretsmanager", detail={"name": "olx/credentials/dealer-17",
+        _json(source="aws.secretsmanager", detail={"name": "oauth/credentials/dealer-17",
               "labelUpdated": "AWSCURRENT"}, **{"detail-type": "Secret Label Updated"}),
     ), (EventError,)),
     Parser("rotation step", _rotation, (
         _json(Step="createSecret", ClientRequestToken=VERSION,
-              SecretId="arn:aws:secretsmanager:eu-west-1:123456789012:secret:olx/tokens/a-Ab12cD"),
+              SecretId="arn:aws:secretsmanager:eu-west-1:123456789012:secret:oauth/tokens/a-Ab12cD"),
     ), (EventError,)),
     Parser("settings", _settings, (
-        b"SECRET_PREFIX=team/olx\nREFRESH_BEFORE_SECONDS=5400\nREFRESH_TOKENS=ignore",
+        b"SECRET_PREFIX=team/oauth\nREFRESH_BEFORE_SECONDS=5400\nREFRESH_TOKENS=ignore",
         b"ALLOWED_TOKEN_HOSTS=a.example, b.example:8443\nMAX_WORKERS=16\nPER_ACCOUNT_METRICS=true",
         b"POWERTOOLS_TRACE_DISABLED=false\nTOKEN_SECRET_KMS_KEY_ID=made-up",
     ), (SettingsError,)),

@@ -78,7 +78,7 @@ class Deployed:
         self.put(name, text)
 
     def put(self, name: str, text: str) -> None:
-        secret_id = f"olx/credentials/{name}"
+        secret_id = f"oauth/credentials/{name}"
         try:
             self.secrets.create_secret(Name=secret_id, SecretString=text)
         except self.secrets.exceptions.ResourceExistsException:
@@ -121,7 +121,7 @@ class Deployed:
         return Counter(self.calls)
 
     def token(self, name: str) -> dict[str, Any]:
-        value = self.secrets.get_secret_value(SecretId=f"olx/tokens/{name}")
+        value = self.secrets.get_secret_value(SecretId=f"oauth/tokens/{name}")
         token: dict[str, Any] = json.loads(value["SecretString"])
         return token
 

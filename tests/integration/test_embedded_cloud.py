@@ -68,7 +68,7 @@ def test_its_clients_ignore_the_profile_and_the_proxies_of_the_shell(
 
 def test_a_reset_forgets_all_secrets(cloud: EmbeddedCloud) -> None:
     client = cloud.client()
-    client.create_secret(Name="olx/tokens/dealer-17", SecretString="x")
+    client.create_secret(Name="oauth/tokens/dealer-17", SecretString="x")
     cloud.reset()
     assert client.list_secrets(IncludePlannedDeletion=True)["SecretList"] == []
 

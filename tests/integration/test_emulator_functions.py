@@ -243,9 +243,9 @@ def test_what_a_function_prints_is_found_in_its_log_which_keeps_its_retention(
     logs.create_log_group(logGroupName="/aws/lambda/f")
     logs.put_retention_policy(logGroupName="/aws/lambda/f", retentionInDays=30)
     deploy(cloud, SUCCEED)
-    invoke(cloud, "olx")
-    found = logs.filter_log_events(logGroupName="/aws/lambda/f", filterPattern='"swept olx"')
-    assert [event["message"] for event in found["events"]] == ["swept olx"]
+    invoke(cloud, "oauth")
+    found = logs.filter_log_events(logGroupName="/aws/lambda/f", filterPattern='"swept oauth"')
+    assert [event["message"] for event in found["events"]] == ["swept oauth"]
     (group,) = logs.describe_log_groups(logGroupNamePrefix="/aws/lambda/f")["logGroups"]
     assert group["retentionInDays"] == 30
 

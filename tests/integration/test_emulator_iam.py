@@ -27,7 +27,7 @@ def handler(event, context):
 """
 READ_AS_ANY_PROGRAM = """
 import boto3
-print(boto3.client("secretsmanager").get_secret_value(SecretId="olx/tokens/a")["SecretString"])
+print(boto3.client("secretsmanager").get_secret_value(SecretId="oauth/tokens/a")["SecretString"])
 """
 
 
@@ -88,25 +88,25 @@ def denial(call: Callable[[], object]) -> str:
 
 
 def test_the_owner_may_do_everything(cloud: EmbeddedCloud) -> None:
-    cloud.client().create_secret(Name="olx/tokens/a", SecretString="x")
+    cloud.client().create_secret(Name="oauth/tokens/a", SecretString="x")
     assert cloud.client(credentials=OWNER).list_secrets()["SecretList"]
 
 
 def test_a_role_may_do_what_its_policies_allow_and_nothing_else(
     cloud: EmbeddedCloud, role: Callable[..., Credentials]
 ) -> None:
-    for name in ("olx/tokens/a", "olx/credentials/a"):
+    for name in ("oauth/tokens/a", "oauth/credentials/a"):
         cloud.client().create_secret(Name=name, SecretString="x")
     consumer = cloud.client(
-        credentials=role(allow("secretsmanager:GetSecretValue", on=secret_arns("olx/tokens")))
+        credentials=role(allow("secretsmanager:GetSecretValue", on=secret_arns("oauth/tokens")))
     )
-    assert consumer.get_secret_value(SecretId="olx/tokens/a")["SecretString"] == "x"
+    assert consumer.get_secret_value(SecretId="oauth/tokens/a")["SecretString"] == "x"
     assert (
-        denial(lambda: consumer.get_secret_value(SecretId="olx/credentials/a"))
+        denial(lambda: consumer.get_secret_value(SecretId="oauth/credentials/a"))
         == "AccessDeniedException"
     )
     assert (
-        denial(lambda: consumer.put_secret_value(SecretId="olx/tokens/a", SecretString="y"))
+        denial(lambda: consumer.put_secret_value(SecretId="oauth/tokens/a", SecretString="y"))
         == "AccessDeniedException"
     )
 
@@ -114,7 +114,7 @@ def test_a_role_may_do_what_its_policies_allow_and_nothing_else(
 def test_a_program_acts_as_the_role_through_the_environment_alone(
     cloud: EmbeddedCloud, role: Callable[..., Credentials]
 ) -> None:
-    cloud.client().create_secret(Name="olx/tokens/a", SecretString="x")
+    cloud.client().create_secret(Name="oauth/tokens/a", SecretString="x")
 
     def run(credentials: Credentials) -> subprocess.CompletedProcess[str]:
         return subprocess.run(  # noqa: S603
@@ -149,9 +149,9 @@ def own() -> str:
 def test_reading_under_a_customers_key_needs_decrypt(
     cloud: EmbeddedCloud, role: Callable[..., Credentials]
 ) -> None:
-    cloud.client().create_secret(Name="olx/tokens/a", SecretString="x", KmsKeyId=key(cloud))
+    cloud.client().create_secret(Name="oauth/tokens/a", SecretString="x", KmsKeyId=key(cloud))
     reader = cloud.client(credentials=role(SECRETS, allow("kms:GenerateDataKey")))
-    assert denial(lambda: reader.get_secret_value(SecretId="olx/tokens/a")) == (
+    assert denial(lambda: reader.get_secret_value(SecretId="oauth/tokens/a")) == (
         "AccessDeniedException"
     )
 
@@ -160,20 +160,20 @@ def test_the_key_may_be_confined_to_secrets_manager(
     cloud: EmbeddedCloud, role: Callable[..., Credentials]
 ) -> None:
     secret = cloud.client().create_secret(
-        Name="olx/tokens/a", SecretString="x", KmsKeyId=key(cloud)
+        Name="oauth/tokens/a", SecretString="x", KmsKeyId=key(cloud)
     )
     confined = {**VIA_SECRETS_MANAGER, "kms:EncryptionContext:SecretARN": secret["ARN"]}
     reader = cloud.client(credentials=role(SECRETS, allow("kms:Decrypt", when=confined)))
-    assert reader.get_secret_value(SecretId="olx/tokens/a")["SecretString"] == "x"
+    assert reader.get_secret_value(SecretId="oauth/tokens/a")["SecretString"] == "x"
 
 
 def test_a_permission_through_another_service_is_none(
     cloud: EmbeddedCloud, role: Callable[..., Credentials]
 ) -> None:
-    cloud.client().create_secret(Name="olx/tokens/a", SecretString="x", KmsKeyId=key(cloud))
+    cloud.client().create_secret(Name="oauth/tokens/a", SecretString="x", KmsKeyId=key(cloud))
     elsewhere = {"kms:ViaService": f"s3.{REGION}.amazonaws.com"}
     reader = cloud.client(credentials=role(SECRETS, allow("kms:Decrypt", when=elsewhere)))
-    assert denial(lambda: reader.get_secret_value(SecretId="olx/tokens/a")) == (
+    assert denial(lambda: reader.get_secret_value(SecretId="oauth/tokens/a")) == (
         "AccessDeniedException"
     )
 
@@ -194,28 +194,28 @@ def test_writing_under_a_customers_key_needs_two_permissions(
     is_written: bool,
 ) -> None:
     key_arn = key(cloud)
-    cloud.client().create_secret(Name="olx/tokens/a", KmsKeyId=key_arn)
+    cloud.client().create_secret(Name="oauth/tokens/a", KmsKeyId=key_arn)
     writer = cloud.client(credentials=role(SECRETS, allow(*permitted, when=VIA_SECRETS_MANAGER)))
     writes: list[Callable[[], object]] = [
-        lambda: writer.put_secret_value(SecretId="olx/tokens/a", SecretString="y"),
-        lambda: writer.update_secret(SecretId="olx/tokens/a", SecretString="z"),
-        lambda: writer.create_secret(Name="olx/tokens/b", SecretString="y", KmsKeyId=key_arn),
-        lambda: writer.create_secret(Name="olx/tokens/c", KmsKeyId=key_arn),
+        lambda: writer.put_secret_value(SecretId="oauth/tokens/a", SecretString="y"),
+        lambda: writer.update_secret(SecretId="oauth/tokens/a", SecretString="z"),
+        lambda: writer.create_secret(Name="oauth/tokens/b", SecretString="y", KmsKeyId=key_arn),
+        lambda: writer.create_secret(Name="oauth/tokens/c", KmsKeyId=key_arn),
     ]
     for write in writes:
         if is_written:
             write()
         else:
             assert denial(write) == "AccessDeniedException"
-    versions = cloud.client().list_secret_version_ids(SecretId="olx/tokens/a")["Versions"]
+    versions = cloud.client().list_secret_version_ids(SecretId="oauth/tokens/a")["Versions"]
     assert bool(versions) == is_written
 
 
 def test_a_secret_under_a_disabled_key_cannot_be_read(cloud: EmbeddedCloud) -> None:
     key_arn = key(cloud)
-    cloud.client().create_secret(Name="olx/tokens/a", SecretString="x", KmsKeyId=key_arn)
+    cloud.client().create_secret(Name="oauth/tokens/a", SecretString="x", KmsKeyId=key_arn)
     cloud.client("kms").disable_key(KeyId=key_arn)
-    assert denial(lambda: cloud.client().get_secret_value(SecretId="olx/tokens/a")) == (
+    assert denial(lambda: cloud.client().get_secret_value(SecretId="oauth/tokens/a")) == (
         "DecryptionFailure"
     )
 
@@ -224,5 +224,5 @@ def test_the_key_of_aws_needs_no_permission(
     cloud: EmbeddedCloud, role: Callable[..., Credentials]
 ) -> None:
     writer = cloud.client(credentials=role(SECRETS))
-    writer.create_secret(Name="olx/tokens/a", SecretString="x")
-    assert writer.get_secret_value(SecretId="olx/tokens/a")["SecretString"] == "x"
+    writer.create_secret(Name="oauth/tokens/a", SecretString="x")
+    assert writer.get_secret_value(SecretId="oauth/tokens/a")["SecretString"] == "x"

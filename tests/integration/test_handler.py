@@ -108,8 +108,8 @@ def test_clearing_a_record_costs_one_call_more(deployed: Deployed) -> None:
     deployed.sweep()
 
     assert deployed.counted()["UntagResource"] == 1
-    assert "Tags" not in deployed.secrets.describe_secret(SecretId="olx/tokens/machine") or (
-        deployed.secrets.describe_secret(SecretId="olx/tokens/machine")["Tags"] == []
+    assert "Tags" not in deployed.secrets.describe_secret(SecretId="oauth/tokens/machine") or (
+        deployed.secrets.describe_secret(SecretId="oauth/tokens/machine")["Tags"] == []
     )
 
 
@@ -177,14 +177,14 @@ def test_every_hard_case_has_its_outcome_and_no_other_account_waits(deployed: De
     for name, grant in HARD_CASES.items():
         deployed.onboard(name, grant)
     deployed.put("no-json", "{MARK")
-    deployed.secrets.create_secret(Name="olx/credentials/empty")
-    deployed.secrets.create_secret(Name="olx/credentials/binary", SecretBinary=b"{}")
-    deployed.secrets.create_secret(Name="olx/credentials/large")
+    deployed.secrets.create_secret(Name="oauth/credentials/empty")
+    deployed.secrets.create_secret(Name="oauth/credentials/binary", SecretBinary=b"{}")
+    deployed.secrets.create_secret(Name="oauth/credentials/large")
     with pytest.raises(deployed.secrets.exceptions.ClientError):
         deployed.put("large", json.dumps({"client_secret": "x" * 70_000}))
     deployed.onboard("deleted", MACHINE)
-    deployed.secrets.create_secret(Name="olx/tokens/deleted")
-    deployed.secrets.delete_secret(SecretId="olx/tokens/deleted", RecoveryWindowInDays=7)
+    deployed.secrets.create_secret(Name="oauth/tokens/deleted")
+    deployed.secrets.delete_secret(SecretId="oauth/tokens/deleted", RecoveryWindowInDays=7)
     told = {each["account"]: each for each in deployed.sweep()["accounts"]}
 
     shown = {
@@ -210,11 +210,11 @@ def test_two_thousand_accounts_are_one_sweep(deployed: Deployed) -> None:
     issued, expires = deployed.clock.now(), deployed.clock.now() + timedelta(hours=12)
     for number in range(2000):
         answer = deployed.secrets.create_secret(
-            Name=f"olx/credentials/a{number:04}", SecretString="{}"
+            Name=f"oauth/credentials/a{number:04}", SecretString="{}"
         )
         digest = digest12(answer["VersionId"])
         deployed.secrets.create_secret(
-            Name=f"olx/tokens/a{number:04}",
+            Name=f"oauth/tokens/a{number:04}",
             SecretString="{}",
             ClientRequestToken=f"{issued:%Y%m%dT%H%M%SZ}-{expires:%Y%m%dT%H%M%SZ}-{digest}-{0:012}",
         )
@@ -268,7 +268,7 @@ def test_no_mark_of_a_secret_gets_out(
     for page in deployed.secrets.get_paginator("list_secrets").paginate():
         for secret in page["SecretList"]:
             seen += json.dumps(secret, default=str)
-            if secret["Name"].startswith("olx/tokens/") and "SecretVersionsToStages" in secret:
+            if secret["Name"].startswith("oauth/tokens/") and "SecretVersionsToStages" in secret:
                 value = deployed.secrets.get_secret_value(SecretId=secret["Name"])["SecretString"]
                 tokens.append(value)
     assert len(tokens) == 4

@@ -83,7 +83,7 @@ def test_no_refresh_token_is_sent_twice(deployed: Deployed, processes: int) -> N
     assert deployed.server.families_revoked == 0
     assert set(deployed.server.refresh_tokens_sent.values()) == {1}
     stages = [
-        deployed.secrets.describe_secret(SecretId=f"olx/credentials/{name}")["VersionIdsToStages"]
+        deployed.secrets.describe_secret(SecretId=f"oauth/credentials/{name}")["VersionIdsToStages"]
         for name in accounts
     ]
     assert "TOKENRESPONSE" in json.dumps(stages)

@@ -50,12 +50,12 @@ def store(client: SecretsManagerClient) -> SecretsManagerStore:
 
 def store_of(client: SecretsManagerClient, *, key: str = "") -> SecretsManagerStore:
     pace = Pace(monotonic=itertools.count().__next__, sleep=lambda _: None)
-    return SecretsManagerStore(client, prefix="olx", kms_key_id=key, pace=pace)
+    return SecretsManagerStore(client, prefix="oauth", kms_key_id=key, pace=pace)
 
 
 @pytest.fixture
 def credentials(secrets: SecretsManagerClient) -> str:
-    answer = secrets.create_secret(Name=f"olx/credentials/{ACCOUNT}", SecretString="{}")
+    answer = secrets.create_secret(Name=f"oauth/credentials/{ACCOUNT}", SecretString="{}")
     return answer["VersionId"]
 
 
@@ -99,7 +99,7 @@ def test_credentials_are_read_with_their_version(
 def test_a_binary_secret_has_no_text(
     store: SecretsManagerStore, secrets: SecretsManagerClient
 ) -> None:
-    secrets.create_secret(Name=f"olx/credentials/{ACCOUNT}", SecretBinary=b"{}")
+    secrets.create_secret(Name=f"oauth/credentials/{ACCOUNT}", SecretBinary=b"{}")
     value = store.read_credentials(ACCOUNT)
     assert value is not None
     assert value.text is None
@@ -165,7 +165,7 @@ def test_a_token_secret_is_created_with_the_configured_key(
     client: SecretsManagerClient, secrets: SecretsManagerClient
 ) -> None:
     store_of(client, key="alias/tokens").create_token_secret(ACCOUNT)
-    described = secrets.describe_secret(SecretId=f"olx/tokens/{ACCOUNT}")
+    described = secrets.describe_secret(SecretId=f"oauth/tokens/{ACCOUNT}")
     assert described["KmsKeyId"] == "alias/tokens"
 
 
@@ -182,7 +182,7 @@ def test_a_secret_scheduled_for_deletion_says_so(
     store: SecretsManagerStore, secrets: SecretsManagerClient
 ) -> None:
     store.create_token_secret(ACCOUNT)
-    secrets.delete_secret(SecretId=f"olx/tokens/{ACCOUNT}", RecoveryWindowInDays=7)
+    secrets.delete_secret(SecretId=f"oauth/tokens/{ACCOUNT}", RecoveryWindowInDays=7)
     metadata = store.describe_token(ACCOUNT)
     assert metadata is not None
     assert metadata.is_deleted
@@ -192,8 +192,8 @@ def test_both_paths_are_listed_whole_and_no_other(
     store: SecretsManagerStore, secrets: SecretsManagerClient
 ) -> None:
     for number in range(101):
-        secrets.create_secret(Name=f"olx/credentials/a{number:03}", SecretString="{}")
-    for other in ("olx/credentials-old/a", "olx/tokens/b", "other/credentials/a"):
+        secrets.create_secret(Name=f"oauth/credentials/a{number:03}", SecretString="{}")
+    for other in ("oauth/credentials-old/a", "oauth/tokens/b", "other/credentials/a"):
         secrets.create_secret(Name=other)
     credentials, tokens = store.list_secrets()
     assert sorted(credentials) == [f"a{number:03}" for number in range(101)]
@@ -256,7 +256,7 @@ def test_no_answer_at_all_is_tried_later(client: SecretsManagerClient) -> None:
 
 
 def test_an_empty_page_is_not_the_end(client: SecretsManagerClient) -> None:
-    ours = {"SecretList": [{"Name": "olx/tokens/a"}, {"Name": "olx/tokens/"}, {"Name": "b"}]}
+    ours = {"SecretList": [{"Name": "oauth/tokens/a"}, {"Name": "oauth/tokens/"}, {"Name": "b"}]}
 
     def page(params: dict[str, Any], **_: object) -> tuple[AWSResponse, dict[str, Any]]:
         more = json.loads(params["body"]).get("NextToken") == "more"
@@ -300,7 +300,7 @@ def test_one_function_of_the_program_writes_to_the_credentials_path() -> None:
 def test_an_account_of_any_name_is_listed_under_it(
     store: SecretsManagerStore, secrets: SecretsManagerClient, name: str
 ) -> None:
-    secrets.create_secret(Name=f"olx/credentials/{name}", SecretString="{}")
+    secrets.create_secret(Name=f"oauth/credentials/{name}", SecretString="{}")
     store.create_token_secret(name)
     store.publish(name, JOURNAL, "token")
     assert [list(secrets_of) for secrets_of in store.list_secrets()] == [[name], [name]]
@@ -315,7 +315,7 @@ def test_two_thousand_accounts_are_listed(
     names = [f"dealer-{number:04}" for number in range(2000)]
 
     def create(name: str) -> None:
-        secrets.create_secret(Name=f"olx/credentials/{name}", SecretString="{}")
+        secrets.create_secret(Name=f"oauth/credentials/{name}", SecretString="{}")
 
     with ThreadPoolExecutor(16) as pool:
         list(pool.map(create, names))
@@ -327,7 +327,7 @@ def test_two_thousand_accounts_are_listed(
 def test_credentials_without_a_value_are_there_and_cannot_be_read(
     store: SecretsManagerStore, secrets: SecretsManagerClient
 ) -> None:
-    secrets.create_secret(Name=f"olx/credentials/{ACCOUNT}")
+    secrets.create_secret(Name=f"oauth/credentials/{ACCOUNT}")
     metadata = store.describe_credentials(ACCOUNT)
     assert metadata is not None
     assert metadata.stages == {}

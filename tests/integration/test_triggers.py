@@ -29,7 +29,7 @@ CHANGED: Final[dict[str, Any]] = json.loads(
 
 
 def version_id(deployed: Deployed, name: str) -> str:
-    found: str = deployed.secrets.get_secret_value(SecretId=f"olx/tokens/{name}")["VersionId"]
+    found: str = deployed.secrets.get_secret_value(SecretId=f"oauth/tokens/{name}")["VersionId"]
     return found
 
 
@@ -138,7 +138,7 @@ def arn(deployed: Deployed, cloud: EmbeddedCloud) -> str:
     # Its function fails at the first step, so the version stays empty and pending.
     function = deploy_rotation_function(cloud, "def handler(event, context): raise ValueError")
     answer = deployed.secrets.rotate_secret(
-        SecretId="olx/tokens/dealer-17",
+        SecretId="oauth/tokens/dealer-17",
         RotationLambdaARN=function,
         RotationRules={"AutomaticallyAfterDays": 30},
         ClientRequestToken=ROTATION,
@@ -153,7 +153,7 @@ def take(handler: Handler, arn: str, *steps: Step) -> None:
 
 
 def stages(deployed: Deployed) -> dict[str, str]:
-    found = deployed.secrets.describe_secret(SecretId="olx/tokens/dealer-17")
+    found = deployed.secrets.describe_secret(SecretId="oauth/tokens/dealer-17")
     versions = found["VersionIdsToStages"]
     return {stage: version for version, on_it in versions.items() for stage in on_it}
 

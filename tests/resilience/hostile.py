@@ -211,7 +211,7 @@ def _deflated(window_bits: int) -> bytes:
     return packer.compress(BOMB) + packer.flush()
 
 
-SOMEONE_MUST_ACT: Final = (
+ACTION_REQUIRED: Final = (
     # Redirects: wherever they lead, credentials do not follow.
     *(
         Attack(f"redirects with {code} to another host", "redirect",
@@ -427,7 +427,7 @@ TRY_LATER: Final = (
 )  # fmt: skip
 
 CORPUS: Final = {
-    FailureClass.ACTION_REQUIRED: SOMEONE_MUST_ACT,
+    FailureClass.ACTION_REQUIRED: ACTION_REQUIRED,
     FailureClass.INVALID_RESPONSE: UNUSABLE_ANSWER,
     FailureClass.TRANSIENT: TRY_LATER,
 }

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 import trustme
 
 from tests.resilience.hostile import MARK, Certificate
-from tests.unit.fakes import HOUR, INVOCATION, REFRESH_BEFORE, START, FakeSecretStore, Faults
+from tests.unit.fakes import HOUR, INVOCATION, REFRESH_BEFORE, START, Faults, MemoryStore
 from tests.unit.raw_tls_server import RawTlsServer, answer, answers
 from token_refresher.model import PublishedToken, TokenVersion, digest12
 from token_refresher.oauth.transport import TokenEndpoint
@@ -66,7 +66,7 @@ class Stage:
     authority: Authority
     monotonic: Callable[[], float]
     max_workers: int = 1
-    store: FakeSecretStore = field(default_factory=lambda: FakeSecretStore(Faults()))
+    store: MemoryStore = field(default_factory=lambda: MemoryStore(Faults()))
     hosts: list[str] = field(default_factory=list)
     now: datetime = START
 

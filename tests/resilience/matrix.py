@@ -131,7 +131,7 @@ class Strike:
     def may_lose_an_answer(self) -> bool:
         """Whether the last answer of a rotating server may be nowhere afterwards.
 
-        Its answer never arrived whole, or the store was never told of it: nobody can win there
+        Its answer never arrived whole, or the store was never told of it: an unavoidable loss
         without another grant.
         """
         call, fault = self.point.call, self.fault
@@ -251,7 +251,7 @@ class Scene(ABC):
 
     @abstractmethod
     def onboard(self, grant: Mapping[str, str], **more: object) -> None:
-        """Write the credentials of an account with a grant of its own, or write them anew."""
+        """Write the credentials of an account with a grant of its own, or write them again."""
 
     @abstractmethod
     def onboard_refresh_only(self, **more: object) -> None:

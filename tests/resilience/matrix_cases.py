@@ -64,7 +64,7 @@ class Played:
         self.missed += [strike for strike in case.strikes if not case.was_struck_by(strike)]
         self.violations += case.violations
         self.given_up += case.needed_a_person
-        if case.is_unwinnable:
+        if case.is_unavoidable:
             self.unwinnable.append(case)
 
 
@@ -126,7 +126,7 @@ def play_strikes(
 
     Args:
         flow: What is played.
-        make_scene: Sets the stage anew.
+        make_scene: Sets the stage again.
         strikes_at: Which faults.
         passed: The calls of the flows before; this one's are added.
     """

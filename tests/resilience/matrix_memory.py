@@ -14,17 +14,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
+from local.secrets_manager.memory import Secret
 from tests.resilience.matrix import ACCOUNT, Boundary, Fault, Scene, Strike, Written
 from tests.unit.fakes import (
     CLIENT,
-    FakeSecretStore,
     FakeTokenEndpoint,
     Faults,
+    MemoryStore,
     RefreshMode,
     RunKilledError,
-    Secret,
     World,
     lost_connection,
+    metadata_of,
     no_connection,
     timed_out,
     unavailable,
@@ -128,6 +129,11 @@ def _error(call: str, fault: Fault) -> BaseException:
     return _AnswerError(fault)
 
 
+def _printed(error: BaseException) -> list[str]:
+    """Print what any logger would, but for the lines of source, in which no value can be."""
+    return traceback.format_exception(error, limit=0)
+
+
 class ReadEndpoint(FakeTokenEndpoint):
     """The double, with answers that are read as they come from the wire.
 
@@ -208,7 +214,7 @@ class MemoryScene(Scene):
     """A world of doubles with one account in it."""
 
     # A test that lets them lie sees whether the matrix notices.
-    store_type: ClassVar[type[FakeSecretStore]] = FakeSecretStore
+    store_type: ClassVar[type[MemoryStore]] = MemoryStore
     endpoint_type: ClassVar[type[ReadEndpoint]] = ReadEndpoint
 
     world: World = field(default_factory=lambda: World(max_workers=1))
@@ -277,11 +283,11 @@ class MemoryScene(Scene):
             self.world.start_environment()
             return None
         except SecretStoreError as error:
-            self.said += traceback.format_exception(error)
+            self.said += _printed(error)
             return None
         except ValueError as defect:
             # As the handler does.
-            self.said += traceback.format_exception(UnexpectedError(defect))
+            self.said += _printed(UnexpectedError(defect))
             return None
         finally:
             logging.getLogger().removeHandler(self._listener)
@@ -290,7 +296,7 @@ class MemoryScene(Scene):
         self.said += [repr(report), json.dumps(told)]
         for result in report.results:
             if result.error is not None:
-                self.said += [repr(result.error), *traceback.format_exception(result.error)]
+                self.said += [repr(result.error), *_printed(result.error)]
         return told
 
     def _note_versions(self, moment: datetime) -> None:
@@ -321,7 +327,7 @@ class MemoryScene(Scene):
 
     def outside(self) -> str:
         paths = (self.world.store.credentials, self.world.store.tokens)
-        return repr([(list(s.versions), s.metadata()) for path in paths for s in path.values()])
+        return repr([(list(s.versions), metadata_of(s)) for path in paths for s in path.values()])
 
     def token_texts(self) -> str:
         secret = self.world.store.tokens.get(ACCOUNT, Secret())

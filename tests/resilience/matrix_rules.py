@@ -39,9 +39,9 @@ RESEND_AFTER: Final = 15 * MINUTE
 # Three versions of a token secret are never closer than this, and a day has no more of either
 # secret than the budget: Secrets Manager keeps about 100 and all of the last day.
 MINIMUM_INTERVAL: Final = 60 * MINUTE
-WRITE_FLOOR_WITHOUT_REFRESH_TOKENS: Final = 30 * MINUTE
+MINIMUM_INTERVAL_WITHOUT_REFRESH_TOKENS: Final = 30 * MINUTE
 VERSIONS_A_DAY: Final = 96
-# Where nobody can win: how often a refresh token may be sent, and token requests be made, in a day.
+# Where the loss is unavoidable: how often a refresh token may be sent, and requests be made, a day.
 MOST_SENT: Final = 2
 MOST_REQUESTS: Final = 2
 # Every tick at first; later no wait is shorter than half an hour.
@@ -59,9 +59,9 @@ class Invariant(Enum):
     I1 = "a published token that lives stays published and accepted"
     I2 = "once the fault is gone, a new token comes within the bound"
     I3 = "no refresh token is redeemed twice, no family revoked, no only grant lost"
-    I4 = "the versions stay within the budget, and the write floor holds"
+    I4 = "the versions stay within the budget, and the minimum interval holds"
     I5 = "no secret is where it does not belong"
-    I6 = "where nobody can win: reported, no loop, healed by a new seed"
+    I6 = "where the loss is unavoidable: reported, no loop, healed by a new seed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ class Case:
         points: The calls of the struck sweep.
         violations: Empty is good.
         needed_a_person: A fault that lasted a day has used up the only refresh token's two tries.
-        is_unwinnable: The only refresh token's answer was lost, where nobody can win.
+        is_unavoidable: The only refresh token's answer was lost, where the loss is unavoidable.
         sent: How often one refresh token was sent then, at most.
         requests: How many token requests the day after it saw then.
         reported_after: How long it took then until somebody was called, from when it was due.
@@ -98,7 +98,7 @@ class Case:
     points: list[Point] = field(default_factory=list)
     violations: list[Violation] = field(default_factory=list)
     needed_a_person: bool = False
-    is_unwinnable: bool = False
+    is_unavoidable: bool = False
     sent: int = 0
     requests: int = 0
     reported_after: timedelta | None = None
@@ -120,7 +120,7 @@ class Case:
         """Strike one sweep, let the fault be gone, and watch what becomes of the account.
 
         Args:
-            watched: When it is swept where nobody can win.
+            watched: When it is swept where the loss is unavoidable.
         """
         scene, flow = self.scene, self.flow
         flow.begin(scene)
@@ -132,7 +132,7 @@ class Case:
         self._look("the struck sweep")
         if self._has_lost_its_only_grant():
             if any(strike.may_lose_an_answer for strike in self.strikes):
-                self.is_unwinnable = True
+                self.is_unavoidable = True
                 self._watch_unwinnable(began, watched)
                 return self
             self.broken(Invariant.I3, "the only refresh token was lost")
@@ -360,7 +360,7 @@ def _failure_class(told: dict[str, Any] | None) -> str:
 def over_budget(scene: Scene, *, uses_refresh_tokens: bool) -> Collection[str]:
     """Name every way in which the versions that were written exceed what may be written."""
     found = []
-    floor = MINIMUM_INTERVAL if uses_refresh_tokens else WRITE_FLOOR_WITHOUT_REFRESH_TOKENS
+    floor = MINIMUM_INTERVAL if uses_refresh_tokens else MINIMUM_INTERVAL_WITHOUT_REFRESH_TOKENS
     tokens = [each.moment for each in scene.versions if each.path == "tokens"]
     for first, third in zip(tokens, tokens[2:], strict=False):
         if third - first < floor:

@@ -391,7 +391,7 @@ class WireScene(Scene):
         return self._value("credentials", CURRENT) or ""
 
     def _write(self, credentials: Mapping[str, object]) -> None:
-        secret_id, text = f"olx/credentials/{self.account}", json.dumps(credentials)
+        secret_id, text = f"oauth/credentials/{self.account}", json.dumps(credentials)
         self._descriptions.clear()
         try:
             self.wire.secrets.put_secret_value(SecretId=secret_id, SecretString=text)
@@ -399,7 +399,7 @@ class WireScene(Scene):
             self.wire.secrets.create_secret(Name=secret_id, SecretString=text)
 
     def make_token_secret(self) -> None:
-        self.wire.secrets.create_secret(Name=f"olx/tokens/{self.account}")
+        self.wire.secrets.create_secret(Name=f"oauth/tokens/{self.account}")
 
     def let_refresh_tokens_die(self) -> None:
         self.server.forget_refresh_tokens()
@@ -492,7 +492,7 @@ class WireScene(Scene):
     def _value(self, path: str, stage: str) -> str | None:
         version_id = self._stages(path).get(stage, "")
         if version_id and (path, version_id) not in self._values:
-            secret_id = f"olx/{path}/{self.account}"
+            secret_id = f"oauth/{path}/{self.account}"
             answer = self.wire.secrets.get_secret_value(SecretId=secret_id, VersionId=version_id)
             self._values[path, version_id] = answer["SecretString"]
         return self._values.get((path, version_id))
@@ -500,7 +500,7 @@ class WireScene(Scene):
     def _described(self, path: str) -> dict[str, Any]:
         """Describe a secret, once after each change."""
         if path not in self._descriptions:
-            secret_id = f"olx/{path}/{self.account}"
+            secret_id = f"oauth/{path}/{self.account}"
             try:
                 answer = self.wire.secrets.describe_secret(SecretId=secret_id)
             except self.wire.secrets.exceptions.ResourceNotFoundException:

@@ -18,10 +18,8 @@ from tests.unit.fakes import (
     HOUR,
     MINUTE,
     TWELVE_HOURS,
-    FakeSecretStore,
     FakeTokenEndpoint,
     RefreshMode,
-    Secret,
     broken,
     firewall,
     no_connection,
@@ -29,17 +27,17 @@ from tests.unit.fakes import (
     too_many_requests,
     unavailable,
 )
-from token_refresher.errors import FailureClass, SecretStoreError
+from token_refresher.errors import FailureClass
 from token_refresher.oauth.errors import TokenRequestError
 from token_refresher.policy import FAILURES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from local.secrets_manager.memory import Secret
     from tests.unit.fakes import Faults
     from token_refresher.oauth.client_authentication import Client
     from token_refresher.oauth.token_response import TokenResponse
-    from token_refresher.ports import SecretMetadata
 
 MARGIN: Final = 90 * MINUTE
 SLACK: Final = timedelta(seconds=30)
@@ -163,31 +161,6 @@ def read_token(secret: Secret | None) -> Token | None:
         expires_at.timestamp(),
     )
     return Token(version_id, content["access_token"], issued_at, expires_at)
-
-
-class Store(FakeSecretStore):
-    """The doubles' store, whose listing can catch up, and whose secrets people may delete."""
-
-    def thaw_listing(self) -> None:
-        """List what is there at the moment of each call."""
-        self._listing = None
-
-    def list_secrets(self) -> tuple[dict[str, SecretMetadata], dict[str, SecretMetadata]]:
-        # As the double's, without its copies: many sweeps see nothing else.
-        with self._call("list"):
-            return self._listing or self._list()
-
-    def publish(self, account: str, version_id: str, content: str) -> bool:
-        self._require(account, "PutSecretValue")
-        return super().publish(account, version_id, content)
-
-    def tag(self, account: str, tags: Mapping[str, str]) -> None:
-        self._require(account, "TagResource")
-        super().tag(account, tags)
-
-    def _require(self, account: str, operation: str) -> None:
-        if account not in self.tokens:
-            raise SecretStoreError(operation, "ResourceNotFoundException", transient=False)
 
 
 @dataclass

@@ -92,7 +92,7 @@ MUTANTS: Final = (
         "            if True:\n",
     ),
     Mutant(
-        "write floor: a version is written whenever one is due",
+        "minimum interval: a version is written whenever one is due",
         "policy",
         "    return previous is not None and now < previous.issued_at + minimum_interval(account)"
         "\n",

@@ -138,8 +138,8 @@ def _part(title: str, played: Iterable[Played] | Iterator[Played], totals: Total
 
 
 def _unwinnable(totals: Totals) -> None:
-    """Say what happens where nobody can win."""
-    totals.say("\nNobody can win these: a refresh-only account whose server rotates")
+    """Say what happens where the loss is unavoidable."""
+    totals.say("\nThese losses are unavoidable: a refresh-only account whose server rotates")
     on_the_wire = [
         case
         for case in totals.unwinnable

@@ -312,7 +312,7 @@ def test_no_server_makes_a_journal_that_secrets_manager_would_not_take(
             stage.now += timedelta(hours=2)
     assert len(server.requests) == len(scripts)
     written = stage.store.credentials[VICTIM].versions.values()
-    assert max(len((text or "").encode()) for text in written) <= limit
+    assert max(len(str(text).encode()) for text in written) <= limit
 
 
 def test_a_strange_retry_after_costs_no_refresh_token(authority: Authority) -> None:
@@ -323,4 +323,4 @@ def test_a_strange_retry_after_costs_no_refresh_token(authority: Authority) -> N
         stage.add(VICTIM, server, REFRESH_ONLY)
         stage.sweep()
     written = stage.store.credentials[VICTIM].versions.values()
-    assert any("made-up-successor" in (text or "") for text in written)
+    assert any("made-up-successor" in str(text) for text in written)

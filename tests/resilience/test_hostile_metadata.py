@@ -44,10 +44,10 @@ if TYPE_CHECKING:
 NEIGHBOUR: Final = "neighbour"
 
 # All that Secrets Manager takes in a name, arranged so that it could be taken for something else.
-LONGEST: Final = 512 - len("olx/credentials/")
+LONGEST: Final = 512 - len("oauth/credentials/")
 NAMES: Final = (
     "/", "//", "..", "../..", "a/../b", "./a", ".", "-", "=", "+", "@", "_", "a//b", "a/", "/a",
-    "credentials", "tokens", "tokens/a", "credentials/a", "olx/tokens/a", "a-Ab12cD",
+    "credentials", "tokens", "tokens/a", "credentials/a", "oauth/tokens/a", "a-Ab12cD",
     "null", "true", "0", "__proto__", "arn", "AWSCURRENT", "n" * LONGEST, "-" * LONGEST,
 )  # fmt: skip
 
@@ -88,12 +88,12 @@ def sweep(clock: DrivenClock, monkeypatch: pytest.MonkeyPatch, *hosts: str) -> d
 
 
 def read(secrets: SecretsManagerClient, name: str) -> dict[str, Any]:
-    value = secrets.get_secret_value(SecretId=f"olx/tokens/{name}")["SecretString"]
+    value = secrets.get_secret_value(SecretId=f"oauth/tokens/{name}")["SecretString"]
     return cast("dict[str, Any]", json.loads(value))
 
 
 def tags(secrets: SecretsManagerClient, name: str) -> dict[str, str]:
-    described = secrets.describe_secret(SecretId=f"olx/tokens/{name}")
+    described = secrets.describe_secret(SecretId=f"oauth/tokens/{name}")
     return {tag["Key"]: tag["Value"] for tag in described.get("Tags", [])}
 
 
@@ -107,7 +107,7 @@ def test_whatever_an_account_is_called_it_gets_its_own_token_alone(
     for number, name in enumerate(NAMES):
         authorization_server.register_client(f"c{number}", secret="made-up", dialect=RFC_6749)
         secrets.create_secret(
-            Name=f"olx/credentials/{name}",
+            Name=f"oauth/credentials/{name}",
             SecretString=json.dumps(
                 {
                     "token_endpoint": authorization_server.token_endpoint,
@@ -125,7 +125,7 @@ def test_whatever_an_account_is_called_it_gets_its_own_token_alone(
     # Nothing but the two paths was written.
     pages = secrets.get_paginator("list_secrets").paginate()
     found = {secret["Name"] for page in pages for secret in page["SecretList"]}
-    assert found == {f"olx/{path}/{name}" for path in ("credentials", "tokens") for name in NAMES}
+    assert found == {f"oauth/{path}/{name}" for path in ("credentials", "tokens") for name in NAMES}
     # Each line is one JSON object still: a log, or metrics in CloudWatch's own format.
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     logged = {line["account"] for line in lines if "_aws" not in line}
@@ -179,7 +179,7 @@ def test_every_hostile_host_is_survived_in_one_sweep_of_the_whole_function(
             expected[f"a{number:03}"] = attack.code
         for name, (url, fields) in addresses.items():
             text = json.dumps({**fields, "token_endpoint": url})
-            secrets.create_secret(Name=f"olx/credentials/{name}", SecretString=text)
+            secrets.create_secret(Name=f"oauth/credentials/{name}", SecretString=text)
         answer = sweep(clock, monkeypatch, *hosts)
 
     assert len(expected) > 40

@@ -12,7 +12,7 @@ from tests.resilience.matrix import ACCOUNT, FLOWS, PASSWORD, Fault, Flow, Point
 from tests.resilience.matrix_cases import DAYS, play_days, play_flow
 from tests.resilience.matrix_memory import MemoryScene, ReadEndpoint
 from tests.resilience.matrix_rules import VERSIONS_A_DAY, Case, Invariant, over_budget
-from tests.unit.fakes import CLIENT, HOUR, MINUTE, TICK, FakeSecretStore
+from tests.unit.fakes import CLIENT, HOUR, MINUTE, TICK, MemoryStore
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -48,7 +48,7 @@ def test_a_fault_that_lasts_a_day_costs_neither_budget_nor_account(flow: Flow) -
     assert played.cases > 1
 
 
-# Where nobody can win.
+# Where the loss is unavoidable.
 
 
 ANSWER_IS_LOST: Final = Strike(Point("request"), Fault.LOST)
@@ -63,7 +63,7 @@ def test_an_only_grant_that_nobody_can_save_is_reported_left_alone_and_healed_by
     case = Case(flow, MemoryScene(), (strike,)).play()
 
     assert case.violations == []
-    assert case.is_unwinnable
+    assert case.is_unavoidable
     assert (case.sent, case.requests) == (2, 1)
     assert case.reported_after is not None
     assert case.reported_after <= 20 * MINUTE
@@ -75,7 +75,7 @@ def test_an_account_with_another_grant_wins_there_by_the_next_sweep(strike: Stri
     case = Case(ROTATING, scene, (strike,)).play()
 
     assert case.violations == []
-    assert not case.is_unwinnable
+    assert not case.is_unavoidable
     assert max(scene.refresh_tokens_sent().values()) == 1
 
 
@@ -87,7 +87,7 @@ def test_an_only_grant_survives_wherever_the_store_took_what_it_was_told(
     case = Case(REFRESH_ONLY, MemoryScene(), (Strike(Point(call), fault),)).play()
 
     assert case.violations == []
-    assert not case.is_unwinnable
+    assert not case.is_unavoidable
 
 
 @pytest.mark.parametrize("unusable", [Fault.EMPTY, Fault.UNUSABLE])
@@ -137,38 +137,38 @@ def test_short_lived_tokens_stay_within_the_budget_all_day(lifetime: timedelta) 
 # A matrix that cannot see would always be green. Each of these surroundings breaks one promise.
 
 
-class ForgetsJournals(FakeSecretStore):
+class ForgetsJournals(MemoryStore):
     def write_protocol(self, account: str, version_id: str, content: str) -> bool:
         is_journal = not version_id.startswith("request-")
         return is_journal or super().write_protocol(account, version_id, content)
 
 
-class PublishesGarbage(FakeSecretStore):
+class PublishesGarbage(MemoryStore):
     def publish(self, account: str, version_id: str, content: str) -> bool:
         token = json.loads(content) | {"access_token": "not-a-token"}
         return super().publish(account, version_id, json.dumps(token))
 
 
-class PublishesNothing(FakeSecretStore):
+class PublishesNothing(MemoryStore):
     def publish(self, account: str, version_id: str, content: str) -> bool:
         is_first = not self.tokens[account].versions
         return super().publish(account, version_id, content) if is_first else True
 
 
-class PublishesThreeTimes(FakeSecretStore):
+class PublishesThreeTimes(MemoryStore):
     def publish(self, account: str, version_id: str, content: str) -> bool:
         for number in range(2):
             super().publish(account, version_id[:-1] + str(number), content)
         return super().publish(account, version_id, content)
 
 
-class PublishesRefreshTokens(FakeSecretStore):
+class PublishesRefreshTokens(MemoryStore):
     def publish(self, account: str, version_id: str, content: str) -> bool:
         token = json.loads(content) | {"refresh_token": "refresh-token-1"}
         return super().publish(account, version_id, json.dumps(token))
 
 
-class TagsSecrets(FakeSecretStore):
+class TagsSecrets(MemoryStore):
     def tag(self, account: str, tags: Mapping[str, str]) -> None:
         super().tag(account, {**tags, "note": str(CLIENT["client_secret"])})
 
@@ -232,5 +232,5 @@ def test_a_loss_that_no_fault_explains_is_no_bad_luck() -> None:
     scene: Any = type("Scene", (MemoryScene,), {"store_type": ForgetsJournals})()
     case = Case(REFRESH_ONLY, scene, (Strike(Point("claim"), Fault.LOST),)).play()
 
-    assert not case.is_unwinnable
+    assert not case.is_unavoidable
     assert any("only refresh token" in violation.detail for violation in case.violations)

@@ -1,6 +1,6 @@
 """A model of what must hold, against the real program, driven at random.
 
-Accounts of every grant, servers of every kind, people who mistype and mend, a clock that ticks
+Accounts of every grant, servers of every kind, people who mistype and fix, a clock that ticks
 and jumps, a listing that lags, calls that fail, runs that overlap or die on any line. After each
 sweep the promises are checked against a reference that knows nothing of the program's code.
 
@@ -25,6 +25,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
+from local.secrets_manager.memory import Secret
 from tests.resilience.model import (
     ACCOUNTS,
     FIRST_WAIT,
@@ -47,7 +48,6 @@ from tests.resilience.model import (
     VERSIONS_A_DAY,
     Asked,
     Servers,
-    Store,
     Token,
     digest,
     moment,
@@ -61,7 +61,6 @@ from tests.unit.fakes import (
     TWELVE_HOURS,
     RefreshMode,
     RunKilledError,
-    Secret,
     World,
     denied,
     lost_connection,
@@ -142,7 +141,7 @@ class Model(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.world = World(max_workers=1)
-        self.store = self.world.store = Store(self.world.faults)
+        self.store = self.world.store
         self.servers = self.world.endpoint = Servers(lambda: self.world.now, self.world.faults)
         self.world.start_environment()
         self.names: list[str] = []
@@ -186,7 +185,7 @@ class Model(RuleBasedStateMachine):
         self.edits += 1
         text = self.values[name] = json.dumps(value)
         secret = self.store.credentials.setdefault(name, Secret())
-        secret.put(f"put-by-a-person-{self.edits:020}", text, "AWSCURRENT")
+        secret.put(f"put-by-a-person-{self.edits:020}", text, ["AWSCURRENT"])
 
     def _correct(self, name: str) -> None:
         """Write credentials that are right: new ones, or a new seed."""
@@ -278,7 +277,7 @@ class Model(RuleBasedStateMachine):
     @rule(call=st.sampled_from(STORE_CALLS), make=st.sampled_from([denied, throttled]), lasts=LASTS)
     def refuse_a_call(self, call: str, make: Callable[[], Exception], lasts: int) -> None:
         self.world.faults.always(f"before {call}", make)
-        self._ends("refusals", lasts, self.world.faults.mend)
+        self._ends("refusals", lasts, self.world.faults.fix)
 
     def _ends(self, what: str, lasts: int, end: Callable[[], object]) -> None:
         self.troubles[what] = (lasts, end)
@@ -650,10 +649,10 @@ class Model(RuleBasedStateMachine):
         is_short = token is not None and token.expires_at - token.issued_at < SHORT_LIFE
         return max(wait, PACE) if is_short and self._is_on_longer_floor(name) else wait
 
-    # In the end everything is mended, and every account comes back.
+    # In the end everything is fixed, and every account comes back.
 
     @rule()
-    def mend_everything(self) -> None:
+    def fix_everything(self) -> None:
         world, servers = self.world, self.servers
         self._let_troubles_end(all_of_them=True)
         servers.lifetimes = dict.fromkeys(HOSTS.values(), TWELVE_HOURS)
@@ -672,14 +671,14 @@ class Model(RuleBasedStateMachine):
             for name in [name for name in back_by if self._is_well(name)]:
                 del back_by[name]
             for name in [name for name, latest in back_by.items() if world.now > latest]:
-                self._check_that_only_a_person_can_mend(name)
+                self._check_that_only_a_person_can_fix(name)
                 self._correct(name)
                 back_by[name] = world.now + FLOOR_WITH_REFRESH_TOKENS + 2 * TICK
 
     def _bound(self, name: str) -> timedelta:
         """How long an account may take to come back once nothing is wrong any more.
 
-        As long as its own record says, and the write floor; but what the next attempts of a
+        As long as its own record says, and the minimum interval; but what the next attempts of a
         refresh-only account may still fail with, and what only the environment knows, may take
         as long as the longest wait.
         """
@@ -701,7 +700,7 @@ class Model(RuleBasedStateMachine):
             and self.servers.accepts(token.access_token)
         )
 
-    def _check_that_only_a_person_can_mend(self, name: str) -> None:
+    def _check_that_only_a_person_can_fix(self, name: str) -> None:
         """Only a refresh-only account may stay behind: its refresh token is gone, as is told."""
         assert name in ONLY_REFRESH_TOKENS, f"{name} did not come back"
         assert name in self.servers.at_risk, f"{name} lost nothing, and did not come back"
@@ -732,7 +731,7 @@ class Model(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         if self.names:
-            self.mend_everything()
+            self.fix_everything()
 
 
 # How many programs of how many steps. Without a number: the same ones each time, for CI.
@@ -751,13 +750,11 @@ TestModel.settings = settings(
 )
 
 
-# What the model found, each as one test. A strict mark goes once the program is mended.
+# What the model found, each as one test. A strict mark goes once the program is fixed.
 
 
 def test_a_token_secret_that_was_deleted_is_made_again_for_a_journaled_answer() -> None:
     world = World(max_workers=1)
-    world.store = Store(world.faults)
-    world.start_environment()
     world.add_refresh_only()
     world.sweep()
     del world.store.tokens[FAKE_ACCOUNT]

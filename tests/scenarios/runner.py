@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 from msgspec import UNSET
 
+from local.secrets_manager.memory import Secret
 from tests.scenarios.scenario import (
     FOLDER,
     ChangeServer,
@@ -34,7 +35,6 @@ from tests.scenarios.scenario import (
 from tests.unit.fakes import (
     RefreshMode,
     RunKilledError,
-    Secret,
     World,
     denied,
     lost_connection,
@@ -257,10 +257,10 @@ class _Story:
         if credentials is None:
             return
         self.versions[name] += 1
-        text = credentials.text
+        text = b"\xff" if credentials.text is None else credentials.text
         if credentials.like is not None:
             text = json.dumps(SHARED[credentials.like] | credentials.changes)
-        secret.put(credentials_version_id(self.versions[name]), text, "AWSCURRENT")
+        secret.put(credentials_version_id(self.versions[name]), text, ["AWSCURRENT"])
 
     def _delete(self, step: DeleteSecret) -> None:
         store = self.world.store
@@ -284,7 +284,7 @@ class _Story:
                 "issued_at": int(issued_at.timestamp()),
                 "expires_at": int(expires_at.timestamp()),
             }
-        secret.put(version_id or "", json.dumps(content or {}), "AWSCURRENT")
+        secret.put(version_id or "", json.dumps(content or {}), ["AWSCURRENT"])
 
     def _change_server(self, server: Server) -> None:
         endpoint = self.world.endpoint
@@ -450,7 +450,7 @@ class _Story:
         }
 
 
-def _published(version_id: str, text: str | None) -> dict[str, Any] | None:
+def _published(version_id: str, text: str | bytes | None) -> dict[str, Any] | None:
     if text is None:
         return None
     content = json.loads(text)
@@ -464,7 +464,7 @@ def _published(version_id: str, text: str | None) -> dict[str, Any] | None:
     }
 
 
-def _journal(version_id: str, text: str | None, published: str) -> dict[str, Any] | None:
+def _journal(version_id: str, text: str | bytes | None, published: str) -> dict[str, Any] | None:
     if text is None:
         return None
     content = json.loads(text)

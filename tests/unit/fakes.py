@@ -6,16 +6,21 @@ tokens), and they can go wrong before or after any call.
 
 from __future__ import annotations
 
-import copy
 import json
+import math
 import threading
 from collections import Counter
+from collections.abc import MutableMapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
+from local.secrets_manager.client import MemoryClient
+from local.secrets_manager.memory import Secret, SecretsManager
+from local.secrets_manager.refusals import RefusalError
+from token_refresher.aws.secret_store import Pace, SecretsManagerStore
 from token_refresher.errors import SecretStoreError
 from token_refresher.model import account_from_metadata, digest12
 from token_refresher.oauth.client_authentication import Client, host_of
@@ -30,15 +35,14 @@ from token_refresher.ports import (
     CURRENT,
     JOURNAL_STAGE,
     PENDING,
-    PREVIOUS,
     SecretMetadata,
-    SecretValue,
-    is_claim_id,
 )
 from token_refresher.sweep import Sweeper
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
+
+    from mypy_boto3_secretsmanager import SecretsManagerClient
 
     from token_refresher.model import Account
     from token_refresher.refresh import Result
@@ -111,7 +115,7 @@ class Faults:
         """Raise whenever a point is passed."""
         self._always[point] = make
 
-    def mend(self) -> None:
+    def fix(self) -> None:
         """Let nothing fail any more."""
         self._always.clear()
         self._named.clear()
@@ -136,178 +140,130 @@ class Faults:
             raise error
 
 
-@dataclass
-class Secret:
-    """One secret, by Secrets Manager's rules.
-
-    Attributes:
-        versions: Content by version id; None is binary.
-        stages: The version id that each stage sits on.
-        tags: By key.
-        is_deleted: Scheduled for deletion.
-    """
-
-    versions: dict[str, str | None] = field(default_factory=dict)
-    stages: dict[str, str] = field(default_factory=dict)
-    tags: dict[str, str] = field(default_factory=dict)
-    is_deleted: bool = False
-
-    def put(self, version_id: str, content: str | None, stage: str) -> bool:
-        """Add a version; under a used id the same content is a no-op, and other is refused."""
-        if version_id in self.versions:
-            return self.versions[version_id] == content
-        stages = {stage} if self.versions else {stage, CURRENT}
-        self.versions[version_id] = content
-        for each in stages:
-            self.move(each, version_id)
-        return True
-
-    def move(self, stage: str, version_id: str) -> None:
-        """Move a stage; ``AWSPREVIOUS`` follows ``AWSCURRENT``."""
-        if stage == CURRENT and CURRENT in self.stages:
-            self.stages[PREVIOUS] = self.stages[CURRENT]
-        self.stages[stage] = version_id
-
-    def metadata(self) -> SecretMetadata:
-        """What a description tells."""
-        return SecretMetadata(dict(self.stages), dict(self.tags), self.is_deleted)
+PREFIX = "oauth"
+# By operation, path and stage: one call of the store each.
+_CALLS = {
+    ("DescribeSecret", "credentials", ""): "describe credentials",
+    ("DescribeSecret", "tokens", ""): "describe",
+    ("GetSecretValue", "credentials", ""): "read claim",
+    ("GetSecretValue", "credentials", CURRENT): "read credentials",
+    ("GetSecretValue", "credentials", JOURNAL_STAGE): "read journal",
+    ("GetSecretValue", "tokens", CURRENT): "read published",
+    ("GetSecretValue", "tokens", PENDING): "read staged",
+    ("PutSecretValue", "credentials", CLAIM_STAGE): "claim",
+    ("PutSecretValue", "credentials", JOURNAL_STAGE): "journal",
+    ("PutSecretValue", "tokens", CURRENT): "publish",
+    ("PutSecretValue", "tokens", PENDING): "stage",
+    ("UpdateSecretVersionStage", "tokens", CURRENT): "publish staged",
+    ("UpdateSecretVersionStage", "tokens", PENDING): "unstage",
+    ("CreateSecret", "tokens", ""): "create",
+    ("TagResource", "tokens", ""): "tag",
+    ("UntagResource", "tokens", ""): "untag",
+}
 
 
-class FakeSecretStore:
-    """Both paths of Secrets Manager, in memory.
+class Accounts(MutableMapping[str, Secret]):
+    """The secrets under one path, by account."""
+
+    def __init__(self, secrets: dict[str, Secret], path: str) -> None:
+        self._secrets = secrets
+        self._path = path
+
+    def __getitem__(self, account: str) -> Secret:
+        return self._secrets[self._path + account]
+
+    def __setitem__(self, account: str, secret: Secret) -> None:
+        self._secrets[self._path + account] = secret
+
+    def __delitem__(self, account: str) -> None:
+        del self._secrets[self._path + account]
+
+    def __iter__(self) -> Iterator[str]:
+        names = list(self._secrets)
+        return (each.removeprefix(self._path) for each in names if each.startswith(self._path))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+def metadata_of(secret: Secret) -> SecretMetadata:
+    """What a description tells."""
+    return SecretMetadata(dict(secret.stages), dict(secret.tags), secret.is_deleted)
+
+
+class MemoryStore(SecretsManagerStore):
+    """The program's own store over Secrets Manager in memory, where any call may fail.
 
     Attributes:
         credentials: Credentials secrets by account.
         tokens: Token secrets by account.
-        calls: The calls that were made, in order.
+        calls: The calls that were made, in order; a listing is one.
         faults: What goes wrong, and where.
     """
 
     def __init__(self, faults: Faults) -> None:
-        self.credentials: dict[str, Secret] = {}
-        self.tokens: dict[str, Secret] = {}
+        self._manager = SecretsManager()
+        super().__init__(
+            cast("SecretsManagerClient", MemoryClient(self._answer)),
+            prefix=PREFIX,
+            kms_key_id="",
+            pace=Pace(monotonic=lambda: 0.0, sleep=lambda _: None, per_second=math.inf),
+        )
+        self.credentials = Accounts(self._manager.secrets, f"{PREFIX}/credentials/")
+        self.tokens = Accounts(self._manager.secrets, f"{PREFIX}/tokens/")
         self.calls: list[str] = []
         self.faults = faults
-        self._lock = threading.RLock()
         self._old_credentials: dict[str, SecretMetadata] = {}
         self._listing: tuple[dict[str, SecretMetadata], dict[str, SecretMetadata]] | None = None
 
     def freeze_listing(self) -> None:
         """List what is there now from here on, whatever is written."""
-        self._listing = self._list()
+        self._listing = self._list_both()
 
     def freeze_listing_of_credentials(self) -> None:
         """Let the listing lag behind the credentials alone."""
-        self._old_credentials, _ = self._list()
+        self._old_credentials, _ = self._list_both()
 
-    def put_credentials(self, account: str, content: Mapping[str, Any] | str | None) -> None:
+    def thaw_listing(self) -> None:
+        """List what is there at the moment of each call."""
+        self._listing = None
+
+    def put_credentials(self, account: str, content: Mapping[str, Any] | str | bytes) -> None:
         """Write credentials as a person does."""
         secret = self.credentials.setdefault(account, Secret())
-        text = content if content is None or isinstance(content, str) else json.dumps(content)
-        secret.put(f"terraform-{len(secret.versions):022}", text, CURRENT)
+        text = content if isinstance(content, str | bytes) else json.dumps(content)
+        secret.put(f"terraform-{len(secret.versions):022}", text, [CURRENT])
 
-    @contextmanager
-    def _call(self, name: str) -> Iterator[None]:
-        self.calls.append(name)
-        # Not locked while a fault strikes: another run may be what strikes.
-        with self.faults.around(name), self._lock:
-            yield
+    def list_secrets(self) -> tuple[dict[str, SecretMetadata], dict[str, SecretMetadata]]:
+        self.calls.append("list")
+        with self.faults.around("list"):
+            credentials, tokens = self._listing or self._list_both()
+            return credentials | self._old_credentials, dict(tokens)
 
-    def _list(self) -> tuple[dict[str, SecretMetadata], dict[str, SecretMetadata]]:
+    def _list_both(self) -> tuple[dict[str, SecretMetadata], dict[str, SecretMetadata]]:
+        """List at once, without pages and threads: many sweeps see nothing else."""
         credentials, tokens = (
-            {name: secret.metadata() for name, secret in path.items() if not secret.is_deleted}
+            {name: metadata_of(secret) for name, secret in path.items() if not secret.is_deleted}
             for path in (self.credentials, self.tokens)
         )
         return credentials, tokens
 
-    def list_secrets(self) -> tuple[dict[str, SecretMetadata], dict[str, SecretMetadata]]:
-        with self._call("list"):
-            credentials, tokens = copy.deepcopy(self._listing or self._list())
-            return credentials | self._old_credentials, tokens
-
-    def describe_credentials(self, account: str) -> SecretMetadata | None:
-        with self._call("describe credentials"):
-            secret = self.credentials.get(account)
-            return secret.metadata() if secret else None
-
-    def describe_token(self, account: str) -> SecretMetadata | None:
-        with self._call("describe"):
-            secret = self.tokens.get(account)
-            return secret.metadata() if secret else None
-
-    def read_credentials(self, account: str) -> SecretValue | None:
-        with self._call("read credentials"):
-            return self._value(self.credentials.get(account), stage=CURRENT)
-
-    def read_journal(self, account: str) -> SecretValue | None:
-        with self._call("read journal"):
-            return self._value(self.credentials.get(account), stage=JOURNAL_STAGE)
-
-    def read_claim(self, account: str, claim_id: str) -> SecretValue | None:
-        with self._call("read claim"):
-            return self._value(self.credentials.get(account), version_id=claim_id)
-
-    def read_published(self, account: str) -> SecretValue | None:
-        with self._call("read published"):
-            return self._value(self.tokens.get(account), stage=CURRENT)
-
-    @staticmethod
-    def _value(
-        secret: Secret | None, *, stage: str = "", version_id: str = ""
-    ) -> SecretValue | None:
-        if secret is None:
-            return None
-        found = version_id or secret.stages.get(stage, "")
-        return SecretValue(found, secret.versions[found]) if found in secret.versions else None
-
-    def create_token_secret(self, account: str) -> None:
-        with self._call("create"):
-            self.tokens.setdefault(account, Secret())
-
-    def write_protocol(self, account: str, version_id: str, content: str) -> bool:
-        is_claim = is_claim_id(version_id)
-        with self._call("claim" if is_claim else "journal"):
-            stage = CLAIM_STAGE if is_claim else JOURNAL_STAGE
-            return self.credentials[account].put(version_id, content, stage)
-
-    def publish(self, account: str, version_id: str, content: str) -> bool:
-        with self._call("publish"):
-            return self.tokens[account].put(version_id, content, CURRENT)
-
-    def stage(self, account: str, version_id: str, content: str) -> bool:
-        with self._call("stage"):
-            return self.tokens[account].put(version_id, content, PENDING)
-
-    def read_staged(self, account: str, version_id: str) -> SecretValue | None:
-        with self._call("read staged"):
-            return self._value(self.tokens[account], version_id=version_id)
-
-    def publish_staged(self, account: str, version_id: str, *, instead_of: str) -> None:
-        with self._call("publish staged"):
-            secret = self.tokens[account]
-            if secret.stages[CURRENT] != instead_of:
-                code = "InvalidParameterException"
-                raise SecretStoreError("UpdateSecretVersionStage", code, transient=False)
-            secret.move(CURRENT, version_id)
-
-    def unstage(self, account: str, version_id: str) -> None:
-        with self._call("unstage"):
-            stages = self.tokens[account].stages
-            if stages.get(PENDING) != version_id:
-                code = "InvalidParameterException"
-                raise SecretStoreError("UpdateSecretVersionStage", code, transient=False)
-            del stages[PENDING]
-
-    def tag(self, account: str, tags: Mapping[str, str]) -> None:
-        with self._call("tag"):
-            if self.tokens[account].is_deleted:
-                raise SecretStoreError("TagResource", "InvalidRequestException", transient=False)
-            self.tokens[account].tags.update(tags)
-
-    def untag(self, account: str, keys: list[str]) -> None:
-        with self._call("untag"):
-            for key in keys:
-                self.tokens[account].tags.pop(key, None)
+    def _answer(self, operation: str, asked: dict[str, Any]) -> dict[str, Any]:
+        name: str = asked["Name"] if operation == "CreateSecret" else asked["SecretId"]
+        path = name.split("/", 2)[1]
+        stage = asked.get("VersionStage") or "".join(asked.get("VersionStages", ()))
+        call = _CALLS[operation, path, stage]
+        self.calls.append(call)
+        answer: dict[str, Any] | RefusalError
+        with self.faults.around(call):
+            try:
+                answer = self._manager.answer(operation, asked)
+            except RefusalError as refusal:
+                # As much an answer as any other: what comes after it may fail, too.
+                answer = refusal
+        if isinstance(answer, RefusalError):
+            raise answer
+        return answer
 
 
 class RefreshMode(Enum):
@@ -484,7 +440,7 @@ class World:
         self.now = START
         self.invocation = INVOCATION
         self.faults = Faults()
-        self.store = FakeSecretStore(self.faults)
+        self.store = MemoryStore(self.faults)
         self.endpoint = FakeTokenEndpoint(lambda: self.now, self.faults)
         self.max_workers = max_workers
         self.uses_refresh_tokens = uses_refresh_tokens
@@ -499,7 +455,7 @@ class World:
         return other
 
     def start_environment(self) -> None:
-        """Begin anew with what is stored and nothing that is remembered: a cold start."""
+        """Begin again with what is stored and nothing that is remembered: a cold start."""
         self.sweeper = Sweeper(
             store=self.store,
             endpoint=self.endpoint,
@@ -619,8 +575,8 @@ class World:
         """The account, as a listing without lag tells it."""
         return account_from_metadata(
             name,
-            credentials=self.store.credentials[name].metadata(),
-            token=self.store.tokens[name].metadata() if name in self.store.tokens else None,
+            credentials=metadata_of(self.store.credentials[name]),
+            token=metadata_of(self.store.tokens[name]) if name in self.store.tokens else None,
             now=self.now,
         )
 

@@ -238,7 +238,7 @@ def test_no_extra_parameter_says_what_has_a_field_of_its_own(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fields", "mend"),
+    ("fields", "fix"),
     [
         pytest.param(
             {"grant_type": "authorization_code"},
@@ -282,10 +282,10 @@ def test_no_extra_parameter_says_what_has_a_field_of_its_own(name: str) -> None:
         ),
     ],
 )
-def test_a_refusal_says_how_to_mend_it(fields: dict[str, Any], mend: str) -> None:
+def test_a_refusal_says_how_to_fix_it(fields: dict[str, Any], fix: str) -> None:
     with pytest.raises(CredentialsError) as refusal:
         parse(fields)
-    assert str(refusal.value) == f"the credentials do not validate: {mend}"
+    assert str(refusal.value) == f"the credentials do not validate: {fix}"
 
 
 marked = st.text(max_size=12).map(lambda text: f"MARK-{text}")

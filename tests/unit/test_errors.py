@@ -183,6 +183,14 @@ def test_an_outage_keeps_how_long_to_wait() -> None:
     ("error", "is_unspent"),
     [
         pytest.param(NO_CONNECTION, True, id="nothing was sent: unspent"),
+        pytest.param(
+            TokenEndpointError("not trusted", code="certificate_refused"),
+            True,
+            id="a certificate was refused before anything was sent: unspent",
+        ),
+        pytest.param(
+            TokenEndpointError("moved", code="redirect"), False, id="a redirect: perhaps spent"
+        ),
         pytest.param(TURNED_AWAY, True, id="turned away before it was looked at: unspent"),
         pytest.param(FIREWALL, True, id="stopped by a firewall: unspent"),
         pytest.param(TIMEOUT, False, id="no answer in time: perhaps spent"),

@@ -23,14 +23,14 @@ ARN = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:"
 REJECTED: dict[str, Any] = {"account": "dealer-17", "version_id": VERSION}
 STEP = {
     "Step": "createSecret",
-    "SecretId": f"{ARN}olx/tokens/dealer-17-AbC123",
+    "SecretId": f"{ARN}oauth/tokens/dealer-17-AbC123",
     "ClientRequestToken": ROTATION,
 }
 
 
 def label_updated(**changes: object) -> dict[str, Any]:
     """What EventBridge delivers, with all that surrounds it."""
-    detail = {"name": "olx/credentials/dealer-17", "labelUpdated": "AWSCURRENT", "versionId": "v"}
+    detail = {"name": "oauth/credentials/dealer-17", "labelUpdated": "AWSCURRENT", "versionId": "v"}
     return {
         "version": "0",
         "id": "1",
@@ -38,7 +38,7 @@ def label_updated(**changes: object) -> dict[str, Any]:
         "source": "aws.secretsmanager",
         "account": "123456789012",
         "region": "eu-central-1",
-        "resources": [f"{ARN}olx/credentials/dealer-17-AbC123"],
+        "resources": [f"{ARN}oauth/credentials/dealer-17-AbC123"],
         "detail": {**detail, **changes},
     }
 
@@ -63,12 +63,12 @@ def test_a_sweep_is_asked_with(event: object, expected: Event) -> None:
         ({"rejected": REJECTED}, Trigger("dealer-17", VERSION)),
         ({"rejected": {**REJECTED, "version_id": ROTATION}}, Trigger("dealer-17", ROTATION)),
         (label_updated(), Trigger("dealer-17")),
-        (label_updated(name="olx/credentials/team/a"), Trigger("team/a")),
+        (label_updated(name="oauth/credentials/team/a"), Trigger("team/a")),
     ],
     ids=["a refused token", "one of Secrets Manager's ids", "corrected credentials", "a path"],
 )
 def test_an_account_is_served_at_once_for(event: object, expected: Trigger) -> None:
-    assert parse_trigger(event, secret_prefix="olx") == expected
+    assert parse_trigger(event, secret_prefix="oauth") == expected
 
 
 @pytest.mark.parametrize(
@@ -82,9 +82,9 @@ def test_an_account_is_served_at_once_for(event: object, expected: Trigger) -> N
         {"rejected": {**REJECTED, "force": True}},
         {"rejected": REJECTED, "force": True},
         label_updated(name="olx2/credentials/MARK"),
-        label_updated(name="olx/tokens/MARK"),
-        label_updated(name="olx/credentials/"),
-        label_updated(name="olx/credentials/MARK MARK"),
+        label_updated(name="oauth/tokens/MARK"),
+        label_updated(name="oauth/credentials/"),
+        label_updated(name="oauth/credentials/MARK MARK"),
         label_updated(labelUpdated="TOKENRESPONSE"),
         label_updated() | {"source": "MARK"},
         label_updated() | {"detail-type": "MARK"},
@@ -95,14 +95,14 @@ def test_an_account_is_served_at_once_for(event: object, expected: Trigger) -> N
 )
 def test_nothing_else_serves_an_account_at_once(event: object) -> None:
     with pytest.raises(EventError, match=r'accepted are \{"rejected"') as refusal:
-        parse_trigger(event, secret_prefix="olx")
+        parse_trigger(event, secret_prefix="oauth")
     assert "MARK" not in str(refusal.value)
 
 
 @pytest.mark.parametrize("step", list(Step))
 def test_secrets_manager_may_ask_for_each_step(step: Step) -> None:
     asked = parse_rotation(
-        {**STEP, "Step": str(step), "RotationToken": "opaque"}, secret_prefix="olx"
+        {**STEP, "Step": str(step), "RotationToken": "opaque"}, secret_prefix="oauth"
     )
     assert asked == RotationStep(step, "dealer-17", ROTATION)
 
@@ -113,16 +113,16 @@ def test_secrets_manager_may_ask_for_each_step(step: Step) -> None:
         {},
         {**STEP, "Step": "MARK"},
         {**STEP, "ClientRequestToken": "MARK"},
-        {**STEP, "SecretId": "olx/tokens/MARK"},
-        {**STEP, "SecretId": f"{ARN}olx/credentials/MARK-AbC123"},
+        {**STEP, "SecretId": "oauth/tokens/MARK"},
+        {**STEP, "SecretId": f"{ARN}oauth/credentials/MARK-AbC123"},
         {**STEP, "SecretId": f"{ARN}olx2/tokens/MARK-AbC123"},
-        {**STEP, "SecretId": f"{ARN}olx/tokens/MARK"},
-        {**STEP, "SecretId": f"{ARN}olx/tokens/MA RK-AbC123"},
+        {**STEP, "SecretId": f"{ARN}oauth/tokens/MARK"},
+        {**STEP, "SecretId": f"{ARN}oauth/tokens/MA RK-AbC123"},
         [],
     ],
     ids=str,
 )
 def test_no_other_secret_is_rotated(event: object) -> None:
-    with pytest.raises(EventError, match="for a token secret under olx/tokens/") as refusal:
-        parse_rotation(event, secret_prefix="olx")
+    with pytest.raises(EventError, match="for a token secret under oauth/tokens/") as refusal:
+        parse_rotation(event, secret_prefix="oauth")
     assert "MARK" not in str(refusal.value)

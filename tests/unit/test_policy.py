@@ -227,7 +227,7 @@ def error(failure_class: FailureClass, *, retry_after: timedelta | None = None) 
     return TokenRequestError("invalid_grant", retry_after=retry_after)
 
 
-MUST_ACT: Final = failed(HOUR, failure_class=FailureClass.ACTION_REQUIRED)
+NEEDS_ACTION: Final = failed(HOUR, failure_class=FailureClass.ACTION_REQUIRED)
 
 
 def grant(left: timedelta, lifetime: timedelta) -> dict[str, str]:
@@ -239,8 +239,8 @@ def grant(left: timedelta, lifetime: timedelta) -> dict[str, str]:
     [
         (account(LATER), False),
         (account(tags=failed(HOUR)), False),
-        (account(tags=MUST_ACT), True),
-        (account(tags=MUST_ACT, credentials=None), False),
+        (account(tags=NEEDS_ACTION), True),
+        (account(tags=NEEDS_ACTION, credentials=None), False),
         (account(issued(MINUTE, life=29 * MINUTE)), True),
         (account("a-person-s-version-id-0123456789abcdef"), False),
         (account(LATER, tags=grant(8 * 24 * HOUR, 30 * 24 * HOUR)), False),
@@ -259,7 +259,7 @@ def test_who_needs_somebody_is_told_by_metadata(*, of: Account, expected: bool) 
         pytest.param(account(LATER), False, id="one that did not fail"),
         pytest.param(account(tags=failed(HOUR)), True, id="one that is tried again"),
         pytest.param(account(tags=failed(-HOUR)), True, id="one that is about to be"),
-        pytest.param(account(tags=MUST_ACT), False, id="one that needs somebody"),
+        pytest.param(account(tags=NEEDS_ACTION), False, id="one that needs somebody"),
     ],
 )
 def test_who_is_tried_again_is_told_by_metadata(*, of: Account, expected: bool) -> None:
@@ -321,7 +321,7 @@ A_PERSONS_ID: Final = "a-person-s-version-id-0123456789abcdef"
         pytest.param(
             account(EXPIRED, previous=LATER, tags=failed(HOUR)),
             Decision(due=False, reason=Reason.BACKING_OFF),
-            id="a back-off precedes the write floor",
+            id="a back-off precedes the minimum interval",
         ),
         pytest.param(
             account(LATER, previous=issued(2 * MINUTE), tags=failed(HOUR)),
@@ -331,7 +331,7 @@ A_PERSONS_ID: Final = "a-person-s-version-id-0123456789abcdef"
         pytest.param(
             account(issued(MINUTE, credentials="other"), previous=LATER),
             Decision(due=False, reason=Reason.RATE_LIMITED),
-            id="the write floor holds changed credentials too",
+            id="the minimum interval holds changed credentials too",
         ),
         pytest.param(
             account(issued(-6 * MINUTE)),
@@ -371,25 +371,25 @@ def test_force_gives_no_credentials_to_an_account_without() -> None:
     assert not decide(of, now=NOW, refresh_before=BEFORE, force=True).due
 
 
-def foreign(*, issued_at: datetime | None, expires_at: datetime | None) -> Account:
+def external(*, issued_at: datetime | None, expires_at: datetime | None) -> Account:
     """An account whose token somebody else published, with the moments of its JSON."""
     published = Published(A_PERSONS_ID, issued_at, expires_at, None)
     return replace(account(A_PERSONS_ID), published=published)
 
 
 def test_a_persons_token_lives_as_long_as_its_json_says() -> None:
-    of = foreign(issued_at=None, expires_at=NOW + BEFORE + MINUTE)
+    of = external(issued_at=None, expires_at=NOW + BEFORE + MINUTE)
     assert decide(of, now=NOW, refresh_before=BEFORE).reason is Reason.FRESH
 
 
 def test_without_an_issue_moment_a_token_is_due_by_the_margin_alone() -> None:
     expires_at = NOW + HOUR
-    of = foreign(issued_at=None, expires_at=expires_at)
+    of = external(issued_at=None, expires_at=expires_at)
     assert due_time(of, refresh_before=BEFORE) == expires_at - BEFORE
 
 
 def test_a_persons_token_never_lives_too_short() -> None:
-    of = foreign(issued_at=NOW, expires_at=None)
+    of = external(issued_at=NOW, expires_at=None)
     assert not needs_action(of, now=NOW)
 
 
@@ -403,7 +403,7 @@ def test_a_persons_token_never_lives_too_short() -> None:
 def test_the_margin_is_a_percentage_whatever_a_person_wrote(
     moments: tuple[datetime, datetime],
 ) -> None:
-    of = foreign(issued_at=moments[0], expires_at=moments[1])
+    of = external(issued_at=moments[0], expires_at=moments[1])
     assert 0 <= margin_used(of, now=NOW, refresh_before=BEFORE) <= 100
 
 
@@ -416,7 +416,7 @@ moments = st.integers(1, 32_503_679_999).map(lambda count: datetime.fromtimestam
 def test_no_moments_of_anybodys_break_a_decision_or_a_gauge(
     issued_at: datetime | None, expires_at: datetime | None
 ) -> None:
-    of = foreign(issued_at=issued_at, expires_at=expires_at)
+    of = external(issued_at=issued_at, expires_at=expires_at)
     decide(of, now=NOW, refresh_before=BEFORE)
     needs_action(of, now=NOW)
     assert 0 <= margin_used(of, now=NOW, refresh_before=BEFORE) <= 100
@@ -553,7 +553,7 @@ def test_a_failure_that_does_not_count_is_not_counted_on(tags: dict[str, str]) -
     assert failure_record(of, error(FailureClass.TRANSIENT), now=NOW).failures == 1
 
 
-def test_retry_after_counts_where_someone_must_act_too() -> None:
+def test_retry_after_counts_where_action_is_required_too() -> None:
     asked = error(FailureClass.ACTION_REQUIRED, retry_after=20 * MINUTE)
     assert failure_record(account(), asked, now=NOW).retry_at == NOW + 20 * MINUTE
 

@@ -344,7 +344,7 @@ def test_a_claim_that_cannot_be_read_yet_counts_as_another_runs(world: World) ->
     killed(world, "after claim")
     for version_id in world.store.credentials[ACCOUNT].versions:
         if is_claim_id(version_id):
-            world.store.credentials[ACCOUNT].versions[version_id] = None
+            world.store.credentials[ACCOUNT].versions[version_id] = b""
 
     assert world.refresh(after=HOUR).outcome is Outcome.CLAIMED_BY_ANOTHER_RUN
 
@@ -623,7 +623,7 @@ def test_back_off_does_not_hold_an_unpublished_response(world: World) -> None:
     assert world.refresh().outcome is Outcome.PUBLISHED
 
 
-def test_the_write_floor_does_not_hold_an_unpublished_response(world: World) -> None:
+def test_the_minimum_interval_does_not_hold_an_unpublished_response(world: World) -> None:
     due_again(world)
     world.refresh(force=True)
     world.refresh(after=61 * MINUTE, force=True)
@@ -742,7 +742,7 @@ def test_a_response_of_a_changed_grant_is_left_alone_while_the_token_is_fresh(
     world.refresh(force=True)
     stale_id = world.version_id().replace("T1130", "T1230")
     world.store.credentials[ACCOUNT].put(
-        stale_id, '{"grant": "of other credentials", "access_token": "a"}', "TOKENRESPONSE"
+        stale_id, '{"grant": "of other credentials", "access_token": "a"}', ["TOKENRESPONSE"]
     )
     result = world.refresh(after=HOUR + MINUTE)
 
@@ -848,7 +848,7 @@ def test_an_unwritten_journal_never_makes_a_repeatable_account_send_a_spent_toke
     due_again(world)
     world.faults.always("before journal", denied)
     world.sweep()
-    world.faults.mend()
+    world.faults.fix()
     world.sweep(after=UNTIL_DUE)
 
     assert world.grants == ["password"]
@@ -937,7 +937,7 @@ def _publishing_elsewhere(world: World, issued_after: timedelta) -> Callable[[st
             issued_at, issued_at + 9 * HOUR, world.credentials_digest(), "f" * 12
         )
         text = json.dumps({"access_token": "of another run"})
-        world.store.tokens[ACCOUNT].put(str(version), text, CURRENT)
+        world.store.tokens[ACCOUNT].put(str(version), text, [CURRENT])
 
     return publish
 
@@ -981,7 +981,7 @@ def test_a_token_whose_age_nobody_knows_is_replaced(world: World) -> None:
 
 
 def _publish_by_hand(world: World) -> None:
-    world.store.tokens[ACCOUNT].put("by-hand" * 5, "{}", CURRENT)
+    world.store.tokens[ACCOUNT].put("by-hand" * 5, "{}", [CURRENT])
 
 
 def test_a_failed_second_description_does_not_keep_the_token_from_its_readers(
@@ -1075,7 +1075,7 @@ def test_a_failure_that_can_be_recorded_again_is_no_longer_kept(world: World) ->
 
 
 def test_what_another_run_has_recorded_since_counts_more_than_what_was_kept(world: World) -> None:
-    """Here the other run has claimed anew: the claim that was released first is not the last."""
+    """Here the other run has claimed again: the claim that was released first is not the last."""
     world.add_refresh_only()
     world.endpoint.fail(unavailable)
     world.faults.once("before tag", denied())
@@ -1097,7 +1097,7 @@ def test_a_token_that_another_run_has_published_since_ends_what_was_kept(world: 
     for wait in (TICK, 15 * MINUTE, 30 * MINUTE, HOUR, 2 * HOUR):
         world.sweep(after=wait)
     world.endpoint.fail(None)
-    world.faults.mend()
+    world.faults.fix()
     world.endpoint.lifetime = HOUR
     other = world.beside()
     other.refresh(after=MINUTE, force=True)

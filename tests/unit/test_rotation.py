@@ -59,6 +59,8 @@ class Rotated:
         """What RotateSecret does before it asks for the first step."""
         self._rotations += 1
         self.version_id = f"00000000-0000-0000-0000-{self._rotations:012}"
+        # As AWS does: a version that waits for its value.
+        self.world.store.tokens[ACCOUNT].versions[self.version_id] = None
         self.stages[PENDING] = self.version_id
 
     def take(self, *steps: Step) -> Report | None:
@@ -186,7 +188,7 @@ def test_a_second_rotation_compares_with_the_first_one_s_token(world: World) -> 
 def test_a_token_of_a_person_without_moments_is_replaced(world: World) -> None:
     rotated = Rotated(world, CLIENT_CREDENTIALS)
     rotated.take(Step.CREATE)
-    world.store.tokens[ACCOUNT].put("a-person-s-0123456789012345678901", "{}", CURRENT)
+    world.store.tokens[ACCOUNT].put("a-person-s-0123456789012345678901", "{}", [CURRENT])
     rotated.take(Step.FINISH)
 
     assert rotated.stages[CURRENT] == rotated.version_id
@@ -203,7 +205,7 @@ def test_a_failure_that_passes_leaves_the_rotation_to_be_tried_again(rotated: Ro
     assert rotated.stages[CURRENT] == rotated.version_id
 
 
-def test_a_failure_that_a_person_must_mend_ends_the_rotation(world: World) -> None:
+def test_a_failure_that_a_person_must_fix_ends_the_rotation(world: World) -> None:
     rotated = Rotated(world, CLIENT_CREDENTIALS)
     before = rotated.stages[CURRENT]
     world.endpoint.answer(TokenRequestError("invalid_client"))

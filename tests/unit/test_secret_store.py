@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
 ACCOUNT = "dealer-17"
-ARN = f"arn:aws:secretsmanager:eu-west-1:123456789012:secret:olx/tokens/{ACCOUNT}-AbCdEf"
+ARN = f"arn:aws:secretsmanager:eu-west-1:123456789012:secret:oauth/tokens/{ACCOUNT}-AbCdEf"
 VERSION = "20261124T010000Z-20261124T130000Z-aaaaaaaaaaaa-bbbbbbbbbbbb"
 MARK = "canary"
 
@@ -77,7 +77,7 @@ def pace() -> CountingPace:
 
 @pytest.fixture
 def store(client: SecretsManagerClient, pace: Pace) -> SecretsManagerStore:
-    return SecretsManagerStore(client, prefix="olx", kms_key_id="", pace=pace)
+    return SecretsManagerStore(client, prefix="oauth", kms_key_id="", pace=pace)
 
 
 @pytest.fixture
@@ -422,7 +422,7 @@ class TestWhatIsWritten:
             "put_secret_value",
             {},
             {
-                "SecretId": f"olx/{path}/{ACCOUNT}",
+                "SecretId": f"oauth/{path}/{ACCOUNT}",
                 "ClientRequestToken": version_id,
                 "SecretString": "text",
                 "VersionStages": [stage],
@@ -477,7 +477,7 @@ class TestMetadata:
                 },
                 "Tags": [{"Key": "token-refresher:error", "Value": "e"}, {"Key": "empty"}],
             },
-            {"SecretId": f"olx/tokens/{ACCOUNT}"},
+            {"SecretId": f"oauth/tokens/{ACCOUNT}"},
         )
         assert store.describe_token(ACCOUNT) == SecretMetadata(
             stages={"AWSCURRENT": "b" * 32, "TOKENRESPONSE": "b" * 32, "own": "a" * 32},
@@ -487,7 +487,7 @@ class TestMetadata:
     def test_a_secret_without_value_and_tags_is_described(
         self, store: SecretsManagerStore, stubber: Stubber
     ) -> None:
-        stubber.add_response("describe_secret", {"Name": f"olx/credentials/{ACCOUNT}"})
+        stubber.add_response("describe_secret", {"Name": f"oauth/credentials/{ACCOUNT}"})
         assert store.describe_credentials(ACCOUNT) == SecretMetadata()
 
     def test_a_binary_value_has_no_text(self, store: SecretsManagerStore, stubber: Stubber) -> None:
@@ -540,8 +540,8 @@ class TestListing:
         asked = self.listing(client, lambda *_: {"SecretList": []})
         store.list_secrets()
         assert sorted(asked, key=str) == [
-            {"Filters": [{"Key": "name", "Values": ["olx/credentials/"]}], "MaxResults": 100},
-            {"Filters": [{"Key": "name", "Values": ["olx/tokens/"]}], "MaxResults": 100},
+            {"Filters": [{"Key": "name", "Values": ["oauth/credentials/"]}], "MaxResults": 100},
+            {"Filters": [{"Key": "name", "Values": ["oauth/tokens/"]}], "MaxResults": 100},
         ]
 
     def test_what_a_listing_tells_is_kept_by_account(
@@ -565,7 +565,7 @@ class TestListing:
     ) -> None:
         """A parser of models would make a datetime of every moment, for most of a sweep's time."""
         entry = {
-            "Name": f"olx/tokens/{ACCOUNT}",
+            "Name": f"oauth/tokens/{ACCOUNT}",
             "CreatedDate": 1795528800.5,
             "SecretVersionsToStages": {VERSION: ["AWSCURRENT"]},
             "Tags": [{"Key": "k", "Value": "v"}],
@@ -584,7 +584,7 @@ class TestListing:
     ) -> None:
         """A parser of models leaves it out: a secret must not be taken for deleted by it."""
         without = {"SecretVersionsToStages": None, "Tags": None, "DeletedDate": None}
-        entry = {"Name": f"olx/tokens/{ACCOUNT}", **without}
+        entry = {"Name": f"oauth/tokens/{ACCOUNT}", **without}
         page = {"SecretList": [entry], "NextToken": None}
         on_the_wire(client, answered(json.dumps(page).encode()))
         assert store.list_secrets() == ({}, {ACCOUNT: SecretMetadata()})

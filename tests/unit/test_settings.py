@@ -44,10 +44,10 @@ def test_every_setting_is_read() -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("SECRET_PREFIX", "olx/"),
-        ("SECRET_PREFIX", "olx/tokens"),
+        ("SECRET_PREFIX", "oauth/"),
+        ("SECRET_PREFIX", "oauth/tokens"),
         ("SECRET_PREFIX", "a/credentials/b"),
-        ("SECRET_PREFIX", "olx\n"),
+        ("SECRET_PREFIX", "oauth\n"),
         ("REFRESH_BEFORE_SECONDS", "1799"),
         ("REFRESH_BEFORE_SECONDS", "1e4"),
         ("REFRESH_BEFORE_SECONDS", "99999999"),
@@ -67,7 +67,7 @@ def test_a_bad_setting_fails_with_its_name_and_without_its_value(name: str, valu
 
 def test_the_defaults_are_the_documented_ones() -> None:
     assert Settings() == Settings(
-        secret_prefix="olx",
+        secret_prefix="oauth",
         refresh_before=timedelta(minutes=90),
         allowed_token_hosts=("www.autovit.ro", "www.otomoto.pl", "www.standvirtual.com"),
         uses_refresh_tokens=True,
@@ -99,7 +99,7 @@ def test_a_host_may_be_given_with_the_port_that_https_has_anyway() -> None:
         pytest.param("ALLOWED_TOKEN_HOSTS", "*.autovit.ro", id="a pattern for a host"),
         pytest.param("ALLOWED_TOKEN_HOSTS", "www.autovit.ro/api", id="a path after a host"),
         pytest.param("ALLOWED_TOKEN_HOSTS", " ", id="blanks for hosts"),
-        pytest.param("SECRET_PREFIX", "/olx", id="a prefix that begins with a slash"),
+        pytest.param("SECRET_PREFIX", "/oauth", id="a prefix that begins with a slash"),
         pytest.param("SECRET_PREFIX", "a//b", id="a prefix with an empty part"),
     ],
 )

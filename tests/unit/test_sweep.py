@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from local.secrets_manager.memory import Secret
 from tests.unit.fakes import (
     ACCOUNT,
     CLIENT_CREDENTIALS,
@@ -19,7 +20,6 @@ from tests.unit.fakes import (
     UNTIL_DUE,
     RefreshMode,
     RunKilledError,
-    Secret,
     World,
     broken,
     denied,
@@ -71,7 +71,7 @@ def reasons(report: Report) -> dict[str, str]:
 
 def publish_by_hand(world: World, token: object, account: str = ACCOUNT) -> None:
     secret = world.store.tokens.setdefault(account, Secret())
-    secret.put(BY_HAND, token if isinstance(token, str) else json.dumps(token), CURRENT)
+    secret.put(BY_HAND, token if isinstance(token, str) else json.dumps(token), [CURRENT])
 
 
 # What a sweep sees.
@@ -200,7 +200,7 @@ def test_a_version_id_from_the_beginning_of_the_calendar_stops_nobody(world: Wor
     least = "00010101T000000Z"
     version_id = f"{least}-{least}-{world.credentials_digest()}-{'f' * 12}"
     world.store.tokens[ACCOUNT] = Secret()
-    world.store.tokens[ACCOUNT].put(version_id, "{}", CURRENT)
+    world.store.tokens[ACCOUNT].put(version_id, "{}", [CURRENT])
 
     assert outcomes(world.sweep()) == {ACCOUNT: "published", "other": "published"}
 
@@ -270,7 +270,7 @@ def test_what_does_not_fit_into_an_invocation_is_left_for_the_next(one_by_one: W
     assert all(isinstance(result.error, OutOfTimeError) for result in left)
     assert all(result.reason is Reason.NO_TOKEN for result in left)
     assert len(world.store.tokens) == 5
-    world.faults.mend()
+    world.faults.fix()
     assert len(world.sweep(after=TICK).results) == 10
 
 
@@ -469,7 +469,7 @@ FLOWS = [
     refresh_only_with_a_kept_refresh_token,
     refresh_only_after_an_outage,
 ]
-# Between the answer's first byte and the journal: nobody can win there without another grant.
+# Between the response's first byte and the journal the loss is unavoidable without another grant.
 ANSWER_IS_LOST = frozenset({"after request", "before journal"})
 MOST_POINTS = 24
 
@@ -532,7 +532,7 @@ def assert_nothing_spent_twice(world: World, *, context: object) -> None:
         assert max(world.endpoint.redeemed.values(), default=0) <= 1, context
 
 
-def is_unwinnable(flow: Callable[[World], None], points: list[str]) -> bool:
+def is_unavoidable(flow: Callable[[World], None], points: list[str]) -> bool:
     """Whether a refresh-only account lost the answer to a rotating refresh token."""
     only_grant = {first_token_from_a_seed, refresh_only, refresh_only_after_an_outage}
     return flow in only_grant and not ANSWER_IS_LOST.isdisjoint(points)
@@ -540,14 +540,14 @@ def is_unwinnable(flow: Callable[[World], None], points: list[str]) -> bool:
 
 @pytest.mark.parametrize("fault", [dies, fails])
 @pytest.mark.parametrize("flow", FLOWS)
-def test_a_run_may_end_at_any_call_and_the_next_ones_mend_it(
+def test_a_run_may_end_at_any_call_and_the_next_ones_make_up_for_it(
     flow: Callable[[World], None], fault: Callable[[str], BaseException | None]
 ) -> None:
     had_token = flow not in {first_token, first_token_from_a_seed}
     for number in range(MOST_POINTS):
         world, points = interrupted(flow, (number, fault))
         # A write that fails is repeated in the same run; only a kill loses that answer.
-        if is_unwinnable(flow, points) and (fault is dies or points == ["after request"]):
+        if is_unavoidable(flow, points) and (fault is dies or points == ["after request"]):
             continue
         assert_recovers(world, had_token=had_token, context=points)
         assert_nothing_spent_twice(world, context=points)
@@ -564,7 +564,7 @@ def test_two_runs_in_a_row_may_end_at_any_calls(
             world, points = interrupted(flow, (first, faults[0]), (second, faults[1]))
             if len(points) < 2:
                 break
-            if is_unwinnable(flow, points):
+            if is_unavoidable(flow, points):
                 continue
             assert_recovers(world, had_token=True, context=points)
             assert_nothing_spent_twice(world, context=points)

@@ -857,10 +857,10 @@ class TestLostConnections:
     def test_an_own_grant_is_repeated_once_and_a_refresh_token_never(
         self, serve: Serve, connect: Connect, lost: Script
     ) -> None:
-        mended = serve(lost, answers(SUCCESS))
-        response = connect(mended).request(client_credentials(mended).client, OWN)
+        fixed = serve(lost, answers(SUCCESS))
+        response = connect(fixed).request(client_credentials(fixed).client, OWN)
         assert response.access_token == TOKEN
-        assert len(mended.requests) == 2
+        assert len(fixed.requests) == 2
 
         broken = serve(lost)
         error = unavailable(connect(broken), client_credentials(broken), OWN)

@@ -36,7 +36,7 @@ NOW: Final = datetime(2026, 11, 24, 1, tzinfo=UTC)
 HTML: Final = b"<html>blocked</html>"
 ACT: Final = FailureClass.ACTION_REQUIRED
 LATER: Final = FailureClass.TRANSIENT
-UNUSABLE: Final = FailureClass.INVALID_RESPONSE
+INVALID: Final = FailureClass.INVALID_RESPONSE
 
 
 def read(status: int, body: bytes, retry_after: str | None = None) -> TokenResponse:
@@ -77,7 +77,7 @@ def answer(**changed: object) -> TokenResponse:
         pytest.param(400, b"{}", ACT, "unrecognised", id="an error without a code"),
         pytest.param(200, b'{"error":"invalid_grant"}', ACT, "invalid_grant",
                      id="an error with status 200"),
-        pytest.param(200, b"[]", UNUSABLE, "invalid_response", id="a success that is no object"),
+        pytest.param(200, b"[]", INVALID, "invalid_response", id="a success that is no object"),
         pytest.param(200, b"[" * 30000, LATER, "firewall", id="nesting without end"),
     ],
 )  # fmt: skip

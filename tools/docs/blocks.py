@@ -105,7 +105,7 @@ def block_names(text: str) -> list[str]:
 
 
 def rewritten(text: str, tables: Mapping[str, Callable[[], Table]]) -> str:
-    """Write every block of a document anew.
+    """Write every block of a document again.
 
     Raises:
         DocumentError: A block is of no table, or needs a person.

@@ -41,6 +41,11 @@ class OAuthError(Exception):
 class TokenEndpointError(OAuthError):
     """The endpoint is not one that a client may be sent to, or not a token endpoint."""
 
+    @property
+    def leaves_refresh_token_unspent(self) -> bool:
+        """True for a certificate: it is refused before the first byte of a request leaves."""
+        return self.code == "certificate_refused"
+
 
 # RFC 6749 section 5.2 and its registered extensions. Any other code is shown as
 # "unrecognised": an error code is text from the wire.

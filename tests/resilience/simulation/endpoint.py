@@ -15,8 +15,8 @@ from token_refresher.oauth.token_response import TokenResponse
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from benchmarks.simulation.load import Load
-    from benchmarks.simulation.timelines import Timelines
+    from tests.resilience.simulation.load import Load
+    from tests.resilience.simulation.timelines import Timelines
     from token_refresher.oauth import client_authentication as oauth
 
 ANSWER_SECONDS: Final = 0.2
@@ -147,8 +147,8 @@ class SimulatedTokenEndpoint:
         self, refresh_token: str | None, refresh_token_expires_in: timedelta | None = None
     ) -> TokenResponse:
         return TokenResponse(
-            access_token="made-up-access-token",  # noqa: S106 - the same for all
-            token_type="Bearer",  # noqa: S106 - the type
+            access_token="made-up-access-token",
+            token_type="Bearer",
             expires_in=self.lifetime,
             scope=None,
             refresh_token=refresh_token,

@@ -6,13 +6,13 @@ import math
 from collections import defaultdict
 from typing import TYPE_CHECKING, Final
 
-from benchmarks.simulation.tables import duration
+from tests.resilience.simulation.tables import duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import timedelta
 
-    from benchmarks.simulation.tables import Row
+    from tests.resilience.simulation.tables import Row
 
 WIDTH: Final = 760
 HEIGHT: Final = 430

@@ -1,4 +1,4 @@
-"""Moments and durations, as people say them."""
+"""Times and durations, as people say them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from token_refresher_cli.moments import say_duration, say_moment
+from token_refresher_cli.durations import say_duration, say_when
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
@@ -28,12 +28,12 @@ def test_a_duration_is_never_said_to_be_longer_than_it_is(duration: timedelta, s
 
 
 @pytest.mark.parametrize(
-    ("moment", "said"),
+    ("at", "said"),
     [
         (NOW, "now"),
         (NOW + timedelta(minutes=14, seconds=30), "in 14 min"),
         (NOW - timedelta(hours=3), "3 h ago"),
     ],
 )
-def test_a_moment_is_said_as_seen_from_now(moment: datetime, said: str) -> None:
-    assert say_moment(moment, now=NOW) == said
+def test_a_time_is_said_as_seen_from_now(at: datetime, said: str) -> None:
+    assert say_when(at, now=NOW) == said

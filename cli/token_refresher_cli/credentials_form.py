@@ -128,7 +128,7 @@ def to_credentials(fields: Mapping[str, Any]) -> tuple[Credentials, str]:
         The credentials, and the text to store.
 
     Raises:
-        CredentialsError: It names the field and the mend, never a value.
+        CredentialsError: It names the field and what to do, never a value.
     """
     text = json.dumps(fields, ensure_ascii=False)
     return parse_credentials(text), text

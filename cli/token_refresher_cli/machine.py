@@ -21,11 +21,11 @@ def _now() -> datetime:
 
 
 def _pause(duration: timedelta) -> None:
-    time.sleep(duration.total_seconds())  # noqa: TID251 - between two looks, in `surroundings` alone
+    time.sleep(duration.total_seconds())  # noqa: TID251 - between two looks, in `machine` alone
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class Machine:
     """The machine that a command runs on.
 
     Attributes:

@@ -9,10 +9,10 @@ from typing import Final
 INTERRUPTED: Final = 130
 
 
-class Exits(IntEnum):
+class ExitCode(IntEnum):
     """What a command's end says. Public: documented, and tested."""
 
     WELL = 0
-    SOMEBODY_MUST_ACT = 1  # also: it failed, or was refused
+    ACTION_REQUIRED = 1  # also: it failed, or was refused
     USAGE = 2  # Typer's own
-    NOTHING_DONE = 3  # AWS, a setting or what was asked for stood in the way
+    NOTHING_DONE = 3  # AWS, a setting or what was asked for stood in the way; or there is nothing

@@ -1,4 +1,4 @@
-"""What is simulated: which fleets, which outages, and which mishaps only a person can mend."""
+"""What is simulated: which fleets, which outages, and which mishaps only a person can fix."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from benchmarks.simulation.endpoint import Failure, Firewall, Outage
-from benchmarks.simulation.fleet import TICK, Fleet, Grant
+from tests.resilience.simulation.endpoint import Failure, Firewall, Outage
+from tests.resilience.simulation.fleet import TICK, Fleet, Grant
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -4,32 +4,34 @@ from __future__ import annotations
 
 import sys
 import threading
+from dataclasses import asdict
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeGuard
 
 import typer
 
-from token_refresher.credentials import RefreshTokenCredentials, parse_credentials
+from token_refresher.credentials import parse_credentials
 from token_refresher.errors import CredentialsError
 from token_refresher.policy import FAILURES, Reason
 from token_refresher.ports import CURRENT, SecretMetadata
 from token_refresher.refresh import Outcome
 from token_refresher_cli import options, screen
-from token_refresher_cli.connection import Connection, Target
-from token_refresher_cli.forms import FormError, fill_in, read_object, to_credentials
-from token_refresher_cli.looking import connect, stored_text
-from token_refresher_cli.moments import say_duration, say_moment
-from token_refresher_cli.outcomes import INTERRUPTED, Exits
+from token_refresher_cli.credentials_form import FormError, fill_in, read_object, to_credentials
+from token_refresher_cli.durations import say_duration, say_when
+from token_refresher_cli.exit_codes import INTERRUPTED, ExitCode
 from token_refresher_cli.problems import (
     ProblemError,
     RefusedError,
     about,
+    doubt,
     explain,
-    explain_refusal,
-    is_denied,
+    explain_call,
+    fix_for,
+    fix_here,
     may_pass,
-    mend_for,
+    says_all,
 )
+from token_refresher_cli.read_commands import connect, stored_text
 from token_refresher_cli.secrets_manager import AlreadyThereError
 from token_refresher_cli.sweeps import NOT_TOLD, rows_of_report, rows_of_summary
 
@@ -39,9 +41,10 @@ if TYPE_CHECKING:
 
     from token_refresher.credentials import Credentials
     from token_refresher.model import Account
-    from token_refresher_cli.deployed_function import DeployedFunction
-    from token_refresher_cli.surroundings import Surroundings
+    from token_refresher_cli.connection import Connection
+    from token_refresher_cli.machine import Machine
     from token_refresher_cli.sweeps import Row
+    from token_refresher_cli.target import Target
 
 _BETWEEN_TWO_LOOKS: Final = timedelta(seconds=2)
 # The function's own limit.
@@ -49,103 +52,59 @@ _MOST_NAMES: Final = 100
 _WRITTEN: Final = "The credentials were written."
 
 
-def add(  # noqa: PLR0913 - one parameter for each option
+def add(
     ctx: typer.Context,
     name: options.Name,
     *,
-    site: options.Site = None,
-    token_endpoint: options.TokenEndpointUrl = None,
-    grant_type: options.GrantType = None,
-    client_id: options.ClientId = None,
-    username: options.Username = None,
-    partner_code: options.PartnerCode = None,
-    scope: options.Scope = None,
-    assumed_expires_in: options.AssumedExpiresIn = None,
     from_file: options.FromFile = None,
     kms_key_id: Annotated[
         str, typer.Option(help="A key of yours to encrypt the credentials with.")
     ] = "",
     wait: options.Wait = False,
     within: options.WithinMinutes = 10,
-    profile: options.Profile = None,
-    region: options.Region = None,
-    prefix: options.Prefix = None,
-    stack: options.Stack = None,
 ) -> None:
     """Onboard an account: ask for what it needs, validate, create its credentials secret."""
-    connection, surroundings = connect(ctx, Target(profile, region, prefix, stack))
-    given = _given(
-        from_file,
-        site=site,
-        token_endpoint=token_endpoint,
-        grant_type=grant_type,
-        client_id=client_id,
-        username=username,
-        partner_code=partner_code,
-        scope=scope,
-        assumed_expires_in=assumed_expires_in,
-    )
-    text, _ = _completed(connection, surroundings, name, given, stored=None)
+    connection, machine = connect(ctx)
+    given = _given(ctx, from_file)
+    text, _ = _completed(connection, machine, name, given, stored=None)
     try:
         version_id = connection.people.create_credentials(name, text, kms_key_id=kms_key_id)
     except AlreadyThereError:
         raise ProblemError(
             f"{name} has credentials already; nothing was written.",
-            f"To replace them: token-refresher correct {name}",
+            f"To replace them: {connection.target.command('correct', name)}",
         ) from None
-    screen.show(f"created {connection.credentials_id(name)}")
-    _see_it_through(connection, surroundings, name, version_id, within if wait else None)
+    screen.show(f"created {connection.target.credentials_id(name)}")
+    _see_it_through(connection, machine, name, version_id, within if wait else None)
 
 
-def correct(  # noqa: PLR0913 - one parameter for each option
+def correct(
     ctx: typer.Context,
     name: options.Name,
     *,
-    site: options.Site = None,
-    token_endpoint: options.TokenEndpointUrl = None,
-    grant_type: options.GrantType = None,
-    client_id: options.ClientId = None,
-    username: options.Username = None,
-    partner_code: options.PartnerCode = None,
-    scope: options.Scope = None,
-    assumed_expires_in: options.AssumedExpiresIn = None,
     from_file: options.FromFile = None,
-    anew: Annotated[
-        bool, typer.Option("--anew", help="Keep nothing that is stored, and do not read it.")
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Keep nothing that is stored, and do not read it.")
     ] = False,
     wait: options.Wait = False,
     within: options.WithinMinutes = 10,
-    profile: options.Profile = None,
-    region: options.Region = None,
-    prefix: options.Prefix = None,
-    stack: options.Stack = None,
 ) -> None:
     """Put corrected credentials, such as after a wrong password. The next sweep tries them."""
-    connection, surroundings = connect(ctx, Target(profile, region, prefix, stack))
-    given = _given(
-        from_file,
-        site=site,
-        token_endpoint=token_endpoint,
-        grant_type=grant_type,
-        client_id=client_id,
-        username=username,
-        partner_code=partner_code,
-        scope=scope,
-        assumed_expires_in=assumed_expires_in,
-    )
+    connection, machine = connect(ctx)
+    given = _given(ctx, from_file)
     stored: dict[str, Any] | None = None
     before: Credentials | None = None
-    if anew:
+    if replace:
         connection.require(name)
     else:
         stored, before = _stored(connection, name)
-    text, credentials = _completed(connection, surroundings, name, given, stored=stored)
+    text, credentials = _completed(connection, machine, name, given, stored=stored)
     if credentials == before:
         screen.show(f"{name}: that is what is stored; nothing was written")
         return
     version_id = connection.people.replace_credentials(name, text)
-    screen.show(f"corrected {connection.credentials_id(name)}")
-    _see_it_through(connection, surroundings, name, version_id, within if wait else None)
+    screen.show(f"corrected {connection.target.credentials_id(name)}")
+    _see_it_through(connection, machine, name, version_id, within if wait else None)
 
 
 def _stored(connection: Connection, name: str) -> tuple[dict[str, Any], Credentials | None]:
@@ -161,7 +120,7 @@ def _stored(connection: Connection, name: str) -> tuple[dict[str, Any], Credenti
         return fields, None
 
 
-def _given(from_file: Path | None, **from_options: Any) -> dict[str, Any]:  # noqa: ANN401
+def _given(ctx: typer.Context, from_file: Path | None) -> dict[str, Any]:
     """Put together what a file and the options say; the options win.
 
     Raises:
@@ -177,12 +136,12 @@ def _given(from_file: Path | None, **from_options: Any) -> dict[str, Any]:  # no
         except OSError as error:
             raise FormError(f"cannot read {from_file}: {error.strerror}") from None
         fields = read_object(text)
-    return fields | {key: value for key, value in from_options.items() if value is not None}
+    return fields | options.fields_of(ctx)
 
 
 def _completed(
     connection: Connection,
-    surroundings: Surroundings,
+    machine: Machine,
     name: str,
     given: dict[str, Any],
     *,
@@ -197,25 +156,22 @@ def _completed(
         FormError: Something is missing, and there is nobody to ask.
         ProblemError: It does not validate; nothing was written.
     """
-    asker = screen.TerminalAsker() if surroundings.can_ask else None
+    asker = screen.TerminalAsker() if machine.can_ask else None
     fields = fill_in(given, asker=asker, stored=stored)
     try:
         credentials, text = to_credentials(fields)
-        connection.admit(credentials.client)
+        connection.admit(credentials)
     except FAILURES as error:
-        raise ProblemError(f"{name}: {error}.", "Nothing was written.") from None
-    ignores = not connection.settings.uses_refresh_tokens
-    if ignores and isinstance(credentials, RefreshTokenCredentials):
+        hint = doubt(error.code, connection.target)
         raise ProblemError(
-            "The function ignores refresh tokens, so it could not serve this account.",
-            mend_for("refresh_tokens_ignored", name),
-        )
+            f"{name}: {error}.", f"Nothing was written{hint and f': {hint}'}."
+        ) from None
     return text, credentials
 
 
 def _see_it_through(
     connection: Connection,
-    surroundings: Surroundings,
+    machine: Machine,
     name: str,
     version_id: str,
     within_minutes: int | None,
@@ -224,29 +180,30 @@ def _see_it_through(
 
     Args:
         connection: Where.
-        surroundings: What to wait with.
+        machine: What to wait with.
         name: The account.
         version_id: That of the credentials that were just written.
         within_minutes: None where nobody wants to wait.
     """
+    at_once = connection.target.command("refresh", name)
     if within_minutes is None:
-        screen.note(f"The next sweep tries them; or at once: token-refresher refresh {name}")
+        screen.note(f"The next sweep tries them; or at once: {at_once}")
         return
-    until = surroundings.monotonic() + within_minutes * 60
+    until = machine.monotonic() + within_minutes * 60
     with screen.waiting(f"Waiting for the next sweep to serve {name}"):
         while not _is_served(account := _looked_at(connection, name, version_id)):
-            if surroundings.monotonic() >= until:
+            if machine.monotonic() >= until:
                 raise ProblemError(
                     f"No sweep has served {name} within {within_minutes} min. {_WRITTEN}",
-                    "See whether the schedule is on; or: token-refresher refresh " + name,
+                    f"See whether the schedule is on; or: {at_once}",
                     is_under_way=True,
                 )
-            surroundings.pause(_BETWEEN_TWO_LOOKS)
+            machine.pause(_BETWEEN_TWO_LOOKS)
     if failure := account.counting_failure:
         screen.note(f"{name}: {failure.code} ({failure.failure_class})", style="bold red")
-        if mend := mend_for(failure.code, name):
-            screen.note(mend)
-        raise typer.Exit(Exits.SOMEBODY_MUST_ACT)
+        if fix := fix_for(failure.code, name, connection.target):
+            screen.note(fix)
+        raise typer.Exit(ExitCode.ACTION_REQUIRED)
     left = account.live_until - connection.now() if account.live_until else timedelta(0)
     screen.show(f"{name}: published, expires in {say_duration(left)}")
 
@@ -261,14 +218,14 @@ def _looked_at(connection: Connection, name: str, version_id: str) -> Account | 
         ProblemError: It may not be seen at all.
     """
     try:
-        with about(connection.token_id(name)):
+        with about(connection.target.token_id(name)):
             token = connection.store.describe_token(name)
     except RefusedError as error:
-        problem = explain(error)
+        problem = explain(error, connection.target)
         if may_pass(error):
             screen.note(problem.what)
             return None
-        raise ProblemError(f"{problem.what} {_WRITTEN}", problem.mend, is_under_way=True) from None
+        raise ProblemError(f"{problem.what} {_WRITTEN}", problem.fix, is_under_way=True) from None
     credentials = SecretMetadata(stages={CURRENT: version_id})
     return connection.account(name, credentials, token, now=connection.now())
 
@@ -282,7 +239,7 @@ def _is_served(account: Account | None) -> TypeGuard[Account]:
     return bool(is_of_these) or account.counting_failure is not None
 
 
-def refresh(  # noqa: PLR0913 - one parameter for each option
+def refresh(
     ctx: typer.Context,
     names: options.Names,
     *,
@@ -291,82 +248,97 @@ def refresh(  # noqa: PLR0913 - one parameter for each option
         bool, typer.Option("--remote", help="Let the function of --stack do it.")
     ] = False,
     as_json: options.AsJson = False,
-    profile: options.Profile = None,
-    region: options.Region = None,
-    prefix: options.Prefix = None,
-    stack: options.Stack = None,
 ) -> None:
     """Refresh accounts now, as a sweep does. Exits with 1 if one of them was not."""
-    if remote and prefix is not None:
-        raise ProblemError(
-            "The function has a prefix of its own, so --remote takes no --prefix.",
-            "Give --stack alone.",
-        )
-    connection, _ = connect(ctx, Target(profile, region, prefix, stack))
+    connection, _ = connect(ctx)
     names = list(dict.fromkeys(names))
     interrupted = threading.Event()
     if remote:
-        rows = _refreshed_by_function(connection.function, names, force=force)
+        rows = _refreshed_by_function(connection, names, force=force)
     else:
 
         def finish() -> None:
             interrupted.set()
             screen.note("Interrupted: finishing what has begun.")
 
-        with screen.counting("Asking for tokens", len(names)) as asked:
+        with screen.waiting("Asking for tokens", len(names)) as asked:
             report = connection.sweep(names, force=force, asked=asked, on_interrupt=finish)
         rows = rows_of_report(report)
     now = connection.now()
     if as_json:
-        content = {"refreshed_at": now.isoformat(), "accounts": [row.to_json() for row in rows]}
-        screen.show_json(content)
+        screen.show_json({"refreshed_at": now, "accounts": [asdict(row) for row in rows]})
     else:
         screen.show(screen.refresh_table(rows, now=now))
     for row in rows:
         _say_what_helps(connection, row, now=now, remote=remote)
+    failed = [row.account for row in rows if row.error and not row.is_unknown]
+    if failed and not remote:
+        _say_that_nothing_is_recorded(connection, failed, force=force)
     if interrupted.is_set():
         raise typer.Exit(INTERRUPTED)
     if all(row.is_unknown for row in rows):
-        raise typer.Exit(Exits.NOTHING_DONE)
+        raise typer.Exit(ExitCode.NOTHING_DONE)
     if not all(row.went_well for row in rows):
-        raise typer.Exit(Exits.SOMEBODY_MUST_ACT)
+        raise typer.Exit(ExitCode.ACTION_REQUIRED)
 
 
-def _refreshed_by_function(
-    function: DeployedFunction | None, names: list[str], *, force: bool
-) -> list[Row]:
-    if function is None:
-        raise ProblemError("--remote needs the name of a stack.", "Give --stack.")
+def _refreshed_by_function(connection: Connection, names: list[str], *, force: bool) -> list[Row]:
+    if connection.function is None:
+        raise ProblemError(
+            "--remote needs the name of a stack.", "Give --stack, or set TOKEN_REFRESHER_STACK."
+        )
+    if not connection.is_remote_possible:
+        raise ProblemError(
+            "The function of this stack has another prefix than --prefix.", "Give --stack alone."
+        )
     if len(names) > _MOST_NAMES:
         raise ProblemError(
             f"The function takes {_MOST_NAMES} names at once, and {len(names)} are given.",
             "Give fewer; its schedule serves all that are due.",
         )
     with screen.waiting("The function is working"):
-        summary = function.invoke({"accounts": names, "force": force})
+        summary = connection.function.invoke({"accounts": names, "force": force})
     return rows_of_summary(summary, names)
 
 
 def _say_what_helps(connection: Connection, row: Row, *, now: datetime, remote: bool) -> None:
     """Say what a person does about an account that has no new token now, if anything."""
+    target, name = connection.target, row.account
     if row.is_unknown:
-        screen.show_problem(connection.unknown(row.account).problem)
-    elif row.error and is_denied(row.error) and not remote:
-        where = f"secrets under {connection.settings.secret_prefix}/"
-        screen.show_problem(explain_refusal(row.detail or "", row.error, where))
-    elif row.error and (mend := mend_for(row.error, row.account)):
-        screen.note(f"{row.account}: {mend}")
+        screen.show_problem(connection.unknown(name).problem)
+    elif row.error and says_all(row.error) and not remote:
+        where = f"secrets under {target.secret_prefix}/"
+        operation = (row.detail or "").partition(" failed: ")[0]
+        screen.show_problem(explain_call(operation, row.error, where, target))
+    elif row.error and (fix := (fix_for if remote else fix_here)(row.error, name, target)):
+        screen.note(f"{name}: {fix}")
     elif row.outcome in {Outcome.NOT_DUE, NOT_TOLD}:
-        screen.note(f"{row.account} {_why_not(row, now=now)}")
+        screen.note(f"{name} {_why_not(row, target, now=now)}")
 
 
-def _why_not(row: Row, *, now: datetime) -> str:
+def _say_that_nothing_is_recorded(connection: Connection, names: list[str], *, force: bool) -> None:
+    """Say whose view a failure is, and how the function's is had.
+
+    A person's machine has its own trust store, network, settings, permissions and clock. A
+    failure that is theirs would hold back an account that is well, and wake a person at night.
+    """
+    screen.note("A failure on this machine is not recorded: the function may see it otherwise.")
+    if connection.is_remote_possible:
+        flags = ["--force", "--remote"] if force else ["--remote"]
+        command = connection.target.command("refresh", *names, flags=flags)
+        screen.note(f"To let the function try: {command}")
+    elif connection.function is None:
+        screen.note("To let the function try, add --remote, and --stack or TOKEN_REFRESHER_STACK.")
+
+
+def _why_not(row: Row, target: Target, *, now: datetime) -> str:
     """Say why an account that nothing is wrong with now was not refreshed, and what helps."""
-    until = f" until {say_moment(row.retry_at, now=now)}" if row.retry_at else ""
+    until = f" The next is possible {say_when(row.retry_at, now=now)}." if row.retry_at else ""
+    add = target.command("add", row.account)
     return {
-        Reason.AWAITING_CREDENTIALS: f"has no credentials yet: token-refresher add {row.account}",
+        Reason.AWAITING_CREDENTIALS: f"has no credentials yet: {add}",
         Reason.BACKING_OFF: "failed before, and is left alone for a while; --force asks now",
-        Reason.ORPHANED: f"has lost its credentials: token-refresher add {row.account}",
-        Reason.RATE_LIMITED: f"is held by the write floor{until}; --force does not help",
+        Reason.ORPHANED: f"has lost its credentials: {add}",
+        Reason.RATE_LIMITED: f"is rate limited, and --force does not help.{until}",
         NOT_TOLD: "is not in the function's answer; its log tells",
     }.get(row.reason, "is not due; --force asks all the same")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import asdict
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -12,11 +13,7 @@ from rich.console import Group
 from rich.live import Live
 from rich.text import Text
 
-from token_refresher.credentials import (
-    RefreshTokenCredentials,
-    parse_credentials,
-    require_refresh_tokens,
-)
+from token_refresher.credentials import RefreshTokenCredentials, parse_credentials
 from token_refresher.errors import SecretStoreError
 from token_refresher.model import JournalEntry, TokenVersion
 from token_refresher.oauth.errors import TokenResponseError
@@ -24,71 +21,84 @@ from token_refresher.oauth.token_response import required_lifetime
 from token_refresher.policy import FAILURES, Failure
 from token_refresher_cli import options, screen
 from token_refresher_cli.accounts import in_order, status_of
-from token_refresher_cli.connection import Connection, Target
-from token_refresher_cli.moments import say_duration, say_moment
-from token_refresher_cli.outcomes import Exits
+from token_refresher_cli.connection import Connection
+from token_refresher_cli.durations import say_duration, say_when
+from token_refresher_cli.exit_codes import ExitCode
+from token_refresher_cli.machine import Machine
 from token_refresher_cli.problems import (
     ProblemError,
     RefusedError,
     about,
     explain,
     failure_text,
+    fix_here,
     may_pass,
-    mend_for,
 )
-from token_refresher_cli.surroundings import Surroundings
 from token_refresher_cli.sweeps import next_due, rows_of_report
 from token_refresher_cli.timeline import history_of
 
 if TYPE_CHECKING:
-    from token_refresher.credentials import Credentials, RepeatableCredentials
+    from collections.abc import Mapping
+
+    from token_refresher.credentials import RepeatableCredentials
     from token_refresher_cli.accounts import AccountStatus
 
 
-def connect(ctx: typer.Context, target: Target) -> tuple[Connection, Surroundings]:
-    """Reach the AWS account; a test hands other surroundings to the command."""
-    surroundings = ctx.obj if isinstance(ctx.obj, Surroundings) else Surroundings()
-    return Connection(target, surroundings), surroundings
+def connect(ctx: typer.Context) -> tuple[Connection, Machine]:
+    """Reach the AWS account; a test hands other machine to the command."""
+    machine = ctx.obj if isinstance(ctx.obj, Machine) else Machine()
+    connection = Connection(options.target_of(ctx), machine)
+    options.set_target(ctx, connection.target)
+    return connection, machine
 
 
-def status(  # noqa: PLR0913 - one parameter for each option
+def status(
     ctx: typer.Context,
     names: options.AnyNames = None,
     *,
     as_json: options.AsJson = False,
     watch: Annotated[bool, typer.Option("--watch", help="Look again until interrupted.")] = False,
     every: Annotated[
-        int, typer.Option("--every", help="Seconds between two looks.", min=2, max=3600)
+        int, typer.Option("--every", help="Seconds between two looks.", min=1, max=3600)
     ] = 10,
-    profile: options.Profile = None,
-    region: options.Region = None,
-    prefix: options.Prefix = None,
-    stack: options.Stack = None,
 ) -> None:
-    """Show the state of every account, from metadata alone. Exits with 1 if somebody must act."""
-    connection, surroundings = connect(ctx, Target(profile, region, prefix, stack))
-    if watch and (as_json or not surroundings.prints_to_a_person):
+    """Show the state of every account, from metadata alone. Exits with 1 if action is required."""
+    connection, machine = connect(ctx)
+    if watch and (as_json or not machine.prints_to_a_person):
         raise ProblemError("--watch needs a terminal, and no --json.")
     with screen.waiting("Listing the accounts"):
         statuses = _statuses(connection, names or [])
-    if watch:
-        _watch(connection, surroundings, names or [], statuses, timedelta(seconds=every))
+    if watch and statuses:
+        _watch(connection, machine, names or [], statuses, every)
+    place = connection.place()
     if as_json:
         now = connection.now()
         screen.show_json(
             {
-                "checked_at": now.isoformat(),
+                "checked_at": now,
+                "looked_in": place,
                 "accounts_needing_action": sum(one.needs_action for one in statuses),
                 "accounts": [one.to_json(now=now) for one in statuses],
             }
         )
-    else:
-        if statuses:
-            screen.show(screen.status_table(statuses, now=connection.now()))
-        for sentence in screen.status_sentences(statuses):
+    elif statuses:
+        screen.show(screen.status_table(statuses, now=connection.now()))
+        for sentence in screen.status_sentences(statuses, connection.target):
             screen.show(sentence)
+        screen.show(screen.place_sentence(place))
+    if not statuses:
+        raise _nothing_there(place)
     if any(one.needs_action for one in statuses):
-        raise typer.Exit(Exits.SOMEBODY_MUST_ACT)
+        raise typer.Exit(ExitCode.ACTION_REQUIRED)
+
+
+def _nothing_there(place: Mapping[str, str | None]) -> ProblemError:
+    """Say where there is no account at all: most often that is not where they are."""
+    return ProblemError(
+        f"There is no account. {screen.place_sentence(place)}",
+        "If there should be some: another --region, --prefix or --profile may have them, and "
+        "--stack takes the prefix of a deployed function.",
+    )
 
 
 def _statuses(connection: Connection, names: list[str]) -> list[AccountStatus]:
@@ -99,44 +109,37 @@ def _statuses(connection: Connection, names: list[str]) -> list[AccountStatus]:
 
 def _watch(
     connection: Connection,
-    surroundings: Surroundings,
+    machine: Machine,
     names: list[str],
-    statuses: list[AccountStatus],
-    every: timedelta,
+    first: list[AccountStatus],
+    every: int,
 ) -> NoReturn:
-    """Show the table anew until a person interrupts, which is how it ends.
+    """Show the table again and again until a person interrupts, which is how it ends.
 
     A look that fails in a way that may pass is told under the table of the last one.
     """
-    trouble = ""
+    statuses, trouble = first, ""
     with Live(console=screen.results(), auto_refresh=False, screen=False) as live:
         while True:
             table = screen.status_table(statuses, now=connection.now())
             live.update(Group(table, Text(trouble)) if trouble else table, refresh=True)
-            surroundings.pause(every)
+            machine.pause(timedelta(seconds=every))
             try:
                 statuses, trouble = _statuses(connection, names), ""
             except (RefusedError, SecretStoreError) as error:
                 if not may_pass(error):
                     raise
-                trouble = explain(error).what
+                trouble = explain(error, connection.target).what
 
 
 def plan(
-    ctx: typer.Context,
-    names: options.AnyNames = None,
-    *,
-    as_json: options.AsJson = False,
-    profile: options.Profile = None,
-    region: options.Region = None,
-    prefix: options.Prefix = None,
-    stack: options.Stack = None,
+    ctx: typer.Context, names: options.AnyNames = None, *, as_json: options.AsJson = False
 ) -> None:
     """Show what the next sweep would do, and why. It changes nothing."""
-    connection, _ = connect(ctx, Target(profile, region, prefix, stack))
+    connection, _ = connect(ctx)
     with screen.waiting("Asking what is due"):
         report = connection.sweep(names or [], dry_run=True)
-    rows = rows_of_report(report)
+    rows, place = rows_of_report(report), connection.place()
     for row in rows:
         if row.is_unknown:
             raise connection.unknown(row.account)
@@ -144,11 +147,15 @@ def plan(
     if as_json:
         screen.show_json(
             {
-                "planned_at": report.now.isoformat(),
-                "accounts": [row.to_json() for row in rows],
-                "next_due": {"account": due[0], "at": due[1].isoformat()} if due else None,
+                "planned_at": report.now,
+                "looked_in": place,
+                "accounts": [asdict(row) for row in rows],
+                "next_due": {"account": due[0], "at": due[1]} if due else None,
             }
         )
+    if not rows:
+        raise _nothing_there(place)
+    if as_json:
         return
     worth_a_line = rows[: len(report.results)]
     if worth_a_line:
@@ -156,8 +163,9 @@ def plan(
     fresh = len(rows) - len(worth_a_line)
     sentence = f"{fresh} fresh"
     if due is not None:
-        sentence += f"; the first to come due is {due[0]}, {say_moment(due[1], now=report.now)}"
+        sentence += f"; the first to come due is {due[0]}, {say_when(due[1], now=report.now)}"
     screen.show(sentence)
+    screen.show(screen.place_sentence(place))
 
 
 def check(
@@ -168,18 +176,14 @@ def check(
         bool, typer.Option("--try", help="Ask the token endpoint too, and publish nothing.")
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask before --try.")] = False,
-    profile: options.Profile = None,
-    region: options.Region = None,
-    prefix: options.Prefix = None,
-    stack: options.Stack = None,
 ) -> None:
     """Validate an account's stored credentials. Exits with 1 if they do not validate."""
-    connection, surroundings = connect(ctx, Target(profile, region, prefix, stack))
+    connection, machine = connect(ctx)
     try:
-        credentials = stored_credentials(connection, name)
-        connection.admit(credentials.client)
+        credentials = parse_credentials(stored_text(connection, name))
+        connection.admit(credentials)
     except FAILURES as error:
-        raise failed(name, error) from None
+        raise failed(connection, name, error) from None
     client = credentials.client
     screen.show(
         f"{name}: {credentials.__struct_config__.tag} grant at {client.host}, "
@@ -191,28 +195,16 @@ def check(
         raise ProblemError(
             "A refresh_token account cannot be tried: it would spend the refresh token, and the "
             "answer would be lost.",
-            f"Refresh it instead: token-refresher refresh {name}",
+            f"Refresh it instead: {connection.target.command('refresh', name)}",
         )
-    _agree_to_try(name, surroundings, yes=yes)
+    again = connection.target.command("refresh", name, flags=["--force"])
+    _agree_to_try(again, machine, yes=yes)
     try:
         with screen.waiting(f"Asking {client.host}"):
             told = _try(connection, credentials)
     except FAILURES as error:
-        raise failed(name, error) from None
+        raise failed(connection, name, error) from None
     screen.show(f"{name}: {told}")
-
-
-def stored_credentials(connection: Connection, name: str) -> Credentials:
-    """Read and validate what is stored for an account.
-
-    Raises:
-        ProblemError: There is no such account, or it has no credentials.
-        CredentialsError: They do not validate, or need refresh tokens that are ignored.
-    """
-    text = stored_text(connection, name)
-    credentials = parse_credentials(text)
-    require_refresh_tokens(credentials, uses_refresh_tokens=connection.settings.uses_refresh_tokens)
-    return credentials
 
 
 def stored_text(connection: Connection, name: str) -> str | None:
@@ -221,35 +213,35 @@ def stored_text(connection: Connection, name: str) -> str | None:
     Raises:
         ProblemError: There is no such account, or it has no credentials.
     """
-    with about(connection.credentials_id(name)):
+    with about(connection.target.credentials_id(name)):
         value = connection.store.read_credentials(name)
     if value is None:
         connection.require(name)
         raise ProblemError(
-            f"{name} has no credentials yet.", f"Add them: token-refresher add {name}"
+            f"{name} has no credentials yet.", f"Add them: {connection.target.command('add', name)}"
         )
     return value.text
 
 
-def failed(name: str, error: Failure) -> typer.Exit:
+def failed(connection: Connection, name: str, error: Failure) -> typer.Exit:
     """Tell a failure of an account; the command ends with what is returned."""
     screen.note(f"{name}: {failure_text(error)}", style="bold red")
     screen.note(f"{error}")
-    if mend := mend_for(error.code, name):
-        screen.note(mend)
-    return typer.Exit(Exits.SOMEBODY_MUST_ACT)
+    if fix := fix_here(error.code, name, connection.target):
+        screen.note(fix)
+    return typer.Exit(ExitCode.ACTION_REQUIRED)
 
 
-def _agree_to_try(name: str, surroundings: Surroundings, *, yes: bool) -> None:
+def _agree_to_try(again: str, machine: Machine, *, yes: bool) -> None:
     screen.note(
         "Some servers keep one live token for each client: there the published token dies when "
         "another is issued.",
         style="yellow",
     )
-    screen.note(f"If it does: token-refresher refresh {name} --force")
+    screen.note(f"If it does: {again}")
     if yes:
         return
-    if not surroundings.can_ask:
+    if not machine.can_ask:
         raise ProblemError("There is nobody to agree to that.", "Give --yes as well as --try.")
     if not typer.confirm("Ask the token endpoint?", err=True):
         raise ProblemError("It was not asked.")
@@ -286,15 +278,11 @@ def history(
     *,
     days: Annotated[int, typer.Option(help="How far to look back.", min=1, max=366)] = 3,
     as_json: options.AsJson = False,
-    profile: options.Profile = None,
-    region: options.Region = None,
-    prefix: options.Prefix = None,
-    stack: options.Stack = None,
 ) -> None:
     """Show an account's tokens of the last days on a time line. No value is read."""
-    connection, _ = connect(ctx, Target(profile, region, prefix, stack))
+    connection, _ = connect(ctx)
     connection.require(name)
-    with about(connection.token_id(name)):
+    with about(connection.target.token_id(name)):
         is_there = connection.store.describe_token(name) is not None
     versions = []
     if is_there:
@@ -306,9 +294,9 @@ def history(
         screen.show_json(
             {
                 "account": name,
-                "looked_at": now.isoformat(),
+                "looked_at": now,
                 "tokens": [life.to_json() for life in told.lives],
-                "versions_not_ours": told.not_ours,
+                "external_versions": told.external,
                 "gap_seconds": int(told.gap.total_seconds()),
             }
         )
@@ -318,10 +306,8 @@ def history(
     count = f"{len(told.lives)} token" + ("" if len(told.lives) == 1 else "s")
     gap = f"without a live one for {say_duration(told.gap)}" if told.gap else "never without one"
     screen.show(f"{count} in {days} d, {gap}" if told.lives else f"no token in {days} d")
-    if told.not_ours:
-        screen.show(
-            f"{told.not_ours} versions were not written by the function: their ids tell nothing"
-        )
+    if told.external:
+        screen.show(f"{told.external} external versions: their ids tell nothing")
 
 
 class _Token(msgspec.Struct, frozen=True):
@@ -340,35 +326,30 @@ def token(
     name: options.Name,
     *,
     show: Annotated[
-        bool, typer.Option("--show", help="Print it although somebody is looking on.")
+        bool, typer.Option("--show", help="Print it even to a terminal, which keeps it.")
     ] = False,
     as_json: options.AsJson = False,
-    profile: options.Profile = None,
-    region: options.Region = None,
-    prefix: options.Prefix = None,
-    stack: options.Stack = None,
 ) -> None:
     """Print an account's published token, for a pipe. To a terminal only with --show."""
-    connection, surroundings = connect(ctx, Target(profile, region, prefix, stack))
-    if surroundings.prints_to_a_person and not show:
+    connection, machine = connect(ctx)
+    if machine.prints_to_a_person and not show:
         raise ProblemError(
             "The token is not printed to a terminal, which keeps what it shows.",
             "Pipe it to where it is used, or give --show.",
         )
-    with about(connection.token_id(name)):
+    why = connection.target.command("status", name)
+    with about(connection.target.token_id(name)):
         value = connection.store.read_published(name)
     if value is None:
         connection.require(name)
-        raise ProblemError(f"{name} has no token yet.", "token-refresher status says why.")
+        raise ProblemError(f"{name} has no token yet.", f"See why: {why}")
     try:
         published = msgspec.json.decode(value.text or "", type=_Token)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         raise ProblemError(
             f"What is published for {name} is not a token of this program.",
-            f"Publish one: token-refresher refresh {name} --force",
+            f"Publish one: {connection.target.command('refresh', name, flags=['--force'])}",
         ) from None
     if published.expires_at is not None and published.expires_at <= connection.now().timestamp():
-        raise ProblemError(
-            f"The published token of {name} has expired.", "token-refresher status says why."
-        )
+        raise ProblemError(f"The published token of {name} has expired.", f"See why: {why}")
     sys.stdout.write(f"{value.text if as_json else published.access_token}\n")

@@ -20,21 +20,21 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from benchmarks.simulation.endpoint import (
+from tests.resilience.simulation.endpoint import (
     Client,
     Firewall,
     Outage,
     SimulatedTokenEndpoint,
 )
-from benchmarks.simulation.load import Load
-from benchmarks.simulation.secrets_manager import (
+from tests.resilience.simulation.load import Load
+from tests.resilience.simulation.secrets_manager import (
     DAY_SECONDS,
     LONGEST_LAG_SECONDS,
     PAGE,
     Pair,
     SimulatedSecretStore,
 )
-from benchmarks.simulation.timelines import START, Timelines, moment, seconds_of
+from tests.resilience.simulation.timelines import START, Timelines, moment, seconds_of
 from token_refresher.credentials import parse_credentials
 from token_refresher.errors import FailureClass
 from token_refresher.model import (
@@ -45,7 +45,7 @@ from token_refresher.model import (
     digest12,
 )
 from token_refresher.policy import FAILURES, decide, due_time, failure_class_of, minimum_interval
-from token_refresher.ports import CURRENT, JOURNAL_STAGE, PREVIOUS
+from token_refresher.ports import CURRENT, JOURNAL_STAGE
 from token_refresher.settings import Settings
 from token_refresher.sweep import Sweeper
 
@@ -63,7 +63,7 @@ CACHE: Final = timedelta(seconds=300)
 REFRESH_BEFORE: Final = Settings().refresh_before
 
 SEED: Final = 20260101
-TOKEN_ENDPOINT: Final = "https://auth.example.com/token"  # noqa: S105 - an address
+TOKEN_ENDPOINT: Final = "https://auth.example.com/token"
 NEVER: Final = float("inf")
 EPOCH_SECONDS: Final = START.timestamp()
 
@@ -176,7 +176,7 @@ class Record:
         writes: Likewise.
         writes_in_a_second: The most.
         longest_sweep_seconds: From the invocation to the last refresh's end.
-        must_act: Refreshes that failed in a way for which somebody must act.
+        need_action: Refreshes that failed in a way for which action is required.
         most_versions: Of one secret within a day.
         blocks: How often the firewall has closed.
     """
@@ -190,7 +190,7 @@ class Record:
     writes: int = 0
     writes_in_a_second: int = 0
     longest_sweep_seconds: float = 0
-    must_act: int = 0
+    need_action: int = 0
     most_versions: int = 0
     blocks: int = 0
 
@@ -298,7 +298,10 @@ class Simulation:
         client = {"token_endpoint": TOKEN_ENDPOINT, "client_id": name, "client_secret": "made-up"}
         text = json.dumps({**client, "grant_type": self.fleet.grant.grant_type, **fields})
         version_id = f"made-by-hand-{next(self._numbers):020}"
-        self.store.pairs[name].credentials.put(version_id, text, CURRENT, at=at)
+        secret = self.store.pairs[name].credentials
+        secret.count_version(at=at)
+        secret.put(version_id, text, [CURRENT])
+        secret.changed(at=at)
         self._has_changed(name, at)
         return text
 
@@ -310,7 +313,7 @@ class Simulation:
         if fleet.grant is not Grant.MACHINE:
             client.refresh_token = f"made-up-seed-{name}"
         if fleet.grant is Grant.DEALER:
-            client.password = "made-up-password"  # noqa: S105
+            client.password = "made-up-password"
             fields = {"username": "dealer@example.com", "password": client.password}
         if fleet.grant is Grant.CONSENT:
             fields = {"refresh_token": client.refresh_token}
@@ -328,13 +331,13 @@ class Simulation:
         digest = digest12(pair.credentials.stages[CURRENT])
         version = str(TokenVersion(issued_at, expires_at, digest, "0" * 12))
         before = TokenVersion(issued_at - cycle, expires_at - cycle, digest, "0" * 12)
-        pair.token.stages |= {CURRENT: version, PREVIOUS: str(before)}
+        for each in (before, version):
+            pair.token.put(str(each), "of before", [CURRENT])
         if client.refresh_token:
             journal = JournalEntry(
                 grant=parse_credentials(text).grant_digest, refresh_token=client.refresh_token
             )
-            pair.credentials.stages[JOURNAL_STAGE] = version
-            pair.credentials.texts[version] = journal.to_json()
+            pair.credentials.put(version, journal.to_json(), [JOURNAL_STAGE])
         for secret in (pair.credentials, pair.token):
             secret.changed(at=-DAY_SECONDS)
         self._expires_at[name] = seconds_of(expires_at)
@@ -397,8 +400,8 @@ class Simulation:
             if isinstance(result.error, FAILURES):
                 if result.error.code.startswith("unexpected"):
                     raise result.error
-                must_act = failure_class_of(result.error) is FailureClass.ACTION_REQUIRED
-                self.record.must_act += must_act
+                need_action = failure_class_of(result.error) is FailureClass.ACTION_REQUIRED
+                self.record.need_action += need_action
         for name in names:
             if name in self.store.touched:
                 self._has_changed(name, ended_at)
@@ -459,7 +462,7 @@ class Simulation:
     def _end(self) -> None:
         """Note whose token has become due, and could not be replaced."""
         outage = self.record.costs[-1].outage
-        assert outage is not None  # noqa: S101 - it has just ended
+        assert outage is not None
         latest = outage.ends_at + self.fleet.margin.total_seconds()
         self._overdue = {name for name, at in self._expires_at.items() if at <= latest}
         self._is_recovering = True

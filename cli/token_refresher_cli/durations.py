@@ -1,4 +1,4 @@
-"""Moments and durations, as people say them. Pure."""
+"""Times and durations, as people say them. Pure."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ def say_duration(duration: timedelta) -> str:
     return f"{left // timedelta(seconds=1)} s"
 
 
-def say_moment(moment: datetime, *, now: datetime) -> str:
+def say_when(at: datetime, *, now: datetime) -> str:
     """Say when something is, as seen from now: ``in 10 h 25 min`` or ``5 min ago``."""
-    if abs(moment - now) < timedelta(seconds=1):
+    if abs(at - now) < timedelta(seconds=1):
         return "now"
-    if moment < now:
-        return f"{say_duration(now - moment)} ago"
-    return f"in {say_duration(moment - now)}"
+    if at < now:
+        return f"{say_duration(now - at)} ago"
+    return f"in {say_duration(at - now)}"

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from benchmarks.simulation.secrets_manager import VERSIONS_KEPT
+from tests.resilience.simulation.secrets_manager import VERSIONS_KEPT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from benchmarks.simulation.fleet import Cost, Fleet, Record
-    from benchmarks.simulation.people import Story
-    from benchmarks.simulation.scenarios import Scenario
+    from tests.resilience.simulation.fleet import Cost, Fleet, Record
+    from tests.resilience.simulation.people import Story
+    from tests.resilience.simulation.scenarios import Scenario
 
 QUOTA_PER_SECOND: Final = 50
 YEAR_SECONDS: Final = 365 * 86_400
@@ -52,7 +52,7 @@ STORY_COLUMNS: Final = (
     "mishap",
     "tokens live",
     "reported",
-    "mended after its report",
+    "fixed after its report",
     "dead seconds of one account",
     "the worst",
     "well again after",
@@ -158,7 +158,7 @@ def _load(scenario: Scenario, records: Sequence[Record]) -> list[str]:
 
 
 def story_table(stories: Sequence[Story]) -> list[str]:
-    """Word what mishaps cost that only a person can mend."""
+    """Word what mishaps cost that only a person can fix."""
     return [*header(STORY_COLUMNS), *(line(*_story(story)) for story in stories)]
 
 

@@ -14,10 +14,10 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from benchmarks.simulation import chart, scenarios
-from benchmarks.simulation.fleet import Simulation
-from benchmarks.simulation.people import mishaps, tell
-from benchmarks.simulation.tables import (
+from tests.resilience.simulation import chart, scenarios
+from tests.resilience.simulation.fleet import Simulation
+from tests.resilience.simulation.people import mishaps, tell
+from tests.resilience.simulation.tables import (
     label,
     load_table,
     outage_table,
@@ -26,11 +26,11 @@ from benchmarks.simulation.tables import (
 )
 
 if TYPE_CHECKING:
-    from benchmarks.simulation.fleet import Fleet, Record
-    from benchmarks.simulation.scenarios import Scenario
-    from benchmarks.simulation.tables import Row
+    from tests.resilience.simulation.fleet import Fleet, Record
+    from tests.resilience.simulation.scenarios import Scenario
+    from tests.resilience.simulation.tables import Row
 
-ROOT: Final = Path(__file__).parents[2]
+ROOT: Final = Path(__file__).parents[3]
 DOCUMENT: Final = ROOT / "docs" / "simulation.md"
 PICTURE: Final = ROOT / "docs" / "images" / "simulation.svg"
 BEGIN: Final = "<!-- What follows is written by `make simulate`. -->"
@@ -64,7 +64,7 @@ def main() -> int:
         [
             *("### Outages", "", *outage_table(rows), ""),
             *("### Load", "", *load_table(results), ""),
-            *("### What only a person can mend", "", *story_table(told)),
+            *("### What only a person can fix", "", *story_table(told)),
         ]
     )
     print(text)

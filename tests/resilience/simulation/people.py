@@ -1,4 +1,4 @@
-"""Mishaps that only a person can mend: when they are reported, and what waiting costs.
+"""Mishaps that only a person can fix: when they are reported, and what waiting costs.
 
 These fleets are small, and nothing is passed over: every sweep's report is looked at, as
 the alarm on `AccountsNeedingAction` does.
@@ -11,8 +11,8 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from benchmarks.simulation.fleet import Fleet, Grant, Simulation
-from benchmarks.simulation.timelines import seconds_of
+from tests.resilience.simulation.fleet import Fleet, Grant, Simulation
+from tests.resilience.simulation.timelines import seconds_of
 from token_refresher.policy import needs_action
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class Story:
         mishap: It.
         reported: When each account was first among those needing action: seconds after the
             mishap, or before it where negative.
-        fresh_again: Seconds from each account's mending to a sweep that finds all well.
+        fresh_again: Seconds from each account's fixing to a sweep that finds all well.
         dead_seconds: Of each account, none left out.
     """
 
@@ -91,7 +91,7 @@ def tell(mishap: Mishap) -> Story:
         for client in clients.values():
             client.password, client.refresh_token = "made-up-new-password", ""
 
-    def mend(name: str, at: float) -> None:
+    def fix(name: str, at: float) -> None:
         client = clients[name]
         if mishap.fleet.grant is Grant.DEALER:
             simulation.put_credentials(
@@ -110,7 +110,7 @@ def tell(mishap: Mishap) -> Story:
             if is_needing and name not in story.reported:
                 story.reported[name] = now - befalls_at
                 at = now + mishap.mended_after.total_seconds()
-                simulation.at(at, partial(mend, name, at))
+                simulation.at(at, partial(fix, name, at))
             if name in mended_at and name not in story.fresh_again and not is_needing:
                 story.fresh_again[name] = now - mended_at[name]
 

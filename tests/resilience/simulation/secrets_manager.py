@@ -1,7 +1,8 @@
-"""Secrets Manager in memory, fast: versions and stages, lag of listings, limits, latency.
+"""Secrets Manager as a fleet meets it: the rules of versions and stages, on virtual time.
 
-It is what the program's `SecretStore` protocol asks for, on virtual time. A write has
-its effect when its answer arrives, and every read but a listing sees it from then on.
+It is what the program's `SecretStore` protocol asks for, with lag of listings, limits and latency.
+A write has its effect when its answer arrives, and every read but a listing sees it from then on.
+No client stands between, since a year has millions of calls.
 """
 
 from __future__ import annotations
@@ -9,12 +10,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from local.secrets_manager.memory import Secret
+from local.secrets_manager.refusals import RefusalError
 from token_refresher.errors import SecretStoreError
 from token_refresher.ports import (
     CLAIM_STAGE,
     CURRENT,
     JOURNAL_STAGE,
-    PREVIOUS,
     SecretMetadata,
     SecretValue,
     is_claim_id,
@@ -23,8 +25,8 @@ from token_refresher.ports import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from benchmarks.simulation.load import Load
-    from benchmarks.simulation.timelines import Timelines
+    from tests.resilience.simulation.load import Load
+    from tests.resilience.simulation.timelines import Timelines
 
 # What a call takes from Lambda in the same Region.
 CALL_SECONDS: Final = 0.02
@@ -34,50 +36,43 @@ PAGE: Final = 100
 LONGEST_LAG_SECONDS: Final = 300
 VERSIONS_KEPT: Final = 100
 DAY_SECONDS: Final = 86_400
+# More than can have a stage at once; memory is what a large fleet is short of.
+MOST_REMEMBERED: Final = 8
 
 
 @dataclass(slots=True)
-class Secret:
-    """One secret.
+class SimulatedSecret(Secret):
+    """One secret, and what listings that lag may still tell of it.
 
     Attributes:
-        stages: The version id that each stage sits on.
-        texts: Of the versions that can still be asked for.
-        tags: By key.
         metadata: What a description tells now.
         history: What it told before, each until the second that is named, oldest first.
         written: When each version of the last day was written.
     """
 
-    stages: dict[str, str] = field(default_factory=dict)
-    texts: dict[str, str] = field(default_factory=dict)
-    tags: dict[str, str] = field(default_factory=dict)
     metadata: SecretMetadata = field(default_factory=SecretMetadata)
     history: list[tuple[float, SecretMetadata]] = field(default_factory=list)
     written: list[float] = field(default_factory=list)
 
-    def put(self, version_id: str, text: str, stage: str, *, at: float) -> bool:
-        """Add a version; under a used id the same text is a no-op, and another is refused."""
-        if version_id in self.texts:
-            return self.texts[version_id] == text
+    def count_version(self, *, at: float) -> None:
+        """Count a version against what is kept for a day."""
         while self.written and self.written[0] <= at - DAY_SECONDS:
             del self.written[0]
         if len(self.written) >= VERSIONS_KEPT:
             raise SecretStoreError("PutSecretValue", "LimitExceededException", transient=False)
         self.written.append(at)
-        if stage == CURRENT and CURRENT in self.stages:
-            self.stages[PREVIOUS] = self.stages[CURRENT]
-        self.stages[stage] = version_id
-        self.texts[version_id] = text
-        self.changed(at=at)
-        return True
 
     def changed(self, *, at: float) -> None:
-        """Let descriptions tell what is so now, and listings when they catch up."""
+        """Let descriptions tell what is so now, and listings when they catch up.
+
+        Versions without a stage are not asked for again.
+        """
         while self.history and self.history[0][0] <= at - LONGEST_LAG_SECONDS:
             del self.history[0]
         self.history.append((at, self.metadata))
         self.metadata = SecretMetadata(dict(self.stages), dict(self.tags))
+        if len(self.versions) > MOST_REMEMBERED:
+            self.versions = {each: self.versions[each] for each in self.stages.values()}
 
     def metadata_at(self, seconds: float) -> SecretMetadata:
         """Tell what a description told then, at most five minutes ago."""
@@ -91,8 +86,8 @@ class Secret:
 class Pair:
     """The two secrets of an account."""
 
-    credentials: Secret = field(default_factory=Secret)
-    token: Secret = field(default_factory=Secret)
+    credentials: SimulatedSecret = field(default_factory=SimulatedSecret)
+    token: SimulatedSecret = field(default_factory=SimulatedSecret)
 
 
 class SimulatedSecretStore:
@@ -167,13 +162,13 @@ class SimulatedSecretStore:
         return self._value(self.pairs[account].token, stage=CURRENT)
 
     def _value(
-        self, secret: Secret, *, stage: str = "", version_id: str = ""
+        self, secret: SimulatedSecret, *, stage: str = "", version_id: str = ""
     ) -> SecretValue | None:
         found = version_id or secret.stages.get(stage, "")
-        text = self._read(secret).texts.get(found)
-        return None if text is None else SecretValue(found, text)
+        text = self._read(secret).versions.get(found)
+        return None if text is None else SecretValue(found, str(text))
 
-    def _read(self, secret: Secret) -> Secret:
+    def _read(self, secret: SimulatedSecret) -> SimulatedSecret:
         self._load.reads += 1
         self._time.wait(CALL_SECONDS)
         return secret
@@ -185,19 +180,13 @@ class SimulatedSecretStore:
     def write_protocol(self, account: str, version_id: str, content: str) -> bool:
         """Write a claim or a journal."""
         secret, at = self.pairs[account].credentials, self._write(account)
-        if is_claim_id(version_id):
-            return self._put(secret, version_id, content, CLAIM_STAGE, at=at)
-        is_written = self._put(secret, version_id, content, JOURNAL_STAGE, at=at)
-        # Earlier journals, and the claims that derive from them, are not asked for again.
-        current = secret.stages[CURRENT]
-        secret.texts = {each: secret.texts[each] for each in (current, version_id)}
-        return is_written
+        stage = CLAIM_STAGE if is_claim_id(version_id) else JOURNAL_STAGE
+        return self._put(secret, version_id, content, stage, at=at)
 
     def publish(self, account: str, version_id: str, content: str) -> bool:
         """Make a token the one that consumers read."""
         secret, at = self.pairs[account].token, self._write(account)
         is_written = self._put(secret, version_id, content, CURRENT, at=at)
-        secret.texts = {version_id: content}
         self._published(account, content, at)
         return is_written
 
@@ -205,10 +194,19 @@ class SimulatedSecretStore:
         """No rotation of Secrets Manager's own runs here."""
         raise NotImplementedError(account, version_id, content)
 
-    def _put(self, secret: Secret, version_id: str, text: str, stage: str, *, at: float) -> bool:
-        is_written = secret.put(version_id, text, stage, at=at)
-        self.most_versions = max(self.most_versions, len(secret.written))
-        return is_written
+    def _put(
+        self, secret: SimulatedSecret, version_id: str, text: str, stage: str, *, at: float
+    ) -> bool:
+        if version_id not in secret.versions:
+            secret.count_version(at=at)
+            self.most_versions = max(self.most_versions, len(secret.written))
+        try:
+            is_written = bool(secret.put(version_id, text, [stage]))
+        except RefusalError:
+            return False
+        if is_written:
+            secret.changed(at=at)
+        return True
 
     def tag(self, account: str, tags: Mapping[str, str]) -> None:
         """Record something on the token secret."""

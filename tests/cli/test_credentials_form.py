@@ -9,7 +9,7 @@ import pytest
 
 from token_refresher.credentials import Credentials
 from token_refresher.errors import CredentialsError
-from token_refresher_cli.forms import (
+from token_refresher_cli.credentials_form import (
     GRANT_TYPES,
     SECRET_FIELDS,
     FormError,

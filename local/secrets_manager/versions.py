@@ -1,0 +1,133 @@
+"""What AWS documents of versions and staging labels, as rules of one secret.
+
+No clock, no network, no names: a secret here is its versions and where its stages are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from local.secrets_manager.refusals import (
+    already_exists,
+    not_found,
+    over_the_limit,
+    wrong_parameter,
+    wrong_state,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+Value = TypeVar("Value")
+
+CURRENT = "AWSCURRENT"
+PREVIOUS = "AWSPREVIOUS"
+MOST_STAGES_OF_ONE_SECRET = 20
+
+
+@dataclass(slots=True)
+class Versions(Generic[Value]):
+    """The versions of one secret. Each rule changes them or raises, never both.
+
+    Attributes:
+        versions: The value by version id. A version stays when its last stage has left it; None
+            is one that a rotation made, which waits for its value.
+        stages: The version id that each stage is on.
+    """
+
+    versions: dict[str, Value | None] = field(default_factory=dict)
+    stages: dict[str, str] = field(default_factory=dict)
+
+    def put(self, version_id: str, value: Value, stages: Iterable[str]) -> list[str]:
+        """Store a value under an id that the caller chose, and return the stages that moved.
+
+        A version is immutable. The same value under a used id changes nothing, not even stages,
+        so a retried call is harmless; another value is refused. That is what lets one writer of
+        many win. The first value of a secret becomes current whatever stages are asked for.
+
+        Raises:
+            RefusalError: The id holds another value, or there would be too many stages.
+        """
+        existing = self.versions.get(version_id)
+        if existing is not None:
+            if existing == value:
+                return []
+            raise already_exists(f"Version {version_id} with another value")
+        wanted = list(dict.fromkeys(stages))
+        if CURRENT not in self.stages and CURRENT not in wanted:
+            wanted.append(CURRENT)
+        if len(self.stages) + len(wanted) > MOST_STAGES_OF_ONE_SECRET:
+            self._refuse_too_many_stages(wanted)
+        self.versions[version_id] = value
+        for stage in wanted:
+            self.attach(stage, version_id)
+        return wanted
+
+    def move(self, stage: str, *, to: str | None, away_from: str | None) -> list[str]:
+        """Move or remove one stage, and return the stages that moved.
+
+        This is the API's only compare-and-swap: a stage leaves a version only if the caller names
+        that version, so a caller that acts on stale knowledge is refused.
+
+        Raises:
+            RefusalError: A version is missing, the stage is not where the caller believes it is,
+                or ``AWSCURRENT`` would be on no version.
+        """
+        if to is None and away_from is None:
+            raise wrong_parameter("MoveToVersionId or RemoveFromVersionId is required.")
+        for version_id in (to, away_from):
+            if version_id is not None and version_id not in self.versions:
+                raise not_found(f"Version {version_id}")
+        holder = self.stages.get(stage)
+        if away_from is not None and holder != away_from:
+            raise wrong_parameter(f"RemoveFromVersionId: {stage} is not on version {away_from}.")
+        if to is None:
+            if stage == CURRENT:
+                raise wrong_parameter(f"{CURRENT} can be moved to another version, not removed.")
+            del self.stages[stage]
+            return []
+        if holder not in (None, to, away_from):
+            raise wrong_parameter(f"RemoveFromVersionId must name version {holder}, with {stage}.")
+        self._refuse_too_many_stages([stage])
+        self.attach(stage, to)
+        return [stage]
+
+    def attach(self, stage: str, version_id: str) -> None:
+        """Put a stage on one version and take it from any other.
+
+        The version that ``AWSCURRENT`` leaves becomes ``AWSPREVIOUS``.
+        """
+        holder = self.stages.get(stage)
+        if stage == CURRENT and holder not in (None, version_id):
+            self.stages[PREVIOUS] = holder
+        self.stages[stage] = version_id
+
+    def staged(self) -> dict[str, list[str]]:
+        """Return the versions that have stages: what listings and descriptions show."""
+        staged: dict[str, list[str]] = {}
+        for stage, version_id in self.stages.items():
+            staged.setdefault(version_id, []).append(stage)
+        return staged
+
+    def find(self, version_id: str | None, stage: str | None) -> tuple[str, Value]:
+        """Return one version's id and value: by id, by stage, or by both if they agree.
+
+        Raises:
+            RefusalError: There is none, it waits for its value, or the two disagree.
+        """
+        found = self.stages.get(stage or CURRENT) if version_id is None else version_id
+        value = None if found is None else self.versions.get(found)
+        if found is None or value is None:
+            raise not_found(f"A version with stage {stage or CURRENT} or the id asked for")
+        if stage is not None and self.stages.get(stage) != found:
+            raise wrong_state("VersionStage and VersionId name different versions.")
+        return found, value
+
+    def _refuse_too_many_stages(self, more: Iterable[str]) -> None:
+        """Refuse the twenty-first stage. The limit counts all versions of a secret together."""
+        more = [stage for stage in more if stage not in self.stages]
+        if len(self.stages) + len(more) > MOST_STAGES_OF_ONE_SECRET:
+            raise over_the_limit(
+                f"A secret has at most {MOST_STAGES_OF_ONE_SECRET} staging labels."
+            )

@@ -1,0 +1,59 @@
+"""The deployed function's schedule: what it sees is what is on record."""
+
+from __future__ import annotations
+
+import ssl
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from token_refresher.aws.secret_store import Pace, SecretsManagerStore
+from token_refresher.oauth.transport import TokenEndpoint
+from token_refresher.settings import Settings
+from token_refresher.sweep import Sweeper
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mypy_boto3_secretsmanager import SecretsManagerClient
+
+    from local.authority import Authority
+    from local.authorization_server import AuthorizationServer
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """Sweeps when a test says so, with the trust store and the settings of the function."""
+
+    secrets: SecretsManagerClient
+    server: AuthorizationServer
+    authority: Authority
+    clock: Callable[[], datetime]
+
+    def sweep(self) -> None:
+        """Refresh every account that is due."""
+        settings = Settings()
+        monotonic = lambda: self.clock().timestamp()  # noqa: E731
+        endpoint = TokenEndpoint(
+            allowed_hosts=[self.server.host],
+            ssl_context=ssl.create_default_context(cafile=self.authority.certificate_file),
+            clock=self.clock,
+            monotonic=monotonic,
+            connections=1,
+        )
+        Sweeper(
+            store=SecretsManagerStore(
+                self.secrets,
+                prefix=settings.secret_prefix,
+                kms_key_id="",
+                pace=Pace(monotonic=monotonic, sleep=lambda _: None),
+            ),
+            endpoint=endpoint,
+            clock=self.clock,
+            monotonic=monotonic,
+            pause=lambda _: None,
+            refresh_before=settings.refresh_before,
+            uses_refresh_tokens=True,
+            max_workers=1,
+        ).sweep(time_left=lambda: timedelta(minutes=4))
+        endpoint.drop_connections()

@@ -1,0 +1,42 @@
+"""The options of the command line, from the command itself."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+import typer.main
+
+from token_refresher_cli.app import app
+from tools.docs.blocks import Table
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+COMMANDS: Final[Mapping[str, Any]] = vars(typer.main.get_command(app))["commands"]
+
+
+def options_of(command: str, panel: str | None = None) -> Table:
+    """Tell what a command takes, but for what stands under another panel of its help."""
+    facts = [
+        (f"`{option.opts[-1]}`", _meaning(option))
+        for option in COMMANDS[command].params
+        if option.param_type_name == "option"
+        and option.rich_help_panel == panel
+        and "--help" not in option.opts
+    ]
+    return Table(("option", "meaning"), facts)
+
+
+def _meaning(option: Any) -> str:  # noqa: ANN401 - Typer's own copy of Click has no stubs
+    is_number = isinstance(option.default, int) and not isinstance(option.default, bool)
+    default = f" Default: {option.default}." if is_number else ""
+    variable = f" Default: the variable `{option.envvar}`." if option.envvar else ""
+    return f"{option.help}{default}{variable}"
+
+
+OPTIONS: Final[Mapping[str, Callable[[], Table]]] = {
+    "options-of-every-command": partial(options_of, "status", "Where"),
+    "options-for-credentials": partial(options_of, "add", "Fields of the credentials"),
+    **{f"options-of-{command}": partial(options_of, command) for command in COMMANDS},
+}
