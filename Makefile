@@ -140,7 +140,7 @@ ON_ALL_CORES := --numprocesses auto --no-loadscope-reorder
 .PHONY: test-main
 test-main: $(SETUP) .venv-deploy/.ready .node/.ready
 	@echo "== All tests on $$($(PY) --version)"; \
-	COVERAGE_FILE=.venv/.coverage $(PY) -m pytest $(ON_ALL_CORES) --cov $(ALL)
+	COVERAGE_FILE=.venv/.coverage $(PY) -m pytest $(ON_ALL_CORES) $(ALL) --cov
 
 # The package alone: what is deployed always runs on the Python of its runtime, whoever builds it.
 .PHONY: test-3.13

@@ -31,7 +31,7 @@ class Context:
         return 240000
 
 moments = []
-handler = wire(settings_from_environment(), clock=lambda: moments[-1])
+handler = wired(settings_from_environment(), clock=lambda: moments[-1])
 print("ready", file=sys.stderr, flush=True)
 for line in sys.stdin:
     moments.append(datetime.fromisoformat(line.strip()))
