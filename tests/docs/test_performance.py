@@ -12,7 +12,8 @@ from benchmarks import capacity
 from benchmarks.accounts import DEALER, MACHINE, Grant
 from benchmarks.fleet import FAILING, HUNG, INVOCATION_SECONDS, LIMITED, Scenario, play
 from benchmarks.report import DOCUMENT, RESULTS, Bound, blocks, coefficients_of, ratio, replaced
-from benchmarks.secrets_manager import QUOTA, Quota, RefusedError
+from benchmarks.secrets_manager import QUOTA, Quota
+from local.secrets_manager.refusals import RefusalError
 from tests import templates
 from token_refresher.refresh import TIME_TO_BEGIN
 from token_refresher.secret_store import _WRITES_PER_SECOND
@@ -184,11 +185,11 @@ class TestABenchmark:
         quota.take()
         now[0] = 0.9
         quota.take()
-        with pytest.raises(RefusedError, match="ThrottlingException"):
+        with pytest.raises(RefusalError, match="ThrottlingException"):
             quota.take()
         now[0] = 1.0
         quota.take()
-        with pytest.raises(RefusedError):
+        with pytest.raises(RefusalError):
             quota.take()
 
     @pytest.mark.parametrize(
