@@ -14,7 +14,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from benchmarks.accounts import DEALER, DUE, MACHINE, Grant, fleet, token_response
-from benchmarks.herd import places_late
+from benchmarks.mass_expiry import places_late
 from benchmarks.report import Bound, Findings, Table
 from benchmarks.secrets_manager import QUOTA, Region
 from benchmarks.virtual_time import VirtualTime
