@@ -124,7 +124,7 @@ class SecretsManager:
 
     def _describe(self, asked: Json) -> Json:
         name = self._named(asked["SecretId"])
-        return _entry(name, self.secrets[name], versions_as="VersionIdsToStages")
+        return entry(name, self.secrets[name], versions_as="VersionIdsToStages")
 
     def _get(self, asked: Json) -> Json:
         name, secret = self._open(asked)
@@ -192,7 +192,7 @@ class SecretsManager:
         ]
         page, following = cut_page(found, asked)
         entries = [
-            _entry(name, self.secrets[name], versions_as="SecretVersionsToStages") for name in page
+            entry(name, self.secrets[name], versions_as="SecretVersionsToStages") for name in page
         ]
         return {"SecretList": entries, **following}
 
@@ -237,7 +237,7 @@ def _value(asked: Json) -> str | bytes | None:
     return binary if text is None else text
 
 
-def _entry(name: str, secret: Secret, *, versions_as: str) -> Json:
+def entry(name: str, secret: Secret, *, versions_as: str) -> Json:
     """Describe a secret; one without stages shows no versions."""
     entry: Json = {
         **_identity(name),
