@@ -19,6 +19,7 @@ from token_refresher.credentials import PRODUCT_USER_AGENT, require_refresh_toke
 from token_refresher.errors import OutOfTimeError, SecretStoreError
 from token_refresher.model import account_from_metadata, accounts_from_listing
 from token_refresher.oauth.transport import TokenEndpoint
+from token_refresher.refresh import Refresher
 from token_refresher.settings import settings_from_environment
 from token_refresher.sweep import Sweeper
 from token_refresher_cli.deployed_function import DeployedFunction
@@ -185,15 +186,17 @@ class Connection:
         interrupted = threading.Event()
         begun = self._machine.monotonic()
         sweeper = Sweeper(
-            store=self.store,
-            endpoint=_WatchedEndpoint(self.endpoint(), asked, interrupted),
-            clock=self._machine.clock,
+            Refresher(
+                store=self.store,
+                endpoint=_WatchedEndpoint(self.endpoint(), asked, interrupted),
+                clock=self._machine.clock,
+                pause=self._machine.pause,
+                refresh_before=self.settings.refresh_before,
+                uses_refresh_tokens=self.settings.uses_refresh_tokens,
+                records_failures=False,
+            ),
             monotonic=self._machine.monotonic,
-            pause=self._machine.pause,
-            refresh_before=self.settings.refresh_before,
-            uses_refresh_tokens=self.settings.uses_refresh_tokens,
             max_workers=self.settings.max_workers,
-            records_failures=False,
         )
 
         def time_left() -> timedelta:
