@@ -230,7 +230,6 @@ class Connection:
         Raises:
             ProblemError: There is no account of such a name.
         """
-        now = self.now()
         found = []
         for name in names:
             with about(self.target.credentials_id(name)):
@@ -241,21 +240,16 @@ class Connection:
                 credentials = None
             if credentials is None and token is None:
                 raise self.unknown(name)
-            found.append(self.account(name, credentials, token, now=now))
+            found.append(self.account(name, credentials, token))
         return found
 
     def account(
-        self,
-        name: str,
-        credentials: SecretMetadata | None,
-        token: SecretMetadata | None,
-        *,
-        now: datetime,
+        self, name: str, credentials: SecretMetadata | None, token: SecretMetadata | None
     ) -> Account:
         """Put an account's two secrets together, as a sweep does."""
-        return self._as_set(
-            account_from_metadata(name, credentials=credentials, token=token, now=now)
-        )
+        now = self.now()
+        found = account_from_metadata(name, credentials=credentials, token=token, now=now)
+        return self._as_set(found)
 
     def _as_set(self, account: Account) -> Account:
         if self.settings.uses_refresh_tokens:
