@@ -79,7 +79,7 @@ class _World:
         )
 
     def clear(self) -> None:
-        """Begin anew, without a secret, a delay or a quota."""
+        """Begin again, without a secret, a delay or a quota."""
         self.secrets_manager = Region(time.monotonic)
         self.token_requests = 0
         self.aws_latency = self.token_latency = 0.0
@@ -249,7 +249,7 @@ class Servers:
         }
 
     def clear(self) -> None:
-        """Begin anew, without a secret, a delay or a quota."""
+        """Begin again, without a secret, a delay or a quota."""
         self._do("clear")
 
     def seed(

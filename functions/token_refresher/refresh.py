@@ -231,8 +231,8 @@ class _Answer:
     refresh_token_expires_in: timedelta | None = None
 
 
-def allows_own_grant(error: OAuthError) -> bool:
-    """Whether the account's own grant may be tried in the same run, after its refresh token."""
+def allows_primary_grant(error: OAuthError) -> bool:
+    """Whether the account's primary grant may be tried in the same run, after its refresh token."""
     if isinstance(error, EndpointUnavailableError):
         # Not where the host is not to be asked again now.
         return error.sent and not error.stops_host
@@ -253,7 +253,7 @@ class _Attempt:
         dead: Likewise, once its refresh token is known to be of no use.
         refused: The random part of a journaled response that must not be published.
         unwritten: A journal that could not be written yet: version id and content.
-        is_repeatable: Whether what it holds can be had again, by the account's own grant.
+        is_repeatable: Whether what it holds can be had again, by the account's primary grant.
     """
 
     refresher: Refresher
@@ -392,7 +392,7 @@ class _Attempt:
             self.account = replace(self.account, token=SecretMetadata())
 
     def _request(self, credentials: Credentials) -> _Answer | None:
-        """Get a token: by refresh token if there is a live, unclaimed one, else by the own grant.
+        """Get a token: by a live, unclaimed refresh token if there is one, else by primary grant.
 
         Returns:
             None where another run has claimed the refresh token and may still be at it.
@@ -408,10 +408,10 @@ class _Attempt:
                 if isinstance(redeemed, _Answer):
                     return redeemed
                 failure = redeemed
-        return self._use_own_grant(credentials, failure)
+        return self._use_primary_grant(credentials, failure)
 
     def _redeem(self, credentials: Credentials, refresh_token: str) -> _Answer | OAuthError:
-        """Send a claimed refresh token; return the failure that the own grant may follow."""
+        """Send a claimed refresh token; return the failure that the primary grant may follow."""
         grant = {"grant_type": "refresh_token", "refresh_token": refresh_token}
         try:
             return self._ask(credentials, grant)
@@ -420,12 +420,12 @@ class _Attempt:
                 self.released = self.claim
             if error.code == "invalid_grant":
                 self.dead = self.claim
-            if not allows_own_grant(error):
+            if not allows_primary_grant(error):
                 raise
             return error
 
-    def _use_own_grant(self, credentials: Credentials, failure: OAuthError | None) -> _Answer:
-        """Ask by the account's own grant, if it has one besides the refresh token."""
+    def _use_primary_grant(self, credentials: Credentials, failure: OAuthError | None) -> _Answer:
+        """Ask by the account's primary grant, if it has one besides the refresh token."""
         if isinstance(credentials, RefreshTokenCredentials):
             raise failure or RefreshTokenLostError
         if failure is not None:
@@ -459,7 +459,7 @@ class _Attempt:
         except SecretStoreError:
             if is_only_grant:
                 raise
-            # The own grant's token is worth having even where no journal can be written.
+            # The primary grant's token is worth having even where no journal can be written.
             return False
 
     def _contend(self, basis: str, *, is_only_grant: bool) -> bool | None:

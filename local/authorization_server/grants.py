@@ -74,7 +74,7 @@ class PasswordGrant(grants.ResourceOwnerPasswordCredentialsGrant):
 
 
 class PartnerGrant(grants.BaseGrant, grants.TokenEndpointMixin):
-    """The motors API's own grant: a code and a secret stand for a dealer."""
+    """The motors API's primary grant: a code and a secret stand for a dealer."""
 
     GRANT_TYPE: str | None = "partner"
     TOKEN_ENDPOINT_AUTH_METHODS: Collection[str] = AUTH_METHODS

@@ -40,7 +40,7 @@ NEIGHBOURS_TOKEN: Final = "made-up-token-of-the-neighbour"
 OLD_TOKEN: Final = "made-up-old-token"
 
 CLIENT: Final = {"client_id": "123", "client_secret": f"made-up-{MARK}-secret"}
-OWN_GRANT: Final[Mapping[str, Any]] = {**CLIENT, "grant_type": "client_credentials"}
+PRIMARY_GRANT: Final[Mapping[str, Any]] = {**CLIENT, "grant_type": "client_credentials"}
 SEED: Final = f"made-up-{MARK}-seed"
 REFRESH_ONLY: Final[Mapping[str, Any]] = {
     **CLIENT,
@@ -75,7 +75,7 @@ class Stage:
         self,
         name: str,
         server: RawTlsServer,
-        credentials: Mapping[str, Any] = OWN_GRANT,
+        credentials: Mapping[str, Any] = PRIMARY_GRANT,
         *,
         left: timedelta = HOUR,
     ) -> None:

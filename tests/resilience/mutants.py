@@ -88,7 +88,7 @@ MUTANTS: Final = (
     Mutant(
         "fallback: a refresh token that fails is the end of it",
         "refresh",
-        "            if not allows_own_grant(error):\n",
+        "            if not allows_primary_grant(error):\n",
         "            if True:\n",
     ),
     Mutant(

@@ -290,7 +290,7 @@ class FakeTokenEndpoint:
     Attributes:
         requests: The grants that were sent, and to which host.
         mode: What becomes of a redeemed refresh token.
-        issues_refresh_tokens: Whether the accounts' own grants are answered with one.
+        issues_refresh_tokens: Whether the accounts' primary grants are answered with one.
         lifetime: Of the access tokens; None where the response does not say.
         refresh_token_lifetime: Likewise of the refresh tokens.
         scope: As in the response.

@@ -175,7 +175,7 @@ def test_a_refresh_token_that_the_answer_does_not_name_is_kept(world: World) -> 
     assert dict(world.endpoint.redeemed) == {"refresh-token-1": 7}
 
 
-def test_a_server_that_deletes_refresh_tokens_is_served_by_the_own_grant_in_the_same_run(
+def test_a_server_that_deletes_refresh_tokens_is_served_by_the_primary_grant_in_the_same_run(
     world: World,
 ) -> None:
     world.endpoint.mode = RefreshMode.OMITS_AND_DELETES
@@ -198,7 +198,7 @@ def test_a_refused_refresh_grant_is_not_tried_again(world: World) -> None:
     assert world.calls == [*FOUR_CALLS[:2], "read journal", *FOUR_CALLS[2:]]
 
 
-def test_an_own_grant_without_a_refresh_token_retires_the_journaled_one(world: World) -> None:
+def test_an_primary_grant_without_a_refresh_token_retires_the_journaled_one(world: World) -> None:
     due_again(world)
     world.endpoint.issues_refresh_tokens = False
     world.endpoint.answer(TokenRequestError("invalid_grant"))
@@ -242,29 +242,31 @@ def test_a_journal_that_is_not_readable_is_as_good_as_none(world: World) -> None
     assert world.grants == ["password"]
 
 
-# When the own grant follows a failed refresh grant in the same run.
+# When the primary grant follows a failed refresh grant in the same run.
 
 
 @pytest.mark.parametrize(
     ("failure", "grants"),
     [
-        pytest.param(TokenRequestError("invalid_grant"), 2, id="dead refresh token: own grant"),
-        pytest.param(TokenRequestError("invalid_request"), 2, id="malformed request: own grant"),
-        pytest.param(TokenRequestError("some text"), 2, id="unrecognised error: own grant"),
-        pytest.param(TokenRequestError("server_error"), 2, id="server's error: own grant"),
+        pytest.param(TokenRequestError("invalid_grant"), 2, id="dead refresh token: primary grant"),
+        pytest.param(
+            TokenRequestError("invalid_request"), 2, id="malformed request: primary grant"
+        ),
+        pytest.param(TokenRequestError("some text"), 2, id="unrecognised error: primary grant"),
+        pytest.param(TokenRequestError("server_error"), 2, id="server's error: primary grant"),
         pytest.param(TokenRequestError("invalid_client"), 1, id="wrong client: nothing more"),
-        pytest.param(unavailable(), 2, id="503: own grant"),
-        pytest.param(broken(), 2, id="500: own grant"),
-        pytest.param(lost_connection(), 2, id="lost response: own grant"),
-        pytest.param(timed_out(), 2, id="timeout: own grant"),
+        pytest.param(unavailable(), 2, id="503: primary grant"),
+        pytest.param(broken(), 2, id="500: primary grant"),
+        pytest.param(lost_connection(), 2, id="lost response: primary grant"),
+        pytest.param(timed_out(), 2, id="timeout: primary grant"),
         pytest.param(no_connection(), 1, id="no connection: nothing more"),
         pytest.param(too_many_requests(), 1, id="429: nothing more"),
         pytest.param(firewall(), 1, id="a firewall's page: nothing more"),
-        pytest.param(response(access_token=None), 2, id="answer without a token: own grant"),
-        pytest.param(response(expires_in=None), 2, id="answer without a lifetime: own grant"),
+        pytest.param(response(access_token=None), 2, id="answer without a token: primary grant"),
+        pytest.param(response(expires_in=None), 2, id="answer without a lifetime: primary grant"),
     ],
 )
-def test_the_own_grant_follows_unless_the_host_must_be_left_alone(
+def test_the_primary_grant_follows_unless_the_host_must_be_left_alone(
     world: World, failure: Failure | TokenResponse, grants: int
 ) -> None:
     due_again(world)
@@ -276,7 +278,7 @@ def test_the_own_grant_follows_unless_the_host_must_be_left_alone(
     assert [result.outcome for result in report.results] == [expected]
 
 
-def test_the_failure_is_the_own_grants_where_that_was_tried(world: World) -> None:
+def test_the_failure_is_the_primary_grants_where_that_was_tried(world: World) -> None:
     due_again(world)
     world.endpoint.answer(TokenRequestError("invalid_grant"), TokenRequestError("invalid_scope"))
 
@@ -284,7 +286,7 @@ def test_the_failure_is_the_own_grants_where_that_was_tried(world: World) -> Non
     assert world.tags()["error"] == "action required: invalid_scope"
 
 
-def test_a_dead_refresh_token_is_not_sent_again_while_the_own_grant_fails(world: World) -> None:
+def test_a_dead_refresh_token_is_not_sent_again_while_the_primary_grant_fails(world: World) -> None:
     due_again(world)
     world.endpoint.answer(TokenRequestError("invalid_grant"), TokenRequestError("invalid_grant"))
     world.sweep()
@@ -302,7 +304,7 @@ def test_a_host_that_was_stopped_meanwhile_keeps_the_refresh_grants_failure(worl
     world.endpoint.answer(lost_connection(), lost_connection(), lost_connection())
     report = world.sweep(after=UNTIL_DUE)
 
-    # The third lost connection is b's refresh grant; its own grant is not tried.
+    # The third lost connection is b's refresh grant; its primary grant is not tried.
     assert world.grants == ["refresh_token", "password", "refresh_token"]
     assert [code(result.error) for result in report.results] == ["connection_lost"] * 2
 
@@ -350,7 +352,7 @@ def test_a_claim_that_cannot_be_read_yet_counts_as_another_runs(world: World) ->
 
 
 @pytest.mark.parametrize("point", ["after claim", "after request", "before journal"])
-def test_an_abandoned_claim_makes_a_repeatable_account_use_its_own_grant(
+def test_an_abandoned_claim_makes_a_repeatable_account_use_its_primary_grant(
     world: World, point: str
 ) -> None:
     due_again(world)
@@ -362,7 +364,7 @@ def test_an_abandoned_claim_makes_a_repeatable_account_use_its_own_grant(
 
 
 @pytest.mark.parametrize("error", [throttled, denied])
-def test_a_claim_that_cannot_be_written_makes_a_repeatable_account_use_its_own_grant(
+def test_a_claim_that_cannot_be_written_makes_a_repeatable_account_use_its_primary_grant(
     world: World, error: Callable[[], Failure]
 ) -> None:
     due_again(world)
@@ -950,7 +952,7 @@ def _publishing_elsewhere(world: World, issued_after: timedelta) -> Callable[[st
         pytest.param(timedelta(seconds=-1), Outcome.PUBLISHED, id="an earlier one is replaced"),
     ],
 )
-def test_of_two_overlapping_own_grants_the_later_token_stays(
+def test_of_two_overlapping_primary_grants_the_later_token_stays(
     world: World, issued_after: timedelta, outcome: Outcome
 ) -> None:
     due_again(world, CLIENT_CREDENTIALS)

@@ -27,7 +27,7 @@ from token_refresher.oauth.token_response import (
     required_lifetime,
 )
 from token_refresher.policy import failure_class_of
-from token_refresher.refresh import allows_own_grant
+from token_refresher.refresh import allows_primary_grant
 
 if TYPE_CHECKING:
     from token_refresher.oauth.token_response import TokenResponse
@@ -162,7 +162,7 @@ def test_retry_after_is_seconds_or_a_date(header: str | None, wait: timedelta | 
 
 
 @pytest.mark.parametrize(
-    ("status", "body", "unspent", "own_grant", "stops"),
+    ("status", "body", "unspent", "primary_grant", "stops"),
     [
         pytest.param(429, b"", True, False, True, id="429 speaks for the host"),
         pytest.param(503, b"", True, True, False, id="503 turned it away"),
@@ -172,17 +172,17 @@ def test_retry_after_is_seconds_or_a_date(header: str | None, wait: timedelta | 
     ],
 )
 def test_what_an_unavailable_endpoint_means_for_a_refresh_token(
-    *, status: int, body: bytes, unspent: bool, own_grant: bool, stops: bool
+    *, status: int, body: bytes, unspent: bool, primary_grant: bool, stops: bool
 ) -> None:
     with pytest.raises(EndpointUnavailableError) as refusal:
         read(status, body)
     error = refusal.value
-    told = (error.leaves_refresh_token_unspent, allows_own_grant(error), error.stops_host)
-    assert told == (unspent, own_grant, stops)
+    told = (error.leaves_refresh_token_unspent, allows_primary_grant(error), error.stops_host)
+    assert told == (unspent, primary_grant, stops)
 
 
 @pytest.mark.parametrize(
-    ("code", "unspent", "own_grant"),
+    ("code", "unspent", "primary_grant"),
     [
         ("invalid_grant", False, True),
         ("invalid_client", True, False),
@@ -190,10 +190,13 @@ def test_what_an_unavailable_endpoint_means_for_a_refresh_token(
     ],
 )
 def test_what_an_error_code_means_for_a_refresh_token(
-    *, code: str, unspent: bool, own_grant: bool
+    *, code: str, unspent: bool, primary_grant: bool
 ) -> None:
     error = TokenRequestError(code)
-    assert (error.leaves_refresh_token_unspent, allows_own_grant(error)) == (unspent, own_grant)
+    assert (error.leaves_refresh_token_unspent, allows_primary_grant(error)) == (
+        unspent,
+        primary_grant,
+    )
 
 
 @given(status=st.integers(200, 599), body=st.binary(max_size=64) | st.text().map(str.encode))
