@@ -44,7 +44,7 @@ for line in sys.stdin:
 def test_no_refresh_token_is_sent_twice(deployed: Deployed, processes: int) -> None:
     accounts = [f"dealer-{number}" for number in range(6)]
     for name in accounts:
-        deployed.onboard(name, PASSWORD, revoke_family_on_reuse=True)
+        deployed.onboard(name, PASSWORD)
     deployed.onboard_refresh_only("refresh-only", access_token_lifetime=timedelta(hours=12))
     accounts.append("refresh-only")
     environment = {**deployed.environment, "PYTHONPATH": str(ROOT / "functions")}
