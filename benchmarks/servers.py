@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from collections import Counter
     from datetime import datetime, timedelta
     from multiprocessing.connection import Connection
-    from types import TracebackType
 
     from benchmarks.secrets_manager import Write
 
@@ -290,12 +289,7 @@ class Servers:
         """Return the servers, which answer since they were made."""
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """End them, whatever happened."""
         self._connection.close()
         self._process.join(PATIENCE_SECONDS)

@@ -26,7 +26,6 @@ from local.authorization_server.ledger import AUTH_METHODS, Client, Ledger, Refr
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from datetime import datetime, timedelta
-    from types import TracebackType
 
     from local.authority import Authority
 
@@ -288,12 +287,7 @@ class AuthorizationServer:
         """Return the server, which has listened since it was made."""
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Close it, whatever happened."""
         self.close()
 
