@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 from local.authorization_server import RefreshMode, firewall_page, too_many_requests, unavailable
+from local.function import Context
 from local.runtime_api import LambdaRuntime
-from tests.integration.conftest import MACHINE, PARTNER, PASSWORD, Context, Deployed
+from tests.integration.conftest import MACHINE, PARTNER, PASSWORD, Deployed
 from token_refresher.errors import EventError
 from token_refresher.handler import utc_now
 from token_refresher.model import digest12
