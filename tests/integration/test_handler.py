@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 from local.authorization_server import RefreshMode, firewall_page, too_many_requests, unavailable
+from local.function import Context
 from local.runtime_api import LambdaRuntime
-from tests.integration.conftest import MACHINE, PARTNER, PASSWORD, Context, Deployed
-from token_refresher.errors import EventError, SecretStoreError
+from tests.integration.conftest import MACHINE, PARTNER, PASSWORD, Deployed
+from token_refresher.errors import EventError
 from token_refresher.handler import utc_now
 from token_refresher.model import digest12
 
@@ -29,26 +30,6 @@ DUE: Final = timedelta(minutes=631)
 
 def outcomes(summary: dict[str, Any]) -> dict[str, str]:
     return {told["account"]: told["outcome"] for told in summary["accounts"]}
-
-
-def lines(text: str) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in text.splitlines()]
-
-
-def metrics(text: str) -> dict[str, list[float]]:
-    """The values of each metric, as CloudWatch would take them from the output."""
-    found: dict[str, list[float]] = {}
-    for record in lines(text):
-        for directive in record.get("_aws", {}).get("CloudWatchMetrics", []):
-            assert directive["Namespace"] == "TokenRefresher"
-            for dimensions in directive["Dimensions"]:
-                for metric in directive["Metrics"]:
-                    extra = "".join(f"/{record[each]}" for each in dimensions if each != "service")
-                    value = record[metric["Name"]]
-                    values = value if isinstance(value, list) else [value]
-                    assert len(values) <= 100
-                    found.setdefault(metric["Name"] + extra, []).extend(values)
-    return found
 
 
 def test_every_grant_gets_a_token_that_is_accepted(deployed: Deployed) -> None:
@@ -157,12 +138,6 @@ def test_every_event_is_answered(deployed: Deployed, path: Path) -> None:
         "dry-run.json": {"dealer-17": "would refresh", "other": "would refresh"},
     }
     assert outcomes(summary) == expected[path.name]
-
-
-def test_what_prevents_a_sweep_is_raised_and_named(deployed: Deployed) -> None:
-    handler = deployed.handler(AWS_ENDPOINT_URL="http://127.0.0.1:1")
-    with pytest.raises(SecretStoreError, match="ListSecrets failed: EndpointConnectionError"):
-        handler({}, Context())
 
 
 HARD_CASES: Final[dict[str, dict[str, Any]]] = {

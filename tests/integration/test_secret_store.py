@@ -3,26 +3,18 @@
 from __future__ import annotations
 
 import ast
-import io
 import itertools
-import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import pytest
-from botocore.awsrequest import AWSResponse, HeadersDict
-from botocore.exceptions import ReadTimeoutError
 
 from token_refresher.aws import secret_store
 from token_refresher.aws.secret_store import Pace, SecretsManagerStore, create_client
-from token_refresher.errors import FailureClass, SecretStoreError
 from token_refresher.model import claim_id
-from token_refresher.policy import failure_class_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
     from local.embedded_cloud import EmbeddedCloud
@@ -59,28 +51,6 @@ def credentials(secrets: SecretsManagerClient) -> str:
     return answer["VersionId"]
 
 
-class _Raw(io.BytesIO):
-    """What botocore reads a body from."""
-
-    def stream(self) -> Iterator[bytes]:
-        yield self.read()
-
-
-def refuse(client: SecretsManagerClient, operation: str, code: str, status: int = 400) -> list[str]:
-    """Answer an operation with an error, at the place where the wire would be."""
-    calls: list[str] = []
-    body = f'{{"__type": "{code}", "message": "secret-value"}}'.encode()
-
-    def answer(**_: object) -> AWSResponse:
-        calls.append(operation)
-        headers = HeadersDict({"x-amzn-errortype": code})
-        return AWSResponse("", status, headers, _Raw(body))  # type: ignore[arg-type]
-
-    events: Any = client.meta.events
-    events.register(f"before-send.secretsmanager.{operation}", answer)
-    return calls
-
-
 def test_an_account_without_secrets_has_nothing_to_tell(store: SecretsManagerStore) -> None:
     assert store.describe_token(ACCOUNT) is None
     assert store.describe_credentials(ACCOUNT) is None
@@ -94,15 +64,6 @@ def test_credentials_are_read_with_their_version(
     value = store.read_credentials(ACCOUNT)
     assert value is not None
     assert (value.version_id, value.text) == (credentials, "{}")
-
-
-def test_a_binary_secret_has_no_text(
-    store: SecretsManagerStore, secrets: SecretsManagerClient
-) -> None:
-    secrets.create_secret(Name=f"oauth/credentials/{ACCOUNT}", SecretBinary=b"{}")
-    value = store.read_credentials(ACCOUNT)
-    assert value is not None
-    assert value.text is None
 
 
 def test_claim_and_journal_never_move_the_credentials(
@@ -201,85 +162,6 @@ def test_both_paths_are_listed_whole_and_no_other(
     assert {name: dict(each.stages) for name, each in tokens.items()} == {"b": {}}
 
 
-@pytest.mark.parametrize(
-    ("code", "status", "attempts", "failure_class"),
-    [
-        ("LimitExceededException", 400, 1, FailureClass.ACTION_REQUIRED),
-        ("AccessDeniedException", 400, 1, FailureClass.ACTION_REQUIRED),
-        ("ThrottlingException", 400, 3, FailureClass.TRANSIENT),
-        ("InternalServiceError", 500, 3, FailureClass.TRANSIENT),
-    ],
-)
-def test_only_what_may_pass_is_tried_again(
-    client: SecretsManagerClient,
-    monkeypatch: pytest.MonkeyPatch,
-    code: str,
-    status: int,
-    attempts: int,
-    failure_class: FailureClass,
-) -> None:
-    monkeypatch.setattr("botocore.endpoint.time.sleep", lambda _: None)
-    calls = refuse(client, "PutSecretValue", code, status)
-    with pytest.raises(SecretStoreError) as refusal:
-        store_of(client).publish(ACCOUNT, JOURNAL, "token")
-    assert len(calls) == attempts
-    assert (refusal.value.code, failure_class_of(refusal.value)) == (code, failure_class)
-    assert "secret-value" not in f"{refusal.value!r}{refusal.value}"
-
-
-@pytest.mark.parametrize(
-    ("operation", "call"),
-    [
-        ("CreateSecret", lambda store: store.create_token_secret(ACCOUNT)),
-        ("DescribeSecret", lambda store: store.describe_token(ACCOUNT)),
-        ("GetSecretValue", lambda store: store.read_journal(ACCOUNT)),
-        ("ListSecrets", lambda store: store.list_secrets()),
-    ],
-)
-def test_a_refusal_names_the_operation(
-    client: SecretsManagerClient, operation: str, call: Callable[[SecretsManagerStore], object]
-) -> None:
-    refuse(client, operation, "AccessDeniedException")
-    with pytest.raises(SecretStoreError, match=f"{operation} failed: AccessDeniedException"):
-        call(store_of(client))
-
-
-def test_no_answer_at_all_is_tried_later(client: SecretsManagerClient) -> None:
-    def lose(**_: object) -> None:
-        raise ReadTimeoutError(endpoint_url="https://secret-value.example")
-
-    client.meta.events.register("before-call.secretsmanager.DescribeSecret", lose)
-    with pytest.raises(SecretStoreError, match="ReadTimeoutError") as refusal:
-        store_of(client).describe_token(ACCOUNT)
-    assert failure_class_of(refusal.value) is FailureClass.TRANSIENT
-    assert "secret-value" not in str(refusal.value)
-
-
-def test_an_empty_page_is_not_the_end(client: SecretsManagerClient) -> None:
-    ours = {"SecretList": [{"Name": "oauth/tokens/a"}, {"Name": "oauth/tokens/"}, {"Name": "b"}]}
-
-    def page(params: dict[str, Any], **_: object) -> tuple[AWSResponse, dict[str, Any]]:
-        more = json.loads(params["body"]).get("NextToken") == "more"
-        answer = ours if more else {"SecretList": [], "NextToken": "more"}
-        return AWSResponse("", 200, HeadersDict(), None), answer  # type: ignore[arg-type]
-
-    events: Any = client.meta.events
-    events.register("before-call.secretsmanager.ListSecrets", page)
-    _, tokens = store_of(client).list_secrets()
-    assert list(tokens) == ["a"]
-
-
-def test_writes_are_spread_over_time() -> None:
-    now, slept = [0.0], list[float]()
-    pace = Pace(monotonic=lambda: now[0], sleep=slept.append, per_second=10)
-    pace.wait()
-    pace.wait()
-    pace.wait()
-    now[0] = 5
-    pace.wait()
-    assert slept == pytest.approx([0.1, 0.2])
-
-
 def test_one_function_of_the_program_writes_to_the_credentials_path() -> None:
     tree = ast.parse(Path(secret_store.__file__).read_text())
     source = {
@@ -308,22 +190,6 @@ def test_an_account_of_any_name_is_listed_under_it(
     assert store.read_published(name) is not None
 
 
-@pytest.mark.slow
-def test_two_thousand_accounts_are_listed(
-    store: SecretsManagerStore, secrets: SecretsManagerClient
-) -> None:
-    names = [f"dealer-{number:04}" for number in range(2000)]
-
-    def create(name: str) -> None:
-        secrets.create_secret(Name=f"oauth/credentials/{name}", SecretString="{}")
-
-    with ThreadPoolExecutor(16) as pool:
-        list(pool.map(create, names))
-    credentials, tokens = store.list_secrets()
-    assert sorted(credentials) == names
-    assert tokens == {}
-
-
 def test_credentials_without_a_value_are_there_and_cannot_be_read(
     store: SecretsManagerStore, secrets: SecretsManagerClient
 ) -> None:
@@ -332,15 +198,3 @@ def test_credentials_without_a_value_are_there_and_cannot_be_read(
     assert metadata is not None
     assert metadata.stages == {}
     assert store.read_credentials(ACCOUNT) is None
-
-
-def test_a_lost_claim_leaves_the_winners_content(
-    store: SecretsManagerStore, credentials: str
-) -> None:
-    claim = claim_id("basis", 1)
-    assert store.write_protocol(ACCOUNT, claim, "winner")
-    assert not store.write_protocol(ACCOUNT, claim, "loser")
-    value, current = store.read_claim(ACCOUNT, claim), store.read_credentials(ACCOUNT)
-    assert value is not None
-    assert current is not None
-    assert (value.text, current.version_id) == ("winner", credentials)
