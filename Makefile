@@ -51,7 +51,7 @@ mutants: .venv/.ready ## Take out one safeguard after the other, and see a test 
 SECONDS ?= 60
 .PHONY: fuzz
 fuzz: .venv/.ready ## Feed every parser spoiled inputs (SECONDS=60 SEED=1)
-	@PYTHONPATH=functions:cli:. $(PY) benchmarks/fuzz.py --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
+	@PYTHONPATH=functions:cli:. $(PY) -m tests.fuzz --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
 
 .PHONY: docs
 docs: .venv/.ready ## Bring the generated tables of README.md and docs/ up to date
@@ -220,7 +220,7 @@ artifact: .venv/.uv
 		$(if $(TARGET_PYTHON),--python $(TARGET_PYTHON))
 
 .PHONY: bench
-bench: .venv/.ready .venv-3.13/.ready ## Measure all against its floor, and write docs/performance.md (minutes; ONLY=herd)
+bench: .venv/.ready .venv-3.13/.ready ## Measure all against its floor, and write docs/performance.md (minutes; ONLY=mass_expiry)
 	@python=.venv-3.13/bin/python; [ -e .venv-3.13/.ready ] || python=$(PY); \
 	$(FIND_PYTHONS) PYTHONPATH=functions:cli:. $(WITH_UV) "$$python" -m benchmarks $(ONLY)
 

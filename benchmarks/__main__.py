@@ -13,7 +13,7 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-from benchmarks import capacity, cold_start, fleet, herd, refresh, sweep, tried
+from benchmarks import capacity, cold_start, fleet, mass_expiry, refresh, sweep
 from benchmarks.report import (
     COEFFICIENTS,
     DOCUMENT,
@@ -34,9 +34,8 @@ BENCHMARKS: Final[dict[str, Callable[[], Findings]]] = {
     "cold_start": cold_start.measure,
     "sweep": sweep.measure,
     "refresh": refresh.measure,
-    "herd": herd.measure,
+    "mass_expiry": mass_expiry.measure,
     "fleet": fleet.measure,
-    "tried": tried.measure,
 }
 
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from benchmarks.secrets_manager import DESCRIPTION, Secret
+from benchmarks.secrets_manager import DESCRIPTION
+from local.secrets_manager.memory import Secret
 from token_refresher.credentials import parse_credentials
 from token_refresher.model import JournalEntry, TokenVersion, digest12
 from token_refresher.ports import CURRENT, JOURNAL_STAGE, PREVIOUS
@@ -83,7 +84,7 @@ def account_name(number: int) -> str:
 
 def secrets_of(
     prefix: str, name: str, grant: Grant, *, token_endpoint: str, expires_at: datetime
-) -> Iterable[Secret]:
+) -> dict[str, Secret]:
     """Make an account's two secrets, as its second refresh would have left them."""
     client = {"client_id": f"{prefix}-{name}", "client_secret": SECRET}
     text = json.dumps({"token_endpoint": token_endpoint, **client, **grant.fields})
@@ -97,8 +98,8 @@ def secrets_of(
         )
         for moment in (expires_at - LIFE + timedelta(hours=1.5), expires_at)
     )
-    credentials = Secret(f"{prefix}/credentials/{name}")
-    credentials.put(credentials_version, text, (CURRENT,))
+    credentials = Secret()
+    credentials.put(credentials_version, text, [CURRENT])
     if grant.is_journaled:
         journal = JournalEntry(
             grant=parse_credentials(text).grant_digest,
@@ -107,13 +108,13 @@ def secrets_of(
             scope="adverts-write read",
             refresh_token=secrets.token_hex(20),
         )
-        credentials.put(str(version), journal.to_json(), (JOURNAL_STAGE,))
-    token = Secret(f"{prefix}/tokens/{name}", DESCRIPTION)
+        credentials.put(str(version), journal.to_json(), [JOURNAL_STAGE])
+    token = Secret(description=DESCRIPTION)
     content = json.dumps({"access_token": secrets.token_hex(20), "token_type": "Bearer"})
-    token.put(str(earlier), content, (CURRENT,))
-    token.put(str(version), content, (CURRENT,))
+    token.put(str(earlier), content, [CURRENT])
+    token.put(str(version), content, [CURRENT])
     assert token.stages[PREVIOUS] == str(earlier)  # noqa: S101 - the write floor looks at it
-    return credentials, token
+    return {f"{prefix}/credentials/{name}": credentials, f"{prefix}/tokens/{name}": token}
 
 
 def fleet(
@@ -124,7 +125,7 @@ def fleet(
     token_endpoint: str,
     expires_at: datetime,
     apart: timedelta = timedelta(0),
-) -> list[Secret]:
+) -> dict[str, Secret]:
     """Make accounts that expire one after another.
 
     Args:
@@ -136,14 +137,14 @@ def fleet(
         apart: How much earlier each expires than the number before it: the order of expiry is
             the reverse of that of names.
     """
-    return [
-        secret
+    return {
+        name: secret
         for number in numbers
-        for secret in secrets_of(
+        for name, secret in secrets_of(
             prefix,
             account_name(number),
             grant,
             token_endpoint=token_endpoint,
             expires_at=expires_at - apart * number,
-        )
-    ]
+        ).items()
+    }

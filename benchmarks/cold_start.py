@@ -22,7 +22,6 @@ import zlib
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import timedelta
-from importlib import metadata
 from pathlib import Path
 from typing import Final
 
@@ -30,6 +29,7 @@ from benchmarks.accounts import FRESH, MACHINE, utc_now
 from benchmarks.function import peak_mb
 from benchmarks.report import Bound, Findings, Spread, Table, ratio, spread
 from benchmarks.servers import Servers
+from local.runtime_api import link_runtime_client
 from tools import artifact
 
 ROUNDS: Final = 15
@@ -129,16 +129,6 @@ class Variant:
     handler: str = HANDLER
     size: str = ""
     starts: list[Start] = field(default_factory=list)
-
-
-def link_runtime_client(directory: Path) -> None:
-    """Give the runtime client a directory of its own, without its neighbours."""
-    for name in ("awslambdaric", "simplejson", "snapshot-restore-py"):
-        for file in metadata.files(name) or ():
-            top = file.parts[0]
-            link = directory / top
-            if top != ".." and not top.endswith(".dist-info") and not link.exists():
-                link.symlink_to(Path(str(metadata.distribution(name).locate_file(top))))
 
 
 def cold_start(variant: Variant, client: Path, environment: dict[str, str]) -> Start:

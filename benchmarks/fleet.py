@@ -13,18 +13,19 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from botocore.exceptions import ClientError
-
 from benchmarks.accounts import DEALER, DUE, MACHINE, Grant, fleet, token_response
-from benchmarks.herd import places_late
+from benchmarks.mass_expiry import places_late
 from benchmarks.report import Bound, Findings, Table
-from benchmarks.secrets_manager import OK, QUOTA, SecretsManager
+from benchmarks.secrets_manager import QUOTA, Region
 from benchmarks.virtual_time import VirtualTime
+from local.secrets_manager.client import MemoryClient
+from local.secrets_manager.refusals import RefusalError
 from token_refresher.aws.secret_store import Pace, SecretsManagerStore
 from token_refresher.errors import HostStoppedError, OutOfTimeError
 from token_refresher.oauth.errors import EndpointUnavailableError
 from token_refresher.oauth.token_response import read_token_response
 from token_refresher.oauth.transport import REQUEST_SECONDS
+from token_refresher.refresh import Refresher
 from token_refresher.sweep import Sweeper
 
 if TYPE_CHECKING:
@@ -104,31 +105,24 @@ SCENARIOS: Final = (
 )
 
 
-class VirtualClient:
-    """A client whose calls take virtual time; it tries again as botocore does."""
+def in_virtual_time(
+    manager: Region, time: VirtualTime, seconds: float
+) -> Callable[[str, dict[str, Any]], dict[str, Any]]:
+    """Let every call take so long, and be tried again as botocore does."""
 
-    def __init__(self, manager: SecretsManager, time: VirtualTime, seconds: float) -> None:
-        self._manager = manager
-        self._time = time
-        self._seconds = seconds
-
-    def __getattr__(self, method: str) -> Callable[..., dict[str, Any]]:
-        """Return a call, by boto3's name for it."""
-        operation = "".join(map(str.capitalize, method.split("_")))
-        return lambda **arguments: self._call(operation, arguments)
-
-    def _call(self, operation: str, arguments: dict[str, Any]) -> dict[str, Any]:
+    def answer(operation: str, asked: dict[str, Any]) -> dict[str, Any]:
         attempt = 1
         while True:
-            self._time.sleep(self._seconds)
-            status, content = self._manager.answer(operation, json.dumps(arguments).encode())
-            answer: dict[str, Any] = json.loads(content)
-            if status == OK:
-                return answer
-            if answer["__type"] != "ThrottlingException" or attempt == ATTEMPTS:
-                raise ClientError({"Error": {"Code": answer["__type"]}}, operation)
-            self._time.sleep(BACK_OFF_SECONDS * 2**attempt)
+            time.sleep(seconds)
+            try:
+                return manager.answer(operation, asked)
+            except RefusalError as refusal:
+                if refusal.code != "ThrottlingException" or attempt == ATTEMPTS:
+                    raise
+            time.sleep(BACK_OFF_SECONDS * 2**attempt)
             attempt += 1
+
+    return answer
 
 
 class VirtualEndpoint:
@@ -244,20 +238,22 @@ def play(scenario: Scenario) -> Run:
     run = Run(scenario)
     with VirtualTime(scenario.workers) as time:
         manager, endpoint = _region(scenario, time), VirtualEndpoint(time, scenario.token_seconds)
-        client = VirtualClient(manager, time, scenario.aws_seconds)
+        client = MemoryClient(in_virtual_time(manager, time, scenario.aws_seconds))
         sweeper = Sweeper(
-            store=SecretsManagerStore(
-                cast("SecretsManagerClient", client),
-                prefix="oauth",
-                kms_key_id="",
-                pace=Pace(monotonic=time.monotonic, sleep=time.sleep),
+            Refresher(
+                store=SecretsManagerStore(
+                    cast("SecretsManagerClient", client),
+                    prefix="oauth",
+                    kms_key_id="",
+                    pace=Pace(monotonic=time.monotonic, sleep=time.sleep),
+                ),
+                endpoint=endpoint,
+                clock=time.now,
+                pause=lambda duration: time.sleep(duration.total_seconds()),
+                refresh_before=timedelta(seconds=5400),
+                uses_refresh_tokens=True,
             ),
-            endpoint=endpoint,
-            clock=time.now,
             monotonic=time.monotonic,
-            pause=lambda duration: time.sleep(duration.total_seconds()),
-            refresh_before=timedelta(seconds=5400),
-            uses_refresh_tokens=True,
             max_workers=scenario.workers,
         )
         while run.lost and len(run.ticks) < MOST_TICKS:
@@ -265,9 +261,9 @@ def play(scenario: Scenario) -> Run:
     return run
 
 
-def _region(scenario: Scenario, time: VirtualTime) -> SecretsManager:
+def _region(scenario: Scenario, time: VirtualTime) -> Region:
     """Make the secrets, all of them due, and enforce the quota."""
-    manager = SecretsManager(time.monotonic)
+    manager = Region(time.monotonic)
     manager.enforce()
     for host in (HEALTHY, HUNG, LIMITED):
         numbers = [each for each in range(scenario.accounts) if scenario.host(each) == host]
@@ -284,7 +280,7 @@ def _region(scenario: Scenario, time: VirtualTime) -> SecretsManager:
     return manager
 
 
-def _sweep(sweeper: Sweeper, manager: SecretsManager, time: VirtualTime, begins_at: float) -> Tick:
+def _sweep(sweeper: Sweeper, manager: Region, time: VirtualTime, begins_at: float) -> Tick:
     """Wait for the tick, and sweep."""
     time.sleep(begins_at - time.monotonic())
     ends_at = begins_at + INVOCATION_SECONDS

@@ -20,7 +20,7 @@ import botocore
 from typing_extensions import override
 
 from benchmarks.accounts import Grant, fleet, token_response
-from benchmarks.secrets_manager import SecretsManager
+from benchmarks.secrets_manager import Region
 from local.authority import Authority
 from local.embedded_cloud import LOOPBACK
 
@@ -55,11 +55,11 @@ class Seen:
     cpu_seconds: float
 
 
-class _Region:
+class _World:
     """What both servers stand on, in their process."""
 
     def __init__(self) -> None:
-        self.secrets_manager = SecretsManager(time.monotonic)
+        self.secrets_manager = Region(time.monotonic)
         self.token_requests = 0
         self.aws_latency = self.token_latency = 0.0
         self.token_endpoint = ""
@@ -80,7 +80,7 @@ class _Region:
 
     def clear(self) -> None:
         """Begin anew, without a secret, a delay or a quota."""
-        self.secrets_manager = SecretsManager(time.monotonic)
+        self.secrets_manager = Region(time.monotonic)
         self.token_requests = 0
         self.aws_latency = self.token_latency = 0.0
 
@@ -108,7 +108,7 @@ class _Region:
 class _Http(asyncio.Protocol):
     """Requests with a known length, one after another, on one connection."""
 
-    def __init__(self, region: _Region) -> None:
+    def __init__(self, region: _World) -> None:
         self._region = region
         self._received = b""
 
@@ -151,7 +151,7 @@ class _Aws(_Http):
     @override
     def answer(self, headers: dict[bytes, bytes], body: bytes) -> tuple[int, bytes, float]:
         operation = headers[b"x-amz-target"].decode().rpartition(".")[2]
-        status, content = self._region.secrets_manager.answer(operation, body)
+        status, content = self._region.secrets_manager.answer_request(operation, body)
         return status, content, self._region.aws_latency
 
 
@@ -169,7 +169,7 @@ def _serve(connection: Connection) -> None:
 
 
 async def _serve_until_closed(connection: Connection) -> None:
-    loop, region = asyncio.get_running_loop(), _Region()
+    loop, region = asyncio.get_running_loop(), _World()
     with Authority() as authority:
         context = authority.server_context()
         ports = []

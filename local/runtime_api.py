@@ -16,6 +16,8 @@ import time
 import uuid
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib import metadata
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
@@ -139,3 +141,13 @@ class LambdaRuntime:
         """End it, whatever happened."""
         if not self._output.closed:
             self.stop()
+
+
+def link_runtime_client(directory: Path) -> None:
+    """Give the runtime client a directory of its own, without its neighbours."""
+    for name in ("awslambdaric", "simplejson", "snapshot-restore-py"):
+        for file in metadata.files(name) or ():
+            top = file.parts[0]
+            link = directory / top
+            if top != ".." and not top.endswith(".dist-info") and not link.exists():
+                link.symlink_to(Path(str(metadata.distribution(name).locate_file(top))))

@@ -23,7 +23,7 @@ from token_refresher.events import parse_event, parse_rotation, parse_trigger
 from token_refresher.oauth.errors import OAuthError
 from token_refresher.oauth.transport import TokenEndpoint
 from token_refresher.policy import Reason
-from token_refresher.refresh import Outcome, Result
+from token_refresher.refresh import Outcome, Refresher, Result
 from token_refresher.reporting import Reporter, describe, summary, traced
 from token_refresher.rotation import Rotation
 from token_refresher.settings import Settings, settings_from_environment
@@ -90,13 +90,15 @@ class Handler:
         self._reporter = Reporter(settings)
         self._endpoint = endpoint
         self._sweeper = Sweeper(
-            store=store,
-            endpoint=endpoint,
-            clock=clock,
+            Refresher(
+                store=store,
+                endpoint=endpoint,
+                clock=clock,
+                pause=pause,
+                refresh_before=settings.refresh_before,
+                uses_refresh_tokens=settings.uses_refresh_tokens,
+            ),
             monotonic=monotonic,
-            pause=pause,
-            refresh_before=settings.refresh_before,
-            uses_refresh_tokens=settings.uses_refresh_tokens,
             max_workers=settings.max_workers,
         )
         self._rotation = Rotation(

@@ -1,7 +1,8 @@
 """The secrets of one Region in memory, and the operations of Secrets Manager that programs use.
 
-It has no clock, since nobody here looks at the dates that it gives; no keys, replicas, policies
-nor rotations, which the emulator has. It keeps to the same rules, and answers in microseconds.
+It has no clock, since nobody here looks at the dates that it gives, and knows secrets by their
+names alone. Keys, replicas, policies and rotations are the emulator's. It keeps to the same rules,
+and answers in microseconds.
 """
 
 from __future__ import annotations
@@ -70,10 +71,8 @@ class SecretsManager:
             "DeleteSecret": self._delete,
             "DescribeSecret": self._describe,
             "GetSecretValue": self._get,
-            "ListSecretVersionIds": self._list_versions,
             "ListSecrets": self._list,
             "PutSecretValue": self._put,
-            "RestoreSecret": self._restore,
             "TagResource": self._tag,
             "UntagResource": self._untag,
             "UpdateSecretVersionStage": self._move,
@@ -88,25 +87,19 @@ class SecretsManager:
         with self._lock:
             return self._operations[operation](asked)
 
-    def _named(self, secret_id: str) -> str:
-        """Return the name of a secret, which is called by its name, its ARN or a partial ARN."""
-        name = secret_id.removeprefix(ARN)
-        if name not in self.secrets and name != secret_id and arn(name[:-7]) == secret_id:
-            name = name[:-7]
-        if name not in self.secrets:
+    def _find(self, asked: Json) -> Secret:
+        """Return the secret that a call names."""
+        secret = self.secrets.get(asked["SecretId"])
+        if secret is None:
             raise not_found("The secret")
-        return name
+        return secret
 
     def _open(self, asked: Json) -> tuple[str, Secret]:
         """Return the secret that a call names, unless it is marked for deletion."""
-        name = asked["SecretId"]
-        secret = self.secrets.get(name)
-        if secret is None:
-            name = self._named(name)
-            secret = self.secrets[name]
+        secret = self._find(asked)
         if secret.is_deleted:
             raise wrong_state("The secret is marked for deletion.")
-        return name, secret
+        return asked["SecretId"], secret
 
     def _create(self, asked: Json) -> Json:
         name, value, tags = asked["Name"], _value(asked), checked_tags(asked.get("Tags", []))
@@ -123,8 +116,7 @@ class SecretsManager:
         return {**_identity(name), "VersionId": _store(secret, asked, value)}
 
     def _describe(self, asked: Json) -> Json:
-        name = self._named(asked["SecretId"])
-        return _entry(name, self.secrets[name], versions_as="VersionIdsToStages")
+        return entry(asked["SecretId"], self._find(asked), versions_as="VersionIdsToStages")
 
     def _get(self, asked: Json) -> Json:
         name, secret = self._open(asked)
@@ -175,11 +167,6 @@ class SecretsManager:
         secret.is_deleted = True
         return {**_identity(name), "DeletionDate": DATE}
 
-    def _restore(self, asked: Json) -> Json:
-        name = self._named(asked["SecretId"])
-        self.secrets[name].is_deleted = False
-        return _identity(name)
-
     def _list(self, asked: Json) -> Json:
         """List in the order of creation, as AWS does."""
         filters = asked.get("Filters", [])
@@ -192,19 +179,9 @@ class SecretsManager:
         ]
         page, following = cut_page(found, asked)
         entries = [
-            _entry(name, self.secrets[name], versions_as="SecretVersionsToStages") for name in page
+            entry(name, self.secrets[name], versions_as="SecretVersionsToStages") for name in page
         ]
         return {"SecretList": entries, **following}
-
-    def _list_versions(self, asked: Json) -> Json:
-        name, secret = self._open(asked)
-        shown = [
-            {"VersionId": version_id, "VersionStages": stages, "CreatedDate": DATE}
-            for version_id in secret.versions
-            if (stages := _stages(secret, version_id)) or asked.get("IncludeDeprecated")
-        ]
-        page, following = cut_page(shown, asked)
-        return {**_identity(name), "Versions": page, **following}
 
 
 def _created_before(name: str, secret: Secret, asked: Json, value: str | bytes | None) -> Json:
@@ -237,7 +214,7 @@ def _value(asked: Json) -> str | bytes | None:
     return binary if text is None else text
 
 
-def _entry(name: str, secret: Secret, *, versions_as: str) -> Json:
+def entry(name: str, secret: Secret, *, versions_as: str) -> Json:
     """Describe a secret; one without stages shows no versions."""
     entry: Json = {
         **_identity(name),

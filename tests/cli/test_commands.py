@@ -843,7 +843,7 @@ def test_a_list_says_where_it_looked_and_an_empty_one_is_no_success(
     operator: Operator, command: str
 ) -> None:
     operator.add("dealer-17")
-    place = "AWS account 000000000000, region eu-west-1, prefix olx, endpoint http://127.0.0.1:"
+    place = "AWS account 000000000000, region eu-west-1, prefix oauth, endpoint http://127.0.0.1:"
     assert f"Looked in: {place}" in operator.says(command)
     for elsewhere, named in (("--prefix team", "team"), ("--region eu-north-1", "eu-north-1")):
         empty = operator.run(f"{command} {elsewhere}")
@@ -861,7 +861,7 @@ def test_a_list_is_shown_where_aws_does_not_tell_the_account(
     operator.add("dealer-17")
     relay.illness = lambda operation: LOST if operation in {"/", ""} else None
     with operator.by_way_of(relay):
-        assert "Looked in: region eu-west-1, prefix olx" in operator.says("status")
+        assert "Looked in: region eu-west-1, prefix oauth" in operator.says("status")
 
 
 def test_no_secret_is_in_anything_that_was_printed(

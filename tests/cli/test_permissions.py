@@ -166,9 +166,9 @@ def test_a_permission_that_a_person_lacks_is_told_and_not_recorded(
     allow(*(STATEMENTS.keys() - {"ReadCredentials"}))
     denied = operator.run("refresh dealer-17 --force")
     assert denied.exit_code == 1
-    assert "may not secretsmanager:GetSecretValue on secrets under olx/" in denied.stderr
+    assert "may not secretsmanager:GetSecretValue on secrets under oauth/" in denied.stderr
     assert "A failure on this machine is not recorded" in denied.stderr
-    assert not operator.secrets.describe_secret(SecretId="olx/tokens/dealer-17").get("Tags")
+    assert not operator.secrets.describe_secret(SecretId="oauth/tokens/dealer-17").get("Tags")
 
 
 def test_whoever_may_not_look_and_waits_is_told_that_the_credentials_are_written(

@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from benchmarks.cold_start import ARCHITECTURES, HANDLER, link_runtime_client
-from local.runtime_api import LambdaRuntime
+from local.runtime_api import LambdaRuntime, link_runtime_client
 from tools import artifact
 
 if TYPE_CHECKING:
@@ -30,6 +29,8 @@ SAM: Final = ROOT / ".venv-deploy" / "bin" / "sam"
 RUNNING: Final = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 ELF_MACHINES: Final = {"arm64": b"\xb7\x00", "x86_64": b"\x3e\x00"}
+THIS_ARCHITECTURE: Final = "x86_64" if platform.machine() == "x86_64" else "arm64"
+HANDLER: Final = "token_refresher.handler.lambda_handler"
 UNCHECKED_HASH: Final = b"\x01\x00\x00\x00"
 LONGEST_ZIP_MB: Final = 6
 
@@ -120,7 +121,7 @@ def built(architecture: str, request: pytest.FixtureRequest) -> Build:
 @pytest.fixture(scope="module")
 def runs_here(tmp_path_factory: pytest.TempPathFactory) -> Build:
     directory = tmp_path_factory.mktemp("here")
-    return build(directory, ARCHITECTURES[platform.machine()], f"TARGET_PYTHON={RUNNING}")
+    return build(directory, THIS_ARCHITECTURE, f"TARGET_PYTHON={RUNNING}")
 
 
 @pytest.fixture(scope="module")

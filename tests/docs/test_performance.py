@@ -1,33 +1,32 @@
-"""What docs/performance.md says, held to the results, to its formulas and to the program."""
+"""What docs/performance.md says, held to the results and to the program."""
 
 from __future__ import annotations
 
 import re
 from datetime import timedelta
-from typing import TYPE_CHECKING
 
 import pytest
 
-from benchmarks import capacity
-from benchmarks.accounts import DEALER, MACHINE, Grant
-from benchmarks.fleet import FAILING, HUNG, INVOCATION_SECONDS, LIMITED, Scenario, play
-from benchmarks.report import DOCUMENT, RESULTS, Bound, blocks, coefficients_of, ratio, replaced
-from benchmarks.secrets_manager import QUOTA, Quota, RefusedError
 from token_refresher.aws.secret_store import _WRITES_PER_SECOND
 from token_refresher.refresh import TIME_TO_BEGIN
 from token_refresher.settings import Settings
 from token_refresher.sweep import _CLOSING_TIME
 from tools import templates
+from tools.templates import ROOT
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+DOCUMENT = ROOT / "docs" / "performance.md"
+RESULTS = ROOT / "benchmarks" / "results.md"
+BLOCK = re.compile(r"<!-- (?P<name>[a-z-]+) -->\n(?P<text>.*?)<!-- /(?P=name) -->\n", re.DOTALL)
 
-    from benchmarks.report import Table
+
+def blocks(text: str) -> dict[str, str]:
+    """The tables of a document, by name."""
+    return {block["name"]: block["text"] for block in BLOCK.finditer(text)}
+
 
 TEXT = DOCUMENT.read_text("utf-8")
 SHOWN = blocks(TEXT)
 MEASURED = blocks(RESULTS.read_text("utf-8"))
-KNOWN = coefficients_of(RESULTS.read_text("utf-8"))
 
 
 def cells(block: str) -> list[list[str]]:
@@ -69,8 +68,8 @@ class TestTheDocument:
             ("refresh-bounds", "at most 1.30"),
             ("refresh-bounds", "at most 0.40"),
             ("refresh-bounds", "at most 0.33"),
-            ("herd-bounds", "at most 1.25"),
-            ("herd-bounds", "at least 0.90"),
+            ("mass-expiry-bounds", "at most 4,020"),
+            ("mass-expiry-bounds", "at least 0.90"),
         ],
     )
     def test_is_held_to_its_goals(self, block: str, limit: str) -> None:
@@ -88,88 +87,17 @@ class TestTheDocument:
             assert price in TEXT
             assert price in deployment
 
-
-class TestTheCapacityModel:
-    @pytest.mark.parametrize("table", [capacity.load_table, capacity.limits_table])
-    def test_gives_the_figures_that_are_shown(
-        self, table: Callable[[Mapping[str, float]], Table]
-    ) -> None:
-        made = table(KNOWN)
-        assert SHOWN[made.name] == str(made)
-
     def test_has_the_programs_own_numbers(self) -> None:
-        begun_until = timedelta(seconds=INVOCATION_SECONDS) - TIME_TO_BEGIN - _CLOSING_TIME
-        assert begun_until == timedelta(seconds=capacity.BEGIN_WITHIN_SECONDS)
-        assert timedelta(hours=capacity.REFRESH_BEFORE_HOURS) == Settings().refresh_before
-        assert Settings().max_workers == capacity.WORKERS
-        function = templates.load(templates.FUNCTION)
-        memory = function["Parameters"]["MemoryMegabytes"]["Default"]
-        assert memory == capacity.MEMORY_MB
+        settings, function = Settings(), templates.load(templates.FUNCTION)
+        begun_until = timedelta(seconds=240) - TIME_TO_BEGIN - _CLOSING_TIME
+        assert begun_until == timedelta(seconds=190)
+        assert settings.refresh_before == timedelta(hours=1.5)
+        assert settings.max_workers == 16
+        assert function["Parameters"]["MemoryMegabytes"]["Default"] == 512
 
-    def test_words_the_arithmetic_of_a_herd(self) -> None:
-        refresh = 4 * 0.02 + 0.2
-        assert refresh == pytest.approx(capacity.REFRESH_SECONDS)
-        assert f"write {capacity.WORKERS / refresh:.0f} times a second" in TEXT
-        assert f"more than {capacity.WORKERS / _WRITES_PER_SECOND * 1000:.0f} ms in all" in TEXT
+    def test_words_the_arithmetic_of_mass_expiry(self) -> None:
+        assert f"write {16 / (4 * 0.02 + 0.2):.0f} times a second" in TEXT
+        assert f"more than {16 / _WRITES_PER_SECOND * 1000:.0f} ms in all" in TEXT
         begun = timedelta(seconds=58) - TIME_TO_BEGIN - _CLOSING_TIME
         assert f"{begun.total_seconds():.0f} seconds of 60" in TEXT
         assert f"{begun.total_seconds() * _WRITES_PER_SECOND:.0f} accounts a tick" in TEXT
-
-
-class TestABenchmark:
-    def test_compares_round_by_round(self) -> None:
-        assert ratio([2.0, 20.0, 6.0], [1.0, 10.0, 2.0]).median == 2
-
-    @pytest.mark.parametrize(
-        ("measured", "is_floor", "holds"),
-        [(1.151, False, True), (1.16, False, False), (1.16, True, True), (1.14, True, False)],
-    )
-    def test_says_which_bounds_are_not_kept(
-        self,
-        measured: float,
-        is_floor: bool,  # noqa: FBT001
-        holds: bool,  # noqa: FBT001
-    ) -> None:
-        assert Bound("", measured, 1.15, is_floor=is_floor).holds is holds
-
-    def test_rewrites_its_own_tables_alone(self) -> None:
-        text = "a\n<!-- one -->\nold\n<!-- /one -->\nb\n<!-- two -->\nkept\n<!-- /two -->\n"
-        assert replaced(text, {"one": "new\n"}) == text.replace("old", "new")
-
-    def test_throttles_what_exceeds_the_quota_in_any_second(self) -> None:
-        now = [0.0]
-        quota = Quota(2, lambda: now[0])
-        quota.take()
-        now[0] = 0.9
-        quota.take()
-        with pytest.raises(RefusedError, match="ThrottlingException"):
-            quota.take()
-        now[0] = 1.0
-        quota.take()
-        with pytest.raises(RefusedError):
-            quota.take()
-
-    @pytest.mark.parametrize(
-        "grant", [MACHINE, DEALER], ids=lambda grant: grant.fields["grant_type"]
-    )
-    def test_plays_a_fleet_that_is_due_at_once(self, grant: Grant) -> None:
-        run = play(Scenario("", fleet=200, grant=grant))
-        assert (run.lost, run.twice, run.rejected) == (0, 0, 0)
-        assert run.most_in_a_second <= QUOTA
-        assert run.places <= 16
-        assert len(run.ticks) == 1
-
-    def test_lets_the_next_sweep_continue(self) -> None:
-        run = play(Scenario("", fleet=600, workers=16, aws_seconds=1.0, token_seconds=1.5))
-        assert len(run.ticks) == 2
-        assert run.ticks[0].outcomes["left over"] == run.ticks[1].outcomes["published"]
-        assert run.lost == run.twice == 0
-        assert run.places <= 16
-
-    def test_leaves_failing_hosts_alone(self) -> None:
-        scenario = Scenario("", fleet=2 * FAILING, has_failing_hosts=True)
-        hosts = [scenario.host(number) for number in range(scenario.accounts)]
-        assert (hosts.count(HUNG), hosts.count(LIMITED)) == (FAILING, FAILING)
-        run = play(scenario)
-        assert run.lost == run.rejected == 0
-        assert run.ticks[0].outcomes["put off"] >= FAILING

@@ -178,6 +178,10 @@ class TestASecretWithoutAValue:
         assert "VersionId" not in created
         assert "VersionIdsToStages" not in secrets.describe_secret(SecretId=NAME)
         assert "SecretVersionsToStages" not in secrets.list_secrets()["SecretList"][0]
+
+    @emulator_only
+    def test_lists_no_versions(self, secrets: SecretsManagerClient) -> None:
+        secrets.create_secret(Name=NAME)
         versions = secrets.list_secret_version_ids(SecretId=NAME, IncludeDeprecated=True)
         assert versions["Versions"] == []
 
@@ -259,6 +263,7 @@ class TestPuttingAVersion:
             THIRD: ["AWSCURRENT"],
         }
 
+    @emulator_only
     def test_versions_without_stages_are_listed_only_on_request(
         self, secrets: SecretsManagerClient
     ) -> None:
@@ -277,6 +282,7 @@ class TestPuttingAVersion:
         read = secrets.get_secret_value(SecretId=NAME, VersionId=FIRST)
         assert read["SecretString"] == "a"
 
+    @emulator_only
     def test_versions_of_one_day_are_all_kept(self, secrets: SecretsManagerClient) -> None:
         for number in range(120):
             put(secrets, f"version-{number:040d}", str(number))
@@ -526,6 +532,7 @@ class TestReading:
         read = secrets.get_secret_value(SecretId=NAME)
         assert (read["VersionId"], read["VersionStages"]) == (FIRST, ["AWSCURRENT"])
 
+    @emulator_only
     def test_a_secret_is_found_by_its_arn_and_by_its_arn_without_the_suffix(
         self, secrets: SecretsManagerClient
     ) -> None:
@@ -737,6 +744,7 @@ class TestDeleting:
         [entry] = marked.list_secrets(IncludePlannedDeletion=True)["SecretList"]
         assert "DeletedDate" in entry
 
+    @emulator_only
     def test_a_marked_secret_can_be_restored(self, marked: SecretsManagerClient) -> None:
         marked.restore_secret(SecretId=NAME)
         assert marked.get_secret_value(SecretId=NAME)["SecretString"] == "a"

@@ -37,6 +37,7 @@ from token_refresher.ports import (
     PENDING,
     SecretMetadata,
 )
+from token_refresher.refresh import Refresher
 from token_refresher.sweep import Sweeper
 
 if TYPE_CHECKING:
@@ -457,13 +458,15 @@ class World:
     def start_environment(self) -> None:
         """Begin again with what is stored and nothing that is remembered: a cold start."""
         self.sweeper = Sweeper(
-            store=self.store,
-            endpoint=self.endpoint,
-            clock=lambda: self.now,
+            Refresher(
+                store=self.store,
+                endpoint=self.endpoint,
+                clock=lambda: self.now,
+                pause=self.pause,
+                refresh_before=REFRESH_BEFORE,
+                uses_refresh_tokens=self.uses_refresh_tokens,
+            ),
             monotonic=self.seconds,
-            pause=self.pause,
-            refresh_before=REFRESH_BEFORE,
-            uses_refresh_tokens=self.uses_refresh_tokens,
             max_workers=self.max_workers,
         )
 

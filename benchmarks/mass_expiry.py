@@ -1,4 +1,4 @@
-"""A thousand accounts due at once: how near to the ideal, and how much of the Region's quota.
+"""Mass expiry, a thousand accounts due at once: the calls, and how much of the Region's quota.
 
 The whole function runs, by the real clock, under the client that AWS uses. The stub enforces the
 quota in every second, however that second is laid, which is stricter than AWS.
@@ -21,27 +21,29 @@ from benchmarks.servers import Servers
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-HERD: Final = 1_000
+DUE_AT_ONCE: Final = 1_000
 WORKERS: Final = 16
 ROUNDS: Final = 3
 AWS_SECONDS: Final = 0.02
 TOKEN_SECONDS: Final = 0.2
-# Of one refresh after another on sixteen workers, each of four calls and one request.
-IDEAL_SECONDS: Final = HERD / WORKERS * (MACHINE.calls * AWS_SECONDS + TOKEN_SECONDS)
+PAGE: Final = 100
+# Those of the refreshes, and a page of each path for a hundred accounts.
+DESIGNED_CALLS: Final = DUE_AT_ONCE * MACHINE.calls + 2 * DUE_AT_ONCE // PAGE
 
 NOTE: Final = f"""\
-{HERD:,} accounts without refresh tokens are due at once; the token endpoint takes 200 ms, every
-call to Secrets Manager 20 ms. The ideal is sixteen refreshes at a time and nothing else,
-{IDEAL_SECONDS:.1f} s. The stub throttles whatever exceeds {QUOTA} writes in any second. The order
-is that of expiry but for so many places. Medians of {ROUNDS} rounds, with the middle half."""
+{DUE_AT_ONCE:,} accounts without refresh tokens are due at once; the token endpoint takes 200 ms,
+every call to Secrets Manager 20 ms. The calls are {MACHINE.calls} a refresh and two for a hundred
+accounts listed. The stub throttles whatever exceeds {QUOTA} writes in any second. The order is
+that of expiry but for so many places. Medians of {ROUNDS} rounds, with the middle half."""
 
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """What came of one herd.
+    """What came of one mass expiry.
 
     Attributes:
         seconds: How long the sweep took.
+        calls: Of Secrets Manager.
         writes_per_second: From the first to the last.
         throttled: How many calls were.
         published: How many accounts.
@@ -49,6 +51,7 @@ class Round:
     """
 
     seconds: float
+    calls: int
     writes_per_second: float
     throttled: int
     published: int
@@ -66,7 +69,7 @@ def places_late(order: Sequence[str]) -> int:
 
 
 def play() -> Round:
-    """Let a herd come due to a function that has just swept."""
+    """Let all come due to a function that has just swept."""
     with tempfile.TemporaryDirectory() as directory, Servers(Path(directory)) as servers:
         servers.enforce(QUOTA)
         servers.delay(aws=AWS_SECONDS, token_endpoint=TOKEN_SECONDS)
@@ -74,7 +77,7 @@ def play() -> Round:
             function.use({})
             servers.seed(
                 "oauth",
-                range(HERD),
+                range(DUE_AT_ONCE),
                 MACHINE,
                 expires_at=utc_now() + DUE,
                 apart=timedelta(seconds=1),
@@ -85,6 +88,7 @@ def play() -> Round:
     moments = [write.moment for write in seen.writes]
     return Round(
         seconds=used.wall_ms / 1e3,
+        calls=seen.calls.total(),
         writes_per_second=(len(moments) - 1) / (moments[-1] - moments[0]),
         throttled=seen.refused["ThrottlingException"],
         published=used.answer["outcomes"].get("published", 0),
@@ -93,20 +97,21 @@ def play() -> Round:
 
 
 def measure() -> Findings:
-    """Measure herds."""
+    """Measure mass expiries."""
     rounds = [play() for _ in range(ROUNDS)]
     seconds = spread(each.seconds for each in rounds)
     rates = spread(each.writes_per_second for each in rounds)
-    lost = HERD - min(each.published for each in rounds)
-    findings = Findings("herd")
+    lost = DUE_AT_ONCE - min(each.published for each in rounds)
+    calls = max(each.calls for each in rounds)
+    findings = Findings("mass-expiry")
     findings.tables = [
         Table(
-            "herd",
+            "mass-expiry",
             NOTE,
             (
                 "due",
                 "time",
-                "to the ideal",
+                "AWS calls",
                 "writes a second",
                 "of the quota",
                 "throttled",
@@ -115,9 +120,9 @@ def measure() -> Findings:
             ),
             [
                 (
-                    f"{HERD:,}",
+                    f"{DUE_AT_ONCE:,}",
                     seconds.told("s", 1),
-                    spread(each.seconds / IDEAL_SECONDS for each in rounds).told(digits=2),
+                    f"{calls:,}",
                     rates.told(digits=1),
                     f"{rates.median / QUOTA:.0%}",
                     f"{max(each.throttled for each in rounds)}",
@@ -128,7 +133,7 @@ def measure() -> Findings:
         )
     ]
     findings.bounds = [
-        Bound("time to the ideal of 16 at once", seconds.median / IDEAL_SECONDS, 1.25),
+        Bound("AWS calls of 1,000 refreshes in a sweep", calls, DESIGNED_CALLS, digits=0),
         Bound("use of the Region's write quota", rates.median / QUOTA, 0.9, is_floor=True),
         Bound("refreshes that failed for good", lost, 0, digits=0),
         Bound(

@@ -1,0 +1,44 @@
+"""Who may import whom, between the folders; the linter's contracts hold it within the packages."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+FORBIDDEN = {
+    "functions": {"benchmarks", "local", "tests", "tools"},
+    "cli": {"benchmarks", "local", "tests", "tools"},
+    "local": {"benchmarks", "tests", "tools"},
+    "tools": {"benchmarks", "tests"},
+    "benchmarks": {"tests"},
+    "tests": {"benchmarks"},
+}
+FOLDERS = [folder for folder in FORBIDDEN if (ROOT / folder).is_dir()]
+
+
+def imported_by(folder: str) -> dict[str, set[str]]:
+    """What the modules of a folder import, by its top level, and which do."""
+    found: dict[str, set[str]] = {}
+    for path in (ROOT / folder).rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            names = [each.name for each in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom):
+                names = [node.module or ""]
+            for name in names:
+                found.setdefault(name.partition(".")[0], set()).add(str(path.relative_to(ROOT)))
+    return found
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_no_folder_imports_what_stands_above_it(folder: str) -> None:
+    found = imported_by(folder)
+
+    assert {name: found[name] for name in FORBIDDEN[folder] & found.keys()} == {}
+
+
+def test_imports_are_seen_wherever_they_stand() -> None:
+    assert "tests/conftest.py" in imported_by("tests")["local"]
+    assert "tests/unit/fakes.py" in imported_by("tests")["token_refresher"]
