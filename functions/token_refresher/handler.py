@@ -59,11 +59,6 @@ class Endpoint(refresh.TokenEndpoint, Protocol):
         """Forget the connections of an earlier invocation."""
 
 
-def pause(duration: timedelta) -> None:
-    """Wait; nothing else here does."""
-    time.sleep(duration.total_seconds())
-
-
 class Handler:
     """The function, wired.
 
@@ -84,7 +79,7 @@ class Handler:
         endpoint: Endpoint,
         clock: Callable[[], datetime] = utc_now,
         monotonic: Callable[[], float] = time.monotonic,
-        pause: Callable[[timedelta], None] = pause,
+        pause: Callable[[timedelta], None] = lambda each: time.sleep(each.total_seconds()),
     ) -> None:
         self._settings = settings
         self._reporter = Reporter(settings)
