@@ -35,6 +35,9 @@ def main() -> int:
         lines = [
             "# A local AWS that enforces IAM, until it is interrupted. Paste into another shell:",
             *(f"export {name}={shlex.quote(value)}" for name, value in stack.settings().items()),
+            "# So token-refresher takes the settings of the function, once it is deployed. Only",
+            "# the function trusts the server's certificate: token-refresher refresh --remote.",
+            f"export TOKEN_REFRESHER_STACK={stack.name}",
             f"echo {shlex.quote(json.dumps(credentials))} > {ACCOUNT}.json",
             "",
         ]

@@ -207,19 +207,19 @@ class Day:
         return "" if is_routine else f"[green]{AGAIN}[/]"
 
     def promises(self) -> Iterator[tuple[str, bool]]:
-        """Tell what was promised, and whether it held."""
+        """Tell what was promised, and whether it was kept."""
         yield (
             "the API rejected no call of the consumer, not even during the outage",
             not self.consumer.rejected.total(),
         )
         yield (
-            "no single-use refresh token was sent twice, and none was revoked",
+            "no single-use refresh token was exchanged twice, and none was revoked",
             not self._redeemed_twice() and self.server.families_revoked == 0,
         )
         next_tick = MIDNIGHT + timedelta(hours=6, minutes=5)
         attempts = self.attempts[WRONG]
         yield (
-            f"the wrong password was tried {attempts} times in 3 hours, the right one at once",
+            f"the wrong password was tried {attempts} times in 3 hours, the right one next",
             1 < attempts <= MOST_ATTEMPTS and self.recovered_at == next_tick,
         )
         yield (
@@ -286,7 +286,8 @@ def main() -> int:
     console.print(
         f"\n[bold]{accepted + rejected} consumer calls, {rejected} rejected[/]\n"
         f"{function.calls.total()} calls to Secrets Manager and {len(server.requests)} token "
-        f"requests by the function, in {perf_counter() - started:.0f} s"
+        f"requests by the function, {len(server.requests) - sum(day.published.values())} of them "
+        f"in vain, in {perf_counter() - started:.0f} s"
     )
     return 0 if all(held for _, held in kept) else 1
 
@@ -350,10 +351,10 @@ def metrics_table(log: str) -> Table:
     for label, numbers in sorted(values.items()):
         is_event = label.split(" ")[0] in {"RefreshFailures", "SweepsCompleted", "TokensRefreshed"}
         total = f"{sum(numbers):.0f}" if is_event else ""
-        spread = (f"{min(numbers):.0f}", f"{max(numbers):.0f}")
-        least, most = ("", "") if is_event else spread
         unit = " ms" if label == "TokenRequestLatency" else ""
-        table.add_row(label, str(len(numbers)), total, least, most + unit)
+        spread = (f"{min(numbers):.0f}{unit}", f"{max(numbers):.0f}{unit}")
+        least, most = ("", "") if is_event else spread
+        table.add_row(label, str(len(numbers)), total, least, most)
     return table
 
 

@@ -28,4 +28,4 @@ def hanging(beginning: str, text: str) -> Table:
 
 def promise(text: str, *, held: bool) -> Table:
     """Tell whether a promise was kept."""
-    return hanging("[green]held[/]   " if held else "[bold red]BROKEN[/] ", text)
+    return hanging("[green]kept[/]   " if held else "[bold red]BROKEN[/] ", text)

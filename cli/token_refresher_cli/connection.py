@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, NoRegionError
 
 from token_refresher.aws.secret_store import Pace, SecretsManagerStore, create_client
 from token_refresher.credentials import PRODUCT_USER_AGENT, require_refresh_tokens
@@ -91,6 +91,10 @@ class Connection:
         # The other AWS tools take AWS_REGION, which boto3 alone passes over.
         region = target.region or machine.environment.get("AWS_REGION") or None
         boto3.setup_default_session(profile_name=target.profile, region_name=region)
+        if not getattr(boto3.DEFAULT_SESSION, "region_name", None):
+            raise NoRegionError
+        if target.prefix == "":
+            raise ProblemError("--prefix is empty.", "Leave it out to take the settings' own.")
         self.function = DeployedFunction(target) if target.stack else None
         variables: Mapping[str, str] = machine.environment
         if self.function is not None:

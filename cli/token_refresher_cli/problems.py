@@ -100,7 +100,7 @@ _NO_PROFILE: Final = Problem(
     "There is no such profile in your AWS configuration.",
     "Those that there are: aws configure list-profiles",
 )
-_NO_REGION: Final = Problem("No AWS Region is set.", "Give --region, or set AWS_REGION.")
+_NO_REGION: Final = Problem("No AWS Region is named.", "Give --region, or set AWS_REGION.")
 _THROTTLED: Final = Problem("AWS is throttling this account's calls.", "Try again in a minute.")
 
 # Codes of the APIs, and names of botocore's exceptions, that say all by themselves.
@@ -111,7 +111,7 @@ _BY_CODE: Final = {
         (_NO_ANSWER, "ProxyConnectionError", "ReadTimeoutError", "SSLError"),
         (_NO_IDENTITY, "CredentialRetrievalError", "NoCredentialsError", "PartialCredentialsError"),
         (_NO_PROFILE, "ProfileNotFound"),
-        (_NO_REGION, "NoRegionError"),
+        (_NO_REGION, "InvalidRegionError", "NoRegionError"),
         (_SESSION_EXPIRED, "ExpiredToken", "ExpiredTokenException", "LoginRefreshRequired"),
         (_SESSION_EXPIRED, "RequestExpired", "SSOTokenLoadError", "TokenRetrievalError"),
         (_SESSION_EXPIRED, "UnauthorizedSSOTokenError"),

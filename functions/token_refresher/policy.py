@@ -109,8 +109,7 @@ class Check(NamedTuple):
 
 
 def _has_no_token(of: Situation) -> bool:
-    """Nothing was ever published."""
-    # A secret that is scheduled for deletion is read by nobody; the refresh says so.
+    """Nothing was ever published, or the token secret is scheduled for deletion."""
     token = of.account.token
     return of.account.published is None or (token is not None and token.is_deleted)
 
@@ -227,17 +226,17 @@ def decide(
         now: Aware. Passed in, never read here.
         refresh_before: How long before its expiry a token is due. Must exceed the
             schedule's interval.
-        force: A person asked. Overrides everything but the minimum interval of versions.
+        force: A person asked. Overrides back-off, and nothing else that holds.
         rejected_version: A version id whose token a consumer saw refused. It counts only
             while it is the published one, and overrides nothing.
     """
     has_response = has_unpublished_response(account, now=now)
     situation = Situation(account, now, refresh_before, force, rejected_version, has_response)
-    need = _first(NEEDS, situation)
-    if need is None and account.is_managed:
-        return Decision(due=False, reason=Reason.FRESH)
+    need = _first(NEEDS, situation) or Reason.FRESH
+    if need is Reason.FRESH and account.is_managed:
+        return Decision(due=False, reason=need)
     hold = _first(HOLDS, situation)
-    return Decision(due=hold is None, reason=hold or need or Reason.FRESH)
+    return Decision(due=hold is None, reason=hold or need)
 
 
 def _first(chain: tuple[Check, ...], situation: Situation) -> Reason | None:

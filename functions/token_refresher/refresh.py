@@ -279,10 +279,6 @@ class _Attempt:
     def endpoint(self) -> TokenEndpoint:
         return self.refresher.endpoint
 
-    @property
-    def name(self) -> str:
-        return self.account.name
-
     # Each step below is one paragraph of the protocol, in its order.
 
     def run(self) -> Result:
@@ -320,13 +316,13 @@ class _Attempt:
 
     def _confirm(self) -> None:
         """Describe the token secret: the listing may be five minutes old."""
-        metadata = self.store.describe_token(self.name)
+        metadata = self.store.describe_token(self.account.name)
         self.account = with_token(self.account, metadata, now=self.asked.now)
         if metadata is not None and metadata.is_deleted:
             raise SecretStoreError("DescribeSecret", "scheduled_for_deletion", transient=False)
         published = self.account.published
         if published is not None and not published.is_ours and published.expires_at is None:
-            value = self.store.read_published(self.name)
+            value = self.store.read_published(self.account.name)
             read = published.with_times_of(value.text if value else None)
             self.account = replace(self.account, published=read)
 
@@ -337,7 +333,7 @@ class _Attempt:
 
     def _read_credentials(self) -> Credentials | None:
         """Read and validate the credentials; None where there are none yet."""
-        value = self.store.read_credentials(self.name)
+        value = self.store.read_credentials(self.account.name)
         # Some tools create a secret with an empty text instead of no value.
         if value is None or value.text == "":
             self.account = replace(
@@ -358,7 +354,7 @@ class _Attempt:
         self.account = replace(self.account, journal=None)
         if not self._uses_refresh_tokens(credentials):
             return
-        value = self.store.read_journal(self.name)
+        value = self.store.read_journal(self.account.name)
         entry = JournalEntry.from_json(value.text) if value else None
         if value is None or entry is None or entry.grant != credentials.grant_digest:
             return
@@ -388,7 +384,7 @@ class _Attempt:
     def _ensure_token_secret(self) -> None:
         """Create the token secret first, so that even a first failure has a place."""
         if self.account.token is None:
-            self.store.create_token_secret(self.name)
+            self.store.create_token_secret(self.account.name)
             self.account = replace(self.account, token=SecretMetadata())
 
     def _request(self, credentials: Credentials) -> _Answer | None:
@@ -499,7 +495,7 @@ class _Attempt:
         return int(digits) + 1, before is not None and before.is_resend
 
     def _held_claim(self, basis: str, number: int) -> Claim | None:
-        value = self.store.read_claim(self.name, claim_id(basis, number))
+        value = self.store.read_claim(self.account.name, claim_id(basis, number))
         return Claim.from_json(value.text) if value else None
 
     def _write_claim(self, basis: str, number: int, *, is_resend: bool) -> bool:
@@ -511,7 +507,9 @@ class _Attempt:
         self.claim = f"{claim_id(basis, number)}/{number}"
         self.account = replace(self.account, uses_refresh_tokens=True)
         try:
-            return self.store.write_protocol(self.name, claim_id(basis, number), claim.to_json())
+            return self.store.write_protocol(
+                self.account.name, claim_id(basis, number), claim.to_json()
+            )
         except SecretStoreError:
             # Only a claim that stands, and is our own, may be passed over by the next one.
             if self._held_claim(basis, number) == claim:
@@ -624,7 +622,7 @@ class _Attempt:
         while self.unwritten is not None:
             version_id, content = self.unwritten
             try:
-                if self.store.write_protocol(self.name, version_id, content):
+                if self.store.write_protocol(self.account.name, version_id, content):
                     self.unwritten = None
                     self.account = replace(
                         self.account, journal=TokenVersion.parse(version_id, now=self.asked.now)
@@ -656,7 +654,7 @@ class _Attempt:
         if answer.is_claimed:
             return False
         try:
-            metadata = self.store.describe_token(self.name)
+            metadata = self.store.describe_token(self.account.name)
         except SecretStoreError:
             # Unknown; the publish is judged by its own response.
             return False
@@ -684,7 +682,7 @@ class _Attempt:
     def _put(
         self, write: Callable[[str, str, str], bool], version_id: str, answer: _Answer
     ) -> None:
-        if not write(self.name, version_id, answer.token.to_json()):
+        if not write(self.account.name, version_id, answer.token.to_json()):
             raise SecretStoreError("PutSecretValue", "ResourceExistsException", transient=False)
 
     def _succeeded(self, credentials: Credentials, answer: _Answer, outcome: Outcome) -> Result:
@@ -705,7 +703,7 @@ class _Attempt:
             elif records.GRANT_EXPIRES_AT_TAG in tags:
                 obsolete.append(records.GRANT_EXPIRES_AT_TAG)
             if obsolete:
-                self.store.untag(self.name, obsolete)
+                self.store.untag(self.account.name, obsolete)
         except SecretStoreError:
             self.cautions.append(Caution.RECORD_NOT_WRITTEN)
         self._note({}, forget=obsolete)
@@ -721,7 +719,7 @@ class _Attempt:
             # Not renewed: its life is the one that it was first given.
             lifetime = max(lifetime, before.lifetime)
         tag = records.GrantLifetime(expires_at, lifetime).to_tag()
-        self.store.tag(self.name, {records.GRANT_EXPIRES_AT_TAG: tag})
+        self.store.tag(self.account.name, {records.GRANT_EXPIRES_AT_TAG: tag})
 
     def failed(self, error: Failure) -> Result:
         """Record a failure; the published token stays what it is."""
@@ -751,7 +749,7 @@ class _Attempt:
             return
         try:
             self._ensure_token_secret()
-            self.store.tag(self.name, tags)
+            self.store.tag(self.account.name, tags)
         except Exception:  # noqa: BLE001 - a result is owed, whatever happens
             self.cautions.append(Caution.FAILURE_NOT_RECORDED)
             unrecorded = records.Unrecorded(

@@ -86,8 +86,7 @@ class Reporter:
 
     def count(self, report: Report, *, is_complete: bool) -> None:
         """Emit the metrics: events of any sweep, gauges of a complete one."""
-        published = sum(result.outcome in _REFRESHED for result in report.results)
-        self._add("TokensRefreshed", published)
+        self._add("TokensRefreshed", sum(each.outcome in _REFRESHED for each in report.results))
         for seconds in report.request_seconds:
             self._add("TokenRequestLatency", seconds * 1000)
         if is_complete:

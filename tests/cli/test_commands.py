@@ -447,15 +447,30 @@ def test_the_history_is_read_to_its_last_page(operator: Operator, cloud: Embedde
     assert len(operator.tells("history dealer-17 --days 30")["tokens"]) == 120
 
 
+@pytest.mark.parametrize("region", [None, ""])
 def test_no_region_is_said_to_be_missing(
-    operator: Operator, monkeypatch: pytest.MonkeyPatch
+    operator: Operator, monkeypatch: pytest.MonkeyPatch, region: str | None
 ) -> None:
-    monkeypatch.delenv("AWS_REGION")
-    monkeypatch.delenv("AWS_DEFAULT_REGION")
-    assert "No AWS Region is set." in operator.run("status").stderr
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
+        monkeypatch.delenv(name, raising=False)
+        if region is not None:
+            monkeypatch.setenv(name, region)
+    assert "No AWS Region is named." in operator.run("status").stderr
     assert "region eu-west-1" in operator.run("status --region eu-west-1").stderr
     monkeypatch.setenv("AWS_REGION", "eu-west-1")
     assert "region eu-west-1" in operator.run("status").stderr
+
+
+def test_a_region_that_has_no_regions_name_is_told(operator: Operator) -> None:
+    refused = operator.run("status --region eu_west_1")
+    assert "No AWS Region is named." in refused.stderr
+    assert "--region" in refused.stderr
+
+
+def test_an_empty_prefix_is_refused_and_writes_nowhere(operator: Operator) -> None:
+    refused = operator.run("add dealer-18 --prefix '' --from-file -", stdin="{}")
+    assert "--prefix is empty." in refused.stderr
+    assert refused.exit_code == 3
 
 
 def test_a_profile_of_the_aws_configuration_is_used(

@@ -29,9 +29,9 @@ def printed() -> str:
     return terminal.screen.text
 
 
-def test_every_promise_of_the_deployment_is_held(printed: str) -> None:
+def test_every_promise_of_the_deployment_is_kept(printed: str) -> None:
     assert "BROKEN" not in printed
-    assert printed.count("held") == 7
+    assert printed.count("kept") == 7
 
 
 def test_the_time_of_each_phase_is_told(printed: str) -> None:

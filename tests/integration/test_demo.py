@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 TIME_OF_DAY: Final = re.compile(r"(\d\d:\d\d)  \D")
-PROMISE: Final = re.compile(r"^(held|BROKEN) ", re.MULTILINE)
+PROMISE: Final = re.compile(r"^(kept|BROKEN) ", re.MULTILINE)
 CHARACTER_WIDTH: Final = 12.2  # of what rich draws
 TRANSCRIPT: Final = """\
 \x1b[1mA day\x1b[0m: 7 accounts\r
@@ -29,7 +29,7 @@ TRANSCRIPT: Final = """\
 \x1b[3mMetrics of the day\x1b[0m\r
 TokenRequestLatency   82   1  {seconds}2 ms\r
 \r
-\x1b[32mheld\x1b[0m   every account ends the day with a valid token\r
+\x1b[32mkept\x1b[0m   every account ends the day with a valid token\r
 2223 consumer calls, 0 rejected\r
 968 calls to Secrets Manager, in {seconds} s\r
 """
@@ -59,9 +59,9 @@ def demo(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     return Run(status, terminal.transcript, terminal.screen, list(files.iterdir()))
 
 
-def test_every_promise_of_the_day_is_held(demo: Run) -> None:
+def test_every_promise_of_the_day_is_kept(demo: Run) -> None:
     assert demo.status == 0, demo.whole.text
-    assert PROMISE.findall(demo.screen.text) == ["held"] * 5
+    assert PROMISE.findall(demo.screen.text) == ["kept"] * 5
     assert re.search(r"^\d{4} consumer calls, 0 rejected", demo.screen.text, re.MULTILINE)
 
 
@@ -132,7 +132,7 @@ def test_what_differs_from_run_to_run_is_left_out_of_the_picture() -> None:
     assert shown == [
         "A day: 7 accounts",
         "00:00  published: dealer-17",
-        "held   every account ends the day with a valid token",
+        "kept   every account ends the day with a valid token",
         "2223 consumer calls, 0 rejected",
         "968 calls to Secrets Manager",
     ]
