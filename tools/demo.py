@@ -116,7 +116,7 @@ class Day:
         for name, mode, does in (
             ("autovit-dealer", RefreshMode.ROTATES, "replaced"),
             (KEPT, RefreshMode.KEEPS, "reusable"),
-            ("standvirtual-cars", RefreshMode.OMITS_AND_DELETES, "used up"),
+            ("standvirtual-cars", RefreshMode.OMITS_AND_DELETES, "deleted"),
         ):
             self._register(name, users={USER: "right"}, refresh_mode=mode)
             self.onboard(name, Account("password", does, 12), username=USER, password="right")  # noqa: S106
@@ -219,7 +219,7 @@ class Day:
         next_tick = MIDNIGHT + timedelta(hours=6, minutes=5)
         attempts = self.attempts[WRONG]
         yield (
-            f"the wrong password was tried {attempts} times in 3 hours, the right one next",
+            f"the wrong password was tried {attempts} times in 3 h, the right one after 3 min",
             1 < attempts <= MOST_ATTEMPTS and self.recovered_at == next_tick,
         )
         yield (
