@@ -5,14 +5,12 @@ from __future__ import annotations
 import ast
 import io
 import itertools
-import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 from botocore.awsrequest import AWSResponse, HeadersDict
-from botocore.exceptions import ReadTimeoutError
 
 from token_refresher.aws import secret_store
 from token_refresher.aws.secret_store import Pace, SecretsManagerStore, create_client
@@ -21,7 +19,7 @@ from token_refresher.model import claim_id
 from token_refresher.policy import failure_class_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
@@ -86,6 +84,8 @@ def test_an_account_without_secrets_has_nothing_to_tell(store: SecretsManagerSto
     assert store.describe_credentials(ACCOUNT) is None
     assert store.read_credentials(ACCOUNT) is None
     assert store.read_published(ACCOUNT) is None
+    assert store.read_journal(ACCOUNT) is None
+    assert store.read_claim(ACCOUNT, claim_id("basis", 1)) is None
 
 
 def test_credentials_are_read_with_their_version(
@@ -111,6 +111,8 @@ def test_claim_and_journal_never_move_the_credentials(
     claim = claim_id("basis", 1)
     assert store.write_protocol(ACCOUNT, claim, "claim")
     assert store.write_protocol(ACCOUNT, JOURNAL, "journal")
+    assert not store.write_protocol(ACCOUNT, claim, "another")
+    assert not store.write_protocol(ACCOUNT, JOURNAL, "another")
 
     metadata = store.describe_credentials(ACCOUNT)
     assert metadata is not None
@@ -207,6 +209,7 @@ def test_both_paths_are_listed_whole_and_no_other(
         ("LimitExceededException", 400, 1, FailureClass.ACTION_REQUIRED),
         ("AccessDeniedException", 400, 1, FailureClass.ACTION_REQUIRED),
         ("ThrottlingException", 400, 3, FailureClass.TRANSIENT),
+        ("TooManyRequestsException", 400, 3, FailureClass.TRANSIENT),
         ("InternalServiceError", 500, 3, FailureClass.TRANSIENT),
     ],
 )
@@ -225,59 +228,6 @@ def test_only_what_may_pass_is_tried_again(
     assert len(calls) == attempts
     assert (refusal.value.code, failure_class_of(refusal.value)) == (code, failure_class)
     assert "secret-value" not in f"{refusal.value!r}{refusal.value}"
-
-
-@pytest.mark.parametrize(
-    ("operation", "call"),
-    [
-        ("CreateSecret", lambda store: store.create_token_secret(ACCOUNT)),
-        ("DescribeSecret", lambda store: store.describe_token(ACCOUNT)),
-        ("GetSecretValue", lambda store: store.read_journal(ACCOUNT)),
-        ("ListSecrets", lambda store: store.list_secrets()),
-    ],
-)
-def test_a_refusal_names_the_operation(
-    client: SecretsManagerClient, operation: str, call: Callable[[SecretsManagerStore], object]
-) -> None:
-    refuse(client, operation, "AccessDeniedException")
-    with pytest.raises(SecretStoreError, match=f"{operation} failed: AccessDeniedException"):
-        call(store_of(client))
-
-
-def test_no_answer_at_all_is_tried_later(client: SecretsManagerClient) -> None:
-    def lose(**_: object) -> None:
-        raise ReadTimeoutError(endpoint_url="https://secret-value.example")
-
-    client.meta.events.register("before-call.secretsmanager.DescribeSecret", lose)
-    with pytest.raises(SecretStoreError, match="ReadTimeoutError") as refusal:
-        store_of(client).describe_token(ACCOUNT)
-    assert failure_class_of(refusal.value) is FailureClass.TRANSIENT
-    assert "secret-value" not in str(refusal.value)
-
-
-def test_an_empty_page_is_not_the_end(client: SecretsManagerClient) -> None:
-    ours = {"SecretList": [{"Name": "oauth/tokens/a"}, {"Name": "oauth/tokens/"}, {"Name": "b"}]}
-
-    def page(params: dict[str, Any], **_: object) -> tuple[AWSResponse, dict[str, Any]]:
-        more = json.loads(params["body"]).get("NextToken") == "more"
-        answer = ours if more else {"SecretList": [], "NextToken": "more"}
-        return AWSResponse("", 200, HeadersDict(), None), answer  # type: ignore[arg-type]
-
-    events: Any = client.meta.events
-    events.register("before-call.secretsmanager.ListSecrets", page)
-    _, tokens = store_of(client).list_secrets()
-    assert list(tokens) == ["a"]
-
-
-def test_writes_are_spread_over_time() -> None:
-    now, slept = [0.0], list[float]()
-    pace = Pace(monotonic=lambda: now[0], sleep=slept.append, per_second=10)
-    pace.wait()
-    pace.wait()
-    pace.wait()
-    now[0] = 5
-    pace.wait()
-    assert slept == pytest.approx([0.1, 0.2])
 
 
 def test_one_function_of_the_program_writes_to_the_credentials_path() -> None:
@@ -332,15 +282,3 @@ def test_credentials_without_a_value_are_there_and_cannot_be_read(
     assert metadata is not None
     assert metadata.stages == {}
     assert store.read_credentials(ACCOUNT) is None
-
-
-def test_a_lost_claim_leaves_the_winners_content(
-    store: SecretsManagerStore, credentials: str
-) -> None:
-    claim = claim_id("basis", 1)
-    assert store.write_protocol(ACCOUNT, claim, "winner")
-    assert not store.write_protocol(ACCOUNT, claim, "loser")
-    value, current = store.read_claim(ACCOUNT, claim), store.read_credentials(ACCOUNT)
-    assert value is not None
-    assert current is not None
-    assert (value.text, current.version_id) == ("winner", credentials)
