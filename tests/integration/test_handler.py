@@ -31,26 +31,6 @@ def outcomes(summary: dict[str, Any]) -> dict[str, str]:
     return {told["account"]: told["outcome"] for told in summary["accounts"]}
 
 
-def lines(text: str) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in text.splitlines()]
-
-
-def metrics(text: str) -> dict[str, list[float]]:
-    """The values of each metric, as CloudWatch would take them from the output."""
-    found: dict[str, list[float]] = {}
-    for record in lines(text):
-        for directive in record.get("_aws", {}).get("CloudWatchMetrics", []):
-            assert directive["Namespace"] == "TokenRefresher"
-            for dimensions in directive["Dimensions"]:
-                for metric in directive["Metrics"]:
-                    extra = "".join(f"/{record[each]}" for each in dimensions if each != "service")
-                    value = record[metric["Name"]]
-                    values = value if isinstance(value, list) else [value]
-                    assert len(values) <= 100
-                    found.setdefault(metric["Name"] + extra, []).extend(values)
-    return found
-
-
 def test_every_grant_gets_a_token_that_is_accepted(deployed: Deployed) -> None:
     for name, grant in (("password", PASSWORD), ("partner", PARTNER), ("machine", MACHINE)):
         deployed.onboard(name, grant)
