@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 SECRET = "made-up-client-secret"
 PASSWORD = "made-up-password"
 EMAIL = "dealer@example.com"
+BY_PASSWORD = {"grant_type": "password", "username": EMAIL, "password": PASSWORD}
 COMMANDS: Any = typer.main.get_command(app)
 
 
@@ -82,21 +83,21 @@ class Operator:
     def add(self, name: str, **fields: Any) -> None:  # noqa: ANN401
         """Register a client at the server, and onboard its account."""
         registration = {"access_token_lifetime": fields.pop("lifetime", None)}
-        password = fields.setdefault("password", PASSWORD)
         self.server.register_client(name, secret=SECRET, users={EMAIL: PASSWORD}, **registration)
+        # As a person or their own tool would; the command `add` has its own tests.
+        content = self.document(name, **{**BY_PASSWORD, **fields})
+        self.secrets.create_secret(Name=f"oauth/credentials/{name}", SecretString=content)
+
+    def document(self, name: str, **fields: Any) -> str:  # noqa: ANN401
+        """Write credentials as a file would hold them: a client's own, unless told otherwise."""
         content = {
             "token_endpoint": self.server.token_endpoint,
-            "grant_type": "password",
+            "grant_type": "client_credentials",
             "client_id": name,
             "client_secret": SECRET,
-            "username": EMAIL,
             **fields,
-            "password": password,
         }
-        # As a person or their own tool would; the command `add` has its own tests.
-        self.secrets.create_secret(
-            Name=f"oauth/credentials/{name}", SecretString=json.dumps(content)
-        )
+        return json.dumps(content)
 
     @contextmanager
     def by_way_of(self, relay: Relay) -> Iterator[None]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from local.authorization_server import RFC_6749, Answers, Endpoint, unavailable
-from tests.cli.operator import PASSWORD, SECRET, parsed, pasted
+from tests.cli.operator import BY_PASSWORD, PASSWORD, SECRET, parsed, pasted
 from tests.cli.relay import LOST, THROTTLED, Instead
 from tests.integration.test_emulator_functions import deploy
 from token_refresher.errors import EventError
@@ -55,14 +55,9 @@ def handler(event, context):
 def refresh_only_account(operator: Operator, name: str) -> None:
     """Onboard an account that has nothing but a refresh token."""
     operator.server.register_client(name, secret=SECRET, grants=["refresh_token"], dialect=RFC_6749)
-    fields = {
-        "token_endpoint": operator.server.token_endpoint,
-        "grant_type": "refresh_token",
-        "client_id": name,
-        "client_secret": SECRET,
-        "refresh_token": operator.server.issue_seed(name),
-    }
-    operator.says(f"add {name} --from-file -", stdin=json.dumps(fields))
+    seed = operator.server.issue_seed(name)
+    document = operator.document(name, grant_type="refresh_token", refresh_token=seed)
+    operator.says(f"add {name} --from-file -", stdin=document)
 
 
 def test_status_and_plan_change_nothing_and_read_no_value(
@@ -172,20 +167,9 @@ def test_a_mistyped_name_among_others_fails_the_refresh_and_the_others_are_done(
 
 def test_an_account_is_added_once_and_what_to_do_is_named(operator: Operator) -> None:
     operator.add("dealer-17")
-    fields = {"site": "autovit.ro", "grant_type": "client_credentials", "client_id": "1"}
-    again = json.dumps({**fields, "client_secret": "made-up-other"})
-    refused = operator.run("add dealer-17 --prefix oauth --from-file -", stdin=again)
-    assert refused.exit_code == 3
-    operator.server.register_client("x", secret=SECRET)
-    again = json.dumps(
-        {
-            "token_endpoint": operator.server.token_endpoint,
-            "grant_type": "client_credentials",
-            "client_id": "x",
-            "client_secret": "made-up-other",
-        }
-    )
+    again = operator.document("x", client_secret="made-up-other")
     refused = operator.run("add dealer-17 --from-file -", stdin=again)
+    assert refused.exit_code == 3
     assert "has credentials already; nothing was written" in refused.stderr
     assert "token-refresher correct dealer-17" in refused.stderr
     operator.says("refresh dealer-17")
@@ -197,26 +181,15 @@ def test_a_secret_that_awaits_its_credentials_is_given_them(
     cloud.client().create_secret(Name="oauth/credentials/dealer-17")
     assert operator.tells("status")["accounts"][0]["state"] == "awaiting credentials"
     operator.server.register_client("dealer-17", secret=SECRET)
-    fields = {
-        "token_endpoint": operator.server.token_endpoint,
-        "grant_type": "client_credentials",
-        "client_id": "dealer-17",
-        "client_secret": SECRET,
-    }
-    operator.says("add dealer-17 --from-file -", stdin=json.dumps(fields))
+    operator.says("add dealer-17 --from-file -", stdin=operator.document("dealer-17"))
     operator.says("refresh dealer-17")
 
 
 def test_credentials_for_a_host_that_is_not_allowed_are_not_stored(
     operator: Operator, cloud: EmbeddedCloud
 ) -> None:
-    fields = {
-        "token_endpoint": "https://elsewhere.example/token",
-        "grant_type": "client_credentials",
-        "client_id": "1",
-        "client_secret": "made-up",
-    }
-    refused = operator.run("add dealer-17 --from-file -", stdin=json.dumps(fields))
+    document = operator.document("1", token_endpoint="https://elsewhere.example/token")
+    refused = operator.run("add dealer-17 --from-file -", stdin=document)
     assert refused.exit_code == 3
     assert "ALLOWED_TOKEN_HOSTS" in refused.stderr
     assert everything(cloud) == []
@@ -245,15 +218,8 @@ def test_stored_credentials_that_do_not_validate_are_found_and_corrected(
     found = operator.run("check dealer-17")
     assert found.exit_code == 1
     assert "invalid_credentials (action required)" in found.stderr
-    fields = {
-        "token_endpoint": operator.server.token_endpoint,
-        "grant_type": "password",
-        "client_id": "dealer-17",
-        "client_secret": SECRET,
-        "username": "dealer@example.com",
-        "password": PASSWORD,
-    }
-    operator.says("correct dealer-17 --from-file -", stdin=json.dumps(fields))
+    document = operator.document("dealer-17", **BY_PASSWORD)
+    operator.says("correct dealer-17 --from-file -", stdin=document)
     operator.says("refresh dealer-17")
 
 
@@ -420,14 +386,8 @@ def test_refresh_tokens_that_the_function_ignores_are_not_stored(
     operator: Operator, cloud: EmbeddedCloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("REFRESH_TOKENS", "ignore")
-    fields = {
-        "token_endpoint": operator.server.token_endpoint,
-        "grant_type": "refresh_token",
-        "client_id": "crm",
-        "client_secret": SECRET,
-        "refresh_token": "made-up-initial",
-    }
-    refused = operator.run("add crm --from-file -", stdin=json.dumps(fields))
+    document = operator.document("crm", grant_type="refresh_token", refresh_token="made-up")
+    refused = operator.run("add crm --from-file -", stdin=document)
     assert refused.exit_code == 3
     assert "REFRESH_TOKENS=use" in refused.stderr
     assert "so say the settings of this shell" in refused.stderr
@@ -815,9 +775,7 @@ def test_every_next_command_can_be_pasted_and_works_where_this_one_did(
     operator.schedule.sweep()
     operator.secrets.create_secret(Name="oauth/credentials/empty")
     operator.secrets.create_secret(Name="oauth/tokens/strange", SecretString="made-up-no-json")
-    fields = {"grant_type": "client_credentials", "client_id": "new", "client_secret": SECRET}
-    fields["token_endpoint"] = operator.server.token_endpoint
-    (tmp_path / "new.json").write_text(json.dumps(fields))
+    (tmp_path / "new.json").write_text(operator.document("new"))
     profile = ['[profile "my own"]', "aws_access_key_id = test", "aws_secret_access_key = test"]
     (tmp_path / "config").write_text("\n".join(profile))
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))

@@ -30,7 +30,6 @@ POLICY: Final[dict[str, Any]] = json.loads(
 STATEMENTS: Final[dict[str, dict[str, Any]]] = {
     statement["Sid"]: statement for statement in POLICY["Statement"]
 }
-NEW: Final = {"grant_type": "client_credentials", "client_id": "new", "client_secret": "made-up"}
 # A command for each statement, which it cannot do without; and what it is told to be allowed.
 DENIED: Final = [
     ("SeeEveryAccount", "status", "secretsmanager:ListSecrets on *"),
@@ -118,18 +117,13 @@ def allow(
     return become
 
 
-def fields(operator: Operator) -> str:
-    """A new account's credentials."""
-    return json.dumps({**NEW, "token_endpoint": operator.server.token_endpoint})
-
-
 def test_the_documented_policy_is_enough_for_every_command(
     operator: Operator, allow: Callable[..., None]
 ) -> None:
     allow(*STATEMENTS)
     operator.says("status --stack token-refresher")
     operator.says("plan")
-    operator.says("add new --from-file -", stdin=fields(operator))
+    operator.says("add new --from-file -", stdin=operator.document("new"))
     operator.says("check dealer-17 --try --yes")
     operator.says("correct dealer-17 --scope read --from-file -", stdin="{}")
     operator.says("refresh dealer-17")
@@ -154,7 +148,7 @@ def test_whoever_lacks_a_statement_is_told_what_to_allow(
     operator: Operator, allow: Callable[..., None], sid: str, line: str, allowed: str
 ) -> None:
     allow(*(STATEMENTS.keys() - {sid}))
-    denied = operator.run(line, stdin=fields(operator) if "--from-file" in line else "")
+    denied = operator.run(line, stdin=operator.document("new") if "--from-file" in line else "")
     assert denied.exit_code in {1, 3}
     assert allowed in denied.stderr
     assert "docs/command-line.md" in denied.stderr
@@ -175,7 +169,7 @@ def test_whoever_may_not_look_and_waits_is_told_that_the_credentials_are_written
     operator: Operator, allow: Callable[..., None]
 ) -> None:
     allow("WriteCredentials")
-    waited = operator.run("add new --wait --from-file -", stdin=fields(operator))
+    waited = operator.run("add new --wait --from-file -", stdin=operator.document("new"))
     assert waited.exit_code == 1
     assert "secretsmanager:DescribeSecret on oauth/tokens/new" in waited.stderr
     assert "The credentials were written." in waited.stderr

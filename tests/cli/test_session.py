@@ -15,6 +15,8 @@ from tests.cli.relay import THROTTLED
 from tools.terminal import ESCAPE_CODES
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from local.authorization_server import AuthorizationServer
     from local.embedded_cloud import EmbeddedCloud
     from tests.cli.relay import Relay
@@ -37,19 +39,24 @@ def dealer(server: AuthorizationServer) -> str:
     return "dealer-17"
 
 
-def onboard(
-    cloud: EmbeddedCloud, server: AuthorizationServer, name: str, password: str = PASSWORD
-) -> None:
-    """Create the dealer's credentials secret, as anybody may."""
-    fields = {
-        "token_endpoint": server.token_endpoint,
-        "grant_type": "password",
-        "client_id": name,
-        "client_secret": CLIENT_SECRET,
-        "username": "dealer@example.com",
-        "password": password,
-    }
-    cloud.client().create_secret(Name=f"oauth/credentials/{name}", SecretString=json.dumps(fields))
+@pytest.fixture
+def onboard(cloud: EmbeddedCloud, server: AuthorizationServer) -> Callable[..., None]:
+    """Creates a dealer's credentials secret, as anybody may."""
+
+    def create(name: str, password: str = PASSWORD) -> None:
+        fields = {
+            "token_endpoint": server.token_endpoint,
+            "grant_type": "password",
+            "client_id": name,
+            "client_secret": CLIENT_SECRET,
+            "username": "dealer@example.com",
+            "password": password,
+        }
+        cloud.client().create_secret(
+            Name=f"oauth/credentials/{name}", SecretString=json.dumps(fields)
+        )
+
+    return create
 
 
 def test_a_wrong_password_is_found_and_corrected_without_a_secret_on_the_screen(
@@ -127,9 +134,9 @@ def test_a_wrong_password_is_found_and_corrected_without_a_secret_on_the_screen(
 
 
 def test_the_table_has_colours_in_a_terminal_unless_it_is_told_otherwise(
-    shell: Shell, cloud: EmbeddedCloud, server: AuthorizationServer, dealer: str
+    shell: Shell, onboard: Callable[..., None], dealer: str
 ) -> None:
-    onboard(cloud, server, dealer)
+    onboard(dealer)
     with shell.open("status") as coloured:
         coloured.finish()
     shell.environment = {**shell.environment, "NO_COLOR": "1"}
@@ -141,14 +148,14 @@ def test_the_table_has_colours_in_a_terminal_unless_it_is_told_otherwise(
 
 @pytest.mark.parametrize("columns", [80, 120])
 def test_no_line_is_wider_than_the_terminal_whatever_moves_on_it(
-    shell: Shell, cloud: EmbeddedCloud, server: AuthorizationServer, columns: int
+    shell: Shell, onboard: Callable[..., None], server: AuthorizationServer, columns: int
 ) -> None:
     accounts = [f"a-dealer-with-a-name-that-nobody-would-type-{number}" for number in range(2)]
     for name in accounts:
         users = {"dealer@example.com": PASSWORD}
         server.register_client(name, secret=CLIENT_SECRET, users=users)
-    onboard(cloud, server, accounts[0], MISTYPED)
-    onboard(cloud, server, accounts[1])
+    onboard(accounts[0], MISTYPED)
+    onboard(accounts[1])
     with shell.open("refresh", *accounts, columns=columns) as refresh:
         assert refresh.finish() == 1
     assert refresh.screen.overlong == [], refresh.screen.text
@@ -161,13 +168,9 @@ def test_no_line_is_wider_than_the_terminal_whatever_moves_on_it(
 
 
 def test_what_goes_into_a_pipe_has_no_escape_codes_and_no_broken_lines(
-    shell: Shell,
-    cloud: EmbeddedCloud,
-    server: AuthorizationServer,
-    schedule: Schedule,
-    dealer: str,
+    shell: Shell, onboard: Callable[..., None], schedule: Schedule, dealer: str
 ) -> None:
-    onboard(cloud, server, dealer, MISTYPED)
+    onboard(dealer, MISTYPED)
     schedule.sweep()
     printed = [shell.run("refresh", dealer), shell.run("status"), shell.run("status", "dealer-71")]
     texts = [text for done in printed for text in (done.stdout, done.stderr)]
@@ -178,13 +181,9 @@ def test_what_goes_into_a_pipe_has_no_escape_codes_and_no_broken_lines(
 
 
 def test_colours_that_are_forced_into_a_pipe_break_no_line(
-    shell: Shell,
-    cloud: EmbeddedCloud,
-    server: AuthorizationServer,
-    schedule: Schedule,
-    dealer: str,
+    shell: Shell, onboard: Callable[..., None], schedule: Schedule, dealer: str
 ) -> None:
-    onboard(cloud, server, dealer, MISTYPED)
+    onboard(dealer, MISTYPED)
     schedule.sweep()
     shell.environment = {**shell.environment, "FORCE_COLOR": "1"}
     printed = shell.run("status").stdout
@@ -195,13 +194,9 @@ def test_colours_that_are_forced_into_a_pipe_break_no_line(
 
 
 def test_whoever_watches_sees_what_changes_until_they_interrupt(
-    shell: Shell,
-    cloud: EmbeddedCloud,
-    server: AuthorizationServer,
-    schedule: Schedule,
-    dealer: str,
+    shell: Shell, onboard: Callable[..., None], schedule: Schedule, dealer: str
 ) -> None:
-    onboard(cloud, server, dealer)
+    onboard(dealer)
     # As it is where the tests were started in the background.
     heeded = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
@@ -217,14 +212,9 @@ def test_whoever_watches_sees_what_changes_until_they_interrupt(
 
 
 def test_a_watch_outlasts_calls_that_are_throttled(
-    shell: Shell,
-    cloud: EmbeddedCloud,
-    server: AuthorizationServer,
-    schedule: Schedule,
-    dealer: str,
-    relay: Relay,
+    shell: Shell, onboard: Callable[..., None], schedule: Schedule, dealer: str, relay: Relay
 ) -> None:
-    onboard(cloud, server, dealer)
+    onboard(dealer)
     shell.environment = {**shell.environment, "AWS_ENDPOINT_URL": relay.url}
     with shell.open("status", "--watch", "--every", "1") as terminal:
         terminal.expect("no token yet")
@@ -268,6 +258,7 @@ class Gate(threading.Event):
 
 def test_an_interrupted_refresh_keeps_the_refresh_token_that_it_was_given(
     shell: Shell,
+    onboard: Callable[..., None],
     cloud: EmbeddedCloud,
     server: AuthorizationServer,
     schedule: Schedule,
@@ -276,7 +267,7 @@ def test_an_interrupted_refresh_keeps_the_refresh_token_that_it_was_given(
     server.register_client("other", secret=CLIENT_SECRET, users={"dealer@example.com": PASSWORD})
     shell.environment = {**shell.environment, "MAX_WORKERS": "1"}
     for name in (dealer, "other"):
-        onboard(cloud, server, name)
+        onboard(name)
     schedule.sweep()
     gate = Gate()
     server.fail(WaitsFor(gate), times=1)
@@ -297,13 +288,9 @@ def test_an_interrupted_refresh_keeps_the_refresh_token_that_it_was_given(
 
 
 def test_whoever_waits_sees_the_first_token_arrive(
-    shell: Shell,
-    cloud: EmbeddedCloud,
-    server: AuthorizationServer,
-    schedule: Schedule,
-    dealer: str,
+    shell: Shell, onboard: Callable[..., None], schedule: Schedule, dealer: str
 ) -> None:
-    onboard(cloud, server, dealer, MISTYPED)
+    onboard(dealer, MISTYPED)
     with shell.open("correct", dealer, "--wait") as terminal:
         terminal.expect("client_secret (hidden; Enter keeps the stored one): ")
         terminal.enter("")
@@ -316,13 +303,9 @@ def test_whoever_waits_sees_the_first_token_arrive(
 
 
 def test_a_wait_ends_when_the_attempt_of_the_function_has_failed(
-    shell: Shell,
-    cloud: EmbeddedCloud,
-    server: AuthorizationServer,
-    schedule: Schedule,
-    dealer: str,
+    shell: Shell, onboard: Callable[..., None], schedule: Schedule, dealer: str
 ) -> None:
-    onboard(cloud, server, dealer, MISTYPED)
+    onboard(dealer, MISTYPED)
     with shell.open("correct", dealer, "--username", "other@example.com", "--wait") as terminal:
         for _ in range(2):
             terminal.expect("Enter keeps the stored one): ")
@@ -334,9 +317,13 @@ def test_a_wait_ends_when_the_attempt_of_the_function_has_failed(
 
 
 def test_trying_credentials_publishes_nothing_and_wants_to_be_agreed_to(
-    shell: Shell, cloud: EmbeddedCloud, server: AuthorizationServer, dealer: str
+    shell: Shell,
+    onboard: Callable[..., None],
+    cloud: EmbeddedCloud,
+    server: AuthorizationServer,
+    dealer: str,
 ) -> None:
-    onboard(cloud, server, dealer)
+    onboard(dealer)
     assert shell.run("check", dealer, "--try").returncode == 3
     assert server.requests == []
     with shell.open("check", dealer, "--try") as terminal:

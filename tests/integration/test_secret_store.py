@@ -56,6 +56,8 @@ def test_an_account_without_secrets_has_nothing_to_tell(store: SecretsManagerSto
     assert store.describe_credentials(ACCOUNT) is None
     assert store.read_credentials(ACCOUNT) is None
     assert store.read_published(ACCOUNT) is None
+    assert store.read_journal(ACCOUNT) is None
+    assert store.read_claim(ACCOUNT, claim_id("basis", 1)) is None
 
 
 def test_credentials_are_read_with_their_version(
@@ -72,6 +74,8 @@ def test_claim_and_journal_never_move_the_credentials(
     claim = claim_id("basis", 1)
     assert store.write_protocol(ACCOUNT, claim, "claim")
     assert store.write_protocol(ACCOUNT, JOURNAL, "journal")
+    assert not store.write_protocol(ACCOUNT, claim, "another")
+    assert not store.write_protocol(ACCOUNT, JOURNAL, "another")
 
     metadata = store.describe_credentials(ACCOUNT)
     assert metadata is not None

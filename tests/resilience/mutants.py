@@ -101,12 +101,12 @@ MUTANTS: Final = (
     Mutant(
         "back-off: a failure is tried again on every tick",
         "policy",
-        "now < failure.retry_at <= now + _LONGEST_HOLD",
-        "False",
+        "return of.now < failure.retry_at <= of.now + _LONGEST_HOLD",
+        "return False",
     ),
     Mutant(
         "per-host stop: a host that fails is asked for every account",
-        "sweep",
+        "hosts",
         "                self._stopped.add(host)\n",
         "                pass\n",
     ),

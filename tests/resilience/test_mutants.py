@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.resilience.mutants import MUTANTS
+from tests.resilience.mutants import MUTANTS, Mutant
 from tools.terminal import Terminal
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 SHOW = """
 from tests.resilience.mutants import MUTANTS, show
@@ -26,3 +30,8 @@ def test_the_table_of_all_safeguards_is_no_wider_than_the_terminal(columns: int)
     screen = terminal.screen
     assert screen.overlong == []
     assert f"{len(MUTANTS) + 1} safeguards taken out, 1 times no test noticed" in screen.text
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.safeguard)
+def test_a_safeguard_stands_where_it_is_taken_out(mutant: Mutant, tmp_path: Path) -> None:
+    mutant.write(tmp_path)

@@ -78,6 +78,7 @@ def metrics(text: str) -> dict[str, list[float]]:
                     extra = "".join(f"/{record[each]}" for each in dimensions if each != "service")
                     value = record[metric["Name"]]
                     values = value if isinstance(value, list) else [value]
+                    assert len(values) <= 100
                     found.setdefault(metric["Name"] + extra, []).extend(values)
     return found
 

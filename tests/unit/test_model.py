@@ -84,9 +84,11 @@ def test_an_answer_that_has_expired_is_not_published(moved: datetime) -> None:
 
 
 def test_the_published_token_is_what_was_designed() -> None:
-    entry = JournalEntry(grant="g", access_token="abc", token_type="BEARER", refresh_token="r")
+    entry = JournalEntry(
+        grant="g", access_token="abc", token_type="BEARER", scope="a b", refresh_token="r"
+    )
     assert entry.published_as(VERSION).to_json() == (
-        '{"access_token":"abc","token_type":"Bearer",'
+        '{"access_token":"abc","token_type":"Bearer","scope":"a b",'
         '"issued_at":1795482000,"expires_at":1795525200}'
     )
 
@@ -103,13 +105,6 @@ def test_what_is_no_bearer_token_is_never_published(token: str | None, kind: str
     entry = JournalEntry(grant="g", access_token=token, token_type=kind)
     with pytest.raises(TokenResponseError):
         entry.published_as(VERSION)
-
-
-def test_a_repr_shows_no_token() -> None:
-    entry = JournalEntry(grant="g", access_token="tok", token_type="bearer", refresh_token="ref")
-    shown = repr([entry, entry.published_as(VERSION)])
-    assert "tok" not in shown
-    assert "ref" not in shown
 
 
 @pytest.mark.parametrize("text", [None, "", "[]", "{", '{"grant": 1}'])
@@ -142,20 +137,6 @@ aware = st.integers(978_307_200, 32_503_679_999).map(
     lambda seconds: datetime.fromtimestamp(seconds, UTC)
 )
 hex12 = st.text("0123456789abcdef", min_size=12, max_size=12)
-
-
-def test_the_published_token_is_the_designs_object_in_its_order() -> None:
-    token = PublishedToken(
-        access_token="4df2",
-        token_type="Bearer",
-        scope="adverts-write read",
-        issued_at=1795528800,
-        expires_at=1795572000,
-    )
-    assert token.to_json() == (
-        '{"access_token":"4df2","token_type":"Bearer","scope":"adverts-write read",'
-        '"issued_at":1795528800,"expires_at":1795572000}'
-    )
 
 
 @pytest.mark.parametrize("token_type", ["bearer", "Bearer", "BEARER", "bEaReR"])
@@ -202,25 +183,6 @@ def test_every_version_id_is_read_as_it_was_written(
     text = str(version)
     assert len(text) == 59
     assert TokenVersion.parse(text, now=issued_at - timedelta(minutes=5)) == version
-
-
-@given(st.text() | st.from_regex(r"\A\d{8}T\d{6}Z-\d{8}T\d{6}Z-[0-9a-f]{12}-[0-9a-f]{12}\Z"))
-@settings(deadline=None)
-def test_a_version_id_is_ours_or_nobodys(version_id: str) -> None:
-    version = TokenVersion.parse(version_id, now=NOW)
-    assert version is None or str(version) == version_id
-
-
-@pytest.mark.parametrize(
-    ("issued_at", "is_believed"),
-    [
-        pytest.param(NOW + timedelta(minutes=5), True, id="five minutes ahead: clocks differ"),
-        pytest.param(NOW + timedelta(minutes=5, seconds=1), False, id="a second more: no clock"),
-    ],
-)
-def test_an_id_from_the_future_is_not_believed(issued_at: datetime, *, is_believed: bool) -> None:
-    text = str(TokenVersion(issued_at, issued_at + timedelta(hours=1), "a" * 12, "b" * 12))
-    assert (TokenVersion.parse(text, now=NOW) is not None) is is_believed
 
 
 @pytest.mark.parametrize("field", [0, 1], ids=["issued_at", "expires_at"])
@@ -272,13 +234,6 @@ def test_depths_without_end_are_no_journal_no_claim_and_no_token(shape: str) -> 
     assert published.with_times_of(text) == published
 
 
-@given(st.text())
-@settings(deadline=None)
-def test_no_text_breaks_the_reading_of_a_journal_or_a_claim(text: str) -> None:
-    assert JournalEntry.from_json(text) is None
-    assert Claim.from_json(text) is None
-
-
 @pytest.mark.parametrize(
     ("text", "issued_at", "expires_at"),
     [
@@ -307,29 +262,11 @@ def test_a_persons_token_tells_its_moments_in_its_json(
     assert (published.issued_at, published.expires_at) == (issued_at, expires_at)
 
 
-def test_a_version_id_of_ours_needs_no_reading() -> None:
-    assert published_from_id(TEXT, now=NOW).is_ours
-
-
-def test_a_version_id_of_a_person_has_to_be_read() -> None:
-    assert not published_from_id(A_PERSONS_ID, now=NOW).is_ours
-
-
 # Tags
 
 RECORD: Final = FailureRecord(
     FailureClass.ACTION_REQUIRED, "invalid_grant", 3, NOW, NOW, digest12("credentials")
 )
-
-
-def test_a_failure_reads_in_the_console() -> None:
-    assert RECORD.to_tags() == {
-        "token-refresher:error": "action required: invalid_grant",
-        "token-refresher:failures": "3",
-        "token-refresher:failed-at": "20261124T010000Z",
-        "token-refresher:retry-at": "20261124T010000Z",
-        "token-refresher:credentials": digest12("credentials"),
-    }
 
 
 @pytest.mark.parametrize("failure_class", list(FailureClass))
@@ -424,6 +361,9 @@ def test_a_token_secret_that_is_gone_has_no_token() -> None:
         SecretValue("v", "made-up-secret"),
         TokenResponse("made-up-secret", "bearer", None, None, "made-up-secret", None),
         JournalEntry(grant="g", access_token="made-up-secret", refresh_token="made-up-secret"),
+        PublishedToken(
+            access_token="made-up-secret", token_type="Bearer", issued_at=1, expires_at=2
+        ),
     ],
     ids=lambda value: type(value).__name__,
 )

@@ -104,19 +104,20 @@ def test_a_first_token_costs_four_calls_and_one_for_creating_its_secret(world: W
     assert world.calls == ["describe", "read credentials", "create", "describe", "publish"]
 
 
-def test_a_refresh_without_a_refresh_token_costs_four_calls(world: World) -> None:
-    due_again(world, CLIENT_CREDENTIALS).sweep()
-
-    assert world.calls == FOUR_CALLS
-
-
-@pytest.mark.parametrize("credentials", [PASSWORD, PARTNER], ids=["password", "partner"])
-def test_a_refresh_by_refresh_token_costs_six_calls(
-    world: World, credentials: Mapping[str, object]
+@pytest.mark.parametrize(
+    ("credentials", "calls", "grant"),
+    [
+        pytest.param(CLIENT_CREDENTIALS, FOUR_CALLS, "client_credentials", id="without"),
+        pytest.param(PASSWORD, SIX_CALLS, "refresh_token", id="password"),
+        pytest.param(PARTNER, SIX_CALLS, "refresh_token", id="partner"),
+    ],
+)
+def test_a_refresh_costs_four_calls_and_six_by_refresh_token(
+    world: World, credentials: Mapping[str, object], calls: list[str], grant: str
 ) -> None:
     due_again(world, credentials).sweep()
 
-    assert (world.calls, world.grants) == (SIX_CALLS, ["refresh_token"])
+    assert (world.calls, world.grants) == (calls, [grant])
 
 
 def test_a_seed_costs_six_calls_and_one_for_creating_the_token_secret(world: World) -> None:
@@ -128,23 +129,6 @@ def test_a_seed_costs_six_calls_and_one_for_creating_the_token_secret(world: Wor
 
 
 # What is published.
-
-
-def test_the_journal_has_the_version_id_that_the_published_version_has(world: World) -> None:
-    world.add(PASSWORD)
-    world.sweep()
-
-    assert world.journal_id() == world.version_id()
-
-
-def test_the_scope_of_the_grant_outlives_an_answer_that_does_not_name_it(world: World) -> None:
-    due_again(world, scope="as-requested")
-    world.endpoint.scope = None
-    world.sweep()
-
-    token = world.token()
-    assert token is not None
-    assert token["scope"] == "adverts-write read"
 
 
 def test_without_any_scope_in_the_answer_it_is_as_requested(world: World) -> None:
@@ -160,45 +144,7 @@ def test_without_any_scope_in_the_answer_it_is_as_requested(world: World) -> Non
 # Refresh modes.
 
 
-def test_a_rotating_refresh_token_is_redeemed_once_in_each_refresh(world: World) -> None:
-    due_again(world).sweep_for(timedelta(days=3))
-
-    assert world.endpoint.spent_came_back == 0
-    assert set(world.endpoint.redeemed.values()) == {1}
-    assert len(world.endpoint.redeemed) == 7
-
-
-def test_a_refresh_token_that_the_answer_does_not_name_is_kept(world: World) -> None:
-    world.endpoint.mode = RefreshMode.KEEPS
-    due_again(world).sweep_for(timedelta(days=3))
-
-    assert dict(world.endpoint.redeemed) == {"refresh-token-1": 7}
-
-
-def test_a_server_that_deletes_refresh_tokens_is_served_by_the_primary_grant_in_the_same_run(
-    world: World,
-) -> None:
-    world.endpoint.mode = RefreshMode.OMITS_AND_DELETES
-    due_again(world).sweep()
-    world.now += UNTIL_DUE
-
-    assert world.refresh().outcome is Outcome.PUBLISHED
-    assert world.grants == ["refresh_token", "password"]
-
-
-def test_a_refused_refresh_grant_is_not_tried_again(world: World) -> None:
-    world.endpoint.mode = RefreshMode.REFUSES
-    due_again(world)
-
-    assert world.refresh().outcome is Outcome.PUBLISHED
-    assert world.grants == ["refresh_token", "password"]
-    for _ in range(2):
-        world.sweep(after=UNTIL_DUE)
-        assert world.grants == ["password"]
-    assert world.calls == [*FOUR_CALLS[:2], "read journal", *FOUR_CALLS[2:]]
-
-
-def test_an_primary_grant_without_a_refresh_token_retires_the_journaled_one(world: World) -> None:
+def test_a_primary_grant_without_a_refresh_token_retires_the_journaled_one(world: World) -> None:
     due_again(world)
     world.endpoint.issues_refresh_tokens = False
     world.endpoint.answer(TokenRequestError("invalid_grant"))
@@ -206,31 +152,6 @@ def test_an_primary_grant_without_a_refresh_token_retires_the_journaled_one(worl
     world.sweep(after=UNTIL_DUE)
 
     assert world.grants == ["password"]
-
-
-def test_use_refresh_token_false_uses_and_journals_none(world: World) -> None:
-    due_again(world, use_refresh_token=False).sweep()
-
-    assert (world.calls, world.grants) == (FOUR_CALLS, ["password"])
-    assert world.journal() is None
-
-
-def test_the_setting_ignore_serves_repeatable_grants_without_touching_the_credentials() -> None:
-    world = due_again(World(uses_refresh_tokens=False))
-    world.sweep()
-
-    assert (world.calls, world.grants) == (FOUR_CALLS, ["password"])
-    assert list(world.store.credentials[ACCOUNT].stages) == [CURRENT]
-
-
-def test_the_setting_ignore_says_that_a_refresh_only_account_cannot_be_served() -> None:
-    world = World(uses_refresh_tokens=False)
-    world.add_refresh_only()
-    result = world.refresh()
-
-    assert code(result.error) == "refresh_tokens_ignored"
-    assert "REFRESH_TOKENS=use" in str(result.error)
-    assert world.grants == []
 
 
 def test_a_journal_that_is_not_readable_is_as_good_as_none(world: World) -> None:
@@ -246,44 +167,24 @@ def test_a_journal_that_is_not_readable_is_as_good_as_none(world: World) -> None
 
 
 @pytest.mark.parametrize(
-    ("failure", "grants"),
+    "failure",
     [
-        pytest.param(TokenRequestError("invalid_grant"), 2, id="dead refresh token: primary grant"),
-        pytest.param(
-            TokenRequestError("invalid_request"), 2, id="malformed request: primary grant"
-        ),
-        pytest.param(TokenRequestError("some text"), 2, id="unrecognised error: primary grant"),
-        pytest.param(TokenRequestError("server_error"), 2, id="server's error: primary grant"),
-        pytest.param(TokenRequestError("invalid_client"), 1, id="wrong client: nothing more"),
-        pytest.param(unavailable(), 2, id="503: primary grant"),
-        pytest.param(broken(), 2, id="500: primary grant"),
-        pytest.param(lost_connection(), 2, id="lost response: primary grant"),
-        pytest.param(timed_out(), 2, id="timeout: primary grant"),
-        pytest.param(no_connection(), 1, id="no connection: nothing more"),
-        pytest.param(too_many_requests(), 1, id="429: nothing more"),
-        pytest.param(firewall(), 1, id="a firewall's page: nothing more"),
-        pytest.param(response(access_token=None), 2, id="answer without a token: primary grant"),
-        pytest.param(response(expires_in=None), 2, id="answer without a lifetime: primary grant"),
+        pytest.param(TokenRequestError("invalid_request"), id="malformed request"),
+        pytest.param(TokenRequestError("some text"), id="unrecognised error"),
+        pytest.param(TokenRequestError("server_error"), id="server's error"),
+        pytest.param(broken(), id="500"),
+        pytest.param(timed_out(), id="timeout"),
+        pytest.param(response(expires_in=None), id="answer without a lifetime"),
     ],
 )
-def test_the_primary_grant_follows_unless_the_host_must_be_left_alone(
-    world: World, failure: Failure | TokenResponse, grants: int
+def test_the_primary_grant_follows_what_says_nothing_against_it(
+    world: World, failure: Failure | TokenResponse
 ) -> None:
     due_again(world)
     world.endpoint.answer(failure)
-    report = world.sweep()
 
-    assert world.grants == ["refresh_token", "password"][:grants]
-    expected = Outcome.PUBLISHED if grants == 2 else Outcome.FAILED
-    assert [result.outcome for result in report.results] == [expected]
-
-
-def test_the_failure_is_the_primary_grants_where_that_was_tried(world: World) -> None:
-    due_again(world)
-    world.endpoint.answer(TokenRequestError("invalid_grant"), TokenRequestError("invalid_scope"))
-
-    assert code(world.refresh().error) == "invalid_scope"
-    assert world.tags()["error"] == "action required: invalid_scope"
+    assert world.refresh().outcome is Outcome.PUBLISHED
+    assert world.grants == ["refresh_token", "password"]
 
 
 def test_a_dead_refresh_token_is_not_sent_again_while_the_primary_grant_fails(world: World) -> None:
@@ -312,35 +213,6 @@ def test_a_host_that_was_stopped_meanwhile_keeps_the_refresh_grants_failure(worl
 # Claims.
 
 
-def test_a_claim_is_written_under_an_id_that_follows_from_the_journals(world: World) -> None:
-    due_again(world)
-    killed(world, "after claim")
-    claims = [each for each in world.store.credentials[ACCOUNT].versions if is_claim_id(each)]
-    content = json.loads(world.store.credentials[ACCOUNT].versions[claims[0]] or "")
-
-    assert len(claims) == 1
-    assert content["claimed_at"] == int(world.now.timestamp())
-    assert content["is_resend"] is False
-    assert world.version_id() == world.journal_id()
-
-
-def test_a_run_that_loses_the_claim_leaves_the_account_alone(world: World) -> None:
-    due_again(world)
-    killed(world, "after claim")
-
-    result = world.refresh(after=MINUTE)
-    assert (result.outcome, result.error) == (Outcome.CLAIMED_BY_ANOTHER_RUN, None)
-    assert world.grants == []
-    assert world.tags() == {}
-
-
-def test_force_does_not_override_a_claim(world: World) -> None:
-    due_again(world)
-    killed(world, "after claim")
-
-    assert world.refresh(after=MINUTE, force=True).outcome is Outcome.CLAIMED_BY_ANOTHER_RUN
-
-
 def test_a_claim_that_cannot_be_read_yet_counts_as_another_runs(world: World) -> None:
     due_again(world)
     killed(world, "after claim")
@@ -349,51 +221,6 @@ def test_a_claim_that_cannot_be_read_yet_counts_as_another_runs(world: World) ->
             world.store.credentials[ACCOUNT].versions[version_id] = b""
 
     assert world.refresh(after=HOUR).outcome is Outcome.CLAIMED_BY_ANOTHER_RUN
-
-
-@pytest.mark.parametrize("point", ["after claim", "after request", "before journal"])
-def test_an_abandoned_claim_makes_a_repeatable_account_use_its_primary_grant(
-    world: World, point: str
-) -> None:
-    due_again(world)
-    killed(world, point)
-
-    assert world.refresh(after=2 * MINUTE).outcome is Outcome.PUBLISHED
-    assert world.grants == ["password"]
-    assert world.endpoint.spent_came_back == 0
-
-
-@pytest.mark.parametrize("error", [throttled, denied])
-def test_a_claim_that_cannot_be_written_makes_a_repeatable_account_use_its_primary_grant(
-    world: World, error: Callable[[], Failure]
-) -> None:
-    due_again(world)
-    world.faults.once("before claim", error())
-
-    assert world.refresh().outcome is Outcome.PUBLISHED
-    assert world.grants == ["password"]
-
-
-def test_a_claim_that_cannot_be_written_keeps_a_refresh_only_account_from_spending(
-    world: World,
-) -> None:
-    refresh_only_due_again(world)
-    world.faults.once("before claim", throttled())
-
-    assert code(world.refresh().error) == "ThrottlingException"
-    assert world.grants == []
-    assert world.refresh(after=TICK).outcome is Outcome.PUBLISHED
-    assert world.endpoint.spent_came_back == 0
-
-
-def test_an_own_claim_without_an_acknowledgement_is_numbered_on(world: World) -> None:
-    refresh_only_due_again(world)
-    world.faults.once("after claim", throttled())
-    world.sweep()
-    assert world.grants == []
-
-    result = world.refresh(after=TICK)
-    assert (result.outcome, result.cautions) == (Outcome.PUBLISHED, ())
 
 
 @pytest.mark.parametrize("add", [due_again, refresh_only_due_again])
@@ -409,33 +236,6 @@ def test_another_runs_unanswered_claim_is_not_passed_over_when_a_claim_fails(
     assert world.endpoint.spent_came_back == 0
 
 
-def test_a_refresh_only_account_waits_fifteen_minutes_before_it_sends_again(world: World) -> None:
-    refresh_only_due_again(world)
-    killed(world, "after claim")
-
-    assert world.refresh(after=14 * MINUTE).outcome is Outcome.CLAIMED_BY_ANOTHER_RUN
-    result = world.refresh(after=MINUTE)
-    assert (result.outcome, result.cautions) == (
-        Outcome.PUBLISHED,
-        (Caution.REFRESH_TOKEN_RESENT,),
-    )
-
-
-def test_the_second_loss_of_a_refresh_only_account_is_reported_and_nothing_more_is_sent(
-    world: World,
-) -> None:
-    refresh_only_due_again(world)
-    killed(world, "before request")
-    world.now += 15 * MINUTE
-    killed(world, "before request")
-    assert world.refresh(after=14 * MINUTE).outcome is Outcome.CLAIMED_BY_ANOTHER_RUN
-
-    result = world.refresh(after=MINUTE)
-    assert isinstance(result.error, RefreshTokenLostError)
-    assert world.grants == []
-    assert needs_action(world.account(), now=world.now)
-
-
 def test_a_lost_answer_of_a_refresh_only_account_is_sent_once_more(world: World) -> None:
     world.endpoint.mode = RefreshMode.KEEPS
     refresh_only_due_again(world)
@@ -447,20 +247,6 @@ def test_a_lost_answer_of_a_refresh_only_account_is_sent_once_more(world: World)
         Outcome.PUBLISHED,
         (Caution.REFRESH_TOKEN_RESENT,),
     )
-
-
-@pytest.mark.parametrize("failure", [unavailable, too_many_requests, firewall, no_connection])
-def test_a_refresh_token_that_was_surely_not_redeemed_is_sent_again_without_a_word(
-    world: World, failure: Callable[[], Failure]
-) -> None:
-    refresh_only_due_again(world)
-    world.endpoint.answer(failure())
-    world.sweep()
-    assert world.tags()["released"].endswith("/1")
-
-    result = world.refresh(after=TICK)
-    assert (result.outcome, result.cautions) == (Outcome.PUBLISHED, ())
-    assert "released" not in world.tags()
 
 
 @pytest.mark.parametrize("make", [unavailable, too_many_requests, firewall, no_connection])
@@ -523,16 +309,6 @@ def test_an_edited_record_of_a_released_claim_counts_for_nothing(world: World) -
     assert world.calls == [*SIX_CALLS, "untag"]
 
 
-def test_a_dead_seed_is_not_sent_again(world: World) -> None:
-    seed = world.add_refresh_only()
-    world.endpoint.forget(seed)
-    assert code(world.refresh().error) == "invalid_grant"
-    for _ in range(12 * 24):
-        world.sweep(after=TICK)
-        assert world.grants == []
-    assert world.tags()["error"] == "action required: invalid_grant"
-
-
 def test_a_dead_seed_is_not_sent_again_because_another_failure_came_between(
     world: World,
 ) -> None:
@@ -544,47 +320,6 @@ def test_a_dead_seed_is_not_sent_again_because_another_failure_came_between(
     for _ in range(12):
         world.sweep(after=TICK)
         assert world.grants == []
-
-
-def test_a_dead_seed_is_not_sent_again_because_user_agent_was_edited(world: World) -> None:
-    seed = world.add_refresh_only()
-    world.endpoint.forget(seed)
-    world.sweep()
-    world.add({**CLIENT, "grant_type": "refresh_token", "refresh_token": seed}, user_agent="edited")
-    for _ in range(12):
-        world.sweep(after=TICK)
-        assert world.grants == []
-
-
-def test_a_new_seed_is_tried_at_once(world: World) -> None:
-    seed = world.add_refresh_only()
-    world.endpoint.forget(seed)
-    world.sweep()
-    world.add_refresh_only()
-
-    assert world.refresh().outcome is Outcome.PUBLISHED
-    assert world.tags() == {}
-
-
-def test_a_new_seed_is_used_instead_of_the_journaled_refresh_token(world: World) -> None:
-    refresh_only_due_again(world)
-    seed = world.add_refresh_only()
-    result = world.refresh()
-
-    assert result.reason is Reason.CREDENTIALS_CHANGED
-    assert [request["refresh_token"] for request in world.endpoint.requests] == [seed]
-
-
-def test_editing_user_agent_sends_no_spent_seed(world: World) -> None:
-    seed = world.add_refresh_only()
-    world.sweep()
-    world.add(
-        {**CLIENT, "grant_type": "refresh_token", "refresh_token": seed}, user_agent="a@example.com"
-    )
-
-    assert world.refresh().reason is Reason.CREDENTIALS_CHANGED
-    assert [request["refresh_token"] for request in world.endpoint.requests] == ["refresh-token-2"]
-    assert world.endpoint.spent_came_back == 0
 
 
 # Unpublished responses.
@@ -599,16 +334,6 @@ def unpublished(world: World, *, wait: timedelta = TICK) -> World:
     return world
 
 
-def test_an_unpublished_response_is_published_without_a_request(world: World) -> None:
-    result = unpublished(world).refresh()
-
-    assert (result.reason, result.outcome) == (Reason.UNPUBLISHED_RESPONSE, Outcome.PUBLISHED)
-    assert world.grants == []
-    assert world.access_token() == "access-token-2"
-    assert world.version_id() == world.journal_id()
-    assert world.tags() == {}
-
-
 def test_an_unpublished_first_response_is_published_without_a_request(world: World) -> None:
     world.add(PASSWORD)
     killed(world, "before publish")
@@ -616,49 +341,6 @@ def test_an_unpublished_first_response_is_published_without_a_request(world: Wor
     assert world.refresh(after=TICK).outcome is Outcome.PUBLISHED
     assert world.grants == []
     assert world.access_token() == "access-token-1"
-
-
-def test_back_off_does_not_hold_an_unpublished_response(world: World) -> None:
-    unpublished(world, wait=timedelta(seconds=1))
-    assert world.tags()["error"].startswith("action required")
-
-    assert world.refresh().outcome is Outcome.PUBLISHED
-
-
-def test_the_minimum_interval_does_not_hold_an_unpublished_response(world: World) -> None:
-    due_again(world)
-    world.refresh(force=True)
-    world.refresh(after=61 * MINUTE, force=True)
-    world.now += MINUTE
-    world.faults.once("before publish", denied())
-    # Two were published within the floor: this third answer is older than that.
-    secret = world.store.tokens[ACCOUNT]
-    previous = secret.stages.pop("AWSPREVIOUS")
-    assert world.refresh(force=True).outcome is Outcome.FAILED
-    secret.stages["AWSPREVIOUS"] = previous
-
-    assert world.refresh(after=MINUTE).outcome is Outcome.PUBLISHED
-    assert world.grants == []
-
-
-def test_an_unpublished_response_that_has_expired_is_not_published(world: World) -> None:
-    unpublished(world, wait=timedelta(hours=13))
-
-    assert world.refresh().reason is Reason.EXPIRED
-    assert world.grants == ["refresh_token"]
-
-
-def test_a_refused_response_is_not_published_and_its_refresh_token_is_used(world: World) -> None:
-    due_again(world, verify_url=VERIFY_URL)
-    world.endpoint.verdict = False
-    result = world.refresh()
-    assert code(result.error) == "token_refused"
-    assert world.tags()["refused"] == world.journal_id().rpartition("-")[2]
-    assert world.access_token() == "access-token-1"
-
-    world.endpoint.verdict = True
-    assert world.refresh(after=30 * MINUTE).outcome is Outcome.PUBLISHED
-    assert [request["refresh_token"] for request in world.endpoint.requests] == ["refresh-token-2"]
 
 
 def test_a_refused_response_stays_refused_though_a_later_answer_is_unusable(world: World) -> None:
@@ -728,14 +410,6 @@ def test_an_invalid_response_that_a_dead_run_journaled_is_refused_when_it_is_fou
     assert world.endpoint.requests[0]["refresh_token"] == spare
 
 
-def test_an_unpublished_response_of_a_changed_grant_is_not_published(world: World) -> None:
-    unpublished(world)
-    world.add(PASSWORD, password="another-password")
-
-    assert world.refresh().outcome is Outcome.PUBLISHED
-    assert world.grants == ["password"]
-
-
 def test_a_response_of_a_changed_grant_is_left_alone_while_the_token_is_fresh(
     world: World,
 ) -> None:
@@ -752,17 +426,6 @@ def test_a_response_of_a_changed_grant_is_left_alone_while_the_token_is_fresh(
     assert world.grants == []
 
 
-def test_the_version_id_of_a_late_publish_names_the_credentials_that_it_was_asked_with(
-    world: World,
-) -> None:
-    world.add_refresh_only()
-    killed(world, "before publish")
-    digest = world.credentials_digest()
-    world.sweep(after=TICK)
-
-    assert world.version_id().split("-")[2] == digest
-
-
 def test_a_found_response_gives_way_to_a_later_token(world: World) -> None:
     unpublished(world)
     world.faults.reset()
@@ -776,17 +439,6 @@ def test_a_found_response_gives_way_to_a_later_token(world: World) -> None:
 # The journal.
 
 
-def test_the_answer_is_journaled_before_it_is_judged(world: World) -> None:
-    world.endpoint.answer(response(access_token=None, refresh_token="kept"))
-    world.add(PASSWORD)
-    world.sweep()
-
-    journal = world.journal()
-    assert journal is not None
-    assert journal["refresh_token"] == "kept"
-    assert world.token() is None
-
-
 def test_the_answer_is_journaled_before_it_is_verified_and_published(world: World) -> None:
     world.add(PASSWORD, verify_url=VERIFY_URL)
     world.sweep()
@@ -794,16 +446,6 @@ def test_the_answer_is_journaled_before_it_is_verified_and_published(world: Worl
 
     assert order.index("before journal") < order.index("before verify")
     assert order.index("before verify") < order.index("before publish")
-
-
-def test_a_refresh_token_is_kept_though_the_answer_has_no_lifetime(world: World) -> None:
-    seed = world.add_refresh_only()
-    world.endpoint.lifetime = None
-    assert code(world.refresh().error) == "missing_expires_in"
-    world.endpoint.lifetime = timedelta(hours=12)
-
-    assert world.refresh(after=15 * MINUTE).outcome is Outcome.PUBLISHED
-    assert dict(world.endpoint.redeemed) == {seed: 1, "refresh-token-2": 1}
 
 
 @pytest.mark.parametrize("add", [due_again, refresh_only_due_again])
@@ -844,40 +486,6 @@ def test_a_journal_that_cannot_be_written_now_is_tried_again_whatever_the_grant(
     assert sum(world.pauses, timedelta(0)) >= timedelta(seconds=40)
 
 
-def test_an_unwritten_journal_never_makes_a_repeatable_account_send_a_spent_token(
-    world: World,
-) -> None:
-    due_again(world)
-    world.faults.always("before journal", denied)
-    world.sweep()
-    world.faults.fix()
-    world.sweep(after=UNTIL_DUE)
-
-    assert world.grants == ["password"]
-    assert world.endpoint.spent_came_back == 0
-    assert world.tags() == {}
-
-
-def test_a_journal_that_can_be_written_at_the_second_attempt_is_no_failure(world: World) -> None:
-    due_again(world)
-    world.faults.once("before journal", throttled())
-    result = world.refresh()
-
-    assert (result.outcome, result.error, result.cautions) == (Outcome.PUBLISHED, None, ())
-    assert world.calls == [*SIX_CALLS, "journal"]
-    assert world.journal_id() == world.version_id()
-
-
-def test_a_journal_without_an_acknowledgement_is_written_again_under_the_same_id(
-    world: World,
-) -> None:
-    due_again(world)
-    world.faults.once("after journal", throttled())
-    world.sweep()
-
-    assert world.journal_id() == world.version_id()
-
-
 def test_a_failing_refresh_still_tries_to_write_its_journal(world: World) -> None:
     refresh_only_due_again(world)
     world.endpoint.answer(response(access_token=None, refresh_token="kept"))
@@ -914,13 +522,6 @@ def test_a_journal_under_an_id_with_other_content_is_not_taken_for_written(
 
 
 # Verifying and publishing.
-
-
-def test_an_accepted_token_is_published(world: World) -> None:
-    world.add(PASSWORD, verify_url=VERIFY_URL)
-
-    assert world.refresh().cautions == ()
-    assert world.endpoint.verified == [world.access_token()]
 
 
 def test_a_found_response_is_verified_too(world: World) -> None:
@@ -1016,15 +617,6 @@ def test_a_failed_publish_leaves_the_published_token(world: World) -> None:
 
 
 # Credentials that cannot be used.
-
-
-def test_an_account_with_an_empty_text_awaits_its_credentials(world: World) -> None:
-    world.store.put_credentials(ACCOUNT, "")
-    report = world.sweep()
-
-    assert [result.reason for result in report.results] == [Reason.AWAITING_CREDENTIALS]
-    assert report.managed == []
-    assert world.tags() == {}
 
 
 def test_credentials_that_vanish_between_listing_and_reading_are_awaited(world: World) -> None:
@@ -1191,15 +783,6 @@ def test_a_staged_version_that_has_other_content_fails_the_refresh(world: World)
     assert code(result.error) == "ResourceExistsException"
 
 
-def test_short_tokens_never_write_more_than_96_versions_a_day(world: World) -> None:
-    world.endpoint.lifetime = 10 * MINUTE
-    world.add(PASSWORD)
-    world.sweep_for(timedelta(days=1))
-
-    versions = (world.store.tokens[ACCOUNT].versions, world.store.credentials[ACCOUNT].versions)
-    assert all(len(each) <= 97 for each in versions)
-
-
 @pytest.mark.parametrize("error", [denied, lambda: TypeError("defect")], ids=["refused", "defect"])
 def test_a_dry_run_changes_nothing_even_where_it_fails(
     world: World, error: Callable[[], Exception]
@@ -1214,29 +797,6 @@ def test_a_dry_run_changes_nothing_even_where_it_fails(
 
 
 # The refresh token's own life.
-
-
-def test_a_refresh_token_that_is_renewed_with_every_answer_never_needs_action(
-    world: World,
-) -> None:
-    world.endpoint.refresh_token_lifetime = timedelta(days=1)
-    world.add_refresh_only()
-    for _ in range(12 * 24 * 3):
-        world.sweep(after=TICK)
-        assert not needs_action(world.account(), now=world.now)
-
-
-def test_a_refresh_token_that_is_not_renewed_needs_action_in_time(world: World) -> None:
-    world.endpoint.mode = RefreshMode.KEEPS
-    world.add_refresh_only()
-    ends_at = world.now + timedelta(days=30)
-    needed = None
-    while needed is None:
-        world.endpoint.refresh_token_lifetime = ends_at - world.now - HOUR
-        world.sweep(after=HOUR)
-        needed = world.now if needs_action(world.account(), now=world.now) else None
-
-    assert timedelta(days=6, hours=22) <= ends_at - needed < timedelta(days=7)
 
 
 def test_an_answer_without_a_refresh_tokens_life_keeps_what_is_known(world: World) -> None:

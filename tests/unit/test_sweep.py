@@ -37,7 +37,7 @@ from token_refresher.errors import (
     UnexpectedError,
 )
 from token_refresher.oauth.errors import TokenRequestError
-from token_refresher.policy import Failure, Reason
+from token_refresher.policy import Reason
 from token_refresher.ports import CURRENT
 from token_refresher.refresh import Outcome
 
@@ -152,55 +152,47 @@ def test_a_listing_that_lags_behind_a_failure_does_not_hammer(world: World) -> N
     assert world.grants == []
 
 
-def test_a_listing_that_lags_behind_a_claim_sends_nothing_twice(world: World) -> None:
-    world.add_refresh_only()
-    world.store.freeze_listing()
-    world.sweep()
-    world.now += UNTIL_DUE
-    world.sweep()
-    world.sweep(after=TICK)
-
-    assert set(world.endpoint.redeemed.values()) == {1}
-
-
 # Tokens that somebody else published.
 
 
 @pytest.mark.parametrize(
     "token",
     [
-        pytest.param({"access_token": "a"}, id="without an expiry"),
         pytest.param("a", id="that is no JSON"),
         pytest.param({"expires_at": "tomorrow"}, id="with a text for an expiry"),
         pytest.param({"expires_at": 1e300}, id="that expires beyond all calendars"),
+        pytest.param(None, id="that lost its value"),
     ],
 )
 def test_a_foreign_token_of_unknown_expiry_is_replaced(world: World, token: object) -> None:
     world.add(PASSWORD)
     publish_by_hand(world, token)
+    if token is None:
+        del world.store.tokens[ACCOUNT].versions[BY_HAND]
 
     assert reasons(world.sweep()) == {ACCOUNT: "expiry unknown"}
     assert world.access_token() == "access-token-1"
 
 
-def test_a_foreign_token_that_expires_at_the_beginning_of_the_calendar_stops_nobody(
-    world: World,
+LEAST = "00010101T000000Z"
+
+
+@pytest.mark.parametrize(
+    ("version_id", "token"),
+    [
+        # The least moment of some platforms, which stands for "none".
+        pytest.param(BY_HAND, {"access_token": "a", "expires_at": -62135596800}, id="of a token"),
+        pytest.param(f"{LEAST}-{LEAST}-{{}}-{'f' * 12}", {}, id="of a version id"),
+    ],
+)
+def test_the_beginning_of_the_calendar_stops_nobody(
+    world: World, version_id: str, token: object
 ) -> None:
     world.add(PASSWORD)
     world.add(PASSWORD, "other")
-    # The least moment of some platforms, which stands for "none".
-    publish_by_hand(world, {"access_token": "a", "expires_at": -62135596800})
-
-    assert outcomes(world.sweep()) == {ACCOUNT: "published", "other": "published"}
-
-
-def test_a_version_id_from_the_beginning_of_the_calendar_stops_nobody(world: World) -> None:
-    world.add(PASSWORD)
-    world.add(PASSWORD, "other")
-    least = "00010101T000000Z"
-    version_id = f"{least}-{least}-{world.credentials_digest()}-{'f' * 12}"
     world.store.tokens[ACCOUNT] = Secret()
-    world.store.tokens[ACCOUNT].put(version_id, "{}", [CURRENT])
+    version_id = version_id.format(world.credentials_digest())
+    world.store.tokens[ACCOUNT].put(version_id, json.dumps(token), [CURRENT])
 
     assert outcomes(world.sweep()) == {ACCOUNT: "published", "other": "published"}
 
@@ -217,14 +209,6 @@ def test_a_foreign_token_without_an_age_is_due_by_its_expiry(
     publish_by_hand(world, {"expires_at": world.now.timestamp() + 43200})
 
     assert reasons(world.sweep(after=lapse)).get(ACCOUNT) == reason
-
-
-def test_a_foreign_version_that_lost_its_value_is_replaced(world: World) -> None:
-    world.add(PASSWORD)
-    publish_by_hand(world, "{}")
-    del world.store.tokens[ACCOUNT].versions[BY_HAND]
-
-    assert outcomes(world.sweep()) == {ACCOUNT: "published"}
 
 
 def test_a_foreign_token_that_cannot_be_read_stops_nobody_else(world: World) -> None:
@@ -302,36 +286,6 @@ def test_a_failure_that_was_kept_is_forgotten_when_somebody_elses_run_succeeds(
 def add_many(world: World, number: int = 6) -> None:
     for index in range(number):
         world.add(CLIENT_CREDENTIALS, f"dealer-{index}")
-
-
-@pytest.mark.parametrize("failure", [no_connection, timed_out, lost_connection])
-def test_three_lost_connections_in_a_row_stop_a_host(
-    one_by_one: World, failure: Callable[[], Failure]
-) -> None:
-    add_many(one_by_one)
-    one_by_one.endpoint.fail(failure)
-    report = one_by_one.sweep()
-
-    assert len(one_by_one.grants) == 3
-    assert sorted(outcomes(report).values()) == ["failed"] * 3 + ["not attempted"] * 3
-
-
-@pytest.mark.parametrize(
-    "failure",
-    [
-        pytest.param(unavailable, id="503"),
-        pytest.param(broken, id="500"),
-        pytest.param(lambda: TokenRequestError("invalid_client"), id="an error response"),
-    ],
-)
-def test_an_answer_that_speaks_for_one_account_does_not_stop_a_host(
-    one_by_one: World, failure: Callable[[], Failure]
-) -> None:
-    add_many(one_by_one)
-    one_by_one.endpoint.fail(failure)
-    one_by_one.sweep()
-
-    assert len(one_by_one.grants) == 6
 
 
 @pytest.mark.parametrize("between", [response(), unavailable()], ids=["a token", "a 503"])

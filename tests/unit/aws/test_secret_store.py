@@ -120,6 +120,14 @@ def answered(body: bytes) -> Callable[[], AWSResponse]:
     return lambda: AWSResponse("", 200, HeadersDict(), _Body(body))  # type: ignore[arg-type]
 
 
+def publish(store: SecretsManagerStore, version_id: str) -> bool:
+    return store.publish(ACCOUNT, version_id, "text")
+
+
+def write_protocol(store: SecretsManagerStore, version_id: str) -> bool:
+    return store.write_protocol(ACCOUNT, version_id, "text")
+
+
 class TestTheClient:
     def test_a_call_ends_soon(self, client: SecretsManagerClient) -> None:
         config: Any = client.meta.config
@@ -142,31 +150,6 @@ class TestTheClient:
         client.meta.events.register("before-send.secretsmanager", look)  # type: ignore[arg-type] # a handler's answer counts
         client.describe_secret(SecretId=ACCOUNT)
         assert sent[0].startswith(b"token-refresher/test")
-
-    def test_the_version_limit_is_not_tried_again(
-        self, client: SecretsManagerClient, store: SecretsManagerStore, waits: list[float]
-    ) -> None:
-        """It lasts until versions are a day old; botocore would take it for throttling."""
-        calls = on_the_wire(client, refused("LimitExceededException"))
-        with pytest.raises(SecretStoreError, match="LimitExceededException") as refusal:
-            store.publish(ACCOUNT, VERSION, "token")
-        assert calls == ["PutSecretValue"]
-        assert waits == []
-        assert failure_class_of(refusal.value) is FailureClass.ACTION_REQUIRED
-
-    @pytest.mark.parametrize("code", ["ThrottlingException", "TooManyRequestsException"])
-    def test_throttling_is_tried_three_times(
-        self,
-        client: SecretsManagerClient,
-        store: SecretsManagerStore,
-        waits: list[float],
-        code: str,
-    ) -> None:
-        calls = on_the_wire(client, refused(code))
-        with pytest.raises(SecretStoreError, match=code):
-            store.publish(ACCOUNT, VERSION, "token")
-        assert len(calls) == 3
-        assert len(waits) == 2
 
     @pytest.mark.parametrize(
         "lost",
@@ -196,7 +179,7 @@ class TestTheClient:
     def test_a_call_that_succeeds_at_the_second_try_is_a_success(
         self, client: SecretsManagerClient, store: SecretsManagerStore, waits: list[float]
     ) -> None:
-        done = AWSResponse("", 200, HeadersDict(), _Body(b"{}"))  # type: ignore[arg-type]
+        done = answered(b"{}")()
         answers = iter([refused("ThrottlingException")(), done])
         on_the_wire(client, lambda: next(answers))
         assert store.publish(ACCOUNT, VERSION, "token")
@@ -260,160 +243,50 @@ class TestErrors:
         assert failure_class_of(failure.value) is FailureClass.TRANSIENT
 
     @pytest.mark.parametrize(
-        ("method", "act"),
+        ("operation", "method", "arguments"),
         [
-            pytest.param(
-                "create_secret",
-                lambda store: store.create_token_secret(ACCOUNT),
-                id="create_token_secret",
-            ),
-            pytest.param(
-                "describe_secret",
-                lambda store: store.describe_credentials(ACCOUNT),
-                id="describe_credentials",
-            ),
-            pytest.param(
-                "describe_secret", lambda store: store.describe_token(ACCOUNT), id="describe_token"
-            ),
-            pytest.param(
-                "get_secret_value",
-                lambda store: store.read_claim(ACCOUNT, claim_id("a", 1)),
-                id="read_claim",
-            ),
-            pytest.param(
-                "get_secret_value",
-                lambda store: store.read_credentials(ACCOUNT),
-                id="read_credentials",
-            ),
-            pytest.param(
-                "get_secret_value", lambda store: store.read_journal(ACCOUNT), id="read_journal"
-            ),
-            pytest.param(
-                "get_secret_value", lambda store: store.read_published(ACCOUNT), id="read_published"
-            ),
-            pytest.param(
-                "put_secret_value", lambda store: store.publish(ACCOUNT, VERSION, "t"), id="publish"
-            ),
-            pytest.param(
-                "put_secret_value",
-                lambda store: store.write_protocol(ACCOUNT, VERSION, "j"),
-                id="write_protocol",
-            ),
-            pytest.param("tag_resource", lambda store: store.tag(ACCOUNT, {"a": "b"}), id="tag"),
-            pytest.param("untag_resource", lambda store: store.untag(ACCOUNT, ["a"]), id="untag"),
+            ("CreateSecret", "create_token_secret", ()),
+            ("DescribeSecret", "describe_credentials", ()),
+            ("DescribeSecret", "describe_token", ()),
+            ("GetSecretValue", "read_claim", (claim_id("a", 1),)),
+            ("GetSecretValue", "read_credentials", ()),
+            ("GetSecretValue", "read_journal", ()),
+            ("GetSecretValue", "read_published", ()),
+            ("PutSecretValue", "publish", (VERSION, "t")),
+            ("PutSecretValue", "write_protocol", (VERSION, "j")),
+            ("TagResource", "tag", ({"a": "b"},)),
+            ("UntagResource", "untag", (["a"],)),
         ],
     )
     def test_every_call_names_its_operation(
         self,
+        client: SecretsManagerClient,
         store: SecretsManagerStore,
-        stubber: Stubber,
+        operation: str,
         method: str,
-        act: Callable[[SecretsManagerStore], object],
+        arguments: tuple[object, ...],
     ) -> None:
-        stubber.add_client_error(method, "AccessDeniedException", MARK)
-        operation = "".join(word.title() for word in method.split("_"))
+        on_the_wire(client, refused("AccessDeniedException"))
         with pytest.raises(SecretStoreError, match=f"^{operation} failed: AccessDeniedException$"):
-            act(store)
-
-    @pytest.mark.parametrize(
-        ("method", "act"),
-        [
-            pytest.param(
-                "describe_secret", lambda store: store.describe_token(ACCOUNT), id="describe_token"
-            ),
-            pytest.param(
-                "get_secret_value",
-                lambda store: store.read_credentials(ACCOUNT),
-                id="read_credentials",
-            ),
-            pytest.param(
-                "get_secret_value", lambda store: store.read_journal(ACCOUNT), id="read_journal"
-            ),
-            pytest.param(
-                "get_secret_value",
-                lambda store: store.read_claim(ACCOUNT, claim_id("a", 1)),
-                id="read_claim",
-            ),
-            pytest.param(
-                "get_secret_value", lambda store: store.read_published(ACCOUNT), id="read_published"
-            ),
-        ],
-    )
-    def test_what_is_not_there_is_no_failure(
-        self,
-        store: SecretsManagerStore,
-        stubber: Stubber,
-        method: str,
-        act: Callable[[SecretsManagerStore], object],
-    ) -> None:
-        stubber.add_client_error(method, "ResourceNotFoundException", MARK)
-        assert act(store) is None
-
-    @pytest.mark.parametrize(
-        "act",
-        [
-            lambda store: store.publish(ACCOUNT, VERSION, "t"),
-            lambda store: store.write_protocol(ACCOUNT, VERSION, "j"),
-            lambda store: store.write_protocol(ACCOUNT, claim_id("a", 1), "c"),
-        ],
-        ids=["publish", "journal", "claim"],
-    )
-    def test_other_content_under_a_used_id_is_told_apart_from_a_failure(
-        self,
-        store: SecretsManagerStore,
-        stubber: Stubber,
-        act: Callable[[SecretsManagerStore], object],
-    ) -> None:
-        stubber.add_client_error("put_secret_value", "ResourceExistsException", MARK)
-        assert act(store) is False
+            getattr(store, method)(ACCOUNT, *arguments)
 
 
 class TestWhatIsWritten:
-    def test_a_token_secret_that_exists_is_as_good_as_a_new_one(
-        self, store: SecretsManagerStore, stubber: Stubber
-    ) -> None:
-        stubber.add_client_error("create_secret", "ResourceExistsException", MARK)
-        store.create_token_secret(ACCOUNT)
-        stubber.assert_no_pending_responses()
-
     @pytest.mark.parametrize(
         ("act", "path", "stage", "version_id"),
         [
-            pytest.param(
-                lambda store: store.publish(ACCOUNT, VERSION, "text"),
-                "tokens",
-                "AWSCURRENT",
-                VERSION,
-                id="a token becomes current",
-            ),
-            pytest.param(
-                lambda store: store.write_protocol(ACCOUNT, VERSION, "text"),
-                "credentials",
-                "TOKENRESPONSE",
-                VERSION,
-                id="a journal has a stage of its own",
-            ),
-            pytest.param(
-                lambda store: store.write_protocol(ACCOUNT, claim_id("a", 1), "text"),
-                "credentials",
-                "TOKENREQUEST",
-                claim_id("a", 1),
-                id="a claim has a stage of its own",
-            ),
-            pytest.param(
-                lambda store: store.write_protocol(ACCOUNT, "AWSCURRENT" * 4, "text"),
-                "credentials",
-                "TOKENRESPONSE",
-                "AWSCURRENT" * 4,
-                id="no version id makes anything but a claim or a journal",
-            ),
+            (publish, "tokens", "AWSCURRENT", VERSION),
+            (write_protocol, "credentials", "TOKENRESPONSE", VERSION),
+            (write_protocol, "credentials", "TOKENREQUEST", claim_id("a", 1)),
+            (write_protocol, "credentials", "TOKENRESPONSE", "AWSCURRENT" * 4),
         ],
+        ids=["token", "journal", "claim", "an id that reads like a stage is a journal's"],
     )
     def test_each_write_names_its_stage(
         self,
         store: SecretsManagerStore,
         stubber: Stubber,
-        act: Callable[[SecretsManagerStore], bool],
+        act: Callable[[SecretsManagerStore, str], bool],
         path: str,
         stage: str,
         version_id: str,
@@ -428,7 +301,7 @@ class TestWhatIsWritten:
                 "VersionStages": [stage],
             },
         )
-        assert act(store)
+        assert act(store, version_id)
 
     @pytest.mark.parametrize(
         "act",
@@ -452,7 +325,7 @@ class TestWhatIsWritten:
 
         def look() -> AWSResponse:
             turns.append(pace.turns)
-            return AWSResponse("", 200, HeadersDict(), _Body(b"{}"))  # type: ignore[arg-type]
+            return answered(b"{}")()
 
         on_the_wire(client, look)
         act(store)
@@ -483,18 +356,6 @@ class TestMetadata:
             stages={"AWSCURRENT": "b" * 32, "TOKENRESPONSE": "b" * 32, "own": "a" * 32},
             tags={"token-refresher:error": "e", "empty": ""},
         )
-
-    def test_a_secret_without_value_and_tags_is_described(
-        self, store: SecretsManagerStore, stubber: Stubber
-    ) -> None:
-        stubber.add_response("describe_secret", {"Name": f"oauth/credentials/{ACCOUNT}"})
-        assert store.describe_credentials(ACCOUNT) == SecretMetadata()
-
-    def test_a_binary_value_has_no_text(self, store: SecretsManagerStore, stubber: Stubber) -> None:
-        stubber.add_response("get_secret_value", {"VersionId": "v" * 32, "SecretBinary": b"{}"})
-        value = store.read_credentials(ACCOUNT)
-        assert value is not None
-        assert (value.version_id, value.text) == ("v" * 32, None)
 
     def test_a_read_value_does_not_show(self, store: SecretsManagerStore, stubber: Stubber) -> None:
         stubber.add_response("get_secret_value", {"VersionId": "v" * 32, "SecretString": MARK})
@@ -617,13 +478,6 @@ class TestListing:
 
 
 class TestPace:
-    def test_a_burst_is_spread(self) -> None:
-        slept: list[float] = []
-        pace = Pace(monotonic=lambda: 0.0, sleep=slept.append, per_second=10)
-        for _ in range(4):
-            pace.wait()
-        assert slept == pytest.approx([0.1, 0.2, 0.3])
-
     def test_a_regions_quota_is_never_reached(self) -> None:
         slept: list[float] = []
         pace = Pace(monotonic=lambda: 0.0, sleep=slept.append)
@@ -632,22 +486,22 @@ class TestPace:
         starts = [0.0, *slept]
         assert max(sum(start <= each < start + 1 for each in starts) for start in starts) < 50
 
-    def test_an_idle_second_is_not_saved_up(self) -> None:
+    @pytest.mark.parametrize(
+        "idle",
+        [
+            pytest.param(60.0, id="an idle minute is not saved up"),
+            pytest.param(0.1, id="one who comes late does not wait"),
+        ],
+    )
+    def test_a_turn_that_has_passed_is_gone(self, idle: float) -> None:
         now, slept = [0.0], list[float]()
         pace = Pace(monotonic=lambda: now[0], sleep=slept.append, per_second=10)
         pace.wait()
-        now[0] = 60.0
-        pace.wait()
-        pace.wait()
-        assert slept == pytest.approx([0.1])
-
-    def test_one_who_comes_late_does_not_wait(self) -> None:
-        now, slept = [0.0], list[float]()
-        pace = Pace(monotonic=lambda: now[0], sleep=slept.append, per_second=10)
-        pace.wait()
-        now[0] = 0.1
+        now[0] = idle
         pace.wait()
         assert slept == []
+        pace.wait()
+        assert slept == pytest.approx([0.1])
 
     def test_every_thread_has_a_turn_of_its_own(self) -> None:
         slept: list[float] = []
