@@ -886,6 +886,12 @@ class TestVerify:
         assert wire.connect(server).verify(credentials.client, TOKEN) is verdict
         assert len(server.requests) == 1
 
+    def test_without_a_verify_url_nobody_is_asked(self, wire: Wire) -> None:
+        server = wire.serve(answers(answer(b"[]")))
+        client = client_credentials(server).client
+        assert wire.connect(server).verify(client, TOKEN) is None
+        assert server.connections == 0
+
     def test_the_token_goes_in_its_header_and_the_client_stays_out(self, wire: Wire) -> None:
         server = wire.serve(answers(answer(b"[]")))
         credentials = client_credentials(
