@@ -113,7 +113,7 @@ def secrets_of(
     content = json.dumps({"access_token": secrets.token_hex(20), "token_type": "Bearer"})
     token.put(str(earlier), content, [CURRENT])
     token.put(str(version), content, [CURRENT])
-    assert token.stages[PREVIOUS] == str(earlier)  # noqa: S101 - the write floor looks at it
+    assert token.stages[PREVIOUS] == str(earlier)  # noqa: S101 - the minimum interval looks at it
     return {f"{prefix}/credentials/{name}": credentials, f"{prefix}/tokens/{name}": token}
 
 

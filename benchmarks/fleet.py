@@ -25,6 +25,7 @@ from token_refresher.errors import HostStoppedError, OutOfTimeError
 from token_refresher.oauth.errors import EndpointUnavailableError
 from token_refresher.oauth.token_response import read_token_response
 from token_refresher.oauth.transport import REQUEST_SECONDS
+from token_refresher.refresh import Refresher
 from token_refresher.sweep import Sweeper
 
 if TYPE_CHECKING:
@@ -239,18 +240,20 @@ def play(scenario: Scenario) -> Run:
         manager, endpoint = _region(scenario, time), VirtualEndpoint(time, scenario.token_seconds)
         client = MemoryClient(in_virtual_time(manager, time, scenario.aws_seconds))
         sweeper = Sweeper(
-            store=SecretsManagerStore(
-                cast("SecretsManagerClient", client),
-                prefix="oauth",
-                kms_key_id="",
-                pace=Pace(monotonic=time.monotonic, sleep=time.sleep),
+            Refresher(
+                store=SecretsManagerStore(
+                    cast("SecretsManagerClient", client),
+                    prefix="oauth",
+                    kms_key_id="",
+                    pace=Pace(monotonic=time.monotonic, sleep=time.sleep),
+                ),
+                endpoint=endpoint,
+                clock=time.now,
+                pause=lambda duration: time.sleep(duration.total_seconds()),
+                refresh_before=timedelta(seconds=5400),
+                uses_refresh_tokens=True,
             ),
-            endpoint=endpoint,
-            clock=time.now,
             monotonic=time.monotonic,
-            pause=lambda duration: time.sleep(duration.total_seconds()),
-            refresh_before=timedelta(seconds=5400),
-            uses_refresh_tokens=True,
             max_workers=scenario.workers,
         )
         while run.lost and len(run.ticks) < MOST_TICKS:

@@ -94,7 +94,7 @@ class Measured:
         self.forget()
 
     def forget(self) -> None:
-        """Begin to measure anew."""
+        """Begin to measure again."""
         self.mine, self.alone, self.floor, self.flight = Work(), Work(), Work(), Work()
 
     def play(self, due: int = DUE_AT_ONCE) -> None:

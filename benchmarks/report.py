@@ -1,7 +1,7 @@
 """What a measurement comes to: tables, bounds that it is held to, and coefficients.
 
 Each table has a name. In `benchmarks/results.md` and `docs/performance.md` it stands between two
-comments of that name, and every run puts it there anew: no figure is copied by hand.
+comments of that name, and every run puts it there again: no figure is copied by hand.
 """
 
 from __future__ import annotations

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import json
 import multiprocessing
-import ssl
 import time
 from dataclasses import dataclass
 from functools import partial
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
     from collections import Counter
     from datetime import datetime, timedelta
     from multiprocessing.connection import Connection
-    from types import TracebackType
 
     from benchmarks.secrets_manager import Write
 
@@ -44,14 +42,12 @@ class Seen:
         calls: Of Secrets Manager, by operation.
         refused: Of these, by code.
         writes: Those that were accepted.
-        token_requests: How many.
         cpu_seconds: What the servers used since their start.
     """
 
     calls: Counter[str]
     refused: Counter[str]
     writes: list[Write]
-    token_requests: int
     cpu_seconds: float
 
 
@@ -60,7 +56,6 @@ class _World:
 
     def __init__(self) -> None:
         self.secrets_manager = Region(time.monotonic)
-        self.token_requests = 0
         self.aws_latency = self.token_latency = 0.0
         self.token_endpoint = ""
 
@@ -79,9 +74,8 @@ class _World:
         )
 
     def clear(self) -> None:
-        """Begin anew, without a secret, a delay or a quota."""
+        """Begin again, without a secret, a delay or a quota."""
         self.secrets_manager = Region(time.monotonic)
-        self.token_requests = 0
         self.aws_latency = self.token_latency = 0.0
 
     def delay(self, aws: float, token_endpoint: float) -> None:
@@ -97,11 +91,9 @@ class _World:
             manager.calls.copy(),
             manager.refused.copy(),
             list(manager.writes),
-            self.token_requests,
             time.process_time(),
         )
         manager.forget()
-        self.token_requests = 0
         return seen
 
 
@@ -158,7 +150,6 @@ class _Aws(_Http):
 class _TokenEndpoint(_Http):
     @override
     def answer(self, headers: dict[bytes, bytes], body: bytes) -> tuple[int, bytes, float]:
-        self._region.token_requests += 1
         content = token_response(with_refresh_token=b"client_credentials" not in body)
         return 200, json.dumps(content).encode(), self._region.token_latency
 
@@ -224,10 +215,6 @@ class Servers:
         self._certificates = directory / "certificates.pem"
         self._certificates.write_text(bundle + authority, "utf-8")
 
-    def client_context(self) -> ssl.SSLContext:
-        """Make what a client needs to trust them, and the world."""
-        return ssl.create_default_context(cafile=str(self._certificates))
-
     def environment(self) -> dict[str, str]:
         """Tell the variables with which a function finds them, and needs nothing else."""
         return {
@@ -249,7 +236,7 @@ class Servers:
         }
 
     def clear(self) -> None:
-        """Begin anew, without a secret, a delay or a quota."""
+        """Begin again, without a secret, a delay or a quota."""
         self._do("clear")
 
     def seed(
@@ -290,12 +277,7 @@ class Servers:
         """Return the servers, which answer since they were made."""
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """End them, whatever happened."""
         self._connection.close()
         self._process.join(PATIENCE_SECONDS)

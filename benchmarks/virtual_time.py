@@ -10,10 +10,7 @@ from __future__ import annotations
 import heapq
 import threading
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Final, Self
-
-if TYPE_CHECKING:
-    from types import TracebackType
+from typing import Final, Self
 
 START: Final = datetime(2026, 11, 24, 1, tzinfo=UTC)
 # Real seconds without a new sleeper, after which threads that were not seen yet will not come.
@@ -79,12 +76,7 @@ class VirtualTime:
         self._mover.start()
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Stop it."""
         with self._changed:
             self._ended = True

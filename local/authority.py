@@ -9,12 +9,9 @@ from __future__ import annotations
 import ssl
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 import trustme
-
-if TYPE_CHECKING:
-    from types import TracebackType
 
 
 class Authority:
@@ -53,11 +50,6 @@ class Authority:
         """Return the authority, which is ready since it was made."""
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Close it, whatever happened."""
         self.close()

@@ -30,7 +30,6 @@ from botocore.config import Config
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from types import TracebackType
 
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
@@ -244,12 +243,7 @@ class EmbeddedCloud:
         self.start()
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Stop it, whatever happened."""
         self.stop()
 

@@ -23,7 +23,6 @@ from local.clock import DrivenClock
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from types import TracebackType
 
 
 class Context:
@@ -115,12 +114,7 @@ class Function:
         """Return it; its process starts with the first invocation."""
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """End its process, and forget its log."""
         self._end()
         self._log.close()

@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from types import TracebackType
 
 LOOPBACK = "127.0.0.1"
 ANSWER_WITHIN_SECONDS = 60
@@ -132,12 +131,7 @@ class LambdaRuntime:
         """Return the runtime, whose function starts at once."""
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """End it, whatever happened."""
         if not self._output.closed:
             self.stop()

@@ -24,7 +24,6 @@ from local.embedded_cloud import OWNER, ROOT, Credentials, EmbeddedCloud, functi
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from types import TracebackType
 
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
@@ -69,12 +68,7 @@ class LocalAws:
             self._stack = stack.pop_all()
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Stop them, whatever happened."""
         self._stack.close()
 

@@ -7,11 +7,8 @@ import socket
 import threading
 from contextlib import suppress
 from socketserver import BaseRequestHandler, ThreadingTCPServer
-from typing import TYPE_CHECKING, Final, Self
+from typing import Final, Self
 from urllib.parse import urlsplit
-
-if TYPE_CHECKING:
-    from types import TracebackType
 
 # In a header, or in the query of a URL that was signed beforehand.
 SCOPE: Final = re.compile(rb"Credential=[^/%\s]+(?:/|%2F)\d{8}(?:/|%2F)([a-z0-9-]+)")
@@ -52,12 +49,7 @@ class SignatureRecorder:
         self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()

@@ -20,7 +20,6 @@ from typing_extensions import override
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from types import TracebackType
 
 ROOT = Path(__file__).resolve().parents[1]
 # Makes the terminal at its standard input its controlling one, as a shell's is, and heeds Ctrl-C
@@ -124,12 +123,7 @@ class Terminal:
         """Return the command, which has been at work since it was made."""
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """End the command if it has not ended."""
         if self._process.poll() is None:
             self._process.kill()

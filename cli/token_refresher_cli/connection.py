@@ -19,6 +19,7 @@ from token_refresher.credentials import PRODUCT_USER_AGENT, require_refresh_toke
 from token_refresher.errors import OutOfTimeError, SecretStoreError
 from token_refresher.model import account_from_metadata, accounts_from_listing
 from token_refresher.oauth.transport import TokenEndpoint
+from token_refresher.refresh import Refresher
 from token_refresher.settings import settings_from_environment
 from token_refresher.sweep import Sweeper
 from token_refresher_cli.deployed_function import DeployedFunction
@@ -185,15 +186,17 @@ class Connection:
         interrupted = threading.Event()
         begun = self._machine.monotonic()
         sweeper = Sweeper(
-            store=self.store,
-            endpoint=_WatchedEndpoint(self.endpoint(), asked, interrupted),
-            clock=self._machine.clock,
+            Refresher(
+                store=self.store,
+                endpoint=_WatchedEndpoint(self.endpoint(), asked, interrupted),
+                clock=self._machine.clock,
+                pause=self._machine.pause,
+                refresh_before=self.settings.refresh_before,
+                uses_refresh_tokens=self.settings.uses_refresh_tokens,
+                records_failures=False,
+            ),
             monotonic=self._machine.monotonic,
-            pause=self._machine.pause,
-            refresh_before=self.settings.refresh_before,
-            uses_refresh_tokens=self.settings.uses_refresh_tokens,
             max_workers=self.settings.max_workers,
-            records_failures=False,
         )
 
         def time_left() -> timedelta:
@@ -227,7 +230,6 @@ class Connection:
         Raises:
             ProblemError: There is no account of such a name.
         """
-        now = self.now()
         found = []
         for name in names:
             with about(self.target.credentials_id(name)):
@@ -238,21 +240,16 @@ class Connection:
                 credentials = None
             if credentials is None and token is None:
                 raise self.unknown(name)
-            found.append(self.account(name, credentials, token, now=now))
+            found.append(self.account(name, credentials, token))
         return found
 
     def account(
-        self,
-        name: str,
-        credentials: SecretMetadata | None,
-        token: SecretMetadata | None,
-        *,
-        now: datetime,
+        self, name: str, credentials: SecretMetadata | None, token: SecretMetadata | None
     ) -> Account:
         """Put an account's two secrets together, as a sweep does."""
-        return self._as_set(
-            account_from_metadata(name, credentials=credentials, token=token, now=now)
-        )
+        now = self.now()
+        found = account_from_metadata(name, credentials=credentials, token=token, now=now)
+        return self._as_set(found)
 
     def _as_set(self, account: Account) -> Account:
         if self.settings.uses_refresh_tokens:

@@ -7,12 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import (
-    BotoCoreError,
-    ClientError,
-    ConnectionClosedError,
-    ReadTimeoutError,
-)
+from botocore.exceptions import BotoCoreError, ClientError, ConnectionClosedError, ReadTimeoutError
 
 from token_refresher_cli.problems import ProblemError, RefusedError
 
@@ -56,7 +51,7 @@ class DeployedFunction:
         try:
             answer = self._client.get_function_configuration(FunctionName=self._stack)
         except (ClientError, BotoCoreError) as error:
-            raise _refused("GetFunctionConfiguration", error, self._stack) from None
+            raise RefusedError.of(error, "GetFunctionConfiguration", self._stack) from None
         environment: dict[str, Any] = answer.get("Environment", {})
         if "Error" in environment:
             code = environment["Error"].get("ErrorCode", "an error")
@@ -87,7 +82,7 @@ class DeployedFunction:
                 is_under_way=True,
             ) from None
         except (ClientError, BotoCoreError) as error:
-            raise _refused("Invoke", error, self._stack) from None
+            raise RefusedError.of(error, "Invoke", self._stack) from None
         if "FunctionError" in answer:
             kind = str(content.get("errorType", "")) or "an error"
             raise ProblemError(
@@ -100,10 +95,3 @@ class DeployedFunction:
 
     def _log(self) -> str:
         return f"Its log: {self._target.aws('logs', 'tail', f'/aws/lambda/{self._stack}')}"
-
-
-def _refused(operation: str, error: Exception, resource: str) -> RefusedError:
-    code = type(error).__name__
-    if isinstance(error, ClientError):
-        code = error.response.get("Error", {}).get("Code", "Unknown")
-    return RefusedError(operation, code, resource)

@@ -7,18 +7,18 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Self
 
-from token_refresher.errors import (
-    SecretStoreError,
-    TokenRefresherError,
-    UnexpectedError,
-)
+from botocore.exceptions import ClientError
+
+from token_refresher.errors import SecretStoreError, TokenRefresherError, UnexpectedError
 from token_refresher.policy import failure_class_of
 from token_refresher_cli.credentials_form import FormError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from botocore.exceptions import BotoCoreError
 
     from token_refresher.policy import Failure
     from token_refresher_cli.target import Target
@@ -62,6 +62,14 @@ class RefusedError(Exception):
         self.code = code
         self.resource = resource
 
+    @classmethod
+    def of(cls, error: ClientError | BotoCoreError, operation: str, resource: str) -> Self:
+        """Take the code of what botocore has raised, and nothing of its text."""
+        code = type(error).__name__
+        if isinstance(error, ClientError):
+            code = error.response.get("Error", {}).get("Code", "Unknown")
+        return cls(operation, code, resource)
+
 
 @contextmanager
 def about(resource: str) -> Iterator[None]:
@@ -88,38 +96,31 @@ _UNKNOWN_IDENTITY: Final = Problem(
 _NO_ANSWER: Final = Problem(
     "AWS did not answer.", "Check the Region, AWS_ENDPOINT_URL, the network and its proxy."
 )
+_NO_PROFILE: Final = Problem(
+    "There is no such profile in your AWS configuration.",
+    "Those that there are: aws configure list-profiles",
+)
+_NO_REGION: Final = Problem("No AWS Region is set.", "Give --region, or set AWS_REGION.")
 _THROTTLED: Final = Problem("AWS is throttling this account's calls.", "Try again in a minute.")
 
 # Codes of the APIs, and names of botocore's exceptions, that say all by themselves.
 _BY_CODE: Final = {
-    "ConnectTimeoutError": _NO_ANSWER,
-    "ConnectionClosedError": _NO_ANSWER,
-    "CredentialRetrievalError": _NO_IDENTITY,
-    "EndpointConnectionError": _NO_ANSWER,
-    "ExpiredToken": _SESSION_EXPIRED,
-    "ExpiredTokenException": _SESSION_EXPIRED,
-    "InvalidClientTokenId": _UNKNOWN_IDENTITY,
-    "InvalidSignatureException": _UNKNOWN_IDENTITY,
-    "LoginRefreshRequired": _SESSION_EXPIRED,
-    "NoCredentialsError": _NO_IDENTITY,
-    "NoRegionError": Problem("No AWS Region is set.", "Give --region, or set AWS_REGION."),
-    "PartialCredentialsError": _NO_IDENTITY,
-    "ProfileNotFound": Problem(
-        "There is no such profile in your AWS configuration.",
-        "Those that there are: aws configure list-profiles",
-    ),
-    "ProxyConnectionError": _NO_ANSWER,
-    "ReadTimeoutError": _NO_ANSWER,
-    "RequestExpired": _SESSION_EXPIRED,
-    "RequestTimeTooSkewed": _UNKNOWN_IDENTITY,
-    "SSLError": _NO_ANSWER,
-    "SSOTokenLoadError": _SESSION_EXPIRED,
-    "SignatureDoesNotMatch": _UNKNOWN_IDENTITY,
-    "Throttling": _THROTTLED,
-    "ThrottlingException": _THROTTLED,
-    "TokenRetrievalError": _SESSION_EXPIRED,
-    "UnauthorizedSSOTokenError": _SESSION_EXPIRED,
-    "UnrecognizedClientException": _UNKNOWN_IDENTITY,
+    code: problem
+    for problem, *codes in (
+        (_NO_ANSWER, "ConnectTimeoutError", "ConnectionClosedError", "EndpointConnectionError"),
+        (_NO_ANSWER, "ProxyConnectionError", "ReadTimeoutError", "SSLError"),
+        (_NO_IDENTITY, "CredentialRetrievalError", "NoCredentialsError", "PartialCredentialsError"),
+        (_NO_PROFILE, "ProfileNotFound"),
+        (_NO_REGION, "NoRegionError"),
+        (_SESSION_EXPIRED, "ExpiredToken", "ExpiredTokenException", "LoginRefreshRequired"),
+        (_SESSION_EXPIRED, "RequestExpired", "SSOTokenLoadError", "TokenRetrievalError"),
+        (_SESSION_EXPIRED, "UnauthorizedSSOTokenError"),
+        (_THROTTLED, "Throttling", "ThrottlingException"),
+        (_UNKNOWN_IDENTITY, "InvalidClientTokenId", "InvalidSignatureException"),
+        (_UNKNOWN_IDENTITY, "RequestTimeTooSkewed", "SignatureDoesNotMatch"),
+        (_UNKNOWN_IDENTITY, "UnrecognizedClientException"),
+    )
+    for code in codes
 }
 
 # A server's error of AWS; it says nothing of the call.

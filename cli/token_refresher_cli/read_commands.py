@@ -15,9 +15,8 @@ from rich.text import Text
 
 from token_refresher.credentials import RefreshTokenCredentials, parse_credentials
 from token_refresher.errors import SecretStoreError
-from token_refresher.model import JournalEntry, TokenVersion
 from token_refresher.oauth.errors import TokenResponseError
-from token_refresher.oauth.token_response import required_lifetime
+from token_refresher.oauth.token_response import bearer_token, required_lifetime
 from token_refresher.policy import FAILURES, Failure
 from token_refresher_cli import options, screen
 from token_refresher_cli.accounts import in_order, status_of
@@ -253,18 +252,16 @@ def _try(connection: Connection, credentials: RepeatableCredentials) -> str:
     Raises:
         RefreshError: A refresh would fail as well.
     """
-    issued_at = connection.now().replace(microsecond=0)
     endpoint, client = connection.endpoint(), credentials.client
     response = endpoint.request(client, credentials.grant_parameters)
     lifetime = required_lifetime(response, credentials.assumed_expires_in)
-    entry = JournalEntry(
-        grant="", access_token=response.access_token, token_type=response.token_type
-    )
-    version = TokenVersion(issued_at, issued_at + lifetime, "", "")
-    token = entry.published_as(version)
+    access_token = bearer_token(response.access_token, response.token_type)
+    if not lifetime:
+        msg = "the access_token had expired when it was issued"
+        raise TokenResponseError(msg)
     told = f"the endpoint issued a token that lives {say_duration(lifetime)}"
     if credentials.verify_url is not None:
-        verdict = endpoint.verify(client, token.access_token)
+        verdict = endpoint.verify(client, access_token)
         if verdict is False:
             msg = "verify_url refused the new access_token"
             raise TokenResponseError(msg, code="token_refused")

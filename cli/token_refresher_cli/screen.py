@@ -230,19 +230,15 @@ class TerminalAsker:
 
     def text(self, field: str) -> str:
         """Ask until there is a response."""
-        answer: str = typer.prompt(field, err=True)
-        return answer
+        return str(typer.prompt(field, err=True))
 
     def secret(self, field: str, *, is_stored: bool) -> str:
         """Ask without echo; where a value is stored, an empty answer keeps it."""
         if is_stored:
             label = f"{field} (hidden; Enter keeps the stored one)"
-            kept: str = typer.prompt(
-                label, hide_input=True, default="", show_default=False, err=True
-            )
-            return kept
-        answer: str = typer.prompt(f"{field} (hidden)", hide_input=True, err=True)
-        return answer
+            hidden: dict[str, Any] = {"hide_input": True, "default": "", "show_default": False}
+            return str(typer.prompt(label, err=True, **hidden))
+        return str(typer.prompt(f"{field} (hidden)", hide_input=True, err=True))
 
     def choice(self, field: str, choices: Sequence[str]) -> str:
         """Ask until one of the choices is named."""

@@ -47,19 +47,16 @@ class PeoplesCalls:
         secret_id = f"{self._prefix}/credentials/{account}"
         key: dict[str, Any] = {"KmsKeyId": kms_key_id} if kms_key_id else {}
         try:
-            answer = self._call(
-                "create_secret", secret_id, Name=secret_id, SecretString=text, **key
-            )
+            answer = self._call("create_secret", Name=secret_id, SecretString=text, **key)
         except RefusedError as error:
             if error.code != "ResourceExistsException":
                 raise
-            found = self._call("describe_secret", secret_id, SecretId=secret_id)
+            found = self._call("describe_secret", SecretId=secret_id)
             stages = found.get("VersionIdsToStages", {}).values()
             if any(CURRENT in each for each in stages):
                 raise AlreadyThereError from None
             return self.replace_credentials(account, text)
-        version_id: str = answer["VersionId"]
-        return version_id
+        return str(answer["VersionId"])
 
     def replace_credentials(self, account: str, text: str) -> str:
         """Make these the credentials that the function uses; claims and journals stay.
@@ -68,29 +65,17 @@ class PeoplesCalls:
             The new version's id.
         """
         secret_id = f"{self._prefix}/credentials/{account}"
-        answer = self._call(
-            "put_secret_value",
-            secret_id,
-            SecretId=secret_id,
-            SecretString=text,
-            VersionStages=[CURRENT],
-        )
-        version_id: str = answer["VersionId"]
-        return version_id
+        stages = {"VersionStages": [CURRENT]}
+        answer = self._call("put_secret_value", SecretId=secret_id, SecretString=text, **stages)
+        return str(answer["VersionId"])
 
     def list_versions(self, account: str) -> list[ListedVersion]:
         """List the versions of an account's token secret, the deprecated ones too."""
-        secret_id = f"{self._prefix}/tokens/{account}"
         found: list[ListedVersion] = []
-        following: dict[str, Any] = {}
+        asked: dict[str, Any] = {"SecretId": f"{self._prefix}/tokens/{account}"}
         while True:
             page = self._call(
-                "list_secret_version_ids",
-                secret_id,
-                SecretId=secret_id,
-                IncludeDeprecated=True,
-                MaxResults=100,
-                **following,
+                "list_secret_version_ids", IncludeDeprecated=True, MaxResults=100, **asked
             )
             found.extend(
                 ListedVersion(
@@ -100,16 +85,13 @@ class PeoplesCalls:
             )
             if not page.get("NextToken"):
                 return found
-            following = {"NextToken": page["NextToken"]}
+            asked["NextToken"] = page["NextToken"]
 
-    def _call(self, method: str, secret_id: str, **arguments: Any) -> dict[str, Any]:  # noqa: ANN401
-        call = getattr(self._client, method)
-        operation = self._client.meta.method_to_api_mapping[method]
+    def _call(self, method: str, **arguments: Any) -> dict[str, Any]:  # noqa: ANN401
         try:
-            answer: dict[str, Any] = call(**arguments)
-        except ClientError as error:
-            code = error.response.get("Error", {}).get("Code", "Unknown")
-            raise RefusedError(operation, code, secret_id) from None
-        except BotoCoreError as error:
-            raise RefusedError(operation, type(error).__name__, secret_id) from None
+            answer: dict[str, Any] = getattr(self._client, method)(**arguments)
+        except (ClientError, BotoCoreError) as error:
+            operation = self._client.meta.method_to_api_mapping[method]
+            secret_id = arguments.get("SecretId") or arguments["Name"]
+            raise RefusedError.of(error, operation, secret_id) from None
         return answer

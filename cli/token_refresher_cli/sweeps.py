@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from token_refresher import policy
-from token_refresher.policy import FAILURES, Reason, failure_class_of
+from token_refresher.policy import Reason
 from token_refresher.refresh import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-    from token_refresher.refresh import Result
     from token_refresher.sweep import Report
 
 # Outcomes that leave nothing to be looked at.
@@ -67,7 +66,10 @@ class Row:
 
 def rows_of_report(report: Report) -> list[Row]:
     """Tell of every account; the fresh ones, which have no result, come last."""
-    told = [_row(result) for result in report.results]
+    # Powertools stands behind it: only where there is something to tell.
+    from token_refresher.reporting import describe  # noqa: PLC0415
+
+    told = [msgspec.convert(describe(result, report), Row) for result in report.results]
     seen = {row.account for row in told}
     fresh = [
         Row(one.name, Outcome.NOT_DUE, Reason.FRESH, expires_at=one.live_until)
@@ -90,21 +92,6 @@ def rows_of_summary(summary: Mapping[str, Any], names: Collection[str]) -> list[
     if summary.get("outcomes", {}).get("fresh") == len(rest):
         return told + [Row(name, Outcome.NOT_DUE, Reason.FRESH) for name in rest]
     return told + [Row(name, NOT_TOLD, NOT_TOLD) for name in rest]
-
-
-def _row(result: Result) -> Row:
-    error = result.error
-    return Row(
-        account=result.account.name,
-        outcome=result.outcome,
-        reason=result.reason,
-        expires_at=result.account.live_until,
-        error=error.code if isinstance(error, FAILURES) else None,
-        failure_class=str(failure_class_of(error)) if isinstance(error, FAILURES) else None,
-        detail=str(error) if error is not None else None,
-        retry_at=policy.next_attempt(result.account, result.reason),
-        cautions=tuple(map(str, result.cautions)),
-    )
 
 
 def intention(row: Row) -> str:

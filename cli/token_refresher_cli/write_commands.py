@@ -227,7 +227,7 @@ def _looked_at(connection: Connection, name: str, version_id: str) -> Account | 
             return None
         raise ProblemError(f"{problem.what} {_WRITTEN}", problem.fix, is_under_way=True) from None
     credentials = SecretMetadata(stages={CURRENT: version_id})
-    return connection.account(name, credentials, token, now=connection.now())
+    return connection.account(name, credentials, token)
 
 
 def _is_served(account: Account | None) -> TypeGuard[Account]:

@@ -34,20 +34,12 @@ SiteName = Literal["autovit.ro", "otomoto.pl", "standvirtual.com"]
 
 # What the program itself puts into a token request: extra_parameters must not
 # be a second way to say it.
-RESERVED_PARAMETERS: Final = frozenset(
-    {
-        "client_assertion",
-        "client_assertion_type",
-        "client_id",
-        "client_secret",
-        "grant_type",
-        "partner_code",
-        "partner_secret",
-        "password",
-        "refresh_token",
-        "scope",
-        "username",
-    }
+_OF_CLIENTS: Final = frozenset(
+    {"client_assertion", "client_assertion_type", "client_id", "client_secret"}
+)
+_OF_PARTNERS: Final = frozenset({"partner_code", "partner_secret"})
+RESERVED_PARAMETERS: Final = (
+    _OF_CLIENTS | _OF_PARTNERS | {"grant_type", "password", "refresh_token", "scope", "username"}
 )
 
 

@@ -23,7 +23,7 @@ from token_refresher.events import parse_event, parse_rotation, parse_trigger
 from token_refresher.oauth.errors import OAuthError
 from token_refresher.oauth.transport import TokenEndpoint
 from token_refresher.policy import Reason
-from token_refresher.refresh import Outcome, Result
+from token_refresher.refresh import Outcome, Refresher, Result
 from token_refresher.reporting import Reporter, describe, summary, traced
 from token_refresher.rotation import Rotation
 from token_refresher.settings import Settings, settings_from_environment
@@ -59,11 +59,6 @@ class Endpoint(refresh.TokenEndpoint, Protocol):
         """Forget the connections of an earlier invocation."""
 
 
-def pause(duration: timedelta) -> None:
-    """Wait; nothing else here does."""
-    time.sleep(duration.total_seconds())
-
-
 class Handler:
     """The function, wired.
 
@@ -84,19 +79,21 @@ class Handler:
         endpoint: Endpoint,
         clock: Callable[[], datetime] = utc_now,
         monotonic: Callable[[], float] = time.monotonic,
-        pause: Callable[[timedelta], None] = pause,
+        pause: Callable[[timedelta], None] = lambda each: time.sleep(each.total_seconds()),
     ) -> None:
         self._settings = settings
         self._reporter = Reporter(settings)
         self._endpoint = endpoint
         self._sweeper = Sweeper(
-            store=store,
-            endpoint=endpoint,
-            clock=clock,
+            Refresher(
+                store=store,
+                endpoint=endpoint,
+                clock=clock,
+                pause=pause,
+                refresh_before=settings.refresh_before,
+                uses_refresh_tokens=settings.uses_refresh_tokens,
+            ),
             monotonic=monotonic,
-            pause=pause,
-            refresh_before=settings.refresh_before,
-            uses_refresh_tokens=settings.uses_refresh_tokens,
             max_workers=settings.max_workers,
         )
         self._rotation = Rotation(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from token_refresher.errors import FailureClass, RefreshError, SecretStoreError
 from token_refresher.oauth.errors import (
+    TRANSIENT_CODES,
     EndpointUnavailableError,
     OAuthError,
     TokenRequestError,
@@ -305,16 +306,13 @@ def minimum_interval(account: Account) -> timedelta:
     return MINIMUM_INTERVAL_WITH_REFRESH_TOKENS if account.uses_refresh_tokens else MINIMUM_INTERVAL
 
 
-_TRANSIENT_CODES: Final = frozenset({"server_error", "slow_down", "temporarily_unavailable"})
-
-
 def failure_class_of(error: Failure) -> FailureClass:
     """Tell who must act on a failure; decided here, and nowhere else."""
     match error:
         case SecretStoreError():
             is_transient = error.transient
         case TokenRequestError():
-            is_transient = error.code in _TRANSIENT_CODES
+            is_transient = error.code in TRANSIENT_CODES
         case TokenResponseError():
             return FailureClass.INVALID_RESPONSE
         case _:

@@ -34,16 +34,8 @@ DEAD_TAG: Final[str] = _TAG + "dead"
 GRANT_EXPIRES_AT_TAG: Final[str] = _TAG + "grant-expires-at"
 
 # What a success clears. The grant's expiry outlives it.
-FAILURE_TAGS: Final[tuple[str, ...]] = (
-    ERROR_TAG,
-    FAILURES_TAG,
-    FAILED_AT_TAG,
-    RETRY_AT_TAG,
-    CREDENTIALS_TAG,
-    REFUSED_TAG,
-    RELEASED_TAG,
-    DEAD_TAG,
-)
+_FAILURE: Final = (ERROR_TAG, FAILURES_TAG, FAILED_AT_TAG, RETRY_AT_TAG, CREDENTIALS_TAG)
+FAILURE_TAGS: Final = (*_FAILURE, REFUSED_TAG, RELEASED_TAG, DEAD_TAG)
 
 
 def format_timestamp(time: datetime) -> str:

@@ -138,6 +138,28 @@ class Result:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What an invocation asks for.
+
+    Attributes:
+        now: Aware; the sweep's time, which back-off is counted from.
+        time_left: What is left of the invocation.
+        force: A person asked for it.
+        rejected_version: A consumer saw the token of this version refused.
+        stage_as: The version id that a rotation waits for: the token is staged under
+            it as ``AWSPENDING`` instead of being published.
+        dry_run: Confirm and explain; write and ask nothing.
+    """
+
+    now: datetime
+    time_left: Callable[[], timedelta]
+    force: bool = False
+    rejected_version: str = ""
+    stage_as: str = ""
+    dry_run: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Refresher:
     """Refreshes accounts, one at a time, from any number of threads.
 
@@ -160,43 +182,28 @@ class Refresher:
     uses_refresh_tokens: bool
     records_failures: bool = True
 
-    def refresh(
-        self,
-        account: Account,
-        *,
-        now: datetime,
-        time_left: Callable[[], timedelta],
-        force: bool = False,
-        rejected_version: str = "",
-        stage_as: str = "",
-        dry_run: bool = False,
-    ) -> Result:
+    def decide(self, account: Account, asked: Asked) -> Decision:
+        """Decide whether an account's token must be refreshed now, by what is known of it."""
+        return decide(
+            account,
+            now=asked.now,
+            refresh_before=self.refresh_before,
+            force=asked.force,
+            rejected_version=asked.rejected_version,
+        )
+
+    def refresh(self, account: Account, asked: Asked) -> Result:
         """Refresh one account, if what is read now confirms that it is due.
 
         Args:
             account: As listed.
-            now: Aware; the sweep's moment, which back-off is counted from.
-            time_left: What is left of the invocation.
-            force: A person asked for it.
-            rejected_version: A consumer saw the token of this version refused.
-            stage_as: The version id that a rotation waits for: the token is staged under
-                it as ``AWSPENDING`` instead of being published.
-            dry_run: Confirm and explain; write and ask nothing.
+            asked: What for, and in what time.
 
         Returns:
             Never raises: whatever goes wrong is in the result.
         """
-        attempt = _Attempt(
-            refresher=self,
-            account=account,
-            now=now,
-            force=force,
-            rejected_version=rejected_version,
-            stage_as=stage_as,
-            dry_run=dry_run,
-            time_left=time_left,
-            needed_time_left=time_left() - _REFRESH_TIME,
-        )
+        left = asked.time_left() - _REFRESH_TIME
+        attempt = _Attempt(refresher=self, account=account, asked=asked, needed_time_left=left)
         try:
             return attempt.run()
         except NotAttemptedError as error:
@@ -224,8 +231,8 @@ class _Answer:
     refresh_token_expires_in: timedelta | None = None
 
 
-def allows_own_grant(error: OAuthError) -> bool:
-    """Whether the account's own grant may be tried in the same run, after its refresh token."""
+def allows_primary_grant(error: OAuthError) -> bool:
+    """Whether the account's primary grant may be tried in the same run, after its refresh token."""
     if isinstance(error, EndpointUnavailableError):
         # Not where the host is not to be asked again now.
         return error.sent and not error.stops_host
@@ -246,17 +253,12 @@ class _Attempt:
         dead: Likewise, once its refresh token is known to be of no use.
         refused: The random part of a journaled response that must not be published.
         unwritten: A journal that could not be written yet: version id and content.
-        is_repeatable: Whether what it holds can be had again, by the account's own grant.
+        is_repeatable: Whether what it holds can be had again, by the account's primary grant.
     """
 
     refresher: Refresher
     account: Account
-    now: datetime
-    force: bool
-    rejected_version: str
-    stage_as: str
-    dry_run: bool
-    time_left: Callable[[], timedelta]
+    asked: Asked
     needed_time_left: timedelta
     decision: Decision = field(default=Decision(due=False, reason=Reason.FRESH))
     journal: JournalEntry | None = None
@@ -288,7 +290,7 @@ class _Attempt:
         self._confirm()
         if not self._is_due():
             return self.result(Outcome.NOT_DUE)
-        if self.dry_run:
+        if self.asked.dry_run:
             return self.result(Outcome.WOULD_REFRESH)
         credentials = self._read_credentials()
         if credentials is None or not self._is_due():
@@ -296,7 +298,7 @@ class _Attempt:
         self._read_journal(credentials)
         if not self._is_due():
             return self.result(Outcome.NOT_DUE)
-        if self.journal is not None and has_unpublished_response(self.account, now=self.now):
+        if self.journal is not None and has_unpublished_response(self.account, now=self.asked.now):
             self._ensure_token_secret()
             answer = self._journaled_answer(self.journal)
         else:
@@ -308,8 +310,8 @@ class _Attempt:
                 return self.result(Outcome.CLAIMED_BY_ANOTHER_RUN)
             answer = requested
         self._verify(credentials, answer)
-        if self.stage_as:
-            self._put(self.store.stage, self.stage_as, answer)
+        if self.asked.stage_as:
+            self._put(self.store.stage, self.asked.stage_as, answer)
             return self._succeeded(credentials, answer, Outcome.STAGED)
         if self._is_superseded(answer):
             return self._succeeded(credentials, answer, Outcome.SUPERSEDED)
@@ -319,7 +321,7 @@ class _Attempt:
     def _confirm(self) -> None:
         """Describe the token secret: the listing may be five minutes old."""
         metadata = self.store.describe_token(self.name)
-        self.account = with_token(self.account, metadata, now=self.now)
+        self.account = with_token(self.account, metadata, now=self.asked.now)
         if metadata is not None and metadata.is_deleted:
             raise SecretStoreError("DescribeSecret", "scheduled_for_deletion", transient=False)
         published = self.account.published
@@ -330,13 +332,7 @@ class _Attempt:
 
     def _is_due(self) -> bool:
         """Decide again, with what has been read since."""
-        self.decision = decide(
-            self.account,
-            now=self.now,
-            refresh_before=self.refresher.refresh_before,
-            force=self.force,
-            rejected_version=self.rejected_version,
-        )
+        self.decision = self.refresher.decide(self.account, self.asked)
         return self.decision.due
 
     def _read_credentials(self) -> Credentials | None:
@@ -368,12 +364,12 @@ class _Attempt:
             return
         self.journal, self.journal_id = entry, value.version_id
         self.account = replace(
-            self.account, journal=TokenVersion.parse(value.version_id, now=self.now)
+            self.account, journal=TokenVersion.parse(value.version_id, now=self.asked.now)
         )
 
     def _journaled_answer(self, journal: JournalEntry) -> _Answer:
         """Take an answer that an earlier run journaled and could not publish."""
-        version = TokenVersion.parse(self.journal_id, now=self.now)
+        version = TokenVersion.parse(self.journal_id, now=self.asked.now)
         assert version is not None  # noqa: S101 - has_unpublished_response looked at it
         self.refused = version.random
         token = journal.published_as(version)
@@ -387,7 +383,7 @@ class _Attempt:
             raise OutOfTimeError(msg)
 
     def _own_time_left(self) -> timedelta:
-        return min(self.time_left(), self.time_left() - self.needed_time_left)
+        return min(self.asked.time_left(), self.asked.time_left() - self.needed_time_left)
 
     def _ensure_token_secret(self) -> None:
         """Create the token secret first, so that even a first failure has a place."""
@@ -396,7 +392,7 @@ class _Attempt:
             self.account = replace(self.account, token=SecretMetadata())
 
     def _request(self, credentials: Credentials) -> _Answer | None:
-        """Get a token: by refresh token if there is a live, unclaimed one, else by the own grant.
+        """Get a token: by a live, unclaimed refresh token if there is one, else by primary grant.
 
         Returns:
             None where another run has claimed the refresh token and may still be at it.
@@ -412,10 +408,10 @@ class _Attempt:
                 if isinstance(redeemed, _Answer):
                     return redeemed
                 failure = redeemed
-        return self._use_own_grant(credentials, failure)
+        return self._use_primary_grant(credentials, failure)
 
     def _redeem(self, credentials: Credentials, refresh_token: str) -> _Answer | OAuthError:
-        """Send a claimed refresh token; return the failure that the own grant may follow."""
+        """Send a claimed refresh token; return the failure that the primary grant may follow."""
         grant = {"grant_type": "refresh_token", "refresh_token": refresh_token}
         try:
             return self._ask(credentials, grant)
@@ -424,12 +420,12 @@ class _Attempt:
                 self.released = self.claim
             if error.code == "invalid_grant":
                 self.dead = self.claim
-            if not allows_own_grant(error):
+            if not allows_primary_grant(error):
                 raise
             return error
 
-    def _use_own_grant(self, credentials: Credentials, failure: OAuthError | None) -> _Answer:
-        """Ask by the account's own grant, if it has one besides the refresh token."""
+    def _use_primary_grant(self, credentials: Credentials, failure: OAuthError | None) -> _Answer:
+        """Ask by the account's primary grant, if it has one besides the refresh token."""
         if isinstance(credentials, RefreshTokenCredentials):
             raise failure or RefreshTokenLostError
         if failure is not None:
@@ -463,14 +459,18 @@ class _Attempt:
         except SecretStoreError:
             if is_only_grant:
                 raise
-            # The own grant's token is worth having even where no journal can be written.
+            # The primary grant's token is worth having even where no journal can be written.
             return False
 
     def _contend(self, basis: str, *, is_only_grant: bool) -> bool | None:
         number, is_resend = self._next_claim(basis)
         while not self._write_claim(basis, number, is_resend=is_resend):
             held = self._held_claim(basis, number)
-            age = self.now - datetime.fromtimestamp(held.claimed_at, UTC) if held else timedelta(0)
+            age = (
+                self.asked.now - datetime.fromtimestamp(held.claimed_at, UTC)
+                if held
+                else timedelta(0)
+            )
             if held is None or age < (_RESEND_AFTER if is_only_grant else _CLAIM_IS_ABANDONED):
                 return None
             if not is_only_grant:
@@ -627,7 +627,7 @@ class _Attempt:
                 if self.store.write_protocol(self.name, version_id, content):
                     self.unwritten = None
                     self.account = replace(
-                        self.account, journal=TokenVersion.parse(version_id, now=self.now)
+                        self.account, journal=TokenVersion.parse(version_id, now=self.asked.now)
                     )
             except SecretStoreError as error:
                 if self.is_repeatable and not error.transient:
@@ -661,7 +661,7 @@ class _Attempt:
             # Unknown; the publish is judged by its own response.
             return False
         before = self.account.published
-        account = with_token(self.account, metadata, now=self.now)
+        account = with_token(self.account, metadata, now=self.asked.now)
         current = account.published
         if current is None or (before is not None and current.version_id == before.version_id):
             return False
@@ -677,8 +677,8 @@ class _Attempt:
         before = self.account.published
         self.account = replace(
             self.account,
-            published=published_from_id(version_id, now=self.now),
-            previous=TokenVersion.parse(before.version_id, now=self.now) if before else None,
+            published=published_from_id(version_id, now=self.asked.now),
+            previous=TokenVersion.parse(before.version_id, now=self.asked.now) if before else None,
         )
 
     def _put(
@@ -728,7 +728,7 @@ class _Attempt:
         self._retry_journal(until=timedelta(seconds=10))
         if self.unwritten is not None:
             self.cautions.append(Caution.JOURNAL_NOT_WRITTEN)
-        if not self.dry_run:
+        if not self.asked.dry_run:
             self._record(error)
         return self.result(Outcome.FAILED, error)
 
@@ -737,7 +737,7 @@ class _Attempt:
         before = self.account.unrecorded
         tags = dict(before.tags) if before else {}
         if self.refresher.records_failures:
-            record = failure_record(self.account, error, now=self.now)
+            record = failure_record(self.account, error, now=self.asked.now)
             # Later than the token that this very refresh may have published before it failed.
             tags |= replace(record, failed_at=self.refresher.clock()).to_tags()
         # What became of a refresh token is true whoever sent it.

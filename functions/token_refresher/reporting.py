@@ -32,14 +32,12 @@ for library in ("boto3", "botocore", "urllib3"):
 
 
 # All that is emitted, with its unit; documents list it.
+_GAUGES: Final = (
+    *("SweepsCompleted", "AccountsManaged", "AccountsNeedingAction", "AccountsRetrying"),
+    *("AccountsLeftOver", "AccountsAwaitingCredentials", "TokensOrphaned"),
+)
 METRICS: Final = {
-    "SweepsCompleted": MetricUnit.Count,
-    "AccountsManaged": MetricUnit.Count,
-    "AccountsNeedingAction": MetricUnit.Count,
-    "AccountsRetrying": MetricUnit.Count,
-    "AccountsLeftOver": MetricUnit.Count,
-    "AccountsAwaitingCredentials": MetricUnit.Count,
-    "TokensOrphaned": MetricUnit.Count,
+    **dict.fromkeys(_GAUGES, MetricUnit.Count),
     "SecondsUntilExpiry": MetricUnit.Seconds,
     "MarginUsed": MetricUnit.Percent,
     "TokensRefreshed": MetricUnit.Count,

@@ -11,16 +11,14 @@ from typing import TYPE_CHECKING, Final
 from token_refresher.errors import OutOfTimeError, SecretStoreError
 from token_refresher.hosts import HostGate
 from token_refresher.model import account_from_metadata, accounts_from_listing, with_unrecorded
-from token_refresher.policy import Reason, decide
-from token_refresher.refresh import TIME_TO_BEGIN, Outcome, Refresher, Result
+from token_refresher.policy import Reason
+from token_refresher.refresh import TIME_TO_BEGIN, Asked, Outcome, Refresher, Result
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
 
     from token_refresher.model import Account
-    from token_refresher.ports import SecretStore
     from token_refresher.records import Unrecorded
-    from token_refresher.refresh import TokenEndpoint
 
 # Left over for the summary and the metrics, after the last refresh has ended.
 _CLOSING_TIME: Final = timedelta(seconds=5)
@@ -52,31 +50,19 @@ class Report:
         return sum(result.reason is reason for result in self.results)
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True)
 class Sweeper:
     """Keeps all accounts fresh, sweep after sweep.
 
     Attributes:
-        store: Secrets Manager.
-        endpoint: The token endpoints.
-        clock: Gives aware times.
+        refresher: Refreshes one account.
         monotonic: Gives seconds, for the latency of requests.
-        pause: Waits.
-        refresh_before: How long before its expiry a token is due.
-        uses_refresh_tokens: The setting.
         max_workers: How many accounts are refreshed at once.
-        records_failures: As for `Refresher`.
     """
 
-    store: SecretStore
-    endpoint: TokenEndpoint
-    clock: Callable[[], datetime]
+    refresher: Refresher
     monotonic: Callable[[], float]
-    pause: Callable[[timedelta], None]
-    refresh_before: timedelta
-    uses_refresh_tokens: bool
     max_workers: int
-    records_failures: bool = True
     # Tags that could not be written; they live as long as the environment.
     _unrecorded: dict[str, Unrecorded] = field(default_factory=dict)
 
@@ -96,51 +82,34 @@ class Sweeper:
             time_left: What is left of the invocation.
             accounts: Only these, described afresh instead of listed.
             force: A person asked; needs ``accounts``.
-            rejected_version: As for `Refresher.refresh`; needs one account.
+            rejected_version: As for `Asked`; needs one account.
             stage_as: Likewise.
             dry_run: Decide and explain; change nothing.
 
         Raises:
             SecretStoreError: The accounts could not be listed.
         """
-        now = self.clock()
+        now = self.refresher.clock()
+        asked = Asked(
+            now=now,
+            time_left=time_left,
+            force=force,
+            rejected_version=rejected_version,
+            stage_as=stage_as,
+            dry_run=dry_run,
+        )
         seen = self._described(accounts, now) if accounts else self._listed(now)
         found = {account.name: self._completed(account) for account in seen}
-        decisions = {
-            name: decide(
-                account,
-                now=now,
-                refresh_before=self.refresh_before,
-                force=force,
-                rejected_version=rejected_version,
-            )
-            for name, account in found.items()
-        }
-        gate = HostGate(self.endpoint, self.monotonic)
-        refresher = Refresher(
-            store=self.store,
-            endpoint=gate,
-            clock=self.clock,
-            pause=self.pause,
-            refresh_before=self.refresh_before,
-            uses_refresh_tokens=self.uses_refresh_tokens,
-            records_failures=self.records_failures,
-        )
+        decisions = {name: self.refresher.decide(each, asked) for name, each in found.items()}
+        gate = HostGate(self.refresher.endpoint, self.monotonic)
+        refresher = replace(self.refresher, endpoint=gate)
 
         def refresh_one(account: Account) -> Result:
             if time_left() < TIME_TO_BEGIN + _CLOSING_TIME:
                 reason = decisions[account.name].reason
                 msg = "left for the next sweep"
                 return Result(account, reason, Outcome.NOT_ATTEMPTED, OutOfTimeError(msg))
-            return refresher.refresh(
-                account,
-                now=now,
-                time_left=time_left,
-                force=force,
-                rejected_version=rejected_version,
-                stage_as=stage_as,
-                dry_run=dry_run,
-            )
+            return refresher.refresh(account, asked)
 
         due = _soonest_first(found[name] for name, decision in decisions.items() if decision.due)
         results = [
@@ -158,27 +127,27 @@ class Sweeper:
         return Report(now, tuple(found.values()), tuple(results), tuple(gate.request_seconds))
 
     def _listed(self, now: datetime) -> Iterable[Account]:
-        return accounts_from_listing(*self.store.list_secrets(), now=now)
+        return accounts_from_listing(*self.refresher.store.list_secrets(), now=now)
 
     def _described(self, names: Collection[str], now: datetime) -> Iterable[Account]:
         for name in names:
-            credentials = self.store.describe_credentials(name)
+            credentials = self.refresher.store.describe_credentials(name)
             if credentials is not None and credentials.is_deleted:
                 credentials = None
-            token = self.store.describe_token(name)
+            token = self.refresher.store.describe_token(name)
             yield account_from_metadata(name, credentials=credentials, token=token, now=now)
 
     def _completed(self, account: Account) -> Account:
         """Add what metadata does not tell of an account."""
         account = with_unrecorded(account, self._unrecorded.get(account.name))
-        if not self.uses_refresh_tokens:
+        if not self.refresher.uses_refresh_tokens:
             # The journals that an earlier setting left behind are not looked at.
             account = replace(account, journal=None, uses_refresh_tokens=False)
         published = account.published
         if published is None or published.is_ours or not account.is_managed:
             return account
         try:
-            value = self.store.read_published(account.name)
+            value = self.refresher.store.read_published(account.name)
         except SecretStoreError:
             # Due, as its expiry is not known; its own refresh will read it again and tell.
             return account

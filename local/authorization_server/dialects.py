@@ -15,7 +15,6 @@ class Dialect:
         scope: Granted when a request names none; None leaves the field out.
         expires_in_is_text: Whether ``expires_in`` is digits in a string, not a number.
         refresh_token_lifetime: None means until it is used or revoked.
-        human_errors: Whether errors carry texts for people, in another language.
     """
 
     token_type: str = "Bearer"  # noqa: S105
@@ -23,7 +22,6 @@ class Dialect:
     expires_in_is_text: bool = False
     access_token_lifetime: timedelta = timedelta(hours=1)
     refresh_token_lifetime: timedelta | None = None
-    human_errors: bool = False
 
 
 RFC_6749 = Dialect()
@@ -31,7 +29,6 @@ OLX_MOTORS = Dialect(
     token_type="bearer",  # noqa: S106
     scope="adverts-write read",
     access_token_lifetime=timedelta(hours=12),
-    human_errors=True,
 )
 OLX_PARTNERS = Dialect(
     token_type="bearer",  # noqa: S106

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime
-from email.utils import format_datetime
 from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
@@ -39,15 +37,11 @@ class WaitsFor:
 Failure: TypeAlias = Answers | LosesTheAnswer | WaitsFor
 
 
-def too_many_requests(retry_after: timedelta | datetime | None = None) -> Answers:
-    """Answer 429, with ``Retry-After`` as seconds or, for a moment, as a date."""
-    if retry_after is None:
-        named: tuple[tuple[str, str], ...] = ()
-    elif isinstance(retry_after, datetime):
-        named = (("Retry-After", format_datetime(retry_after, usegmt=True)),)
-    else:
-        named = (("Retry-After", str(int(retry_after.total_seconds()))),)
-    return Answers(429, (("Content-Type", "application/json"), *named), b'{"error":"slow_down"}')
+def too_many_requests(retry_after: timedelta) -> Answers:
+    """Answer 429, with ``Retry-After`` in seconds."""
+    seconds = str(int(retry_after.total_seconds()))
+    headers = (("Content-Type", "application/json"), ("Retry-After", seconds))
+    return Answers(429, headers, b'{"error":"slow_down"}')
 
 
 def unavailable() -> Answers:

@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
 Outcome: TypeAlias = tuple[int, dict[str, Any], list[tuple[str, str]]]
 
-HUMAN_TITLE = "Niepoprawna wartość"
-
 
 @dataclass(frozen=True, slots=True)
 class PresentedClient:
@@ -74,7 +72,7 @@ class PasswordGrant(grants.ResourceOwnerPasswordCredentialsGrant):
 
 
 class PartnerGrant(grants.BaseGrant, grants.TokenEndpointMixin):
-    """The motors API's own grant: a code and a secret stand for a dealer."""
+    """The motors API's primary grant: a code and a secret stand for a dealer."""
 
     GRANT_TYPE: str | None = "partner"
     TOKEN_ENDPOINT_AUTH_METHODS: Collection[str] = AUTH_METHODS
@@ -142,24 +140,20 @@ class TokenEndpoint(AuthorizationServer):
         for grant in (PasswordGrant, PartnerGrant, ClientCredentialsGrant, RefreshGrant):
             self.register_grant(grant)
 
-    def respond(self, uri: str, headers: Message, pairs: list[tuple[str, str]]) -> Outcome:
+    def respond(self, request: FormRequest) -> Outcome:
         """Answer one token request: status, JSON object and headers.
 
         The whole request runs under the ledger's lock, so of two requests with one rotating
         refresh token exactly one succeeds.
         """
-        request = FormRequest(uri, headers, dict(pairs))
         with self.ledger.lock:
             try:
-                _refuse_ambiguity(request, pairs)
+                if presented(request).auth_method == "both":
+                    raise InvalidRequestError(description="The client authenticates by two methods")
                 outcome: object = self.create_token_response(request)
             except OAuth2Error as error:
                 outcome = self.handle_error_response(request, error)
-            status, body, answer_headers = cast("Outcome", outcome)
-            client = self.query_client(presented(request).client_id)
-            if "error" in body and client is not None and client.dialect.human_errors:
-                body = {**body, "error_human_title": HUMAN_TITLE, "error_human_message": ""}
-        return status, body, answer_headers
+        return cast("Outcome", outcome)
 
     @override
     def query_client(self, client_id: str | None) -> Any:
@@ -237,11 +231,3 @@ def _authenticate_by_basic(
         return None
     client = query_client(credentials[0])
     return client if client is not None and client.check_client_secret(credentials[1]) else None
-
-
-def _refuse_ambiguity(request: FormRequest, pairs: list[tuple[str, str]]) -> None:
-    """Refuse a repeated parameter, and client authentication by two methods at once."""
-    if len(pairs) != len(request.form):
-        raise InvalidRequestError(description="A parameter is repeated")
-    if presented(request).auth_method == "both":
-        raise InvalidRequestError(description="The client authenticates by two methods")

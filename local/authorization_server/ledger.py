@@ -55,7 +55,6 @@ class Client:
     refresh_token_lifetime: timedelta | None
     refresh_tokens_for: frozenset[str]
     refresh_mode: RefreshMode
-    revoke_family_on_reuse: bool
     one_live_token: bool
 
     def get_client_id(self) -> str:
@@ -162,10 +161,9 @@ class Ledger:
             token = self._refresh_tokens.get(value)
             if token is None:
                 raise InvalidGrantError(description="Invalid refresh token")
-            client = token.family.client
-            if client.refresh_mode is RefreshMode.REFUSES:
+            if token.family.client.refresh_mode is RefreshMode.REFUSES:
                 raise UnsupportedGrantTypeError("refresh_token")
-            if token.spent and client.revoke_family_on_reuse:
+            if token.spent:
                 self._revoke(token.family)
             expired = token.expires_at is not None and token.expires_at <= self._clock()
             if token.spent or token.deleted or token.family.revoked or expired:

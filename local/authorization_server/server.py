@@ -26,7 +26,6 @@ from local.authorization_server.ledger import AUTH_METHODS, Client, Ledger, Refr
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from datetime import datetime, timedelta
-    from types import TracebackType
 
     from local.authority import Authority
 
@@ -125,7 +124,6 @@ class AuthorizationServer:
         access_token_lifetime: timedelta | None = None,
         refresh_tokens_for: Iterable[str] = ("password", "partner"),
         refresh_mode: RefreshMode = RefreshMode.ROTATES,
-        revoke_family_on_reuse: bool = True,
         one_live_token: bool = False,
     ) -> Client:
         """Register a client, and return it: its fields may be changed at any time.
@@ -143,8 +141,6 @@ class AuthorizationServer:
             access_token_lifetime: The dialect's by default.
             refresh_tokens_for: The grants whose answer has a refresh token.
             refresh_mode: What becomes of a refresh token that is redeemed.
-            revoke_family_on_reuse: Whether a spent refresh token that comes back costs the
-                whole family.
             one_live_token: Whether a new access token kills the older one at once.
         """
         if grants is None:
@@ -164,7 +160,6 @@ class AuthorizationServer:
             refresh_token_lifetime=dialect.refresh_token_lifetime,
             refresh_tokens_for=frozenset(refresh_tokens_for),
             refresh_mode=refresh_mode,
-            revoke_family_on_reuse=revoke_family_on_reuse,
             one_live_token=one_live_token,
         )
         with self._ledger.lock:
@@ -292,12 +287,7 @@ class AuthorizationServer:
         """Return the server, which has listened since it was made."""
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Close it, whatever happened."""
         self.close()
 
@@ -305,23 +295,20 @@ class AuthorizationServer:
 
     def _reply(self, request: Request) -> Reply:
         path = urlsplit(request.path).path
-        if path == TOKEN_PATH + "/":
-            return Reply(HTTPStatus.MOVED_PERMANENTLY, (("Location", TOKEN_PATH),), b"")
         if path == TOKEN_PATH and request.method == "POST":
             return self._reply_with_token(request)
         if path == RESOURCE_PATH and request.method == "GET":
             return self._reply_with_resource(request)
-        known = path in (TOKEN_PATH, RESOURCE_PATH)
-        status = HTTPStatus.METHOD_NOT_ALLOWED if known else HTTPStatus.NOT_FOUND
-        return Reply(status, (("Content-Type", "text/plain"),), status.phrase.encode())
+        return Reply(HTTPStatus.NOT_FOUND, (), b"")
 
     def _reply_with_token(self, request: Request) -> Reply:
-        pairs = parse_qsl(request.body.decode(errors="replace"), keep_blank_values=True)
-        seen = self._record(FormRequest(self.token_endpoint, request.headers, dict(pairs)))
+        fields = dict(parse_qsl(request.body.decode(errors="replace"), keep_blank_values=True))
+        form = FormRequest(self.token_endpoint, request.headers, fields)
+        seen = self._record(form)
         failure = self._failure(Endpoint.TOKEN, seen.client_id)
         if (canned := self._fail_before_processing(failure)) is not None:
             return canned
-        status, body, headers = self._endpoint.respond(self.token_endpoint, request.headers, pairs)
+        status, body, headers = self._endpoint.respond(form)
         if isinstance(failure, LosesTheAnswer):
             raise NoReplyError(reset=False)
         return Reply(status, tuple(headers), json.dumps(body, ensure_ascii=False).encode())

@@ -3,7 +3,7 @@
 Neither ministack nor a clock. AWS slides the windows of an alarm in steps of a minute; here they
 end at this moment, so that a test need not wait for the minute to be over.
 
-Metric math, anomaly detection and low sample counts of percentiles are not known here.
+Metric math, anomaly detection, percentiles and units are not known here: no alarm has them.
 """
 
 from __future__ import annotations
@@ -32,7 +32,6 @@ class WarmUp(TypedDict):
     """How long a new alarm may lack data without going off."""
 
     WarmUpPeriodDurationInMinutes: int
-    OnlyStartEvaluatingAfterWarmUpPeriodEnds: NotRequired[bool]
 
 
 class Alarm(TypedDict):
@@ -43,8 +42,6 @@ class Alarm(TypedDict):
     MetricName: str
     Dimensions: list[dict[str, str]]
     Statistic: str
-    ExtendedStatistic: str | None
-    Unit: str | None
     Period: int
     EvaluationPeriods: int
     DatapointsToAlarm: NotRequired[int]
@@ -100,13 +97,11 @@ def next_state(alarm: Alarm, values: Sequence[float | None], *, now: float) -> s
 def _warms_up(alarm: Alarm, *, filled: bool, now: float) -> bool:
     """Tell whether an alarm still waits for its first data.
 
-    It waits no longer than its configuration says, and only until data fills its periods, unless
-    it shall wait in any case. An alarm that has left ``INSUFFICIENT_DATA`` has stopped waiting.
+    It waits no longer than its configuration says, and only until data fills its periods. An alarm
+    that has left ``INSUFFICIENT_DATA`` has stopped waiting.
     """
     warm_up = alarm.get("WarmUpConfiguration")
-    if warm_up is None or alarm["StateValue"] != INSUFFICIENT_DATA:
+    if filled or warm_up is None or alarm["StateValue"] != INSUFFICIENT_DATA:
         return False
     seconds = 60 * warm_up["WarmUpPeriodDurationInMinutes"]
-    if now >= alarm["AlarmConfigurationUpdatedTimestamp"] + seconds:
-        return False
-    return not filled or warm_up.get("OnlyStartEvaluatingAfterWarmUpPeriodEnds", False)
+    return now < alarm["AlarmConfigurationUpdatedTimestamp"] + seconds

@@ -5,7 +5,6 @@ ministack is changed in this one place only: where its calls enter the service.
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ministack.core.responses import error_response_json, json_response
@@ -27,16 +26,11 @@ ANSWERED_HERE: dict[str, Callable[[Json], Json]] = {
     "ListSecretVersionIds": listing.list_secret_version_ids,
     "ListSecrets": listing.list_secrets,
     "PutSecretValue": operations.put_secret_value,
-    "RemoveRegionsFromReplication": operations.remove_regions_from_replication,
     "RotateSecret": rotation.rotate_secret,
     "TagResource": operations.tag_resource,
     "UntagResource": operations.untag_resource,
     "UpdateSecret": operations.update_secret,
     "UpdateSecretVersionStage": operations.update_secret_version_stage,
-}
-CHECKED_HERE: dict[str, Callable[[Json], None]] = {
-    "DeleteSecret": operations.refuse_deletion_of_a_replicated_secret,
-    "PutResourcePolicy": operations.refuse_a_malformed_policy,
 }
 
 
@@ -51,25 +45,14 @@ async def handle_request(
     """Answer one call, with ministack's own signature."""
     keys.remember_the_caller(headers, query_params)
     operation = headers.get("x-amz-target", "").rpartition(".")[2]
-    following: Json = {}
     try:
         if operation in ANSWERED_HERE:
             return _response(ANSWERED_HERE[operation](storage.json_of(body)))
-        if operation in CHECKED_HERE:
-            CHECKED_HERE[operation](storage.json_of(body))
         if operation == "BatchGetSecretValue":
-            names, following = listing.batch_of_names(storage.json_of(body))
-            if not names:
-                return _response({"SecretValues": [], "Errors": []})
-            body = json.dumps({"SecretIdList": names}).encode()
+            listing.check_batch(storage.json_of(body))
     except RefusalError as refusal:
         return _refused(refusal)
-    status, answer_headers, answer_body = await storage.ministack_handles(
-        method, path, headers, body, query_params
-    )
-    if following:
-        answer_body = json.dumps({**storage.json_of(answer_body), **following}).encode()
-    return status, answer_headers, answer_body
+    return await storage.ministack_handles(method, path, headers, body, query_params)
 
 
 def _response(answer: Json) -> Answer:

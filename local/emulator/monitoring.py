@@ -27,16 +27,12 @@ EVALUATED_EVERY_SECONDS = 0.5
 
 logger = logging.getLogger(__name__)
 
-# Held while an alarm is evaluated or written, so that none is seen without its warm-up.
-_alarms_change = threading.Lock()
-_ministack_puts: Callable[..., Any] = ministack._put_metric_alarm
 _ministack_reads_the_template: Callable[..., Any] = provisioners._cw_metric_alarm_record
 
 
 def install() -> None:
     """Evaluate alarms as AWS documents it, and keep their warm-up."""
     ministack._evaluate_alarm = lambda _: None
-    ministack._put_metric_alarm = _put_metric_alarm
     provisioners._cw_metric_alarm_record = _alarm_of_a_template
     threading.Thread(target=_evaluate_again_and_again, daemon=True).start()
 
@@ -61,27 +57,12 @@ def store(datum: Datum) -> None:
     )
 
 
-def _put_metric_alarm(
-    params: dict[str, Any], request: dict[str, Any], is_cbor: object, is_json: object = None
-) -> object:
-    """Put an alarm with its warm-up, which ministack drops."""
-    with _alarms_change:
-        answer = _ministack_puts(params, request, is_cbor, is_json)
-        alarm = ministack._alarms.get(request.get("AlarmName"))
-        if alarm is not None and "WarmUpConfiguration" in request:
-            alarm["WarmUpConfiguration"] = request["WarmUpConfiguration"]
-    return answer
-
-
 def _alarm_of_a_template(name: str, properties: dict[str, Any]) -> object:
-    """Read an alarm with its warm-up, which may be written as text in a template."""
+    """Read an alarm with its warm-up, which ministack drops; a template may write it as text."""
     alarm = _ministack_reads_the_template(name, properties)
     if written := properties.get("WarmUpConfiguration"):
-        waits = str(written.get("OnlyStartEvaluatingAfterWarmUpPeriodEnds", False)).lower()
-        alarm["WarmUpConfiguration"] = WarmUp(
-            WarmUpPeriodDurationInMinutes=int(written["WarmUpPeriodDurationInMinutes"]),
-            OnlyStartEvaluatingAfterWarmUpPeriodEnds=waits == "true",
-        )
+        minutes = int(written["WarmUpPeriodDurationInMinutes"])
+        alarm["WarmUpConfiguration"] = WarmUp(WarmUpPeriodDurationInMinutes=minutes)
     return alarm
 
 
@@ -101,22 +82,20 @@ def _evaluate(alarm: Alarm) -> None:
     """Bring an alarm up to date, and tell its topics; a topic may start a function that calls."""
     if alarm["ComparisonOperator"] not in BREACHES:
         return
-    with _alarms_change:
-        now = time.time()
-        statistic = alarm["ExtendedStatistic"] or alarm["Statistic"]
-        values = [_statistic(alarm, statistic, *window) for window in windows(alarm, now=now)]
-        old, new = alarm["StateValue"], next_state(alarm, values, now=now)
-        if new == old:
-            return
-        reason = (
-            f"{statistic} {alarm['ComparisonOperator']} {alarm['Threshold']}, "
-            f"of periods from the newest: {values}"
-        )
-        alarm["StateValue"], alarm["StateReason"] = new, reason
-        alarm["StateUpdatedTimestamp"] = int(now)
-        ministack._record_history(alarm["AlarmName"], old, new, reason)
+    now = time.time()
+    statistic = alarm["Statistic"]
+    values = [_statistic(alarm, statistic, *window) for window in windows(alarm, now=now)]
+    old, new = alarm["StateValue"], next_state(alarm, values, now=now)
+    if new == old:
+        return
+    reason = (
+        f"{statistic} {alarm['ComparisonOperator']} {alarm['Threshold']}, "
+        f"of periods from the newest: {values}"
+    )
+    alarm["StateValue"], alarm["StateReason"] = new, reason
+    alarm["StateUpdatedTimestamp"] = int(now)
+    ministack._record_history(alarm["AlarmName"], old, new, reason)
     ministack._dispatch_alarm_actions(alarm, old, new, reason)
-    ministack._evaluate_parent_alarms(alarm)
 
 
 def _statistic(alarm: Alarm, statistic: str, after: float, until: float) -> float | None:
@@ -126,7 +105,7 @@ def _statistic(alarm: Alarm, statistic: str, after: float, until: float) -> floa
     points = [
         point
         for point in list(ministack._metrics.get(key, []))
-        if after < point["Timestamp"] <= until and alarm["Unit"] in (None, point["Unit"])
+        if after < point["Timestamp"] <= until
     ]
     if not points:
         return None

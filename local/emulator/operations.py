@@ -1,14 +1,13 @@
 """The operations of Secrets Manager that ministack answers otherwise than AWS documents.
 
 Each takes the request's JSON object and returns the response's, or raises ``RefusalError``.
-Storage, replication and events stay ministack's own.
+Storage and events stay ministack's own.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
-import json
 import time
 from typing import TYPE_CHECKING, Any, TypeAlias
 from uuid import uuid4
@@ -26,7 +25,6 @@ from local.secrets_manager.limits import check_name, check_value, check_version_
 from local.secrets_manager.refusals import (
     already_exists,
     malformed,
-    malformed_policy,
     not_found,
     wrong_parameter,
     wrong_state,
@@ -63,15 +61,12 @@ def create_secret(request: Json) -> Json:
     answer: Json = _identity(secret)
     if value is not None:
         answer["VersionId"] = _store(secret, request, value, [CURRENT])
-    if regions := request.get("AddReplicaRegions"):
-        storage.replicate(secret, regions)
-        answer["ReplicationStatus"] = secret["ReplicationStatus"]
     return answer
 
 
 def put_secret_value(request: Json) -> Json:
     """Store a version under the caller's token, and move the stages it lists."""
-    secret = writable(request)
+    secret = named_by(request)
     value = _value(request)
     if value is None:
         raise wrong_state("SecretString or SecretBinary is required.")
@@ -82,7 +77,7 @@ def put_secret_value(request: Json) -> Json:
 
 def update_secret(request: Json) -> Json:
     """Change the description or the key, and store a version only if there is a value."""
-    secret = writable(request)
+    secret = named_by(request)
     value = _value(request)
     keys.validate(request.get("KmsKeyId"))
     if "Description" in request:
@@ -98,7 +93,7 @@ def update_secret(request: Json) -> Json:
 
 def update_secret_version_stage(request: Json) -> Json:
     """Move or remove a stage, if it is where the caller says it is."""
-    secret = writable(request)
+    secret = named_by(request)
     moved = move_stage(
         secret,
         request["VersionStage"],
@@ -107,13 +102,12 @@ def update_secret_version_stage(request: Json) -> Json:
         now=_now(),
     )
     storage.announce(secret, moved, str(request.get("MoveToVersionId")))
-    storage.update_replicas(secret)
     return _identity(secret)
 
 
 def get_secret_value(request: Json) -> Json:
     """Return one version's value: by id, by stage, or by both if they agree."""
-    secret = readable(request)
+    secret = named_by(request)
     version_id, _ = versions_of(secret).find(request.get("VersionId"), request.get("VersionStage"))
     version = secret["Versions"][version_id]
     keys.authorise(
@@ -134,7 +128,7 @@ def get_secret_value(request: Json) -> Json:
 
 def tag_resource(request: Json) -> Json:
     """Add or replace tags; like any change of metadata this moves ``LastChangedDate``."""
-    secret = writable(request)
+    secret = named_by(request)
     tags = {tag["Key"]: tag for tag in secret["Tags"]}
     tags.update({tag["Key"]: tag for tag in checked_tags(request["Tags"])})
     secret["Tags"] = checked_tags(tags.values())
@@ -144,51 +138,19 @@ def tag_resource(request: Json) -> Json:
 
 def untag_resource(request: Json) -> Json:
     """Remove tags; one that is not there is no error."""
-    secret = writable(request)
+    secret = named_by(request)
     secret["Tags"] = [tag for tag in secret["Tags"] if tag["Key"] not in request["TagKeys"]]
     _changed(secret)
     return {}
 
 
-def remove_regions_from_replication(request: Json) -> Json:
-    """Delete the replicas in some Regions, which ministack has no operation for."""
-    secret = writable(request)
-    storage.delete_replicas(secret, request["RemoveReplicaRegions"])
-    return {"ARN": secret["ARN"], "ReplicationStatus": secret["ReplicationStatus"]}
-
-
-def refuse_deletion_of_a_replicated_secret(request: Json) -> None:
-    """Refuse to delete a primary before its replicas are gone."""
-    secret = storage.find(request["SecretId"])
-    if secret is not None and secret["ReplicationStatus"]:
-        raise wrong_state("A secret that has replicas can't be deleted.")
-
-
-def refuse_a_malformed_policy(request: Json) -> None:
-    """Refuse a resource policy that is not a JSON object with statements."""
-    try:
-        policy = json.loads(request.get("ResourcePolicy", ""))
-    except ValueError:
-        policy = None
-    if not isinstance(policy, dict) or not policy.get("Statement"):
-        raise malformed_policy("The resource policy is not a policy document.")
-
-
-def readable(request: Json) -> Secret:
+def named_by(request: Json) -> Secret:
     """Return the secret a request names, unless it is missing or marked for deletion."""
     secret = storage.find(request["SecretId"])
     if secret is None:
         raise not_found("The secret")
     if secret["DeletedDate"]:
         raise wrong_state("The secret is marked for deletion.")
-    return secret
-
-
-def writable(request: Json) -> Secret:
-    """Return the secret a request names, unless it is a replica or cannot be read either."""
-    secret = readable(request)
-    if storage.is_replica(secret):
-        raise wrong_state("The secret is a replica: change its primary.")
     return secret
 
 
@@ -204,7 +166,7 @@ def _created_before(existing: Secret, request: Json, value: Value | None) -> Jso
 
 
 def _store(secret: Secret, request: Json, value: Value, stages: Iterable[str]) -> str:
-    """Add a version, announce the stages that moved and bring the replicas up to date."""
+    """Add a version, and announce the stages that moved."""
     version_id: str = request.get("ClientRequestToken") or str(uuid4())
     check_version_id(version_id)
     keys.authorise(
@@ -212,7 +174,6 @@ def _store(secret: Secret, request: Json, value: Value, stages: Iterable[str]) -
     )
     moved = add_version(secret, version_id, value, stages, now=_now())
     storage.announce(secret, moved, version_id)
-    storage.update_replicas(secret)
     return version_id
 
 
@@ -234,7 +195,6 @@ def _value(request: Json) -> Value | None:
 
 def _changed(secret: Secret) -> None:
     secret["LastChangedDate"] = _now()
-    storage.update_replicas(secret)
 
 
 def _identity(secret: Secret) -> Json:

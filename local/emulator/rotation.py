@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from uuid import uuid4
 
 from local.emulator import functions
-from local.emulator.operations import writable
+from local.emulator.operations import named_by
 from local.emulator.versions import add_empty_version, version_with
 from local.secrets_manager.refusals import RefusalError, wrong_state
 from local.secrets_manager.versions import CURRENT
@@ -32,7 +32,7 @@ def rotate_secret(request: Json) -> Json:
 
     One that was left unfinished is tried again instead, and the caller is told so.
     """
-    secret = writable(request)
+    secret = named_by(request)
     function = request.get("RotationLambdaARN") or secret.get("RotationLambdaARN")
     if not function:
         raise wrong_state("The secret has no rotation function.")

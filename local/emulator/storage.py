@@ -58,32 +58,6 @@ def store_empty(
     return secret
 
 
-def is_replica(secret: Secret) -> bool:
-    """Tell whether a secret is a copy from another Region."""
-    return bool(ministack._is_replica(secret))
-
-
-def replicate(secret: Secret, regions: list[dict[str, str]]) -> None:
-    """Copy a secret to other Regions."""
-    ministack._replicate_secret_to_regions(
-        {"SecretId": secret["Name"], "AddReplicaRegions": regions}
-    )
-
-
-def update_replicas(secret: Secret) -> None:
-    """Bring the copies up to date."""
-    ministack._sync_replicas(secret)
-
-
-def delete_replicas(secret: Secret, regions: Iterable[str]) -> None:
-    """Delete the copies in some Regions; ministack deletes those that a secret lists."""
-    wanted = set(regions)
-    statuses = secret["ReplicationStatus"]
-    secret["ReplicationStatus"] = [s for s in statuses if s["Region"] in wanted]
-    ministack._delete_replicas(secret)
-    secret["ReplicationStatus"] = [s for s in statuses if s["Region"] not in wanted]
-
-
 def announce(secret: Secret, stages: Iterable[str], version_id: str) -> None:
     """Send the event "Secret Label Updated", which AWS sends for all stages but two."""
     for stage in stages:
@@ -97,6 +71,6 @@ def answer_calls_with(handler: Callable[..., Any]) -> None:
 
 
 def json_of(body: bytes) -> dict[str, Any]:
-    """Return the JSON object of a request or a response; no bytes are an empty one."""
+    """Return the JSON object of a request; no bytes are an empty one."""
     parsed: dict[str, Any] = json.loads(body or b"{}")
     return parsed

@@ -48,7 +48,6 @@ class Secret(TypedDict):
     RotationEnabled: NotRequired[bool]
     RotationRules: NotRequired[dict[str, object] | None]
     LastRotatedDate: NotRequired[int]
-    ReplicationStatus: list[dict[str, str]]
     LastAccessedDate: NotRequired[int | None]
 
 

@@ -1,7 +1,7 @@
 """The secrets of one Region in memory, and the operations of Secrets Manager that programs use.
 
 It has no clock, since nobody here looks at the dates that it gives, and knows secrets by their
-names alone. Keys, replicas, policies and rotations are the emulator's. It keeps to the same rules,
+names alone. Keys and rotations are the emulator's. It keeps to the same rules,
 and answers in microseconds.
 """
 
@@ -15,7 +15,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from local.secrets_manager.limits import check_name, check_value, check_version_id, checked_tags
-from local.secrets_manager.listing import Searched, check_filters, cut_page, passes
+from local.secrets_manager.listing import check_filters, cut_page, passes
 from local.secrets_manager.refusals import (
     already_exists,
     malformed,
@@ -175,7 +175,7 @@ class SecretsManager:
             name
             for name, secret in self.secrets.items()
             if (not secret.is_deleted or asked.get("IncludePlannedDeletion"))
-            and passes(Searched(name, secret.description, secret.tags), filters)
+            and passes(name, filters)
         ]
         page, following = cut_page(found, asked)
         entries = [

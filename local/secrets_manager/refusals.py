@@ -46,11 +46,6 @@ def over_the_limit(message: str) -> RefusalError:
     return RefusalError("LimitExceededException", message)
 
 
-def malformed_policy(message: str) -> RefusalError:
-    """Refuse a resource policy that cannot be read as one."""
-    return RefusalError("MalformedPolicyDocumentException", message)
-
-
 def wrong_page(message: str) -> RefusalError:
     """Refuse a page token that this API did not give out."""
     return RefusalError("InvalidNextTokenException", message)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from token_refresher.aws.secret_store import Pace, SecretsManagerStore
 from token_refresher.oauth.transport import TokenEndpoint
+from token_refresher.refresh import Refresher
 from token_refresher.settings import Settings
 from token_refresher.sweep import Sweeper
 
@@ -42,18 +43,20 @@ class Schedule:
             connections=1,
         )
         Sweeper(
-            store=SecretsManagerStore(
-                self.secrets,
-                prefix=settings.secret_prefix,
-                kms_key_id="",
-                pace=Pace(monotonic=monotonic, sleep=lambda _: None),
+            Refresher(
+                store=SecretsManagerStore(
+                    self.secrets,
+                    prefix=settings.secret_prefix,
+                    kms_key_id="",
+                    pace=Pace(monotonic=monotonic, sleep=lambda _: None),
+                ),
+                endpoint=endpoint,
+                clock=self.clock,
+                pause=lambda _: None,
+                refresh_before=settings.refresh_before,
+                uses_refresh_tokens=True,
             ),
-            endpoint=endpoint,
-            clock=self.clock,
             monotonic=monotonic,
-            pause=lambda _: None,
-            refresh_before=settings.refresh_before,
-            uses_refresh_tokens=True,
             max_workers=1,
         ).sweep(time_left=lambda: timedelta(minutes=4))
         endpoint.drop_connections()

@@ -15,7 +15,6 @@ from tools.terminal import Terminal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from types import TracebackType
 
 COMMAND = (sys.executable, "-m", "token_refresher_cli")
 GIVE_UP_SECONDS = 60  # for one command, on a machine that is busy
@@ -70,13 +69,8 @@ class ShownTerminal(Terminal):
         super().__init__((*COMMAND, *arguments), shell.environment, columns=columns, lines=40)
 
     @override
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        super().__exit__(exc_type, exc, traceback)
+    def __exit__(self, *why: object) -> None:
+        super().__exit__(*why)
         self._shell.shown.append(self.transcript)
 
 

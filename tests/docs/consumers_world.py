@@ -22,7 +22,6 @@ from local.embedded_cloud import LOOPBACK
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import TracebackType
 
     from local.authorization_server import AuthorizationServer
     from local.clock import DrivenClock
@@ -108,12 +107,7 @@ class SecretsFront:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()

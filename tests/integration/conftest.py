@@ -13,6 +13,7 @@ import boto3
 import pytest
 
 from local.authorization_server import RFC_6749
+from local.function import Context
 from token_refresher.handler import wired
 from token_refresher.settings import settings_from_environment
 
@@ -31,15 +32,6 @@ SECRET = "MARK-client-secret"
 PASSWORD = {"grant_type": "password", "username": "u@example.com", "password": "MARK-password"}
 PARTNER = {"grant_type": "partner", "partner_code": "code", "partner_secret": "MARK-partner"}
 MACHINE = {"grant_type": "client_credentials"}
-
-
-class Context:
-    """An invocation with all of its time left."""
-
-    aws_request_id = "request-1"
-
-    def get_remaining_time_in_millis(self) -> int:
-        return 240_000
 
 
 @dataclass(slots=True)

@@ -3,33 +3,19 @@
 from __future__ import annotations
 
 import socket
-import subprocess
-import sys
 import threading
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import pytest
 
-from local.embedded_cloud import ROOT, EmbeddedCloud, EmbeddedCloudError
+from local.embedded_cloud import EmbeddedCloud, EmbeddedCloudError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-ENDS_WITHIN_SECONDS = 10.0
 POLL_SECONDS = 0.02
-
-ASK_AS_ANY_PROGRAM = """
-import boto3
-print(boto3.client("secretsmanager").get_secret_value(SecretId="found")["SecretString"])
-"""
-START_AND_WAIT = """
-from local.embedded_cloud import EmbeddedCloud
-with EmbeddedCloud() as cloud:
-    print(cloud.endpoint_url, flush=True)
-    input()
-"""
 
 
 def within(seconds: float, fact: Callable[[], bool]) -> bool:
@@ -42,18 +28,6 @@ def listens(endpoint_url: str) -> bool:
     address = urlsplit(endpoint_url)
     with socket.socket() as probe:
         return probe.connect_ex((address.hostname, address.port)) == 0
-
-
-def test_a_program_finds_it_through_the_environment_alone(cloud: EmbeddedCloud) -> None:
-    cloud.client().create_secret(Name="found", SecretString="yes")
-    printed = subprocess.run(  # noqa: S603
-        [sys.executable, "-c", ASK_AS_ANY_PROGRAM],
-        env=cloud.environment(),
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert printed.stdout == "yes\n"
 
 
 def test_its_clients_ignore_the_profile_and_the_proxies_of_the_shell(
@@ -87,24 +61,6 @@ def test_nothing_of_it_remains_when_the_block_ends(
         assert listens(cloud.endpoint_url)
     assert not listens(cloud.endpoint_url)
     assert list(tmp_path.iterdir()) == []
-
-
-def test_it_ends_when_the_process_that_started_it_is_killed(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
-    with subprocess.Popen(  # noqa: S603
-        [sys.executable, "-c", START_AND_WAIT],
-        cwd=ROOT,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as starter:
-        assert starter.stdout is not None
-        endpoint_url = starter.stdout.readline().strip()
-        assert listens(endpoint_url)
-        starter.kill()
-    assert within(ENDS_WITHIN_SECONDS, lambda: not listens(endpoint_url))
 
 
 def test_without_the_emulator_it_says_how_to_make_it(

@@ -27,8 +27,6 @@ def alarm(**changes: Any) -> Alarm:  # noqa: ANN401
         "MetricName": "MarginUsed",
         "Dimensions": SERVICE,
         "Statistic": "Maximum",
-        "ExtendedStatistic": None,
-        "Unit": None,
         "Period": 60,
         "EvaluationPeriods": 3,
         "Threshold": 5.0,
@@ -113,7 +111,6 @@ def test_the_windows_end_now_and_reach_two_periods_beyond() -> None:
 
 
 FIVE_MINUTES = {"WarmUpPeriodDurationInMinutes": 5}
-ALL_FIVE_MINUTES = {**FIVE_MINUTES, "OnlyStartEvaluatingAfterWarmUpPeriodEnds": True}
 
 
 @pytest.mark.parametrize(
@@ -140,13 +137,6 @@ ALL_FIVE_MINUTES = {**FIVE_MINUTES, "OnlyStartEvaluatingAfterWarmUpPeriodEnds": 
             {"WarmUpConfiguration": FIVE_MINUTES}, "- - X X X", 3, ALARM, id="enough came early"
         ),
         pytest.param(
-            {"WarmUpConfiguration": ALL_FIVE_MINUTES},
-            "- - X X X",
-            3,
-            INSUFFICIENT_DATA,
-            id="enough came early, but all of it is waited for",
-        ),
-        pytest.param(
             {"WarmUpConfiguration": FIVE_MINUTES, "StateValue": OK},
             "- - - - -",
             4,
@@ -162,41 +152,6 @@ def test_an_alarm_that_warms_up_waits_for_data(
     assert next_state(record, datapoints(drawn), now=NOW + 60 * minutes) == expected
 
 
-def put_alarm(cloud: EmbeddedCloud, name: str, **changes: Any) -> None:  # noqa: ANN401
-    settings = {
-        "Namespace": "TokenRefresher",
-        "MetricName": "MarginUsed",
-        "Dimensions": SERVICE,
-        "Statistic": "Maximum",
-        "Period": 60,
-        "EvaluationPeriods": 1,
-        "Threshold": 50,
-        "ComparisonOperator": "GreaterThanOrEqualToThreshold",
-    }
-    if "ExtendedStatistic" in changes:
-        del settings["Statistic"]
-    cloud.client("cloudwatch").put_metric_alarm(AlarmName=name, **{**settings, **changes})
-
-
-def put_values(
-    cloud: EmbeddedCloud,
-    *values: float,
-    dimensions: list[dict[str, str]] = SERVICE,
-    unit: str = "Percent",
-) -> None:
-    cloud.client("cloudwatch").put_metric_data(
-        Namespace="TokenRefresher",
-        MetricData=[
-            {
-                "MetricName": "MarginUsed",
-                "Dimensions": dimensions,
-                "Unit": unit,
-                "Values": list(values),
-            }
-        ],
-    )
-
-
 def states(cloud: EmbeddedCloud) -> dict[str, str]:
     alarms = cloud.client("cloudwatch").describe_alarms()["MetricAlarms"]
     return {alarm["AlarmName"]: alarm["StateValue"] for alarm in alarms}
@@ -204,93 +159,6 @@ def states(cloud: EmbeddedCloud) -> dict[str, str]:
 
 def become(cloud: EmbeddedCloud, expected: dict[str, str]) -> bool:
     return within(SECONDS, lambda: states(cloud) == expected)
-
-
-def test_each_alarm_judges_its_own_metric_by_its_own_statistic(cloud: EmbeddedCloud) -> None:
-    put_values(cloud, 10, 20, 30, 100)
-    put_alarm(cloud, "the greatest")
-    put_alarm(cloud, "the least", Statistic="Minimum")
-    put_alarm(cloud, "the average", Statistic="Average", Threshold=40)
-    put_alarm(cloud, "the sum", Statistic="Sum", Threshold=161)
-    put_alarm(cloud, "the number of values", Statistic="SampleCount", Threshold=4)
-    put_alarm(cloud, "the median", ExtendedStatistic="p50", Threshold=25)
-    put_alarm(cloud, "the ninetieth percentile", ExtendedStatistic="p90", Threshold=90)
-    put_alarm(cloud, "another unit", Unit="Count")
-    put_alarm(cloud, "the same unit", Unit="Percent")
-    put_alarm(cloud, "fewer dimensions", Dimensions=[])
-    put_alarm(
-        cloud, "more dimensions", Dimensions=[*SERVICE, {"Name": "account", "Value": "dealer-17"}]
-    )
-    assert become(
-        cloud,
-        {
-            "the greatest": ALARM,
-            "the least": OK,
-            "the average": ALARM,
-            "the sum": OK,
-            "the number of values": ALARM,
-            "the median": ALARM,
-            "the ninetieth percentile": OK,
-            "another unit": INSUFFICIENT_DATA,
-            "the same unit": ALARM,
-            "fewer dimensions": INSUFFICIENT_DATA,
-            "more dimensions": INSUFFICIENT_DATA,
-        },
-    )
-
-
-def test_an_alarm_without_a_metric_is_in_the_state_that_missing_data_says(
-    cloud: EmbeddedCloud,
-) -> None:
-    put_alarm(cloud, "default")
-    for treated_as in ("missing", "ignore", "breaching", "notBreaching"):
-        put_alarm(cloud, treated_as, TreatMissingData=treated_as)
-    put_alarm(cloud, "warming up", TreatMissingData="breaching", WarmUpConfiguration=FIVE_MINUTES)
-    assert become(
-        cloud,
-        {
-            "default": INSUFFICIENT_DATA,
-            "missing": INSUFFICIENT_DATA,
-            "ignore": INSUFFICIENT_DATA,
-            "breaching": ALARM,
-            "notBreaching": OK,
-            "warming up": INSUFFICIENT_DATA,
-        },
-    )
-
-
-def test_an_alarm_rings_and_falls_silent_through_its_topic(cloud: EmbeddedCloud) -> None:
-    sns, sqs = cloud.client("sns"), cloud.client("sqs")
-    topic = sns.create_topic(Name="alarms")["TopicArn"]
-    url = sqs.create_queue(QueueName="alarms")["QueueUrl"]
-    attributes = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]
-    sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=attributes["QueueArn"])
-    put_alarm(
-        cloud,
-        "margin half used",
-        Statistic="Average",
-        AlarmActions=[topic],
-        OKActions=[topic],
-        InsufficientDataActions=[topic],
-    )
-
-    def news() -> tuple[str, str]:
-        (message,) = sqs.receive_message(QueueUrl=url, WaitTimeSeconds=10)["Messages"]
-        sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
-        told = json.loads(json.loads(message["Body"])["Message"])
-        return told["AlarmName"], told["NewStateValue"]
-
-    put_values(cloud, 100)
-    assert news() == ("margin half used", ALARM)
-    put_values(cloud, 0, 0)
-    assert news() == ("margin half used", OK)
-    history = cloud.client("cloudwatch").describe_alarm_history(
-        AlarmName="margin half used", HistoryItemType="StateUpdate", ScanBy="TimestampAscending"
-    )["AlarmHistoryItems"]
-    assert [item["HistorySummary"] for item in history][-2:] == [
-        "Alarm updated from INSUFFICIENT_DATA to ALARM",
-        "Alarm updated from ALARM to OK",
-    ]
 
 
 def test_an_alarm_of_a_template_keeps_all_its_settings(cloud: EmbeddedCloud) -> None:
@@ -306,7 +174,7 @@ def test_an_alarm_of_a_template_keeps_all_its_settings(cloud: EmbeddedCloud) -> 
         "Threshold": 1,
         "ComparisonOperator": "LessThanThreshold",
         "TreatMissingData": "breaching",
-        "WarmUpConfiguration": ALL_FIVE_MINUTES,
+        "WarmUpConfiguration": FIVE_MINUTES,
     }
     cold = {**settings, "AlarmName": "without warm-up"}
     del cold["WarmUpConfiguration"]

@@ -236,20 +236,6 @@ def test_neither_functions_nor_files_outlive_a_starter_that_is_killed(
     assert within(SECONDS, lambda: not list(tmp_path.iterdir()))
 
 
-def test_what_a_function_prints_is_found_in_its_log_which_keeps_its_retention(
-    cloud: EmbeddedCloud,
-) -> None:
-    logs = cloud.client("logs")
-    logs.create_log_group(logGroupName="/aws/lambda/f")
-    logs.put_retention_policy(logGroupName="/aws/lambda/f", retentionInDays=30)
-    deploy(cloud, SUCCEED)
-    invoke(cloud, "oauth")
-    found = logs.filter_log_events(logGroupName="/aws/lambda/f", filterPattern='"swept oauth"')
-    assert [event["message"] for event in found["events"]] == ["swept oauth"]
-    (group,) = logs.describe_log_groups(logGroupNamePrefix="/aws/lambda/f")["logGroups"]
-    assert group["retentionInDays"] == 30
-
-
 def test_invocations_and_their_milliseconds_are_counted(cloud: EmbeddedCloud) -> None:
     deploy(cloud, SUCCEED)
     invoke(cloud, 1)

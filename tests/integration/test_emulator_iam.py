@@ -87,11 +87,6 @@ def denial(call: Callable[[], object]) -> str:
     return str(refusal.value.response["Error"]["Code"])
 
 
-def test_the_owner_may_do_everything(cloud: EmbeddedCloud) -> None:
-    cloud.client().create_secret(Name="oauth/tokens/a", SecretString="x")
-    assert cloud.client(credentials=OWNER).list_secrets()["SecretList"]
-
-
 def test_a_role_may_do_what_its_policies_allow_and_nothing_else(
     cloud: EmbeddedCloud, role: Callable[..., Credentials]
 ) -> None:

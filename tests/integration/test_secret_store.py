@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 import ast
-import io
 import itertools
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import pytest
-from botocore.awsrequest import AWSResponse, HeadersDict
 
 from token_refresher.aws import secret_store
 from token_refresher.aws.secret_store import Pace, SecretsManagerStore, create_client
-from token_refresher.errors import FailureClass, SecretStoreError
 from token_refresher.model import claim_id
-from token_refresher.policy import failure_class_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
     from local.embedded_cloud import EmbeddedCloud
@@ -57,28 +51,6 @@ def credentials(secrets: SecretsManagerClient) -> str:
     return answer["VersionId"]
 
 
-class _Raw(io.BytesIO):
-    """What botocore reads a body from."""
-
-    def stream(self) -> Iterator[bytes]:
-        yield self.read()
-
-
-def refuse(client: SecretsManagerClient, operation: str, code: str, status: int = 400) -> list[str]:
-    """Answer an operation with an error, at the place where the wire would be."""
-    calls: list[str] = []
-    body = f'{{"__type": "{code}", "message": "secret-value"}}'.encode()
-
-    def answer(**_: object) -> AWSResponse:
-        calls.append(operation)
-        headers = HeadersDict({"x-amzn-errortype": code})
-        return AWSResponse("", status, headers, _Raw(body))  # type: ignore[arg-type]
-
-    events: Any = client.meta.events
-    events.register(f"before-send.secretsmanager.{operation}", answer)
-    return calls
-
-
 def test_an_account_without_secrets_has_nothing_to_tell(store: SecretsManagerStore) -> None:
     assert store.describe_token(ACCOUNT) is None
     assert store.describe_credentials(ACCOUNT) is None
@@ -94,15 +66,6 @@ def test_credentials_are_read_with_their_version(
     value = store.read_credentials(ACCOUNT)
     assert value is not None
     assert (value.version_id, value.text) == (credentials, "{}")
-
-
-def test_a_binary_secret_has_no_text(
-    store: SecretsManagerStore, secrets: SecretsManagerClient
-) -> None:
-    secrets.create_secret(Name=f"oauth/credentials/{ACCOUNT}", SecretBinary=b"{}")
-    value = store.read_credentials(ACCOUNT)
-    assert value is not None
-    assert value.text is None
 
 
 def test_claim_and_journal_never_move_the_credentials(
@@ -203,33 +166,6 @@ def test_both_paths_are_listed_whole_and_no_other(
     assert {name: dict(each.stages) for name, each in tokens.items()} == {"b": {}}
 
 
-@pytest.mark.parametrize(
-    ("code", "status", "attempts", "failure_class"),
-    [
-        ("LimitExceededException", 400, 1, FailureClass.ACTION_REQUIRED),
-        ("AccessDeniedException", 400, 1, FailureClass.ACTION_REQUIRED),
-        ("ThrottlingException", 400, 3, FailureClass.TRANSIENT),
-        ("TooManyRequestsException", 400, 3, FailureClass.TRANSIENT),
-        ("InternalServiceError", 500, 3, FailureClass.TRANSIENT),
-    ],
-)
-def test_only_what_may_pass_is_tried_again(
-    client: SecretsManagerClient,
-    monkeypatch: pytest.MonkeyPatch,
-    code: str,
-    status: int,
-    attempts: int,
-    failure_class: FailureClass,
-) -> None:
-    monkeypatch.setattr("botocore.endpoint.time.sleep", lambda _: None)
-    calls = refuse(client, "PutSecretValue", code, status)
-    with pytest.raises(SecretStoreError) as refusal:
-        store_of(client).publish(ACCOUNT, JOURNAL, "token")
-    assert len(calls) == attempts
-    assert (refusal.value.code, failure_class_of(refusal.value)) == (code, failure_class)
-    assert "secret-value" not in f"{refusal.value!r}{refusal.value}"
-
-
 def test_one_function_of_the_program_writes_to_the_credentials_path() -> None:
     tree = ast.parse(Path(secret_store.__file__).read_text())
     source = {
@@ -256,22 +192,6 @@ def test_an_account_of_any_name_is_listed_under_it(
     assert [list(secrets_of) for secrets_of in store.list_secrets()] == [[name], [name]]
     assert store.read_credentials(name) is not None
     assert store.read_published(name) is not None
-
-
-@pytest.mark.slow
-def test_two_thousand_accounts_are_listed(
-    store: SecretsManagerStore, secrets: SecretsManagerClient
-) -> None:
-    names = [f"dealer-{number:04}" for number in range(2000)]
-
-    def create(name: str) -> None:
-        secrets.create_secret(Name=f"oauth/credentials/{name}", SecretString="{}")
-
-    with ThreadPoolExecutor(16) as pool:
-        list(pool.map(create, names))
-    credentials, tokens = store.list_secrets()
-    assert sorted(credentials) == names
-    assert tokens == {}
 
 
 def test_credentials_without_a_value_are_there_and_cannot_be_read(

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 from local.authorization_server import RefreshMode, unavailable
-from tests.integration.conftest import MACHINE, PASSWORD, Context, Deployed
+from local.function import Context
+from tests.integration.conftest import MACHINE, PASSWORD, Deployed
 from tests.integration.test_emulator_rotation import deploy_rotation_function
 from token_refresher.errors import EventError, RotationError
 from token_refresher.events import Step

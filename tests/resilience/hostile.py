@@ -268,7 +268,7 @@ ACTION_REQUIRED: Final = (
     ),
 )  # fmt: skip
 
-UNUSABLE_ANSWER: Final = (
+INVALID_RESPONSE: Final = (
     *(
         Attack(f"answers {what} for a token", "invalid_response",
                status("200 OK", body(access_token=token)))
@@ -303,7 +303,7 @@ UNUSABLE_ANSWER: Final = (
            raw('"expires_in": 60, "access_token": null')),
 )  # fmt: skip
 
-TRY_LATER: Final = (
+TRANSIENT: Final = (
     # Nobody can be served.
     *(
         Attack(f"answers {code}", f"status_{code}",
@@ -428,8 +428,8 @@ TRY_LATER: Final = (
 
 CORPUS: Final = {
     FailureClass.ACTION_REQUIRED: ACTION_REQUIRED,
-    FailureClass.INVALID_RESPONSE: UNUSABLE_ANSWER,
-    FailureClass.TRANSIENT: TRY_LATER,
+    FailureClass.INVALID_RESPONSE: INVALID_RESPONSE,
+    FailureClass.TRANSIENT: TRANSIENT,
 }
 
 # Strange, and yet whole: an account is served all the same.

@@ -21,6 +21,7 @@ from tests.unit.raw_tls_server import RawTlsServer, answer, answers
 from token_refresher.model import PublishedToken, TokenVersion, digest12
 from token_refresher.oauth.transport import TokenEndpoint
 from token_refresher.ports import CURRENT
+from token_refresher.refresh import Refresher
 from token_refresher.reporting import describe, summary
 from token_refresher.sweep import Sweeper
 
@@ -39,7 +40,7 @@ NEIGHBOURS_TOKEN: Final = "made-up-token-of-the-neighbour"
 OLD_TOKEN: Final = "made-up-old-token"
 
 CLIENT: Final = {"client_id": "123", "client_secret": f"made-up-{MARK}-secret"}
-OWN_GRANT: Final[Mapping[str, Any]] = {**CLIENT, "grant_type": "client_credentials"}
+PRIMARY_GRANT: Final[Mapping[str, Any]] = {**CLIENT, "grant_type": "client_credentials"}
 SEED: Final = f"made-up-{MARK}-seed"
 REFRESH_ONLY: Final[Mapping[str, Any]] = {
     **CLIENT,
@@ -74,7 +75,7 @@ class Stage:
         self,
         name: str,
         server: RawTlsServer,
-        credentials: Mapping[str, Any] = OWN_GRANT,
+        credentials: Mapping[str, Any] = PRIMARY_GRANT,
         *,
         left: timedelta = HOUR,
     ) -> None:
@@ -106,13 +107,15 @@ class Stage:
             connections=4,
         )
         sweeper = Sweeper(
-            store=self.store,
-            endpoint=endpoint,
-            clock=lambda: self.now,
+            Refresher(
+                store=self.store,
+                endpoint=endpoint,
+                clock=lambda: self.now,
+                pause=lambda _: None,
+                refresh_before=REFRESH_BEFORE,
+                uses_refresh_tokens=True,
+            ),
             monotonic=lambda: 0.0,
-            pause=lambda _: None,
-            refresh_before=REFRESH_BEFORE,
-            uses_refresh_tokens=True,
             max_workers=self.max_workers,
         )
         try:

@@ -526,7 +526,7 @@ FLOWS: Final = (
     Flow("refresh after it refused", _due_again_after(RefreshMode.REFUSES)),
     Flow("refresh without a refresh token", _repeatable),
     Flow("refresh after an outage", _after_outage, failed_before="transient"),
-    Flow("fallback: refresh token dead, own grant", _fallback),
+    Flow("fallback: refresh token dead, primary grant", _fallback),
     Flow("changed credentials", _changed_password),
     Flow("unpublished response", _unpublished),
     Flow("verification accepts", _verified),

@@ -44,7 +44,7 @@ class Played:
         points: The calls that it makes undisturbed.
         further: The calls that it makes only because of a fault.
         cases: How many were played.
-        unwinnable: Those in which the only refresh token's answer was lost.
+        unavoidable: Those in which the only refresh token's answer was lost.
         given_up: How many needed a new seed after a fault that had lasted a day.
         missed: Faults that struck nothing, so that nothing was tried.
     """
@@ -54,7 +54,7 @@ class Played:
     further: set[Point] = field(default_factory=set)
     cases: int = 0
     violations: list[Violation] = field(default_factory=list)
-    unwinnable: list[Case] = field(default_factory=list)
+    unavoidable: list[Case] = field(default_factory=list)
     missed: list[Strike] = field(default_factory=list)
     given_up: int = 0
 
@@ -65,7 +65,7 @@ class Played:
         self.violations += case.violations
         self.given_up += case.needed_a_person
         if case.is_unavoidable:
-            self.unwinnable.append(case)
+            self.unavoidable.append(case)
 
 
 def strikes_at(point: Point) -> Iterator[Strike]:

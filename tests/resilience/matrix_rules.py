@@ -133,7 +133,7 @@ class Case:
         if self._has_lost_its_only_grant():
             if any(strike.may_lose_an_answer for strike in self.strikes):
                 self.is_unavoidable = True
-                self._watch_unwinnable(began, watched)
+                self._watch_unavoidable(began, watched)
                 return self
             self.broken(Invariant.I3, "the only refresh token was lost")
         if self._recovers(before, began, self._bound(told, claim)):
@@ -224,7 +224,7 @@ class Case:
             error = self.scene.error_tag() or "none"
             self.broken(Invariant.I2, f"the refresh after it failed; its error is {error!r}")
 
-    def _watch_unwinnable(self, began: datetime, watched: Iterable[timedelta]) -> None:
+    def _watch_unavoidable(self, began: datetime, watched: Iterable[timedelta]) -> None:
         """Hold what can still be promised where the only refresh token's answer was lost."""
         scene = self.scene
         requests = scene.refresh_tokens_sent().total()

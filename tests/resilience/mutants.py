@@ -81,14 +81,13 @@ MUTANTS: Final = (
         "confirm: the listing is believed",
         "refresh",
         "        metadata = self.store.describe_token(self.name)\n"
-        "        self.account = with_token(self.account, metadata, now=self.now)\n"
-        "        if metadata is not None and",
-        "        metadata = self.account.token\n        if metadata is not None and",
+        "        self.account = with_token(",
+        "        metadata = self.account.token\n        self.account = with_token(",
     ),
     Mutant(
         "fallback: a refresh token that fails is the end of it",
         "refresh",
-        "            if not allows_own_grant(error):\n",
+        "            if not allows_primary_grant(error):\n",
         "            if True:\n",
     ),
     Mutant(

@@ -50,7 +50,7 @@ class Totals:
     violations: list[str] = field(default_factory=list)
     missed: int = 0
     given_up: int = 0
-    unwinnable: list[Case] = field(default_factory=list)
+    unavoidable: list[Case] = field(default_factory=list)
     said: list[str] = field(default_factory=list)
 
     def say(self, line: str = "") -> None:
@@ -66,7 +66,7 @@ class Totals:
         self.violations += map(str, played.violations)
         self.missed += len(played.missed)
         self.given_up += played.given_up
-        self.unwinnable += played.unwinnable
+        self.unavoidable += played.unavoidable
 
 
 def main() -> int:
@@ -83,7 +83,7 @@ def main() -> int:
         totals,
     )
     _over_http(totals)
-    _unwinnable(totals)
+    _unavoidable(totals)
     totals.say()
     for invariant in Invariant:
         totals.say(f"{invariant.name}  {invariant.value:<72} {totals.broken[invariant]:>5} broken")
@@ -137,16 +137,16 @@ def _part(title: str, played: Iterable[Played] | Iterator[Played], totals: Total
         totals.say(f"{each.flow.name:<{WIDTH}} {numbers}  {counts}")
 
 
-def _unwinnable(totals: Totals) -> None:
+def _unavoidable(totals: Totals) -> None:
     """Say what happens where the loss is unavoidable."""
     totals.say("\nThese losses are unavoidable: a refresh-only account whose server rotates")
     on_the_wire = [
         case
-        for case in totals.unwinnable
+        for case in totals.unavoidable
         if any(strike.point.call == "request" and strike.fault.is_after for strike in case.strikes)
         and not any(strike.fault is Fault.KILLED_AFTER for strike in case.strikes)
     ]
-    before_the_store = [case for case in totals.unwinnable if case not in on_the_wire]
+    before_the_store = [case for case in totals.unavoidable if case not in on_the_wire]
     for name, cases in (
         ("the response lost on the wire", on_the_wire),
         ("the run ended before the store accepted it", before_the_store),

@@ -26,7 +26,7 @@ from tests.resilience.hostile_stage import (
     NEIGHBOUR,
     NEIGHBOURS_TOKEN,
     OLD_TOKEN,
-    OWN_GRANT,
+    PRIMARY_GRANT,
     REFRESH_ONLY,
     SEED,
     VICTIM,
@@ -58,7 +58,7 @@ ATTACKS = [
 ]
 ANY_ATTACK = [pytest.param(attack, id=attack.what) for _, attack in corpus()]
 GRANTS = [
-    pytest.param(OWN_GRANT, id="own grant"),
+    pytest.param(PRIMARY_GRANT, id="primary grant"),
     pytest.param(REFRESH_ONLY, id="refresh token"),
 ]
 

@@ -13,7 +13,7 @@ import pytest
 from tests.resilience.hostile import Time, body, says
 from tests.resilience.hostile_stage import (
     OLD_TOKEN,
-    OWN_GRANT,
+    PRIMARY_GRANT,
     REFRESH_ONLY,
     VICTIM,
     Stage,
@@ -62,7 +62,7 @@ def tokens_of_three_accounts(
 ) -> dict[str, str]:
     """Sweep three accounts of one host, one after the other; tell which token each has then."""
     stage = Stage(authority, Time())
-    by_body = {**OWN_GRANT, "token_endpoint_auth_method": "client_secret_post"}
+    by_body = {**PRIMARY_GRANT, "token_endpoint_auth_method": "client_secret_post"}
     context = authority.server_context()
     server = RawTlsServer(context, (lambda conversation: play(server, conversation),))
     with server:

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from local.authorization_server import RFC_6749
 from tests.resilience.hostile import MARK, Attack, Time, corpus
-from tests.resilience.hostile_stage import OWN_GRANT, hostile_server
+from tests.resilience.hostile_stage import PRIMARY_GRANT, hostile_server
 from tests.unit.fakes import ACCOUNT, PASSWORD, TICK, UNTIL_DUE, World
 from token_refresher.events import parse_event
 from token_refresher.handler import wired
@@ -166,7 +166,7 @@ def test_every_hostile_host_is_survived_in_one_sweep_of_the_whole_function(
     """A third of the corpus that does not wait, at once: real clocks, real store, real log."""
     monkeypatch.setenv("POWERTOOLS_LOG_LEVEL", "DEBUG")
     authorization_server.register_client(NEIGHBOUR, secret="made-up", dialect=RFC_6749)
-    own = {**OWN_GRANT, "client_id": NEIGHBOUR, "client_secret": "made-up"}
+    own = {**PRIMARY_GRANT, "client_id": NEIGHBOUR, "client_secret": "made-up"}
     addresses = {NEIGHBOUR: (authorization_server.token_endpoint, own)}
     hosts = [authorization_server.host]
     expected: dict[str, str] = {}
@@ -174,7 +174,7 @@ def test_every_hostile_host_is_survived_in_one_sweep_of_the_whole_function(
         for number, attack in enumerate(islice(quick_attacks(), 0, None, PARADE)):
             script = attack.played(Time())
             server = stack.enter_context(hostile_server(authority, script, attack.certificate))
-            addresses[f"a{number:03}"] = (server.url, dict(OWN_GRANT))
+            addresses[f"a{number:03}"] = (server.url, dict(PRIMARY_GRANT))
             hosts.append(server.host)
             expected[f"a{number:03}"] = attack.code
         for name, (url, fields) in addresses.items():

@@ -39,7 +39,7 @@ def test_every_fault_at_every_real_call_leaves_all_promises_kept(
 
     assert "\n".join(map(str, played.violations)) == ""
     assert played.missed == []
-    assert flow.is_refresh_only or played.unwinnable == []
+    assert flow.is_refresh_only or played.unavoidable == []
 
 
 @pytest.mark.parametrize("flow", FLOWS, ids=str)

@@ -566,7 +566,7 @@ class Model(RuleBasedStateMachine):
     ) -> None:
         """A failure is told with its class, in the report and in the tags.
 
-        Where a refresh token got nothing, the own grant was asked in the same sweep.
+        Where a refresh token got nothing, the primary grant was asked in the same sweep.
         """
         name, error = result.account.name, result.error
         is_failure = isinstance(error, FAILURES)

@@ -10,6 +10,7 @@ import hashlib
 import json
 import re
 from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -156,7 +157,9 @@ class _World(World):
 
     def start_environment(self) -> None:
         super().start_environment()
-        self.sweeper.refresh_before = self._refresh_before
+        self.sweeper.refresher = replace(
+            self.sweeper.refresher, refresh_before=self._refresh_before
+        )
 
 
 class _Faults:

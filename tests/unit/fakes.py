@@ -37,6 +37,7 @@ from token_refresher.ports import (
     PENDING,
     SecretMetadata,
 )
+from token_refresher.refresh import Refresher
 from token_refresher.sweep import Sweeper
 
 if TYPE_CHECKING:
@@ -289,7 +290,7 @@ class FakeTokenEndpoint:
     Attributes:
         requests: The grants that were sent, and to which host.
         mode: What becomes of a redeemed refresh token.
-        issues_refresh_tokens: Whether the accounts' own grants are answered with one.
+        issues_refresh_tokens: Whether the accounts' primary grants are answered with one.
         lifetime: Of the access tokens; None where the response does not say.
         refresh_token_lifetime: Likewise of the refresh tokens.
         scope: As in the response.
@@ -457,13 +458,15 @@ class World:
     def start_environment(self) -> None:
         """Begin again with what is stored and nothing that is remembered: a cold start."""
         self.sweeper = Sweeper(
-            store=self.store,
-            endpoint=self.endpoint,
-            clock=lambda: self.now,
+            Refresher(
+                store=self.store,
+                endpoint=self.endpoint,
+                clock=lambda: self.now,
+                pause=self.pause,
+                refresh_before=REFRESH_BEFORE,
+                uses_refresh_tokens=self.uses_refresh_tokens,
+            ),
             monotonic=self.seconds,
-            pause=self.pause,
-            refresh_before=REFRESH_BEFORE,
-            uses_refresh_tokens=self.uses_refresh_tokens,
             max_workers=self.max_workers,
         )
 

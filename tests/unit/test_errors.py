@@ -148,7 +148,7 @@ def test_a_refresh_token_counts_as_unspent_only_where_that_is_sure(
 
 
 @pytest.mark.parametrize(
-    ("error", "allows_own_grant"),
+    ("error", "allows_primary_grant"),
     [
         pytest.param(TokenRequestError("invalid_grant"), True, id="a dead refresh token"),
         pytest.param(TokenRequestError("unsupported_grant_type"), True, id="a refused grant type"),
@@ -162,10 +162,10 @@ def test_a_refresh_token_counts_as_unspent_only_where_that_is_sure(
         pytest.param(FIREWALL, False, id="not where the host is to be left alone"),
     ],
 )
-def test_whatever_a_refresh_answers_the_own_grant_follows_unless_it_would_fail_alike(
-    error: OAuthError, *, allows_own_grant: bool
+def test_whatever_a_refresh_answers_the_primary_grant_follows_unless_it_would_fail_alike(
+    error: OAuthError, *, allows_primary_grant: bool
 ) -> None:
-    assert refresh.allows_own_grant(error) is allows_own_grant
+    assert refresh.allows_primary_grant(error) is allows_primary_grant
 
 
 @pytest.mark.parametrize(

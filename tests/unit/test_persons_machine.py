@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -40,7 +41,7 @@ def published(world: World) -> None:
 
 def at_a_persons_machine(world: World) -> None:
     world.start_environment()
-    world.sweeper.records_failures = False
+    world.sweeper.refresher = replace(world.sweeper.refresher, records_failures=False)
 
 
 @pytest.mark.parametrize(

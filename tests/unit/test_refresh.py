@@ -144,7 +144,7 @@ def test_without_any_scope_in_the_answer_it_is_as_requested(world: World) -> Non
 # Refresh modes.
 
 
-def test_an_own_grant_without_a_refresh_token_retires_the_journaled_one(world: World) -> None:
+def test_a_primary_grant_without_a_refresh_token_retires_the_journaled_one(world: World) -> None:
     due_again(world)
     world.endpoint.issues_refresh_tokens = False
     world.endpoint.answer(TokenRequestError("invalid_grant"))
@@ -163,7 +163,7 @@ def test_a_journal_that_is_not_readable_is_as_good_as_none(world: World) -> None
     assert world.grants == ["password"]
 
 
-# When the own grant follows a failed refresh grant in the same run.
+# When the primary grant follows a failed refresh grant in the same run.
 
 
 @pytest.mark.parametrize(
@@ -177,7 +177,7 @@ def test_a_journal_that_is_not_readable_is_as_good_as_none(world: World) -> None
         pytest.param(response(expires_in=None), id="answer without a lifetime"),
     ],
 )
-def test_the_own_grant_follows_what_says_nothing_against_it(
+def test_the_primary_grant_follows_what_says_nothing_against_it(
     world: World, failure: Failure | TokenResponse
 ) -> None:
     due_again(world)
@@ -187,7 +187,7 @@ def test_the_own_grant_follows_what_says_nothing_against_it(
     assert world.grants == ["refresh_token", "password"]
 
 
-def test_a_dead_refresh_token_is_not_sent_again_while_the_own_grant_fails(world: World) -> None:
+def test_a_dead_refresh_token_is_not_sent_again_while_the_primary_grant_fails(world: World) -> None:
     due_again(world)
     world.endpoint.answer(TokenRequestError("invalid_grant"), TokenRequestError("invalid_grant"))
     world.sweep()
@@ -205,7 +205,7 @@ def test_a_host_that_was_stopped_meanwhile_keeps_the_refresh_grants_failure(worl
     world.endpoint.answer(lost_connection(), lost_connection(), lost_connection())
     report = world.sweep(after=UNTIL_DUE)
 
-    # The third lost connection is b's refresh grant; its own grant is not tried.
+    # The third lost connection is b's refresh grant; its primary grant is not tried.
     assert world.grants == ["refresh_token", "password", "refresh_token"]
     assert [code(result.error) for result in report.results] == ["connection_lost"] * 2
 
@@ -553,7 +553,7 @@ def _publishing_elsewhere(world: World, issued_after: timedelta) -> Callable[[st
         pytest.param(timedelta(seconds=-1), Outcome.PUBLISHED, id="an earlier one is replaced"),
     ],
 )
-def test_of_two_overlapping_own_grants_the_later_token_stays(
+def test_of_two_overlapping_primary_grants_the_later_token_stays(
     world: World, issued_after: timedelta, outcome: Outcome
 ) -> None:
     due_again(world, CLIENT_CREDENTIALS)

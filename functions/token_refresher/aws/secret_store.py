@@ -45,18 +45,12 @@ _OK: Final = 200
 
 # What the same call may survive without anybody's help. Everything else waits
 # for a person: permissions, keys, limits, secrets marked for deletion.
-_TRANSIENT: Final = frozenset(
-    {
-        "InternalFailure",
-        "InternalServiceError",
-        "RequestLimitExceeded",
-        "RequestTimeout",
-        "ServiceUnavailable",
-        "ServiceUnavailableException",
-        "Throttling",
-        "ThrottlingException",
-        "TooManyRequestsException",
-    }
+_THROTTLED: Final = frozenset(
+    {"RequestLimitExceeded", "Throttling", "ThrottlingException", "TooManyRequestsException"}
+)
+_UNAVAILABLE: Final = frozenset({"InternalFailure", "InternalServiceError", "RequestTimeout"})
+_TRANSIENT: Final = (
+    _THROTTLED | _UNAVAILABLE | {"ServiceUnavailable", "ServiceUnavailableException"}
 )
 _NOT_FOUND: Final = "ResourceNotFoundException"
 _EXISTS: Final = "ResourceExistsException"

@@ -49,25 +49,15 @@ class TokenEndpointError(OAuthError):
 
 # RFC 6749 section 5.2 and its registered extensions. Any other code is shown as
 # "unrecognised": an error code is text from the wire.
-_KNOWN_CODES: Final = frozenset(
-    {
-        "access_denied",
-        "consent_required",
-        "interaction_required",
-        "invalid_client",
-        "invalid_grant",
-        "invalid_request",
-        "invalid_scope",
-        "invalid_target",
-        "login_required",
-        "server_error",
-        "slow_down",
-        "temporarily_unavailable",
-        "unauthorized_client",
-        "unsupported_grant_type",
-    }
+_REQUEST_REFUSED: Final = frozenset(
+    {"invalid_client", "invalid_grant", "invalid_request", "invalid_scope", "invalid_target"}
 )
 _GRANT_TYPE_REFUSED: Final = frozenset({"unauthorized_client", "unsupported_grant_type"})
+_PERSON_NEEDED: Final = frozenset(
+    {"access_denied", "consent_required", "interaction_required", "login_required"}
+)
+TRANSIENT_CODES: Final = frozenset({"server_error", "slow_down", "temporarily_unavailable"})
+_KNOWN_CODES: Final = _REQUEST_REFUSED | _GRANT_TYPE_REFUSED | _PERSON_NEEDED | TRANSIENT_CODES
 
 
 class TokenRequestError(OAuthError):

@@ -31,7 +31,7 @@ _LONGEST_LIFETIME: Final = timedelta(days=365)
 # journal that Secrets Manager does not take loses a refresh token.
 _LONGEST_TEXT: Final = 12 * 1024
 
-_TRY_LATER: Final = frozenset(
+_TRANSIENT: Final = frozenset(
     {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS}
 )
 # These prove that the request was turned away before anything was redeemed; a
@@ -134,7 +134,7 @@ def _failure(status: int, content: object, wait: timedelta | None) -> OAuthError
             "(often only a trailing slash differs)",
             code="redirect",
         )
-    if status in _TRY_LATER or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+    if status in _TRANSIENT or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return EndpointUnavailableError(
             f"the token endpoint answered with status {status}",
             code=f"status_{status}",

@@ -42,8 +42,6 @@ urllib3.connection.log.disabled = True
 urllib3.connectionpool.log.disabled = True
 
 _WITHOUT_BODY: Final = frozenset({HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED})
-_UNAUTHORIZED: Final = 401
-_FORBIDDEN: Final = 403
 
 
 class _Exchange(threading.local):
@@ -240,7 +238,7 @@ class TokenEndpoint:
         except (EndpointUnavailableError, TokenEndpointError):
             return None
         is_json = "json" in response_headers.get("Content-Type", "").lower()
-        if status == _UNAUTHORIZED or (status == _FORBIDDEN and is_json):
+        if status == HTTPStatus.UNAUTHORIZED or (status == HTTPStatus.FORBIDDEN and is_json):
             return False
         return True if status < 300 else None  # noqa: PLR2004 - 2xx
 

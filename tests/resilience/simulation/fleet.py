@@ -46,6 +46,7 @@ from token_refresher.model import (
 )
 from token_refresher.policy import FAILURES, decide, due_time, failure_class_of, minimum_interval
 from token_refresher.ports import CURRENT, JOURNAL_STAGE
+from token_refresher.refresh import Refresher
 from token_refresher.settings import Settings
 from token_refresher.sweep import Sweeper
 
@@ -237,13 +238,15 @@ class Simulation:
             self.time, self.load, fleet.lifetime, fleet.outages, fleet.firewall
         )
         self.sweeper = Sweeper(
-            store=self.store,
-            endpoint=self.endpoint,
-            clock=self.time.clock,
+            Refresher(
+                store=self.store,
+                endpoint=self.endpoint,
+                clock=self.time.clock,
+                pause=self.time.pause,
+                refresh_before=REFRESH_BEFORE,
+                uses_refresh_tokens=True,
+            ),
             monotonic=self.time.monotonic,
-            pause=self.time.pause,
-            refresh_before=REFRESH_BEFORE,
-            uses_refresh_tokens=True,
             max_workers=1,
         )
         self.record = Record([Cost(None)])

@@ -34,13 +34,13 @@ class Mishap:
         name: What the table calls it.
         fleet: Whose.
         befalls_at: When, counted from the start.
-        mended_after: How long somebody needs, once it is reported.
+        fixed_after: How long somebody needs, once it is reported.
     """
 
     name: str
     fleet: Fleet
     befalls_at: timedelta
-    mended_after: timedelta
+    fixed_after: timedelta
 
 
 @dataclass(slots=True)
@@ -85,7 +85,7 @@ def tell(mishap: Mishap) -> Story:
     story, simulation = Story(mishap), Simulation(mishap.fleet, passes_over=False)
     befalls_at = mishap.befalls_at.total_seconds()
     clients = simulation.endpoint.clients
-    mended_at: dict[str, float] = {}
+    fixed_at: dict[str, float] = {}
 
     def befall() -> None:
         for client in clients.values():
@@ -101,7 +101,7 @@ def tell(mishap: Mishap) -> Story:
             client.refresh_token = f"made-up-next-seed-{name}"
             client.grant_ends_at = at + REFRESH_TOKENS_LIVE.total_seconds()
             simulation.put_credentials(name, at=at, refresh_token=client.refresh_token)
-        mended_at[name] = at
+        fixed_at[name] = at
 
     def observe(report: Report) -> None:
         now = seconds_of(report.now)
@@ -109,10 +109,10 @@ def tell(mishap: Mishap) -> Story:
             name, is_needing = account.name, needs_action(account, now=report.now)
             if is_needing and name not in story.reported:
                 story.reported[name] = now - befalls_at
-                at = now + mishap.mended_after.total_seconds()
+                at = now + mishap.fixed_after.total_seconds()
                 simulation.at(at, partial(fix, name, at))
-            if name in mended_at and name not in story.fresh_again and not is_needing:
-                story.fresh_again[name] = now - mended_at[name]
+            if name in fixed_at and name not in story.fresh_again and not is_needing:
+                story.fresh_again[name] = now - fixed_at[name]
 
     if mishap.fleet.grant is Grant.DEALER:
         simulation.at(befalls_at, befall)

@@ -172,7 +172,7 @@ def _story(story: Story) -> list[str]:
         mishap.name,
         duration(mishap.fleet.lifetime),
         told,
-        duration(mishap.mended_after),
+        duration(mishap.fixed_after),
         number(sum(story.dead_seconds) / len(story.dead_seconds)),
         span(max(story.dead_seconds)),
         span(max(story.fresh_again.values())),

@@ -26,7 +26,7 @@ from token_refresher.oauth.token_response import (
     required_lifetime,
 )
 from token_refresher.policy import failure_class_of
-from token_refresher.refresh import allows_own_grant
+from token_refresher.refresh import allows_primary_grant
 
 if TYPE_CHECKING:
     from token_refresher.oauth.token_response import TokenResponse
@@ -114,7 +114,7 @@ def test_a_refresh_token_that_cannot_be_written_down_is_none(value: object) -> N
 
 
 @pytest.mark.parametrize(
-    ("status", "body", "unspent", "own_grant", "stops"),
+    ("status", "body", "unspent", "primary_grant", "stops"),
     [
         pytest.param(429, b"", True, False, True, id="429 speaks for the host"),
         pytest.param(503, b"", True, True, False, id="503 turned it away"),
@@ -124,13 +124,13 @@ def test_a_refresh_token_that_cannot_be_written_down_is_none(value: object) -> N
     ],
 )
 def test_what_an_unavailable_endpoint_means_for_a_refresh_token(
-    *, status: int, body: bytes, unspent: bool, own_grant: bool, stops: bool
+    *, status: int, body: bytes, unspent: bool, primary_grant: bool, stops: bool
 ) -> None:
     with pytest.raises(EndpointUnavailableError) as refusal:
         read(status, body)
     error = refusal.value
-    told = (error.leaves_refresh_token_unspent, allows_own_grant(error), error.stops_host)
-    assert told == (unspent, own_grant, stops)
+    told = (error.leaves_refresh_token_unspent, allows_primary_grant(error), error.stops_host)
+    assert told == (unspent, primary_grant, stops)
 
 
 @given(status=st.integers(200, 599), body=st.binary(max_size=64) | st.text().map(str.encode))

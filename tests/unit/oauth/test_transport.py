@@ -245,7 +245,7 @@ class TestWhatIsSent:
         credentials = client_credentials(server, client_id=client_id, client_secret=client_secret)
         assert basic(sent_by(server, wire.connect(server), credentials)) == expected
 
-    @pytest.mark.parametrize("grant", [OWN, REFRESH], ids=["own grant", "refresh token"])
+    @pytest.mark.parametrize("grant", [OWN, REFRESH], ids=["primary grant", "refresh token"])
     def test_client_secret_post_puts_the_secret_into_the_body_alone(
         self, server: RawTlsServer, wire: Wire, grant: dict[str, str]
     ) -> None:
@@ -684,7 +684,7 @@ class TestLostConnections:
             pytest.param(answers_and_closes(b"\x00\x01\x02\r\n\r\n"), id="answered with no HTTP"),
         ],
     )
-    def test_an_own_grant_is_repeated_once_and_a_refresh_token_never(
+    def test_a_primary_grant_is_repeated_once_and_a_refresh_token_never(
         self, wire: Wire, lost: Script
     ) -> None:
         fixed = wire.serve(lost, answers(SUCCESS))
@@ -718,7 +718,7 @@ class TestLostConnections:
         assert (error.code, error.sent) == ("connection_lost", True)
         assert (server.connections, len(server.requests)) == (2, 1)
 
-    @pytest.mark.parametrize("grant", [OWN, REFRESH], ids=["own grant", "refresh token"])
+    @pytest.mark.parametrize("grant", [OWN, REFRESH], ids=["primary grant", "refresh token"])
     def test_a_reset_within_the_handshake_is_no_connection(
         self, wire: Wire, grant: dict[str, str]
     ) -> None:
