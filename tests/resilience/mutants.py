@@ -81,9 +81,8 @@ MUTANTS: Final = (
         "confirm: the listing is believed",
         "refresh",
         "        metadata = self.store.describe_token(self.name)\n"
-        "        self.account = with_token(self.account, metadata, now=self.now)\n"
-        "        if metadata is not None and",
-        "        metadata = self.account.token\n        if metadata is not None and",
+        "        self.account = with_token(",
+        "        metadata = self.account.token\n        self.account = with_token(",
     ),
     Mutant(
         "fallback: a refresh token that fails is the end of it",

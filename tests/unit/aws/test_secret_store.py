@@ -152,6 +152,32 @@ class TestTheClient:
         assert sent[0].startswith(b"token-refresher/test")
 
     @pytest.mark.parametrize(
+        ("code", "status", "attempts"),
+        [
+            # It lasts until versions are a day old; botocore would take it for throttling.
+            ("LimitExceededException", 400, 1),
+            ("AccessDeniedException", 400, 1),
+            ("ThrottlingException", 400, 3),
+            ("TooManyRequestsException", 400, 3),
+            ("InternalServiceError", 500, 3),
+        ],
+    )
+    def test_only_what_may_pass_is_tried_again(
+        self,
+        client: SecretsManagerClient,
+        store: SecretsManagerStore,
+        waits: list[float],
+        code: str,
+        status: int,
+        attempts: int,
+    ) -> None:
+        calls = on_the_wire(client, refused(code, status))
+        with pytest.raises(SecretStoreError, match=code):
+            store.publish(ACCOUNT, VERSION, "token")
+        assert calls == ["PutSecretValue"] * attempts
+        assert len(waits) == attempts - 1
+
+    @pytest.mark.parametrize(
         "lost",
         [
             pytest.param(ConnectTimeoutError(endpoint_url=MARK), id="no connection in time"),
@@ -356,6 +382,12 @@ class TestMetadata:
             stages={"AWSCURRENT": "b" * 32, "TOKENRESPONSE": "b" * 32, "own": "a" * 32},
             tags={"token-refresher:error": "e", "empty": ""},
         )
+
+    def test_a_binary_value_has_no_text(self, store: SecretsManagerStore, stubber: Stubber) -> None:
+        stubber.add_response("get_secret_value", {"VersionId": "v" * 32, "SecretBinary": b"{}"})
+        value = store.read_credentials(ACCOUNT)
+        assert value is not None
+        assert (value.version_id, value.text) == ("v" * 32, None)
 
     def test_a_read_value_does_not_show(self, store: SecretsManagerStore, stubber: Stubber) -> None:
         stubber.add_response("get_secret_value", {"VersionId": "v" * 32, "SecretString": MARK})
