@@ -235,8 +235,12 @@ FIND_PYTHONS = for bin in "$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/*/bin; do PAT
 STACK ?= token-refresher
 
 # Each says first where it goes: to AWS_REGION, else AWS_DEFAULT_REGION, else the profile's Region.
-DEPLOY = .venv-deploy/bin/python -m tools.deploy --stack="$(STACK)"
-GIVEN = $(PARAMETERS) Architecture=$(PROCESSOR)
+# What people type reaches it as it is: in a recipe the shell would run a part of it.
+deploy deploy-stacks account undeploy: export GIVEN_STACK = $(STACK)
+deploy deploy-stacks account undeploy: export GIVEN_ACCOUNT = $(ACCOUNT)
+deploy deploy-stacks account undeploy: export GIVEN_PARAMETERS = $(PARAMETERS)
+DEPLOY = .venv-deploy/bin/python -m tools.deploy --stack="$$GIVEN_STACK" --account="$$GIVEN_ACCOUNT"
+GIVEN = -- "$$GIVEN_PARAMETERS" Architecture='$(PROCESSOR)'
 
 .PHONY: deploy
 deploy: .venv-deploy/.ready ## Deploy the function and its monitoring (PARAMETERS="ScheduleMinutes=5 ...")
@@ -250,7 +254,7 @@ deploy-stacks: .venv-deploy/.ready
 
 .PHONY: account
 account: .venv-deploy/.ready ## Make an account's empty secret and its consumers' policy (ACCOUNT=dealer-17)
-	@$(DEPLOY) --account="$(ACCOUNT)" account $(GIVEN)
+	@$(DEPLOY) account $(GIVEN)
 
 .PHONY: undeploy
 undeploy: .venv-deploy/.ready ## Delete the function and its monitoring, and no secret

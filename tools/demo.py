@@ -305,7 +305,8 @@ def run(day: Day, console: Console) -> None:
         transient=True,
         redirect_stdout=False,
         redirect_stderr=False,
-        disable=not console.is_terminal,
+        # Rich takes a pipe for a terminal where FORCE_COLOR asks for colours.
+        disable=not console.file.isatty(),
     ) as bar:
         task = bar.add_task("", total=DAY / TICK)
         while day.clock.now() < MIDNIGHT + DAY:

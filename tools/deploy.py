@@ -10,6 +10,7 @@ import argparse
 import hashlib
 import os
 import re
+import shlex
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -36,6 +37,12 @@ LEFT_TO_OTHERS: Final = 100
 # Nothing was deployed yet: a change set alone, or what a first deployment left when it failed.
 EMPTY: Final = "REVIEW_IN_PROGRESS"
 FAILED: Final = "ROLLBACK_COMPLETE"
+# As a shell tells that a command was ended by Ctrl-C.
+INTERRUPTED: Final = 130
+
+
+# As the template has it.
+ACCOUNT_NAME: Final = re.compile(r"[A-Za-z0-9_+=.@-]+(/[A-Za-z0-9_+=.@-]+)*")
 
 
 class DeployError(Exception):
@@ -101,12 +108,16 @@ def read_parameters(given: Sequence[str]) -> dict[str, str]:
     """Read ``Name=value`` pairs.
 
     Raises:
-        DeployError: No template has such a parameter. SAM would pass over it, and keep the old
-            value.
+        DeployError: No template has such a parameter: SAM would pass over it, and keep the old
+            value. Or SAM would take a value for another one.
     """
     pairs = dict(each.partition("=")[::2] for each in given)
     for name in pairs.keys() - known_parameters():
         raise DeployError(f"No template has the parameter {name}.")
+    for name, value in pairs.items():
+        # SAM would cut it there, and read the rest as parameters of its own.
+        if re.search(r"[\s\"'\\]", value):
+            raise DeployError(f"{name} may hold neither blanks nor quotes, here or in SAM.")
     return pairs
 
 
@@ -119,6 +130,11 @@ def check_name(stack: str, parameters: Mapping[str, str]) -> None:
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9-]*", stack):
         raise DeployError(
             f"STACK={stack} is no name for a stack: a letter, then letters, digits and hyphens."
+        )
+    if re.search(r"-account(-|$)|-monitoring$", stack):
+        raise DeployError(
+            f"STACK={stack} could be the name of another stack's account or monitoring: "
+            "choose one without -account and -monitoring."
         )
     asked_for = [end for name, end in NAME_ENDINGS.items() if parameters.get(name) == "true"]
     for ending in ("", *asked_for):
@@ -138,7 +154,8 @@ def account_stack(stack: str, account: str) -> str:
     """
     plain = re.sub(r"[^A-Za-z0-9-]", "-", account)
     name = f"{stack}-account-{plain}"
-    if plain == account and len(name) <= LONGEST_STACK_NAME:
+    looks_digested = re.search(r"-[0-9a-f]{8}$", plain)
+    if plain == account and len(name) <= LONGEST_STACK_NAME and not looks_digested:
         return name
     digest = "-" + hashlib.sha256(account.encode()).hexdigest()[:8]
     return name[: LONGEST_STACK_NAME - len(digest)] + digest
@@ -226,13 +243,19 @@ def act(told: argparse.Namespace) -> None:
         DeployError: It cannot be done.
     """
     stack: str = told.stack
-    parameters = read_parameters(told.parameters)
+    try:
+        words = [word for each in told.parameters for word in shlex.split(each)]
+    except ValueError:
+        raise DeployError("PARAMETERS has a quote without its other half.") from None
+    parameters = read_parameters(words)
     check_name(stack, parameters)
-    if told.command == "account" and not told.account:
-        raise DeployError("Name the account: make account ACCOUNT=dealer-17")
+    if told.command == "account" and not ACCOUNT_NAME.fullmatch(told.account or ""):
+        raise DeployError(
+            "Name the account, by letters, digits and /_+=.@- alone: make account ACCOUNT=dealer-17"
+        )
     place = find_place()
     print(f"AWS account {place.account}, Region {place.region}, as {place.caller}", flush=True)
-    given = (f"FunctionStackName={stack}", *told.parameters)
+    given = (f"FunctionStackName={stack}", *words)
     if told.command in {"check", "deploy"}:
         check_first_deploy(place, stack, parameters)
     if told.command == "deploy":
@@ -260,6 +283,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("parameters", nargs="*", help="of the templates, as Name=value")
     try:
         act(parser.parse_args(arguments))
+    except KeyboardInterrupt:
+        return INTERRUPTED
     except DeployError as error:
         print(error, file=sys.stderr)
     except (BotoCoreError, ClientError) as error:

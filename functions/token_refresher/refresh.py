@@ -734,7 +734,8 @@ class _Attempt:
         # With what could not be written before: a claim that was released then still is.
         before = self.account.unrecorded
         tags = dict(before.tags) if before else {}
-        if self.refresher.records_failures:
+        is_lost = self.unwritten is not None and not self.is_repeatable
+        if self.refresher.records_failures or is_lost:
             record = failure_record(self.account, error, now=self.asked.now)
             # Later than the token that this very refresh may have published before it failed.
             tags |= replace(record, failed_at=self.refresher.clock()).to_tags()

@@ -80,3 +80,13 @@ def test_a_first_deploy_that_would_fail_half_way_builds_nothing() -> None:
     assert "ReserveConcurrency=false" in done.stderr
     # Each step of a build and of a deployment is announced so.
     assert "== " not in done.stdout
+
+
+def test_the_shell_runs_no_part_of_what_is_given(tmp_path: Path) -> None:
+    environment = Stack.clean_environment()
+    for word in (f"$(touch {tmp_path}/stack)", f"`touch {tmp_path}/stack`"):
+        done = make("undeploy", f"STACK={word.replace('$', '$$')}", environment=environment)
+        assert "is no name for a stack" in done.stderr
+    given = f"PARAMETERS=Triggers=true;touch${{IFS}}{tmp_path}/parameters".replace("$", "$$")
+    assert make("deploy-stacks", given, environment=environment).returncode != 0
+    assert list(tmp_path.iterdir()) == []

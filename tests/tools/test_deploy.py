@@ -214,6 +214,14 @@ def test_a_name_that_no_stack_can_have_is_refused(stack: str) -> None:
         deploy.check_name(stack, {})
 
 
+@pytest.mark.parametrize("stack", ["x-account", "x-account-a", "x-monitoring"])
+def test_a_name_that_could_be_of_another_stacks_account_or_monitoring_is_refused(
+    stack: str,
+) -> None:
+    with pytest.raises(deploy.DeployError, match="another stack's account or monitoring"):
+        deploy.check_name(stack, {})
+
+
 @pytest.mark.parametrize("parameters", [{}, {"Triggers": "true"}, {"Rotation": "true"}])
 def test_the_quota_is_asked_for_what_the_template_reserves(parameters: dict[str, str]) -> None:
     template = templates.resolved(templates.FUNCTION, parameters)
@@ -229,6 +237,8 @@ def test_the_quota_is_asked_for_what_the_template_reserves(parameters: dict[str,
 
 def test_accounts_whose_names_differ_have_stacks_whose_names_differ() -> None:
     accounts = ["dealer-17", "dealer_17", "dealer.17", "dealer/17", "Dealer-17"]
+    # As the second one's stack ends.
+    accounts.append(deploy.account_stack(STACK, "dealer_17").partition("-account-")[2])
     # These differ only where a stack's name has no room left.
     accounts += [f"{'d' * 399}{end}" for end in ("1", "2")]
     names = {deploy.account_stack(STACK, account) for account in accounts}
@@ -240,6 +250,17 @@ def test_a_plain_name_of_an_account_is_that_of_its_stack() -> None:
     assert deploy.account_stack(STACK, "dealer-17") == "token-refresher-account-dealer-17"
 
 
-def test_an_account_must_be_named(shell: dict[str, str]) -> None:
-    line = refusal(run(shell, "--account=", "account"))
-    assert line == "Name the account: make account ACCOUNT=dealer-17"
+@pytest.mark.parametrize("account", ["", "dealer 17", 'dealer"17', "dealer-17 CreateSecret=false"])
+def test_an_account_must_have_the_name_that_it_is_given(
+    shell: dict[str, str], account: str
+) -> None:
+    """SAM would cut it at the blank: the stack would be of another account."""
+    line = refusal(run(shell, f"--account={account}", "account"))
+    assert line.startswith("Name the account, by letters, digits and")
+
+
+@pytest.mark.parametrize(
+    "given", ["AllowedTokenHosts='a.example , b.example'", "'AlarmEmail=a\"b'", "AlarmEmail='"]
+)
+def test_a_value_that_sam_would_cut_is_refused(shell: dict[str, str], given: str) -> None:
+    assert "quote" in refusal(run(shell, "check", given))
