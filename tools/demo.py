@@ -248,6 +248,14 @@ class Day:
 
 
 def main() -> int:
+    """Run the day; Ctrl-C ends it, as it ends any command."""
+    try:
+        return show()
+    except KeyboardInterrupt:
+        return 130
+
+
+def show() -> int:
     """Run the day, and return 1 if a promise broke."""
     console = output.console()
     started = perf_counter()

@@ -61,8 +61,7 @@ class _WatchedEndpoint:
             OutOfTimeError: Somebody has interrupted the command.
         """
         if self._interrupted.is_set():
-            msg = "interrupted before it began"
-            raise OutOfTimeError(msg)
+            raise OutOfTimeError("interrupted before it began")
         self._endpoint.admit(client)
 
     def request(self, client: Client, grant: Mapping[str, str]) -> TokenResponse:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, Self
 from botocore.exceptions import ClientError
 
 from token_refresher.errors import SecretStoreError, TokenRefresherError, UnexpectedError
+from token_refresher.oauth.errors import OAuthError
 from token_refresher.policy import failure_class_of
 from token_refresher_cli.credentials_form import FormError
 
@@ -205,7 +206,7 @@ def explain(error: Exception, target: Target) -> Problem:
     if isinstance(error, SecretStoreError):
         resource = "*" if error.operation == "ListSecrets" else ""
         return explain_call(error.operation, error.code, resource, target)
-    if isinstance(error, FormError | TokenRefresherError):
+    if isinstance(error, FormError | TokenRefresherError | OAuthError):
         return Problem(_sentence(str(error)), "")
     if type(error).__module__.startswith("botocore."):
         return explain_call("AWS", type(error).__name__, "", target)

@@ -250,15 +250,14 @@ def _try(connection: Connection, credentials: RepeatableCredentials) -> str:
     """Ask for a token as a refresh would, judge it likewise, and forget it.
 
     Raises:
-        RefreshError: A refresh would fail as well.
+        OAuthError: A refresh would fail as well.
     """
     endpoint, client = connection.endpoint(), credentials.client
     response = endpoint.request(client, credentials.grant_parameters)
     lifetime = required_lifetime(response, credentials.assumed_expires_in)
     access_token = bearer_token(response.access_token, response.token_type)
     if not lifetime:
-        msg = "the access_token had expired when it was issued"
-        raise TokenResponseError(msg)
+        raise TokenResponseError("the access_token had expired when it was issued")
     told = f"the endpoint issued a token that lives {say_duration(lifetime)}"
     if credentials.verify_url is not None:
         verdict = endpoint.verify(client, access_token)

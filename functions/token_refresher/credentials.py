@@ -93,8 +93,7 @@ class BaseCredentials(
             ValueError: It names the field; msgspec turns it into its own error.
         """
         if (self.site is None) == (self.token_endpoint is None):
-            msg = "give exactly one of `site` and `token_endpoint`"
-            raise ValueError(msg)
+            raise ValueError("give exactly one of `site` and `token_endpoint`")
         for field, url in (
             ("token_endpoint", self.token_endpoint),
             ("verify_url", self.verify_url),
@@ -221,8 +220,7 @@ class RefreshTokenCredentials(BaseCredentials, frozen=True, kw_only=True, tag="r
         # Zero-argument super() is not at hand here: msgspec makes a new class.
         BaseCredentials.__post_init__(self)
         if not self.use_refresh_token:
-            msg = "`use_refresh_token` must be true for grant_type refresh_token"
-            raise ValueError(msg)
+            raise ValueError("`use_refresh_token` must be true for grant_type refresh_token")
 
     @property
     def grant_digest(self) -> str:

@@ -138,6 +138,7 @@ class Handler:
             EventError: An event that is not ours.
             RotationError: The step cannot be taken.
             RefreshError: No token could be had; the rotation fails, the published one stays.
+            OAuthError: Likewise, for what the token endpoint says.
         """
         return self._invoke(self._rotate, event, context)
 

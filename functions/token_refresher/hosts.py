@@ -47,8 +47,7 @@ class HostGate:
         """Check that the host may be asked, by the settings and in this sweep."""
         self._endpoint.admit(client)
         if client.host in self._stopped:
-            msg = "the host failed other accounts in this sweep"
-            raise HostStoppedError(msg)
+            raise HostStoppedError("the host failed other accounts in this sweep")
 
     def request(self, client: Client, grant: Mapping[str, str]) -> TokenResponse:
         """Send a token request, and learn from what becomes of it."""

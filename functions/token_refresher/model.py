@@ -162,8 +162,7 @@ class JournalEntry(_StoredJson, frozen=True, kw_only=True, omit_defaults=True):
         """
         access_token = self.bearer_token()
         if version.expires_at <= version.issued_at:
-            msg = "the access_token had expired when it was issued"
-            raise TokenResponseError(msg)
+            raise TokenResponseError("the access_token had expired when it was issued")
         return PublishedToken(
             access_token=access_token,
             token_type="Bearer",  # noqa: S106 - the one word that consumers take

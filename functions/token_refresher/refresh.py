@@ -375,8 +375,7 @@ class _Attempt:
     def _require_time(self) -> None:
         """Begin nothing that could be cut off between redeeming and journaling."""
         if self._own_time_left() < _TIME_TO_REQUEST:
-            msg = "not enough time is left in this invocation"
-            raise OutOfTimeError(msg)
+            raise OutOfTimeError("not enough time is left in this invocation")
 
     def _own_time_left(self) -> timedelta:
         return min(self.asked.time_left(), self.asked.time_left() - self.needed_time_left)

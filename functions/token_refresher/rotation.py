@@ -55,6 +55,7 @@ class Rotation:
         Raises:
             RotationError: The step cannot be taken; the published token is what it was.
             RefreshError: Secrets Manager refused, or the credentials do not validate.
+            OAuthError: The host of ``verify_url`` is not allowed.
         """
         metadata = self.store.describe_token(asked.account)
         stages = metadata.stages if metadata else {}
@@ -70,8 +71,7 @@ class Rotation:
         if asked.step is Step.CREATE:
             return self._create(asked, time_left) if token is None else None
         if token is None:
-            msg = "nothing is staged yet: createSecret comes first"
-            raise RotationError(msg)
+            raise RotationError("nothing is staged yet: createSecret comes first")
         if asked.step is Step.TEST:
             self._test(asked, token)
         elif asked.step is Step.FINISH:

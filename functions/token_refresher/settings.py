@@ -113,8 +113,7 @@ def _number(
 ) -> int:
     value = environment.get(name) or str(default)
     if not re.fullmatch(r"[0-9]{1,9}", value) or not least <= int(value) <= most:
-        msg = f"{name} takes a whole number from {least} to {most}"
-        raise SettingsError(msg)
+        raise SettingsError(f"{name} takes a whole number from {least} to {most}")
     return int(value)
 
 
@@ -122,6 +121,5 @@ def _choice(environment: Mapping[str, str], name: str, choices: tuple[str, str])
     """Read one of two words; the first is the default."""
     value = (environment.get(name) or choices[0]).lower()
     if value not in choices:
-        msg = f"{name} takes {choices[0]} or {choices[1]}"
-        raise SettingsError(msg)
+        raise SettingsError(f"{name} takes {choices[0]} or {choices[1]}")
     return value

@@ -39,6 +39,17 @@ def test_no_folder_imports_what_stands_above_it(folder: str) -> None:
     assert {name: found[name] for name in FORBIDDEN[folder] & found.keys()} == {}
 
 
+@pytest.mark.parametrize("room", ["oauth", "aws"])
+def test_a_room_of_the_package_does_not_import_the_package_itself(room: str) -> None:
+    """Not even its version: the linter's contracts cannot say so."""
+    for path in (ROOT / "functions" / "token_refresher" / room).rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.ImportFrom):
+                assert node.module != "token_refresher", path
+            if isinstance(node, ast.Import):
+                assert not {each.name for each in node.names} & {"token_refresher"}, path
+
+
 def test_imports_are_seen_wherever_they_stand() -> None:
     assert "tests/conftest.py" in imported_by("tests")["local"]
     assert "tests/unit/fakes.py" in imported_by("tests")["token_refresher"]

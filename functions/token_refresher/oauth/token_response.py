@@ -76,14 +76,11 @@ def bearer_token(access_token: str | None, token_type: str | None) -> str:
         TokenResponseError: No token, not bearer, or characters that RFC 6750 forbids.
     """
     if not access_token:
-        msg = "the token response has no access_token"
-        raise TokenResponseError(msg)
+        raise TokenResponseError("the token response has no access_token")
     if token_type is None or token_type.lower() != "bearer":
-        msg = "the token response's token_type is not bearer"
-        raise TokenResponseError(msg)
+        raise TokenResponseError("the token response's token_type is not bearer")
     if _B64TOKEN.fullmatch(access_token) is None:
-        msg = "the access_token has characters outside RFC 6750 section 2.1"
-        raise TokenResponseError(msg)
+        raise TokenResponseError("the access_token has characters outside RFC 6750 section 2.1")
     return access_token
 
 
@@ -110,8 +107,7 @@ def read_token_response(
     if failure is not None:
         raise failure
     if not isinstance(content, dict):
-        msg = "the token response is not a JSON object"
-        raise TokenResponseError(msg)
+        raise TokenResponseError("the token response is not a JSON object")
     return TokenResponse(
         access_token=_text(content.get("access_token")),
         token_type=_text(content.get("token_type")),
