@@ -15,6 +15,7 @@ from tests.unit.fakes import (
     World,
     denied,
     no_connection,
+    throttled,
     timed_out,
 )
 from token_refresher.oauth.errors import OAuthError, TokenEndpointError, TokenRequestError
@@ -125,3 +126,25 @@ def test_a_refresh_token_that_was_refused_to_a_person_is_not_sent_again_by_the_f
     world.refresh(after=16 * MINUTE, force=True)
     assert world.endpoint.requests == []
     assert world.tags()["error"].endswith("invalid_grant")
+
+
+def test_a_response_that_could_not_be_kept_is_recorded_whoever_sent_the_refresh_token() -> None:
+    world = World()
+    world.add_refresh_only()
+    published(world)
+    at_a_persons_machine(world)
+    world.faults.always("before journal", throttled)
+    world.refresh(force=True)
+    assert world.tags()["error"] == "action required: journal_not_written"
+
+
+def test_a_journal_that_a_person_may_not_write_is_theirs_where_another_grant_makes_up_for_it() -> (
+    None
+):
+    world = World()
+    world.add(PASSWORD)
+    at_a_persons_machine(world)
+    world.faults.always("before journal", denied)
+    world.refresh(force=True)
+    assert world.access_token()
+    assert world.tags() == {}
