@@ -80,7 +80,7 @@ MUTANTS: Final = (
     Mutant(
         "confirm: the listing is believed",
         "refresh",
-        "        metadata = self.store.describe_token(self.name)\n"
+        "        metadata = self.store.describe_token(self.account.name)\n"
         "        self.account = with_token(",
         "        metadata = self.account.token\n        self.account = with_token(",
     ),
