@@ -1,4 +1,4 @@
-"""A day of the real program in a few seconds: ``make demo``.
+"""A day of the real program in about ten seconds: ``make demo``.
 
 The handler, boto3, the token requests and their TLS are the real ones. Only AWS and the
 authorization server are local, and the clock is driven: a tick every five minutes. A consumer

@@ -74,7 +74,7 @@ class AccountStatus:
         return self.state in _ALARMING
 
     def to_json(self, *, now: datetime) -> dict[str, Any]:
-        """Tell it to a program."""
+        """Serialise it, for a program."""
         left = None if self.expires_at is None else int((self.expires_at - now).total_seconds())
         computed = {"needs_action": self.needs_action, "seconds_until_expiry": left}
         return asdict(self) | computed

@@ -14,10 +14,15 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, NoRegionError
 
+from token_refresher import PRODUCT_USER_AGENT
 from token_refresher.aws.secret_store import Pace, SecretsManagerStore, create_client
-from token_refresher.credentials import PRODUCT_USER_AGENT, require_refresh_tokens
+from token_refresher.credentials import require_refresh_tokens
 from token_refresher.errors import OutOfTimeError, SecretStoreError
-from token_refresher.model import account_from_metadata, accounts_from_listing
+from token_refresher.model import (
+    account_from_metadata,
+    accounts_from_listing,
+    without_refresh_tokens,
+)
 from token_refresher.oauth.transport import TokenEndpoint
 from token_refresher.refresh import Refresher
 from token_refresher.settings import settings_from_environment
@@ -239,11 +244,10 @@ class Connection:
                 credentials = self.store.describe_credentials(name)
             with about(self.target.token_id(name)):
                 token = self.store.describe_token(name)
-            if credentials is not None and credentials.is_deleted:
-                credentials = None
-            if credentials is None and token is None:
+            account = self.account(name, credentials, token)
+            if not account.has_credentials_secret and token is None:
                 raise self.unknown(name)
-            found.append(self.account(name, credentials, token))
+            found.append(account)
         return found
 
     def account(
@@ -255,9 +259,7 @@ class Connection:
         return self._as_set(found)
 
     def _as_set(self, account: Account) -> Account:
-        if self.settings.uses_refresh_tokens:
-            return account
-        return replace(account, journal=None, uses_refresh_tokens=False)
+        return account if self.settings.uses_refresh_tokens else without_refresh_tokens(account)
 
     def unknown(self, name: str) -> ProblemError:
         """Say that there is no such account, and which names come near."""

@@ -9,8 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Self
 
-from botocore.exceptions import ClientError
-
+from token_refresher.aws.secret_store import told_by
 from token_refresher.errors import SecretStoreError, TokenRefresherError, UnexpectedError
 from token_refresher.oauth.errors import OAuthError
 from token_refresher.policy import failure_class_of
@@ -19,7 +18,7 @@ from token_refresher_cli.credentials_form import FormError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from botocore.exceptions import BotoCoreError
+    from botocore.exceptions import BotoCoreError, ClientError
 
     from token_refresher.policy import Failure
     from token_refresher_cli.target import Target
@@ -55,21 +54,23 @@ class RefusedError(Exception):
         operation: The API operation, such as ``PutSecretValue``.
         code: The API's error code, or the name of botocore's exception.
         resource: What it was about.
+        transient: Whether the same call may succeed a little later, by itself.
     """
 
-    def __init__(self, operation: str, code: str, resource: str) -> None:
+    def __init__(
+        self, operation: str, code: str, resource: str, *, transient: bool = False
+    ) -> None:
         super().__init__(f"{operation} failed: {code}")
         self.operation = operation
         self.code = code
         self.resource = resource
+        self.transient = transient
 
     @classmethod
     def of(cls, error: ClientError | BotoCoreError, operation: str, resource: str) -> Self:
         """Take the code of what botocore has raised, and nothing of its text."""
-        code = type(error).__name__
-        if isinstance(error, ClientError):
-            code = error.response.get("Error", {}).get("Code", "Unknown")
-        return cls(operation, code, resource)
+        code, transient = told_by(error)
+        return cls(operation, code, resource, transient=transient)
 
 
 @contextmanager
@@ -78,7 +79,9 @@ def about(resource: str) -> Iterator[None]:
     try:
         yield
     except SecretStoreError as error:
-        raise RefusedError(error.operation, error.code, resource) from None
+        raise RefusedError(
+            error.operation, error.code, resource, transient=error.transient
+        ) from None
 
 
 _DENIED: Final = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedException"})
@@ -123,9 +126,6 @@ _BY_CODE: Final = {
     )
     for code in codes
 }
-
-# A server's error of AWS; it says nothing of the call.
-_AWS_IS_ILL: Final = frozenset({"InternalFailure", "InternalServiceError", "ServiceUnavailable"})
 
 # The rest of an operation's name is its IAM action's.
 _ACTIONS: Final = {
@@ -215,7 +215,8 @@ def explain(error: Exception, target: Target) -> Problem:
 
 def may_pass(error: RefusedError | SecretStoreError) -> bool:
     """Whether the same call may succeed a little later, by itself."""
-    return error.code in _AWS_IS_ILL or _BY_CODE.get(error.code) in {_NO_ANSWER, _THROTTLED}
+    # Not where it is this machine that lacks an identity.
+    return error.transient and _BY_CODE.get(error.code) in {None, _NO_ANSWER, _THROTTLED}
 
 
 def says_all(code: str) -> bool:

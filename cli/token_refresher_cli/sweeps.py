@@ -36,7 +36,7 @@ class Row:
         reason: The policy's word for why.
         expires_at: The published token's.
         error: A failure's code.
-        failure_class: Who must do something about it.
+        failure_class: What kind it is.
         detail: A sentence about the failure.
         retry_at: When the next attempt is made, where something holds it back.
         cautions: What else should be known.

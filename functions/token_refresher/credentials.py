@@ -14,12 +14,10 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Meta
 
-from token_refresher import __version__
+from token_refresher import PRODUCT_USER_AGENT
 from token_refresher.errors import CredentialsError
 from token_refresher.oauth.client_authentication import AuthMethod, Client
 from token_refresher.oauth.providers import ANY_SERVER, SITES, Site
-
-PRODUCT_USER_AGENT: Final = f"token-refresher/{__version__}"
 
 _ONE_YEAR_SECONDS: Final = 365 * 24 * 3600
 
@@ -216,7 +214,11 @@ class RefreshTokenCredentials(BaseCredentials, frozen=True, kw_only=True, tag="r
     refresh_token: NonEmpty
 
     def __post_init__(self) -> None:
-        """Refuse a refresh-only account that must not use refresh tokens."""
+        """Refuse a refresh-only account that must not use refresh tokens.
+
+        Raises:
+            ValueError: It names the field.
+        """
         # Zero-argument super() is not at hand here: msgspec makes a new class.
         BaseCredentials.__post_init__(self)
         if not self.use_refresh_token:

@@ -13,7 +13,7 @@ TokenRefresherError
     ├── SecretStoreError        Secrets Manager refused
     └── UnexpectedError         a defect of this program
 
-`policy.failure_class_of` says who must act on an error, and there alone.
+`policy.failure_class_of` says of what kind an error is, and there alone.
 
 An error says what to look at, never what was in it: no value of a secret, no
 text of the token endpoint and no address of a request is in any message.
@@ -26,7 +26,7 @@ from enum import StrEnum
 
 
 class FailureClass(StrEnum):
-    """Who must do something before the next attempt can succeed."""
+    """What kind of failure it is: it passes by itself, or a person must act first."""
 
     ACTION_REQUIRED = "action required"
     TRANSIENT = "transient"
@@ -34,7 +34,7 @@ class FailureClass(StrEnum):
 
 
 class TokenRefresherError(Exception):
-    """What every error of this package is."""
+    """What every error of this package is, but those of a token endpoint."""
 
 
 class SettingsError(TokenRefresherError):

@@ -15,9 +15,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from token_refresher import refresh
+from token_refresher import PRODUCT_USER_AGENT, refresh
 from token_refresher.aws.secret_store import Pace, SecretsManagerStore, create_client
-from token_refresher.credentials import PRODUCT_USER_AGENT
 from token_refresher.errors import TokenRefresherError, UnexpectedError
 from token_refresher.events import parse_event, parse_rotation, parse_trigger
 from token_refresher.oauth.errors import OAuthError
@@ -110,6 +109,7 @@ class Handler:
         Raises:
             EventError: An event that is not ours.
             SecretStoreError: The accounts could not be listed.
+            UnexpectedError: A defect of this program.
         """
         return self._invoke(self._sweep, event, context)
 
@@ -125,6 +125,7 @@ class Handler:
         Raises:
             EventError: An event that is not ours.
             SecretStoreError: The account could not be described.
+            UnexpectedError: A defect of this program.
         """
         return self._invoke(self._serve, event, context)
 
@@ -139,6 +140,8 @@ class Handler:
             RotationError: The step cannot be taken.
             RefreshError: No token could be had; the rotation fails, the published one stays.
             OAuthError: Likewise, for what the token endpoint says.
+            NotAttemptedError: It was put off; Secrets Manager asks again.
+            UnexpectedError: A defect of this program.
         """
         return self._invoke(self._rotate, event, context)
 

@@ -24,7 +24,7 @@ _SLOW_SECONDS: Final = 3.0
 
 
 class HostGate:
-    """A token endpoint that leaves a failing host alone, so that no other host waits for it.
+    """A token endpoint that leaves a failing host alone.
 
     After three lost connections in a row, or one response that speaks for the whole
     host (429, a firewall's page), its accounts are not attempted in this sweep;
@@ -44,13 +44,22 @@ class HostGate:
         self.request_seconds: list[float] = []
 
     def admit(self, client: Client) -> None:
-        """Check that the host may be asked, by the settings and in this sweep."""
+        """Check that the host may be asked, by the settings and in this sweep.
+
+        Raises:
+            OAuthError: Not by the settings.
+            HostStoppedError: Not in this sweep.
+        """
         self._endpoint.admit(client)
         if client.host in self._stopped:
             raise HostStoppedError("the host failed other accounts in this sweep")
 
     def request(self, client: Client, grant: Mapping[str, str]) -> TokenResponse:
-        """Send a token request, and learn from what becomes of it."""
+        """Send a token request, and learn from what becomes of it.
+
+        Raises:
+            OAuthError: As the endpoint does.
+        """
         started = self._monotonic()
         try:
             response = self._endpoint.request(client, grant)

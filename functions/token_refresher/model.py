@@ -142,7 +142,11 @@ class JournalEntry(_StoredJson, frozen=True, kw_only=True, omit_defaults=True):
     refresh_is_refused: bool = False
 
     def bearer_token(self) -> str:
-        """Judge the response, but for its lifetime, as `oauth.token_response.bearer_token` does."""
+        """Judge the response, but for its lifetime, as `oauth.token_response.bearer_token` does.
+
+        Raises:
+            TokenResponseError: It is no bearer token.
+        """
         return bearer_token(self.access_token, self.token_type)
 
     @property
@@ -325,10 +329,13 @@ def account_from_metadata(
 
     Args:
         name: The account's.
-        credentials: None where there is no such secret (the token is orphaned).
+        credentials: None where there is no such secret (the token is orphaned); one that is
+            scheduled for deletion is as good as none.
         token: None where there is no such secret yet.
         now: Aware; a version id from the future is not believed.
     """
+    if credentials is not None and credentials.is_deleted:
+        credentials = None
     credentials_stages = credentials.stages if credentials else {}
     token_stages = token.stages if token else {}
     current = token_stages.get(ports.CURRENT)
@@ -357,6 +364,11 @@ def accounts_from_listing(
         yield account_from_metadata(
             name, credentials=credentials.get(name), token=tokens.get(name), now=now
         )
+
+
+def without_refresh_tokens(account: Account) -> Account:
+    """Look at no journal that an earlier setting left behind."""
+    return replace(account, journal=None, uses_refresh_tokens=False)
 
 
 def with_token(account: Account, token: SecretMetadata | None, *, now: datetime) -> Account:

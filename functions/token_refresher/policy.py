@@ -1,4 +1,4 @@
-"""When a token is due, and what holds it; who must act on a failure; when it is tried again.
+"""When a token is due, and what holds it; of what kind a failure is; when it is tried again.
 
 Pure: the same inputs decide the same. No jitter, no clock, no input or output.
 """
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from token_refresher.errors import FailureClass, RefreshError, SecretStoreError
 from token_refresher.oauth.errors import (
-    TRANSIENT_CODES,
+    TEMPORARY_CODES,
     EndpointUnavailableError,
     OAuthError,
     TokenRequestError,
@@ -306,12 +306,12 @@ def minimum_interval(account: Account) -> timedelta:
 
 
 def failure_class_of(error: Failure) -> FailureClass:
-    """Tell who must act on a failure; decided here, and nowhere else."""
+    """Tell of what kind a failure is; decided here, and nowhere else."""
     match error:
         case SecretStoreError():
             is_transient = error.transient
         case TokenRequestError():
-            is_transient = error.code in TRANSIENT_CODES
+            is_transient = error.code in TEMPORARY_CODES
         case TokenResponseError():
             return FailureClass.INVALID_RESPONSE
         case _:
@@ -351,7 +351,7 @@ def _wait(failure_class: FailureClass, failures: int, left: timedelta) -> timede
     """Tell how long to leave an account alone.
 
     Args:
-        failure_class: Who must act.
+        failure_class: What kind it is.
         failures: How often in a row.
         left: What is left of the published token's life.
     """

@@ -59,7 +59,7 @@ class FailureRecord:
     """What is remembered of a failure, as tags on the token secret.
 
     Attributes:
-        failure_class: Who must do something.
+        failure_class: What kind it is.
         code: The error's code.
         failures: How often in a row, in this class.
         failed_at: Aware; a token that was issued later has ended it.

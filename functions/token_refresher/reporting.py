@@ -136,10 +136,10 @@ class Reporter:
 
 
 def describe(result: Result, report: Report) -> dict[str, Any]:
-    """Tell a result in the words of the log and of the summary: plain JSON."""
+    """Serialise a result, for the log and for the summary."""
     account, error = result.account, result.error
     live_until = account.live_until
-    told: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "account": account.name,
         "reason": str(result.reason),
         "outcome": str(result.outcome),
@@ -147,15 +147,15 @@ def describe(result: Result, report: Report) -> dict[str, Any]:
         "seconds_until_expiry": int(policy.seconds_until_expiry(account, now=report.now)),
     }
     if isinstance(error, FAILURES):
-        told |= {"failure_class": str(failure_class_of(error)), "error": error.code}
+        fields |= {"failure_class": str(failure_class_of(error)), "error": error.code}
     if error is not None:
-        told["detail"] = str(error)
+        fields["detail"] = str(error)
     retry_at = policy.next_attempt(account, result.reason)
     if retry_at is not None:
-        told["retry_at"] = retry_at.isoformat()
+        fields["retry_at"] = retry_at.isoformat()
     if result.cautions:
-        told["cautions"] = [str(caution) for caution in result.cautions]
-    return told
+        fields["cautions"] = [str(caution) for caution in result.cautions]
+    return fields
 
 
 def summary(report: Report) -> dict[str, Any]:

@@ -83,6 +83,10 @@ class Rotation:
 
         A rotation that nothing but a person can fix is ended: what is left behind of it
         would keep the next one from beginning.
+
+        Raises:
+            RefreshError: Or an `OAuthError`, or a `NotAttemptedError`: what kept it.
+            RotationError: The token is held back.
         """
         [result] = report.results
         if result.outcome is Outcome.STAGED:

@@ -10,7 +10,12 @@ from typing import TYPE_CHECKING, Final
 
 from token_refresher.errors import OutOfTimeError, SecretStoreError
 from token_refresher.hosts import HostGate
-from token_refresher.model import account_from_metadata, accounts_from_listing, with_unrecorded
+from token_refresher.model import (
+    account_from_metadata,
+    accounts_from_listing,
+    with_unrecorded,
+    without_refresh_tokens,
+)
 from token_refresher.policy import Reason
 from token_refresher.refresh import TIME_TO_BEGIN, Asked, Outcome, Refresher, Result
 
@@ -132,8 +137,6 @@ class Sweeper:
     def _described(self, names: Collection[str], now: datetime) -> Iterable[Account]:
         for name in names:
             credentials = self.refresher.store.describe_credentials(name)
-            if credentials is not None and credentials.is_deleted:
-                credentials = None
             token = self.refresher.store.describe_token(name)
             yield account_from_metadata(name, credentials=credentials, token=token, now=now)
 
@@ -141,8 +144,7 @@ class Sweeper:
         """Add what metadata does not tell of an account."""
         account = with_unrecorded(account, self._unrecorded.get(account.name))
         if not self.refresher.uses_refresh_tokens:
-            # The journals that an earlier setting left behind are not looked at.
-            account = replace(account, journal=None, uses_refresh_tokens=False)
+            account = without_refresh_tokens(account)
         published = account.published
         if published is None or published.is_ours or not account.is_managed:
             return account

@@ -62,7 +62,7 @@ def test_every_setting_that_is_named_exists() -> None:
 
 def test_the_bounds_that_are_named_are_the_programs() -> None:
     row = next(row for row in rows("Threats") if "bombs" in row[0])
-    body, answer = transport.LONGEST_BODY, transport.LONGEST_ANSWER
+    body, answer = transport.LONGEST_BODY, transport.LONGEST_RESPONSE
     assert f"{body // 1024} KiB of body, {answer // 1024} KiB in all" in row[1]
 
 

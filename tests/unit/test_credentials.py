@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from token_refresher import PRODUCT_USER_AGENT
 from token_refresher.credentials import (
-    PRODUCT_USER_AGENT,
     RESERVED_PARAMETERS,
     PartnerCredentials,
     RefreshTokenCredentials,

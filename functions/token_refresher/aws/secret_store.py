@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
 import boto3
@@ -41,7 +42,6 @@ _ATTEMPTS: Final = 3
 # A Region allows 50 writes a second, of all that write there.
 _WRITES_PER_SECOND: Final = 48
 _PAGE: Final = 100
-_OK: Final = 200
 
 # What the same call may survive without anybody's help. Everything else waits
 # for a person: permissions, keys, limits, secrets marked for deletion.
@@ -92,7 +92,7 @@ def _take_page_as_it_is(
     Its parser walks through a model of the response, and makes datetimes of timestamps that nobody
     looks at: most of the processor time of a sweep with nothing due.
     """
-    if response_dict["status_code"] == _OK:
+    if response_dict["status_code"] == HTTPStatus.OK:
         with suppress(msgspec.DecodeError):
             page = msgspec.json.decode(response_dict["body"], type=dict[str, Any])
             customized_response_dict |= page
@@ -362,11 +362,21 @@ def _errors(operation: str) -> Iterator[None]:
     """Turn botocore's errors into ours; their text may name values, so it is dropped."""
     try:
         yield
-    except ClientError as error:
-        code = error.response.get("Error", {}).get("Code", "Unknown")
-        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        transient = code in _TRANSIENT or status >= 500  # noqa: PLR2004 - a server's error
+    except (ClientError, BotoCoreError) as error:
+        code, transient = told_by(error)
         raise SecretStoreError(operation, code, transient=transient) from None
-    except BotoCoreError as error:
+
+
+def told_by(error: ClientError | BotoCoreError) -> tuple[str, bool]:
+    """Take from botocore's error what is no text of AWS.
+
+    Returns:
+        The API's error code, or botocore's name of the error; and whether the same call may
+        succeed without anybody's help.
+    """
+    if isinstance(error, BotoCoreError):
         # No response at all: connection, timeout, credentials that could not be fetched.
-        raise SecretStoreError(operation, type(error).__name__, transient=True) from None
+        return type(error).__name__, True
+    code = error.response.get("Error", {}).get("Code", "Unknown")
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    return code, code in _TRANSIENT or status >= HTTPStatus.INTERNAL_SERVER_ERROR

@@ -56,8 +56,8 @@ _GRANT_TYPE_REFUSED: Final = frozenset({"unauthorized_client", "unsupported_gran
 _PERSON_NEEDED: Final = frozenset(
     {"access_denied", "consent_required", "interaction_required", "login_required"}
 )
-TRANSIENT_CODES: Final = frozenset({"server_error", "slow_down", "temporarily_unavailable"})
-_KNOWN_CODES: Final = _REQUEST_REFUSED | _GRANT_TYPE_REFUSED | _PERSON_NEEDED | TRANSIENT_CODES
+TEMPORARY_CODES: Final = frozenset({"server_error", "slow_down", "temporarily_unavailable"})
+_KNOWN_CODES: Final = _REQUEST_REFUSED | _GRANT_TYPE_REFUSED | _PERSON_NEEDED | TEMPORARY_CODES
 
 
 class TokenRequestError(OAuthError):

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 LONGEST_BODY: Final = 32 * 1024
 # With its headers, interim responses and framing. An HTTP library keeps up to 6.5 MB of headers
 # and takes 45 MB to parse them: sixteen such responses at once would end the whole function.
-LONGEST_ANSWER: Final = 4 * LONGEST_BODY
+LONGEST_RESPONSE: Final = 4 * LONGEST_BODY
 CONNECT_SECONDS: Final = 3.0
 # For one token request in all: connecting, sending, waiting, reading, one repeat.
 REQUEST_SECONDS: Final = 10.0
@@ -82,7 +82,7 @@ class _TimeLimitedSocket(ssl.SSLSocket):
 
     def recv_into(self, *args: Any, **kwargs: Any) -> int:  # noqa: ANN401 - as inherited
         self.settimeout(_exchange.remaining())
-        if _exchange.received > LONGEST_ANSWER:
+        if _exchange.received > LONGEST_RESPONSE:
             raise ConnectionAbortedError
         received = super().recv_into(*args, **kwargs)
         _exchange.received += received
@@ -104,7 +104,7 @@ class _TimeLimitedConnection(HTTPSConnection):
     def is_connected(self) -> bool:
         """Whether it can be used again: no byte is left that TLS has decrypted already.
 
-        Nobody sees it in the socket, and it would be taken for the next account's response.
+        Nobody sees it in the socket, and it would be taken for the next request's response.
         """
         return super().is_connected and not self.sock.pending()  # type: ignore[union-attr] # TLS
 
@@ -264,7 +264,7 @@ class TokenEndpoint:
             )
             content = b""
             if response.status in _WITHOUT_BODY:
-                # What follows is nobody's; the next account must not find it on the wire.
+                # What follows is nobody's; the next request must not find it on the wire.
                 response.close()
             try:
                 _require_final(response.status)
@@ -286,7 +286,7 @@ class TokenEndpoint:
 def _require_final(status: int) -> None:
     """Refuse an interim response (RFC 9110 section 15.2), which urllib3 takes for the final one.
 
-    The final one is still to come, and would be read as the next account's: its connection is
+    The final one is still to come, and would be read as the next request's: its connection is
     given up. What became of the request nobody knows.
 
     Raises:

@@ -32,8 +32,8 @@ from tests.unit.raw_tls_server import (
     resets_the_handshake,
     stops_after,
 )
+from token_refresher import PRODUCT_USER_AGENT
 from token_refresher.credentials import (
-    PRODUCT_USER_AGENT,
     ClientCredentials,
     PartnerCredentials,
     PasswordCredentials,
