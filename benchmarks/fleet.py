@@ -287,14 +287,14 @@ def _sweep(sweeper: Sweeper, manager: Region, time: VirtualTime, begins_at: floa
     report = sweeper.sweep(
         time_left=lambda: timedelta(seconds=ends_at - time.monotonic()),
     )
-    writes = [write for write in manager.writes if write.moment >= begins_at]
+    writes = [write for write in manager.writes if write.at >= begins_at]
     tick = Tick(
         publishes=[
-            (write.moment, write.secret_id.rpartition("/")[2])
+            (write.at, write.secret_id.rpartition("/")[2])
             for write in writes
             if write.stages == ("AWSCURRENT",)
         ],
-        writes=[write.moment for write in writes],
+        writes=[write.at for write in writes],
         throttled=manager.refused["ThrottlingException"],
         outcomes=_outcomes(report),
         lasted=time.monotonic() - begins_at,

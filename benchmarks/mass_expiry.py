@@ -85,7 +85,7 @@ def play() -> Round:
             servers.seen()
             used = function.use({})
         seen = servers.seen()
-    moments = [write.moment for write in seen.writes]
+    moments = [write.at for write in seen.writes]
     return Round(
         seconds=used.wall_ms / 1e3,
         calls=seen.calls.total(),

@@ -32,7 +32,7 @@ DESCRIPTION: Final = "Access token kept fresh by Token Refresher; read AWSCURREN
 class Write(NamedTuple):
     """A write that was accepted, in the order of acceptance."""
 
-    moment: float
+    at: float
     secret_id: str
     stages: tuple[str, ...]
 

@@ -50,7 +50,7 @@ class TokenRequest:
         auth_method: ``client_secret_basic``, ``client_secret_post``, ``both`` or ``none``.
     """
 
-    moment: datetime
+    at: datetime
     grant_type: str | None
     client_id: str | None
     auth_method: str
@@ -334,7 +334,7 @@ class AuthorizationServer:
     def _record(self, form: FormRequest) -> TokenRequest:
         client = presented(form)
         seen = TokenRequest(
-            moment=self._clock(),
+            at=self._clock(),
             grant_type=form.form.get("grant_type"),
             client_id=client.client_id,
             auth_method=client.auth_method,

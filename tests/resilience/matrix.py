@@ -201,12 +201,12 @@ class Written:
     """A version that the program added to a secret.
 
     Attributes:
-        moment: When; all of one sweep have the sweep's.
+        at: When; all of one sweep have the sweep's.
         path: ``credentials`` or ``tokens``.
         version_id: Its id.
     """
 
-    moment: datetime
+    at: datetime
     path: str
     version_id: str
 

@@ -361,12 +361,12 @@ def over_budget(scene: Scene, *, uses_refresh_tokens: bool) -> Collection[str]:
     """Name every way in which the versions that were written exceed what may be written."""
     found = []
     floor = MINIMUM_INTERVAL if uses_refresh_tokens else MINIMUM_INTERVAL_WITHOUT_REFRESH_TOKENS
-    tokens = [each.moment for each in scene.versions if each.path == "tokens"]
+    tokens = [each.at for each in scene.versions if each.path == "tokens"]
     for first, third in zip(tokens, tokens[2:], strict=False):
         if third - first < floor:
             found.append(f"three versions of the token secret within {third - first}")
     for path in ("tokens", "credentials"):
-        moments = [each.moment for each in scene.versions if each.path == path]
+        moments = [each.at for each in scene.versions if each.path == path]
         for number, moment in enumerate(moments):
             a_day = sum(moment <= other < moment + DAY for other in moments[number:])
             if a_day > VERSIONS_A_DAY:
