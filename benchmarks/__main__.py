@@ -1,4 +1,4 @@
-"""Measures, prints, and writes `benchmarks/results.md` and the tables of `docs/performance.md`.
+"""Measures, prints, and writes the tables of `docs/performance.md`.
 
 ``python -m benchmarks`` runs everything; with names, such as ``sweep``, these alone, and leaves the
 other tables as they are.
@@ -17,7 +17,6 @@ from benchmarks import capacity, cold_start, fleet, mass_expiry, refresh, sweep
 from benchmarks.report import (
     COEFFICIENTS,
     DOCUMENT,
-    RESULTS,
     blocks,
     coefficient_rows,
     coefficients_of,
@@ -52,7 +51,7 @@ def machine(began: float, load: float, *, in_parts: bool) -> str:
 
 def record(found: Findings) -> None:
     """Write the tables of a benchmark where they belong."""
-    results = RESULTS.read_text("utf-8")
+    results = DOCUMENT.read_text("utf-8")
     new = found.blocks()
     if found.coefficients:
         table = coefficients_table(coefficient_rows(results), found.coefficients)
@@ -61,16 +60,15 @@ def record(found: Findings) -> None:
 
 
 def write(new: dict[str, str]) -> None:
-    """Put tables into both documents.
+    """Put tables into the document.
 
     Raises:
-        RuntimeError: The results have no place for one.
+        RuntimeError: It has no place for one.
     """
-    results = RESULTS.read_text("utf-8")
-    if missing := new.keys() - blocks(results).keys():
-        raise RuntimeError(f"{RESULTS} has no block for: {', '.join(sorted(missing))}")
-    for path in (RESULTS, DOCUMENT):
-        path.write_text(replaced(path.read_text("utf-8"), new), "utf-8")
+    text = DOCUMENT.read_text("utf-8")
+    if missing := new.keys() - blocks(text).keys():
+        raise RuntimeError(f"{DOCUMENT} has no block for: {', '.join(sorted(missing))}")
+    DOCUMENT.write_text(replaced(text, new), "utf-8")
 
 
 def main() -> None:
@@ -84,7 +82,7 @@ def main() -> None:
         print("\n".join(found.blocks().values()), flush=True)
         record(found)
         broken += [bound.promise for bound in found.bounds if not bound.holds]
-    known = coefficients_of(RESULTS.read_text("utf-8"))
+    known = coefficients_of(DOCUMENT.read_text("utf-8"))
     model = [capacity.load_table(known), capacity.limits_table(known)]
     print("\n".join(map(str, model)))
     told = machine(began, load, in_parts=bool(sys.argv[1:]))

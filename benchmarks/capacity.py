@@ -1,6 +1,6 @@
 """The capacity model: what a fleet asks for, and what ends it first; every coefficient is measured.
 
-Pure arithmetic on the figures of `benchmarks/results.md`. Prices are those of docs/deployment.md.
+Pure arithmetic on the figures of `docs/performance.md`. Prices are those of docs/deployment.md.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What a measurement comes to: tables, bounds that it is held to, and coefficients.
 
-Each table has a name. In `benchmarks/results.md` and `docs/performance.md` it stands between two
-comments of that name, and every run puts it there again: no figure is copied by hand.
+Each table has a name. In `docs/performance.md` it stands between two comments of that name, and
+every run puts it there again: no figure is copied by hand.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 ROOT: Final = Path(__file__).resolve().parents[1]
-RESULTS: Final = ROOT / "benchmarks" / "results.md"
 DOCUMENT: Final = ROOT / "docs" / "performance.md"
 BLOCK: Final = re.compile(
     r"<!-- (?P<name>[a-z-]+) -->\n(?P<text>.*?)<!-- /(?P=name) -->\n", re.DOTALL

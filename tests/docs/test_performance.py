@@ -15,7 +15,6 @@ from tools import templates
 from tools.templates import ROOT
 
 DOCUMENT = ROOT / "docs" / "performance.md"
-RESULTS = ROOT / "benchmarks" / "results.md"
 BLOCK = re.compile(r"<!-- (?P<name>[a-z-]+) -->\n(?P<text>.*?)<!-- /(?P=name) -->\n", re.DOTALL)
 
 
@@ -26,7 +25,6 @@ def blocks(text: str) -> dict[str, str]:
 
 TEXT = DOCUMENT.read_text("utf-8")
 SHOWN = blocks(TEXT)
-MEASURED = blocks(RESULTS.read_text("utf-8"))
 
 
 def cells(block: str) -> list[list[str]]:
@@ -40,14 +38,6 @@ def amount(cell: str) -> float:
 
 
 class TestTheDocument:
-    @pytest.mark.parametrize("name", SHOWN)
-    def test_shows_what_was_measured(self, name: str) -> None:
-        assert SHOWN[name] == MEASURED[name]
-        assert SHOWN[name].strip()
-
-    def test_leaves_nothing_out(self) -> None:
-        assert SHOWN.keys() == MEASURED.keys()
-
     @pytest.mark.parametrize("block", [name for name in SHOWN if name.endswith("-bounds")])
     def test_says_which_bounds_are_kept(self, block: str) -> None:
         """Those of `make bench` are, or it fails; on a busy machine the document says so."""
