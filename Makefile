@@ -204,8 +204,10 @@ test-3.13: $(SETUP) .venv-3.13/.ready
 # Build and deployment must name the same processor, so both are always told.
 PARAMETERS ?=
 ARCHITECTURE ?=
-ASKED_FOR = $(or $(ARCHITECTURE),$(patsubst Architecture=%,%,$(filter Architecture=%,$(PARAMETERS))),arm64)
-PROCESSOR = $(or $(filter arm64 x86_64,$(ASKED_FOR)),$(error The architecture is arm64 or x86_64))
+NAMED = $(patsubst Architecture=%,%,$(filter Architecture=%,$(value PARAMETERS)))
+ASKED_FOR = $(or $(value ARCHITECTURE),$(NAMED),arm64)
+IS_ONE = $(filter 1,$(words $(ASKED_FOR)))
+PROCESSOR = $(or $(if $(IS_ONE),$(filter arm64 x86_64,$(ASKED_FOR))),$(error The architecture is arm64 or x86_64))
 # The template's Python, but for a local AWS on a machine that lacks it.
 TARGET_PYTHON ?=
 
@@ -219,8 +221,8 @@ build: .venv-deploy/.ready ## Build what is deployed (ARCHITECTURE=arm64 or x86_
 .PHONY: artifact
 artifact: .venv/.uv
 	@$(FIND_PYTHONS) $(WITH_UV) $(PY) tools/artifact.py "$$ARTIFACTS_DIR" \
-		$(if $(ARCHITECTURE),--architecture $(PROCESSOR)) \
-		$(if $(TARGET_PYTHON),--python $(TARGET_PYTHON))
+		$(if $(value ARCHITECTURE),--architecture $(PROCESSOR)) \
+		$(if $(TARGET_PYTHON),--python "$$TARGET_PYTHON")
 
 .PHONY: bench
 bench: .venv/.ready .venv-3.13/.ready ## Measure all against its floor, and write docs/performance.md (minutes; ONLY=mass_expiry)
@@ -238,17 +240,18 @@ FIND_PYTHONS = for bin in "$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/*/bin; do PAT
 STACK ?= token-refresher
 
 # Each says first where it goes: to AWS_REGION, else AWS_DEFAULT_REGION, else the profile's Region.
-# What people type reaches it as it is: in a recipe the shell would run a part of it.
-deploy deploy-stacks account undeploy: export GIVEN_STACK = $(STACK)
-deploy deploy-stacks account undeploy: export GIVEN_ACCOUNT = $(ACCOUNT)
-deploy deploy-stacks account undeploy: export GIVEN_PARAMETERS = $(PARAMETERS)
+# What people type reaches it as it is: neither make nor the shell may run or drop a part of it.
+unexport STACK ACCOUNT PARAMETERS ARCHITECTURE
+deploy deploy-stacks account undeploy: export GIVEN_STACK = $(value STACK)
+deploy deploy-stacks account undeploy: export GIVEN_ACCOUNT = $(value ACCOUNT)
+deploy deploy-stacks account undeploy: export GIVEN_PARAMETERS = $(value PARAMETERS)
 DEPLOY = .venv-deploy/bin/python -m tools.deploy --stack="$$GIVEN_STACK" --account="$$GIVEN_ACCOUNT"
 GIVEN = -- "$$GIVEN_PARAMETERS" Architecture=$(PROCESSOR)
 
 .PHONY: deploy
 deploy: .venv-deploy/.ready ## Deploy the function and its monitoring (PARAMETERS="ScheduleMinutes=5 ...")
 	@$(DEPLOY) check $(GIVEN)
-	@$(MAKE) build
+	@$(MAKE) build ARCHITECTURE=$(PROCESSOR)
 	@$(DEPLOY) deploy $(GIVEN)
 
 .PHONY: deploy-stacks

@@ -41,6 +41,8 @@ FAILED: Final = "ROLLBACK_COMPLETE"
 INTERRUPTED: Final = 130
 
 
+# What follows from STACK and ACCOUNT.
+SET_HERE: Final = frozenset({"AccountName", "FunctionStackName"})
 # As the template has it.
 ACCOUNT_NAME: Final = re.compile(r"[A-Za-z0-9_+=.@-]+(/[A-Za-z0-9_+=.@-]+)*")
 
@@ -111,9 +113,16 @@ def read_parameters(given: Sequence[str]) -> dict[str, str]:
         DeployError: No template has such a parameter: SAM would pass over it, and keep the old
             value. Or SAM would take a value for another one.
     """
-    pairs = dict(each.partition("=")[::2] for each in given)
+    pairs: dict[str, str] = {}
+    for name, equals, value in (each.partition("=") for each in given):
+        if not equals:
+            raise DeployError(f"A parameter is Name=value, and {name} has no value.")
+        if pairs.setdefault(name, value) != value:
+            raise DeployError(f"{name} is given twice, and not the same; without quotes, and once.")
     for name in pairs.keys() - known_parameters():
         raise DeployError(f"No template has the parameter {name}.")
+    for name in pairs.keys() & SET_HERE:
+        raise DeployError(f"{name} is not for PARAMETERS: STACK and ACCOUNT say it.")
     for name, value in pairs.items():
         # SAM would cut it there, and read the rest as parameters of its own.
         if re.search(r"[\s\"'\\]", value):
@@ -169,12 +178,7 @@ def check_first_deploy(place: Place, stack: str, parameters: Mapping[str, str]) 
     Raises:
         DeployError: It cannot, and would end in ``ROLLBACK_COMPLETE``; or it is there already.
     """
-    status = status_of(place, stack)
-    if status == FAILED:
-        raise DeployError(
-            f"The stack {stack} is what a first deployment left when it failed ({status}), "
-            f"and cannot be deployed to. Delete it first: make undeploy STACK={stack}"
-        )
+    status = check_leftover(place, stack, f"make undeploy STACK={stack}")
     if status not in {None, EMPTY} or parameters.get("ReserveConcurrency", "true") != "true":
         return
     try:
@@ -194,6 +198,24 @@ def check_first_deploy(place: Place, stack: str, parameters: Mapping[str, str]) 
             f"to reserve {wanted}, Lambda asks for {LEFT_TO_OTHERS + wanted}. "
             'Ask AWS for more, or deploy without: make deploy PARAMETERS="ReserveConcurrency=false"'
         )
+
+
+def check_leftover(place: Place, stack: str, way_out: str) -> str | None:
+    """See that a stack is not what a first deployment left when it failed.
+
+    Returns:
+        Its status; None if there is no such stack.
+
+    Raises:
+        DeployError: It is.
+    """
+    status = status_of(place, stack)
+    if status == FAILED:
+        raise DeployError(
+            f"The stack {stack} is what a first deployment left when it failed ({status}), "
+            f"and cannot be deployed to. Delete it first: {way_out}"
+        )
+    return status
 
 
 def reserved(parameters: Mapping[str, str]) -> int:
@@ -262,8 +284,9 @@ def act(told: argparse.Namespace) -> None:
         deploy(place, stack, given)
         deploy(place, f"{stack}-monitoring", given, "--config-env", "monitoring")
     elif told.command == "account":
-        given = (*given, f"AccountName={told.account}")
-        deploy(place, account_stack(stack, told.account), given, "--config-env", "account")
+        name = account_stack(stack, told.account)
+        check_leftover(place, name, f"aws cloudformation delete-stack --stack-name {name}")
+        deploy(place, name, (*given, f"AccountName={told.account}"), "--config-env", "account")
     elif told.command == "undeploy":
         for each in (f"{stack}-monitoring", stack):
             print(f"== Deleting {each}", flush=True)

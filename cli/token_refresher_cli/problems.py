@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Self
 
+from botocore import exceptions
+
 from token_refresher.aws.secret_store import told_by
 from token_refresher.errors import SecretStoreError, TokenRefresherError, UnexpectedError
 from token_refresher.oauth.errors import OAuthError
@@ -61,9 +63,7 @@ class RefusedError(Exception):
         self, operation: str, code: str, resource: str, *, transient: bool = False
     ) -> None:
         super().__init__(f"{operation} failed: {code}")
-        self.operation = operation
-        self.code = code
-        self.resource = resource
+        self.operation, self.code, self.resource = operation, code, resource
         self.transient = transient
 
     @classmethod
@@ -79,9 +79,8 @@ def about(resource: str) -> Iterator[None]:
     try:
         yield
     except SecretStoreError as error:
-        raise RefusedError(
-            error.operation, error.code, resource, transient=error.transient
-        ) from None
+        transient = error.transient
+        raise RefusedError(error.operation, error.code, resource, transient=transient) from None
 
 
 _DENIED: Final = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedException"})
@@ -215,8 +214,9 @@ def explain(error: Exception, target: Target) -> Problem:
 
 def may_pass(error: RefusedError | SecretStoreError) -> bool:
     """Whether the same call may succeed a little later, by itself."""
-    # Not where it is this machine that lacks an identity.
-    return error.transient and _BY_CODE.get(error.code) in {None, _NO_ANSWER, _THROTTLED}
+    # Not what botocore finds on this machine, such as a session that it cannot renew.
+    is_aws = error.transient and not hasattr(exceptions, error.code)
+    return is_aws or _BY_CODE.get(error.code) in {_NO_ANSWER, _THROTTLED}
 
 
 def says_all(code: str) -> bool:
