@@ -15,7 +15,7 @@ import threading
 
 from ministack.app import main
 
-from local.emulator import dispatch, functions, monitoring
+from local.emulator import dispatch, functions, monitoring, storage
 
 
 def end_with_the_starter() -> None:
@@ -34,4 +34,5 @@ if __name__ == "__main__":
     dispatch.install()
     functions.install()
     monitoring.install()
+    storage.install()
     main()

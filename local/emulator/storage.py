@@ -12,6 +12,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from ministack.services import secretsmanager as ministack
+from ministack.services.cloudformation import provisioners
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -74,3 +75,25 @@ def json_of(body: bytes) -> dict[str, Any]:
     """Return the JSON object of a request; no bytes are an empty one."""
     parsed: dict[str, Any] = json.loads(body or b"{}")
     return parsed
+
+
+def install() -> None:
+    """Let a template's secret be as CloudFormation makes it: without a value, and never another's.
+
+    ministack gives it an empty one, and writes over a secret that is there.
+    """
+    handlers = provisioners._RESOURCE_HANDLERS["AWS::SecretsManager::Secret"]
+    ministack_creates = handlers["create"]
+
+    def create(
+        logical_id: str, properties: dict[str, Any], stack_name: str
+    ) -> tuple[str, dict[str, Any]]:
+        if named(properties.get("Name", "")) is not None:
+            message = f"The operation failed because {properties['Name']} already exists."
+            raise ValueError(message)
+        name, attributes = ministack_creates(logical_id, properties, stack_name)
+        if not properties.keys() & {"SecretString", "GenerateSecretString"}:
+            ministack._secrets[name]["Versions"].clear()
+        return name, attributes
+
+    handlers["create"] = create

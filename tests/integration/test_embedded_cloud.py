@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -80,3 +81,20 @@ def test_an_emulator_that_does_not_start_shows_what_it_printed(
     monkeypatch.setenv("EMULATOR_PYTHON", str(broken))
     with pytest.raises(EmbeddedCloudError, match="out of order"):
         EmbeddedCloud().start()
+
+
+def test_a_template_makes_a_secret_without_a_value_and_never_over_one_that_is_there(
+    cloud: EmbeddedCloud,
+) -> None:
+    stacks: Any = cloud.client("cloudformation")
+    secrets = cloud.client()
+    secrets.create_secret(Name="there", SecretString="made-up")
+    for name in ("new", "there"):
+        secret = {"Type": "AWS::SecretsManager::Secret", "Properties": {"Name": name}}
+        template = json.dumps({"Resources": {"Secret": secret}})
+        stacks.create_stack(StackName=f"of-{name}", TemplateBody=template)
+    assert "VersionIdsToStages" not in secrets.describe_secret(SecretId="new")
+    assert secrets.get_secret_value(SecretId="there")["SecretString"] == "made-up"
+    states = {each["StackName"]: each["StackStatus"] for each in stacks.describe_stacks()["Stacks"]}
+    assert states["of-new"] == "CREATE_COMPLETE"
+    assert states["of-there"] == "ROLLBACK_COMPLETE"
