@@ -6,7 +6,6 @@ Anything else is refused with an error that shows what is accepted, and nothing 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Final, Literal
 
@@ -62,8 +61,7 @@ def parse_event(event: object) -> Event:
     return parsed
 
 
-@dataclass(frozen=True, slots=True)
-class Trigger:
+class Trigger(msgspec.Struct, frozen=True):
     """A reason to look at one account before the next sweep does.
 
     Attributes:
@@ -135,8 +133,7 @@ class Step(StrEnum):
     FINISH = "finishSecret"
 
 
-@dataclass(frozen=True, slots=True)
-class RotationStep:
+class RotationStep(msgspec.Struct, frozen=True):
     """One step that Secrets Manager asks for.
 
     Attributes:

@@ -5,10 +5,11 @@ Pure: the same inputs decide the same. No jitter, no clock, no input or output.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, NamedTuple
+
+import msgspec
 
 from token_refresher.errors import FailureClass, RefreshError, SecretStoreError
 from token_refresher.oauth.errors import (
@@ -73,8 +74,7 @@ class Reason(StrEnum):
     RATE_LIMITED = "rate limited"
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(msgspec.Struct, frozen=True):
     """Whether a token must be refreshed now, and the reason."""
 
     due: bool

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final, Self
 
+import msgspec
+
 from token_refresher.errors import FailureClass
 
 if TYPE_CHECKING:
@@ -103,8 +105,7 @@ class FailureRecord:
         return cls(FailureClass(name), code, int(failures), failed_at, retry_at, digest)
 
 
-@dataclass(frozen=True, slots=True)
-class GrantLifetime:
+class GrantLifetime(msgspec.Struct, frozen=True):
     """When a refresh-only account's refresh token itself expires.
 
     Attributes:

@@ -13,6 +13,8 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, Protocol
 
+import msgspec
+
 from token_refresher import records
 from token_refresher.credentials import (
     RefreshTokenCredentials,
@@ -118,8 +120,7 @@ class Caution(StrEnum):
     VERIFICATION_INCONCLUSIVE = "verification_inconclusive"
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(msgspec.Struct, frozen=True):
     """What one account's refresh came to.
 
     Attributes:
@@ -137,8 +138,7 @@ class Result:
     cautions: tuple[Caution, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
     """What an invocation asks for.
 
     Attributes:

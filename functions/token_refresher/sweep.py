@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
+import msgspec
+
 from token_refresher.errors import OutOfTimeError, SecretStoreError
 from token_refresher.hosts import HostGate
 from token_refresher.model import (
@@ -29,8 +31,7 @@ if TYPE_CHECKING:
 _CLOSING_TIME: Final = timedelta(seconds=5)
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(msgspec.Struct, frozen=True):
     """What a sweep saw and did.
 
     Attributes:

@@ -5,12 +5,12 @@ Source: the API's own page "Oauth2: Generate authorization token".
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
+import msgspec
 
-@dataclass(frozen=True, slots=True)
-class Site:
+
+class Site(msgspec.Struct, frozen=True):
     """What a preset stands for.
 
     Attributes:
