@@ -289,7 +289,8 @@ class _Refresh:
         credentials = self._read_credentials()
         if credentials is None or not self._is_due():
             return self.result(Outcome.NOT_DUE)
-        self._read_journal(credentials)
+        if not self._read_journal(credentials):
+            return self._not_kept(Outcome.FAILED)
         if not self._is_due():
             return self.result(Outcome.NOT_DUE)
         journaled = self._journaled()
@@ -328,24 +329,26 @@ class _Refresh:
         require_refresh_tokens(credentials, uses_refresh_tokens=self.refresher.uses_refresh_tokens)
         return credentials
 
-    def _read_journal(self, credentials: Credentials) -> None:
-        """Read the journaled response, after writing one that could not be written before."""
-        kept = self.account.unwritten
-        self._know(journal=None, unwritten=None)
-        if not (self.refresher.uses_refresh_tokens and credentials.use_refresh_token):
-            return
-        journal = self.journal
-        journal.grant = credentials.grant_digest
-        journal.is_only_grant = isinstance(credentials, RefreshTokenCredentials)
-        journal.read()
-        if kept is not None and journal.resume(kept):
-            if not self._write_journal(until=_TIME_TO_RECORD):
-                raise _journal_not_written()
-            # What was recorded of it is so no more.
-            self.record.clear(records.CLEARED_BY_SUCCESS)
-        if journal.entry is not None:
-            version = TokenVersion.parse(journal.version_id, now=self.asked.now)
-            self._know(journal=version)
+    def _read_journal(self, credentials: Credentials) -> bool:
+        """Read the journaled response, after writing one that could not be written before.
+
+        Returns:
+            False where it still cannot be written; then nothing else is worth doing.
+        """
+        kept, journal = self.account.unwritten, self.journal
+        self._know(journal=None)
+        if self.refresher.uses_refresh_tokens and credentials.use_refresh_token:
+            journal.grant = credentials.grant_digest
+            journal.is_only_grant = isinstance(credentials, RefreshTokenCredentials)
+            journal.read()
+            if kept is not None and journal.resume(kept):
+                if not self._write_journal(until=self._time_left()):
+                    return False
+                # What was recorded of it is so no more.
+                self.record.clear(records.CLEARED_BY_SUCCESS)
+        version = TokenVersion.parse(journal.version_id, now=self.asked.now)
+        self._know(journal=version if journal.entry is not None else None, unwritten=None)
+        return True
 
     def _journaled(self) -> _Response | None:
         """Take a response that an earlier run journaled and could not publish, if there is one."""
@@ -622,7 +625,7 @@ class _Refresh:
     def _unchanged(self) -> Result:
         """Keep the expiry that was told first, and remember when to ask again."""
         if not self._write_journal(until=_TIME_TO_RECORD):
-            raise _journal_not_written()
+            return self._not_kept(Outcome.UNCHANGED)
         if self._is_rejected:
             raise RejectedAgainError
         self.record.unchanged(now=self.asked.now)
@@ -682,10 +685,7 @@ class _Refresh:
     def _succeeded(self, response: _Response, outcome: Outcome) -> Result:
         """Clear what was recorded, and record what outlives this refresh."""
         if not self._write_journal(until=_TIME_TO_RECORD):
-            self.record.cautions.append(Caution.JOURNAL_NOT_WRITTEN)
-            lost = _journal_not_written()
-            self._record(lost)
-            return self.result(outcome, lost)
+            return self._not_kept(outcome)
         if lives_too_short(self.account, schedule=self.refresher.schedule):
             self.record.cautions.append(Caution.LIVES_TOO_SHORT)
         grant = None
@@ -694,6 +694,13 @@ class _Refresh:
             grant = self.record.next_grant(response.version, expires_in, is_new=is_new)
         self.record.succeed(grant=grant)
         return self.result(outcome)
+
+    def _not_kept(self, outcome: Outcome) -> Result:
+        """Record that a response could not be journaled; it stays in the warm environment."""
+        self.record.cautions.append(Caution.JOURNAL_NOT_WRITTEN)
+        error = SecretStoreError("PutSecretValue", "journal_not_written", transient=False)
+        self._record(error)
+        return self.result(outcome, error)
 
     def failed(self, error: Failure) -> Result:
         """Record a failure; the published token stays what it is."""
@@ -735,7 +742,3 @@ class _Refresh:
         return Result(
             self.account, self.decision.reason, outcome, error, tuple(self.record.cautions)
         )
-
-
-def _journal_not_written() -> SecretStoreError:
-    return SecretStoreError("PutSecretValue", "journal_not_written", transient=False)
