@@ -493,31 +493,19 @@ class _Refresh:
         sent: str | None = None,
         refresh_is_refused: bool = False,
     ) -> _Response:
-        """Journal a response, then judge it.
-
-        A response without a refresh token means keep the old one (RFC 6749 section 6);
-        without a scope, that it is as requested (section 5.1).
-        """
+        """Journal a response, then judge it."""
         missing: MissingExpiryError | None = None
-        life = timedelta(0)
+        life, assumed = timedelta(0), credentials.assumed_expires_in
         try:
-            life = lifetime(
-                response, issued_at=issued_at, assumed_expires_in=credentials.assumed_expires_in
-            )
+            life = lifetime(response, issued_at=issued_at, assumed_expires_in=assumed)
         except MissingExpiryError as error:
             missing = error
-        before = self.journal.entry
-        is_refused = refresh_is_refused or (before is not None and before.refresh_is_refused)
-        granted = before.scope if sent and before is not None else None
-        entry = JournalEntry(
-            grant=credentials.grant_digest,
-            host=credentials.client.host,
+        entry = self.journal.entry_of(
+            response,
+            client=credentials.client,
             lease=self.account.lease,
-            access_token=response.access_token,
-            token_type=response.token_type,
-            scope=response.scope or granted or credentials.scope,
-            refresh_token=None if is_refused else response.refresh_token or sent,
-            refresh_is_refused=is_refused,
+            sent=sent,
+            refresh_is_refused=refresh_is_refused,
         )
         usable = entry.access_token if entry.is_bearer_token else None
         version = TokenVersion(
@@ -548,15 +536,8 @@ class _Refresh:
         )
 
     def _journal(self, version: TokenVersion, entry: JournalEntry, lease: Lease | None) -> None:
-        """Keep what was answered before anything else is done with it.
-
-        A response without a refresh token from a grant that can be repeated needs no journal,
-        unless one stands there whose refresh token is of no use any more.
-        """
-        before = self.journal.entry
-        if not self.journal.grant:
-            return
-        if entry.refresh_token is None and (before is None or before.refresh_token is None):
+        """Keep what was answered before anything else is done with it."""
+        if not self.journal.needs(entry):
             return
         if lease is not None and lease.is_old(self._now()) and self._has_later_journal():
             return
