@@ -79,6 +79,8 @@ if TYPE_CHECKING:
 _REFRESH_TIME: Final = timedelta(seconds=60)
 # A request of 10 s and two writes of 15 s must still fit when it is begun.
 _TIME_TO_REQUEST: Final = timedelta(seconds=40)
+# Right before the first byte: the request, and the write that keeps its response.
+_TIME_TO_KEEP: Final = timedelta(seconds=25)
 # With less than this a refresh is not begun: what it reads before the request takes time
 # too. It must fit into the shortest invocation, of a schedule of one minute.
 TIME_TO_BEGIN: Final = _TIME_TO_REQUEST + timedelta(seconds=5)
@@ -465,6 +467,8 @@ class _Refresh:
 
         def before_sending() -> None:
             lease.require_young(self._now())
+            if self._time_left() < _TIME_TO_KEEP:
+                raise OutOfTimeError("connecting and leasing left no time to keep a response")
 
         try:
             return connection.request(grant, before_sending=before_sending)
