@@ -531,7 +531,7 @@ class _Refresh:
         return True
 
     def _stands(self, response: _Response) -> bool:
-        """Whether a journaled response that was published is what consumers read.
+        """Whether a journaled response that was published, or a later one, is what consumers read.
 
         Where a person has moved stages it is not: a used version id is never published again.
         """
@@ -540,7 +540,9 @@ class _Refresh:
         except SecretStoreError:
             # Unknown; where it does not stand, the next sweep finds it unpublished again.
             return True
-        if metadata is not None and metadata.stages.get(CURRENT) != str(response.version):
+        current = metadata.stages.get(CURRENT, "") if metadata is not None else ""
+        published = published_from_id(current, now=self._now())
+        if published.issued_at is None or published.issued_at < response.version.issued_at:
             self._refuse(response.version)
             return False
         return True
