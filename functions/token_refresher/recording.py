@@ -99,7 +99,7 @@ class Record:
             return
         try:
             self.ensure_token_secret()
-        except SecretStoreError:
+        except Exception:  # noqa: BLE001 - a result is owed, whatever happens
             self._remember(tags, Caution.FAILURE_NOT_RECORDED)
         else:
             self.write(tags, Caution.FAILURE_NOT_RECORDED)
