@@ -317,8 +317,14 @@ class _Refresh:
         if refresh_token is not None:
             redeemed = self._redemption(basis).redeem(credentials.client, refresh_token)
             if isinstance(redeemed, Redeemed):
-                return self._keep(credentials, redeemed.response, redeemed.issued_at, redeemed)
-            failure = redeemed
+                try:
+                    return self._keep(credentials, redeemed.response, redeemed.issued_at, redeemed)
+                except OAuthError as error:
+                    if self.journal.is_only_grant:
+                        raise
+                    failure = error
+            else:
+                failure = redeemed
         assert not isinstance(credentials, RefreshTokenCredentials)  # noqa: S101 - it has raised
         if failure is not None:
             try:
