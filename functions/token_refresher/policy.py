@@ -560,10 +560,13 @@ def failure_record(
 def unchanged_record(account: Account, *, now: datetime) -> FailureRecord:
     """Tell when to ask again after the published token was handed out once more.
 
-    Half of what is left must pass, at least what a version takes, and never more than all.
+    Half of what is left must pass, at least what a version takes, and never more than all; nor may
+    the refresh token end meanwhile.
     """
-    live_until = account.live_until or now
-    at = min(now + max((live_until - now) / 2, version_pace(account)), live_until)
+    live_until, earliest = account.live_until or now, now + version_pace(account)
+    at = min(max(now + (live_until - now) / 2, earliest), live_until)
+    if account.grant is not None:
+        at = min(at, max(account.grant.expires_at - _REFRESH_TOKEN_MARGIN, earliest))
     return FailureRecord(
         failure_class=FailureClass.TRANSIENT,
         code="unchanged",
