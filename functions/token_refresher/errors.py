@@ -91,7 +91,7 @@ class HeldError(NotAttemptedError):
 
     Args:
         last_at: Aware; when it was leased.
-        until: Aware; when it may be leased again.
+        until: Aware; when it may be leased again. Also an attribute.
     """
 
     def __init__(self, last_at: datetime, until: datetime) -> None:
@@ -99,6 +99,7 @@ class HeldError(NotAttemptedError):
             f"the refresh token was leased at {last_at.isoformat()}; "
             f"it can be leased again from {until.isoformat()} on"
         )
+        self.until = until
 
 
 class RefreshError(TokenRefresherError):
@@ -125,6 +126,7 @@ class RefreshTokenHeldError(RefreshError):
 
     Attributes:
         is_spent: It was answered, and the response could not be kept.
+        until: Aware; when it is sent again.
     """
 
     def __init__(self, *, is_spent: bool, until: datetime) -> None:
@@ -140,6 +142,7 @@ class RefreshTokenHeldError(RefreshError):
             code="refresh_token_spent" if is_spent else "refresh_token_unanswered",
         )
         self.is_spent = is_spent
+        self.until = until
 
 
 class RejectedAgainError(RefreshError):
