@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from token_refresher.oauth.client_authentication import Client
     from token_refresher.oauth.token_response import TokenResponse
     from token_refresher.ports import SecretMetadata
-    from token_refresher.refresh import Connection as OpenConnection
+    from token_refresher.redeem import Connection as OpenConnection
     from token_refresher.sweep import Report
     from token_refresher_cli.machine import Machine
     from token_refresher_cli.target import Target
