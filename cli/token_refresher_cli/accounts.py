@@ -11,13 +11,12 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
 from token_refresher import policy
-from token_refresher.errors import FailureClass
 from token_refresher.policy import Reason
-from token_refresher_cli.durations import say_duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from token_refresher.errors import FailureClass
     from token_refresher.model import Account
     from token_refresher.records import FailureRecord
 
@@ -60,6 +59,7 @@ class AccountStatus:
         state: What a person wants to know first.
         reason: The policy's word for it.
         expires_at: The published token's; None where there is none, or nobody can tell.
+        refresh_token_expires_at: A refresh-only account's, where its server says so.
         error: What is wrong: a failure's code, or the reason for which action is required.
         failure_class: What kind it is; None where it is no failure.
         failures: How often in a row the last attempts failed.
@@ -72,6 +72,7 @@ class AccountStatus:
     state: State
     reason: Reason
     expires_at: datetime | None
+    refresh_token_expires_at: datetime | None
     error: str | None
     failure_class: FailureClass | None
     failures: int
@@ -103,20 +104,21 @@ def status_of(
     """
     decision = policy.decide(account, now=now, refresh_before=refresh_before)
     due_at = policy.due_time(account, refresh_before=refresh_before)
-    needs_action = policy.needs_action(account, now=now, schedule=schedule)
-    state = _state(account, decision, due_at, now, needs_action=needs_action)
+    required = policy.action_required(account, now=now, schedule=schedule)
+    state = _state(account, decision, due_at, now, needs_action=required is not None)
     next_attempt_at = now if decision.due else due_at
     if state in {State.AWAITING_CREDENTIALS, State.ORPHANED, State.EXTERNAL_VERSION}:
         next_attempt_at = None
     elif decision.reason in _HELD:
         next_attempt_at = policy.next_attempt(account, decision.reason)
     failure = _failure(account, decision)
-    error = _error(account, state, failure, now, schedule)
+    error = _error(state, required, failure)
     return AccountStatus(
         account=account.name,
         state=state,
         reason=decision.reason,
         expires_at=account.live_until,
+        refresh_token_expires_at=account.grant.expires_at if account.grant else None,
         error=error,
         failure_class=failure.failure_class if failure and failure.code == error else None,
         failures=failure.failures if failure else 0,
@@ -159,28 +161,13 @@ def _state(
     return _HELD.get(decision.reason, State.FRESH)
 
 
-def _error(
-    account: Account,
-    state: State,
-    failure: FailureRecord | None,
-    now: datetime,
-    schedule: timedelta,
-) -> str | None:
+def _error(state: State, required: str | None, failure: FailureRecord | None) -> str | None:
     """Name what is wrong, by a failure's code where there is one."""
-    if state is State.ACTION_REQUIRED and account.token is not None and account.token.is_deleted:
-        return "scheduled_for_deletion"
+    if state is State.ACTION_REQUIRED:
+        return required
     if state is State.OVERDUE:
         return NO_ATTEMPT
-    if failure is not None and (
-        state is State.RETRYING or failure.failure_class is FailureClass.ACTION_REQUIRED
-    ):
-        return failure.code
-    if state is not State.ACTION_REQUIRED:
-        return None
-    if policy.lives_too_short(account, schedule=schedule):
-        return "token_lives_too_short"
-    grant = account.grant
-    return f"the refresh token ends in {say_duration(grant.expires_at - now)}" if grant else None
+    return failure.code if failure is not None and state is State.RETRYING else None
 
 
 def in_order(statuses: Iterable[AccountStatus]) -> list[AccountStatus]:

@@ -176,6 +176,7 @@ FIXES: Final = {
     ),
     "no attempt on record": ("see whether the schedule is on, and whether its host fails", ""),
     "redirect": ("give its final address as --token-endpoint", "correct"),
+    "refresh_token_ending": ("obtain a new refresh token, and store it", "correct"),
     "refresh_token_spent": (
         "it was answered, and the response could not be kept: store a new refresh token",
         "correct",
@@ -190,7 +191,6 @@ FIXES: Final = {
         "",
     ),
     "scheduled_for_deletion": ("restore the token secret", "restore"),
-    "the refresh token ends": ("obtain a new refresh token, and store it", "correct"),
     "token_lives_too_short": (
         "no sweep is in time for it or its refresh token; ask its server for longer ones",
         "",
@@ -214,8 +214,7 @@ def fix_for(code: str, name: str, target: Target) -> str:
     """Say what a person does about a failure's code; empty where the code says all."""
     if code in _DENIED:
         return "the function's role lacks a permission; its log names the call"
-    # Where it ends in time, that is a part of the words.
-    sentence, command = FIXES.get(code.partition(" in ")[0], _of_status(code))
+    sentence, command = FIXES.get(code, _of_status(code))
     if command == "restore":
         return f"{sentence}: {_restoring(target.token_id(name), target)}"
     verb, *flags = command.split() or [""]

@@ -82,7 +82,7 @@ def status(
         )
     elif statuses:
         screen.show(screen.status_table(statuses, now=connection.now()))
-        for sentence in screen.status_sentences(statuses, connection.target):
+        for sentence in screen.status_sentences(statuses, connection.target, now=connection.now()):
             screen.show(sentence)
         screen.show(screen.place_sentence(place))
     if not statuses:

@@ -162,11 +162,19 @@ def status_table(statuses: Sequence[AccountStatus], *, now: datetime) -> Table:
     return table
 
 
-def status_sentences(statuses: Sequence[AccountStatus], target: Target) -> list[str]:
+def _ending(one: AccountStatus, now: datetime) -> str:
+    """Say when a refresh token ends that ends soon."""
+    at = one.refresh_token_expires_at if one.error == "refresh_token_ending" else None
+    return f" has a refresh token that ends {say_when(at, now=now)}" if at else ""
+
+
+def status_sentences(
+    statuses: Sequence[AccountStatus], target: Target, *, now: datetime
+) -> list[str]:
     """Say what action is required, and how many accounts there are."""
     acting = [one for one in statuses if one.needs_action]
     told = [
-        f"{one.account}: {fix}"
+        f"{one.account}{_ending(one, now)}: {fix}"
         for one in acting
         if (fix := fix_for(one.error or "", one.account, target))
     ]

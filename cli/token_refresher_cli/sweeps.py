@@ -56,12 +56,12 @@ class Row:
     def went_well(self) -> bool:
         """Whether nobody has to look at it: its token is new, or lives and is its server's last."""
         is_fresh = self.outcome == Outcome.NOT_DUE and self.reason == Reason.FRESH
-        return is_fresh or (self.outcome in _GOOD and not self.error)
+        return is_fresh or (self.outcome in _GOOD and not self.has_failed)
 
     @property
     def has_failed(self) -> bool:
-        """Whether this very sweep failed; an error may be on record from an earlier one."""
-        return bool(self.error) and self.outcome not in {Outcome.NOT_DUE, Outcome.NOT_ATTEMPTED}
+        """Whether this very sweep failed: only then a sentence says how; the rest is on record."""
+        return bool(self.error and self.detail) and self.outcome != Outcome.NOT_ATTEMPTED
 
     @property
     def is_unknown(self) -> bool:

@@ -13,7 +13,12 @@ from aws_lambda_powertools import Logger, Metrics, single_metric
 from aws_lambda_powertools.metrics import MetricUnit
 
 from token_refresher import policy
-from token_refresher.errors import HeldError, OutOfTimeError, RefreshTokenHeldError
+from token_refresher.errors import (
+    FailureClass,
+    HeldError,
+    OutOfTimeError,
+    RefreshTokenHeldError,
+)
 from token_refresher.outcomes import Outcome
 from token_refresher.policy import FAILURES, Reason, failure_class_of
 
@@ -151,17 +156,19 @@ def describe(result: Result, report: Report) -> dict[str, Any]:
         "expires_at": live_until.isoformat() if live_until else None,
         "seconds_until_expiry": int(policy.seconds_until_expiry(account, now=report.now)),
     }
-    recorded = account.counting_failure
+    recorded, required = account.counting_failure, report.action_required(account)
     if isinstance(error, FAILURES):
         fields |= {"failure_class": str(failure_class_of(error)), "error": error.code}
+    # Told in every sweep, whether or not it was tried in this one.
+    elif required is not None:
+        fields |= {"failure_class": str(FailureClass.ACTION_REQUIRED), "error": required}
     elif recorded is not None and recorded.failures:
-        # Told in every sweep, whether or not it was tried in this one.
         fields |= {"failure_class": str(recorded.failure_class), "error": recorded.code}
     if error is not None:
         fields["detail"] = str(error)
     if recorded is not None and recorded.failures:
         fields["failing_since"] = recorded.since.isoformat()
-    if report.needs_action(account):
+    if required is not None:
         fields["needs_action"] = True
     retry_at = _retry_at(result, report)
     if retry_at is not None:

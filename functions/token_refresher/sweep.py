@@ -19,7 +19,7 @@ from token_refresher.model import (
     without_refresh_tokens,
 )
 from token_refresher.outcomes import Asked, Outcome, Result
-from token_refresher.policy import Reason, needs_action
+from token_refresher.policy import Reason, action_required, needs_action
 from token_refresher.refresh import TIME_TO_BEGIN, Refresher
 
 if TYPE_CHECKING:
@@ -60,7 +60,11 @@ class Report(msgspec.Struct, frozen=True):
 
     def needs_action(self, account: Account) -> bool:
         """Whether a person must act for an account."""
-        return needs_action(account, now=self.now, schedule=self.schedule)
+        return self.action_required(account) is not None
+
+    def action_required(self, account: Account) -> str | None:
+        """Name what a person must act on for an account."""
+        return action_required(account, now=self.now, schedule=self.schedule)
 
     def count(self, reason: Reason) -> int:
         """How many results have a reason."""

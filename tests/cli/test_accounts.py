@@ -100,8 +100,8 @@ ENDS_SOON = {GRANT_EXPIRES_AT_TAG: GrantLifetime(NOW + 50 * HOUR, timedelta(days
         ),
         pytest.param(
             account(issued(HOUR), tags=ENDS_SOON),
-            *(State.ACTION_REQUIRED, "the refresh token ends in 2 d 2 h", NOW + 9.5 * HOUR),
-            id="a refresh token that ends soon calls a person, and says when",
+            *(State.ACTION_REQUIRED, "refresh_token_ending", NOW + 9.5 * HOUR),
+            id="a refresh token that ends soon calls a person",
         ),
         pytest.param(
             account(issued(2 * MINUTE, life=14 * MINUTE)),
@@ -199,5 +199,8 @@ def test_a_failure_tells_its_class_and_since_when_it_is() -> None:
 
 def test_the_class_of_a_failure_is_not_told_of_something_else() -> None:
     told = told_of(account(issued(11 * HOUR), tags={**ENDS_SOON, **failed(FailureClass.TRANSIENT)}))
-    assert told.error == "the refresh token ends in 2 d 2 h"
+    assert (told.error, told.refresh_token_expires_at) == (
+        "refresh_token_ending",
+        NOW + 50 * HOUR,
+    )
     assert (told.failure_class, told.failures) == (None, 3)

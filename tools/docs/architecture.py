@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import token_refresher
-from token_refresher.ports import LEASE_STAGE, CURRENT, JOURNAL_STAGE, PENDING, PREVIOUS
+from token_refresher.ports import CURRENT, JOURNAL_STAGE, LEASE_STAGE, PENDING, PREVIOUS
 from tools.docs.blocks import Table, code, prose
 
 if TYPE_CHECKING:

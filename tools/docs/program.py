@@ -14,8 +14,8 @@ from token_refresher import credentials as credentials_module
 from token_refresher import errors, policy, reporting
 from token_refresher.errors import FailureClass
 from token_refresher.oauth import errors as oauth_errors
-from token_refresher.policy import Reason
 from token_refresher.outcomes import Caution, Outcome
+from token_refresher.policy import Reason
 from tools.docs.blocks import Table, code, prose
 
 if TYPE_CHECKING:
