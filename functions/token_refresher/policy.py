@@ -603,23 +603,30 @@ def _next_brought_forward(account: Account) -> datetime | None:
     return None if at is None else at + _REFUSED_FIRST - TICK_SLACK
 
 
-def needs_action(account: Account, *, now: datetime, schedule: timedelta) -> bool:
-    """Whether action is required for this account, by metadata alone.
+def action_required(account: Account, *, now: datetime, schedule: timedelta) -> str | None:
+    """Name what action is required for this account, by metadata alone; None for none.
 
-    Its last failure says so; or its tokens cannot be kept alive; or a refresh-only account's
+    Its last failure's code; or its tokens cannot be kept alive; or a refresh-only account's
     refresh token ends within a week (or half its life, where that is less).
     """
     if account.credentials_version is None:
-        return False
+        return None
+    if account.token is not None and account.token.is_deleted:
+        return "scheduled_for_deletion"
     failure = account.counting_failure
     if failure is not None and failure.failure_class is FailureClass.ACTION_REQUIRED:
-        return True
-    if account.token is not None and account.token.is_deleted:
-        return True
+        return failure.code
     if lives_too_short(account, schedule=schedule):
-        return True
+        return "token_lives_too_short"
     grant = account.grant
-    return grant is not None and grant.expires_at - now < min(_GRANT_WARNING, grant.lifetime / 2)
+    if grant is not None and grant.expires_at - now < min(_GRANT_WARNING, grant.lifetime / 2):
+        return "refresh_token_ending"
+    return None
+
+
+def needs_action(account: Account, *, now: datetime, schedule: timedelta) -> bool:
+    """Whether action is required for this account, as `action_required` says."""
+    return action_required(account, now=now, schedule=schedule) is not None
 
 
 def is_retrying(account: Account) -> bool:
