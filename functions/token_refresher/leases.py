@@ -157,8 +157,8 @@ class Leases:
             # Not to be read yet: it was written a moment ago.
             if held is None or (end is None and self.began_at - held.time < ABANDONED_AFTER):
                 raise LeasedError
-            may_send(lost, Sending(end or LeaseEnd.UNANSWERED, held.time))
             is_early = self._is_early(held, end)
+            may_send(lost, Sending(end or LeaseEnd.UNANSWERED, held.time))
             number += 1
         return lease
 
