@@ -6,6 +6,7 @@ tokens), and they can go wrong before or after any call.
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 import threading
@@ -215,8 +216,18 @@ class MemoryStore(SecretsManagerStore):
         self.tokens = Accounts(self._manager.secrets, f"{PREFIX}/tokens/")
         self.calls: list[str] = []
         self.faults = faults
+        self._stale: dict[str, SecretsManager] = {}
         self._old_credentials: dict[str, SecretMetadata] = {}
         self._listing: tuple[dict[str, SecretMetadata], dict[str, SecretMetadata]] | None = None
+
+    def snapshot(self) -> dict[str, Secret]:
+        """Copy what is there now."""
+        return copy.deepcopy(self._manager.secrets)
+
+    def tell(self, call: str, secrets: dict[str, Secret]) -> None:
+        """Answer the next call of this name from what was there when the snapshot was made."""
+        self._stale[call] = SecretsManager()
+        self._stale[call].secrets = secrets
 
     def freeze_listing(self) -> None:
         """List what is there now from here on, whatever is written."""
@@ -259,7 +270,7 @@ class MemoryStore(SecretsManagerStore):
         answer: dict[str, Any] | RefusalError
         with self.faults.around(call):
             try:
-                answer = self._manager.answer(operation, asked)
+                answer = self._stale.pop(call, self._manager).answer(operation, asked)
             except RefusalError as refusal:
                 # As much a response as any other: what comes after it may fail, too.
                 answer = refusal
@@ -300,6 +311,7 @@ class FakeTokenEndpoint:
 
     Attributes:
         requests: The grants that were sent, and to which host.
+        requested_at: When each of them was.
         mode: What becomes of a redeemed refresh token.
         issues_refresh_tokens: Whether the accounts' primary grants are answered with one.
         lifetime: Of the access tokens; None where the response does not say.
@@ -317,6 +329,7 @@ class FakeTokenEndpoint:
 
     def __init__(self, clock: Callable[[], datetime], faults: Faults) -> None:
         self.requests: list[dict[str, str]] = []
+        self.requested_at: list[datetime] = []
         self.mode = RefreshMode.ROTATES
         self.issues_refresh_tokens = True
         self.lifetime: timedelta | None = TWELVE_HOURS
@@ -395,6 +408,7 @@ class FakeTokenEndpoint:
     def request(self, client: Client, grant: Mapping[str, str]) -> TokenResponse:
         self.admit(client)
         self.requests.append({**grant, "host": client.host})
+        self.requested_at.append(self._clock())
         with self._faults.around("request"), self._lock:
             return self._answered(client.host, grant)
 
@@ -558,6 +572,7 @@ class World:
         self.now += after
         self.store.calls.clear()
         self.endpoint.requests.clear()
+        self.endpoint.requested_at.clear()
         ends_at = self.now + self.invocation
         return self.sweeper.sweep(
             time_left=lambda: ends_at - self.now,
