@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from token_refresher.events import RotationStep
     from token_refresher.outcomes import Result
     from token_refresher.ports import StagingStore
-    from token_refresher.refresh import TokenEndpoint
+    from token_refresher.redeem import TokenEndpoint
     from token_refresher.sweep import Report, Sweeper
 
 

@@ -140,15 +140,17 @@ def _failure(
             retry_after=wait,
         )
     if status in _TRANSIENT or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        # Gateways answer 503 too, after the endpoint may have acted; none speaks OAuth.
-        answered = known if status == HTTPStatus.SERVICE_UNAVAILABLE else None
         return EndpointUnavailableError(
             f"the token endpoint answered with status {status}",
-            code=answered or f"status_{status}",
+            code=f"status_{status}",
             status=status,
+            # Gateways answer 503 too, after the endpoint may have acted; none speaks OAuth.
+            is_own_word=known is not None and status == HTTPStatus.SERVICE_UNAVAILABLE,
             retry_after=wait,
         )
-    if status in WRONG_ADDRESS and known is None:
+    # A page says of 410 what it says of 404; anything else is the endpoint's own word.
+    is_gone = is_page and status == HTTPStatus.GONE
+    if is_gone or (known is None and status in WRONG_ADDRESS):
         return TokenEndpointError(
             f"no token endpoint is at this address (status {status}): "
             "correct site or token_endpoint",
