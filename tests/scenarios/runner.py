@@ -475,7 +475,8 @@ class _Story:
         if report is None:
             return told
         result = next((each for each in report.results if each.account.name == name), None)
-        account = next((each for each in report.accounts if each.name == name), None)
+        known = [result.account] if result else []
+        account = next((each for each in (*report.accounts, *known) if each.name == name), None)
         if account is None:
             return told | {"reason": "not listed", "outcome": "not due"}
         error = result.error if result else None
