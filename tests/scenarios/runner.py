@@ -79,7 +79,7 @@ SHARED: Final[dict[str, dict[str, Any]]] = json.loads(
 )
 
 # More points than any sweep of a scenario passes.
-_POINTS: Final = 1000
+_POINTS: Final = 200
 _NOW: Final = timedelta(0)
 _A_SECOND: Final = timedelta(seconds=1)
 _TAG: Final = "token-refresher:"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -43,10 +42,12 @@ def test_flipping_any_one_expectation_makes_the_scenario_fail(story: Object) -> 
 
 def _flipped(story: Object) -> Iterator[tuple[str, Object]]:
     """Give the scenario once with each of its expected leaves made into something else."""
+    # A story is read again where it is changed, which takes a tenth of copying it.
+    text = msgspec.json.encode(story)
     for number, step in enumerate(story["steps"]):
         for path in _leaves(step.get("expect", {}), ()):
             for flip in (_other, _without) if path else ():
-                changed = copy.deepcopy(story)
+                changed = msgspec.json.decode(text)
                 holder: Any = changed["steps"][number]["expect"]
                 for key in path[:-1]:
                     holder = holder[key]
