@@ -115,12 +115,8 @@ class Record:
         last = self.ended[1] if self.ended is not None and is_only_grant else None
         record = failure_record(self.account, error, now=now, refusals=refusals, last_sending=last)
         if record.failures == 1:
-            # Later than the token that this very refresh may have published before it failed,
-            # and no later than a response that it could journal, and not publish.
-            published = self.account.published
-            issued_at = published.issued_at if published is not None else None
-            since = now if issued_at is None else max(now, issued_at + timedelta(seconds=1))
-            record = replace(record, since=since)
+            # Later than the token that this very refresh may have published before it failed.
+            record = replace(record, since=self.clock())
         tags = {records.FAILURE_TAG: record.to_tag()}
         return tags | ({records.REFUSALS_TAG: refusals.to_tag()} if refusals else {})
 
