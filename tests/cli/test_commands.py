@@ -351,6 +351,16 @@ def test_credentials_that_force_does_not_help_are_said_to_wait(operator: Operato
     assert operator.run("refresh dealer-17 --force").exit_code == 1
 
 
+def test_the_time_of_the_next_sweep_is_said_where_the_schedule_is_known(
+    operator: Operator, cloud: EmbeddedCloud
+) -> None:
+    operator.add("dealer-17")
+    variables = {"ALLOWED_TOKEN_HOSTS": operator.server.host, "SCHEDULE_MINUTES": "10"}
+    deploy(cloud, "", FunctionName="tr", Environment={"Variables": variables})
+    done = operator.run("correct dealer-17 --scope read --stack tr --from-file -", stdin="{}")
+    assert "The next sweep tries them, within 10 min; or at once: " in done.stderr
+
+
 def test_who_may_only_write_credentials_is_told_of_the_next_sweep(
     operator: Operator, relay: Relay
 ) -> None:
