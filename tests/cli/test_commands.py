@@ -418,7 +418,7 @@ def test_a_refresh_token_without_a_response_says_when_it_is_sent_again(operator:
     too_soon = operator.tells("refresh crm --force")["accounts"][0]
     again_at = datetime.fromisoformat(too_soon["retry_at"])
     assert timedelta(minutes=14) < again_at - operator.clock.now() <= timedelta(minutes=15)
-    assert too_soon["detail"].endswith(f"it is sent again from {again_at.isoformat()} on")
+    assert too_soon["detail"].endswith(f"it can be leased again from {again_at.isoformat()} on")
     operator.clock.advance(timedelta(minutes=16))
     held = operator.tells("refresh crm")["accounts"][0]
     assert held["error"] == "refresh_token_unanswered"

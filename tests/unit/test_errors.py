@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -47,6 +47,7 @@ def unexpected() -> UnexpectedError:
 ACT = FailureClass.ACTION_REQUIRED
 LATER = FailureClass.TRANSIENT
 NOW = datetime(2026, 11, 24, 1, tzinfo=UTC)
+HOUR = timedelta(hours=1)
 
 
 def test_a_defect_requires_action() -> None:
@@ -57,8 +58,14 @@ def test_a_defect_requires_action() -> None:
 @pytest.mark.parametrize(
     ("error", "words"),
     [
-        (RefreshTokenHeldError(is_spent=False, until=NOW), ["no response arrived", "by force"]),
-        (RefreshTokenHeldError(is_spent=True, until=NOW), ["new refresh_token", "by force"]),
+        (
+            RefreshTokenHeldError(is_spent=False, until=NOW, by_force=NOW - HOUR),
+            ["no response arrived", f"from {NOW.isoformat()} on", "by force"],
+        ),
+        (
+            RefreshTokenHeldError(is_spent=True, until=NOW, by_force=NOW - HOUR),
+            ["new refresh_token", f"by force from {(NOW - HOUR).isoformat()} on"],
+        ),
         (HeldError(NOW, NOW), ["was leased at", "can be leased again"]),
     ],
     ids=["unanswered", "spent", "too soon"],

@@ -270,7 +270,7 @@ def test_who_asks_may_say_no(world: World) -> None:
     world.now += HOUR
 
     def no(_: str, last: Sending) -> None:
-        raise RefreshTokenHeldError(is_spent=False, until=last.leased_at)
+        raise RefreshTokenHeldError(is_spent=False, until=last.leased_at, by_force=last.leased_at)
 
     with pytest.raises(RefreshTokenHeldError):
         leases_of(world).take(no)
