@@ -44,7 +44,6 @@ from token_refresher.outcomes import Asked, Caution, Outcome, Result
 from token_refresher.policy import (
     FAILURES,
     Decision,
-    Reason,
     Sending,
     decide,
     has_unpublished_response,
@@ -73,8 +72,6 @@ _REFRESH_TIME: Final = timedelta(seconds=60)
 TIME_TO_BEGIN: Final = TIME_TO_REQUEST + timedelta(seconds=5)
 # What is left for the records, however long a journal is retried.
 _TIME_TO_RECORD: Final = timedelta(seconds=10)
-
-_UNDECIDED: Final = Decision(due=False, reason=Reason.FRESH)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,6 +157,8 @@ class Refresher:
             needed_time_left=asked.time_left() - _REFRESH_TIME,
             record=Record(store=self.store, clock=self.clock, account=account),
             journal=Journal(store=self.store, account=account.name),
+            # By the listing, until something was read: a failure before that has a reason, too.
+            decision=self.decide(account, asked),
         )
 
 
@@ -201,7 +200,7 @@ class _Refresh:
     needed_time_left: timedelta
     record: Record
     journal: Journal
-    decision: Decision = _UNDECIDED
+    decision: Decision
 
     @property
     def account(self) -> Account:

@@ -12,8 +12,8 @@ import pytest
 from tests.scenarios.runner import ScenarioError, run
 from tests.scenarios.scenario import parse, stories
 from token_refresher.errors import FailureClass
-from token_refresher.policy import Reason
 from token_refresher.outcomes import Caution, Outcome
+from token_refresher.policy import Reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -82,7 +82,7 @@ def _other(holder: Any, key: Any, _: tuple[Any, ...]) -> bool:  # noqa: ANN401
         case []:
             others: dict[Any, Any] = {
                 "requests": {"grant_type": "password"},
-                "claims": {"is_resend": True},
+                "leases": {"number": 1},
             }
             holder[key] = [others.get(key, "other")]
         case {}:
