@@ -61,10 +61,10 @@ if TYPE_CHECKING:
 
     from tests.scenarios.scenario import (
         Account,
-        Answer,
         AnyStep,
         Expectation,
         Fault,
+        Response,
         Scenario,
         Server,
         Settings,
@@ -275,7 +275,7 @@ class _Story:
             self.past.append((self.world.now, self.world.store.snapshot()))
         match step:
             case Sweep():
-                self._answer(step.answers)
+                self._respond(step.responses)
                 faults = _Faults(step.faults, self.world, self._past)
                 return self._compare(step.expect, *self._sweep(step, faults))
             case Sweeps():
@@ -382,33 +382,33 @@ class _Story:
             make = None if down is None else partial(self._failure, down)
             endpoint.fail(make, host=server.host)
 
-    def _answer(self, answers: Iterable[Answer]) -> None:
-        for answer in answers:
-            self.world.endpoint.answer(*(self._answered(answer) for _ in range(answer.times)))
+    def _respond(self, responses: Iterable[Response]) -> None:
+        for response in responses:
+            self.world.endpoint.answer(*(self._made(response) for _ in range(response.times)))
 
-    def _answered(self, answer: Answer) -> Exception | AfterRedeeming | TokenResponse:
-        made = self._read(answer)
-        if not answer.after_redeeming:
+    def _made(self, response: Response) -> Exception | AfterRedeeming | TokenResponse:
+        made = self._read(response)
+        if not response.after_redeeming:
             return made
-        assert isinstance(made, Exception), "the server's own response needs no `answer`"
+        assert isinstance(made, Exception), "the server's own response needs no `response`"
         return AfterRedeeming(made)
 
-    def _read(self, answer: Answer) -> Exception | TokenResponse:
-        """Make of an HTTP answer what the program makes of it."""
-        if answer.connection is not None:
-            return _CONNECTIONS[answer.connection]()
-        body = (answer.text or "").encode()
-        if answer.json is not UNSET:
-            body = json.dumps(answer.json).encode()
+    def _read(self, response: Response) -> Exception | TokenResponse:
+        """Make of an HTTP response what the program makes of it."""
+        if response.connection is not None:
+            return _CONNECTIONS[response.connection]()
+        body = (response.text or "").encode()
+        if response.json is not UNSET:
+            body = json.dumps(response.json).encode()
         try:
             return read_token_response(
-                answer.status or 0, body, retry_after=answer.retry_after, now=self.world.now
+                response.status or 0, body, retry_after=response.retry_after, now=self.world.now
             )
         except FAILURES as error:
             return error
 
-    def _failure(self, answer: Answer) -> Exception | AfterRedeeming:
-        made = self._answered(answer)
+    def _failure(self, response: Response) -> Exception | AfterRedeeming:
+        made = self._made(response)
         assert not isinstance(made, TokenResponse), "`down` takes a failure"
         return made
 
@@ -440,7 +440,7 @@ class _Story:
         ]
 
     def _sweep_repeatedly(self, step: Sweeps) -> Iterable[str]:
-        self._answer(step.answers)
+        self._respond(step.responses)
         faults = _Faults(step.faults, self.world, self._past)
         since, requests, report = self.world.now, [], None
         ends_at = since + step.lasts

@@ -79,8 +79,8 @@ class Account(Part, frozen=True, kw_only=True):
     tags: dict[str, str] = {}
 
 
-class Answer(Part, frozen=True, kw_only=True):
-    """What the token endpoint answers, instead of what it would by itself."""
+class Response(Part, frozen=True, kw_only=True):
+    """What the token endpoint sends back, instead of what it would by itself."""
 
     status: Annotated[int, Meta(ge=200, le=599)] | None = None
     json: Any = UNSET
@@ -109,7 +109,7 @@ class Server(Part, frozen=True, kw_only=True):
     revokes_access_tokens: bool | UnsetType = UNSET
     initial_refresh_tokens: int = 0
     forgets: list[str] = []
-    down: Answer | UnsetType | None = UNSET
+    down: Response | UnsetType | None = UNSET
     host: str = ""
 
 
@@ -208,7 +208,7 @@ class Sweep(Step, frozen=True, kw_only=True, tag="sweep"):
     stage_as: str = ""
     dry_run: bool = False
     time: timedelta = timedelta(seconds=240)
-    answers: list[Answer] = []
+    responses: list[Response] = []
     faults: list[Fault] = []
     expect: Expectation
 
@@ -218,7 +218,7 @@ class Sweeps(Step, frozen=True, kw_only=True, tag="sweep repeatedly"):
 
     every: timedelta
     lasts: timedelta
-    answers: list[Answer] = []
+    responses: list[Response] = []
     faults: list[Fault] = []
     expect: Expectation
 

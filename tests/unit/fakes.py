@@ -678,11 +678,6 @@ def no_connection() -> EndpointUnavailableError:
     return EndpointUnavailableError("refused", code="no_connection", sent=False)
 
 
-def certificate_refused() -> TokenEndpointError:
-    """Nothing left, and a person may have to act."""
-    return TokenEndpointError("certificate", code="certificate_refused", sent=False)
-
-
 def lost_connection() -> EndpointUnavailableError:
     """The request left, and nobody knows what became of it."""
     return EndpointUnavailableError("reset", code="connection_lost")
