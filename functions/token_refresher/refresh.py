@@ -43,6 +43,7 @@ from token_refresher.oauth.token_response import lifetime
 from token_refresher.outcomes import Asked, Caution, Outcome, Result
 from token_refresher.policy import (
     FAILURES,
+    JOURNAL_NOT_WRITTEN,
     Decision,
     Sending,
     decide,
@@ -569,7 +570,7 @@ class _Refresh:
     def _not_kept(self, outcome: Outcome) -> Result:
         """Record that a response could not be journaled; it stays in the warm environment."""
         self.record.cautions.append(Caution.JOURNAL_NOT_WRITTEN)
-        error = SecretStoreError("PutSecretValue", "journal_not_written", transient=False)
+        error = SecretStoreError("PutSecretValue", JOURNAL_NOT_WRITTEN, transient=False)
         self._record(error)
         return self.result(outcome, error)
 
