@@ -27,7 +27,9 @@ UNWANTED: Final = {
     "lease": r"claim(s|ed|ing)?",
     "initial refresh token": r"(issue|the|a|new|first|spent)[ _]seeds?",
     "response (of a refresh)": r"(lost|journaled|unpublished|token) answers?",
-    "the five tags": r"token-refresher:(error|failures|failed-at|retry-at|released|dead|refused(?!-))",
+    "failure, refusals, lease": (
+        r"token-refresher:(error|failures|failed-at|retry-at|released|dead|refused(?!-))"
+    ),
     "refresh_token_unanswered, refresh_token_spent": r"refresh_token_lost|RefreshTokenLostError",
     "function fails": r"function errs",
     "expires_in, refresh_before": r"ttl|leeway",
