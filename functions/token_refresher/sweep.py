@@ -43,7 +43,6 @@ class Report(msgspec.Struct, frozen=True):
         results: Of the accounts that were not simply fresh, or need action.
         request_seconds: How long each token request took.
         schedule: The time until the next sweep.
-        refresh_before: How long before its expiry a token is due.
     """
 
     now: datetime
@@ -51,7 +50,6 @@ class Report(msgspec.Struct, frozen=True):
     results: tuple[Result, ...]
     request_seconds: tuple[float, ...]
     schedule: timedelta
-    refresh_before: timedelta
 
     @property
     def managed(self) -> list[Account]:
@@ -165,7 +163,6 @@ class Sweeper:
             results=(*refused, *told),
             request_seconds=tuple(gate.request_seconds),
             schedule=self.refresher.schedule,
-            refresh_before=self.refresher.refresh_before,
         )
 
     def _is_told(self, result: Result, now: datetime) -> bool:
