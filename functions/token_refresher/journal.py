@@ -37,6 +37,7 @@ class JournalEntry(StoredJson, frozen=True, kw_only=True, omit_defaults=True):
         scope: As granted.
         refresh_token: What the next refresh sends, if anything.
         refresh_is_refused: The server refused the grant type; it is not tried again.
+        refresh_token_expires_in: Seconds, where the response says so.
     """
 
     grant: str
@@ -47,6 +48,7 @@ class JournalEntry(StoredJson, frozen=True, kw_only=True, omit_defaults=True):
     scope: str | None = None
     refresh_token: str | None = None
     refresh_is_refused: bool = False
+    refresh_token_expires_in: int | None = None
 
     def bearer_token(self) -> str:
         """Judge the response, but for its lifetime, as `oauth.token_response.bearer_token` does.

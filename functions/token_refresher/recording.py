@@ -104,15 +104,21 @@ class Record:
         record = unchanged_record(self.account, now=now)
         self.write({records.FAILURE_TAG: record.to_tag()}, Caution.RECORD_NOT_WRITTEN)
 
-    def succeed(self, *, grant: records.GrantLifetime | None) -> None:
-        """Clear what was recorded, and keep when the refresh token itself expires."""
-        obsolete = list(records.CLEARED_BY_SUCCESS)
+    def succeed(self) -> None:
+        """Clear what was recorded; the refresh token's own expiry outlives a refresh."""
+        unrecorded = self.account.unrecorded
+        self.clear(records.CLEARED_BY_SUCCESS)
+        key = records.GRANT_EXPIRES_AT_TAG
+        if unrecorded is not None and key in unrecorded.tags:
+            self.write({key: unrecorded.tags[key]}, Caution.RECORD_NOT_WRITTEN)
+
+    def keep_grant(self, grant: records.GrantLifetime | None) -> None:
+        """Keep when the refresh token itself expires; None where nobody has said so."""
         if grant is None:
-            obsolete.append(records.GRANT_EXPIRES_AT_TAG)
+            self.clear([records.GRANT_EXPIRES_AT_TAG])
         elif grant != self.account.grant:
             tag = {records.GRANT_EXPIRES_AT_TAG: grant.to_tag()}
             self.write(tag, Caution.RECORD_NOT_WRITTEN)
-        self.clear(obsolete)
 
     def next_grant(
         self, version: TokenVersion, expires_in: timedelta | None, *, is_new: bool

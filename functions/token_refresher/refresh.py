@@ -331,13 +331,16 @@ class _Refresh:
     def _read_journal(self, credentials: Credentials) -> None:
         """Read the journaled response, after writing one that could not be written before."""
         kept = self.account.unwritten
-        self._know(journal=None, unwritten=None)
+        self._know(journal=None)
         if not (self.refresher.uses_refresh_tokens and credentials.use_refresh_token):
+            self._know(unwritten=None)
             return
         journal = self.journal
         journal.grant = credentials.grant_digest
         journal.is_only_grant = isinstance(credentials, RefreshTokenCredentials)
         journal.read()
+        # Not before: what could not be read now is no reason to forget it.
+        self._know(unwritten=None)
         if kept is not None and journal.resume(kept):
             if not self._write_journal(until=_TIME_TO_RECORD):
                 raise _journal_not_written()
@@ -360,7 +363,14 @@ class _Refresh:
         except TokenResponseError:
             self._refuse(version)
             raise
-        return _Response(version=version, token=token, is_journaled=True)
+        expires_in = entry.refresh_token_expires_in
+        return _Response(
+            version=version,
+            token=token,
+            is_journaled=True,
+            brings_refresh_token=expires_in is not None,
+            refresh_token_expires_in=timedelta(seconds=expires_in) if expires_in else None,
+        )
 
     def _request(self, credentials: Credentials) -> _Response:
         """Get a token: by a refresh token if there is one to be sent, else by primary grant."""
@@ -506,6 +516,7 @@ class _Refresh:
         before = self.journal.entry
         is_refused = refresh_is_refused or (before is not None and before.refresh_is_refused)
         granted = before.scope if sent and before is not None else None
+        expires_in = response.refresh_token_expires_in
         entry = JournalEntry(
             grant=credentials.grant_digest,
             host=credentials.client.host,
@@ -515,6 +526,7 @@ class _Refresh:
             scope=response.scope or granted or credentials.scope,
             refresh_token=None if is_refused else response.refresh_token or sent,
             refresh_is_refused=is_refused,
+            refresh_token_expires_in=expires_in and int(expires_in.total_seconds()),
         )
         usable = entry.access_token if entry.is_bearer_token else None
         version = TokenVersion(
@@ -541,7 +553,7 @@ class _Refresh:
             token=token,
             lease=lease,
             brings_refresh_token=response.refresh_token is not None,
-            refresh_token_expires_in=response.refresh_token_expires_in,
+            refresh_token_expires_in=expires_in,
         )
 
     def _journal(self, version: TokenVersion, entry: JournalEntry, lease: Lease | None) -> None:
@@ -591,16 +603,19 @@ class _Refresh:
             None where a journaled one has turned out to be of no use.
         """
         if self._is_unchanged(response):
+            self._keep_grant(response)
             return self._unchanged()
         self._verify(credentials, response)
         if self.asked.stage_as:
             self.store.stage(self.account.name, self.asked.stage_as, response.token.to_json())
-            return self._succeeded(response, Outcome.STAGED)
+            self._keep_grant(response)
+            return self._succeeded(Outcome.STAGED)
         version_id = str(response.version)
-        if self._is_superseded(response) or not self.store.publish(
-            self.account.name, version_id, response.token.to_json()
-        ):
-            return self._succeeded(response, Outcome.SUPERSEDED)
+        if self._is_superseded(response):
+            return self._succeeded(Outcome.SUPERSEDED)
+        self._keep_grant(response)
+        if not self.store.publish(self.account.name, version_id, response.token.to_json()):
+            return self._succeeded(Outcome.SUPERSEDED)
         if response.is_journaled and not self._stands(response):
             return None
         before = self.account.published
@@ -608,7 +623,15 @@ class _Refresh:
             published=published_from_id(version_id, now=self._now()),
             previous=TokenVersion.parse(before.version_id, now=self._now()) if before else None,
         )
-        return self._succeeded(response, Outcome.PUBLISHED)
+        return self._succeeded(Outcome.PUBLISHED)
+
+    def _keep_grant(self, response: _Response) -> None:
+        """Keep when the refresh token itself expires, whatever line this run dies on from here."""
+        grant = None
+        if self.journal.is_only_grant:
+            expires_in, is_new = response.refresh_token_expires_in, response.brings_refresh_token
+            grant = self.record.next_grant(response.version, expires_in, is_new=is_new)
+        self.record.keep_grant(grant)
 
     def _is_unchanged(self, response: _Response) -> bool:
         """Whether the endpoint has handed out the published token once more, and it lives."""
@@ -679,20 +702,19 @@ class _Refresh:
         """Know what to record of this run's lease, if no token comes."""
         self.ended = _Ended(lease.version_id, Sending(end, lease.taken_at))
 
-    def _succeeded(self, response: _Response, outcome: Outcome) -> Result:
-        """Clear what was recorded, and record what outlives this refresh."""
+    def _succeeded(self, outcome: Outcome) -> Result:
+        """Clear what was recorded."""
         if not self._write_journal(until=_TIME_TO_RECORD):
             self.record.cautions.append(Caution.JOURNAL_NOT_WRITTEN)
             lost = _journal_not_written()
             self._record(lost)
             return self.result(outcome, lost)
+        if outcome is Outcome.SUPERSEDED:
+            # What is on record now is of the later response.
+            return self.result(outcome)
         if lives_too_short(self.account, schedule=self.refresher.schedule):
             self.record.cautions.append(Caution.LIVES_TOO_SHORT)
-        grant = None
-        if self.journal.is_only_grant:
-            expires_in, is_new = response.refresh_token_expires_in, response.brings_refresh_token
-            grant = self.record.next_grant(response.version, expires_in, is_new=is_new)
-        self.record.succeed(grant=grant)
+        self.record.succeed()
         return self.result(outcome)
 
     def failed(self, error: Failure) -> Result:
@@ -738,4 +760,4 @@ class _Refresh:
 
 
 def _journal_not_written() -> SecretStoreError:
-    return SecretStoreError("PutSecretValue", "journal_not_written", transient=False)
+    return SecretStoreError("PutSecretValue", records.JOURNAL_NOT_WRITTEN, transient=False)
