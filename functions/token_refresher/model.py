@@ -235,13 +235,8 @@ class Account:
     def failure(self) -> records.FailureRecord | None:
         """What is recorded since the last success, for whatever credentials."""
         failure = records.FailureRecord.from_tag(self.tags.get(records.FAILURE_TAG))
-        published = self.published
-        issued_at = published.issued_at if published else None
-        if failure is not None and failure.code == records.JOURNAL_NOT_WRITTEN:
-            # Also where the run died that wrote it in the end, or its description was old.
-            is_written = published is not None and published.version_id == str(self.journal)
-            failure = None if is_written else failure
-        if failure is None or issued_at is None or failure.since >= issued_at:
+        issued_at = self.published.issued_at if self.published else None
+        if failure is None or issued_at is None or failure.since > issued_at:
             return failure
         return None
 
