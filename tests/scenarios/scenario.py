@@ -369,11 +369,21 @@ class Expectation(Part, frozen=True, kw_only=True):
                 raise ValueError(msg)
 
 
+class Specification(Part, frozen=True, kw_only=True):
+    """What another specification asks, and how the scenario answers it."""
+
+    number: Positive
+    asks: Sentence
+    verdict: Literal["held", "differs"]
+    ours: Sentence
+
+
 class Scenario(Part, frozen=True, kw_only=True):
     """One promise, as a story."""
 
     scenario: Sentence
     why: Sentence
+    specification: Specification | None = None
     given: Given
     steps: Annotated[list[AnyStep], Meta(min_length=1)]
 

@@ -123,6 +123,12 @@ def test_every_file_is_a_list_of_scenarios_and_no_two_have_one_name() -> None:
     assert len(set(names)) == len(names) >= 40
 
 
+def test_each_of_the_24_scenarios_of_the_sdks_specification_is_retold_once_and_in_order() -> None:
+    told = [story["specification"]["number"] for story in STORIES if "specification" in story]
+
+    assert told == list(range(1, 25))
+
+
 @pytest.mark.parametrize("words", [Reason, Outcome, Caution, FailureClass])
 def test_every_word_that_the_program_says_is_expected_somewhere(words: Any) -> None:  # noqa: ANN401
     said = "\n".join(_texts([step.get("expect") for story in STORIES for step in story["steps"]]))
