@@ -114,8 +114,12 @@ class Record:
         last = self.ended[1] if self.ended is not None and is_only_grant else None
         record = failure_record(self.account, error, now=now, refusals=refusals, last_sending=last)
         if record.failures == 1:
-            # Later than the token that this very refresh may have published before it failed.
-            record = replace(record, since=self.clock())
+            # Later than the token that this very refresh may have published before it failed,
+            # and no later than a response that it could journal, and not publish.
+            published = self.account.published
+            issued_at = published.issued_at if published is not None else None
+            since = now if issued_at is None else max(now, issued_at + timedelta(seconds=1))
+            record = replace(record, since=since)
         tags = {records.FAILURE_TAG: record.to_tag()}
         return tags | ({records.REFUSALS_TAG: refusals.to_tag()} if refusals else {})
 
@@ -130,10 +134,15 @@ class Record:
         obsolete = [each for each in records.CLEARED_BY_SUCCESS if each != keeps]
         if grant is None:
             obsolete.append(records.GRANT_EXPIRES_AT_TAG)
-        elif grant != self.account.grant:
+        self.clear(obsolete)
+        # Last, so that it stays in memory where it cannot be written.
+        self.keep_grant(grant)
+
+    def keep_grant(self, grant: records.GrantLifetime | None) -> None:
+        """Keep when the refresh token itself expires, where that is news."""
+        if grant is not None and grant != self.account.grant:
             tag = {records.GRANT_EXPIRES_AT_TAG: grant.to_tag()}
             self.write(tag, Caution.RECORD_NOT_WRITTEN)
-        self.clear(obsolete)
 
     def next_grant(
         self, version: TokenVersion, expires_in: timedelta | None, *, is_new: bool
