@@ -45,7 +45,7 @@ _NO_TIME: Final = timedelta(0)
 
 # Secrets Manager asks for no more than one version of a secret in ten minutes, sustained. A
 # refresh writes one, or with refresh tokens two of the credentials secret: lease and journal.
-_PACE_OF_VERSIONS: Final = timedelta(minutes=10)
+PACE_OF_VERSIONS: Final = timedelta(minutes=10)
 
 # The last lease may still be at work, and a server without grace may end a living token with
 # each sending.
@@ -413,7 +413,7 @@ def next_attempt(account: Account, reason: Reason) -> datetime | None:
 
 def version_pace(account: Account) -> timedelta:
     """How much time one refresh takes up of what Secrets Manager allows."""
-    return 2 * _PACE_OF_VERSIONS if account.uses_refresh_tokens else _PACE_OF_VERSIONS
+    return 2 * PACE_OF_VERSIONS if account.uses_refresh_tokens else PACE_OF_VERSIONS
 
 
 def minimum_interval(account: Account) -> timedelta:
@@ -434,7 +434,7 @@ def lease_interval(
         now: Aware.
     """
     if account.journal is not None and str(account.journal) == account.refused_response:
-        return 2 * _PACE_OF_VERSIONS
+        return 2 * PACE_OF_VERSIONS
     grant = account.grant
     ends_first = grant is not None and now < grant.expires_at < last_at + _LEASE_INTERVAL
     return _LEASE_INTERVAL_BEFORE_ITS_END if is_ended and ends_first else _LEASE_INTERVAL
