@@ -103,6 +103,10 @@ class Conversation:
         self._connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
         self._connection.close()
 
+    def leave(self) -> None:
+        """Close the connection now, and not when the server has forgotten it."""
+        self._secured().shutdown(socket.SHUT_RDWR)
+
     def close(self) -> None:
         self._connection.close()
 
@@ -267,6 +271,17 @@ def resets_the_handshake(conversation: Conversation) -> None:
 
 def never_shakes_hands(conversation: Conversation) -> None:
     conversation.wait_without_handshake()
+
+
+def leaves_after(unasked: bytes, left: threading.Event) -> Script:
+    """Shake hands, send what nobody has asked for, close, and say so."""
+
+    def play(conversation: Conversation) -> None:
+        conversation.send(unasked)
+        conversation.leave()
+        left.set()
+
+    return play
 
 
 def drips(head: bytes, drop: bytes) -> Script:
