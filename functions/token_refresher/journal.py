@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
+    from token_refresher.oauth.client_authentication import Client
+    from token_refresher.oauth.token_response import TokenResponse
     from token_refresher.ports import SecretStore
 
 _PAUSE: Final = timedelta(seconds=2)
@@ -91,6 +93,7 @@ class Journal:
         store: Secrets Manager.
         account: The account's name.
         grant: What its credentials rest on: an entry of another grant is as good as none.
+            Empty where its refresh tokens are not used.
         is_only_grant: Whether the account has nothing but its refresh token.
         version_id: Of what stands under the stage; empty where nothing does.
         entry: What stands there, if it is of this grant.
@@ -141,6 +144,52 @@ class Journal:
         self.entry, self.unwritten = JournalEntry.from_json(kept.content), kept
         self.is_repeatable = False
         return True
+
+    def entry_of(
+        self,
+        response: TokenResponse,
+        *,
+        client: Client,
+        lease: str | None,
+        sent: str | None,
+        refresh_is_refused: bool,
+    ) -> JournalEntry:
+        """Make the entry of a response.
+
+        A response without a refresh token means keep the old one (RFC 6749 section 6);
+        without a scope, that it is as requested (section 5.1).
+
+        Args:
+            response: As read.
+            client: Whose it is.
+            lease: The last lease that is known.
+            sent: The refresh token that was sent, if one was.
+            refresh_is_refused: Whether the server has just refused the grant type.
+        """
+        before = self.entry
+        is_refused = refresh_is_refused or (before is not None and before.refresh_is_refused)
+        granted = before.scope if sent and before is not None else None
+        return JournalEntry(
+            grant=self.grant,
+            host=client.host,
+            lease=lease,
+            access_token=response.access_token,
+            token_type=response.token_type,
+            scope=response.scope or granted or client.scope,
+            refresh_token=None if is_refused else response.refresh_token or sent,
+            refresh_is_refused=is_refused,
+        )
+
+    def needs(self, entry: JournalEntry) -> bool:
+        """Whether a response is to be kept.
+
+        One without a refresh token, from a grant that can be repeated, is not; unless an entry
+        stands there whose refresh token is of no use any more.
+        """
+        if not self.grant:
+            return False
+        holds_one = self.entry is not None and self.entry.refresh_token is not None
+        return entry.refresh_token is not None or holds_one
 
     def keep(self, version_id: str, entry: JournalEntry, *, is_repeatable: bool) -> None:
         """Take a response, to be written by `write`."""

@@ -84,6 +84,10 @@ class Conversation:
         """Send bytes: one TLS record, for anything small."""
         self._secured().sendall(data)
 
+    def send_in_the_clear(self, data: bytes) -> None:
+        """Send bytes that are no TLS, after a handshake."""
+        socket.socket.sendall(self._secured(), data)
+
     def wait_until_the_client_leaves(self) -> None:
         """Read, and answer nothing."""
         while self._secured().recv(65536):
@@ -273,11 +277,11 @@ def never_shakes_hands(conversation: Conversation) -> None:
     conversation.wait_without_handshake()
 
 
-def leaves_after(unasked: bytes, left: threading.Event) -> Script:
+def leaves_after(unasked: bytes, left: threading.Event, *, is_tls: bool = True) -> Script:
     """Shake hands, send what nobody has asked for, close, and say so."""
 
     def play(conversation: Conversation) -> None:
-        conversation.send(unasked)
+        (conversation.send if is_tls else conversation.send_in_the_clear)(unasked)
         conversation.leave()
         left.set()
 

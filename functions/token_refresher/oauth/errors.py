@@ -57,7 +57,7 @@ class OAuthError(Exception):
         The connection ended after sending, or a gateway answered in the endpoint's place: no
         status proves that nothing was redeemed. A server with a grace answers again.
         """
-        return self.code in _RESPONSE_LOST
+        return False
 
     @property
     def is_lost_connection(self) -> bool:
@@ -159,6 +159,31 @@ class MissingExpiryError(OAuthError):
 class EndpointUnavailableError(OAuthError):
     """The endpoint cannot serve anybody now.
 
-    Its code is ``no_connection``, ``timeout``, ``connection_lost``, ``status_…``, ``page_…``,
-    ``firewall``, ``blocked``, or what a 503 said in the words of RFC 6749.
+    Args:
+        message: What happened.
+        code: ``no_connection``, ``timeout``, ``connection_lost``, ``status_…``, ``page_…``,
+            ``firewall``, ``blocked``.
+        status: The HTTP status, if a response came.
+        sent: Whether a byte of the request left.
+        is_own_word: Whether the endpoint itself said so, in the words of RFC 6749, and no gateway
+            in its place.
+        retry_after: From the ``Retry-After`` header.
     """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str,
+        status: int | None = None,
+        sent: bool = True,
+        is_own_word: bool = False,
+        retry_after: timedelta | None = None,
+    ) -> None:
+        super().__init__(message, code=code, status=status, sent=sent, retry_after=retry_after)
+        self.is_own_word = is_own_word
+
+    @property
+    def is_response_lost(self) -> bool:
+        """True where the connection ended after sending, or a gateway answered instead."""
+        return self.code in _RESPONSE_LOST and not self.is_own_word

@@ -35,7 +35,7 @@ _LONGEST_LIFETIME: Final = timedelta(days=365)
 # journal that Secrets Manager does not take loses a refresh token.
 _LONGEST_TEXT: Final = 12 * 1024
 
-_TRANSIENT: Final = frozenset(
+TRANSIENT_STATUSES: Final = frozenset(
     {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS}
 )
 
@@ -139,16 +139,18 @@ def _failure(
             status=status,
             retry_after=wait,
         )
-    if status in _TRANSIENT or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        # Gateways answer 503 too, after the endpoint may have acted; none speaks OAuth.
-        answered = known if status == HTTPStatus.SERVICE_UNAVAILABLE else None
+    if status in TRANSIENT_STATUSES or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return EndpointUnavailableError(
             f"the token endpoint answered with status {status}",
-            code=answered or f"status_{status}",
+            code=f"status_{status}",
             status=status,
+            # Gateways answer 503 too, after the endpoint may have acted; none speaks OAuth.
+            is_own_word=known is not None and status == HTTPStatus.SERVICE_UNAVAILABLE,
             retry_after=wait,
         )
-    if status in WRONG_ADDRESS and known is None:
+    # A page says of 410 what it says of 404; anything else is the endpoint's own word.
+    is_gone = is_page and status == HTTPStatus.GONE
+    if is_gone or (known is None and status in WRONG_ADDRESS):
         return TokenEndpointError(
             f"no token endpoint is at this address (status {status}): "
             "correct site or token_endpoint",

@@ -919,17 +919,18 @@ class TestConnect:
         assert gone.wait(GIVE_UP_SECONDS)
 
     @pytest.mark.parametrize(
-        "meanwhile",
+        ("meanwhile", "is_tls"),
         [
-            pytest.param(b"", id="closed by the server"),
-            pytest.param(SUCCESS.replace(TOKEN.encode(), b"smuggled"), id="with bytes on it"),
+            pytest.param(b"", True, id="closed by the server"),
+            pytest.param(SUCCESS.replace(TOKEN.encode(), b"smuggled"), True, id="with bytes on it"),
+            pytest.param(b"no TLS", False, id="broken"),
         ],
     )
     def test_a_connection_that_is_of_no_use_any_more_is_opened_again(
-        self, wire: Wire, meanwhile: bytes
+        self, wire: Wire, meanwhile: bytes, *, is_tls: bool
     ) -> None:
         left, seen = threading.Event(), []
-        server = wire.serve(leaves_after(meanwhile, left), answers(SUCCESS))
+        server = wire.serve(leaves_after(meanwhile, left, is_tls=is_tls), answers(SUCCESS))
         with wire.connect(server).connect(client_credentials(server).client) as connection:
             assert left.wait(GIVE_UP_SECONDS)
             response = connection.request(
