@@ -74,6 +74,7 @@ class Setting:
         outages: Of the server.
         stale: The share of reads that may be.
         store_faults: The share of calls that fail, or are slow.
+        no_journal: From when on the next journal, and all writes for as long, are refused.
         freezes: The share of calls at which a run stands still.
         deaths: The share of calls at which an environment ends.
         cold: The share of runs that begin in a new environment.
@@ -95,6 +96,7 @@ class Setting:
     outages: tuple[Outage, ...] = ()
     stale: float = 0.0
     store_faults: float = 0.0
+    no_journal: tuple[float, float] | None = None
     freezes: float = 0.0
     deaths: float = 0.0
     cold: float = 0.3
@@ -113,6 +115,7 @@ class Run:
         may_risk_the_token: It was forced, or a consumer rejected the published token.
         is_dead: Its environment has ended.
         is_hindered: It stood still, or a write failed.
+        has_sent: Whether a token request of it has left.
         described_at: When it last read what is published.
         leased_at: When it began to put its lease.
         answered_at: When it had a response.
@@ -122,6 +125,7 @@ class Run:
     may_risk_the_token: bool
     is_dead: bool = False
     is_hindered: bool = False
+    has_sent: bool = False
     described_at: float = 0.0
     leased_at: float = 0.0
     answered_at: float = 0.0
@@ -323,6 +327,13 @@ class Play:
         self._puts += 1
         self.region.put(CREDENTIALS, json.dumps(content), f"terraform-{self._puts:022}")
 
+    def react(self) -> None:
+        """Let a person see that something is wrong, put the credentials again, and force."""
+        if self.random.random() < 1 / 2:
+            at = self.time.now + self.random.uniform(30, 280)
+            self.time.at(at, partial(self._do, "put the same credentials"))
+            self.time.at(at + 1, partial(self._do, "force"))
+
     def _do(self, deed: str) -> None:
         self.tell(deed, Run("a person", may_risk_the_token=False))
         secret = self.region.secret(TOKEN)
@@ -352,7 +363,9 @@ class Play:
         within = SERVED_WITHIN - (0 if setting.refresh_only else 5 * MINUTE)
         within += LONGEST_LAG if setting.stale else 0
         served_by = outage.ends + within
-        if setting.calm_from or served_by > setting.ends or outage.fault in REFUSALS:
+        # Two runs that each publish by what was five minutes ago use up what the pace allows.
+        is_delayed = setting.calm_from or (setting.stale and setting.duplicates)
+        if is_delayed or served_by > setting.ends or outage.fault in REFUSALS:
             return
 
         def look_at_what_lives() -> None:
@@ -458,6 +471,9 @@ def _disturbed(setting: Setting, lots: random.Random) -> Setting:
         calm_from=calm_from,
         outages=outages,
         store_faults=lots.choice((0, 0, 0.02, 0.2)),
+        no_journal=(lots.uniform(0, calm_from), 20 * 10 ** lots.uniform(0, 2.2))
+        if lots.random() < 1 / 4
+        else None,
         freezes=lots.choice((0, 0.005, 0.02, 0.1)),
         deaths=lots.choice((0, 0, 0.02)),
         skew=lots.choice((0, 0, MOST_SKEW)),

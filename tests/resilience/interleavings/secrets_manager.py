@@ -47,6 +47,7 @@ class Region:
         self._past = SecretsManager()
         self._history: dict[str, list[tuple[float, Secret]]] = defaultdict(list)
         self._written: dict[str, deque[float]] = defaultdict(deque)
+        self._refused_until = 0.0
 
     def answer(self, env: Environment, operation: str, asked: dict[str, Any]) -> dict[str, Any]:
         """Answer a call of the program."""
@@ -54,7 +55,7 @@ class Region:
         if call.startswith("PutSecretValue credentials ['TOKENREQUEST']"):
             env.run.leased_at = begun_at
         env.give_way(call)
-        fault = self._fault(env)
+        fault = self._fault(env, call)
         env.run.is_hindered |= bool(fault)
         if fault == "before":
             raise self._refusal(call)
@@ -82,8 +83,15 @@ class Region:
             raise answer
         return answer
 
-    def _fault(self, env: Environment) -> str:
-        random, setting = self._play.random, self._play.setting
+    def _fault(self, env: Environment, call: str) -> str:
+        random, setting, now = self._play.random, self._play.setting, self._play.time.now
+        if setting.no_journal is not None and call.startswith("PutSecretValue credentials"):
+            begins, length = setting.no_journal
+            if not self._refused_until and now >= begins and "TOKENRESPONSE" in call:
+                self._refused_until = now + length
+                self._play.react()
+            if now < self._refused_until:
+                return "before"
         if not env.is_disturbed or random.random() >= setting.store_faults:
             return ""
         return random.choice(("before", "after", "late", "slow"))

@@ -222,7 +222,7 @@ class Server:
             play.broken(Broken.TOO_SOON, run.name)
         if others and not play.setting.refresh_only:
             play.broken(Broken.SENT_TWICE, run.name)
-        elif any(other.is_unanswered for other in others) and not run.may_risk_the_token:
+        elif others and others[-1].is_unanswered and not run.may_risk_the_token:
             left = min(self.expiry(play.published_text()), token.ends_at) - request.sent_at
             if left > HALF_AN_HOUR + play.setting.skew * 2 + LONGEST_LAG:
                 play.broken(Broken.RISKED, f"{run.name}, {left:.0f} s left")
@@ -252,7 +252,8 @@ class Server:
 
     def _revoke(self, token: RefreshToken, value: str, request: Request) -> None:
         token.family.is_revoked = True
-        cause = self._cause(token)
+        # One that nobody waits for any more, and that comes late, is a lost response as well.
+        cause = Apart.LOST if request.is_lost else self._cause(token)
         self._play.tell(f"family revoked: {cause and cause.value}", request.run)
         if cause is not None:
             self._play.judgement.apart[cause] += 1
@@ -311,12 +312,14 @@ class Endpoint:
         self.handshake()
         yield Connection(self, self._env)
 
-    def handshake(self) -> None:
+    def handshake(self, *, is_again: bool = False) -> None:
         """Open a connection, or fail as all do now."""
         env = self._env
         env.give_way("connect")
         fault, _ = self._server.fault(at_connect=True)
         env.wait(env.draw(0.02, 0.3))
+        if fault is not None and env.run.leased_at and not env.run.has_sent and not is_again:
+            env.play.broken(Broken.LEASE_WASTED, env.run.name)
         if fault is Fault.NO_CONNECTION:
             raise EndpointUnavailableError("refused", code="no_connection", sent=False)
         if fault is Fault.CERTIFICATE:
@@ -333,6 +336,7 @@ class Endpoint:
         env.wait(env.draw(0.01, 0.1))
         fault, is_after = server.fault(at_connect=False)
         request = server.arrive(env.run, grant)
+        env.run.has_sent = True
         try:
             status, body = self._work(grant, request, fault, is_after=is_after)
             # Whatever becomes of this run, the server is done with it.
@@ -350,9 +354,8 @@ class Endpoint:
         env, server = self._env, self._server
 
         def act() -> tuple[int, bytes]:
-            response = server.answer(grant, request)
             request.is_lost = fault is not None
-            return response
+            return server.answer(grant, request)
 
         request.is_unanswered = fault in LOSSES
         if fault is Fault.TIMEOUT:
@@ -387,14 +390,14 @@ class Connection:
     ) -> TokenResponse:
         """Send one request; a connection that the server has closed is opened again, once."""
         if self.env.draw(0, 1) < self.env.play.setting.reopened:
-            self.endpoint.handshake()
+            self.endpoint.handshake(is_again=True)
         for _ in range(2):
             before_sending()
             checked_at = self.env.play.time.now
             self.env.give_way("first byte")
             if self.env.play.time.now - checked_at < IDLE_SECONDS:
                 return self.endpoint.exchange(grant)
-            self.endpoint.handshake()
+            self.endpoint.handshake(is_again=True)
         raise EndpointUnavailableError("closed, twice", code="no_connection", sent=False)
 
 
