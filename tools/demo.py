@@ -33,7 +33,7 @@ from local.consumer import Consumer
 from local.embedded_cloud import EmbeddedCloud
 from local.function import Function
 from token_refresher.policy import Reason
-from token_refresher.refresh import Outcome
+from token_refresher.outcomes import Outcome
 from tools import output
 
 if TYPE_CHECKING:

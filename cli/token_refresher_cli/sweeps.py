@@ -13,7 +13,7 @@ import msgspec
 
 from token_refresher import policy
 from token_refresher.policy import Reason
-from token_refresher.refresh import Outcome
+from token_refresher.outcomes import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping

@@ -14,7 +14,7 @@ from token_refresher.credentials import parse_credentials
 from token_refresher.errors import CredentialsError
 from token_refresher.policy import FAILURES, Reason
 from token_refresher.ports import CURRENT, SecretMetadata
-from token_refresher.refresh import Outcome
+from token_refresher.outcomes import Outcome
 from token_refresher_cli import options, screen
 from token_refresher_cli.credentials_form import FormError, fill_in, read_object, to_credentials
 from token_refresher_cli.durations import say_duration, say_when

@@ -226,8 +226,8 @@ class RefreshTokenCredentials(BaseCredentials, frozen=True, kw_only=True, tag="r
 
     @property
     def grant_digest(self) -> str:
-        """Endpoint, client, initial refresh token: an edited ``user_agent`` sends no spent one."""
-        rests_on = [self.endpoint_url, str(self.client_id), self.refresh_token]
+        """Client and initial refresh token: a corrected address or scope sends no spent one."""
+        rests_on = [str(self.client_id), self.refresh_token]
         return hashlib.sha256(msgspec.json.encode(rests_on)).hexdigest()
 
 
@@ -275,6 +275,22 @@ def require_refresh_tokens(credentials: Credentials, *, uses_refresh_tokens: boo
         raise CredentialsError(
             "grant_type refresh_token needs the setting REFRESH_TOKENS=use",
             code="refresh_tokens_ignored",
+        )
+
+
+def require_same_host(credentials: Credentials, host: str) -> None:
+    """Refuse to send a journaled refresh token to another host than it came from.
+
+    Else whoever may write credentials could read a refresh token, by moving the address.
+
+    Raises:
+        CredentialsError: It names the fields.
+    """
+    if credentials.client.host != host:
+        raise CredentialsError(
+            "the refresh token came from another host than the credentials name: put `site` or "
+            "`token_endpoint` back, or a new `refresh_token` from the new host",
+            code="another_host",
         )
 
 

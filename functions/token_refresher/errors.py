@@ -6,10 +6,14 @@ TokenRefresherError
 ├── RotationError               a step of a rotation; nothing was published
 ├── NotAttemptedError           a refresh that was put off; nothing is recorded
 │   ├── HostStoppedError        its host failed others in this sweep
-│   └── OutOfTimeError          it could not have finished
+│   ├── OutOfTimeError          it could not have finished
+│   ├── LeasedError             another run may be sending its refresh token
+│   ├── LeaseTooOldError        this run was stopped between its lease and its request
+│   └── HeldError               its refresh token was sent a moment ago
 └── RefreshError                one account's refresh failed
     ├── CredentialsError        the credentials do not validate
-    ├── RefreshTokenLostError   a redeemed token's response never came
+    ├── RefreshTokenHeldError   a refresh token that was sent and brought no token
+    ├── RejectedAgainError      the endpoint hands out the token that a consumer saw refused
     ├── SecretStoreError        Secrets Manager refused
     └── UnexpectedError         a defect of this program
 
@@ -23,6 +27,10 @@ from __future__ import annotations
 
 import traceback
 from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 
 class FailureClass(StrEnum):
@@ -64,6 +72,35 @@ class OutOfTimeError(NotAttemptedError):
     """The refresh could not have finished before the function's time limit."""
 
 
+class LeasedError(NotAttemptedError):
+    """Another run may be sending the refresh token at this moment."""
+
+    def __init__(self) -> None:
+        super().__init__("another run has leased the refresh token")
+
+
+class LeaseTooOldError(NotAttemptedError):
+    """This run was stopped for longer than its lease may be old, and has sent nothing."""
+
+    def __init__(self) -> None:
+        super().__init__("this run was stopped between its lease and its request: nothing was sent")
+
+
+class HeldError(NotAttemptedError):
+    """The refresh token was sent a moment ago, whoever asked.
+
+    Args:
+        last_at: Aware; when it was leased.
+        until: Aware; when it may be leased again.
+    """
+
+    def __init__(self, last_at: datetime, until: datetime) -> None:
+        super().__init__(
+            f"the refresh token was leased at {last_at.isoformat()}; "
+            f"it can be leased again from {until.isoformat()} on"
+        )
+
+
 class RefreshError(TokenRefresherError):
     """One account's refresh failed.
 
@@ -83,14 +120,35 @@ class CredentialsError(RefreshError):
         super().__init__(message, code=code)
 
 
-class RefreshTokenLostError(RefreshError):
-    """The only refresh token was sent twice and no response arrived."""
+class RefreshTokenHeldError(RefreshError):
+    """The only refresh token was sent, brought no token, and is not to be sent again yet.
+
+    Attributes:
+        is_spent: It was answered, and the response could not be kept.
+    """
+
+    def __init__(self, *, is_spent: bool, until: datetime) -> None:
+        what = (
+            "the response to the refresh token could not be kept: put a new refresh_token into "
+            "the credentials, or let"
+            if is_spent
+            else "the refresh token was sent and no response arrived:"
+        )
+        be = "be" if is_spent else "is"
+        super().__init__(
+            f"{what} it {be} sent again from {until.isoformat()} on, or at once by force",
+            code="refresh_token_spent" if is_spent else "refresh_token_unanswered",
+        )
+        self.is_spent = is_spent
+
+
+class RejectedAgainError(RefreshError):
+    """The endpoint handed out the very token that a consumer saw refused."""
 
     def __init__(self) -> None:
         super().__init__(
-            "the refresh token was sent and its response was lost, twice: "
-            "put a new refresh_token into the credentials",
-            code="refresh_token_lost",
+            "the token endpoint handed out the rejected access_token once more",
+            code="rejected_again",
         )
 
 

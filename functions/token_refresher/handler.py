@@ -15,14 +15,15 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from token_refresher import PRODUCT_USER_AGENT, refresh
+from token_refresher import PRODUCT_USER_AGENT, redeem
 from token_refresher.aws.secret_store import Pace, SecretsManagerStore, create_client
 from token_refresher.errors import TokenRefresherError, UnexpectedError
 from token_refresher.events import parse_event, parse_rotation, parse_trigger
 from token_refresher.oauth.errors import OAuthError
 from token_refresher.oauth.transport import TokenEndpoint
+from token_refresher.outcomes import Outcome, Result
 from token_refresher.policy import Reason
-from token_refresher.refresh import Outcome, Refresher, Result
+from token_refresher.refresh import Refresher
 from token_refresher.reporting import Reporter, describe, summary, traced
 from token_refresher.rotation import Rotation
 from token_refresher.settings import Settings, settings_from_environment
@@ -51,7 +52,7 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-class Endpoint(refresh.TokenEndpoint, Protocol):
+class Endpoint(redeem.TokenEndpoint, Protocol):
     """What the function needs of the token endpoints."""
 
     def drop_connections(self) -> None:
@@ -90,6 +91,7 @@ class Handler:
                 clock=clock,
                 pause=pause,
                 refresh_before=settings.refresh_before,
+                schedule=settings.schedule,
                 uses_refresh_tokens=settings.uses_refresh_tokens,
             ),
             monotonic=monotonic,
@@ -117,7 +119,7 @@ class Handler:
         """Serve one account before the next sweep does, if there is reason to.
 
         IAM cannot see a payload, so this is all that consumers may be granted: unlike a
-        sweep it never forces anything. Back-off, the minimum interval and claims hold as ever.
+        sweep it never forces anything. Back-off, the minimum interval and leases hold as ever.
 
         Returns:
             What became of the account, and the version id of its published token.

@@ -1,9 +1,14 @@
-"""Hosts that fail: left alone for the rest of a sweep, so that no other host waits for them."""
+"""Hosts and addresses that fail: left alone for the rest of a sweep, so that nobody waits for them.
+
+It takes three accounts, since one account's trouble is its own: a wrong address, a wrong client.
+"""
 
 from __future__ import annotations
 
 import threading
-from collections import Counter
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
 from token_refresher.errors import HostStoppedError
@@ -11,86 +16,179 @@ from token_refresher.oauth.client_authentication import host_of
 from token_refresher.oauth.errors import EndpointUnavailableError, OAuthError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
+    from datetime import timedelta
 
     from token_refresher.oauth.client_authentication import Client
     from token_refresher.oauth.token_response import TokenResponse
-    from token_refresher.refresh import TokenEndpoint
+    from token_refresher.redeem import Connection, TokenEndpoint
 
-# So many lost connections in a row, and a host is left alone for this sweep.
-_LOST_CONNECTIONS: Final = 3
-# An inconclusive verification that took so long is as good as a lost connection.
+# So many different accounts in a row, and what they met is not one account's own.
+_ACCOUNTS: Final = 3
+# What takes so long to say nothing is as bad as a lost connection.
 _SLOW_SECONDS: Final = 3.0
 
+# What accounts may have in common: of a host, of a URL, of a URL, of a verify_url's host.
+_SILENT, _BUSY, _BLOCKED, _VAIN = "silent", "busy", "blocked", "vain"
 
+
+def block(retry_after: timedelta | None = None) -> EndpointUnavailableError:
+    """What a 403 is that several accounts meet alike."""
+    return EndpointUnavailableError(
+        f"the token endpoint answered {_ACCOUNTS} accounts in a row with status 403: "
+        "have the function's address allowed; no credentials are at fault",
+        code=_BLOCKED,
+        status=HTTPStatus.FORBIDDEN,
+        retry_after=retry_after,
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class HostGate:
-    """A token endpoint that leaves a failing host alone.
+    """A token endpoint that a sweep leaves alone once it has failed everybody.
 
-    After three lost connections in a row, or one response that speaks for the whole
-    host (429, a firewall's page), its accounts are not attempted in this sweep;
-    nothing is recorded for them.
+    A row is made of accounts that met the same, by completion, with no other response in between;
+    one account counts once. A row of three stops a *host* for lost connections and slow server
+    errors, and a *URL* for pages, 429 and 403. Quick server errors make nobody wait.
 
     Attributes:
+        endpoint: What is asked as long as nothing is stopped.
+        monotonic: Gives seconds.
+        account: Whose requests these are.
         request_seconds: How long each request took, answered or not.
+        blocked_accounts: Who met a 403 that seemed their own, before it was known for a block.
     """
 
-    def __init__(self, endpoint: TokenEndpoint, monotonic: Callable[[], float]) -> None:
-        self._endpoint = endpoint
-        self._monotonic = monotonic
-        self._lock = threading.Lock()
-        self._lost: Counter[str] = Counter()
-        self._vain: Counter[str] = Counter()
-        self._stopped: set[str] = set()
-        self.request_seconds: list[float] = []
+    endpoint: TokenEndpoint
+    monotonic: Callable[[], float]
+    account: str = ""
+    request_seconds: list[float] = field(default_factory=list)
+    blocked_accounts: set[str] = field(default_factory=set)
+    _rows: dict[tuple[str, str], dict[str, None]] = field(default_factory=dict)
+    _stopped: set[tuple[str, str]] = field(default_factory=set)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def of(self, account: str) -> HostGate:
+        """Give an account its endpoint, which shares what all of them have learned."""
+        return replace(self, account=account)
 
     def admit(self, client: Client) -> None:
-        """Check that the host may be asked, by the settings and in this sweep.
+        """Check that the endpoint may be asked, by the settings and in this sweep.
 
         Raises:
             OAuthError: Not by the settings.
             HostStoppedError: Not in this sweep.
         """
-        self._endpoint.admit(client)
-        if client.host in self._stopped:
-            raise HostStoppedError("the host failed other accounts in this sweep")
+        self.endpoint.admit(client)
+        host, url = client.host, client.token_endpoint
+        for place, stops in (
+            ("host", (_SILENT, host)),
+            ("address", (_BUSY, url)),
+            ("address", (_BLOCKED, url)),
+        ):
+            if stops in self._stopped:
+                raise HostStoppedError(
+                    f"the token endpoint's {place} failed {_ACCOUNTS} accounts in a row: "
+                    "the next sweep asks it again"
+                )
+
+    @contextmanager
+    def connect(self, client: Client) -> Iterator[Connection]:
+        """Open a connection; one that is open is no response yet.
+
+        Raises:
+            OAuthError: As the endpoint does.
+            HostStoppedError: Not in this sweep.
+        """
+        self.admit(client)
+        with ExitStack() as stack:
+            with self.learning(client, opens=True):
+                connection = stack.enter_context(self.endpoint.connect(client))
+            yield _Connection(self, client, connection)
 
     def request(self, client: Client, grant: Mapping[str, str]) -> TokenResponse:
-        """Send a token request, and learn from what becomes of it.
+        """Send a token request.
 
         Raises:
             OAuthError: As the endpoint does.
         """
-        started = self._monotonic()
-        try:
-            response = self._endpoint.request(client, grant)
-        except OAuthError as error:
-            self._learn(client.host, error, self._monotonic() - started)
-            raise
-        self._learn(client.host, None, self._monotonic() - started)
-        return response
+        with self.learning(client):
+            return self.endpoint.request(client, grant)
 
     def verify(self, client: Client, access_token: str) -> bool | None:
-        """Pass a verification on, unless its host has let three in a row wait in vain.
+        """Pass a verification on, unless its host has let three accounts wait in vain.
 
         It tells nothing of the token endpoint. A quick response that says nothing, such as 404,
         is one account's wrong ``verify_url`` and not the host's.
         """
         host = host_of(client.verify_url or "")
-        if self._vain[host] >= _LOST_CONNECTIONS:
+        if (_VAIN, host) in self._stopped:
             return None
-        started = self._monotonic()
-        verdict = self._endpoint.verify(client, access_token)
-        is_vain = verdict is None and self._monotonic() - started >= _SLOW_SECONDS
+        started = self.monotonic()
+        verdict = self.endpoint.verify(client, access_token)
+        is_vain = verdict is None and self.monotonic() - started >= _SLOW_SECONDS
         with self._lock:
-            self._vain[host] = self._vain[host] + 1 if is_vain else 0
+            self._count(_VAIN, host, is_met=is_vain)
         return verdict
 
-    def _learn(self, host: str, error: OAuthError | None, seconds: float) -> None:
+    @contextmanager
+    def learning(self, client: Client, *, opens: bool = False) -> Iterator[None]:
+        """Learn from what becomes of a request, or of what only ``opens`` a connection for it.
+
+        Raises:
+            OAuthError: As was raised; where it turns out to be a block, that instead of a refusal.
+        """
+        started = self.monotonic()
+        try:
+            yield
+        except OAuthError as error:
+            if not self._learn(client, error, self.monotonic() - started):
+                raise
+            raise block(error.retry_after) from None
+        if not opens:
+            self._learn(client, None, self.monotonic() - started)
+
+    def _learn(self, client: Client, error: OAuthError | None, seconds: float) -> bool:
+        """Count what became of a request; tell whether it met a block."""
+        url = client.token_endpoint
+        is_lost, is_page = (error.is_lost_connection, error.is_page) if error else (False, False)
+        # 0: no response, and yet no lost connection, such as a refused certificate.
+        status = (error.status or 0) if error else HTTPStatus.OK
+        is_slow = status >= HTTPStatus.INTERNAL_SERVER_ERROR and seconds >= _SLOW_SECONDS
         with self._lock:
             self.request_seconds.append(seconds)
-            if not isinstance(error, EndpointUnavailableError):
-                self._lost[host] = 0
-                return
-            self._lost[host] = self._lost[host] + 1 if error.is_lost_connection else 0
-            if error.stops_host or self._lost[host] >= _LOST_CONNECTIONS:
-                self._stopped.add(host)
+            if is_lost or status:
+                self._count(_SILENT, client.host, is_met=is_lost or is_slow)
+            if not status:
+                return False
+            is_busy = is_page or status == HTTPStatus.TOO_MANY_REQUESTS
+            self._count(_BUSY, url, is_met=is_busy)
+            return self._count(_BLOCKED, url, is_met=status == HTTPStatus.FORBIDDEN)
+
+    def _count(self, what: str, where: str, *, is_met: bool) -> bool:
+        """Lengthen a row, or end it; tell whether it was met where it stops everybody."""
+        key, row = (what, where), self._rows.setdefault((what, where), {})
+        if not is_met:
+            row.clear()
+            return False
+        row[self.account] = None
+        if len(row) == _ACCOUNTS and key not in self._stopped:
+            self._stopped.add(key)
+            if what == _BLOCKED:
+                self.blocked_accounts.update(list(row)[:-1])
+        return key in self._stopped
+
+
+@dataclass(frozen=True, slots=True)
+class _Connection:
+    """A connection whose request is learned from."""
+
+    gate: HostGate
+    client: Client
+    connection: Connection
+
+    def request(
+        self, grant: Mapping[str, str], *, before_sending: Callable[[], None]
+    ) -> TokenResponse:
+        with self.gate.learning(self.client):
+            return self.connection.request(grant, before_sending=before_sending)

@@ -1,4 +1,4 @@
-"""The plain data of the program: version ids, tokens, journals, accounts.
+"""The plain data of the program: version ids, tokens, accounts.
 
 Nothing here decides, reads a clock or talks to anybody.
 """
@@ -14,8 +14,6 @@ from typing import TYPE_CHECKING, Final, Self
 import msgspec
 
 from token_refresher import ports, records
-from token_refresher.oauth.errors import TokenResponseError
-from token_refresher.oauth.token_response import bearer_token
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -36,16 +34,18 @@ def digest12(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def claim_id(basis: str, number: int) -> str:
-    """The version id under which a refresh token is claimed.
+# Where a response has no access token that could be told from another.
+NO_TOKEN_DIGEST: Final = "0" * 12
+
+
+def token_digest(account: str, access_token: str | None) -> str:
+    """The last part of a version id: the same for an access token that is handed out again.
 
     Args:
-        basis: The journal version that holds the refresh token; for a seed the grant's digest.
-        number: 1 for the first claim. The same basis and number always give the same
-            id, so Secrets Manager lets exactly one run write it.
+        account: So that two accounts' ids do not tell that they share a token.
+        access_token: None where the response has no usable one.
     """
-    numbered = basis if number == 1 else f"{basis}#{number}"
-    return ports.CLAIM_PREFIX + hashlib.sha256(numbered.encode()).hexdigest()[:40]
+    return digest12(f"{account}\n{access_token}") if access_token else NO_TOKEN_DIGEST
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,18 +59,19 @@ class TokenVersion:
         issued_at: Aware; from before the request was sent.
         expires_at: Aware. Not later than ``issued_at`` for a response without a usable token.
         credentials_digest: `digest12` of the credentials' version id, as read.
-        random: 12 hex digits.
+        token_digest: As `token_digest` says, so that metadata tells a token that is handed
+            out again.
     """
 
     issued_at: datetime
     expires_at: datetime
     credentials_digest: str
-    random: str
+    token_digest: str
 
     def __str__(self) -> str:
         """Write the version id: 59 characters of the 64 that are allowed."""
         begins, ends = map(records.format_timestamp, (self.issued_at, self.expires_at))
-        return f"{begins}-{ends}-{self.credentials_digest}-{self.random}"
+        return f"{begins}-{ends}-{self.credentials_digest}-{self.token_digest}"
 
     @classmethod
     def parse(cls, version_id: str, *, now: datetime) -> Self | None:
@@ -86,7 +87,7 @@ class TokenVersion:
         return cls(issued_at, expires_at, match[3], match[4])
 
 
-class _StoredJson(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class StoredJson(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What is kept as the JSON text of a secret's version."""
 
     def __repr__(self) -> str:
@@ -106,7 +107,7 @@ class _StoredJson(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
             return None
 
 
-class PublishedToken(_StoredJson, frozen=True, kw_only=True, omit_defaults=True):
+class PublishedToken(StoredJson, frozen=True, kw_only=True, omit_defaults=True):
     """The JSON that consumers read.
 
     Epoch seconds that err on the safe side. There is no ``expires_in``: it would
@@ -120,76 +121,6 @@ class PublishedToken(_StoredJson, frozen=True, kw_only=True, omit_defaults=True)
     expires_at: int
 
 
-class JournalEntry(_StoredJson, frozen=True, kw_only=True, omit_defaults=True):
-    """A token response as it is kept under the stage ``TOKENRESPONSE``.
-
-    Its times are in its version id.
-
-    Attributes:
-        grant: `grant_digest` of the credentials that it was obtained with.
-        access_token: As in the response, not judged.
-        token_type: As in the response.
-        scope: As granted.
-        refresh_token: What the next refresh sends, if anything.
-        refresh_is_refused: The server refused the grant type; it is not tried again.
-    """
-
-    grant: str
-    access_token: str | None = None
-    token_type: str | None = None
-    scope: str | None = None
-    refresh_token: str | None = None
-    refresh_is_refused: bool = False
-
-    def bearer_token(self) -> str:
-        """Judge the response, but for its lifetime, as `oauth.token_response.bearer_token` does.
-
-        Raises:
-            TokenResponseError: It is no bearer token.
-        """
-        return bearer_token(self.access_token, self.token_type)
-
-    @property
-    def is_bearer_token(self) -> bool:
-        """Whether `bearer_token` has no objection."""
-        try:
-            self.bearer_token()
-        except TokenResponseError:
-            return False
-        return True
-
-    def published_as(self, version: TokenVersion) -> PublishedToken:
-        """Judge the response, and make what is published of it.
-
-        Raises:
-            TokenResponseError: As `bearer_token` says, or already expired.
-        """
-        access_token = self.bearer_token()
-        if version.expires_at <= version.issued_at:
-            raise TokenResponseError("the access_token had expired when it was issued")
-        return PublishedToken(
-            access_token=access_token,
-            token_type="Bearer",  # noqa: S106 - the one word that consumers take
-            scope=self.scope,
-            issued_at=int(version.issued_at.timestamp()),
-            expires_at=int(version.expires_at.timestamp()),
-        )
-
-
-class Claim(_StoredJson, frozen=True, kw_only=True, omit_defaults=False):
-    """The content of a claim: whose it is, since when.
-
-    Attributes:
-        claimed_at: Epoch seconds.
-        run: Random, so that two claims never have the same content.
-        is_resend: The refresh token had been sent before, and no response arrived.
-    """
-
-    claimed_at: int
-    run: str
-    is_resend: bool = False
-
-
 @dataclass(frozen=True, slots=True)
 class Published:
     """The published token, as far as its version id tells.
@@ -199,12 +130,14 @@ class Published:
         issued_at: None where neither the id nor the token's JSON tells.
         expires_at: None likewise; such a token is due.
         credentials_digest: None where the id is not ours; its credentials count as unchanged.
+        token_digest: Likewise.
     """
 
     version_id: str
-    issued_at: datetime | None
-    expires_at: datetime | None
-    credentials_digest: str | None
+    issued_at: datetime | None = None
+    expires_at: datetime | None = None
+    credentials_digest: str | None = None
+    token_digest: str | None = None
 
     @property
     def is_ours(self) -> bool:
@@ -217,7 +150,7 @@ class Published:
             content = msgspec.json.decode(text or "", type=_PublishedTimes)
         except (msgspec.DecodeError, UnicodeError, RecursionError):
             return self
-        return Published(self.version_id, _time(content.issued_at), _time(content.expires_at), None)
+        return Published(self.version_id, _time(content.issued_at), _time(content.expires_at))
 
 
 class _PublishedTimes(msgspec.Struct, frozen=True):
@@ -234,6 +167,24 @@ def _time(epoch_seconds: float | None) -> datetime | None:
     return datetime.fromtimestamp(epoch_seconds, UTC)
 
 
+@dataclass(frozen=True, slots=True, repr=False)
+class Unwritten:
+    """A response that could not be journaled; it lives as long as the environment.
+
+    Attributes:
+        version_id: What it should have been written under.
+        content: What should have been written. Secret.
+        grant: The grant that it is of: it is worth nothing to another one.
+        instead_of: The journal's version id when the request was made; empty where there
+            was none. Where another one stands there now, it is newer.
+    """
+
+    version_id: str
+    content: str
+    grant: str
+    instead_of: str
+
+
 @dataclass(frozen=True, slots=True)
 class Account:
     """One account, as metadata tells it.
@@ -247,9 +198,10 @@ class Account:
         published: None while no token was ever published.
         previous: The version that the published one replaced, where its id is ours.
         journal: The journaled response's version, where there is one.
-        uses_refresh_tokens: Whether there are a claim or a journal among its stages.
+        lease: The version id of the last lease, where there was one.
         unrecorded: Tags that could not be written, from the warm environment; they stand
             for what the token secret's say.
+        unwritten: A response that could not be journaled, likewise.
     """
 
     name: str
@@ -259,8 +211,9 @@ class Account:
     published: Published | None
     previous: TokenVersion | None
     journal: TokenVersion | None
-    uses_refresh_tokens: bool
+    lease: str | None
     unrecorded: records.Unrecorded | None = None
+    unwritten: Unwritten | None = None
 
     @property
     def is_managed(self) -> bool:
@@ -274,9 +227,35 @@ class Account:
         return {**written, **self.unrecorded.tags} if self.unrecorded else written
 
     @property
+    def uses_refresh_tokens(self) -> bool:
+        """Whether a refresh writes the credentials secret, too."""
+        return self.lease is not None or self.journal is not None
+
+    @property
     def failure(self) -> records.FailureRecord | None:
-        """The recorded failure, whether or not it still counts."""
-        return records.FailureRecord.from_tags(self.tags)
+        """What is recorded since the last success, for whatever credentials."""
+        failure = records.FailureRecord.from_tag(self.tags.get(records.FAILURE_TAG))
+        issued_at = self.published.issued_at if self.published else None
+        if failure is None or issued_at is None or failure.since >= issued_at:
+            return failure
+        return None
+
+    @property
+    def counting_failure(self) -> records.FailureRecord | None:
+        """The recorded failure, if it is of these credentials."""
+        failure = self.failure
+        is_theirs = failure is not None and failure.credentials_digest == self.credentials_digest
+        return failure if is_theirs else None
+
+    @property
+    def refusals(self) -> records.Refusals | None:
+        """How often the credentials were refused."""
+        return records.Refusals.from_tag(self.tags.get(records.REFUSALS_TAG))
+
+    @property
+    def lease_end(self) -> records.LeaseEnd | None:
+        """What became of the last lease; None where nobody has said so."""
+        return records.lease_end(self.tags.get(records.LEASE_TAG), self.lease)
 
     @property
     def credentials_digest(self) -> str:
@@ -284,33 +263,14 @@ class Account:
         return digest12(self.credentials_version or "")
 
     @property
-    def counting_failure(self) -> records.FailureRecord | None:
-        """The recorded failure, if it is of these credentials and newer than the token."""
-        failure = self.failure
-        if failure is None or failure.credentials_digest != self.credentials_digest:
-            return None
-        issued_at = self.published.issued_at if self.published else None
-        return failure if issued_at is None or failure.failed_at >= issued_at else None
-
-    @property
     def live_until(self) -> datetime | None:
         """When the published token expires, or did; None where nobody can tell."""
         return self.published.expires_at if self.published else None
 
     @property
-    def refused_random(self) -> str | None:
-        """The random part of a journaled response that must not be published."""
-        return self.tags.get(records.REFUSED_TAG)
-
-    @property
-    def released_claim(self) -> str | None:
-        """The last claim whose refresh token was surely not redeemed, with its number."""
-        return self.tags.get(records.RELEASED_TAG)
-
-    @property
-    def dead_claim(self) -> str | None:
-        """The claim whose refresh token was answered with ``invalid_grant``, with its number."""
-        return self.tags.get(records.DEAD_TAG)
+    def refused_response(self) -> str | None:
+        """The version id of a journaled response that must not be published."""
+        return self.tags.get(records.REFUSED_RESPONSE_TAG)
 
     @property
     def grant(self) -> records.GrantLifetime | None:
@@ -347,9 +307,7 @@ def account_from_metadata(
         published=None if current is None else published_from_id(current, now=now),
         previous=TokenVersion.parse(token_stages.get(ports.PREVIOUS, ""), now=now),
         journal=TokenVersion.parse(credentials_stages.get(ports.JOURNAL_STAGE, ""), now=now),
-        uses_refresh_tokens=bool(
-            {ports.CLAIM_STAGE, ports.JOURNAL_STAGE} & credentials_stages.keys()
-        ),
+        lease=credentials_stages.get(ports.LEASE_STAGE),
     )
 
 
@@ -368,7 +326,7 @@ def accounts_from_listing(
 
 def without_refresh_tokens(account: Account) -> Account:
     """Look at no journal that an earlier setting left behind."""
-    return replace(account, journal=None, uses_refresh_tokens=False)
+    return replace(account, journal=None, lease=None, unwritten=None)
 
 
 def with_token(account: Account, token: SecretMetadata | None, *, now: datetime) -> Account:
@@ -398,5 +356,11 @@ def published_from_id(version_id: str, *, now: datetime) -> Published:
     """Tell what a token's version id tells."""
     version = TokenVersion.parse(version_id, now=now)
     if version is None:
-        return Published(version_id, None, None, None)
-    return Published(version_id, version.issued_at, version.expires_at, version.credentials_digest)
+        return Published(version_id)
+    return Published(
+        version_id,
+        version.issued_at,
+        version.expires_at,
+        version.credentials_digest,
+        version.token_digest,
+    )

@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
-from token_refresher.errors import FailureClass, RefreshError, SecretStoreError
+from token_refresher.errors import (
+    CredentialsError,
+    FailureClass,
+    RefreshError,
+    RefreshTokenHeldError,
+    RejectedAgainError,
+    SecretStoreError,
+)
 from token_refresher.oauth.errors import (
     TEMPORARY_CODES,
     EndpointUnavailableError,
@@ -19,7 +26,7 @@ from token_refresher.oauth.errors import (
     TokenRequestError,
     TokenResponseError,
 )
-from token_refresher.records import FailureRecord
+from token_refresher.records import FailureRecord, LeaseEnd, Refusals
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,40 +37,60 @@ if TYPE_CHECKING:
 Failure = RefreshError | OAuthError
 FAILURES: Final = (RefreshError, OAuthError)
 
-# Secrets Manager keeps about 100 versions and all of the last 24 hours. Never a
-# third publish within this keeps a day below 96: two each half hour, or
-# one each half hour where a refresh writes a claim and a journal as well.
-MINIMUM_INTERVAL: Final = timedelta(minutes=30)
-MINIMUM_INTERVAL_WITH_REFRESH_TOKENS: Final = timedelta(minutes=60)
-
 # A tick may come a little earlier than a full period after the last one; what
 # is due on that tick must not wait for the next.
-_TICK_SLACK: Final = timedelta(seconds=30)
+TICK_SLACK: Final = timedelta(seconds=30)
 
-_TRANSIENT_FIRST: Final = timedelta(minutes=5)
-_TRANSIENT_MOST: Final = timedelta(minutes=30)
-_INVALID_RESPONSE_FIRST: Final = timedelta(minutes=30)
-# Passwords that are hammered every five minutes lock accounts.
-_ACTION_REQUIRED_FIRST: Final = timedelta(minutes=15)
-_LONGEST_WAIT: Final = timedelta(hours=6)
+_NO_TIME: Final = timedelta(0)
+
+# Secrets Manager asks for no more than one version of a secret in ten minutes, sustained. A
+# refresh writes one, or with refresh tokens two of the credentials secret: lease and journal.
+_PACE_OF_VERSIONS: Final = timedelta(minutes=10)
+
+# The last lease may still be at work, and a server without grace may end a living token with
+# each sending.
+_LEASE_INTERVAL: Final = timedelta(minutes=15)
+_LEASE_INTERVAL_BEFORE_ITS_END: Final = timedelta(minutes=5)
+# A refresh token that was sent in vain is sent again in the last half hour of the token.
+_LAST_SENDINGS: Final = timedelta(minutes=30)
+_REFRESH_TOKEN_MARGIN: Final = timedelta(minutes=10)
+
+_TRANSIENT_WAITS: Final = tuple(timedelta(minutes=each) for each in (5, 10, 20, 30))
+_MOST_WITHOUT_TOKEN: Final = timedelta(minutes=10)
+_FIRST_TOKEN_HASTE: Final = timedelta(hours=1)
 _LAST_CHANCE: Final = timedelta(minutes=10)
+# Passwords that are hammered every five minutes lock accounts.
+_REFUSED_FIRST: Final = timedelta(minutes=15)
+_LONGEST_WAIT: Final = timedelta(hours=6)
 _LONGEST_RETRY_AFTER: Final = timedelta(hours=1)
 
-# No record of ours holds longer; one that does was edited, and must not hold for ever.
+# No wait of ours is longer; one that is was edited, and must not hold for ever. (A refresh
+# token is held as long as its token lives, but then nothing is lost by trying.)
 _LONGEST_HOLD: Final = _LONGEST_WAIT + _LONGEST_RETRY_AFTER
 
 _GRANT_WARNING: Final = timedelta(days=7)
+_AT_ONCE_CODES: Final = frozenset({"host_not_allowed", "scheduled_for_deletion"})
+
+
+class Pace(StrEnum):
+    """When a failure is tried again; who is called is its class."""
+
+    AT_ONCE = "at once"
+    REFUSED = "refused credentials"
+    TRANSIENT = "transient"
 
 
 class Reason(StrEnum):
     """Why an account is due, or is not. Public: log field, summary, README."""
 
     NO_TOKEN = "no token yet"  # noqa: S105 - a reason
+    JOURNAL_NOT_WRITTEN = "journal not written"
     UNPUBLISHED_RESPONSE = "unpublished response"
     CREDENTIALS_CHANGED = "credentials changed"
     EXPIRY_UNKNOWN = "expiry unknown"
     EXPIRED = "expired"
     NEARING_EXPIRY = "nearing expiry"
+    REFRESH_TOKEN_ENDING = "refresh token ending"  # noqa: S105 - a reason
     REJECTED = "rejected"
     FORCED = "forced"
     FRESH = "fresh"
@@ -71,6 +98,7 @@ class Reason(StrEnum):
     ORPHANED = "orphaned"
     NO_SUCH_ACCOUNT = "no such account"
     BACKING_OFF = "backing off"
+    UNCHANGED = "unchanged"
     RATE_LIMITED = "rate limited"
 
 
@@ -114,6 +142,11 @@ def _has_no_token(of: Situation) -> bool:
     return of.account.published is None or (token is not None and token.is_deleted)
 
 
+def _has_unwritten_journal(of: Situation) -> bool:
+    """A response could not be journaled, and is still in memory; that is done first."""
+    return of.account.unwritten is not None
+
+
 def _has_response(of: Situation) -> bool:
     """A response was journaled and not published; it is published without a request."""
     return of.has_response
@@ -140,8 +173,15 @@ def _is_expired(of: Situation) -> bool:
 
 def _is_nearing_expiry(of: Situation) -> bool:
     """`REFRESH_BEFORE_SECONDS` are left, and half its life has passed."""
-    due_at = due_time(of.account, refresh_before=of.refresh_before)
+    due_at = _half_spent_time(of.account, refresh_before=of.refresh_before)
     return due_at is not None and of.now >= due_at
+
+
+def _is_refresh_token_ending(of: Situation) -> bool:
+    """The refresh token itself, where there is nothing else, ends within ten minutes."""
+    due_at = _refresh_token_margin_time(of.account)
+    grant = of.account.grant
+    return due_at is not None and grant is not None and due_at <= of.now < grant.expires_at
 
 
 def _is_rejected(of: Situation) -> bool:
@@ -170,31 +210,51 @@ def _does_not_exist(of: Situation) -> bool:
     return not of.account.is_managed
 
 
-# An unpublished response is held by neither of these two: it costs no request and no third
+# What was answered already is held by none of these three: it costs no request and no third
 # version, and the server may have ended the published token already.
 
 
 def _is_backing_off(of: Situation) -> bool:
-    """The last attempt failed; the next is due at `token-refresher:retry-at`."""
-    failure = of.account.counting_failure
-    if failure is None or of.force or of.has_response:
+    """The last attempt failed, and the next is due later; credentials that are put end that."""
+    failure, account = of.account.failure, of.account
+    if failure is None or failure.failures == 0 or of.force or of.has_response:
         return False
-    return of.now < failure.retry_at <= of.now + _LONGEST_HOLD
+    if failure.credentials_digest != account.credentials_digest:
+        until = _next_brought_forward(account)
+        return until is not None and of.now < until <= of.now + _REFUSED_FIRST
+    if _is_rejected(of) and account.lease_end in {LeaseEnd.UNANSWERED, LeaseEnd.SPENT}:
+        return False
+    return of.now < failure.next_attempt <= _longest_hold(of)
+
+
+def _is_unchanged(of: Situation) -> bool:
+    """The endpoint handed out the published token once more; half of what is left must pass."""
+    failure = of.account.counting_failure
+    if failure is None or failure.failures > 0 or of.has_response or _is_rejected(of):
+        return False
+    return of.now < failure.next_attempt <= _longest_hold(of)
 
 
 def _is_rate_limited(of: Situation) -> bool:
-    """It would be the third version in 30 minutes (60 with refresh tokens)."""
+    """It would be the third version in 20 minutes (40 with refresh tokens)."""
     return not of.has_response and is_rate_limited(of.account, now=of.now)
+
+
+def _longest_hold(of: Situation) -> datetime:
+    """No record of ours holds longer; one that does was edited."""
+    return max(of.now + _LONGEST_HOLD, of.account.live_until or of.now)
 
 
 # Why a token is due: the first that applies.
 NEEDS: Final = (
+    Check(Reason.JOURNAL_NOT_WRITTEN, _has_unwritten_journal),
     Check(Reason.NO_TOKEN, _has_no_token),
     Check(Reason.UNPUBLISHED_RESPONSE, _has_response),
     Check(Reason.CREDENTIALS_CHANGED, _has_other_credentials),
     Check(Reason.EXPIRY_UNKNOWN, _expiry_is_unknown),
     Check(Reason.EXPIRED, _is_expired),
     Check(Reason.NEARING_EXPIRY, _is_nearing_expiry),
+    Check(Reason.REFRESH_TOKEN_ENDING, _is_refresh_token_ending),
     Check(Reason.REJECTED, _is_rejected),
     Check(Reason.FORCED, _is_forced),
 )
@@ -205,6 +265,7 @@ HOLDS: Final = (
     Check(Reason.ORPHANED, _is_orphaned),
     Check(Reason.NO_SUCH_ACCOUNT, _does_not_exist),
     Check(Reason.BACKING_OFF, _is_backing_off),
+    Check(Reason.UNCHANGED, _is_unchanged),
     Check(Reason.RATE_LIMITED, _is_rate_limited),
 )
 
@@ -228,9 +289,10 @@ def decide(
             schedule's interval.
         force: A person asked. Overrides back-off, and nothing else that holds.
         rejected_version: A version id whose token a consumer saw refused. It counts only
-            while it is the published one, and overrides nothing.
+            while it is the published one. It overrides what holds back for the published
+            token's sake: a refresh token that was sent in vain, a token that is unchanged.
     """
-    has_response = has_unpublished_response(account, now=now)
+    has_response = account.unwritten is not None or has_unpublished_response(account, now=now)
     situation = Situation(account, now, refresh_before, force, rejected_version, has_response)
     need = _first(NEEDS, situation) or Reason.FRESH
     if need is Reason.FRESH and account.is_managed:
@@ -248,11 +310,17 @@ def _first(chain: tuple[Check, ...], situation: Situation) -> Reason | None:
 
 
 def due_time(account: Account, *, refresh_before: timedelta) -> datetime | None:
-    """Tell when the published token becomes due; None where its expiry is not known.
+    """Tell when the published token becomes due; None where its expiry is not known."""
+    due_at = _half_spent_time(account, refresh_before=refresh_before)
+    ending_at = _refresh_token_margin_time(account)
+    return due_at if due_at is None or ending_at is None else min(due_at, ending_at)
 
-    ``refresh_before`` ahead of its expiry, but never before half its life has
-    passed. Without that a server that issues five-minute tokens, under a longer
-    margin, would be asked on every run.
+
+def _half_spent_time(account: Account, *, refresh_before: timedelta) -> datetime | None:
+    """``refresh_before`` ahead of the token's expiry, but never before half its life has passed.
+
+    Without that a server that issues five-minute tokens, under a longer margin, would be
+    asked on every run.
     """
     published = account.published
     if published is None or published.expires_at is None:
@@ -261,7 +329,24 @@ def due_time(account: Account, *, refresh_before: timedelta) -> datetime | None:
     if published.issued_at is None or published.issued_at >= published.expires_at:
         # Nobody knows the life of a token that was issued after its expiry.
         return due_at
-    return max(due_at, published.issued_at + (published.expires_at - published.issued_at) / 2)
+    half = published.issued_at + (published.expires_at - published.issued_at) / 2
+    return max(due_at, half, _earliest(account, published.issued_at))
+
+
+def _refresh_token_margin_time(account: Account) -> datetime | None:
+    """Ten minutes before the refresh token's own end, as far as that is on record."""
+    grant, published = account.grant, account.published
+    if grant is None or published is None or published.issued_at is None:
+        return None
+    due_at = grant.expires_at - _REFRESH_TOKEN_MARGIN
+    return max(due_at, _earliest(account, published.issued_at))
+
+
+def _earliest(account: Account, issued_at: datetime) -> datetime:
+    """When a token may be due that was issued then, by the pace of versions."""
+    return issued_at + (
+        version_pace(account) - TICK_SLACK if account.uses_refresh_tokens else _NO_TIME
+    )
 
 
 def has_unpublished_response(account: Account, *, now: datetime) -> bool:
@@ -269,22 +354,37 @@ def has_unpublished_response(account: Account, *, now: datetime) -> bool:
 
     The journal has the version id that the published version will have: it is
     unpublished where it is later than ``AWSCURRENT`` and no version of the token secret.
+    One with the published access token and credentials counts as published.
     """
     journal = account.journal
-    if journal is None or now >= journal.expires_at or journal.random == account.refused_random:
+    if journal is None or now >= journal.expires_at or str(journal) == account.refused_response:
         return False
     published = account.published
     if published is None:
         return True
     if account.token is not None and str(journal) in account.token.stages.values():
         return False
+    if (published.token_digest, published.credentials_digest) == (
+        journal.token_digest,
+        journal.credentials_digest,
+    ):
+        return False
     return published.issued_at is not None and journal.issued_at > published.issued_at
 
 
 def is_rate_limited(account: Account, *, now: datetime) -> bool:
-    """Whether another version now would be the third within the minimum interval."""
-    previous = account.previous
-    return previous is not None and now < previous.issued_at + minimum_interval(account)
+    """Whether another version now would be one too many within the minimum interval.
+
+    An external version is replaced at once. So are credentials' tokens when they were put,
+    once: where the published version is the first of its credentials, that was used.
+    """
+    published, previous = account.published, account.previous
+    if previous is None or published is None or not published.is_ours:
+        return False
+    is_put = published.credentials_digest != account.credentials_digest
+    if is_put and published.credentials_digest == previous.credentials_digest:
+        return False
+    return now < previous.issued_at + minimum_interval(account) - TICK_SLACK
 
 
 def next_attempt(account: Account, reason: Reason) -> datetime | None:
@@ -297,12 +397,75 @@ def next_attempt(account: Account, reason: Reason) -> datetime | None:
     failure, previous = account.counting_failure, account.previous
     if reason is Reason.RATE_LIMITED and previous is not None:
         return previous.issued_at + minimum_interval(account)
-    return failure.retry_at if failure is not None else None
+    if failure is None and reason is Reason.BACKING_OFF:
+        return _next_brought_forward(account)
+    return failure.next_attempt if failure is not None else None
+
+
+def version_pace(account: Account) -> timedelta:
+    """How much time one refresh takes up of what Secrets Manager allows."""
+    return 2 * _PACE_OF_VERSIONS if account.uses_refresh_tokens else _PACE_OF_VERSIONS
 
 
 def minimum_interval(account: Account) -> timedelta:
     """How much time must pass between a publish and the next but one."""
-    return MINIMUM_INTERVAL_WITH_REFRESH_TOKENS if account.uses_refresh_tokens else MINIMUM_INTERVAL
+    return 2 * version_pace(account)
+
+
+def lease_interval(
+    account: Account, last_at: datetime, *, is_ended: bool, now: datetime
+) -> timedelta:
+    """How much time must pass between two leases of one secret.
+
+    Args:
+        account: When its refresh token ends, and whether its last response was journaled and
+            could not be published, so that each lease writes two versions.
+        last_at: Aware; when the last lease was taken.
+        is_ended: Whether what became of it is on record.
+        now: Aware.
+    """
+    if account.journal is not None and str(account.journal) == account.refused_response:
+        return 2 * _PACE_OF_VERSIONS
+    grant = account.grant
+    ends_first = grant is not None and now < grant.expires_at < last_at + _LEASE_INTERVAL
+    return _LEASE_INTERVAL_BEFORE_ITS_END if is_ended and ends_first else _LEASE_INTERVAL
+
+
+class Sending(NamedTuple):
+    """What became of a refresh-only account's refresh token when it was last sent.
+
+    Attributes:
+        end: In which way no token came of it.
+        leased_at: Aware; when its lease was taken.
+    """
+
+    end: LeaseEnd
+    leased_at: datetime
+
+
+def next_sending(
+    account: Account, last: Sending, *, now: datetime, insists: bool = False
+) -> datetime:
+    """Tell when a refresh token that brought no token is sent again, where there is nothing else.
+
+    Each sending of a refresh token that may be spent can end the published token early, at a
+    server without grace. So it waits while that token lives, and never longer.
+
+    Args:
+        account: With its published token.
+        last: What became of it.
+        now: Aware.
+        insists: A person asked, or a consumer saw the published token refused.
+    """
+    interval = lease_interval(account, last.leased_at, is_ended=True, now=now)
+    earliest, live_until, grant = last.leased_at + interval, account.live_until, account.grant
+    is_alive = live_until is not None and now < live_until
+    if insists or not is_alive or live_until is None or last.end is LeaseEnd.REFUSED:
+        return earliest
+    if last.end is LeaseEnd.SPENT:
+        return max(earliest, live_until)
+    ends_at = min(live_until, grant.expires_at) if grant is not None else live_until
+    return max(earliest, ends_at - _LAST_SENDINGS)
 
 
 def failure_class_of(error: Failure) -> FailureClass:
@@ -314,87 +477,130 @@ def failure_class_of(error: Failure) -> FailureClass:
             is_transient = error.code in TEMPORARY_CODES
         case TokenResponseError():
             return FailureClass.INVALID_RESPONSE
+        case RefreshTokenHeldError():
+            is_transient = not error.is_spent
         case _:
-            is_transient = isinstance(error, EndpointUnavailableError)
+            is_transient = isinstance(error, EndpointUnavailableError | RejectedAgainError)
     return FailureClass.TRANSIENT if is_transient else FailureClass.ACTION_REQUIRED
 
 
-def failure_record(account: Account, error: Failure, *, now: datetime) -> FailureRecord:
+def pace_of(error: Failure) -> Pace:
+    """Tell by which pace a failure is tried again; decided here, and nowhere else."""
+    if isinstance(error, CredentialsError) or error.code in _AT_ONCE_CODES:
+        return Pace.AT_ONCE
+    if isinstance(error, OAuthError) and error.is_refusal:
+        return Pace.REFUSED
+    return Pace.TRANSIENT
+
+
+def refusals_record(account: Account, error: Failure, *, now: datetime) -> Refusals | None:
+    """Tell how often the credentials were refused by now; None where this was no refusal.
+
+    Args:
+        account: With what was recorded before.
+        error: Its pace decides.
+        now: Aware; the sweep's.
+    """
+    if pace_of(error) is not Pace.REFUSED:
+        return None
+    before, failure, digest = account.refusals, account.failure, account.credentials_digest
+    is_again = before is not None and before.credentials_digest == digest
+    count = before.count + 1 if before is not None and is_again else 1
+    brought_forward_at = before.brought_forward_at if before is not None else None
+    if failure is not None and failure.credentials_digest != digest and now < failure.next_attempt:
+        brought_forward_at = now
+    return Refusals(count, brought_forward_at, digest)
+
+
+def failure_record(
+    account: Account,
+    error: Failure,
+    *,
+    now: datetime,
+    refusals: Refusals | None = None,
+    last_sending: Sending | None = None,
+) -> FailureRecord:
     """Tell what to remember of a failure: how often, and when to try again.
 
     Args:
         account: With the record of the failures before, if any.
-        error: Its class and ``Retry-After`` decide.
+        error: Its class, its pace and ``Retry-After`` decide.
         now: Aware; the sweep's.
+        refusals: As `refusals_record` says.
+        last_sending: Where the account has nothing but a refresh token, and has sent it: that
+            goes before any pace.
     """
     before = account.counting_failure
-    continues = before is not None and before.failure_class is failure_class_of(error)
-    failures = before.failures + 1 if before is not None and continues else 1
-    live_until = account.live_until
-    left = live_until - now if live_until is not None else timedelta(0)
-    wait = max(_wait(failure_class_of(error), failures, left), _least_wait(account, before, left))
-    retry_at = now + wait - _TICK_SLACK
+    is_again = before is not None and before.failures > 0
+    failures, since = (before.failures + 1, before.since) if before and is_again else (1, now)
+    pace = pace_of(error)
+    wait = _wait(account, pace, failures, refusals.count if refusals else 0, since, now)
+    at = now + wait
+    if last_sending is not None:
+        sending_at = next_sending(account, last_sending, now=now)
+        at = max(at, sending_at) if pace is Pace.REFUSED else sending_at
+    at = max(at - TICK_SLACK, now)
     asked = error.retry_after if isinstance(error, OAuthError) else None
     if asked is not None:
-        retry_at = max(retry_at, now + min(asked, wait + _LONGEST_RETRY_AFTER))
+        at = max(at, now + min(asked, wait + _LONGEST_RETRY_AFTER))
     return FailureRecord(
         failure_class=failure_class_of(error),
         code=error.code,
         failures=failures,
-        failed_at=now,
-        retry_at=retry_at,
+        since=since,
+        next_attempt=at,
         credentials_digest=account.credentials_digest,
     )
 
 
-def _wait(failure_class: FailureClass, failures: int, left: timedelta) -> timedelta:
-    """Tell how long to leave an account alone.
+def unchanged_record(account: Account, *, now: datetime) -> FailureRecord:
+    """Tell when to ask again after the published token was handed out once more.
 
-    Args:
-        failure_class: What kind it is.
-        failures: How often in a row.
-        left: What is left of the published token's life.
+    Half of what is left must pass, at least what a version takes, and never more than all.
     """
-    if failure_class is FailureClass.TRANSIENT:
-        wait = _doubled(_TRANSIENT_FIRST, failures, most=_TRANSIENT_MOST)
-        # The less time is left, the more often it is tried.
-        return min(wait, max(_TRANSIENT_FIRST, left / 8)) if left > timedelta(0) else wait
-    if failure_class is FailureClass.INVALID_RESPONSE:
-        return _doubled(_INVALID_RESPONSE_FIRST, failures, most=_LONGEST_WAIT)
-    wait = _doubled(_ACTION_REQUIRED_FIRST, failures, most=_LONGEST_WAIT)
+    live_until = account.live_until or now
+    at = min(now + max((live_until - now) / 2, version_pace(account)), live_until)
+    return FailureRecord(
+        failure_class=FailureClass.TRANSIENT,
+        code="unchanged",
+        failures=0,
+        since=now,
+        next_attempt=at - TICK_SLACK,
+        credentials_digest=account.credentials_digest,
+    )
+
+
+def _wait(
+    account: Account, pace: Pace, failures: int, refusals: int, since: datetime, now: datetime
+) -> timedelta:
+    """Tell how long to leave an account alone, by the table of paces."""
+    left = account.live_until - now if account.live_until is not None else _NO_TIME
+    if pace is Pace.AT_ONCE:
+        return _NO_TIME
+    if pace is Pace.REFUSED:
+        # Past ten doublings every wait is at its longest; larger powers would overflow.
+        wait = min(_REFUSED_FIRST * (1 << min(refusals - 1, 10)), _LONGEST_WAIT)
+    elif account.published is None and now - since < _FIRST_TOKEN_HASTE:
+        return _NO_TIME
+    else:
+        wait = _TRANSIENT_WAITS[min(failures, len(_TRANSIENT_WAITS)) - 1]
+        wait = min(wait, left + _LAST_CHANCE if left > _NO_TIME else _MOST_WITHOUT_TOKEN)
     # However long the wait has become, one attempt precedes the expiry.
-    return min(wait, left - _LAST_CHANCE) if left - _LAST_CHANCE > 2 * _TICK_SLACK else wait
+    return min(wait, left - _LAST_CHANCE) if left - _LAST_CHANCE > 2 * TICK_SLACK else wait
 
 
-def _least_wait(account: Account, before: FailureRecord | None, left: timedelta) -> timedelta:
-    """Tell the pace that the versions of a credentials secret allow.
-
-    A refresh writes a claim and a journal, so at most one of either in a quarter of an hour is
-    what the minimum interval leaves to tokens that live an hour. A failed attempt has written
-    its claim. Tokens that live twice as long leave room for every attempt while they live.
-
-    Args:
-        account: Whether it uses refresh tokens, and how long its tokens live.
-        before: The failure before, of whatever class: alternating classes each begin from one.
-        left: What is left of the published token's life.
-    """
-    lifetime, interval = published_lifetime(account), MINIMUM_INTERVAL_WITH_REFRESH_TOKENS
-    is_short = lifetime is not None and lifetime < 2 * interval
-    is_again = before is not None and left <= timedelta(0)
-    return interval / 4 if account.uses_refresh_tokens and (is_short or is_again) else timedelta(0)
+def _next_brought_forward(account: Account) -> datetime | None:
+    """Tell when credentials that were put may bring an attempt forward again."""
+    refusals = account.refusals
+    at = refusals.brought_forward_at if refusals is not None else None
+    return None if at is None else at + _REFUSED_FIRST - TICK_SLACK
 
 
-def _doubled(first: timedelta, failures: int, *, most: timedelta) -> timedelta:
-    # Past ten doublings every wait is at its longest; larger powers would overflow.
-    return min(first * (1 << min(failures - 1, 10)), most)
-
-
-def needs_action(account: Account, *, now: datetime) -> bool:
+def needs_action(account: Account, *, now: datetime, schedule: timedelta) -> bool:
     """Whether action is required for this account, by metadata alone.
 
-    Its last failure says so; or its tokens live shorter than the minimum interval of versions, so
-    that no schedule can keep one alive; or a refresh-only account's refresh token
-    ends within a week (or half its life, where that is less).
+    Its last failure says so; or its tokens cannot be kept alive; or a refresh-only account's
+    refresh token ends within a week (or half its life, where that is less).
     """
     if account.credentials_version is None:
         return False
@@ -403,7 +609,7 @@ def needs_action(account: Account, *, now: datetime) -> bool:
         return True
     if account.token is not None and account.token.is_deleted:
         return True
-    if lives_too_short(account):
+    if lives_too_short(account, schedule=schedule):
         return True
     grant = account.grant
     return grant is not None and grant.expires_at - now < min(_GRANT_WARNING, grant.lifetime / 2)
@@ -416,13 +622,23 @@ def is_retrying(account: Account) -> bool:
     hold for as long as the failing does.
     """
     failure = account.counting_failure
-    return failure is not None and failure.failure_class is not FailureClass.ACTION_REQUIRED
+    if failure is None or failure.failures == 0:
+        return False
+    return failure.failure_class is not FailureClass.ACTION_REQUIRED
 
 
-def lives_too_short(account: Account) -> bool:
-    """Whether the published token's life is shorter than the minimum interval of versions."""
-    lifetime = published_lifetime(account)
-    return lifetime is not None and lifetime < minimum_interval(account)
+def lives_too_short(account: Account, *, schedule: timedelta) -> bool:
+    """Whether the published token, or its refresh token, ends before the next can be had.
+
+    Args:
+        account: With its tokens.
+        schedule: The time between two sweeps.
+    """
+    least = version_pace(account) + schedule
+    lifetime, grant = published_lifetime(account), account.grant
+    if grant is not None and grant.lifetime < least:
+        return True
+    return lifetime is not None and lifetime < least
 
 
 def published_lifetime(account: Account) -> timedelta | None:

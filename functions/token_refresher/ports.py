@@ -14,15 +14,15 @@ if TYPE_CHECKING:
 CURRENT: Final = "AWSCURRENT"
 PREVIOUS: Final = "AWSPREVIOUS"
 PENDING: Final = "AWSPENDING"
-CLAIM_STAGE: Final = "TOKENREQUEST"
+LEASE_STAGE: Final = "TOKENREQUEST"
 JOURNAL_STAGE: Final = "TOKENRESPONSE"
 
-CLAIM_PREFIX: Final = "request-"
+LEASE_PREFIX: Final = "request-"
 
 
-def is_claim_id(version_id: str) -> bool:
-    """Whether a version id of the credentials path is a claim's; else it is a journal's."""
-    return version_id.startswith(CLAIM_PREFIX)
+def is_lease_id(version_id: str) -> bool:
+    """Whether a version id of the credentials path is a lease's; else it is a journal's."""
+    return version_id.startswith(LEASE_PREFIX)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +73,8 @@ class SecretStore(Protocol):
     def read_journal(self, account: str) -> SecretValue | None:
         """Read the journaled response; None where there is none."""
 
-    def read_claim(self, account: str, claim_id: str) -> SecretValue | None:
-        """Read a claim; None where there is none, or not yet."""
+    def read_lease(self, account: str, lease_id: str) -> SecretValue | None:
+        """Read a lease by its version id; None where there is none, or not yet."""
 
     def read_published(self, account: str) -> SecretValue | None:
         """Read the published token; None where there is none."""
@@ -83,7 +83,7 @@ class SecretStore(Protocol):
         """Create the token secret, empty; one that exists already is as good."""
 
     def write_protocol(self, account: str, version_id: str, content: str) -> bool:
-        """Write a claim or a journal; False where the id has other content."""
+        """Write a lease or a journal; False where the id has other content."""
 
     def publish(self, account: str, version_id: str, content: str) -> bool:
         """Publish a token; False where the id has other content."""

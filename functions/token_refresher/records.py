@@ -1,7 +1,7 @@
-"""What is remembered of an account between two sweeps: tags on its token secret, each with a name.
+"""What is remembered of an account between two sweeps: five tags on its token secret.
 
-A person reads them in the console, and anybody who may tag can edit them: what does not read
-as ours counts as absent.
+Each is written whole, and a person can read it in the console. Anybody who may tag can edit
+them, so what does not read as ours counts as absent.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from typing import TYPE_CHECKING, Final, Self
 
 import msgspec
@@ -23,21 +24,17 @@ if TYPE_CHECKING:
 _TIMESTAMP: Final = "%Y%m%dT%H%M%SZ"
 # Python 3.14 alone takes 24 o'clock for the next midnight.
 _TIMESTAMP_TEXT: Final = re.compile(r"[1-9][0-9]{7}T(?:[01][0-9]|2[0-3])[0-9]{4}Z")
+_COUNT: Final = re.compile(r"[0-9]{1,6}")
 
 _TAG = "token-refresher:"
-ERROR_TAG: Final[str] = _TAG + "error"
-FAILURES_TAG: Final[str] = _TAG + "failures"
-FAILED_AT_TAG: Final[str] = _TAG + "failed-at"
-RETRY_AT_TAG: Final[str] = _TAG + "retry-at"
-CREDENTIALS_TAG: Final[str] = _TAG + "credentials"
-REFUSED_TAG: Final[str] = _TAG + "refused"
-RELEASED_TAG: Final[str] = _TAG + "released"
-DEAD_TAG: Final[str] = _TAG + "dead"
+FAILURE_TAG: Final[str] = _TAG + "failure"
+REFUSALS_TAG: Final[str] = _TAG + "refusals"
+LEASE_TAG: Final[str] = _TAG + "lease"
+REFUSED_RESPONSE_TAG: Final[str] = _TAG + "refused-response"
 GRANT_EXPIRES_AT_TAG: Final[str] = _TAG + "grant-expires-at"
 
 # What a success clears. The grant's expiry outlives it.
-_FAILURE: Final = (ERROR_TAG, FAILURES_TAG, FAILED_AT_TAG, RETRY_AT_TAG, CREDENTIALS_TAG)
-FAILURE_TAGS: Final = (*_FAILURE, REFUSED_TAG, RELEASED_TAG, DEAD_TAG)
+CLEARED_BY_SUCCESS: Final = (FAILURE_TAG, REFUSALS_TAG, LEASE_TAG, REFUSED_RESPONSE_TAG)
 
 
 def format_timestamp(time: datetime) -> str:
@@ -58,51 +55,98 @@ def parse_timestamp(text: str) -> datetime | None:
 
 @dataclass(frozen=True, slots=True)
 class FailureRecord:
-    """What is remembered of a failure, as tags on the token secret.
+    """What is remembered of the failures since the last success.
 
     Attributes:
-        failure_class: What kind it is.
-        code: The error's code.
-        failures: How often in a row, in this class.
-        failed_at: Aware; a token that was issued later has ended it.
-        retry_at: Aware; no attempt before.
-        credentials_digest: The record counts only for these credentials, so that a
-            correction is tried at once.
+        failure_class: What kind the last one is.
+        code: The last error's code.
+        failures: How often in a row; 0 where it is no failure, but an access token that was
+            handed out once more.
+        since: Aware; the first of them. A token that was issued later has ended them.
+        next_attempt: Aware; no attempt before.
+        credentials_digest: Of the last attempt: what is put later is tried at once.
     """
 
     failure_class: FailureClass
     code: str
     failures: int
-    failed_at: datetime
-    retry_at: datetime
+    since: datetime
+    next_attempt: datetime
     credentials_digest: str
 
-    def to_tags(self) -> dict[str, str]:
-        """Write the record as a person reads it in the console."""
-        return {
-            ERROR_TAG: f"{self.failure_class}: {self.code}",
-            FAILURES_TAG: str(self.failures),
-            FAILED_AT_TAG: format_timestamp(self.failed_at),
-            RETRY_AT_TAG: format_timestamp(self.retry_at),
-            CREDENTIALS_TAG: self.credentials_digest,
-        }
+    def to_tag(self) -> str:
+        """Write ``class: code/failures/since/next attempt/credentials``."""
+        times = map(format_timestamp, (self.since, self.next_attempt))
+        return "/".join(
+            (
+                f"{self.failure_class}: {self.code}",
+                str(self.failures),
+                *times,
+                self.credentials_digest,
+            )
+        )
 
     @classmethod
-    def from_tags(cls, tags: Mapping[str, str]) -> Self | None:
-        """Read the record; None where there is none, or somebody edited it."""
-        if ERROR_TAG not in tags or CREDENTIALS_TAG not in tags:
+    def from_tag(cls, text: str | None) -> Self | None:
+        """Read the tag; None where there is none, or somebody edited it."""
+        if text is None:
             return None
-        name, _, code = tags[ERROR_TAG].partition(": ")
-        failures = tags.get(FAILURES_TAG, "")
-        failed_at, retry_at = (
-            parse_timestamp(tags.get(key, "")) for key in (FAILED_AT_TAG, RETRY_AT_TAG)
-        )
-        if name not in set(FailureClass) or not re.fullmatch(r"[0-9]{1,6}", failures):
+        error, *rest = text.split("/")
+        name, _, code = error.partition(": ")
+        if len(rest) != 4 or name not in set(FailureClass) or not _COUNT.fullmatch(rest[0]):  # noqa: PLR2004
             return None
-        if failed_at is None or retry_at is None:
+        since, next_attempt = map(parse_timestamp, rest[1:3])
+        if since is None or next_attempt is None:
             return None
-        digest = tags[CREDENTIALS_TAG]
-        return cls(FailureClass(name), code, int(failures), failed_at, retry_at, digest)
+        return cls(FailureClass(name), code, int(rest[0]), since, next_attempt, rest[3])
+
+
+@dataclass(frozen=True, slots=True)
+class Refusals:
+    """How often the endpoint refused the credentials; it outlives failures of another pace.
+
+    Attributes:
+        count: In a row, with these credentials.
+        brought_forward_at: Aware; when credentials that were put last brought an attempt
+            forward. None where they never did.
+        credentials_digest: The credentials that were refused.
+    """
+
+    count: int
+    brought_forward_at: datetime | None
+    credentials_digest: str
+
+    def to_tag(self) -> str:
+        """Write ``count/brought forward at/credentials``; ``-`` stands for never."""
+        at = self.brought_forward_at
+        return f"{self.count}/{format_timestamp(at) if at else '-'}/{self.credentials_digest}"
+
+    @classmethod
+    def from_tag(cls, text: str | None) -> Self | None:
+        """Read the tag; None where there is none, or somebody edited it."""
+        parts = (text or "").split("/")
+        if len(parts) != 3 or not _COUNT.fullmatch(parts[0]):  # noqa: PLR2004 - as written
+            return None
+        return cls(int(parts[0]), parse_timestamp(parts[1]), parts[2])
+
+
+class LeaseEnd(StrEnum):
+    """What became of the refresh token that was sent under a lease, where no token came."""
+
+    UNANSWERED = "unanswered"
+    SPENT = "spent"
+    REFUSED = "refused"
+
+
+def ended_lease(lease_id: str, end: LeaseEnd) -> str:
+    """Write the tag of a lease's end: ``lease id/end``."""
+    return f"{lease_id}/{end}"
+
+
+def lease_end(text: str | None, lease_id: str | None) -> LeaseEnd | None:
+    """Read the tag; None where it is not of this lease, or says nothing that is ours."""
+    ended, _, end = (text or "").rpartition("/")
+    return LeaseEnd(end) if ended and ended == lease_id and end in set(LeaseEnd) else None
 
 
 class GrantLifetime(msgspec.Struct, frozen=True):

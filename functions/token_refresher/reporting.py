@@ -14,13 +14,13 @@ from aws_lambda_powertools.metrics import MetricUnit
 
 from token_refresher import policy
 from token_refresher.errors import OutOfTimeError
+from token_refresher.outcomes import Outcome
 from token_refresher.policy import FAILURES, Reason, failure_class_of
-from token_refresher.refresh import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from token_refresher.refresh import Result
+    from token_refresher.outcomes import Result
     from token_refresher.settings import Settings
     from token_refresher.sweep import Report
 
@@ -73,11 +73,12 @@ class Reporter:
         self._logger.info("a step of a rotation is done", account=account, step=step)
 
     def log(self, report: Report, *, request_id: str) -> None:
-        """Write one line for each account that was due or held back."""
+        """Write one line for each account that was due, held back, or needs action."""
         for result in report.results:
             if result.reason in _QUIET:
                 continue
-            write = self._logger.info if result.error is None else self._logger.warning
+            is_quiet = result.error is None and not report.needs_action(result.account)
+            write = self._logger.info if is_quiet else self._logger.warning
             write(
                 f"{result.account.name}: {result.outcome}",
                 request_id=request_id,
@@ -105,7 +106,7 @@ class Reporter:
         gauges: dict[str, float] = {
             "SweepsCompleted": 1,
             "AccountsManaged": len(managed),
-            "AccountsNeedingAction": sum(policy.needs_action(each, now=now) for each in managed),
+            "AccountsNeedingAction": sum(map(report.needs_action, managed)),
             "AccountsRetrying": sum(map(policy.is_retrying, managed)),
             "AccountsLeftOver": sum(isinstance(r.error, OutOfTimeError) for r in report.results),
             "AccountsAwaitingCredentials": report.count(Reason.AWAITING_CREDENTIALS),
@@ -146,13 +147,22 @@ def describe(result: Result, report: Report) -> dict[str, Any]:
         "expires_at": live_until.isoformat() if live_until else None,
         "seconds_until_expiry": int(policy.seconds_until_expiry(account, now=report.now)),
     }
+    recorded = account.counting_failure
     if isinstance(error, FAILURES):
         fields |= {"failure_class": str(failure_class_of(error)), "error": error.code}
+    elif recorded is not None and recorded.failures:
+        # Told in every sweep, whether or not it was tried in this one.
+        fields |= {"failure_class": str(recorded.failure_class), "error": recorded.code}
     if error is not None:
         fields["detail"] = str(error)
+    if recorded is not None and recorded.failures:
+        fields["failing_since"] = recorded.since.isoformat()
+    if report.needs_action(account):
+        fields["needs_action"] = True
     retry_at = policy.next_attempt(account, result.reason)
     if retry_at is not None:
-        fields["retry_at"] = retry_at.isoformat()
+        # Nothing is tried between two sweeps.
+        fields["retry_at"] = max(retry_at, report.now + report.schedule).isoformat()
     if result.cautions:
         fields["cautions"] = [str(caution) for caution in result.cautions]
     return fields
@@ -160,18 +170,18 @@ def describe(result: Result, report: Report) -> dict[str, Any]:
 
 def summary(report: Report) -> dict[str, Any]:
     """Make the invocation's summary: plain JSON, and no secret in it."""
-    outcomes = Counter(str(result.outcome) for result in report.results)
+    others = [result for result in report.results if result.reason is not Reason.FRESH]
+    outcomes = Counter(str(result.outcome) for result in others)
     managed = report.managed
-    fresh = len(report.accounts) - len(report.results)
+    fresh = len({each.name for each in report.accounts} - {each.account.name for each in others})
+    told = sorted(report.results, key=lambda each: not report.needs_action(each.account))
     return {
         "accounts_managed": len(managed),
-        "accounts_needing_action": sum(
-            policy.needs_action(account, now=report.now) for account in managed
-        ),
+        "accounts_needing_action": sum(map(report.needs_action, managed)),
         "accounts_awaiting_credentials": report.count(Reason.AWAITING_CREDENTIALS),
         "tokens_orphaned": report.count(Reason.ORPHANED),
         "outcomes": {"fresh": fresh, **outcomes},
-        "accounts": [describe(result, report) for result in report.results[:_LONGEST_SUMMARY]],
+        "accounts": [describe(result, report) for result in told[:_LONGEST_SUMMARY]],
     }
 
 

@@ -1,6 +1,6 @@
 """Secrets Manager's own rotation of a token secret, in its four steps.
 
-It obtains the token as a sweep does: same claim, same journal, same records. Only the way to
+It obtains the token as a sweep does: same lease, same journal, same records. Only the way to
 ``AWSCURRENT`` is another one, by way of ``AWSPENDING`` under a version id that Secrets
 Manager chose. Each step may be repeated, and each may be the first one after a death.
 """
@@ -15,17 +15,18 @@ from token_refresher.credentials import parse_credentials
 from token_refresher.errors import FailureClass, RotationError
 from token_refresher.events import Step
 from token_refresher.model import PublishedToken, published_from_id
+from token_refresher.outcomes import Outcome
 from token_refresher.policy import FAILURES, Reason, failure_class_of, next_attempt
 from token_refresher.ports import CURRENT, PENDING
-from token_refresher.refresh import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import timedelta
 
     from token_refresher.events import RotationStep
+    from token_refresher.outcomes import Result
     from token_refresher.ports import StagingStore
-    from token_refresher.refresh import Result, TokenEndpoint
+    from token_refresher.redeem import TokenEndpoint
     from token_refresher.sweep import Report, Sweeper
 
 

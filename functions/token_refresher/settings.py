@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 # consumer's cache, let alone the token, runs out.
 _SHORTEST_REFRESH_BEFORE: Final = 1800
 _LONGEST_REFRESH_BEFORE: Final = 7 * 24 * 3600
+_LONGEST_SCHEDULE: Final = 15
 _MOST_WORKERS: Final = 64
 _PREFIX: Final = re.compile(r"[A-Za-z0-9_+=.@-]+(/[A-Za-z0-9_+=.@-]+)*")
 _HOST: Final = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?")
@@ -34,6 +35,7 @@ class Settings(msgspec.Struct, frozen=True):
     Attributes:
         secret_prefix: Accounts are the secrets under ``{secret_prefix}/credentials/``.
         refresh_before: How long before its expiry a token is due.
+        schedule: The time between two sweeps, which the deployment's schedule has.
         allowed_token_hosts: ``host`` or ``host:port``; credentials go nowhere else.
         uses_refresh_tokens: False takes the permission to write the credentials path away.
         token_secret_kms_key_id: For token secrets that the function creates; empty for
@@ -46,6 +48,7 @@ class Settings(msgspec.Struct, frozen=True):
 
     secret_prefix: str = "oauth"  # noqa: S105 - a name
     refresh_before: timedelta = timedelta(seconds=5400)
+    schedule: timedelta = timedelta(minutes=5)
     allowed_token_hosts: tuple[str, ...] = DEFAULT_TOKEN_HOSTS
     uses_refresh_tokens: bool = True
     token_secret_kms_key_id: str = ""
@@ -75,6 +78,15 @@ def settings_from_environment(environment: Mapping[str, str] = os.environ) -> Se
                 default=int(defaults.refresh_before.total_seconds()),
                 least=_SHORTEST_REFRESH_BEFORE,
                 most=_LONGEST_REFRESH_BEFORE,
+            )
+        ),
+        schedule=timedelta(
+            minutes=_number(
+                environment,
+                "SCHEDULE_MINUTES",
+                default=int(defaults.schedule.total_seconds()) // 60,
+                least=1,
+                most=_LONGEST_SCHEDULE,
             )
         ),
         allowed_token_hosts=tuple(_host(host.strip().lower()) for host in hosts.split(",")),

@@ -5,27 +5,30 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Final
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import msgspec
 
 from token_refresher.errors import OutOfTimeError, SecretStoreError
-from token_refresher.hosts import HostGate
+from token_refresher.hosts import HostGate, block
 from token_refresher.model import (
     account_from_metadata,
     accounts_from_listing,
     with_unrecorded,
     without_refresh_tokens,
 )
-from token_refresher.policy import Reason
-from token_refresher.refresh import TIME_TO_BEGIN, Asked, Outcome, Refresher, Result
+from token_refresher.outcomes import Asked, Outcome, Result
+from token_refresher.policy import Reason, needs_action
+from token_refresher.refresh import TIME_TO_BEGIN, Refresher
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
 
-    from token_refresher.model import Account
+    from token_refresher.model import Account, Unwritten
     from token_refresher.records import Unrecorded
+
+_Kept = TypeVar("_Kept")
 
 # Left over for the summary and the metrics, after the last refresh has ended.
 _CLOSING_TIME: Final = timedelta(seconds=5)
@@ -37,19 +40,25 @@ class Report(msgspec.Struct, frozen=True):
     Attributes:
         now: The time that it decided by.
         accounts: All of them, as they are known now.
-        results: Of the accounts that were not simply fresh.
+        results: Of the accounts that were not simply fresh, or need action.
         request_seconds: How long each token request took.
+        schedule: The time until the next sweep.
     """
 
     now: datetime
     accounts: tuple[Account, ...]
     results: tuple[Result, ...]
     request_seconds: tuple[float, ...]
+    schedule: timedelta
 
     @property
     def managed(self) -> list[Account]:
         """The accounts that have credentials."""
         return [account for account in self.accounts if account.is_managed]
+
+    def needs_action(self, account: Account) -> bool:
+        """Whether a person must act for an account."""
+        return needs_action(account, now=self.now, schedule=self.schedule)
 
     def count(self, reason: Reason) -> int:
         """How many results have a reason."""
@@ -69,8 +78,9 @@ class Sweeper:
     refresher: Refresher
     monotonic: Callable[[], float]
     max_workers: int
-    # Tags that could not be written; they live as long as the environment.
+    # What could not be written; it lives as long as the environment.
     _unrecorded: dict[str, Unrecorded] = field(default_factory=dict)
+    _unwritten: dict[str, Unwritten] = field(default_factory=dict)
 
     def sweep(
         self,
@@ -104,66 +114,118 @@ class Sweeper:
             stage_as=stage_as,
             dry_run=dry_run,
         )
-        seen = self._described(accounts, now) if accounts else self._listed(now)
+        refused: list[Result] = []
+        seen = self._described(accounts, asked, refused) if accounts else self._listed(now)
         found = {account.name: self._completed(account) for account in seen}
         decisions = {name: self.refresher.decide(each, asked) for name, each in found.items()}
         gate = HostGate(self.refresher.endpoint, self.monotonic)
-        refresher = replace(self.refresher, endpoint=gate)
 
         def refresh_one(account: Account) -> Result:
             if time_left() < TIME_TO_BEGIN + _CLOSING_TIME:
                 reason = decisions[account.name].reason
                 msg = "left for the next sweep"
                 return Result(account, reason, Outcome.NOT_ATTEMPTED, OutOfTimeError(msg))
+            refresher = replace(self.refresher, endpoint=gate.of(account.name))
             return refresher.refresh(account, asked)
 
-        due = _soonest_first(found[name] for name, decision in decisions.items() if decision.due)
-        results = [
-            Result(found[name], decision.reason, Outcome.NOT_DUE)
-            for name, decision in decisions.items()
-            if not decision.due and decision.reason is not Reason.FRESH
-        ]
+        due = _in_order(
+            [
+                found[name]
+                for name, decision in decisions.items()
+                if decision.due or _is_to_be_read(found[name])
+            ],
+            now=now,
+        )
         # One at a time needs no thread: most sweeps have one or none.
         workers = min(self.max_workers, len(due))
         with ThreadPoolExecutor(workers) if workers > 1 else nullcontext() as pool:
-            results.extend(pool.map(refresh_one, due) if pool else map(refresh_one, due))
-        for result in results:
-            found[result.account.name] = result.account
+            refreshed = list(pool.map(refresh_one, due) if pool else map(refresh_one, due))
+        results = {result.account.name: result for result in refreshed}
+        for name in gate.blocked_accounts:
+            # The first that met what has turned out to be a block have recorded a refusal.
+            results[name] = self.refresher.record_block(found[name], results[name], asked, block())
+        for name, result in results.items():
+            found[name] = result.account
             self._remember(result.account)
-        return Report(now, tuple(found.values()), tuple(results), tuple(gate.request_seconds))
+        for name, decision in decisions.items():
+            results.setdefault(name, Result(found[name], decision.reason, Outcome.NOT_DUE))
+        told = [each for each in results.values() if self._is_told(each, now)]
+        return Report(
+            now=now,
+            accounts=tuple(found.values()),
+            results=(*refused, *told),
+            request_seconds=tuple(gate.request_seconds),
+            schedule=self.refresher.schedule,
+        )
+
+    def _is_told(self, result: Result, now: datetime) -> bool:
+        """Whether it is anything but fresh, or needs action whether or not it is."""
+        schedule = self.refresher.schedule
+        is_fresh = result.reason is Reason.FRESH
+        return not is_fresh or needs_action(result.account, now=now, schedule=schedule)
 
     def _listed(self, now: datetime) -> Iterable[Account]:
         return accounts_from_listing(*self.refresher.store.list_secrets(), now=now)
 
-    def _described(self, names: Collection[str], now: datetime) -> Iterable[Account]:
+    def _described(
+        self, names: Collection[str], asked: Asked, refused: list[Result]
+    ) -> Iterable[Account]:
+        """Describe named accounts; where one is refused, the others are served all the same.
+
+        Raises:
+            SecretStoreError: None of them could be described.
+        """
         for name in names:
-            credentials = self.refresher.store.describe_credentials(name)
-            token = self.refresher.store.describe_token(name)
-            yield account_from_metadata(name, credentials=credentials, token=token, now=now)
+            try:
+                credentials = self.refresher.store.describe_credentials(name)
+                token = self.refresher.store.describe_token(name)
+            except SecretStoreError as error:
+                unknown = account_from_metadata(name, credentials=None, token=None, now=asked.now)
+                refused.append(Result(unknown, Reason.NO_SUCH_ACCOUNT, Outcome.FAILED, error))
+                if len(refused) == len(names):
+                    raise
+            else:
+                yield account_from_metadata(
+                    name, credentials=credentials, token=token, now=asked.now
+                )
 
     def _completed(self, account: Account) -> Account:
-        """Add what metadata does not tell of an account."""
+        """Add what this environment remembers of an account."""
         account = with_unrecorded(account, self._unrecorded.get(account.name))
-        if not self.refresher.uses_refresh_tokens:
-            account = without_refresh_tokens(account)
-        published = account.published
-        if published is None or published.is_ours or not account.is_managed:
-            return account
-        try:
-            value = self.refresher.store.read_published(account.name)
-        except SecretStoreError:
-            # Due, as its expiry is not known; its own refresh will read it again and tell.
-            return account
-        return replace(account, published=published.with_times_of(value.text if value else None))
+        account = replace(account, unwritten=self._unwritten.get(account.name))
+        return account if self.refresher.uses_refresh_tokens else without_refresh_tokens(account)
 
     def _remember(self, account: Account) -> None:
-        if account.unrecorded:
-            self._unrecorded[account.name] = account.unrecorded
-        else:
-            self._unrecorded.pop(account.name, None)
+        _keep(self._unrecorded, account.name, account.unrecorded)
+        _keep(self._unwritten, account.name, account.unwritten)
 
 
-def _soonest_first(accounts: Iterable[Account]) -> list[Account]:
-    """Order by expiry: what nobody can use already comes first."""
-    dead = datetime.min.replace(tzinfo=UTC)
-    return sorted(accounts, key=lambda account: account.live_until or dead)
+def _keep(memory: dict[str, _Kept], name: str, value: _Kept | None) -> None:
+    if value is None:
+        memory.pop(name, None)
+    else:
+        memory[name] = value
+
+
+def _is_to_be_read(account: Account) -> bool:
+    """Whether only its text tells when the published token expires; a worker reads it."""
+    published = account.published
+    return account.is_managed and published is not None and not published.is_ours
+
+
+def _in_order(accounts: Iterable[Account], *, now: datetime) -> list[Account]:
+    """Order by failures in a row, fewest first: healthy accounts never wait behind hung ones.
+
+    Among equals the living come before the dead, and then what expires first: one that
+    lives can still be kept alive.
+    """
+
+    def urgency(account: Account) -> tuple[int, bool, datetime]:
+        failure, live_until = account.counting_failure, account.live_until
+        return (
+            failure.failures if failure is not None else 0,
+            live_until is None or live_until <= now,
+            live_until or now,
+        )
+
+    return sorted(accounts, key=urgency)

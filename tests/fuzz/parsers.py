@@ -26,7 +26,11 @@ from token_refresher.model import (
     published_from_id,
 )
 from token_refresher.oauth.errors import EndpointUnavailableError, TokenResponseError
-from token_refresher.oauth.token_response import parse_retry_after, read_token_response
+from token_refresher.oauth.token_response import (
+    lifetime,
+    parse_retry_after,
+    read_token_response,
+)
 from token_refresher.policy import (
     FAILURES,
     decide,
@@ -133,7 +137,8 @@ def _token_response(data: bytes) -> str:
         scope=response.scope, refresh_token=response.refresh_token,
     )  # fmt: skip
     assert JournalEntry.from_json(entry.to_json()) == entry
-    life = response.expires_in or timedelta(0)
+    life = lifetime(response, issued_at=NOW, assumed_expires_in=3600)
+    assert timedelta(0) <= life <= timedelta(hours=1)
     try:
         token = entry.published_as(TokenVersion(NOW, NOW + life, DIGEST, "0" * 12))
     except TokenResponseError as error:
@@ -273,6 +278,8 @@ PARSERS: Final = (
     ), (CredentialsError,)),
     Parser("token response", _token_response, (
         b"200\n" + _json(**_ANSWER),
+        # A JWT: {"exp": 1795484400}, forty minutes later.
+        b"200\n" + _json(**_ANSWER | {"access_token": "e30.eyJleHAiOiAxNzk1NDg0NDAwfQ.c2lnbmVk"}),
         b"200 120\n\xef\xbb\xbf" + _json(**{**_ANSWER, "scope": ["read", SECRET]}),
         b"400\n" + _json(error="invalid_grant", error_description=SECRET),
         b"503 Tue, 24 Nov 2026 01:10:00 GMT\n<html>" + SECRET.encode(),

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from local.authority import Authority
     from tests.unit.raw_tls_server import Script
-    from token_refresher.refresh import Result
+    from token_refresher.outcomes import Result
     from token_refresher.sweep import Report
 
 VICTIM: Final = "victim"

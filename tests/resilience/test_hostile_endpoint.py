@@ -40,7 +40,7 @@ from tests.unit.raw_tls_server import answers_and_resets
 from token_refresher.errors import FailureClass
 from token_refresher.policy import FAILURES, failure_class_of
 from token_refresher.records import ERROR_TAG
-from token_refresher.refresh import Outcome
+from token_refresher.outcomes import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

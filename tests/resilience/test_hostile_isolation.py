@@ -32,7 +32,7 @@ from tests.unit.fakes import (
 from tests.unit.raw_tls_server import RawTlsServer, answer
 from token_refresher.model import claim_id
 from token_refresher.oauth.errors import TokenRequestError
-from token_refresher.refresh import Outcome
+from token_refresher.outcomes import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

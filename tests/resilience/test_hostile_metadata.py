@@ -27,7 +27,7 @@ from token_refresher.events import parse_event
 from token_refresher.handler import wired
 from token_refresher.ports import CLAIM_STAGE, CURRENT, JOURNAL_STAGE, PREVIOUS
 from token_refresher.records import FAILURE_TAGS, GRANT_EXPIRES_AT_TAG
-from token_refresher.refresh import Outcome
+from token_refresher.outcomes import Outcome
 from token_refresher.reporting import summary
 from token_refresher.settings import settings_from_environment
 

@@ -69,13 +69,13 @@ from tests.unit.fakes import (
 )
 from token_refresher.errors import FailureClass, SecretStoreError
 from token_refresher.policy import FAILURES, Reason, failure_class_of, needs_action
-from token_refresher.refresh import Caution, Outcome
+from token_refresher.outcomes import Caution, Outcome
 from token_refresher.reporting import summary
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from token_refresher.refresh import Result
+    from token_refresher.outcomes import Result
     from token_refresher.sweep import Report
 
 ACCOUNT: Final = st.integers(0, len(ACCOUNTS) - 1)

@@ -13,7 +13,7 @@ from tests.scenarios.runner import ScenarioError, run
 from tests.scenarios.scenario import parse, stories
 from token_refresher.errors import FailureClass
 from token_refresher.policy import Reason
-from token_refresher.refresh import Caution, Outcome
+from token_refresher.outcomes import Caution, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -1,6 +1,6 @@
 """Doubles of what a refresh talks to: Secrets Manager, token endpoints, the time.
 
-They know the rules that correctness rests on (versions, stages and claims; families of refresh
+They know the rules that correctness rests on (versions, stages and leases; families of refresh
 tokens), and they can go wrong before or after any call.
 """
 
@@ -26,14 +26,15 @@ from token_refresher.model import account_from_metadata, digest12
 from token_refresher.oauth.client_authentication import Client, host_of
 from token_refresher.oauth.errors import (
     EndpointUnavailableError,
+    OAuthError,
     TokenEndpointError,
     TokenRequestError,
 )
 from token_refresher.oauth.token_response import TokenResponse
 from token_refresher.ports import (
-    CLAIM_STAGE,
     CURRENT,
     JOURNAL_STAGE,
+    LEASE_STAGE,
     PENDING,
     SecretMetadata,
 )
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
     from token_refresher.model import Account
-    from token_refresher.refresh import Result
+    from token_refresher.outcomes import Result
     from token_refresher.sweep import Report
 
 START = datetime(2026, 11, 24, 1, tzinfo=UTC)
@@ -146,12 +147,12 @@ PREFIX = "oauth"
 _CALLS = {
     ("DescribeSecret", "credentials", ""): "describe credentials",
     ("DescribeSecret", "tokens", ""): "describe",
-    ("GetSecretValue", "credentials", ""): "read claim",
+    ("GetSecretValue", "credentials", ""): "read lease",
     ("GetSecretValue", "credentials", CURRENT): "read credentials",
     ("GetSecretValue", "credentials", JOURNAL_STAGE): "read journal",
     ("GetSecretValue", "tokens", CURRENT): "read published",
     ("GetSecretValue", "tokens", PENDING): "read staged",
-    ("PutSecretValue", "credentials", CLAIM_STAGE): "claim",
+    ("PutSecretValue", "credentials", LEASE_STAGE): "lease",
     ("PutSecretValue", "credentials", JOURNAL_STAGE): "journal",
     ("PutSecretValue", "tokens", CURRENT): "publish",
     ("PutSecretValue", "tokens", PENDING): "stage",
@@ -362,6 +363,16 @@ class FakeTokenEndpoint:
             msg = "the host is not allowed"
             raise TokenEndpointError(msg, code="host_not_allowed")
 
+    @contextmanager
+    def connect(self, client: Client) -> Iterator[FakeConnection]:
+        self.admit(client)
+        with self._faults.around("connect"):
+            for key in ("", client.host):
+                error = self._outages[key]() if key in self._outages else None
+                if isinstance(error, OAuthError) and not error.sent:
+                    raise error
+        yield FakeConnection(self, client)
+
     def request(self, client: Client, grant: Mapping[str, str]) -> TokenResponse:
         self.admit(client)
         self.requests.append({**grant, "host": client.host})
@@ -428,6 +439,20 @@ class FakeTokenEndpoint:
             return self.verdict
 
 
+@dataclass(frozen=True)
+class FakeConnection:
+    """A connection that is open."""
+
+    endpoint: FakeTokenEndpoint
+    client: Client
+
+    def request(
+        self, grant: Mapping[str, str], *, before_sending: Callable[[], None]
+    ) -> TokenResponse:
+        before_sending()
+        return self.endpoint.request(self.client, grant)
+
+
 class World:
     """A program, its surroundings, and the time that passes between sweeps.
 
@@ -464,6 +489,7 @@ class World:
                 clock=lambda: self.now,
                 pause=self.pause,
                 refresh_before=REFRESH_BEFORE,
+                schedule=TICK,
                 uses_refresh_tokens=self.uses_refresh_tokens,
             ),
             monotonic=self.seconds,
@@ -604,23 +630,23 @@ def timed_out() -> EndpointUnavailableError:
 
 
 def unavailable() -> EndpointUnavailableError:
-    """503: turned away before anything was redeemed."""
-    return EndpointUnavailableError("503", code="status_503", processed=False)
+    """503: perhaps from a gateway, after the refresh token was spent."""
+    return EndpointUnavailableError("503", code="status_503", status=503)
 
 
 def broken() -> EndpointUnavailableError:
     """500: perhaps after the refresh token was spent."""
-    return EndpointUnavailableError("500", code="status_500")
+    return EndpointUnavailableError("500", code="status_500", status=500)
 
 
 def too_many_requests() -> EndpointUnavailableError:
-    """429, which speaks for the whole host."""
-    return EndpointUnavailableError("429", code="status_429", processed=False, stops_host=True)
+    """429, which speaks for an address where three accounts meet it."""
+    return EndpointUnavailableError("429", code="status_429", status=429)
 
 
 def firewall() -> EndpointUnavailableError:
     """403 with a page instead of JSON."""
-    return EndpointUnavailableError("page", code="firewall", processed=False, stops_host=True)
+    return EndpointUnavailableError("page", code="firewall", status=403)
 
 
 def throttled() -> SecretStoreError:

@@ -84,6 +84,10 @@ class Conversation:
         """Send bytes: one TLS record, for anything small."""
         self._secured().sendall(data)
 
+    def send_in_the_clear(self, data: bytes) -> None:
+        """Send bytes that are no TLS, after a handshake."""
+        socket.socket.sendall(self._secured(), data)
+
     def wait_until_the_client_leaves(self) -> None:
         """Read, and answer nothing."""
         while self._secured().recv(65536):
@@ -102,6 +106,10 @@ class Conversation:
         """Reset the connection, with or without a handshake before."""
         self._connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
         self._connection.close()
+
+    def leave(self) -> None:
+        """Close the connection now, and not when the server has forgotten it."""
+        self._secured().shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         self._connection.close()
@@ -267,6 +275,17 @@ def resets_the_handshake(conversation: Conversation) -> None:
 
 def never_shakes_hands(conversation: Conversation) -> None:
     conversation.wait_without_handshake()
+
+
+def leaves_after(unasked: bytes, left: threading.Event, *, is_tls: bool = True) -> Script:
+    """Shake hands, send what nobody has asked for, close, and say so."""
+
+    def play(conversation: Conversation) -> None:
+        (conversation.send if is_tls else conversation.send_in_the_clear)(unasked)
+        conversation.leave()
+        left.set()
+
+    return play
 
 
 def drips(head: bytes, drop: bytes) -> Script:

@@ -29,10 +29,8 @@ from token_refresher.policy import Failure, failure_class_of
 
 NO_CONNECTION = EndpointUnavailableError("no connection", code="no_connection", sent=False)
 TIMEOUT = EndpointUnavailableError("no response in time", code="timeout")
-CONNECTION_LOST = EndpointUnavailableError("cut off", code="connection_lost")
 BAD_GATEWAY = EndpointUnavailableError("status 502", code="status_502")
-TURNED_AWAY = EndpointUnavailableError("status 503", code="status_503", processed=False)
-FIREWALL = EndpointUnavailableError("a page", code="firewall", processed=False, stops_host=True)
+FIREWALL = EndpointUnavailableError("a page", code="firewall", status=403)
 
 
 def unexpected() -> UnexpectedError:
@@ -95,56 +93,6 @@ def test_an_error_code_of_the_standard_is_named_and_classified(
 ) -> None:
     error = TokenRequestError(code)
     assert (error.code, failure_class_of(error)) == (code, failure_class)
-    assert str(error) == f"the token endpoint answered with the error {code}"
-
-
-@pytest.mark.parametrize(
-    "code",
-    [
-        pytest.param("made-up-secret", id="a code that nobody has registered"),
-        pytest.param("INVALID_GRANT", id="a registered code in capitals"),
-        pytest.param("", id="an empty code"),
-        pytest.param(None, id="an error that is no string"),
-    ],
-)
-def test_any_other_error_code_is_shown_as_unrecognised_and_waits_for_somebody(
-    code: str | None,
-) -> None:
-    error = TokenRequestError(code)
-    assert (error.code, failure_class_of(error)) == ("unrecognised", FailureClass.ACTION_REQUIRED)
-    assert str(error) == "the token endpoint answered with the error unrecognised"
-
-
-@pytest.mark.parametrize(
-    ("error", "is_unspent"),
-    [
-        pytest.param(NO_CONNECTION, True, id="nothing was sent: unspent"),
-        pytest.param(
-            TokenEndpointError("not trusted", code="certificate_refused"),
-            True,
-            id="a certificate was refused before anything was sent: unspent",
-        ),
-        pytest.param(
-            TokenEndpointError("moved", code="redirect"), False, id="a redirect: perhaps spent"
-        ),
-        pytest.param(TURNED_AWAY, True, id="turned away before it was looked at: unspent"),
-        pytest.param(FIREWALL, True, id="stopped by a firewall: unspent"),
-        pytest.param(TIMEOUT, False, id="no response in time: perhaps spent"),
-        pytest.param(CONNECTION_LOST, False, id="cut off: perhaps spent"),
-        pytest.param(BAD_GATEWAY, False, id="a gateway's error: perhaps spent"),
-        pytest.param(TokenRequestError("invalid_client"), True, id="invalid_client: unspent"),
-        pytest.param(TokenRequestError("slow_down"), True, id="slow_down: unspent"),
-        pytest.param(TokenRequestError("invalid_scope"), True, id="invalid_scope: unspent"),
-        pytest.param(TokenRequestError("invalid_grant"), False, id="invalid_grant: dead"),
-        pytest.param(TokenRequestError("server_error"), False, id="server_error: perhaps spent"),
-        pytest.param(TokenResponseError("no token"), False, id="an invalid response: spent"),
-        pytest.param(MissingExpiryError(), False, id="a response without a lifetime: spent"),
-    ],
-)
-def test_a_refresh_token_counts_as_unspent_only_where_that_is_sure(
-    error: OAuthError, *, is_unspent: bool
-) -> None:
-    assert error.leaves_refresh_token_unspent is is_unspent
 
 
 @pytest.mark.parametrize(
@@ -166,37 +114,6 @@ def test_whatever_a_refresh_answers_the_primary_grant_follows_unless_it_would_fa
     error: OAuthError, *, allows_primary_grant: bool
 ) -> None:
     assert refresh.allows_primary_grant(error) is allows_primary_grant
-
-
-@pytest.mark.parametrize(
-    ("code", "refuses_grant_type"),
-    [
-        pytest.param("unauthorized_client", True, id="a client that may not refresh"),
-        pytest.param("unsupported_grant_type", True, id="a server that does not refresh"),
-        pytest.param("invalid_grant", False, id="a dead refresh token says nothing of the next"),
-        pytest.param("invalid_request", False, id="nor does a request that was not understood"),
-    ],
-)
-def test_a_refused_grant_type_is_told_from_a_dead_refresh_token(
-    code: str, *, refuses_grant_type: bool
-) -> None:
-    assert TokenRequestError(code).refuses_grant_type is refuses_grant_type
-
-
-@pytest.mark.parametrize(
-    ("error", "is_lost_connection"),
-    [
-        pytest.param(NO_CONNECTION, True, id="no connection"),
-        pytest.param(TIMEOUT, True, id="no response in time"),
-        pytest.param(CONNECTION_LOST, True, id="a response cut off"),
-        pytest.param(BAD_GATEWAY, False, id="a server's error is a response"),
-        pytest.param(FIREWALL, False, id="a firewall's page is a response"),
-    ],
-)
-def test_a_lost_connection_is_told_from_an_answer(
-    error: EndpointUnavailableError, *, is_lost_connection: bool
-) -> None:
-    assert error.is_lost_connection is is_lost_connection
 
 
 @pytest.mark.parametrize("error", [HostStoppedError, OutOfTimeError])

@@ -19,7 +19,7 @@ from tests.unit.fakes import (
     timed_out,
 )
 from token_refresher.oauth.errors import OAuthError, TokenEndpointError, TokenRequestError
-from token_refresher.refresh import Outcome
+from token_refresher.outcomes import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -47,7 +47,7 @@ from token_refresher.policy import (
     needs_action,
 )
 from token_refresher.ports import CURRENT, is_claim_id
-from token_refresher.refresh import Caution, Outcome
+from token_refresher.outcomes import Caution, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

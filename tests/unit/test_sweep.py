@@ -39,7 +39,7 @@ from token_refresher.errors import (
 from token_refresher.oauth.errors import TokenRequestError
 from token_refresher.policy import Reason
 from token_refresher.ports import CURRENT
-from token_refresher.refresh import Outcome
+from token_refresher.outcomes import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -15,7 +15,7 @@ from token_refresher import errors, policy, reporting
 from token_refresher.errors import FailureClass
 from token_refresher.oauth import errors as oauth_errors
 from token_refresher.policy import Reason
-from token_refresher.refresh import Caution, Outcome
+from token_refresher.outcomes import Caution, Outcome
 from tools.docs.blocks import Table, code, prose
 
 if TYPE_CHECKING:

@@ -19,13 +19,13 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from token_refresher.errors import SecretStoreError
 from token_refresher.ports import (
-    CLAIM_STAGE,
     CURRENT,
     JOURNAL_STAGE,
+    LEASE_STAGE,
     PENDING,
     SecretMetadata,
     SecretValue,
-    is_claim_id,
+    is_lease_id,
 )
 
 if TYPE_CHECKING:
@@ -218,9 +218,9 @@ class SecretsManagerStore:
         """Read the journaled response; the stage is read by name, never inferred."""
         return self._read(self._credentials_path + account, VersionStage=JOURNAL_STAGE)
 
-    def read_claim(self, account: str, claim_id: str) -> SecretValue | None:
-        """Read the content of a claim that was lost to another run."""
-        return self._read(self._credentials_path + account, VersionId=claim_id)
+    def read_lease(self, account: str, lease_id: str) -> SecretValue | None:
+        """Read a lease by its version id, never by the stage, which may tell of an older one."""
+        return self._read(self._credentials_path + account, VersionId=lease_id)
 
     def read_published(self, account: str) -> SecretValue | None:
         """Read the published token, for a version id that does not tell its expiry."""
@@ -256,7 +256,7 @@ class SecretsManagerStore:
                 raise
 
     def write_protocol(self, account: str, version_id: str, content: str) -> bool:
-        """Write a claim or a journal: the only write to the credentials path.
+        """Write a lease or a journal: the only write to the credentials path.
 
         IAM cannot confine ``PutSecretValue`` to a stage, so this function does: the
         stage follows from the version id, and ``AWSCURRENT`` is none that it knows.
@@ -264,7 +264,7 @@ class SecretsManagerStore:
         Returns:
             False where another run has written other content under this id.
         """
-        stage = CLAIM_STAGE if is_claim_id(version_id) else JOURNAL_STAGE
+        stage = LEASE_STAGE if is_lease_id(version_id) else JOURNAL_STAGE
         return self._put(self._credentials_path + account, version_id, content, stage)
 
     def publish(self, account: str, version_id: str, content: str) -> bool:

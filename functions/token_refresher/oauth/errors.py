@@ -2,7 +2,7 @@
 
 OAuthError
 ├── TokenEndpointError          host, redirect, certificate, no token endpoint there
-├── TokenRequestError           an error response, RFC 6749 section 5.2
+├── TokenRequestError           an error response, RFC 6749 section 5.2, or a refusal without
 ├── TokenResponseError          a success response that is not section 5.1
 ├── MissingExpiryError          a success response without a lifetime
 └── EndpointUnavailableError    no connection, timeout, 429, 5xx, a firewall
@@ -13,6 +13,7 @@ says what to look at, never what was in it: no value of a request and no text of
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -24,28 +25,63 @@ class OAuthError(Exception):
 
     Attributes:
         code: One word for records, metrics and log fields. Never text from the wire.
+        status: The HTTP status; None where no whole response came, or none was needed.
+        sent: Whether a byte of the request left. Where none did, nothing can have been redeemed.
         retry_after: How long the server asked to be left alone, if it did.
     """
 
-    def __init__(self, message: str, *, code: str, retry_after: timedelta | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str,
+        status: int | None = None,
+        sent: bool = True,
+        retry_after: timedelta | None = None,
+    ) -> None:
         super().__init__(message)
         self.code = code
+        self.status = status
+        self.sent = sent
         self.retry_after = retry_after
 
     @property
-    def leaves_refresh_token_unspent(self) -> bool:
-        """Whether a refresh token sent in this request was surely not redeemed."""
+    def is_refusal(self) -> bool:
+        """Whether the endpoint itself said no, and will say it again until somebody acts."""
         return False
+
+    @property
+    def is_response_lost(self) -> bool:
+        """Whether a token may have been issued, and its response have been lost on the way.
+
+        The connection ended after sending, or a gateway answered in the endpoint's place: no
+        status proves that nothing was redeemed. A server with a grace answers again.
+        """
+        return False
+
+    @property
+    def is_lost_connection(self) -> bool:
+        """Whether no response came at all, as opposed to one that says "later"."""
+        return self.code in _CONNECTION_LOST
+
+    @property
+    def is_page(self) -> bool:
+        """Whether a page stood where a token response or a refusal should: a firewall's, a login's.
+
+        It speaks for the address that was asked, and for no account.
+        """
+        return self.code == PAGE
 
 
 class TokenEndpointError(OAuthError):
     """The endpoint is not one that a client may be sent to, or not a token endpoint."""
 
-    @property
-    def leaves_refresh_token_unspent(self) -> bool:
-        """True for a certificate: it is refused before the first byte of a request leaves."""
-        return self.code == "certificate_refused"
 
+PAGE: Final = "firewall"
+_CONNECTION_LOST: Final = frozenset({"connection_lost", "no_connection", "timeout"})
+_RESPONSE_LOST: Final = frozenset(
+    {"connection_lost", "timeout", "status_500", "status_502", "status_503", "status_504"}
+)
 
 # RFC 6749 section 5.2 and its registered extensions. Any other code is shown as
 # "unrecognised": an error code is text from the wire.
@@ -57,29 +93,42 @@ _PERSON_NEEDED: Final = frozenset(
     {"access_denied", "consent_required", "interaction_required", "login_required"}
 )
 TEMPORARY_CODES: Final = frozenset({"server_error", "slow_down", "temporarily_unavailable"})
-_KNOWN_CODES: Final = _REQUEST_REFUSED | _GRANT_TYPE_REFUSED | _PERSON_NEEDED | TEMPORARY_CODES
+KNOWN_CODES: Final = _REQUEST_REFUSED | _GRANT_TYPE_REFUSED | _PERSON_NEEDED | TEMPORARY_CODES
+# What answers with these is most often no token endpoint, whatever stands in the body.
+WRONG_ADDRESS: Final = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED})
 
 
 class TokenRequestError(OAuthError):
-    """The endpoint sent an error response (RFC 6749 section 5.2).
+    """The endpoint sent an error response (RFC 6749 section 5.2), or refused in its own words.
 
     Args:
-        code: The response's ``error``, or None where it is not a string.
+        code: The response's ``error``, or None where it has none that is a string.
+        status: Of the response.
         retry_after: From the ``Retry-After`` header.
     """
 
-    def __init__(self, code: str | None, *, retry_after: timedelta | None = None) -> None:
-        known = code if code in _KNOWN_CODES else "unrecognised"
-        super().__init__(
-            f"the token endpoint answered with the error {known}",
-            code=known,
-            retry_after=retry_after,
-        )
+    def __init__(
+        self,
+        code: str | None,
+        *,
+        status: int = HTTPStatus.BAD_REQUEST,
+        retry_after: timedelta | None = None,
+    ) -> None:
+        if code:
+            known = code if code in KNOWN_CODES else "unrecognised"
+            message = f"the token endpoint answered with the error {known} (status {status:d})"
+        else:
+            known = f"status_{status:d}"
+            message = (
+                f"the token endpoint refused the request with status {status:d}, and did not say "
+                "why in the words of RFC 6749: check the credentials"
+            )
+        super().__init__(message, code=known, status=status, retry_after=retry_after)
 
     @property
-    def leaves_refresh_token_unspent(self) -> bool:
-        """True but for ``invalid_grant`` (it is dead) and ``server_error`` (who knows)."""
-        return self.code not in {"invalid_grant", "server_error"}
+    def is_refusal(self) -> bool:
+        """True, but for codes that say later, and for a status that means a wrong address."""
+        return self.code not in TEMPORARY_CODES and self.status not in WRONG_ADDRESS
 
     @property
     def refuses_grant_type(self) -> bool:
@@ -90,8 +139,10 @@ class TokenRequestError(OAuthError):
 class TokenResponseError(OAuthError):
     """A success response that is not what RFC 6749 section 5.1 asks for."""
 
-    def __init__(self, message: str, *, code: str = "invalid_response") -> None:
-        super().__init__(message, code=code)
+    def __init__(
+        self, message: str, *, code: str = "invalid_response", status: int | None = None
+    ) -> None:
+        super().__init__(message, code=code, status=status)
 
 
 class MissingExpiryError(OAuthError):
@@ -110,10 +161,12 @@ class EndpointUnavailableError(OAuthError):
 
     Args:
         message: What happened.
-        code: ``no_connection``, ``timeout``, ``connection_lost``, ``status_…``, ``firewall``.
+        code: ``no_connection``, ``timeout``, ``connection_lost``, ``status_…``, ``page_…``,
+            ``firewall``, ``blocked``.
+        status: The HTTP status, if a response came.
         sent: Whether a byte of the request left.
-        processed: Whether the endpoint may have acted on what it received.
-        stops_host: Whether the response speaks for the whole host.
+        is_own_word: Whether the endpoint itself said so, in the words of RFC 6749, and no gateway
+            in its place.
         retry_after: From the ``Retry-After`` header.
     """
 
@@ -122,22 +175,15 @@ class EndpointUnavailableError(OAuthError):
         message: str,
         *,
         code: str,
+        status: int | None = None,
         sent: bool = True,
-        processed: bool = True,
-        stops_host: bool = False,
+        is_own_word: bool = False,
         retry_after: timedelta | None = None,
     ) -> None:
-        super().__init__(message, code=code, retry_after=retry_after)
-        self.sent = sent
-        self.processed = processed
-        self.stops_host = stops_host
+        super().__init__(message, code=code, status=status, sent=sent, retry_after=retry_after)
+        self.is_own_word = is_own_word
 
     @property
-    def is_lost_connection(self) -> bool:
-        """Whether no response came at all, as opposed to one that says "later"."""
-        return self.code in {"connection_lost", "no_connection", "timeout"}
-
-    @property
-    def leaves_refresh_token_unspent(self) -> bool:
-        """True where nothing left, or the response proves that nothing was redeemed."""
-        return not (self.sent and self.processed)
+    def is_response_lost(self) -> bool:
+        """True where the connection ended after sending, or a gateway answered instead."""
+        return self.code in _RESPONSE_LOST and not self.is_own_word

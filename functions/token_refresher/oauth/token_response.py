@@ -6,6 +6,7 @@ wider than RFC 6749: numbers as strings, objects as errors, pages of a firewall.
 
 from __future__ import annotations
 
+import base64
 import json
 import math
 import re
@@ -16,6 +17,9 @@ from http import HTTPStatus
 from typing import Final
 
 from token_refresher.oauth.errors import (
+    KNOWN_CODES,
+    PAGE,
+    WRONG_ADDRESS,
     EndpointUnavailableError,
     MissingExpiryError,
     OAuthError,
@@ -34,15 +38,6 @@ _LONGEST_TEXT: Final = 12 * 1024
 _TRANSIENT: Final = frozenset(
     {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS}
 )
-# These prove that the request was turned away before anything was redeemed; a
-# 500, 502 or 504 may come after the refresh token was spent.
-_TURNED_AWAY: Final = frozenset(
-    {HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}
-)
-_WRONG_ADDRESS: Final = frozenset(
-    {HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.GONE}
-)
-
 
 # RFC 6750 section 2.1: b64token. A newline above all must never be published.
 _B64TOKEN: Final = re.compile(r"[A-Za-z0-9\-._~+/]+=*")
@@ -85,7 +80,12 @@ def bearer_token(access_token: str | None, token_type: str | None) -> str:
 
 
 def read_token_response(
-    status: int, body: bytes, *, retry_after: str | None, now: datetime
+    status: int,
+    body: bytes,
+    *,
+    retry_after: str | None,
+    now: datetime,
+    content_type: str | None = None,
 ) -> TokenResponse:
     """Read a response of the token endpoint.
 
@@ -94,20 +94,22 @@ def read_token_response(
         body: Not decoded; a truncated one is no JSON and is classified by its status.
         retry_after: The ``Retry-After`` header (RFC 9110 section 10.2.3).
         now: Aware; what a date in ``Retry-After`` is counted from.
+        content_type: The ``Content-Type`` header; what is JSON is read as that all the same.
 
     Raises:
-        TokenEndpointError: A redirect, or a page where a token endpoint should be.
-        EndpointUnavailableError: Nobody can be served now.
-        TokenRequestError: An error response.
+        TokenEndpointError: A redirect, or no token endpoint is there.
+        EndpointUnavailableError: Nobody can be served now, or a page came.
+        TokenRequestError: An error response, or a refusal in any other form.
         TokenResponseError: A success without an object.
     """
     wait = parse_retry_after(retry_after, now=now)
     content = _parse_json(body)
-    failure = _failure(status, content, wait)
+    is_page = content is _NO_JSON and _is_html(body, content_type)
+    failure = _failure(status, content, wait, is_page=is_page)
     if failure is not None:
         raise failure
     if not isinstance(content, dict):
-        raise TokenResponseError("the token response is not a JSON object")
+        raise TokenResponseError("the token response is not a JSON object", status=status)
     return TokenResponse(
         access_token=_text(content.get("access_token")),
         token_type=_text(content.get("token_type")),
@@ -122,49 +124,62 @@ def read_token_response(
     )
 
 
-def _failure(status: int, content: object, wait: timedelta | None) -> OAuthError | None:
+def _failure(
+    status: int, content: object, wait: timedelta | None, *, is_page: bool
+) -> OAuthError | None:
     """Classify a response, in the order that is documented; None is a success."""
+    error = content.get("error") if isinstance(content, dict) else None
+    known = error if isinstance(error, str) and error in KNOWN_CODES else None
+    is_success = HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES
     if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
         return TokenEndpointError(
-            "the token endpoint redirects: set token_endpoint to its final address "
-            "(often only a trailing slash differs)",
+            f"the token endpoint redirects (status {status}): set token_endpoint to its final "
+            "address (often only a trailing slash differs)",
             code="redirect",
+            status=status,
+            retry_after=wait,
         )
     if status in _TRANSIENT or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return EndpointUnavailableError(
             f"the token endpoint answered with status {status}",
             code=f"status_{status}",
-            processed=status not in _TURNED_AWAY,
-            stops_host=status == HTTPStatus.TOO_MANY_REQUESTS,
+            status=status,
+            # Gateways answer 503 too, after the endpoint may have acted; none speaks OAuth.
+            is_own_word=known is not None and status == HTTPStatus.SERVICE_UNAVAILABLE,
             retry_after=wait,
         )
-    is_success = HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES
-    if content is _NO_JSON:
-        return _page(status, wait, is_success=is_success)
-    error = content.get("error") if isinstance(content, dict) else None
-    if error or not is_success:
-        # Resource servers answer an object here; its words are no error codes.
-        return TokenRequestError(error if isinstance(error, str) else None, retry_after=wait)
-    return None
-
-
-def _page(status: int, wait: timedelta | None, *, is_success: bool) -> OAuthError:
-    """Classify a body that is not JSON."""
-    if status in _WRONG_ADDRESS:
+    # A page says of 410 what it says of 404; anything else is the endpoint's own word.
+    is_gone = is_page and status == HTTPStatus.GONE
+    if is_gone or (known is None and status in WRONG_ADDRESS):
         return TokenEndpointError(
-            f"no token endpoint is at this address (status {status}, no JSON): "
+            f"no token endpoint is at this address (status {status}): "
             "correct site or token_endpoint",
             code=f"status_{status}",
+            status=status,
+            retry_after=wait,
         )
-    is_firewall = is_success or status == HTTPStatus.FORBIDDEN
-    return EndpointUnavailableError(
-        f"a page instead of JSON came with status {status}: a firewall or an error page",
-        code="firewall" if is_firewall else f"page_{status}",
-        # A 2xx page may stand in for a response that was processed.
-        processed=is_success,
-        stops_host=is_firewall,
-        retry_after=wait,
+    if is_success and content is not _NO_JSON:
+        if not error:
+            return None
+        word = error if isinstance(error, str) else "unrecognised"
+        return TokenRequestError(word, status=status, retry_after=wait)
+    if is_success or (is_page and status != HTTPStatus.UNAUTHORIZED):
+        is_firewall = is_success or status == HTTPStatus.FORBIDDEN
+        return EndpointUnavailableError(
+            f"a page instead of JSON came with status {status}: a firewall or an error page",
+            code=PAGE if is_firewall else f"page_{status}",
+            status=status,
+            retry_after=wait,
+        )
+    return TokenRequestError(
+        error if isinstance(error, str) else None, status=status, retry_after=wait
     )
+
+
+def _is_html(body: bytes, content_type: str | None) -> bool:
+    """Tell a page from a text; nothing at all is no page, whatever it calls itself."""
+    begin = body.lstrip(b"\xef\xbb\xbf \t\r\n")[:1]
+    return begin == b"<" or (begin != b"" and "html" in (content_type or "").lower())
 
 
 _NO_JSON: Final = object()
@@ -196,17 +211,52 @@ def parse_expires_in(value: object) -> timedelta | None:
     return timedelta(seconds=math.floor(max(seconds, 0)))
 
 
-def required_lifetime(response: TokenResponse, assumed_expires_in: int | None) -> timedelta:
-    """Tell how long the token lives.
+def lifetime(
+    response: TokenResponse, *, issued_at: datetime, assumed_expires_in: int | None
+) -> timedelta:
+    """Tell how long the token lives: the least of what its server, its owner and itself say.
+
+    Milliseconds for seconds, or a cached token with a full ``expires_in``, would be published as
+    living long after the token has ended; whoever says less is right, or safe.
+
+    Args:
+        response: A lifetime of 0 in it gives way to the assumed one.
+        issued_at: Aware; what the token's own expiry is counted from.
+        assumed_expires_in: Seconds, from the credentials.
+
+    Returns:
+        0 where the token had expired when it was issued.
 
     Raises:
-        MissingExpiryError: Neither the response nor the credentials say so.
+        MissingExpiryError: Nobody says.
     """
-    if response.expires_in is not None:
-        return response.expires_in
-    if assumed_expires_in is not None:
-        return timedelta(seconds=assumed_expires_in)
-    raise MissingExpiryError
+    said = response.expires_in
+    assumed = None if assumed_expires_in is None else timedelta(seconds=assumed_expires_in)
+    if assumed is not None and not said:
+        said = None
+    own = _left_by_itself(response.access_token or "", issued_at)
+    known = [each for each in (said, assumed, own) if each is not None]
+    if not known:
+        raise MissingExpiryError
+    return min(known)
+
+
+def _left_by_itself(access_token: str, issued_at: datetime) -> timedelta | None:
+    """Read a JWT's ``exp`` (RFC 7519 section 4.1.4); None for any other token.
+
+    It is not verified: who could forge it, could forge all of the response.
+    """
+    header_payload_signature = access_token.split(".", 3)
+    if len(header_payload_signature) != 3:  # noqa: PLR2004 - RFC 7515 section 3.1
+        return None
+    payload = header_payload_signature[1]
+    try:
+        decoded = base64.b64decode(payload + "=" * (-len(payload) % 4), b"-_", validate=True)
+    except ValueError:
+        return None
+    claims = _parse_json(decoded)
+    exp = claims.get("exp") if isinstance(claims, dict) else None
+    return parse_expires_in(exp - issued_at.timestamp()) if isinstance(exp, float) else None
 
 
 def parse_retry_after(header: str | None, *, now: datetime) -> timedelta | None:

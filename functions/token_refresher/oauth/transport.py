@@ -9,11 +9,12 @@ import math
 import socket
 import ssl
 import threading
+from contextlib import closing, contextmanager, suppress
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import urllib3
-from urllib3.connection import HTTPSConnection
+from urllib3.connection import HTTPException, HTTPSConnection
 from urllib3.exceptions import HTTPError, NewConnectionError, ProtocolError
 
 from token_refresher.oauth.client_authentication import host_of
@@ -22,8 +23,10 @@ from token_refresher.oauth.token_request import token_request, verify_request
 from token_refresher.oauth.token_response import read_token_response
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
     from datetime import datetime
+
+    from urllib3 import BaseHTTPResponse
 
     from token_refresher.oauth.client_authentication import Client
     from token_refresher.oauth.token_response import TokenResponse
@@ -34,14 +37,20 @@ LONGEST_BODY: Final = 32 * 1024
 # and takes 45 MB to parse them: sixteen such responses at once would end the whole function.
 LONGEST_RESPONSE: Final = 4 * LONGEST_BODY
 CONNECT_SECONDS: Final = 3.0
-# For one token request in all: connecting, sending, waiting, reading, one repeat.
+# For one token request in all: connecting, sending, waiting, reading, one repeat. Where a
+# connection is opened before, for what else must be done first, that has as much for itself.
 REQUEST_SECONDS: Final = 10.0
 
 # It warns of headers that it cannot read, and quotes them and what follows: a token, once.
 urllib3.connection.log.disabled = True
 urllib3.connectionpool.log.disabled = True
 
+# An encoded body could be a bomb; nothing here is large enough to gain by one.
+_ENCODING: Final = {"Accept-Encoding": "identity"}
 _WITHOUT_BODY: Final = frozenset({HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED})
+
+# Status, headers, body.
+_Response: TypeAlias = "tuple[int, Mapping[str, str], bytes]"
 
 
 class _Exchange(threading.local):
@@ -102,11 +111,21 @@ class _TimeLimitedConnection(HTTPSConnection):
 
     @property
     def is_connected(self) -> bool:
-        """Whether it can be used again: no byte is left that TLS has decrypted already.
+        """Whether it can be used: open, and nothing on it that no request has asked for.
 
-        Nobody sees it in the socket, and it would be taken for the next request's response.
+        Looking at the socket would not tell. What TLS has decrypted already is not in it, and
+        would be taken for the next request's response; and TLS's own tickets are in it.
         """
-        return super().is_connected and not self.sock.pending()  # type: ignore[union-attr] # TLS
+        if self.sock is None:
+            return False
+        self.sock.settimeout(0)
+        try:
+            self.sock.recv(1)
+        except ssl.SSLWantReadError:
+            return True
+        except OSError:
+            pass
+        return False
 
     def _new_conn(self) -> socket.socket:
         failure: Exception | None = None
@@ -160,6 +179,7 @@ class TokenEndpoint:
         connections: int,
     ) -> None:
         self._allowed_hosts = frozenset(allowed_hosts)
+        self._ssl_context = ssl_context
         self._clock = clock
         self._monotonic = monotonic
         ssl_context.sslsocket_class = _TimeLimitedSocket
@@ -186,14 +206,31 @@ class TokenEndpoint:
                     f"the host of {field} is not allowed: add it to the setting "
                     "ALLOWED_TOKEN_HOSTS, or correct the credentials"
                 )
-                raise TokenEndpointError(msg, code="host_not_allowed")
+                raise TokenEndpointError(msg, code="host_not_allowed", sent=False)
+
+    @contextmanager
+    def connect(self, client: Client) -> Iterator[Connection]:
+        """Open a connection for a grant that cannot be sent twice, before anything is spent.
+
+        Yields:
+            A connection after its handshake; closed when the block ends.
+
+        Raises:
+            OAuthError: Not allowed, or not reached; nothing was sent.
+        """
+        self.admit(client)
+        _exchange.begin(self._monotonic)
+        with _told_without_the_wire():
+            connection = Connection(client, self._ssl_context, self._clock, self._monotonic)
+        with closing(connection):
+            connection.open()
+            yield connection
 
     def request(self, client: Client, grant: Mapping[str, str]) -> TokenResponse:
         """Send one token request and read its response.
 
-        It is repeated once, within the same time limit, where that is harmless:
-        nothing had left, or the grant is one that can be used again and the
-        connection was lost.
+        It is repeated once, within the same time limit, where the connection was lost. So it is
+        not for a refresh token, which may be spent by then: that takes `connect`.
 
         Args:
             client: Whose endpoint is asked.
@@ -208,14 +245,10 @@ class TokenEndpoint:
         try:
             response = self._send("POST", client.token_endpoint, headers, body)
         except EndpointUnavailableError as error:
-            may_repeat = grant["grant_type"] != "refresh_token" or not error.sent
-            if error.code == "timeout" or not may_repeat:
+            if error.code == "timeout":
                 raise
             response = self._send("POST", client.token_endpoint, headers, body)
-        status, response_headers, content = response
-        return read_token_response(
-            status, content, retry_after=response_headers.get("Retry-After"), now=self._clock()
-        )
+        return _token_response(response, self._clock())
 
     def verify(self, client: Client, access_token: str) -> bool | None:
         """Ask ``verify_url`` whether it accepts a token.
@@ -244,43 +277,131 @@ class TokenEndpoint:
 
     def _send(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes | None
-    ) -> tuple[int, Mapping[str, str], bytes]:
-        """Exchange one request for status, headers and at most `LONGEST_BODY` of its body."""
-        try:
-            response = self._pool.urlopen(
-                method,
-                url,
-                body=body,
-                # An encoded body could be a bomb; nothing here is large enough to gain by one.
-                headers={**headers, "Accept-Encoding": "identity"},
-                retries=False,
-                # HTTP libraries send credentials again to wherever they are redirected.
-                redirect=False,
-                preload_content=False,
-                decode_content=False,
-                timeout=urllib3.Timeout(
-                    connect=min(CONNECT_SECONDS, _exchange.remaining()), read=REQUEST_SECONDS
-                ),
+    ) -> _Response:
+        with _told_without_the_wire():
+            return _read(
+                self._pool.urlopen(
+                    method,
+                    url,
+                    body=body,
+                    headers={**headers, **_ENCODING},
+                    retries=False,
+                    # HTTP libraries send credentials again to wherever they are redirected.
+                    redirect=False,
+                    preload_content=False,
+                    decode_content=False,
+                    timeout=urllib3.Timeout(
+                        connect=min(CONNECT_SECONDS, _exchange.remaining()), read=REQUEST_SECONDS
+                    ),
+                )
             )
-            content = b""
-            if response.status in _WITHOUT_BODY:
-                # What follows is nobody's; the next request must not find it on the wire.
-                response.close()
-            try:
-                _require_final(response.status)
-                # To its end: only there does urllib3 miss what was announced and never came.
-                while chunk := response.read(LONGEST_BODY + 1 - len(content)):
-                    content += chunk
-            finally:
-                if not response.closed:
-                    # Not read to its end: the connection cannot be used again.
-                    response.close()
-        except (HTTPError, OSError, ValueError) as error:
-            # ValueError: a chunk of negative length, which http.client does not foresee.
-            # From None: the cause's text may hold addresses and what was on the wire.
-            raise _unreached(error) from None
-        # Cut off, a body is no JSON any more.
-        return response.status, response.headers, content[:LONGEST_BODY]
+
+
+class Connection:
+    """A connection to one token endpoint, for a grant that is never repeated by itself.
+
+    Args:
+        client: Whose endpoint it leads to.
+        ssl_context: As the endpoint's.
+        clock: Likewise.
+        monotonic: Likewise.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        ssl_context: ssl.SSLContext,
+        clock: Callable[[], datetime],
+        monotonic: Callable[[], float],
+    ) -> None:
+        self._client, self._clock, self._monotonic = client, clock, monotonic
+        self._url = urllib3.util.parse_url(client.token_endpoint)
+        host = (self._url.host or "").strip("[]")
+        self._connection = _TimeLimitedConnection(host, self._url.port, ssl_context=ssl_context)
+
+    def open(self) -> None:
+        """Connect and shake hands; a second time, within the same limit, where that failed.
+
+        Raises:
+            OAuthError: The endpoint was not reached, or its certificate refused.
+        """
+        try:
+            self._open()
+        except EndpointUnavailableError:
+            self._open()
+
+    def _open(self) -> None:
+        self.close()
+        with _told_without_the_wire():
+            self._connection.connect()
+
+    def close(self) -> None:
+        """Close it, whatever state it is in."""
+        self._connection.close()
+
+    def request(
+        self, grant: Mapping[str, str], *, before_sending: Callable[[], None]
+    ) -> TokenResponse:
+        """Send one token request, once, and read its response.
+
+        A connection that the server has closed meanwhile is opened again.
+
+        Args:
+            grant: As for `token_request`.
+            before_sending: Called when all is ready, right before the first byte leaves; where it
+                raises, none does.
+
+        Raises:
+            OAuthError: As `read_token_response` says, or the endpoint was not reached.
+        """
+        headers, body = token_request(self._client, grant)
+        _exchange.begin(self._monotonic)
+        if not self._connection.is_connected:
+            self.open()
+        before_sending()
+        with _told_without_the_wire():
+            # A server may respond before it has read all, and close.
+            with suppress(BrokenPipeError, ConnectionResetError):
+                self._connection.request(
+                    "POST",
+                    self._url.request_uri,
+                    body=body,
+                    headers={**headers, **_ENCODING},
+                    preload_content=False,
+                    decode_content=False,
+                )
+            response = _read(self._connection.getresponse())
+        return _token_response(response, self._clock())
+
+
+def _token_response(response: _Response, now: datetime) -> TokenResponse:
+    status, headers, content = response
+    return read_token_response(
+        status,
+        content,
+        retry_after=headers.get("Retry-After"),
+        content_type=headers.get("Content-Type"),
+        now=now,
+    )
+
+
+def _read(response: BaseHTTPResponse) -> _Response:
+    """Read status, headers and at most `LONGEST_BODY` of a response's body."""
+    content = b""
+    if response.status in _WITHOUT_BODY:
+        # What follows is nobody's; the next request must not find it on the wire.
+        response.close()
+    try:
+        _require_final(response.status)
+        # To its end: only there does urllib3 miss what was announced and never came.
+        while chunk := response.read(LONGEST_BODY + 1 - len(content)):
+            content += chunk
+    finally:
+        if not response.closed:
+            # Not read to its end: the connection cannot be used again.
+            response.close()
+    # Cut off, a body is no JSON any more.
+    return response.status, response.headers, content[:LONGEST_BODY]
 
 
 def _require_final(status: int) -> None:
@@ -296,6 +417,17 @@ def _require_final(status: int) -> None:
         raise ProtocolError
 
 
+@contextmanager
+def _told_without_the_wire() -> Iterator[None]:
+    """Let what an HTTP library raises become an error of ours."""
+    try:
+        yield
+    except (HTTPError, HTTPException, OSError, ValueError) as error:
+        # ValueError: a chunk of negative length, which http.client does not foresee.
+        # From None: the cause's text may hold addresses and what was on the wire.
+        raise _unreached(error) from None
+
+
 def _unreached(error: Exception) -> EndpointUnavailableError | TokenEndpointError:
     """Say why there was no response, and whether anything had left."""
     causes = {type(cause) for cause in _chain(error)}
@@ -304,6 +436,7 @@ def _unreached(error: Exception) -> EndpointUnavailableError | TokenEndpointErro
             "the token endpoint's certificate or name was refused: "
             "check token_endpoint, and the server's certificate",
             code="certificate_refused",
+            sent=_exchange.sent,
         )
     if not _exchange.sent:
         return EndpointUnavailableError(

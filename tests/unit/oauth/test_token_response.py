@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 from datetime import UTC, datetime, timedelta
@@ -11,35 +12,43 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from token_refresher.errors import FailureClass
 from token_refresher.oauth.errors import (
     EndpointUnavailableError,
+    MissingExpiryError,
     OAuthError,
     TokenEndpointError,
     TokenRequestError,
     TokenResponseError,
 )
 from token_refresher.oauth.token_response import (
+    lifetime,
     parse_expires_in,
     parse_retry_after,
     read_token_response,
-    required_lifetime,
 )
-from token_refresher.policy import failure_class_of
-from token_refresher.refresh import allows_primary_grant
 
 if TYPE_CHECKING:
     from token_refresher.oauth.token_response import TokenResponse
 
 NOW: Final = datetime(2026, 11, 24, 1, tzinfo=UTC)
 HTML: Final = b"<html>blocked</html>"
-ACT: Final = FailureClass.ACTION_REQUIRED
-LATER: Final = FailureClass.TRANSIENT
-INVALID: Final = FailureClass.INVALID_RESPONSE
+JSON: Final = b'{"code":1234,"message":"client disabled"}'
+TEXT: Final = b"Bad credentials"
+HOUR: Final = timedelta(hours=1)
 
 
-def read(status: int, body: bytes, retry_after: str | None = None) -> TokenResponse:
-    return read_token_response(status, body, retry_after=retry_after, now=NOW)
+def read(
+    status: int, body: bytes, retry_after: str | None = None, content_type: str | None = None
+) -> TokenResponse:
+    return read_token_response(
+        status, body, retry_after=retry_after, content_type=content_type, now=NOW
+    )
+
+
+def refused(status: int, body: bytes, content_type: str | None = None) -> OAuthError:
+    with pytest.raises(OAuthError) as refusal:
+        read(status, body, content_type=content_type)
+    return refusal.value
 
 
 def answer(**changed: object) -> TokenResponse:
@@ -47,30 +56,137 @@ def answer(**changed: object) -> TokenResponse:
     return read(200, json.dumps(fields | changed).encode())
 
 
+def facts(error: OAuthError) -> set[str]:
+    every = {"is_lost_connection", "is_response_lost", "is_page", "is_refusal"}
+    return {fact for fact in every if getattr(error, fact)}
+
+
 @pytest.mark.parametrize(
-    ("status", "body", "failure_class", "code"),
+    ("status", "body", "code"),
     [
-        pytest.param(308, b"{}", ACT, "redirect", id="a redirect, permanent or not"),
-        pytest.param(429, b'{"error":"slow_down"}', LATER, "status_429", id="too many requests"),
-        pytest.param(503, HTML, LATER, "status_503", id="a page of a load balancer"),
-        pytest.param(405, b"", ACT, "status_405", id="a method that is not allowed"),
-        pytest.param(410, HTML, ACT, "status_410", id="an endpoint that is gone"),
-        pytest.param(200, HTML, LATER, "firewall", id="a page instead of a response"),
+        pytest.param(401, JSON, "status_401", id="JSON that is no OAuth error"),
+        pytest.param(401, TEXT, "status_401", id="401 with a text"),
+        pytest.param(401, b"", "status_401", id="401 with nothing"),
+        pytest.param(401, HTML, "status_401", id="401 with a page"),
+        pytest.param(403, JSON, "status_403", id="403 with JSON"),
+        pytest.param(403, TEXT, "status_403", id="403 with a text"),
+        pytest.param(403, b"", "status_403", id="403 with nothing"),
+        pytest.param(403, b" \r\n", "status_403", id="403 with blanks"),
+        pytest.param(400, b"[]", "status_400", id="a list"),
+        pytest.param(400, b'{"error":{"type":"x"}}', "status_400", id="an error that is no text"),
+        pytest.param(400, b'{"error":""}', "status_400", id="an error that is empty"),
+        pytest.param(410, TEXT, "status_410", id="410 with a text"),
+        pytest.param(415, JSON, "status_415", id="415 with JSON"),
+        pytest.param(422, JSON, "status_422", id="422 with JSON"),
+        pytest.param(400, b'{"error":"made_up"}', "unrecognised", id="a code of its own"),
+        pytest.param(401, b'{"error":"token_expired"}', "unrecognised", id="likewise with 401"),
         pytest.param(400, b'{"error":"invalid_grant","error_human_title":"warto\xc5\x9b\xc4\x87"}',
-                     ACT, "invalid_grant", id="a wrong password"),
-        pytest.param(400, b'{"error":"made_up"}', ACT, "unrecognised",
-                     id="an unknown code is not repeated"),
-        pytest.param(200, b"[" * 30000, LATER, "firewall", id="nesting without end"),
+                     "invalid_grant", id="a wrong password"),
+        pytest.param(401, b'{"error":"invalid_client"}', "invalid_client", id="a wrong client"),
+        pytest.param(200, b'{"error":"bad_verification_code"}', "unrecognised",
+                     id="an error that calls itself a success"),
+        pytest.param(200, b'{"error":{"type":"x"},"access_token":"t"}', "unrecognised",
+                     id="an error that is an object, with a token beside it"),
+        pytest.param(200, b'{"error":"invalid_grant"}', "invalid_grant",
+                     id="a known error that calls itself a success"),
     ],
 )  # fmt: skip
-def test_every_failure_is_classified(
-    status: int, body: bytes, failure_class: FailureClass, code: str
+def test_what_the_endpoint_itself_refuses_is_a_refusal_in_whatever_form(
+    status: int, body: bytes, code: str
 ) -> None:
-    with pytest.raises(OAuthError) as refusal:
-        read(status, body)
-    assert (failure_class_of(refusal.value), refusal.value.code) == (failure_class, code)
-    assert "warto" not in str(refusal.value)
-    assert "made_up" not in str(refusal.value)
+    error = refused(status, body)
+    assert type(error) is TokenRequestError
+    assert (error.code, error.status) == (code, status)
+    assert facts(error) == {"is_refusal"}
+    assert str(status) in str(error)
+    assert "warto" not in str(error)
+    assert "made_up" not in str(error)
+
+
+@pytest.mark.parametrize("status", [400, 401, 402, 403, 406, 409, 410, 411, 415, 418, 422, 451])
+@pytest.mark.parametrize("body", [JSON, TEXT, b""], ids=["JSON", "text", "nothing"])
+def test_every_4xx_that_is_not_excepted_is_a_refusal(status: int, body: bytes) -> None:
+    assert refused(status, body).is_refusal
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "code", "kind"),
+    [
+        pytest.param(308, b"{}", "redirect", TokenEndpointError, id="a redirect, permanent or not"),
+        pytest.param(404, JSON, "status_404", TokenEndpointError, id="404 with JSON"),
+        pytest.param(404, b'{"error":"Not Found"}', "status_404", TokenEndpointError,
+                     id="404 with a framework's error"),
+        pytest.param(404, HTML, "status_404", TokenEndpointError, id="404 with a page"),
+        pytest.param(405, b"", "status_405", TokenEndpointError, id="405 with nothing"),
+        pytest.param(405, JSON, "status_405", TokenEndpointError, id="405 with JSON"),
+        pytest.param(404, b'{"error":"invalid_client"}', "invalid_client", TokenRequestError,
+                     id="404 with an error of RFC 6749"),
+        pytest.param(408, b"", "status_408", EndpointUnavailableError, id="a request timeout"),
+        pytest.param(425, TEXT, "status_425", EndpointUnavailableError, id="too early"),
+        pytest.param(429, b'{"error":"slow_down"}', "status_429", EndpointUnavailableError,
+                     id="too many requests"),
+        pytest.param(400, b'{"error":"slow_down"}', "slow_down", TokenRequestError,
+                     id="a code that says later"),
+        pytest.param(400, b'{"error":"temporarily_unavailable"}', "temporarily_unavailable",
+                     TokenRequestError, id="another one"),
+        pytest.param(200, b'{"error":"server_error"}', "server_error", TokenRequestError,
+                     id="a third, as a success"),
+        pytest.param(400, HTML, "page_400", EndpointUnavailableError, id="a page with 400"),
+        pytest.param(410, HTML, "status_410", TokenEndpointError, id="a page with 410"),
+        pytest.param(501, b"", "status_501", EndpointUnavailableError, id="an odd server error"),
+        pytest.param(503, b'{"error":"temporarily_unavailable"}', "status_503",
+                     EndpointUnavailableError, id="503 in the words of RFC 6749"),
+        pytest.param(503, b'{"error":"invalid_grant"}', "status_503",
+                     EndpointUnavailableError, id="503 in words that mean no outage"),
+    ],
+)  # fmt: skip
+def test_what_is_no_refusal_and_no_lost_response_is_neither(
+    status: int, body: bytes, code: str, kind: type[OAuthError]
+) -> None:
+    error = refused(status, body)
+    assert (type(error), error.code, error.status) == (kind, code, status)
+    assert facts(error) == set()
+    assert str(status) in str(error)
+
+
+@pytest.mark.parametrize("status", [500, 502, 503, 504])
+@pytest.mark.parametrize(
+    "body",
+    [b"", HTML, TEXT, JSON, b'{"error":"Service Unavailable"}', b'{"error":503}'],
+    ids=["nothing", "page", "text", "JSON", "a gateway's error", "a number"],
+)
+def test_a_gateways_error_may_hide_a_token_that_was_issued(status: int, body: bytes) -> None:
+    error = refused(status, body)
+    assert (error.code, error.status) == (f"status_{status}", status)
+    assert facts(error) == {"is_response_lost"}
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "content_type", "is_page"),
+    [
+        pytest.param(403, HTML, None, True, id="403 that begins with a tag"),
+        pytest.param(403, b"\xef\xbb\xbf \n\t<!doctype html>", None, True, id="after blanks"),
+        pytest.param(403, b"blocked", "Text/HTML; charset=utf-8", True, id="that calls itself one"),
+        pytest.param(403, b"", "text/html", False, id="but nothing is no page"),
+        pytest.param(403, JSON, "text/html", False, id="nor is JSON under a wrong name"),
+        pytest.param(403, TEXT, "text/plain", False, id="nor a text"),
+        pytest.param(401, HTML, "text/html", False, id="nor a page that refuses with 401"),
+        pytest.param(400, HTML, "text/html", False, id="nor an error page with 400"),
+        pytest.param(503, HTML, "text/html", False, id="nor that of an outage"),
+        pytest.param(200, HTML, "text/html", True, id="a page instead of a response"),
+        pytest.param(200, TEXT, "text/plain", True, id="a text instead of a response"),
+        pytest.param(204, b"", None, True, id="nothing instead of a response"),
+        pytest.param(200, b"[" * 30000, None, True, id="nesting without end"),
+    ],
+)
+def test_a_page_is_told_from_a_refusal(
+    status: int, body: bytes, content_type: str | None, *, is_page: bool
+) -> None:
+    error = refused(status, body, content_type)
+    assert error.is_page is is_page
+    assert (error.code == "firewall") is is_page
+    assert error.status == status
+    assert not is_page or facts(error) == {"is_page"}
 
 
 @pytest.mark.parametrize(
@@ -113,26 +229,6 @@ def test_a_refresh_token_that_cannot_be_written_down_is_none(value: object) -> N
     assert answer(refresh_token=value).refresh_token is None
 
 
-@pytest.mark.parametrize(
-    ("status", "body", "unspent", "primary_grant", "stops"),
-    [
-        pytest.param(429, b"", True, False, True, id="429 speaks for the host"),
-        pytest.param(503, b"", True, True, False, id="503 turned it away"),
-        pytest.param(502, b"", False, True, False, id="502 may have redeemed it"),
-        pytest.param(403, HTML, True, False, True, id="a firewall speaks for the host"),
-        pytest.param(200, HTML, False, False, True, id="a page with 200 may hide a response"),
-    ],
-)
-def test_what_an_unavailable_endpoint_means_for_a_refresh_token(
-    *, status: int, body: bytes, unspent: bool, primary_grant: bool, stops: bool
-) -> None:
-    with pytest.raises(EndpointUnavailableError) as refusal:
-        read(status, body)
-    error = refusal.value
-    told = (error.leaves_refresh_token_unspent, allows_primary_grant(error), error.stops_host)
-    assert told == (unspent, primary_grant, stops)
-
-
 @given(status=st.integers(200, 599), body=st.binary(max_size=64) | st.text().map(str.encode))
 def test_no_answer_raises_anything_but_our_errors(status: int, body: bytes) -> None:
     with contextlib.suppress(OAuthError):
@@ -158,8 +254,6 @@ def test_no_object_raises_anything_but_our_errors(fields: dict[str, object]) -> 
                      id="an error code precedes a status that names no endpoint"),
         pytest.param(403, b'{"error":"invalid_client"}', TokenRequestError,
                      id="JSON with 403 is no firewall"),
-        pytest.param(404, b'{"message":"Not Found"}', TokenRequestError,
-                     id="JSON without a code waits for somebody"),
         pytest.param(200, b'{"error":{"type":"x"},"access_token":"t"}', TokenRequestError,
                      id="an error precedes a token beside it"),
         pytest.param(204, b"", EndpointUnavailableError, id="a success without a body is a page"),
@@ -286,12 +380,71 @@ def test_a_lifetime_on_the_wire_is_believed_or_absent(written: bytes, seconds: i
     assert read(200, b'{"expires_in":' + written + b"}").expires_in == expected
 
 
-def test_a_lifetime_that_is_not_believed_is_the_assumed_one() -> None:
-    assert required_lifetime(answer(expires_in=10**12), 60) == timedelta(minutes=1)
+def jwt(payload: object) -> str:
+    text = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
+    return f"e30.{base64.urlsafe_b64encode(text).decode().rstrip('=')}.c2lnbmVk"
 
 
-def test_a_lifetime_of_zero_is_believed_before_the_assumed_one() -> None:
-    assert required_lifetime(answer(expires_in=0), 60) == timedelta(0)
+def at(left: timedelta) -> float:
+    return (NOW + left).timestamp()
+
+
+@pytest.mark.parametrize(
+    ("expires_in", "assumed", "access_token", "expected"),
+    [
+        pytest.param(3600, None, "t", HOUR, id="what the response says"),
+        pytest.param(None, 1800, "t", HOUR / 2, id="what is assumed, where it says nothing"),
+        pytest.param(1800000, 1800, "t", HOUR / 2, id="milliseconds against what is assumed"),
+        pytest.param(600, 1800, "t", HOUR / 6, id="a response that says less than is assumed"),
+        pytest.param(10**12, 60, "t", HOUR / 60, id="a number that is not believed"),
+        pytest.param(0, 1800, "t", HOUR / 2, id="zero, where a life is assumed"),
+        pytest.param(-5, 1800, "t", HOUR / 2, id="less than zero likewise"),
+        pytest.param(0, None, "t", 0 * HOUR, id="zero, where nobody knows better"),
+        pytest.param(43200, None, jwt({"exp": at(HOUR)}), HOUR, id="a JWT that ends before"),
+        pytest.param(1800, None, jwt({"exp": at(HOUR)}), HOUR / 2, id="a JWT that ends after"),
+        pytest.param(0, 1800, jwt({"exp": at(HOUR / 3)}), HOUR / 3, id="a JWT beside a zero"),
+        pytest.param(None, None, jwt({"exp": at(HOUR)}), HOUR, id="a JWT that alone says so"),
+        pytest.param(43200, 3600, jwt({"exp": at(-HOUR)}), 0 * HOUR, id="a JWT that has ended"),
+        pytest.param(3600, None, jwt({"exp": at(HOUR / 2) + 0.9}), HOUR / 2, id="a fraction"),
+        pytest.param(3600, None, jwt(b'{"exp":1e999}'), HOUR, id="a JWT without end"),
+        pytest.param(3600, None, jwt(b'{"exp":-1e999}'), 0 * HOUR, id="before all time"),
+        pytest.param(3600, None, jwt(b'{"exp":NaN}'), HOUR, id="not a number"),
+        pytest.param(3600, None, jwt(b'{"exp":' + b"9" * 5000 + b"}"), HOUR, id="any digits"),
+        pytest.param(3600, None, jwt({"exp": at(HOUR / 2) * 1000}), HOUR, id="in milliseconds"),
+        pytest.param(3600, None, jwt({"exp": "1"}), HOUR, id="a text"),
+        pytest.param(3600, None, jwt({"exp": True}), HOUR, id="true"),
+        pytest.param(3600, None, jwt({"exp": None}), HOUR, id="null"),
+        pytest.param(3600, None, jwt({}), HOUR, id="no exp"),
+        pytest.param(3600, None, jwt([1]), HOUR, id="a list"),
+        pytest.param(3600, None, jwt(b"\xff\xfe"), HOUR, id="no text"),
+        pytest.param(3600, None, jwt(b"[" * 9000), HOUR, id="nesting without end"),
+        pytest.param(3600, None, "a.b.c", HOUR, id="no base64"),
+        pytest.param(3600, None, "a.\u0142\u0142\u0142\u0142.c", HOUR, id="not even ASCII"),
+        pytest.param(3600, None, "ya29.a0.b.c.d", HOUR, id="five parts"),
+        pytest.param(3600, None, f"x{jwt({'exp': 1})}.d", HOUR, id="a JWT with a part too many"),
+        pytest.param(3600, None, None, HOUR, id="no token at all"),
+    ],
+)
+def test_a_token_lives_as_long_as_whoever_says_the_least(
+    expires_in: int | None, assumed: int | None, access_token: str | None, expected: timedelta
+) -> None:
+    response = answer(expires_in=expires_in, access_token=access_token)
+    assert lifetime(response, issued_at=NOW, assumed_expires_in=assumed) == expected
+
+
+@pytest.mark.parametrize("access_token", ["t", jwt({"sub": "x"}), jwt({"exp": 1e15})])
+def test_where_nobody_says_how_long_a_token_lives_that_is_an_error(access_token: str) -> None:
+    response = answer(expires_in=None, access_token=access_token)
+    with pytest.raises(MissingExpiryError):
+        lifetime(response, issued_at=NOW, assumed_expires_in=None)
+
+
+@given(st.text(max_size=40) | st.binary(max_size=60).map(jwt))
+@settings(deadline=None)
+def test_no_token_breaks_the_reading_of_its_life(access_token: str) -> None:
+    response = answer(access_token=access_token)
+    told = lifetime(response, issued_at=NOW, assumed_expires_in=None)
+    assert timedelta(0) <= told <= timedelta(hours=12)
 
 
 def test_a_refresh_tokens_life_is_found_beside_a_null() -> None:

@@ -9,7 +9,7 @@ import socket
 import ssl
 import threading
 import traceback
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -20,6 +20,8 @@ import pytest
 from local.authorization_server import Endpoint, LosesTheAnswer, firewall_page
 from local.authorization_server.failures import Answers
 from tests.unit.raw_tls_server import (
+    GIVE_UP_SECONDS,
+    Conversation,
     RawRequest,
     RawTlsServer,
     Script,
@@ -28,6 +30,7 @@ from tests.unit.raw_tls_server import (
     answers_and_closes,
     answers_and_resets,
     drips,
+    leaves_after,
     never_shakes_hands,
     resets_the_handshake,
     stops_after,
@@ -40,10 +43,9 @@ from token_refresher.credentials import (
     RefreshTokenCredentials,
     parse_credentials,
 )
-from token_refresher.errors import CredentialsError, FailureClass
+from token_refresher.errors import CredentialsError
 from token_refresher.oauth.errors import EndpointUnavailableError, OAuthError, TokenEndpointError
 from token_refresher.oauth.transport import LONGEST_BODY, REQUEST_SECONDS, TokenEndpoint
-from token_refresher.policy import failure_class_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -61,6 +63,7 @@ SUCCESS = answer(ISSUED)
 CLIENT: Mapping[str, Any] = {"client_id": "123", "client_secret": "02468abcdef"}
 REFRESH = {"grant_type": "refresh_token", "refresh_token": "c0ffee" * 6}
 OWN = {"grant_type": "client_credentials"}
+either_way = pytest.mark.parametrize("grant", [OWN, REFRESH], ids=["pooled", "opened for it"])
 
 # What the canary tests look for: each is in a request, an address or a response.
 MARK = "canary"
@@ -74,10 +77,11 @@ class Ticking:
     """A time that passes by being asked for."""
 
     def __init__(self, step: float) -> None:
-        self._readings = itertools.count(0.0, step)
+        self.asked, self._step = 0, step
 
     def __call__(self) -> float:
-        return next(self._readings)
+        self.asked += 1
+        return (self.asked - 1) * self._step
 
 
 @dataclass
@@ -159,13 +163,25 @@ def sent_by(
     server: RawTlsServer, endpoint: TokenEndpoint, credentials: Credentials, **grant: str
 ) -> RawRequest:
     """Make one request and return it as it arrived."""
-    endpoint.request(credentials.client, grant or OWN)
+    send(endpoint, credentials, grant or OWN)
     (request,) = server.requests
     return request
 
 
-def ask(endpoint: TokenEndpoint, server: RawTlsServer) -> TokenResponse:
-    return endpoint.request(client_credentials(server).client, OWN)
+def send(
+    endpoint: TokenEndpoint, credentials: Credentials, grant: Mapping[str, str]
+) -> TokenResponse:
+    """Make a request on the way that its grant takes."""
+    if grant["grant_type"] != "refresh_token":
+        return endpoint.request(credentials.client, grant)
+    with endpoint.connect(credentials.client) as connection:
+        return connection.request(grant, before_sending=lambda: None)
+
+
+def ask(
+    endpoint: TokenEndpoint, server: RawTlsServer, grant: Mapping[str, str] = OWN
+) -> TokenResponse:
+    return send(endpoint, client_credentials(server), grant)
 
 
 def unavailable(
@@ -173,7 +189,7 @@ def unavailable(
 ) -> EndpointUnavailableError:
     """Make a request that fails, and return why."""
     with pytest.raises(EndpointUnavailableError) as failure:
-        endpoint.request(credentials.client, grant)
+        send(endpoint, credentials, grant)
     return failure.value
 
 
@@ -350,16 +366,18 @@ class TestUserAgent:
 
 
 class TestWhereItIsSent:
+    @either_way
     @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-    def test_a_redirect_is_not_followed(self, wire: Wire, status: int) -> None:
+    def test_a_redirect_is_not_followed(
+        self, wire: Wire, status: int, grant: dict[str, str]
+    ) -> None:
         elsewhere = wire.serve(answers(SUCCESS))
         redirect = answer(b"", status=f"{status} Moved", headers=(f"Location: {elsewhere.url}",))
         server = wire.serve(answers(redirect))
         endpoint = wire.connect(server, elsewhere)
         with pytest.raises(TokenEndpointError) as refusal:
-            ask(endpoint, server)
-        assert refusal.value.code == "redirect"
-        assert failure_class_of(refusal.value) is FailureClass.ACTION_REQUIRED
+            ask(endpoint, server, grant)
+        assert (refusal.value.code, refusal.value.status) == ("redirect", status)
         assert (server.connections, elsewhere.connections) == (1, 0)
 
     def test_a_verify_request_does_not_follow_a_redirect(self, wire: Wire) -> None:
@@ -370,18 +388,14 @@ class TestWhereItIsSent:
         assert wire.connect(server, elsewhere).verify(credentials.client, TOKEN) is None
         assert elsewhere.connections == 0
 
-    def test_a_certificate_for_another_name_is_refused(
-        self, wire: Wire, authority: Authority
+    @either_way
+    def test_a_certificate_for_another_name_is_refused_before_anything_is_sent(
+        self, wire: Wire, authority: Authority, grant: dict[str, str]
     ) -> None:
         server = wire.serve(answers(SUCCESS), context=authority.server_context("www.autovit.ro"))
-        self.assert_certificate_refused(server, wire.connect(server))
-
-    @staticmethod
-    def assert_certificate_refused(server: RawTlsServer, endpoint: TokenEndpoint) -> None:
         with pytest.raises(TokenEndpointError) as refusal:
-            ask(endpoint, server)
-        assert refusal.value.code == "certificate_refused"
-        assert failure_class_of(refusal.value) is FailureClass.ACTION_REQUIRED
+            ask(wire.connect(server), server, grant)
+        assert (refusal.value.code, refusal.value.sent) == ("certificate_refused", False)
         assert server.requests == []
         # A refused certificate is no lost connection: nothing is tried again.
         assert server.connections == 1
@@ -397,8 +411,9 @@ class TestWhereItIsSent:
             ),
         ],
     )
+    @either_way
     def test_a_host_that_is_not_allowed_gets_no_connection(
-        self, wire: Wire, field: str, allowed: tuple[str, ...]
+        self, wire: Wire, field: str, allowed: tuple[str, ...], grant: dict[str, str]
     ) -> None:
         server = wire.serve(answers(SUCCESS))
         credentials = client_credentials(server, verify_url="https://elsewhere.example/me")
@@ -406,9 +421,8 @@ class TestWhereItIsSent:
         with pytest.raises(TokenEndpointError, match=f"host of {field} .* ALLOWED_TOKEN_HOSTS") as (
             refusal
         ):
-            endpoint.request(credentials.client, OWN)
-        assert refusal.value.code == "host_not_allowed"
-        assert failure_class_of(refusal.value) is FailureClass.ACTION_REQUIRED
+            send(endpoint, credentials, grant)
+        assert (refusal.value.code, refusal.value.sent) == ("host_not_allowed", False)
         assert "example" not in str(refusal.value)
         assert "localhost" not in str(refusal.value)
         assert server.connections == 0
@@ -479,44 +493,61 @@ class TestTimeLimit:
             pytest.param(b"", b"HTTP/1.1 100 Continue\r\n\r\n", id="of interim responses"),
         ],
     )
-    def test_a_slow_drip_ends_at_the_limit(self, wire: Wire, head: bytes, drop: bytes) -> None:
+    @either_way
+    def test_a_slow_drip_ends_at_the_limit(
+        self, wire: Wire, head: bytes, drop: bytes, grant: dict[str, str]
+    ) -> None:
         server = wire.serve(drips(head, drop))
         endpoint = wire.connect(server, monotonic=Ticking(REQUEST_SECONDS / 50))
-        error = unavailable(endpoint, client_credentials(server))
+        error = unavailable(endpoint, client_credentials(server), grant)
         assert (error.code, error.sent) == ("timeout", True)
         # It had all the time there is: a repeat would take as much again.
         assert server.connections == 1
 
-    def test_nothing_is_read_past_the_limit(self, wire: Wire) -> None:
+    @either_way
+    def test_nothing_is_read_past_the_limit(self, wire: Wire, grant: dict[str, str]) -> None:
         time = Settable()
 
         def let_time_pass() -> None:
             time.now = REQUEST_SECONDS + 1
 
         server = wire.serve(stops_after(b"H", let_time_pass))
-        error = unavailable(wire.connect(server, monotonic=time), client_credentials(server))
-        assert error.code == "timeout"
+        endpoint = wire.connect(server, monotonic=time)
+        assert unavailable(endpoint, client_credentials(server), grant).code == "timeout"
 
-    def test_whenever_time_is_up_it_is_known_whether_anything_had_left(self, wire: Wire) -> None:
+    @pytest.mark.parametrize(
+        ("grant", "expected"),
+        [
+            pytest.param(OWN, ["no_connection", "timeout", "answered"], id="pooled"),
+            # The limit begins again with the request, so what was late before it is not.
+            pytest.param(
+                REFRESH,
+                ["no_connection", "answered", "no_connection", "timeout", "answered"],
+                id="opened for it",
+            ),
+        ],
+    )
+    def test_whenever_time_is_up_it_is_known_whether_anything_had_left(
+        self, wire: Wire, grant: dict[str, str], expected: list[str]
+    ) -> None:
         """Connecting, sending the headers, sending the body, waiting, reading."""
+        readings = Ticking(step=0)
+        server = wire.serve(answers(SUCCESS))
+        ask(wire.connect(server, monotonic=readings), server, grant)
         outcomes: list[str] = []
-        while "answered" not in outcomes:
+        for number in range(1, readings.asked + 1):
             server = wire.serve(answers(SUCCESS))
-            endpoint = wire.connect(server, monotonic=up_after(readings=len(outcomes) + 1))
+            endpoint = wire.connect(server, monotonic=up_after(readings=number))
             failure: EndpointUnavailableError | None = None
             try:
-                endpoint.request(refreshing(server).client, REFRESH)
+                ask(endpoint, server, grant)
             except EndpointUnavailableError as error:
                 failure = error
             outcomes.append(failure.code if failure else "answered")
             if failure is not None:
                 assert failure.sent == (failure.code == "timeout")
                 assert failure.sent or not server.requests
-        assert [code for code, _ in itertools.groupby(outcomes)] == [
-            "no_connection",
-            "timeout",
-            "answered",
-        ]
+        assert [code for code, _ in itertools.groupby(outcomes)] == expected
 
     def test_a_handshake_that_never_ends_is_no_connection(self, wire: Wire) -> None:
         server = wire.serve(never_shakes_hands)
@@ -619,9 +650,12 @@ class TestWhatIsRead:
             ),
         ],
     )
-    def test_every_framing_is_understood(self, wire: Wire, response: bytes) -> None:
+    @either_way
+    def test_every_framing_is_understood(
+        self, wire: Wire, response: bytes, grant: dict[str, str]
+    ) -> None:
         server = wire.serve(answers_and_closes(response))
-        assert ask(wire.connect(server), server).access_token == TOKEN
+        assert ask(wire.connect(server), server, grant).access_token == TOKEN
 
     @pytest.mark.parametrize(
         ("length", "is_read"),
@@ -630,16 +664,45 @@ class TestWhatIsRead:
             pytest.param(LONGEST_BODY + 1, False, id="one more byte is too much"),
         ],
     )
-    def test_the_longest_body(self, wire: Wire, length: int, *, is_read: bool) -> None:
+    @either_way
+    def test_the_longest_body(
+        self, wire: Wire, length: int, grant: dict[str, str], *, is_read: bool
+    ) -> None:
         padding = "a" * (length - len(ISSUED) - len(', "a": ""'))
         body = ISSUED[:-1] + f', "a": "{padding}"}}'.encode()
         assert len(body) == length
         server = wire.serve(answers(answer(body)))
         endpoint = wire.connect(server)
         if is_read:
-            assert ask(endpoint, server).access_token == TOKEN
+            assert ask(endpoint, server, grant).access_token == TOKEN
         else:
-            assert unavailable(endpoint, client_credentials(server)).code == "firewall"
+            assert unavailable(endpoint, client_credentials(server), grant).code == "firewall"
+
+    @either_way
+    def test_a_page_that_calls_itself_one_is_a_page(
+        self, wire: Wire, grant: dict[str, str]
+    ) -> None:
+        page = answer(b"blocked", status="403 No", content_type="text/html; charset=utf-8")
+        server = wire.serve(answers(page))
+        error = unavailable(wire.connect(server), client_credentials(server), grant)
+        assert (error.is_page, error.status) == (True, 403)
+
+    @either_way
+    def test_headers_without_end_are_not_read_to_it(
+        self, wire: Wire, grant: dict[str, str]
+    ) -> None:
+        """An HTTP library would keep megabytes of them."""
+        server = wire.serve(drips(b"HTTP/1.1 200 OK\r\n", b"X: " + b"a" * 60_000 + b"\r\n"))
+        error = unavailable(wire.connect(server), client_credentials(server), grant)
+        assert error.code == "connection_lost"
+
+    @either_way
+    def test_an_interim_response_is_not_taken_for_the_final_one(
+        self, wire: Wire, grant: dict[str, str]
+    ) -> None:
+        server = wire.serve(answers(b"HTTP/1.1 102 Processing\r\n\r\n" + SUCCESS))
+        error = unavailable(wire.connect(server), client_credentials(server), grant)
+        assert error.code == "connection_lost"
 
     def test_retry_after_is_handed_on(self, wire: Wire, clock: DrivenClock) -> None:
         moment = clock.now() + timedelta(minutes=7)
@@ -658,8 +721,7 @@ class TestWhatIsRead:
         """By then the refresh token is spent: its successor must reach the journal."""
         nonsense = "Retry-After: Tue, 24 Nov 2026 01:00:00 +99999999999999999999"
         server = wire.serve(answers(answer(ISSUED, headers=(nonsense,))))
-        response = wire.connect(server).request(refreshing(server).client, REFRESH)
-        assert response.access_token == TOKEN
+        assert ask(wire.connect(server), server, REFRESH).access_token == TOKEN
 
 
 class TestLostConnections:
@@ -694,20 +756,18 @@ class TestLostConnections:
 
         broken = wire.serve(lost)
         error = unavailable(wire.connect(broken), client_credentials(broken))
-        assert (error.code, error.sent, error.processed) == ("connection_lost", True, True)
+        assert (error.code, error.sent, error.is_response_lost) == ("connection_lost", True, True)
         assert len(broken.requests) == 2
 
         spent = wire.serve(lost, answers(SUCCESS))
         error = unavailable(wire.connect(spent), refreshing(spent), REFRESH)
         assert (error.code, error.sent) == ("connection_lost", True)
-        assert not error.leaves_refresh_token_unspent
+        assert error.is_response_lost
         assert [request.fields for request in spent.requests] == [REFRESH]
 
     def test_a_refresh_token_is_sent_again_where_nothing_had_left(self, wire: Wire) -> None:
         server = wire.serve(resets_the_handshake, answers(SUCCESS))
-        assert (
-            wire.connect(server).request(refreshing(server).client, REFRESH).access_token == TOKEN
-        )
+        assert ask(wire.connect(server), server, REFRESH).access_token == TOKEN
         assert (server.connections, len(server.requests)) == (2, 1)
 
     def test_a_refresh_token_that_left_at_the_second_try_is_not_sent_a_third_time(
@@ -718,14 +778,14 @@ class TestLostConnections:
         assert (error.code, error.sent) == ("connection_lost", True)
         assert (server.connections, len(server.requests)) == (2, 1)
 
-    @pytest.mark.parametrize("grant", [OWN, REFRESH], ids=["primary grant", "refresh token"])
+    @either_way
     def test_a_reset_within_the_handshake_is_no_connection(
         self, wire: Wire, grant: dict[str, str]
     ) -> None:
         server = wire.serve(resets_the_handshake)
         error = unavailable(wire.connect(server), refreshing(server), grant)
         assert (error.code, error.sent) == ("no_connection", False)
-        assert error.leaves_refresh_token_unspent
+        assert not error.is_response_lost
         assert server.connections == 2
 
     def test_a_server_without_tls_is_no_connection(self, wire: Wire) -> None:
@@ -810,6 +870,143 @@ class TestLostConnections:
         assert authorization_server.families_revoked == 0
 
 
+class TestConnect:
+    """A connection that is opened before what must be done before a request."""
+
+    def test_what_is_done_before_sending_is_done_after_the_handshake_and_before_any_byte(
+        self, wire: Wire
+    ) -> None:
+        server, seen = wire.serve(answers(SUCCESS)), []
+        with wire.connect(server).connect(client_credentials(server).client) as connection:
+            assert (server.connections, server.requests) == (1, [])
+            connection.request(
+                REFRESH, before_sending=lambda: seen.append((server.connections, *server.requests))
+            )
+        assert seen == [(1,)]
+        assert [request.fields for request in server.requests] == [REFRESH]
+
+    def test_what_raises_before_sending_keeps_the_request_from_leaving(self, wire: Wire) -> None:
+        gone = threading.Event()
+
+        def listen(conversation: Conversation) -> None:
+            conversation.read_request()
+            gone.set()
+
+        def too_old() -> None:
+            raise KeyError("the lease")
+
+        server = wire.serve(listen)
+        with (
+            pytest.raises(KeyError, match="the lease"),
+            wire.connect(server).connect(client_credentials(server).client) as connection,
+        ):
+            connection.request(REFRESH, before_sending=too_old)
+        assert gone.wait(GIVE_UP_SECONDS)
+        assert server.requests == []
+
+    @pytest.mark.parametrize("fails", [True, False], ids=["when it fails", "when it is used"])
+    def test_the_connection_is_closed_at_the_end(self, wire: Wire, *, fails: bool) -> None:
+        gone = threading.Event()
+
+        def listen(conversation: Conversation) -> None:
+            conversation.wait_until_the_client_leaves()
+            gone.set()
+
+        server = wire.serve(listen)
+        with suppress(KeyError), wire.connect(server).connect(client_credentials(server).client):
+            if fails:
+                raise KeyError
+        assert gone.wait(GIVE_UP_SECONDS)
+
+    @pytest.mark.parametrize(
+        ("meanwhile", "is_tls"),
+        [
+            pytest.param(b"", True, id="closed by the server"),
+            pytest.param(SUCCESS.replace(TOKEN.encode(), b"smuggled"), True, id="with bytes on it"),
+            pytest.param(b"no TLS", False, id="broken"),
+        ],
+    )
+    def test_a_connection_that_is_of_no_use_any_more_is_opened_again(
+        self, wire: Wire, meanwhile: bytes, *, is_tls: bool
+    ) -> None:
+        left, seen = threading.Event(), []
+        server = wire.serve(leaves_after(meanwhile, left, is_tls=is_tls), answers(SUCCESS))
+        with wire.connect(server).connect(client_credentials(server).client) as connection:
+            assert left.wait(GIVE_UP_SECONDS)
+            response = connection.request(
+                REFRESH, before_sending=lambda: seen.append((server.connections, *server.requests))
+            )
+        assert response.access_token == TOKEN
+        assert seen == [(2,)]
+        assert (server.connections, len(server.requests)) == (2, 1)
+
+    def test_a_connection_that_cannot_be_opened_again_has_sent_nothing(self, wire: Wire) -> None:
+        left, seen = threading.Event(), []
+        server = wire.serve(leaves_after(b"", left), resets_the_handshake)
+        with wire.connect(server).connect(client_credentials(server).client) as connection:
+            assert left.wait(GIVE_UP_SECONDS)
+            with pytest.raises(EndpointUnavailableError) as failure:
+                connection.request(REFRESH, before_sending=lambda: seen.append(1))
+        assert (failure.value.code, failure.value.sent) == ("no_connection", False)
+        assert (seen, server.requests) == ([], [])
+
+    def test_the_tickets_of_tls_are_no_reason_to_open_it_again(self, wire: Wire) -> None:
+        secured = threading.Event()
+
+        def answer_late(conversation: Conversation) -> None:
+            conversation.send(b"")
+            secured.set()
+            answers(SUCCESS)(conversation)
+
+        server = wire.serve(answer_late)
+        with wire.connect(server).connect(client_credentials(server).client) as connection:
+            assert secured.wait(GIVE_UP_SECONDS)
+            connection.request(REFRESH, before_sending=lambda: None)
+        assert server.connections == 1
+
+    def test_the_limit_of_a_request_begins_when_it_is_made(self, wire: Wire) -> None:
+        """Between the two a lease is written, in as long as that takes."""
+        time, server = Settable(), wire.serve(answers(SUCCESS))
+        endpoint = wire.connect(server, monotonic=time)
+        with endpoint.connect(client_credentials(server).client) as connection:
+            time.now += 2 * REQUEST_SECONDS
+            response = connection.request(REFRESH, before_sending=lambda: None)
+        assert response.access_token == TOKEN
+        assert server.connections == 1
+
+    def test_each_way_in_has_a_connection_of_its_own(self, wire: Wire) -> None:
+        server = wire.serve(answers(SUCCESS))
+        endpoint = wire.connect(server)
+        for grant in (OWN, REFRESH, REFRESH, OWN):
+            ask(endpoint, server, grant)
+        assert server.connections == 3
+
+    @pytest.mark.parametrize(
+        ("version", "code", "is_sent"),
+        [
+            pytest.param(ssl.TLSVersion.TLSv1_2, "no_connection", False, id="before a byte left"),
+            pytest.param(ssl.TLSVersion.TLSv1_3, "connection_lost", True, id="after the first"),
+        ],
+    )
+    def test_a_client_certificate_that_is_refused_counts_as_sent_where_tls_tells_it_late(
+        self,
+        wire: Wire,
+        authority: Authority,
+        version: ssl.TLSVersion,
+        code: str,
+        *,
+        is_sent: bool,
+    ) -> None:
+        context = authority.server_context()
+        context.minimum_version = context.maximum_version = version
+        context.load_verify_locations(authority.certificate_file)
+        context.verify_mode = ssl.CERT_REQUIRED
+        server = wire.serve(answers(SUCCESS), context=context)
+        error = unavailable(wire.connect(server), client_credentials(server), REFRESH)
+        assert (error.code, error.sent) == (code, is_sent)
+        assert server.requests == []
+
+
 class TestConnections:
     def test_the_accounts_of_a_sweep_share_a_connection(self, wire: Wire) -> None:
         server = wire.serve(
@@ -825,9 +1022,9 @@ class TestConnections:
     def test_a_new_sweep_begins_with_new_connections(self, wire: Wire) -> None:
         server = wire.serve(answers(SUCCESS))
         endpoint = wire.connect(server)
-        endpoint.request(refreshing(server).client, REFRESH)
+        ask(endpoint, server)
         endpoint.drop_connections()
-        endpoint.request(refreshing(server).client, REFRESH)
+        ask(endpoint, server)
         assert (server.connections, len(server.requests)) == (2, 2)
 
     def test_a_connection_is_not_used_again_after_a_body_that_was_cut(self, wire: Wire) -> None:
@@ -959,7 +1156,10 @@ class TestNoErrorTellsWhatWasInIt:
 
     PAGE = f"<html>{MARK}</html>".encode()
     WORDS = json.dumps({"error": MARK, "error_description": MARK}).encode()
-    GRANT: ClassVar = {"grant_type": "refresh_token", "refresh_token": MARK}
+    GRANTS: ClassVar = [
+        pytest.param({"grant_type": "password", "password": MARK}, id="pooled"),
+        pytest.param({"grant_type": "refresh_token", "refresh_token": MARK}, id="opened for it"),
+    ]
 
     @pytest.mark.parametrize(
         "script",
@@ -984,29 +1184,37 @@ class TestNoErrorTellsWhatWasInIt:
         ],
     )
     @pytest.mark.parametrize("method", ["client_secret_basic", "client_secret_post"])
-    def test_whatever_the_server_does(self, wire: Wire, script: Script, method: str) -> None:
+    @pytest.mark.parametrize("grant", GRANTS)
+    def test_whatever_the_server_does(
+        self, wire: Wire, script: Script, method: str, grant: dict[str, str]
+    ) -> None:
         server = wire.serve(script)
         credentials = self.marked(server, method)
         endpoint = wire.connect(server, monotonic=Ticking(REQUEST_SECONDS / 1000))
         with pytest.raises(OAuthError) as failure:
-            endpoint.request(credentials.client, self.GRANT)
+            send(endpoint, credentials, grant)
         self.assert_silent(failure.value, server)
 
-    def test_a_refused_certificate(self, wire: Wire, authority: Authority) -> None:
+    @pytest.mark.parametrize("grant", GRANTS)
+    def test_a_refused_certificate(
+        self, wire: Wire, authority: Authority, grant: dict[str, str]
+    ) -> None:
         context = authority.server_context(f"{MARK}.example")
         server = wire.serve(answers(SUCCESS), context=context)
         with pytest.raises(TokenEndpointError) as failure:
-            wire.connect(server).request(self.marked(server).client, self.GRANT)
+            send(wire.connect(server), self.marked(server), grant)
         self.assert_silent(failure.value, server)
 
-    def test_a_host_that_is_not_allowed(self, wire: Wire) -> None:
+    @pytest.mark.parametrize("grant", GRANTS)
+    def test_a_host_that_is_not_allowed(self, wire: Wire, grant: dict[str, str]) -> None:
         server = wire.serve(answers(SUCCESS))
         with pytest.raises(TokenEndpointError) as failure:
-            wire.connect().request(self.marked(server).client, self.GRANT)
+            send(wire.connect(), self.marked(server), grant)
         self.assert_silent(failure.value, server)
 
+    @pytest.mark.parametrize("grant", GRANTS)
     def test_a_name_that_does_not_resolve(
-        self, wire: Wire, monkeypatch: pytest.MonkeyPatch
+        self, wire: Wire, monkeypatch: pytest.MonkeyPatch, grant: dict[str, str]
     ) -> None:
         server = wire.serve(answers(SUCCESS))
 
@@ -1015,7 +1223,7 @@ class TestNoErrorTellsWhatWasInIt:
 
         monkeypatch.setattr(socket, "getaddrinfo", resolve)
         with pytest.raises(EndpointUnavailableError) as failure:
-            wire.connect(server).request(self.marked(server).client, self.GRANT)
+            send(wire.connect(server), self.marked(server), grant)
         self.assert_silent(failure.value, server)
 
     @staticmethod
@@ -1052,12 +1260,13 @@ class TestNoErrorTellsWhatWasInIt:
         pytest.param(b"X: y\r\n{\r\n" + ISSUED, id="a body that no empty line precedes"),
     ],
 )
+@either_way
 def test_an_unreadable_header_writes_no_token_to_the_log(
-    wire: Wire, caplog: pytest.LogCaptureFixture, unreadable: bytes
+    wire: Wire, caplog: pytest.LogCaptureFixture, unreadable: bytes, grant: dict[str, str]
 ) -> None:
     """An HTTP library that warns of bad headers quotes them, and what follows them."""
     server = wire.serve(answers_and_closes(b"HTTP/1.1 200 OK\r\n" + unreadable + b"\r\n\r\n"))
-    unavailable(wire.connect(server), client_credentials(server))
+    unavailable(wire.connect(server), client_credentials(server), grant)
     assert TOKEN not in caplog.text
     assert server.url not in caplog.text
 

@@ -1,0 +1,241 @@
+"""What a token endpoint answered, kept before it is judged.
+
+The journal is a version of the credentials secret under the stage ``TOKENRESPONSE``, with the
+version id that the published token will have. From the moment it is written a refresh token
+whose response arrived is not lost, on whatever line the run dies.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+from token_refresher.errors import SecretStoreError
+from token_refresher.model import PublishedToken, StoredJson, TokenVersion, Unwritten
+from token_refresher.oauth.errors import TokenResponseError
+from token_refresher.oauth.token_response import bearer_token
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from token_refresher.oauth.client_authentication import Client
+    from token_refresher.oauth.token_response import TokenResponse
+    from token_refresher.ports import SecretStore
+
+_PAUSE: Final = timedelta(seconds=2)
+
+
+class JournalEntry(StoredJson, frozen=True, kw_only=True, omit_defaults=True):
+    """A token response as it is kept. Its times are in its version id.
+
+    Attributes:
+        grant: `grant_digest` of the credentials that it was obtained with.
+        host: Where it came from: its refresh token is sent to no other.
+        lease: The last lease when it was written, so that its time need not be read.
+        access_token: As in the response, not judged.
+        token_type: As in the response.
+        scope: As granted.
+        refresh_token: What the next refresh sends, if anything.
+        refresh_is_refused: The server refused the grant type; it is not tried again.
+    """
+
+    grant: str
+    host: str
+    lease: str | None = None
+    access_token: str | None = None
+    token_type: str | None = None
+    scope: str | None = None
+    refresh_token: str | None = None
+    refresh_is_refused: bool = False
+
+    def bearer_token(self) -> str:
+        """Judge the response, but for its lifetime, as `oauth.token_response.bearer_token` does.
+
+        Raises:
+            TokenResponseError: It is no bearer token.
+        """
+        return bearer_token(self.access_token, self.token_type)
+
+    @property
+    def is_bearer_token(self) -> bool:
+        """Whether `bearer_token` has no objection."""
+        try:
+            self.bearer_token()
+        except TokenResponseError:
+            return False
+        return True
+
+    def published_as(self, version: TokenVersion) -> PublishedToken:
+        """Judge the response, and make what is published of it.
+
+        Raises:
+            TokenResponseError: As `bearer_token` says, or already expired.
+        """
+        access_token = self.bearer_token()
+        if version.expires_at <= version.issued_at:
+            raise TokenResponseError("the access_token had expired when it was issued")
+        return PublishedToken(
+            access_token=access_token,
+            token_type="Bearer",  # noqa: S106 - the one word that consumers take
+            scope=self.scope,
+            issued_at=int(version.issued_at.timestamp()),
+            expires_at=int(version.expires_at.timestamp()),
+        )
+
+
+@dataclass(slots=True, kw_only=True, repr=False)
+class Journal:
+    """One account's journal, in one refresh.
+
+    Attributes:
+        store: Secrets Manager.
+        account: The account's name.
+        grant: What its credentials rest on: an entry of another grant is as good as none.
+            Empty where its refresh tokens are not used.
+        is_only_grant: Whether the account has nothing but its refresh token.
+        version_id: Of what stands under the stage; empty where nothing does.
+        entry: What stands there, if it is of this grant.
+        unwritten: A response that is not kept yet.
+        is_repeatable: Whether what is not kept can be had again, by a primary grant.
+        refused: The version id of a response that must not be published.
+    """
+
+    store: SecretStore
+    account: str
+    grant: str = ""
+    is_only_grant: bool = False
+    version_id: str = ""
+    entry: JournalEntry | None = None
+    unwritten: Unwritten | None = None
+    is_repeatable: bool = True
+    refused: str = ""
+
+    def read(self) -> None:
+        """Read what stands under the stage.
+
+        Raises:
+            SecretStoreError: It could not be read.
+        """
+        value = self.store.read_journal(self.account)
+        entry = JournalEntry.from_json(value.text) if value is not None else None
+        self.version_id = value.version_id if value is not None else ""
+        self.entry = entry if entry is not None and entry.grant == self.grant else None
+
+    def came_by(self, lease_id: str, *, now: datetime) -> datetime | None:
+        """Tell when the journaled response was had, if nothing was leased after this lease."""
+        if self.entry is None or self.entry.lease != lease_id:
+            return None
+        version = TokenVersion.parse(self.version_id, now=now)
+        return version.issued_at if version is not None else None
+
+    def resume(self, kept: Unwritten) -> bool:
+        """Take up a response that an earlier refresh of this environment could not write.
+
+        Only while the journal is still what it was when that request was made, and for the same
+        grant: else another run has had a later response, and this one is worth nothing.
+
+        Returns:
+            Whether there is something to be written.
+        """
+        if kept.instead_of != self.version_id or kept.grant != self.grant:
+            return False
+        self.entry, self.unwritten = JournalEntry.from_json(kept.content), kept
+        self.is_repeatable = False
+        return True
+
+    def entry_of(
+        self,
+        response: TokenResponse,
+        *,
+        client: Client,
+        lease: str | None,
+        sent: str | None,
+        refresh_is_refused: bool,
+    ) -> JournalEntry:
+        """Make the entry of a response.
+
+        A response without a refresh token means keep the old one (RFC 6749 section 6);
+        without a scope, that it is as requested (section 5.1).
+
+        Args:
+            response: As read.
+            client: Whose it is.
+            lease: The last lease that is known.
+            sent: The refresh token that was sent, if one was.
+            refresh_is_refused: Whether the server has just refused the grant type.
+        """
+        before = self.entry
+        is_refused = refresh_is_refused or (before is not None and before.refresh_is_refused)
+        granted = before.scope if sent and before is not None else None
+        return JournalEntry(
+            grant=self.grant,
+            host=client.host,
+            lease=lease,
+            access_token=response.access_token,
+            token_type=response.token_type,
+            scope=response.scope or granted or client.scope,
+            refresh_token=None if is_refused else response.refresh_token or sent,
+            refresh_is_refused=is_refused,
+        )
+
+    def needs(self, entry: JournalEntry) -> bool:
+        """Whether a response is to be kept.
+
+        One without a refresh token, from a grant that can be repeated, is not; unless an entry
+        stands there whose refresh token is of no use any more.
+        """
+        if not self.grant:
+            return False
+        holds_one = self.entry is not None and self.entry.refresh_token is not None
+        return entry.refresh_token is not None or holds_one
+
+    def keep(self, version_id: str, entry: JournalEntry, *, is_repeatable: bool) -> None:
+        """Take a response, to be written by `write`."""
+        self.unwritten = Unwritten(version_id, entry.to_json(), entry.grant, self.version_id)
+        self.entry, self.is_repeatable = entry, is_repeatable
+
+    def is_still_what_was_read(self) -> bool:
+        """Whether no other run has journaled a response meanwhile; read once more.
+
+        Raises:
+            SecretStoreError: It could not be read.
+        """
+        value = self.store.read_journal(self.account)
+        return (value.version_id if value is not None else "") == self.version_id
+
+    def write(
+        self,
+        *,
+        time_left: Callable[[], timedelta],
+        until: timedelta,
+        pause: Callable[[timedelta], None],
+    ) -> bool:
+        """Write what is not written yet, trying again until no more than ``until`` is left.
+
+        A refusal that will not pass by itself ends it where nothing is lost: under a missing
+        permission every account would hold a worker for a minute, and delay the others.
+
+        Returns:
+            Whether nothing is left to be written.
+        """
+        while self.unwritten is not None:
+            try:
+                # Where the id has other content, that is a response to the same primary grant,
+                # of the same second, with the same access token.
+                self.store.write_protocol(
+                    self.account, self.unwritten.version_id, self.unwritten.content
+                )
+            except SecretStoreError as error:
+                if self.is_repeatable and not error.transient:
+                    return False
+            except Exception:  # noqa: BLE001, S110 - whatever it is, the response is not given up
+                pass
+            else:
+                self.version_id, self.unwritten = self.unwritten.version_id, None
+                break
+            if time_left() <= until:
+                return False
+            pause(_PAUSE)
+        return True
