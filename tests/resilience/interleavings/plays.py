@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import json
 import random
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from tests.resilience.interleavings.judgement import Broken, Judgement
 from tests.resilience.interleavings.schedule import Schedule
@@ -44,11 +44,6 @@ HOUR: Final = 3600.0
 DAY: Final = 24 * HOUR
 TICK: Final = 5 * MINUTE
 INVOCATION: Final = 240.0
-# Today's program takes no schedule.
-_FIELDS: Final = {field.name for field in fields(Refresher)}
-SCHEDULE: Final[dict[str, Any]] = (
-    {"schedule": timedelta(seconds=TICK)} if "schedule" in _FIELDS else {}
-)
 # Clocks of two environments differ by twice as much at most.
 MOST_SKEW: Final = 140.0
 # What a promise of 15 minutes and a tick has for late ticks and slow calls.
@@ -76,6 +71,7 @@ class Setting:
         store_faults: The share of calls that fail, or are slow.
         no_journal: From when on the next journal, and all writes for as long, are refused.
         freezes: The share of calls at which a run stands still.
+        sleeps: Whether a run that stands still believes that no time has passed.
         deaths: The share of calls at which an environment ends.
         cold: The share of runs that begin in a new environment.
         skew: How far a clock may be off.
@@ -98,6 +94,7 @@ class Setting:
     store_faults: float = 0.0
     no_journal: tuple[float, float] | None = None
     freezes: float = 0.0
+    sleeps: bool = False
     deaths: float = 0.0
     cold: float = 0.3
     skew: float = 0.0
@@ -148,11 +145,10 @@ class Environment:
                 clock=self.clock,
                 pause=lambda duration: self.wait(duration.total_seconds()),
                 refresh_before=timedelta(minutes=90),
+                schedule=timedelta(seconds=TICK),
                 uses_refresh_tokens=True,
-                **SCHEDULE,
             ),
-            # A machine that stands still does not count.
-            monotonic=lambda: play.time.now - self._stood_still,
+            monotonic=self._monotonic,
             max_workers=1,
         )
 
@@ -164,6 +160,10 @@ class Environment:
     def clock(self) -> datetime:
         """Tell the time, as this environment believes."""
         return moment(self.play.time.now + self._skew)
+
+    def _monotonic(self) -> float:
+        # A machine that sleeps counts only while it is awake; it tells the time all the same.
+        return self.play.time.now - self._stood_still * self.play.setting.sleeps
 
     def draw(self, least: float, most: float) -> float:
         """Draw a number."""
@@ -181,7 +181,8 @@ class Environment:
         """Let others go on at a call; perhaps stand still there, or end."""
         setting, chance = self.play.setting, self.play.random.random
         self.wait(self.draw(0.005, 0.05))
-        if not self.is_disturbed:
+        # Most runs do nothing but list, and there it harms least.
+        if not self.is_disturbed or ("list" in call and chance() < 9 / 10):
             return
         if chance() < setting.freezes:
             # From a second to six hours, as many short as long ones.
@@ -210,11 +211,11 @@ class Environment:
 
     def sweep(self, run: Run, *, forced: bool = False, rejected: str = "") -> None:
         """Run once, as a thread of its own."""
-        time, self.run = self.play.time, run
-        ends_at = time.now + INVOCATION
+        self.run = run
+        ends_at = self._monotonic() + INVOCATION
         try:
             report = self.sweeper.sweep(
-                time_left=lambda: timedelta(seconds=ends_at - time.now),
+                time_left=lambda: timedelta(seconds=ends_at - self._monotonic()),
                 accounts=(ACCOUNT,) if forced or rejected else (),
                 force=forced,
                 rejected_version=rejected,
@@ -300,7 +301,7 @@ class Play:
         else:
             env = self._environment(self)
             self.environments.add(env)
-            self._ordered = [*idle[-3:], *(e for e in self._ordered if e.is_busy), env]
+            self._ordered = [*idle[-6:], *(e for e in self._ordered if e.is_busy), env]
         env.is_busy = True
         self._runs += 1
         run = Run(f"{purpose} {self._runs}", may_risk_the_token=forced or bool(rejected))
@@ -330,7 +331,7 @@ class Play:
     def react(self) -> None:
         """Let a person see that something is wrong, put the credentials again, and force."""
         if self.random.random() < 1 / 2:
-            at = self.time.now + self.random.uniform(30, 280)
+            at = self.time.now + self.random.uniform(200, 290)
             self.time.at(at, partial(self._do, "put the same credentials"))
             self.time.at(at + 1, partial(self._do, "force"))
 
@@ -465,16 +466,20 @@ def _disturbed(setting: Setting, lots: random.Random) -> Setting:
             ]
     if lots.random() < 1 / 8:
         deeds += [(lots.uniform(0, calm_from), "add 50 tags"), (calm_from, "remove the 50 tags")]
+    no_journal = None
+    if lots.random() < 1 / 4:
+        no_journal = lots.uniform(0, calm_from), lots.choice((60, 200, 250, 600, HOUR))
     return replace(
         setting,
         ends=calm_from + CALM,
         calm_from=calm_from,
         outages=outages,
         store_faults=lots.choice((0, 0, 0.02, 0.2)),
-        no_journal=(lots.uniform(0, calm_from), 20 * 10 ** lots.uniform(0, 2.2))
-        if lots.random() < 1 / 4
-        else None,
-        freezes=lots.choice((0, 0.005, 0.02, 0.1)),
+        no_journal=no_journal,
+        # Where a person is quick, a second run can have a response within a long grace.
+        grace=300 if no_journal is not None and lots.random() < 1 / 2 else setting.grace,
+        freezes=lots.choice((0, 0.01, 0.03, 0.1)),
+        sleeps=lots.random() < 2 / 3,
         deaths=lots.choice((0, 0, 0.02)),
         skew=lots.choice((0, 0, MOST_SKEW)),
         deeds=tuple(sorted(deeds)),

@@ -58,7 +58,7 @@ class Region:
         fault = self._fault(env, call)
         env.run.is_hindered |= bool(fault)
         if fault == "before":
-            raise self._refusal(call)
+            raise self._refusal(env, call)
         if operation in READS:
             answer = self._read(operation, asked)
             if call.startswith("DescribeSecret tokens"):
@@ -70,16 +70,16 @@ class Region:
                 lambda: self._late(env, operation, asked, begun_at),
             )
             env.wait(self._play.random.uniform(3, 15))
-            raise self._refusal(call)
+            raise self._refusal(env, call)
         else:
             if fault == "slow":
                 env.wait(self._play.random.uniform(1, 15))
             answer = self._write(env, operation, asked, begun_at)
         env.give_way(f"after {call}")
         if fault == "after":
-            raise self._refusal(call)
+            raise self._refusal(env, call)
         if isinstance(answer, RefusalError):
-            self._play.tell(f"{call}: {answer.code}")
+            env.tell(f"{call}: {answer.code}")
             raise answer
         return answer
 
@@ -96,9 +96,9 @@ class Region:
             return ""
         return random.choice(("before", "after", "late", "slow"))
 
-    def _refusal(self, call: str) -> RefusalError:
+    def _refusal(self, env: Environment, call: str) -> RefusalError:
         code = self._play.random.choice(REFUSALS)
-        self._play.tell(f"{call} fails: {code}")
+        env.tell(f"{call} fails: {code}")
         return RefusalError(code, "as drawn")
 
     def _read(self, operation: str, asked: dict[str, Any]) -> dict[str, Any] | RefusalError:
@@ -113,8 +113,9 @@ class Region:
     def _seen(self, name: str) -> Secret | None:
         """What a read sees: what is so, or what was at most five minutes ago."""
         secret, random, now = self._now.secrets.get(name), self._play.random, self._play.time.now
-        stale = self._play.setting.stale
-        if not stale or secret is None or random.random() >= stale:
+        calm_from, stale = self._play.setting.calm_from, self._play.setting.stale
+        is_calm = 0 < calm_from <= now
+        if not stale or is_calm or secret is None or random.random() >= stale:
             return secret
         history = self._history[name]
         while len(history) > 1 and history[1][0] <= now - LONGEST_LAG:
@@ -139,8 +140,8 @@ class Region:
         before = self._now.secrets.get(name, Secret())
         version_id = asked.get("ClientRequestToken", "")
         is_new = operation == "PutSecretValue" and version_id not in before.versions
-        current = before.stages.get(CURRENT)
-        was = before.versions.get(current) if current else None
+        current = before.stages.get(CURRENT, "")
+        old = current, str(before.versions.get(current, ""))
         try:
             answer = self._now.answer(operation, asked)
         except RefusalError as refusal:
@@ -153,7 +154,7 @@ class Region:
             if "/credentials/" in name:
                 self._play.server.kept(json.loads(content).get("refresh_token"))
             else:
-                self._play.server.published(env.run, content, cast("str | None", was), begun_at)
+                self._play.server.published(env.run, (version_id, content), old, begun_at)
         if operation == "TagResource" and MARK in json.dumps(asked["Tags"]):
             self._play.broken(Broken.SECRET_TOLD, name)
         return answer

@@ -140,21 +140,25 @@ class Server:
         if token is not None and token.kept_at is None:
             token.kept_at = self._play.time.now
 
-    def published(self, run: Run, text: str, was: str | None, begun_at: float) -> None:
-        """Judge a publish, by the token that it replaces."""
-        new, old, play = self._access_token(text), self._access_token(was), self._play
-        since = self._published_at.get(was or "", 0.0)
-        self._published_at[text] = play.time.now
-        if new is None or old is None or new.number >= old.number:
+    def published(
+        self, run: Run, new: tuple[str, str], old: tuple[str, str], begun_at: float
+    ) -> None:
+        """Judge a publish, by the token that it replaces; each is a version's id and text."""
+        play, since = self._play, self._published_at.get(old[1], 0.0)
+        self._published_at[new[1]] = play.time.now
+        number, replaced = (self._access_token(text) for _, text in (new, old))
+        if number is None or replaced is None or number.number >= replaced.number:
             return
-        if run.described_at >= run.answered_at:
+        if new[0][:16] >= old[0][:16]:
+            # By their ids, which tell the time by the clocks of two environments, it is not older.
+            is_known = False
+        elif run.described_at >= run.answered_at:
             # What was published after it looked it could not know.
-            lag = LONGEST_LAG if play.setting.stale else 0.0
-            is_known = since < run.described_at - lag
+            is_known = since < run.described_at - (LONGEST_LAG if play.setting.stale else 0.0)
         else:
             is_known = begun_at - (run.leased_at or run.answered_at) > MAY_PUBLISH_UNSEEN
         if is_known:
-            play.broken(Broken.OLDER, f"{run.name} published {new.number} over {old.number}")
+            play.broken(Broken.OLDER, f"{run.name}, {new[0]} over {old[0]}")
         else:
             play.judgement.apart[Apart.RACE] += 1
 
@@ -325,10 +329,10 @@ class Endpoint:
         if fault is Fault.CERTIFICATE:
             raise certificate_refused()
 
-    def request(self, client: Client, grant: Mapping[str, str]) -> TokenResponse:
-        """Send a primary grant; today's program sends a refresh token here, too."""
-        with self.connect(client) as connection:
-            return connection.request(grant, before_sending=lambda: None)
+    def request(self, client: Client, grant: Mapping[str, str]) -> TokenResponse:  # noqa: ARG002
+        """Send a primary grant."""
+        self.handshake(is_again=True)
+        return Connection(self, self._env).request(grant, before_sending=lambda: None)
 
     def exchange(self, grant: Mapping[str, str]) -> TokenResponse:
         """Let a request travel, be worked on, and its response come back."""
