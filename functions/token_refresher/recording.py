@@ -91,11 +91,11 @@ class Record:
         if self.ended is not None:
             lease_id, sending = self.ended
             tags[records.LEASE_TAG] = records.ended_lease(lease_id, sending.end)
-        if journal.refused:
+        if journal.refused and journal.refused == journal.version_id:
             tags[records.REFUSED_RESPONSE_TAG] = journal.refused
         if is_lost:
             self.know(unwritten=journal.unwritten)
-        if self.account.token is not None and tags.items() <= self.account.token.tags.items():
+        if tags.items() <= (self.account.token.tags if self.account.token else {}).items():
             return
         try:
             self.ensure_token_secret()
@@ -120,15 +120,15 @@ class Record:
         tags = {records.FAILURE_TAG: record.to_tag()}
         return tags | ({records.REFUSALS_TAG: refusals.to_tag()} if refusals else {})
 
-    def unchanged(self, *, now: datetime) -> None:
+    def unchanged(self, *, grant: records.GrantLifetime | None, now: datetime) -> None:
         """Remember when to ask again after the published token was handed out once more."""
-        self.clear([key for key in records.CLEARED_BY_SUCCESS if key != records.FAILURE_TAG])
+        self.succeed(grant=grant, keeps=records.FAILURE_TAG)
         record = unchanged_record(self.account, now=now)
         self.write({records.FAILURE_TAG: record.to_tag()}, Caution.RECORD_NOT_WRITTEN)
 
-    def succeed(self, *, grant: records.GrantLifetime | None) -> None:
+    def succeed(self, *, grant: records.GrantLifetime | None, keeps: str = "") -> None:
         """Clear what was recorded, and keep when the refresh token itself expires."""
-        obsolete = list(records.CLEARED_BY_SUCCESS)
+        obsolete = [each for each in records.CLEARED_BY_SUCCESS if each != keeps]
         if grant is None:
             obsolete.append(records.GRANT_EXPIRES_AT_TAG)
         elif grant != self.account.grant:
@@ -157,11 +157,20 @@ class Record:
         return records.GrantLifetime(expires_at, expires_in)
 
     def forget_failures_since(self, before: Account) -> None:
-        """Know of an account's failures only what was known before its refresh."""
+        """Know of an account's failures only what was known before its refresh.
+
+        The count of refusals is put back; the failure is about to be written over.
+        """
+        theirs = {key: tag for key, tag in before.tags.items() if key in _OF_FAILURES}
+        if records.REFUSALS_TAG not in theirs:
+            self.clear([records.REFUSALS_TAG])
+        else:
+            tag = {records.REFUSALS_TAG: theirs[records.REFUSALS_TAG]}
+            self.write(tag, Caution.RECORD_NOT_WRITTEN)
         token = self.account.token or SecretMetadata()
         kept = {key: tag for key, tag in token.tags.items() if key not in _OF_FAILURES}
-        theirs = {key: tag for key, tag in before.tags.items() if key in _OF_FAILURES}
-        self.know(token=replace(token, tags=kept | theirs))
+        token = replace(token, tags=kept | theirs)
+        self.know(token=token, unrecorded=before.unrecorded)
 
     def write(self, tags: Mapping[str, str], caution: Caution) -> None:
         """Write tags, or keep them in memory and say so."""

@@ -177,12 +177,14 @@ class Redemption:
 
     def _require_sendable(self, lease_id: str, last: Sending) -> None:
         """Let a refresh token that was sent before be sent again now, or raise."""
-        now = self.asked.now
-        until = next_sending(self.record.account, last, now=now, insists=self.is_insisted_on)
+        now, account = self.asked.now, self.record.account
+        by_force = next_sending(account, last, now=now, insists=True)
+        until = by_force if self.is_insisted_on else next_sending(account, last, now=now)
         is_held = last.end is not LeaseEnd.REFUSED and now < until - TICK_SLACK
         if is_held or not self.journal.is_only_grant:
             self.record.end_lease(lease_id, last)
-            raise RefreshTokenHeldError(is_spent=last.end is LeaseEnd.SPENT, until=until)
+            is_spent = last.end is LeaseEnd.SPENT
+            raise RefreshTokenHeldError(is_spent=is_spent, until=until, by_force=by_force)
 
     def _send(
         self, connection: Connection, client: Client, refresh_token: str, lease: Lease

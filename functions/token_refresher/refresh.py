@@ -148,6 +148,9 @@ class Refresher:
         refresh = self._begin(result.account, asked)
         refresh.decision = Decision(due=True, reason=result.reason)
         refresh.record.forget_failures_since(before)
+        lease = result.account.lease
+        if lease is not None and result.account.lease_end is LeaseEnd.REFUSED:
+            refresh.record.end_lease(lease, Sending(LeaseEnd.UNANSWERED, asked.now))
         return refresh.failed(block)
 
     def _begin(self, account: Account, asked: Asked) -> _Refresh:
@@ -317,8 +320,14 @@ class _Refresh:
         if refresh_token is not None:
             redeemed = self._redemption(basis).redeem(credentials.client, refresh_token)
             if isinstance(redeemed, Redeemed):
-                return self._keep(credentials, redeemed.response, redeemed.issued_at, redeemed)
-            failure = redeemed
+                try:
+                    return self._keep(credentials, redeemed.response, redeemed.issued_at, redeemed)
+                except OAuthError as error:
+                    if self.journal.is_only_grant:
+                        raise
+                    failure = error
+            else:
+                failure = redeemed
         assert not isinstance(credentials, RefreshTokenCredentials)  # noqa: S101 - it has raised
         if failure is not None:
             try:
@@ -379,11 +388,18 @@ class _Refresh:
             refresh_is_refused=refresh_is_refused,
         )
         usable = entry.access_token if entry.is_bearer_token else None
+        digest = token_digest(self.account.name, usable)
+        published = self.account.published
+        if usable and published is not None and published.token_digest == digest:
+            # Handed out once more, it still ends when it was told to.
+            ends_at = published.expires_at
+            if ends_at is not None and ends_at > issued_at:
+                life = min(life, ends_at - issued_at)
         version = TokenVersion(
             issued_at,
             issued_at + life,
             self.account.credentials_digest,
-            token_digest(self.account.name, usable),
+            digest,
         )
         if response.refresh_token or (usable and (missing or life > timedelta(0))):
             self._journal(version, entry, lease)
@@ -446,7 +462,7 @@ class _Refresh:
             None where a journaled one has turned out to be of no use.
         """
         if self._is_unchanged(response):
-            return self._unchanged()
+            return self._unchanged(response)
         self._verify(credentials, response)
         if self.asked.stage_as:
             self.store.stage(self.account.name, self.asked.stage_as, response.token.to_json())
@@ -474,13 +490,13 @@ class _Refresh:
         has_same_credentials = published.credentials_digest == version.credentials_digest
         return is_same and has_same_credentials and self._now() < published.expires_at
 
-    def _unchanged(self) -> Result:
+    def _unchanged(self, response: _Response) -> Result:
         """Keep the expiry that was told first, and remember when to ask again."""
         if not self._write_journal(until=_TIME_TO_RECORD):
             return self._not_kept(Outcome.UNCHANGED)
         if self._is_rejected:
             raise RejectedAgainError
-        self.record.unchanged(now=self.asked.now)
+        self.record.unchanged(grant=self._next_grant(response), now=self.asked.now)
         return self.result(Outcome.UNCHANGED)
 
     def _verify(self, credentials: Credentials, response: _Response) -> None:
@@ -515,20 +531,25 @@ class _Refresh:
         return True
 
     def _stands(self, response: _Response) -> bool:
-        """Whether a journaled response that was published is what consumers read.
+        """Whether a journaled response that was published, or a later one, is what consumers read.
 
         Where a person has moved stages it is not: a used version id is never published again.
         """
-        metadata = self.store.describe_token(self.account.name)
-        if metadata is not None and metadata.stages.get(CURRENT) != str(response.version):
+        try:
+            metadata = self.store.describe_token(self.account.name)
+        except SecretStoreError:
+            # Unknown; where it does not stand, the next sweep finds it unpublished again.
+            return True
+        current = metadata.stages.get(CURRENT, "") if metadata is not None else ""
+        published = published_from_id(current, now=self._now())
+        if published.issued_at is None or published.issued_at < response.version.issued_at:
             self._refuse(response.version)
             return False
         return True
 
     def _refuse(self, version: TokenVersion) -> None:
-        """Let a response never be published; one that is in no journal never could be."""
-        if self.journal.version_id == str(version):
-            self.journal.refused = str(version)
+        """Let a response never be published, if it is or comes to be in the journal."""
+        self.journal.refused = str(version)
 
     def _succeeded(self, response: _Response, outcome: Outcome) -> Result:
         """Clear what was recorded, and record what outlives this refresh."""
@@ -536,12 +557,15 @@ class _Refresh:
             return self._not_kept(outcome)
         if lives_too_short(self.account, schedule=self.refresher.schedule):
             self.record.cautions.append(Caution.LIVES_TOO_SHORT)
-        grant = None
-        if self.journal.is_only_grant:
-            expires_in, is_new = response.refresh_token_expires_in, response.brings_refresh_token
-            grant = self.record.next_grant(response.version, expires_in, is_new=is_new)
-        self.record.succeed(grant=grant)
+        self.record.succeed(grant=self._next_grant(response))
         return self.result(outcome)
+
+    def _next_grant(self, response: _Response) -> records.GrantLifetime | None:
+        """Tell when the refresh token itself expires, where there is nothing else."""
+        if not self.journal.is_only_grant:
+            return None
+        expires_in, is_new = response.refresh_token_expires_in, response.brings_refresh_token
+        return self.record.next_grant(response.version, expires_in, is_new=is_new)
 
     def _not_kept(self, outcome: Outcome) -> Result:
         """Record that a response could not be journaled; it stays in the warm environment."""
