@@ -330,10 +330,9 @@ class Play:
 
     def react(self) -> None:
         """Let a person see that something is wrong, put the credentials again, and force."""
-        if self.random.random() < 1 / 2:
-            at = self.time.now + self.random.uniform(200, 290)
-            self.time.at(at, partial(self._do, "put the same credentials"))
-            self.time.at(at + 1, partial(self._do, "force"))
+        at = self.time.now + self.random.uniform(60, 290)
+        self.time.at(at, partial(self._do, "put the same credentials"))
+        self.time.at(at + 1, partial(self._do, "force"))
 
     def _do(self, deed: str) -> None:
         self.tell(deed, Run("a person", may_risk_the_token=False))
@@ -369,13 +368,15 @@ class Play:
         if is_delayed or served_by > setting.ends or outage.fault in REFUSALS:
             return
 
-        def look_at_what_lives() -> None:
+        def ended() -> None:
             expires_at = self.server.expiry(self.published_text())
             if expires_at >= served_by:
                 self._expect(Broken.DIED, outage, at=expires_at + 1)
+            # What a primary grant is promised begins when no token lives.
+            begins = 0 if setting.refresh_only else expires_at
+            self._expect(Broken.NOT_SERVED, outage, at=max(outage.ends, begins) + within)
 
-        self.time.at(outage.ends, look_at_what_lives)
-        self._expect(Broken.NOT_SERVED, outage, at=served_by)
+        self.time.at(outage.ends, ended)
 
     def _expect(self, kind: Broken, outage: Outage, *, at: float) -> None:
         """Judge at a time whether the account has had a token since an outage ended."""
@@ -418,7 +419,7 @@ DEEDS: Final = (
 
 
 def drawn(seed: int) -> Setting:
-    """Draw a setting: one in three is of outages alone, judged by the minute."""
+    """Draw a setting: of outages alone, of journals that cannot be written, or of everything."""
     lots = random.Random(f"setting {seed}")  # noqa: S311 - the same each time
     lifetime = lots.choice((1200.0, 1800.0, HOUR, HOUR, 12 * HOUR))
     setting = Setting(
@@ -435,6 +436,8 @@ def drawn(seed: int) -> Setting:
         cold=lots.choice((0.1, 0.5, 1)),
         reopened=lots.choice((0, 0.2)),
     )
+    if seed % 12 == 1:
+        return _not_kept(setting, lots)
     return _with_outages(setting, lots) if seed % 3 == 0 else _disturbed(setting, lots)
 
 
@@ -446,6 +449,27 @@ def _with_outages(setting: Setting, lots: random.Random) -> Setting:
     after = lots.choice((0, 0, 0, 0.2)) if fault in LOSSES else 0
     outage = Outage(begins, ends, fault, after)
     return replace(setting, outages=(outage,), ends=ends + setting.lifetime + HOUR)
+
+
+def _no_journal(lots: random.Random, calm_from: float) -> tuple[float, float]:
+    return lots.uniform(0, calm_from / 2), lots.choice((60, 90, 150, 200, 600, HOUR))
+
+
+def _not_kept(setting: Setting, lots: random.Random) -> Setting:
+    """Let a second run have a response within a long grace while the first cannot keep its own."""
+    calm_from = lots.uniform(3, 8) * HOUR
+    return replace(
+        setting,
+        refresh_only=True,
+        lifetime=lots.choice((1200.0, 1800.0, HOUR)),
+        refresh_lifetime=None,
+        ends=calm_from + CALM,
+        calm_from=calm_from,
+        grace=300,
+        same_successor=True,
+        cold=0.5,
+        no_journal=_no_journal(lots, calm_from),
+    )
 
 
 def _disturbed(setting: Setting, lots: random.Random) -> Setting:
@@ -466,18 +490,13 @@ def _disturbed(setting: Setting, lots: random.Random) -> Setting:
             ]
     if lots.random() < 1 / 8:
         deeds += [(lots.uniform(0, calm_from), "add 50 tags"), (calm_from, "remove the 50 tags")]
-    no_journal = None
-    if lots.random() < 1 / 4:
-        no_journal = lots.uniform(0, calm_from), lots.choice((60, 200, 250, 600, HOUR))
     return replace(
         setting,
         ends=calm_from + CALM,
         calm_from=calm_from,
         outages=outages,
         store_faults=lots.choice((0, 0, 0.02, 0.2)),
-        no_journal=no_journal,
-        # Where a person is quick, a second run can have a response within a long grace.
-        grace=300 if no_journal is not None and lots.random() < 1 / 2 else setting.grace,
+        no_journal=_no_journal(lots, calm_from) if lots.random() < 1 / 8 else None,
         freezes=lots.choice((0, 0.01, 0.03, 0.1)),
         sleeps=lots.random() < 2 / 3,
         deaths=lots.choice((0, 0, 0.02)),

@@ -254,10 +254,17 @@ class Server:
             token.family.accepted_from = len(self._access_tokens)
         return self._issue(token.family, token.successor)
 
+    def _is_not_kept(self, token: RefreshToken) -> bool:
+        """Whether the store has refused what came of a refresh token."""
+        is_kept = self._refresh_tokens[token.successor].kept_at is not None
+        return not is_kept and token.redeemed[0].run.is_hindered
+
     def _revoke(self, token: RefreshToken, value: str, request: Request) -> None:
         token.family.is_revoked = True
         # One that nobody waits for any more, and that comes late, is a lost response as well.
         cause = Apart.LOST if request.is_lost else self._cause(token)
+        if cause is None and request.run.may_risk_the_token and self._is_not_kept(token):
+            cause = Apart.INSISTED
         self._play.tell(f"family revoked: {cause and cause.value}", request.run)
         if cause is not None:
             self._play.judgement.apart[cause] += 1
