@@ -30,7 +30,7 @@ class Apart(Enum):
 
     LOST = "response lost after the refresh token was redeemed, its grace over"
     ENDED = "the run ended before it had kept the response"
-    INSISTED = "forced, or rejected, while a response could not be kept"
+    NOT_KEPT = "the store refused a response; sent again by force, or when no token lived"
     STOOD_STILL = "the run stood still, or could not write, for 15 minutes before it had"
     RACE = "an older token published last, by a run that could not have seen the other"
 

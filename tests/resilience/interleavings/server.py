@@ -260,11 +260,13 @@ class Server:
         return not is_kept and token.redeemed[0].run.is_hindered
 
     def _revoke(self, token: RefreshToken, value: str, request: Request) -> None:
-        token.family.is_revoked = True
         # One that nobody waits for any more, and that comes late, is a lost response as well.
         cause = Apart.LOST if request.is_lost else self._cause(token)
-        if cause is None and request.run.may_risk_the_token and self._is_not_kept(token):
-            cause = Apart.INSISTED
+        if cause is None and self._is_not_kept(token):
+            left = self.expiry(self._play.published_text()) - self._play.time.now
+            if request.run.may_risk_the_token or left < HALF_AN_HOUR:
+                cause = Apart.NOT_KEPT
+        token.family.is_revoked = True
         self._play.tell(f"family revoked: {cause and cause.value}", request.run)
         if cause is not None:
             self._play.judgement.apart[cause] += 1
