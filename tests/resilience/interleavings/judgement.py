@@ -16,6 +16,7 @@ class Broken(Enum):
     SENT_TWICE = "sent again although there is a primary grant"
     RISKED = "sent again while a published token had more than half an hour to live"
     LEASE_WASTED = "a lease taken before a server was known to be reached"
+    LEASES_TOO_CLOSE = "two leases of a secret within 15 minutes, though nothing was put"
     NOT_SERVED = "no token within 15 minutes and a tick after an outage"
     DIED = "died although the outage ended 15 minutes and a tick before its token did"
     LEFT_DEAD = "dead when all disturbances had been over for hours"

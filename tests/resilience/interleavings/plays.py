@@ -254,6 +254,8 @@ class Play:
         self._ordered: list[Environment] = []
         self._runs = 0
         self._puts = 0
+        self._put_at = 0.0
+        self._leased_at = 0.0
         self._initial = self.server.consent()
 
     def tell(self, line: str, run: Run | None = None) -> None:
@@ -266,6 +268,19 @@ class Play:
         """Note that a promise was broken."""
         self.tell(f"VIOLATION {kind.value}: {detail}")
         self.judgement.broken.append((kind, f"at {self.time.now:.0f} s: {detail}"))
+
+    def leased(self, run: Run) -> None:
+        """Judge the time between two leases."""
+        now, setting = self.time.now, self.setting
+        since, self._leased_at = self._leased_at, now
+        # Ticks may be half a minute early, and clocks differ.
+        least = 15 * MINUTE - 31 - 2 * setting.skew
+        # A run that knows what was so minutes ago may refresh what was just refreshed.
+        is_excused = setting.stale or setting.freezes or self._put_at > since - LONGEST_LAG
+        # Where the refresh token ends soon there are five minutes between them.
+        is_excused = is_excused or setting.refresh_lifetime is not None
+        if since and now - since < least and not is_excused:
+            self.broken(Broken.LEASES_TOO_CLOSE, f"{run.name}, after {now - since:.0f} s")
 
     def published_text(self) -> str | None:
         """What consumers read."""
@@ -288,6 +303,8 @@ class Play:
 
     def _tick(self) -> None:
         self._invoke("sweep")
+        if not self.server.accepts(self.published_text()):
+            self.time.at(self.time.now + self.random.uniform(0, TICK), self._reject)
         if self.random.random() < self.setting.duplicates:
             self._invoke("duplicate", after=self.random.choice((0.0, 0.1, 2.0, 60.0)))
         self.time.at(self.time.now + TICK, self._tick)
@@ -326,6 +343,7 @@ class Play:
             **more,
         }
         self._puts += 1
+        self._put_at = self.time.now
         self.region.put(CREDENTIALS, json.dumps(content), f"terraform-{self._puts:022}")
 
     def react(self) -> None:
@@ -352,7 +370,13 @@ class Play:
             self.region.move_current(TOKEN, to=PREVIOUS)
         elif deed == "force":
             self._invoke("force", forced=True)
-        elif secret is not None and CURRENT in secret.stages:
+        else:
+            self._reject()
+
+    def _reject(self) -> None:
+        """Hand in the published token, as one that a resource has refused."""
+        secret = self.region.secret(TOKEN)
+        if secret is not None and CURRENT in secret.stages:
             self._invoke("rejection", rejected=secret.stages[CURRENT])
 
     # The judge.

@@ -151,6 +151,8 @@ class Region:
         if is_new:
             self._count(name)
             content = asked["SecretString"]
+            if version_id.startswith("request-"):
+                self._play.leased(env.run)
             if "/credentials/" in name:
                 self._play.server.kept(json.loads(content).get("refresh_token"))
             else:
