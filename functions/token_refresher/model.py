@@ -235,10 +235,14 @@ class Account:
     def failure(self) -> records.FailureRecord | None:
         """What is recorded since the last success, for whatever credentials."""
         failure = records.FailureRecord.from_tag(self.tags.get(records.FAILURE_TAG))
-        issued_at = self.published.issued_at if self.published else None
-        if failure is None or issued_at is None or failure.since > issued_at:
+        if failure is None or self.published is None:
             return failure
-        return None
+        is_kept = self.journal is not None and self.published.version_id == str(self.journal)
+        if is_kept and failure.code == records.JOURNAL_NOT_WRITTEN:
+            # It was written in the end, by a run that died, or read an old description.
+            return None
+        issued_at = self.published.issued_at
+        return failure if issued_at is None or failure.since > issued_at else None
 
     @property
     def counting_failure(self) -> records.FailureRecord | None:

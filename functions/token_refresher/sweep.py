@@ -146,8 +146,11 @@ class Sweeper:
             refreshed = list(pool.map(refresh_one, due) if pool else map(refresh_one, due))
         results = {result.account.name: result for result in refreshed}
         for name in gate.blocked_accounts:
-            # The first that met what has turned out to be a block have recorded a refusal.
-            results[name] = self.refresher.record_block(found[name], results[name], asked, block())
+            # The first that met what has turned out to be a block have recorded a refusal, unless
+            # their primary grant has brought a token all the same.
+            result = results[name]
+            if result.outcome is Outcome.FAILED:
+                results[name] = self.refresher.record_block(found[name], result, asked, block())
         for name, result in results.items():
             found[name] = result.account
             self._remember(result.account)

@@ -24,7 +24,8 @@ from token_refresher.aws import secret_store
 from token_refresher.errors import FailureClass, SecretStoreError
 from token_refresher.oauth import errors as oauth_errors
 from token_refresher.oauth.token_response import read_token_response
-from token_refresher.policy import JOURNAL_NOT_WRITTEN, Pace, failure_class_of, pace_of
+from token_refresher.policy import Pace, failure_class_of, pace_of
+from token_refresher.records import JOURNAL_NOT_WRITTEN
 from tools.docs.blocks import Table, code
 
 if TYPE_CHECKING:
