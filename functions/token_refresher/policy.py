@@ -69,6 +69,10 @@ _LONGEST_RETRY_AFTER: Final = timedelta(hours=1)
 _LONGEST_HOLD: Final = _LONGEST_WAIT + _LONGEST_RETRY_AFTER
 
 _GRANT_WARNING: Final = timedelta(days=7)
+# What a person must act on though nothing has failed.
+_LIVES_TOO_SHORT: Final = "token_lives_too_short"
+_GRANT_ENDING: Final = "refresh_token_ending"
+WITHOUT_FAILURE: Final = (_LIVES_TOO_SHORT, _GRANT_ENDING)
 _AT_ONCE_CODES: Final = frozenset({"host_not_allowed", "scheduled_for_deletion"})
 
 
@@ -626,10 +630,10 @@ def action_required(account: Account, *, now: datetime, schedule: timedelta) -> 
     if failure is not None and failure.failure_class is FailureClass.ACTION_REQUIRED:
         return failure.code
     if lives_too_short(account, schedule=schedule):
-        return "token_lives_too_short"
+        return _LIVES_TOO_SHORT
     grant = account.grant
     if grant is not None and grant.expires_at - now < min(_GRANT_WARNING, grant.lifetime / 2):
-        return "refresh_token_ending"
+        return _GRANT_ENDING
     return None
 
 
