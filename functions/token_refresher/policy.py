@@ -26,7 +26,7 @@ from token_refresher.oauth.errors import (
     TokenRequestError,
     TokenResponseError,
 )
-from token_refresher.records import JOURNAL_NOT_WRITTEN, FailureRecord, LeaseEnd, Refusals
+from token_refresher.records import FailureRecord, LeaseEnd, Refusals
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -203,8 +203,7 @@ def _is_forced(of: Situation) -> bool:
 def _has_failed(of: Situation) -> bool:
     """The last attempt failed, whatever it was for: no failure outlives its cause."""
     failure = of.account.counting_failure
-    # Where only the journal could not be written, the token is as new as it can be.
-    return failure is not None and failure.failures > 0 and failure.code != JOURNAL_NOT_WRITTEN
+    return failure is not None and failure.failures > 0
 
 
 def _awaits_credentials(of: Situation) -> bool:

@@ -389,8 +389,6 @@ def test_a_rejection_overrides_what_holds_for_the_published_tokens_sake(
         pytest.param(failed(-SECOND, failures=0), Reason.FRESH, id="not where it is none"),
         pytest.param(failed(-SECOND, credentials="other"), Reason.FRESH,
                      id="not where it was of other credentials"),
-        pytest.param(failed(-SECOND, code="journal_not_written"), Reason.FRESH,
-                     id="not where a token was published, and its response could not be kept"),
     ],
 )  # fmt: skip
 def test_what_has_failed_is_tried_again_though_its_token_is_fresh(
