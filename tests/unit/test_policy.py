@@ -123,6 +123,7 @@ def failed(
     since: timedelta = NO_TIME,
     code: str = "timeout",
 ) -> dict[str, str]:
+    code = code if failures else "unchanged"
     record = FailureRecord(
         failure_class,
         code,
@@ -414,6 +415,8 @@ UNCHANGED: Final = failed(20 * MINUTE, failures=0)
                      Reason.NEARING_EXPIRY, id="not for other credentials"),
         pytest.param(account(issued(11 * HOUR), journal=ANOTHER, tags=UNCHANGED), {},
                      Reason.UNPUBLISHED_RESPONSE, id="not what was answered already"),
+        pytest.param(account("external", tags=UNCHANGED), {},
+                     Reason.EXPIRY_UNKNOWN, id="not an external version"),
         pytest.param(account(OLD, tags=failed(8 * HOUR, failures=0)), {},
                      Reason.NEARING_EXPIRY, id="not as long as an edited tag says"),
     ],
