@@ -75,7 +75,7 @@ class TokenVersion:
 
     @classmethod
     def parse(cls, version_id: str, *, now: datetime) -> Self | None:
-        """Read a version id; None where it is not ours or comes from the future."""
+        """Read a version id; None where it is an external one or comes from the future."""
         match = _VERSION_ID.fullmatch(version_id)
         if match is None:
             return None
@@ -129,7 +129,7 @@ class Published:
         version_id: Whatever it is.
         issued_at: None where neither the id nor the token's JSON tells.
         expires_at: None likewise; such a token is due.
-        credentials_digest: None where the id is not ours; its credentials count as unchanged.
+        credentials_digest: None for an external version; its credentials count as unchanged.
         token_digest: Likewise.
     """
 

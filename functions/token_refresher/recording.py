@@ -11,7 +11,6 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from token_refresher import records
-from token_refresher.errors import SecretStoreError
 from token_refresher.outcomes import Caution
 from token_refresher.policy import (
     Pace,
@@ -197,7 +196,7 @@ class Record:
         if obsolete:
             try:
                 self.store.untag(self.account.name, obsolete)
-            except SecretStoreError:
+            except Exception:  # noqa: BLE001 - a result is owed, whatever happens
                 self.cautions.append(Caution.RECORD_NOT_WRITTEN)
         self._note({}, forget=obsolete)
 

@@ -7,6 +7,7 @@ test holds, and ends the run with exit code 1.
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 ROOT: Final = Path(__file__).resolve().parents[2]
 PROGRAM: Final = ROOT / "functions" / "token_refresher"
 TESTS: Final = ("tests/scenarios", "tests/unit/test_errors.py")
+# What only runs that overlap tell, and so many plays of them.
+OVERLAPS: Final = ("tests/resilience/test_interleavings.py",)
+PLAYS: Final = 1500
 FAILED: Final = re.compile(r"^FAILED (\S+)", re.MULTILINE)
 WITHIN_SECONDS: Final = 600
 TESTS_FAILED: Final = 1  # pytest's exit code; others mean that it could not run
@@ -40,12 +44,14 @@ class Mutant:
         module: Where it stands.
         before: The text that is replaced; it occurs once.
         after: What stands there instead.
+        tests: What must notice.
     """
 
     safeguard: str
     module: str
     before: str
     after: str
+    tests: tuple[str, ...] = TESTS
 
     def write(self, directory: Path) -> None:
         """Copy the program, but for the safeguard."""
@@ -115,6 +121,61 @@ MUTANTS: Final = (
         'f"{name} in {place.name}, line {place.lineno}: a defect',
         'f"{name} in {place.name}, {exception}: a defect',
     ),
+    Mutant(
+        "leases: a run counts as gone after two minutes",
+        "leases",
+        "ABANDONED_AFTER: Final = timedelta(minutes=20)",
+        "ABANDONED_AFTER: Final = timedelta(minutes=2)",
+        OVERLAPS,
+    ),
+    Mutant(
+        "leases: aged by a fresh clock, not from the run's beginning",
+        "refresh",
+        "            asked=self.asked,\n            is_insisted_on",
+        "            asked=type(self.asked)(now=self._now(), time_left=self.asked.time_left),\n"
+        "            is_insisted_on",
+        OVERLAPS,
+    ),
+    Mutant(
+        "leases: a lost one is read by its stage, not by its id",
+        "aws/secret_store",
+        "VersionId=lease_id",
+        "VersionStage=LEASE_STAGE",
+        OVERLAPS,
+    ),
+    Mutant(
+        "leases: the next number is put at once",
+        "leases",
+        "number = standing or 1",
+        "number = (standing or 0) + 1",
+        OVERLAPS,
+    ),
+    Mutant(
+        "leases: taken before connecting",
+        "redeem",
+        "        with self.endpoint.connect(client) as connection:\n"
+        "            try:\n"
+        "                lease = self._lease()\n",
+        "        lease = self._lease()\n"
+        "        with self.endpoint.connect(client) as connection:\n"
+        "            try:\n"
+        "                pass\n",
+        OVERLAPS,
+    ),
+    Mutant(
+        "leases: an old one is acted on",
+        "leases",
+        "        if self.is_old(now):\n            raise",
+        "        if False:\n            raise",
+        OVERLAPS,
+    ),
+    Mutant(
+        "journal: a warm one is written whatever stands there by now",
+        "journal",
+        "if kept.instead_of != self.version_id or kept.grant != self.grant:",
+        "if kept.grant != self.grant:",
+        OVERLAPS,
+    ),
 )
 
 
@@ -124,8 +185,9 @@ def noticed_by(mutant: Mutant) -> str | None:
         mutant.write(Path(directory))
         command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider"]
         done = subprocess.run(  # noqa: S603
-            [*command, "-o", f"pythonpath={directory} functions .", *TESTS],
+            [*command, "-o", f"pythonpath={directory} functions .", *mutant.tests],
             cwd=ROOT,
+            env={**os.environ, "INTERLEAVINGS": str(PLAYS)},  # noqa: TID251 - the caller's
             check=False,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
