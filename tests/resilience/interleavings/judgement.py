@@ -33,6 +33,7 @@ class Apart(Enum):
     ENDED = "the run ended before it had kept the response"
     NOT_KEPT = "the store refused a response; sent again by force, or when no token lived"
     STOOD_STILL = "the run stood still, or could not write, for 15 minutes before it had"
+    REPLACED = "the family of a consent that a person had replaced by another"
     RACE = "an older token published last, by a run that could not have seen the other"
 
 

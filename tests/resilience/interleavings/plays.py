@@ -209,14 +209,14 @@ class Environment:
 
         self.play.time.at(self.play.time.now + seconds, done)
 
-    def sweep(self, run: Run, *, forced: bool = False, rejected: str = "") -> None:
+    def sweep(self, run: Run, names: tuple[str, ...], *, forced: bool, rejected: str) -> None:
         """Run once, as a thread of its own."""
         self.run = run
         ends_at = self._monotonic() + INVOCATION
         try:
             report = self.sweeper.sweep(
                 time_left=lambda: timedelta(seconds=ends_at - self._monotonic()),
-                accounts=(ACCOUNT,) if forced or rejected else (),
+                accounts=names,
                 force=forced,
                 rejected_version=rejected,
             )
@@ -255,8 +255,9 @@ class Play:
         self._runs = 0
         self._puts = 0
         self._put_at = 0.0
+        self._awaits_request = False
         self._leased_at = 0.0
-        self._initial = self.server.consent()
+        self.initial = self.server.consent()
 
     def tell(self, line: str, run: Run | None = None) -> None:
         """Log what happened, if that is wanted."""
@@ -310,7 +311,13 @@ class Play:
         self.time.at(self.time.now + TICK, self._tick)
 
     def _invoke(
-        self, purpose: str, *, after: float = 0.0, forced: bool = False, rejected: str = ""
+        self,
+        purpose: str,
+        *,
+        after: float = 0.0,
+        forced: bool = False,
+        rejected: str = "",
+        names_account: bool = False,
     ) -> None:
         idle = [env for env in self._ordered if not env.is_busy and env in self.environments]
         if idle and self.random.random() >= self.setting.cold:
@@ -322,16 +329,18 @@ class Play:
         env.is_busy = True
         self._runs += 1
         run = Run(f"{purpose} {self._runs}", may_risk_the_token=forced or bool(rejected))
-        late = after + self.random.uniform(0, 3)
+        late = after + self.random.uniform(0, 3) * (purpose != "trigger")
+        names = (ACCOUNT,) if forced or rejected or names_account else ()
         self.time.start(
-            lambda: env.sweep(run, forced=forced, rejected=rejected), at=self.time.now + late
+            partial(env.sweep, run, names, forced=forced, rejected=rejected),
+            at=self.time.now + late,
         )
 
     # What people do.
 
     def _put_credentials(self, **more: str) -> None:
         grant = (
-            {"grant_type": "refresh_token", "refresh_token": self._initial}
+            {"grant_type": "refresh_token", "refresh_token": self.initial}
             if self.setting.refresh_only
             else {"grant_type": "password", "username": "dealer", "password": f"{MARK}-password"}
         )
@@ -352,6 +361,13 @@ class Play:
         self.time.at(at, partial(self._do, "put the same credentials"))
         self.time.at(at + 1, partial(self._do, "force"))
 
+    def sent(self) -> None:
+        """Let a person act just when a refresh token is on its way, if one is to."""
+        if self._awaits_request:
+            self._awaits_request = False
+            at = self.time.now + self.random.uniform(0, 9)
+            self.time.at(at, partial(self._do, "put a new consent"))
+
     def _do(self, deed: str) -> None:
         self.tell(deed, Run("a person", may_risk_the_token=False))
         secret = self.region.secret(TOKEN)
@@ -359,6 +375,12 @@ class Play:
             self._put_credentials()
         elif deed == "put corrected credentials":
             self._put_credentials(user_agent=f"corrected {self._puts}")
+        elif deed == "put a new consent":
+            self.initial = self.server.consent()
+            self._put_credentials()
+            self._invoke("trigger", names_account=True)
+        elif deed == "put a new consent while a request is on its way":
+            self._awaits_request = True
         elif deed == "wipe tags":
             self.region.tag(TOKEN, {})
         elif deed == "add 50 tags":
@@ -420,7 +442,9 @@ class Play:
         """Whether the account has anything to get a token with."""
         secret = self.region.secret(CREDENTIALS)
         journal = secret.versions.get(secret.stages.get(JOURNAL_STAGE, "")) if secret else None
-        refresh_token = json.loads(journal or "{}").get("refresh_token") or self._initial
+        refresh_token = json.loads(journal or "{}").get("refresh_token", "")
+        if not self.server.follows(refresh_token, self.initial):
+            refresh_token = self.initial
         return not self.setting.refresh_only or self.server.is_of_use(refresh_token)
 
     def _judge_end(self) -> None:
@@ -433,6 +457,8 @@ class Play:
 
 
 DEEDS: Final = (
+    "put a new consent",
+    "put a new consent while a request is on its way",
     "put the same credentials",
     "put corrected credentials",
     "wipe tags",
