@@ -135,7 +135,9 @@ class Day:
             grants = [account.grant]
             self._register(name, grants=grants, access_token_lifetime=lifetime, dialect=RFC_6749)
             is_given = account.grant == "refresh_token"
-            given = {"refresh_token": self.server.issue_seed(name)} if is_given else {}
+            given = (
+                {"refresh_token": self.server.issue_initial_refresh_token(name)} if is_given else {}
+            )
             self.onboard(name, account, **given)
         self._register(WRONG, users={USER: "right"})
 

@@ -26,7 +26,7 @@ from token_refresher.oauth.errors import (
     TokenRequestError,
     TokenResponseError,
 )
-from token_refresher.records import FailureRecord, LeaseEnd, Refusals
+from token_refresher.records import JOURNAL_NOT_WRITTEN, FailureRecord, LeaseEnd, Refusals
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -69,8 +69,6 @@ _LONGEST_RETRY_AFTER: Final = timedelta(hours=1)
 _LONGEST_HOLD: Final = _LONGEST_WAIT + _LONGEST_RETRY_AFTER
 
 _GRANT_WARNING: Final = timedelta(days=7)
-# A response that was published, and could not be kept.
-JOURNAL_NOT_WRITTEN: Final = "journal_not_written"
 _AT_ONCE_CODES: Final = frozenset({"host_not_allowed", "scheduled_for_deletion"})
 
 

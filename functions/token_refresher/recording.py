@@ -11,7 +11,6 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from token_refresher import records
-from token_refresher.errors import SecretStoreError
 from token_refresher.outcomes import Caution
 from token_refresher.policy import (
     Pace,
@@ -135,10 +134,15 @@ class Record:
         obsolete = [each for each in records.CLEARED_BY_SUCCESS if each != keeps]
         if grant is None:
             obsolete.append(records.GRANT_EXPIRES_AT_TAG)
-        elif grant != self.account.grant:
+        self.clear(obsolete)
+        # Last, so that it stays in memory where it cannot be written.
+        self.keep_grant(grant)
+
+    def keep_grant(self, grant: records.GrantLifetime | None) -> None:
+        """Keep when the refresh token itself expires, where that is news."""
+        if grant is not None and grant != self.account.grant:
             tag = {records.GRANT_EXPIRES_AT_TAG: grant.to_tag()}
             self.write(tag, Caution.RECORD_NOT_WRITTEN)
-        self.clear(obsolete)
 
     def next_grant(
         self, version: TokenVersion, expires_in: timedelta | None, *, is_new: bool
@@ -192,7 +196,7 @@ class Record:
         if obsolete:
             try:
                 self.store.untag(self.account.name, obsolete)
-            except SecretStoreError:
+            except Exception:  # noqa: BLE001 - a result is owed, whatever happens
                 self.cautions.append(Caution.RECORD_NOT_WRITTEN)
         self._note({}, forget=obsolete)
 

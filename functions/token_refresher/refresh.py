@@ -43,7 +43,6 @@ from token_refresher.oauth.token_response import lifetime
 from token_refresher.outcomes import Asked, Caution, Outcome, Result
 from token_refresher.policy import (
     FAILURES,
-    JOURNAL_NOT_WRITTEN,
     Decision,
     Sending,
     decide,
@@ -306,7 +305,14 @@ class _Refresh:
         except TokenResponseError:
             self._refuse(version)
             raise
-        return _Response(version=version, token=token, is_journaled=True)
+        expires_in = entry.refresh_token_expires_in
+        return _Response(
+            version=version,
+            token=token,
+            is_journaled=True,
+            brings_refresh_token=expires_in is not None,
+            refresh_token_expires_in=timedelta(seconds=expires_in) if expires_in else None,
+        )
 
     def _request(self, credentials: Credentials) -> _Response:
         """Get a token: by a refresh token if there is one to be sent, else by primary grant."""
@@ -468,9 +474,11 @@ class _Refresh:
             self.store.stage(self.account.name, self.asked.stage_as, response.token.to_json())
             return self._succeeded(response, Outcome.STAGED)
         version_id = str(response.version)
-        if self._is_superseded(response) or not self.store.publish(
-            self.account.name, version_id, response.token.to_json()
-        ):
+        if self._is_superseded(response):
+            return self._succeeded(response, Outcome.SUPERSEDED)
+        # Before anything can end this run: without it, nobody knows when the next one is due.
+        self.record.keep_grant(self._next_grant(response))
+        if not self.store.publish(self.account.name, version_id, response.token.to_json()):
             return self._succeeded(response, Outcome.SUPERSEDED)
         if response.is_journaled and not self._stands(response):
             return None
@@ -555,6 +563,9 @@ class _Refresh:
         """Clear what was recorded, and record what outlives this refresh."""
         if not self._write_journal(until=_TIME_TO_RECORD):
             return self._not_kept(outcome)
+        if outcome is Outcome.SUPERSEDED:
+            # What is on record is of the later response.
+            return self.result(outcome)
         if lives_too_short(self.account, schedule=self.refresher.schedule):
             self.record.cautions.append(Caution.LIVES_TOO_SHORT)
         self.record.succeed(grant=self._next_grant(response))
@@ -570,7 +581,7 @@ class _Refresh:
     def _not_kept(self, outcome: Outcome) -> Result:
         """Record that a response could not be journaled; it stays in the warm environment."""
         self.record.cautions.append(Caution.JOURNAL_NOT_WRITTEN)
-        error = SecretStoreError("PutSecretValue", JOURNAL_NOT_WRITTEN, transient=False)
+        error = SecretStoreError("PutSecretValue", records.JOURNAL_NOT_WRITTEN, transient=False)
         self._record(error)
         return self.result(outcome, error)
 

@@ -216,8 +216,8 @@ class WatchedServer(AuthorizationServer):
         self._ledger._refresh_tokens.clear()  # noqa: SLF001 - no client could make it do so
 
     @override
-    def issue_seed(self, client_id: str, *, user: str | None = None) -> str:
-        self.latest = super().issue_seed(client_id, user=user)
+    def issue_initial_refresh_token(self, client_id: str, *, user: str | None = None) -> str:
+        self.latest = super().issue_initial_refresh_token(client_id, user=user)
         return self.latest
 
     @override
@@ -368,7 +368,7 @@ class WireScene(Scene):
         self._register(
             grants=["refresh_token"], dialect=RFC_6749, access_token_lifetime=TWELVE_HOURS
         )
-        seed = self.server.issue_seed(self.account)
+        seed = self.server.issue_initial_refresh_token(self.account)
         grant = {"grant_type": "refresh_token", "refresh_token": seed}
         self._write({**self._client(), **grant, **more})
 

@@ -121,10 +121,11 @@ def failed(
     failure_class: FailureClass = FailureClass.TRANSIENT,
     credentials: str = CREDENTIALS,
     since: timedelta = NO_TIME,
+    code: str = "timeout",
 ) -> dict[str, str]:
     record = FailureRecord(
         failure_class,
-        "timeout",
+        code,
         failures,
         NOW + min(retry_in, since),
         NOW + retry_in,
@@ -183,7 +184,7 @@ WRONG_PASSWORD: Final = TokenRequestError("invalid_grant")
             id="a back-off precedes the minimum interval",
         ),
         pytest.param(
-            account(LATER, previous=issued(2 * MINUTE), tags=failed(HOUR)),
+            account(LATER, previous=issued(2 * MINUTE)),
             Decision(due=False, reason=Reason.FRESH),
             id="what is fresh is held by nothing",
         ),
@@ -377,7 +378,25 @@ def test_a_rejection_overrides_what_holds_for_the_published_tokens_sake(
     tags = failed(10 * HOUR) | {LEASE_TAG: f"{LEASE}/{end}"}
     current = issued(HOUR)
     assert reason_of(account(current, lease=LEASE, tags=tags), rejected_version=current) is reason
-    assert reason_of(account(current, lease=LEASE, tags=tags)) is Reason.FRESH
+    assert reason_of(account(current, lease=LEASE, tags=tags)) is Reason.BACKING_OFF
+
+
+@pytest.mark.parametrize(
+    ("tags", "reason"),
+    [
+        pytest.param(failed(-SECOND), Reason.RETRY, id="so that it does not outlive its cause"),
+        pytest.param(failed(SECOND), Reason.BACKING_OFF, id="not before its time"),
+        pytest.param(failed(-SECOND, failures=0), Reason.FRESH, id="not where it is none"),
+        pytest.param(failed(-SECOND, credentials="other"), Reason.FRESH,
+                     id="not where it was of other credentials"),
+        pytest.param(failed(-SECOND, code="journal_not_written"), Reason.FRESH,
+                     id="not where a token was published, and its response could not be kept"),
+    ],
+)  # fmt: skip
+def test_what_has_failed_is_tried_again_though_its_token_is_fresh(
+    tags: dict[str, str], reason: Reason
+) -> None:
+    assert reason_of(account(issued(HOUR), tags=tags)) is reason
 
 
 UNCHANGED: Final = failed(20 * MINUTE, failures=0)

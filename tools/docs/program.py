@@ -83,7 +83,7 @@ def paces() -> Table:
 
 def _waits(pace: Pace) -> str:
     """Let an account fail again and again, and tell what it waits."""
-    account, now, waits = _ACCOUNT, _NOW, list[int]()
+    account, now, waits = _ACCOUNT, _NOW + timedelta(minutes=30), list[int]()
     while len(waits) == len(set(waits)):
         error = _FAILURES[pace]
         refusals = policy.refusals_record(account, error, now=now)
