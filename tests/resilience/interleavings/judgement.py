@@ -13,6 +13,7 @@ class Broken(Enum):
     OVERLAP = "two runs sent the same refresh token at the same time"
     TOO_SOON = "sent by another run while the first may still wait for its response"
     REVOKED = "a family revoked although no response was lost"
+    CONSENT_LOST = "a new consent lost to a late response to the one before"
     SENT_TWICE = "sent again although there is a primary grant"
     RISKED = "sent again while a published token had more than half an hour to live"
     LEASE_WASTED = "a lease taken before a server was known to be reached"

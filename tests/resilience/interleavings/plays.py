@@ -258,6 +258,7 @@ class Play:
         self._awaits_request = False
         self._leased_at = 0.0
         self.initial = self.server.consent()
+        self.consents = 1
 
     def tell(self, line: str, run: Run | None = None) -> None:
         """Log what happened, if that is wanted."""
@@ -377,6 +378,7 @@ class Play:
             self._put_credentials(user_agent=f"corrected {self._puts}")
         elif deed == "put a new consent":
             self.initial = self.server.consent()
+            self.consents += 1
             self._put_credentials()
             self._invoke("trigger", names_account=True)
         elif deed == "put a new consent while a request is on its way":

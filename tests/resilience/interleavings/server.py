@@ -278,8 +278,10 @@ class Server:
         self._play.tell(f"family revoked: {cause and cause.value}", request.run)
         if cause is not None:
             self._play.judgement.apart[cause] += 1
-        else:
-            self._play.broken(Broken.REVOKED, f"{request.run.name} sent {value}")
+            return
+        is_renewed = value == self._play.initial and self._play.consents > 1
+        kind = Broken.CONSENT_LOST if is_renewed else Broken.REVOKED
+        self._play.broken(kind, f"{request.run.name} sent {value}")
 
     def _issue(self, family: Family, refresh_token: str) -> tuple[int, bytes]:
         number, setting = len(self._access_tokens), self._play.setting
