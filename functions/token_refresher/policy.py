@@ -45,7 +45,7 @@ _NO_TIME: Final = timedelta(0)
 
 # Secrets Manager asks for no more than one version of a secret in ten minutes, sustained. A
 # refresh writes one, or with refresh tokens two of the credentials secret: lease and journal.
-_PACE_OF_VERSIONS: Final = timedelta(minutes=10)
+PACE_OF_VERSIONS: Final = timedelta(minutes=10)
 
 # The last lease may still be at work, and a server without grace may end a living token with
 # each sending.
@@ -69,6 +69,10 @@ _LONGEST_RETRY_AFTER: Final = timedelta(hours=1)
 _LONGEST_HOLD: Final = _LONGEST_WAIT + _LONGEST_RETRY_AFTER
 
 _GRANT_WARNING: Final = timedelta(days=7)
+# What a person must act on though nothing has failed.
+_LIVES_TOO_SHORT: Final = "token_lives_too_short"
+_GRANT_ENDING: Final = "refresh_token_ending"
+WITHOUT_FAILURE: Final = (_LIVES_TOO_SHORT, _GRANT_ENDING)
 _AT_ONCE_CODES: Final = frozenset({"host_not_allowed", "scheduled_for_deletion"})
 
 
@@ -413,7 +417,7 @@ def next_attempt(account: Account, reason: Reason) -> datetime | None:
 
 def version_pace(account: Account) -> timedelta:
     """How much time one refresh takes up of what Secrets Manager allows."""
-    return 2 * _PACE_OF_VERSIONS if account.uses_refresh_tokens else _PACE_OF_VERSIONS
+    return 2 * PACE_OF_VERSIONS if account.uses_refresh_tokens else PACE_OF_VERSIONS
 
 
 def minimum_interval(account: Account) -> timedelta:
@@ -434,7 +438,7 @@ def lease_interval(
         now: Aware.
     """
     if account.journal is not None and str(account.journal) == account.refused_response:
-        return 2 * _PACE_OF_VERSIONS
+        return 2 * PACE_OF_VERSIONS
     grant = account.grant
     ends_first = grant is not None and now < grant.expires_at < last_at + _LEASE_INTERVAL
     return _LEASE_INTERVAL_BEFORE_ITS_END if is_ended and ends_first else _LEASE_INTERVAL
@@ -626,10 +630,10 @@ def action_required(account: Account, *, now: datetime, schedule: timedelta) -> 
     if failure is not None and failure.failure_class is FailureClass.ACTION_REQUIRED:
         return failure.code
     if lives_too_short(account, schedule=schedule):
-        return "token_lives_too_short"
+        return _LIVES_TOO_SHORT
     grant = account.grant
     if grant is not None and grant.expires_at - now < min(_GRANT_WARNING, grant.lifetime / 2):
-        return "refresh_token_ending"
+        return _GRANT_ENDING
     return None
 
 

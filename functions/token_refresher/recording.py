@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 from token_refresher import records
 from token_refresher.outcomes import Caution
 from token_refresher.policy import (
+    PACE_OF_VERSIONS,
+    TICK_SLACK,
     Pace,
     failure_record,
     pace_of,
@@ -85,12 +87,18 @@ class Record:
         before = self.account.unrecorded
         tags = dict(before.tags) if before else {}
         is_lost = journal.unwritten is not None and not journal.is_repeatable
+        is_refused = journal.refused != "" and journal.refused == journal.version_id
         if is_ours or is_lost:
-            tags |= self._failure_tags(error, now, is_only_grant=journal.is_only_grant)
+            # A response of no use was written, and a lease where it came by a refresh token.
+            versions = (1 if journal.is_repeatable else 2) if is_refused else 0
+            not_before = now + max(versions * PACE_OF_VERSIONS - TICK_SLACK, timedelta(0))
+            tags |= self._failure_tags(
+                error, now, is_only_grant=journal.is_only_grant, not_before=not_before
+            )
         if self.ended is not None:
             lease_id, sending = self.ended
             tags[records.LEASE_TAG] = records.ended_lease(lease_id, sending.end)
-        if journal.refused and journal.refused == journal.version_id:
+        if is_refused:
             tags[records.REFUSED_RESPONSE_TAG] = journal.refused
         if is_lost:
             self.know(unwritten=journal.unwritten)
@@ -104,7 +112,7 @@ class Record:
             self.write(tags, Caution.FAILURE_NOT_RECORDED)
 
     def _failure_tags(
-        self, error: Failure, now: datetime, *, is_only_grant: bool
+        self, error: Failure, now: datetime, *, is_only_grant: bool, not_before: datetime
     ) -> dict[str, str]:
         """Tell the records of a failure; none where the same stands there and holds nothing."""
         counting = self.account.counting_failure
@@ -113,6 +121,7 @@ class Record:
         refusals = refusals_record(self.account, error, now=now)
         last = self.ended[1] if self.ended is not None and is_only_grant else None
         record = failure_record(self.account, error, now=now, refusals=refusals, last_sending=last)
+        record = replace(record, next_attempt=max(record.next_attempt, not_before))
         if record.failures == 1:
             # Later than the token that this very refresh may have published before it failed,
             # and no later than a response that it could journal, and not publish.

@@ -407,7 +407,9 @@ class _Refresh:
             self.account.credentials_digest,
             digest,
         )
-        if response.refresh_token or (usable and (missing or life > timedelta(0))):
+        # What a primary grant brings that must not be published can be had again, and is not kept.
+        is_usable = usable is not None and life > timedelta(0)
+        if is_usable or (lease is not None and (response.refresh_token or (usable and missing))):
             self._journal(version, entry, lease)
         elif lease is not None:
             # Nothing that could be used has come.

@@ -563,7 +563,7 @@ class World:
         self.store.put_credentials(account, {**credentials, **more})
 
     def add_refresh_only(self, account: str = ACCOUNT, /, **more: object) -> str:
-        """Onboard an account that has nothing but a seed, and return the seed."""
+        """Onboard an account that has nothing but an initial refresh token, and return it."""
         seed = self.endpoint.seed()
         self.add({**CLIENT, "grant_type": "refresh_token", "refresh_token": seed}, account, **more)
         return seed

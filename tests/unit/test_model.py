@@ -234,6 +234,27 @@ def test_a_failure_that_is_no_later_than_the_published_token_is_over() -> None:
     assert of.failure is None
 
 
+@pytest.mark.parametrize(
+    ("journal", "code", "is_over"),
+    [
+        pytest.param(TEXT, "journal_not_written", True, id="the published response is kept"),
+        pytest.param(TEXT[:-1] + "c", "journal_not_written", False, id="another one is"),
+        pytest.param(TEXT, "timeout", False, id="it was another failure"),
+    ],
+)
+def test_a_journal_that_was_written_in_the_end_is_no_failure(
+    journal: str, code: str, *, is_over: bool
+) -> None:
+    record = replace(RECORD, code=code, since=NOW + timedelta(seconds=1))
+    of = account_from_metadata(
+        "a",
+        credentials=SecretMetadata({"TOKENRESPONSE": journal}),
+        token=SecretMetadata({"AWSCURRENT": TEXT}, {FAILURE_TAG: record.to_tag()}),
+        now=NOW,
+    )
+    assert (of.failure is None) is is_over
+
+
 def test_a_failure_counts_for_the_credentials_that_it_is_of() -> None:
     of = account_from_metadata("a", credentials=None, token=token(EARLIER), now=NOW)
     assert of.counting_failure == RECORD

@@ -23,7 +23,7 @@ from tests.unit.fakes import (
 from token_refresher.errors import CredentialsError
 from token_refresher.journal import Journal, JournalEntry
 from token_refresher.model import TokenVersion, published_from_id
-from token_refresher.oauth.errors import TokenRequestError
+from token_refresher.oauth.errors import TokenRequestError, TokenResponseError
 from token_refresher.outcomes import Caution
 from token_refresher.policy import Sending
 from token_refresher.recording import Record
@@ -164,6 +164,27 @@ def test_a_response_that_cannot_be_had_again_is_kept_in_memory(world: World) -> 
         journal.keep(str(VERSION), ENTRY, is_repeatable=is_repeatable)
         record = fail(world, timed_out(), journal=journal)
         assert (record.account.unwritten is None) is is_repeatable
+
+
+@pytest.mark.parametrize(
+    ("is_repeatable", "minutes"),
+    [
+        pytest.param(True, 10, id="one version"),
+        pytest.param(False, 20, id="a lease and a response"),
+    ],
+)
+def test_what_wrote_versions_for_nothing_is_not_tried_again_within_their_pace(
+    world: World, minutes: int, *, is_repeatable: bool
+) -> None:
+    journal = Journal(store=world.store, account=ACCOUNT)
+    journal.keep(str(VERSION), ENTRY, is_repeatable=is_repeatable)
+    journal.refused = str(VERSION)
+    assert journal.write(time_left=lambda: MINUTE, until=timedelta(0), pause=world.pause)
+    record = fail(world, TokenResponseError("no token"), journal=journal)
+
+    assert record.account.failure is not None
+    next_attempt = record.account.failure.next_attempt
+    assert next_attempt == START + minutes * MINUTE - timedelta(seconds=30)
 
 
 # Success.

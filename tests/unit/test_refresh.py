@@ -193,6 +193,37 @@ def test_a_primary_grants_response_without_a_usable_token_is_told(
     assert world.tags().keys() == {"failure"}
 
 
+def test_what_a_primary_grant_brings_that_cannot_be_published_is_not_kept(world: World) -> None:
+    """It can be had again; and a day of such responses would use up the secret's versions."""
+    world.endpoint.lifetime = None
+    world.add(PASSWORD)
+    world.sweep_for(HOUR)
+
+    assert world.tags()["failure"].startswith("action required: missing_expires_in/")
+    assert world.journal() is None
+
+
+@pytest.mark.parametrize("only", [True, False], ids=["refresh-only", "password"])
+@pytest.mark.parametrize("wrong", ["no lifetime", "refused"])
+def test_a_day_of_responses_that_must_not_be_published_leaves_the_secret_its_versions(
+    world: World, wrong: str, *, only: bool
+) -> None:
+    """Beyond 144 a day Secrets Manager would take no correction either."""
+    if only:
+        world.add_refresh_only(verify_url=VERIFY_URL)
+    else:
+        world.add(PASSWORD, verify_url=VERIFY_URL)
+    world.sweep()
+    if wrong == "no lifetime":
+        world.endpoint.lifetime = None
+    world.endpoint.verdict = wrong != "refused"
+    world.now += UNTIL_DUE
+    before = len(world.store.credentials[ACCOUNT].versions)
+    world.sweep_for(timedelta(days=1))
+
+    assert 72 < len(world.store.credentials[ACCOUNT].versions) - before <= 144
+
+
 def test_where_a_host_was_stopped_meanwhile_the_refresh_tokens_failure_is_told() -> None:
     world = World(max_workers=1)
     names = ("a", "b", "c")

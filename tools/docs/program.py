@@ -141,6 +141,12 @@ def _words(words: type[StrEnum]) -> list[tuple[str, ...]]:
     return [(code(word.value),) for word in words]
 
 
+def without_failure() -> Table:
+    """What a person must act on though nothing has failed."""
+    rows = [(code(name),) for name in policy.WITHOUT_FAILURE]
+    return Table(("code", "what it means", "what to do"), rows)
+
+
 def errors_table() -> Table:
     """Every error, with the first line of its docstring, and what to do."""
     found = [*vars(errors).values(), *vars(oauth_errors).values()]
