@@ -11,17 +11,10 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from tests.resilience.interleavings.judgement import Broken
-from tests.resilience.interleavings.plays import (
-    HOUR,
-    MINUTE,
-    TOKEN,
-    Environment,
-    Play,
-    Setting,
-    drawn,
-)
+from tests.resilience.interleavings.plays import TOKEN, Environment, Play
 from tests.resilience.interleavings.schedule import Schedule
 from tests.resilience.interleavings.secrets_manager import Region
+from tests.resilience.interleavings.settings import HOUR, MINUTE, Setting, drawn
 
 if TYPE_CHECKING:
     from tests.resilience.interleavings.judgement import Judgement

@@ -6,8 +6,9 @@ import argparse
 import sys
 
 import tests.conftest  # noqa: F401 - names a Region, without which no client can be made
-from tests.resilience.interleavings.plays import Play, drawn
+from tests.resilience.interleavings.plays import Play
 from tests.resilience.interleavings.report import PLAYS, grace_lines, play_many, version_lines
+from tests.resilience.interleavings.settings import drawn
 
 
 def main() -> int:

@@ -13,6 +13,7 @@ class Broken(Enum):
     OVERLAP = "two runs sent the same refresh token at the same time"
     TOO_SOON = "sent by another run while the first may still wait for its response"
     REVOKED = "a family revoked although no response was lost"
+    CONSENT_LOST = "a new consent lost to a late response to the one before"
     SENT_TWICE = "sent again although there is a primary grant"
     RISKED = "sent again while a published token had more than half an hour to live"
     LEASE_WASTED = "a lease taken before a server was known to be reached"
@@ -33,6 +34,7 @@ class Apart(Enum):
     ENDED = "the run ended before it had kept the response"
     NOT_KEPT = "the store refused a response; sent again by force, or when no token lived"
     STOOD_STILL = "the run stood still, or could not write, for 15 minutes before it had"
+    REPLACED = "the family of a consent that a person had replaced by another"
     RACE = "an older token published last, by a run that could not have seen the other"
 
 

@@ -1,6 +1,6 @@
 """One play: the real Sweeper and Refresher in environments that overlap, disturbed at random.
 
-A play follows from its setting, and a setting that is drawn from its seed.
+A play follows from its setting, seed and all.
 """
 
 from __future__ import annotations
@@ -17,14 +17,13 @@ from tests.resilience.interleavings.schedule import Schedule
 from tests.resilience.interleavings.secrets_manager import MARK, PREFIX, Region, Store
 from tests.resilience.interleavings.server import (
     LONGEST_LAG,
-    LOSSES,
     REFUSALS,
     Endpoint,
-    Fault,
     Outage,
     Request,
     Server,
 )
+from tests.resilience.interleavings.settings import CALM, HOUR, MINUTE
 from tests.resilience.simulation.timelines import moment
 from tests.unit.fakes import RunKilledError
 from token_refresher.errors import SecretStoreError, UnexpectedError
@@ -36,71 +35,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
+    from tests.resilience.interleavings.settings import Setting
+
 ACCOUNT: Final = "dealer-17"
 CREDENTIALS: Final = f"{PREFIX}/credentials/{ACCOUNT}"
 TOKEN: Final = f"{PREFIX}/tokens/{ACCOUNT}"
-MINUTE: Final = 60.0
-HOUR: Final = 3600.0
-DAY: Final = 24 * HOUR
 TICK: Final = 5 * MINUTE
 INVOCATION: Final = 240.0
-# Clocks of two environments differ by twice as much at most.
-MOST_SKEW: Final = 140.0
 # What a promise of 15 minutes and a tick has for late ticks and slow calls.
 SERVED_WITHIN: Final = 15 * MINUTE + TICK + 90
-# The longest wait of a failure is six hours, and another may have just begun.
-CALM: Final = 7.5 * HOUR
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Setting:
-    """What a play is made of; shares are of what they disturb.
-
-    Attributes:
-        seed: Of all that is drawn.
-        ends: When, in seconds.
-        calm_from: From then on nothing disturbs.
-        refresh_only: Whether the account has nothing but its refresh token.
-        lifetime: Of access tokens.
-        refresh_lifetime: Of refresh tokens.
-        grace: For so long a spent refresh token may come back.
-        same_successor: What the response is then.
-        ends_living: Whether redeeming a refresh token ends the living access token.
-        outages: Of the server.
-        stale: The share of reads that may be.
-        store_faults: The share of calls that fail, or are slow.
-        no_journal: From when on the next journal, and all writes for as long, are refused.
-        freezes: The share of calls at which a run stands still.
-        sleeps: Whether a run that stands still believes that no time has passed.
-        deaths: The share of calls at which an environment ends.
-        cold: The share of runs that begin in a new environment.
-        skew: How far a clock may be off.
-        duplicates: The share of ticks with a second run.
-        reopened: The share of connections that the server had closed.
-        deeds: What people do, and when.
-    """
-
-    seed: int
-    ends: float
-    calm_from: float = 0.0
-    refresh_only: bool = True
-    lifetime: float = HOUR
-    refresh_lifetime: float | None = None
-    grace: float = 0.0
-    same_successor: bool = True
-    ends_living: bool = False
-    outages: tuple[Outage, ...] = ()
-    stale: float = 0.0
-    store_faults: float = 0.0
-    no_journal: tuple[float, float] | None = None
-    freezes: float = 0.0
-    sleeps: bool = False
-    deaths: float = 0.0
-    cold: float = 0.3
-    skew: float = 0.0
-    duplicates: float = 0.0
-    reopened: float = 0.0
-    deeds: tuple[tuple[float, str], ...] = ()
 
 
 @dataclass(eq=False, slots=True)
@@ -209,14 +152,14 @@ class Environment:
 
         self.play.time.at(self.play.time.now + seconds, done)
 
-    def sweep(self, run: Run, *, forced: bool = False, rejected: str = "") -> None:
+    def sweep(self, run: Run, names: tuple[str, ...], *, forced: bool, rejected: str) -> None:
         """Run once, as a thread of its own."""
         self.run = run
         ends_at = self._monotonic() + INVOCATION
         try:
             report = self.sweeper.sweep(
                 time_left=lambda: timedelta(seconds=ends_at - self._monotonic()),
-                accounts=(ACCOUNT,) if forced or rejected else (),
+                accounts=names,
                 force=forced,
                 rejected_version=rejected,
             )
@@ -255,8 +198,10 @@ class Play:
         self._runs = 0
         self._puts = 0
         self._put_at = 0.0
+        self._awaits_request = False
         self._leased_at = 0.0
-        self._initial = self.server.consent()
+        self.initial = self.server.consent()
+        self.consents = 1
 
     def tell(self, line: str, run: Run | None = None) -> None:
         """Log what happened, if that is wanted."""
@@ -310,7 +255,13 @@ class Play:
         self.time.at(self.time.now + TICK, self._tick)
 
     def _invoke(
-        self, purpose: str, *, after: float = 0.0, forced: bool = False, rejected: str = ""
+        self,
+        purpose: str,
+        *,
+        after: float = 0.0,
+        forced: bool = False,
+        rejected: str = "",
+        names_account: bool = False,
     ) -> None:
         idle = [env for env in self._ordered if not env.is_busy and env in self.environments]
         if idle and self.random.random() >= self.setting.cold:
@@ -322,16 +273,18 @@ class Play:
         env.is_busy = True
         self._runs += 1
         run = Run(f"{purpose} {self._runs}", may_risk_the_token=forced or bool(rejected))
-        late = after + self.random.uniform(0, 3)
+        late = after + self.random.uniform(0, 3) * (purpose != "trigger")
+        names = (ACCOUNT,) if forced or rejected or names_account else ()
         self.time.start(
-            lambda: env.sweep(run, forced=forced, rejected=rejected), at=self.time.now + late
+            partial(env.sweep, run, names, forced=forced, rejected=rejected),
+            at=self.time.now + late,
         )
 
     # What people do.
 
     def _put_credentials(self, **more: str) -> None:
         grant = (
-            {"grant_type": "refresh_token", "refresh_token": self._initial}
+            {"grant_type": "refresh_token", "refresh_token": self.initial}
             if self.setting.refresh_only
             else {"grant_type": "password", "username": "dealer", "password": f"{MARK}-password"}
         )
@@ -352,6 +305,13 @@ class Play:
         self.time.at(at, partial(self._do, "put the same credentials"))
         self.time.at(at + 1, partial(self._do, "force"))
 
+    def sent(self) -> None:
+        """Let a person act just when a refresh token is on its way, if one is to."""
+        if self._awaits_request:
+            self._awaits_request = False
+            at = self.time.now + self.random.uniform(0, 9)
+            self.time.at(at, partial(self._do, "put a new consent"))
+
     def _do(self, deed: str) -> None:
         self.tell(deed, Run("a person", may_risk_the_token=False))
         secret = self.region.secret(TOKEN)
@@ -359,6 +319,13 @@ class Play:
             self._put_credentials()
         elif deed == "put corrected credentials":
             self._put_credentials(user_agent=f"corrected {self._puts}")
+        elif deed == "put a new consent":
+            self.initial = self.server.consent()
+            self.consents += 1
+            self._put_credentials()
+            self._invoke("trigger", names_account=True)
+        elif deed == "put a new consent while a request is on its way":
+            self._awaits_request = True
         elif deed == "wipe tags":
             self.region.tag(TOKEN, {})
         elif deed == "add 50 tags":
@@ -420,7 +387,9 @@ class Play:
         """Whether the account has anything to get a token with."""
         secret = self.region.secret(CREDENTIALS)
         journal = secret.versions.get(secret.stages.get(JOURNAL_STAGE, "")) if secret else None
-        refresh_token = json.loads(journal or "{}").get("refresh_token") or self._initial
+        refresh_token = json.loads(journal or "{}").get("refresh_token", "")
+        if not self.server.follows(refresh_token, self.initial):
+            refresh_token = self.initial
         return not self.setting.refresh_only or self.server.is_of_use(refresh_token)
 
     def _judge_end(self) -> None:
@@ -430,100 +399,3 @@ class Play:
         is_served = self._has_token(since=now - self.setting.lifetime - 2 * TICK)
         if calm_from and now - calm_from >= CALM and not is_served and self._is_savable():
             self.broken(Broken.LEFT_DEAD, "although its refresh token is of use")
-
-
-DEEDS: Final = (
-    "put the same credentials",
-    "put corrected credentials",
-    "wipe tags",
-    "move AWSCURRENT back",
-    "force",
-    "reject",
-)
-
-
-def drawn(seed: int) -> Setting:
-    """Draw a setting: of outages alone, of journals that cannot be written, or of everything."""
-    lots = random.Random(f"setting {seed}")  # noqa: S311 - the same each time
-    lifetime = lots.choice((1200.0, 1800.0, HOUR, HOUR, 12 * HOUR))
-    setting = Setting(
-        seed=seed,
-        ends=0,
-        refresh_only=lots.random() < 3 / 4,
-        lifetime=lifetime,
-        refresh_lifetime=1800.0 if lots.random() < 1 / 10 else None,
-        grace=lots.choice((0, 0, 3, 10, 30, 60, 300)),
-        same_successor=lots.random() < 1 / 2,
-        ends_living=lots.random() < 1 / 3,
-        stale=lots.choice((0, 0.3, 1)),
-        duplicates=lots.choice((0, 0.5)),
-        cold=lots.choice((0.1, 0.5, 1)),
-        reopened=lots.choice((0, 0.2)),
-    )
-    if seed % 12 == 1:
-        return _not_kept(setting, lots)
-    return _with_outages(setting, lots) if seed % 3 == 0 else _disturbed(setting, lots)
-
-
-def _with_outages(setting: Setting, lots: random.Random) -> Setting:
-    begins = lots.uniform(HOUR, HOUR + min(setting.lifetime, 11 * HOUR))
-    # From five minutes to two days, as many short as long ones.
-    ends = begins + 5 * MINUTE * 10 ** lots.uniform(0, 2.76)
-    fault = lots.choice([fault for fault in Fault if fault not in REFUSALS])
-    after = lots.choice((0, 0, 0, 0.2)) if fault in LOSSES else 0
-    outage = Outage(begins, ends, fault, after)
-    return replace(setting, outages=(outage,), ends=ends + setting.lifetime + HOUR)
-
-
-def _no_journal(lots: random.Random, calm_from: float) -> tuple[float, float]:
-    return lots.uniform(0, calm_from / 2), lots.choice((60, 90, 150, 200, 600, HOUR))
-
-
-def _not_kept(setting: Setting, lots: random.Random) -> Setting:
-    """Let a second run have a response within a long grace while the first cannot keep its own."""
-    calm_from = lots.uniform(3, 8) * HOUR
-    return replace(
-        setting,
-        refresh_only=True,
-        lifetime=lots.choice((1200.0, 1800.0, HOUR)),
-        refresh_lifetime=None,
-        ends=calm_from + CALM,
-        calm_from=calm_from,
-        grace=300,
-        same_successor=True,
-        cold=0.5,
-        no_journal=_no_journal(lots, calm_from),
-    )
-
-
-def _disturbed(setting: Setting, lots: random.Random) -> Setting:
-    calm_from = lots.uniform(3, 12) * HOUR + min(setting.lifetime, 11 * HOUR)
-    single = [
-        Outage(lots.uniform(0, calm_from), calm_from, lots.choice(list(Fault)), after, strikes)
-        for after, strikes in ((0.5, 1), (0.5, 2), (0.5, 3))[: lots.randrange(4)]
-    ]
-    outages = tuple(
-        replace(each, after=each.after if each.fault in LOSSES else 0) for each in single
-    )
-    deeds = [(lots.uniform(0, calm_from), lots.choice(DEEDS)) for _ in range(lots.randrange(4))]
-    for deed, every in (("force", MINUTE), ("put the same credentials", 10 * MINUTE)):
-        if lots.random() < 1 / 8:
-            begins = lots.uniform(0, calm_from)
-            deeds += [
-                (begins + every * n, deed) for n in range(60) if begins + every * n < calm_from
-            ]
-    if lots.random() < 1 / 8:
-        deeds += [(lots.uniform(0, calm_from), "add 50 tags"), (calm_from, "remove the 50 tags")]
-    return replace(
-        setting,
-        ends=calm_from + CALM,
-        calm_from=calm_from,
-        outages=outages,
-        store_faults=lots.choice((0, 0, 0.02, 0.2)),
-        no_journal=_no_journal(lots, calm_from) if lots.random() < 1 / 8 else None,
-        freezes=lots.choice((0, 0.01, 0.03, 0.1)),
-        sleeps=lots.random() < 2 / 3,
-        deaths=lots.choice((0, 0, 0.02)),
-        skew=lots.choice((0, 0, MOST_SKEW)),
-        deeds=tuple(sorted(deeds)),
-    )

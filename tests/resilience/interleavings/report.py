@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from tests.resilience.interleavings.judgement import Apart, Broken
-from tests.resilience.interleavings.plays import DAY, HOUR, MINUTE, Play, Setting, drawn
+from tests.resilience.interleavings.plays import Play
 from tests.resilience.interleavings.server import LOSSES, Fault, Outage
+from tests.resilience.interleavings.settings import DAY, HOUR, MINUTE, Setting, drawn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

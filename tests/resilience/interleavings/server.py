@@ -177,6 +177,11 @@ class Server:
     def _access_token(self, text: str | None) -> AccessToken | None:
         return self._access_tokens.get(json.loads(text or "{}").get("access_token"))
 
+    def follows(self, refresh_token: str, initial: str) -> bool:
+        """Whether a refresh token is of the family of an initial one."""
+        token = self._refresh_tokens.get(refresh_token)
+        return token is not None and token.family is self._refresh_tokens[initial].family
+
     def is_of_use(self, refresh_token: str) -> bool:
         """Whether a request with this refresh token would be answered now.
 
@@ -215,6 +220,7 @@ class Server:
         token = self._refresh_tokens.get(grant.get("refresh_token", ""))
         if token is None:
             return request
+        play.sent()
         others = [other for other in token.requests if other.run is not run]
         token.requests.append(request)
         if any(other.is_at_server for other in others):
@@ -266,12 +272,16 @@ class Server:
             left = self.expiry(self._play.published_text()) - self._play.time.now
             if request.run.may_risk_the_token or left < HALF_AN_HOUR:
                 cause = Apart.NOT_KEPT
+        if cause is None and not self.follows(value, self._play.initial):
+            cause = Apart.REPLACED
         token.family.is_revoked = True
         self._play.tell(f"family revoked: {cause and cause.value}", request.run)
         if cause is not None:
             self._play.judgement.apart[cause] += 1
-        else:
-            self._play.broken(Broken.REVOKED, f"{request.run.name} sent {value}")
+            return
+        is_renewed = value == self._play.initial and self._play.consents > 1
+        kind = Broken.CONSENT_LOST if is_renewed else Broken.REVOKED
+        self._play.broken(kind, f"{request.run.name} sent {value}")
 
     def _issue(self, family: Family, refresh_token: str) -> tuple[int, bytes]:
         number, setting = len(self._access_tokens), self._play.setting
@@ -377,7 +387,8 @@ class Endpoint:
             env.at_server(works, act if is_after else None, request)
             env.wait(TIMEOUT_SECONDS)
             raise EndpointUnavailableError("silence", code="timeout")
-        env.wait(env.draw(0.05, 2.0))
+        # Most are quick, some take nearly as long as a client waits.
+        env.wait(env.draw(0.05, 2.0) if env.draw(0, 1) < 9 / 10 else env.draw(2.0, 9.5))
         response = act() if fault is None or is_after else None
         request.is_at_server = False
         env.tell(
