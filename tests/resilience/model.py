@@ -99,8 +99,13 @@ GARBAGE: Final[Mapping[str, Mapping[str, Any]]] = {
     "no lifetime": {"expires_in": None},
     "expired": {"expires_in": timedelta(0)},
 }
+REFUSED: Final = frozenset(
+    {"invalid_client", "invalid_grant", "invalid_scope", "unsupported_grant_type"}
+)
 # After these the primary grant is not asked: it would fail alike.
-NOT_FOLLOWED: Final = frozenset({"answer", "invalid_client", "status_429", "firewall"})
+NOT_FOLLOWED: Final = frozenset(
+    {"answer", "no_connection", "invalid_client", "status_429", "firewall"}
+)
 
 
 def digest(text: str) -> str:
@@ -247,7 +252,7 @@ class Servers(FakeTokenEndpoint):
         elif asked.at - last.at < LEASE_INTERVAL - 2 * SLACK and not is_put:
             wrong = "again too soon"
         else:
-            may_be_sent = self.is_insisted_on or is_put or last.came.startswith("invalid_")
+            may_be_sent = self.is_insisted_on or is_put or last.came in REFUSED
             wrong = "" if may_be_sent or not self.needless(name) else "again while its token lived"
         if wrong:
             self.broken_promises.append(f"{name} sent a refresh token {wrong}: {before}")

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from tests.resilience.interleavings import report as interleavings
-from tests.resilience.matrix import FLOWS, Fault, Point
+from tests.resilience.matrix import FLOWS, Point
 from tests.resilience.matrix_cases import (
     DAYS,
     DEATHS,

@@ -163,6 +163,7 @@ class Model(RuleBasedStateMachine):
         self.refused: set[str] = set()
         self.written: dict[tuple[str, str], list[datetime]] = defaultdict(list)
         self.edits = 0
+        self.refused_call = ""
         self.troubles: dict[str, tuple[int, Callable[[], object]]] = {}
 
     # People.
@@ -293,6 +294,7 @@ class Model(RuleBasedStateMachine):
 
     @rule(call=st.sampled_from(STORE_CALLS), make=st.sampled_from([denied, throttled]), lasts=LASTS)
     def refuse_a_call(self, call: str, make: Callable[[], Exception], lasts: int) -> None:
+        self.refused_call = call
         self.world.faults.always(f"before {call}", make)
         self._ends("refusals", lasts, self.world.faults.fix)
 
@@ -361,8 +363,12 @@ class Model(RuleBasedStateMachine):
         forced = event["accounts"] if event.get("force") else []
         # Two runs that overlap may each do what one may do, and undo what the other recorded.
         overlaps = blow == "overlap"
+        # Who may not read a lost lease takes the primary grant, whoever is still at it.
+        is_blind = "refusals" in self.troubles and self.refused_call == "read lease"
         for name in self.names:
-            self._check_token(name, before, races=overlaps and point == "before publish")
+            self._check_token(
+                name, before, races=overlaps and (point == "before publish" or is_blind)
+            )
             if name not in forced:
                 self._check_requests(name, before, is_rejected=bool(event.get("rejected_version")))
             if not overlaps:
@@ -549,7 +555,7 @@ class Model(RuleBasedStateMachine):
         if before.tokens[name] is None or added < 1 or not self._asked(name) or len(now) <= 2:
             return
         first, _, third = (moment(each.split("-")[0]) for each in now[-3:])
-        if self.servers.put_at[name] > first:
+        if self.servers.put_at[name] >= first:
             return
         within = third - first
         floor = FLOOR_WITH_REFRESH_TOKENS if name in before.on_longer_floor else FLOOR
