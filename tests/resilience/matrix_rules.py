@@ -434,13 +434,13 @@ def over_budget(
     # By when they were issued: who stands still publishes late.
     tokens = [_issued_at(each.version_id) for each in scene.versions if each.path == "tokens"]
     for first, third in zip(tokens, tokens[2:], strict=False):
-        is_put = any(first < at <= third for at in scene.puts)
+        is_put = any(first <= at <= third for at in scene.puts)
         if third - first < floor - tolerance and not is_put:
             found.append(f"three versions of the token secret within {third - first}")
     leases = [each.at for each in scene.versions if each.version_id.startswith("request-")]
     interval = SHORT_LEASE_INTERVAL if scene.until_due < HOUR else LEASE_INTERVAL
     for first, second in pairwise(leases):
-        is_put = any(first < at <= second for at in scene.puts)
+        is_put = any(first <= at <= second for at in scene.puts)
         if second - first < interval - tolerance and not is_put:
             found.append(f"two leases within {second - first}")
     for first, third in zip(leases, leases[2:], strict=False):

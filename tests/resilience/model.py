@@ -27,7 +27,6 @@ from tests.unit.fakes import (
     too_many_requests,
     unavailable,
 )
-from token_refresher.errors import FailureClass
 from token_refresher.oauth.errors import TokenRequestError
 from token_refresher.policy import FAILURES
 
@@ -41,24 +40,17 @@ if TYPE_CHECKING:
 
 MARGIN: Final = 90 * MINUTE
 SLACK: Final = timedelta(seconds=30)
-FLOOR: Final = 30 * MINUTE
-FLOOR_WITH_REFRESH_TOKENS: Final = 60 * MINUTE
-VERSIONS_A_DAY: Final = 96
-RESEND_AFTER: Final = 15 * MINUTE
-# Where tokens live shorter, refresh tokens are not tried more often: each try writes a claim.
-SHORT_LIFE: Final = 2 * HOUR
-PACE: Final = 15 * MINUTE
+# Three versions of a token secret are never closer than this.
+FLOOR: Final = 20 * MINUTE
+FLOOR_WITH_REFRESH_TOKENS: Final = 40 * MINUTE
+VERSIONS_A_DAY: Final = 144
+LEASE_INTERVAL: Final = 15 * MINUTE
+# A refresh token that brought no token is sent again in the last half hour of the token.
+LAST_SENDINGS: Final = 30 * MINUTE
 LAST_CHANCE: Final = 10 * MINUTE
-FIRST_WAIT: Final = {
-    FailureClass.TRANSIENT: 5 * MINUTE,
-    FailureClass.ACTION_REQUIRED: 15 * MINUTE,
-    FailureClass.INVALID_RESPONSE: 30 * MINUTE,
-}
-LONGEST_WAIT: Final = {
-    FailureClass.TRANSIENT: 30 * MINUTE,
-    FailureClass.ACTION_REQUIRED: 6 * HOUR,
-    FailureClass.INVALID_RESPONSE: 6 * HOUR,
-}
+FIRST_TRANSIENT: Final = 5 * MINUTE
+FIRST_REFUSED: Final = 15 * MINUTE
+LONGEST_WAIT: Final = 6 * HOUR
 
 HOSTS: Final = {
     "autovit.ro": "www.autovit.ro",
@@ -107,13 +99,13 @@ GARBAGE: Final[Mapping[str, Mapping[str, Any]]] = {
     "no lifetime": {"expires_in": None},
     "expired": {"expires_in": timedelta(0)},
 }
-# Proof that a refresh token was not redeemed; invalid_grant says that it never will be.
-TURNED_AWAY: Final = frozenset(
-    {"status_503", "status_429", "firewall", "no_connection", "invalid_client", "invalid_scope"}
-    | {"unsupported_grant_type"}
+REFUSED: Final = frozenset(
+    {"invalid_client", "invalid_grant", "invalid_scope", "unsupported_grant_type"}
 )
-STOPS_HOST: Final = frozenset({"status_429", "firewall"})
-LOST: Final = frozenset({"no_connection", "timeout", "connection_lost"})
+# After these the primary grant is not asked: it would fail alike.
+NOT_FOLLOWED: Final = frozenset(
+    {"answer", "no_connection", "invalid_client", "status_429", "firewall"}
+)
 
 
 def digest(text: str) -> str:
@@ -171,6 +163,7 @@ class Asked:
     grant_type: str
     host: str
     at: datetime
+    run: object = None
     came: str = "nothing"
 
 
@@ -183,8 +176,11 @@ class Servers(FakeTokenEndpoint):
         lifetimes: By host.
         troubles: What is wrong with the next answers of a host, in turn.
         asked: The requests since the last sweep began.
+        run: The sweep that is at it.
+        is_insisted_on: Whether it is forced, or a token was handed in.
+        put_at: When each account's credentials were put.
+        needless: Tells whether an account's published token lives for long.
         sent: Each time that a refresh token was sent, and might have been redeemed.
-        dead: Refresh tokens that were answered with invalid_grant, which was recorded.
         at_risk: Accounts that lost a response, so that nobody can know what is still good.
         broken_promises: What must never happen, and did.
     """
@@ -197,8 +193,11 @@ class Servers(FakeTokenEndpoint):
         self.lifetimes = dict.fromkeys(HOSTS.values(), TWELVE_HOURS)
         self.troubles: dict[str, Iterator[str]] = {}
         self.asked: list[Asked] = []
+        self.run: object = None
+        self.is_insisted_on = False
+        self.put_at: dict[str, datetime] = {}
+        self.needless: Callable[[str], bool] = lambda _: False
         self.sent: dict[str, list[Asked]] = defaultdict(list)
-        self.dead: set[str] = set()
         self.at_risk: set[str] = set()
         self.broken_promises: list[str] = []
 
@@ -208,19 +207,17 @@ class Servers(FakeTokenEndpoint):
 
     def request(self, client: Client, grant: Mapping[str, str]) -> TokenResponse:
         account, host = client.client_id, client.host
-        asked = Asked(account, grant["grant_type"], host, self.now())
+        asked = Asked(account, grant["grant_type"], host, self.now(), self.run)
         self.asked.append(asked)
         value = grant.get("refresh_token")
         if value is None:
             return self._requested(asked, client, grant)
-        self._judge(account, value)
+        self._judge(asked, value)
         self.sent[value].append(asked)
         try:
             response = self._requested(asked, client, grant)
         finally:
-            if asked.came in TURNED_AWAY:
-                self.sent[value].remove(asked)
-            elif asked.came not in {"answer", "invalid_grant"}:
+            if asked.came not in {"answer", "invalid_grant"}:
                 self.at_risk.add(account)
         if self.modes[host] is RefreshMode.OMITS_AND_DELETES:
             self.at_risk.add(account)
@@ -238,25 +235,34 @@ class Servers(FakeTokenEndpoint):
         asked.came = "answer"
         return response
 
-    def _judge(self, account: str, value: str) -> None:
-        """Hold that a refresh token that may be spent is sent by who has no other, and once."""
-        before = self.sent[value]
-        if value in self.dead:
-            self.broken_promises.append(f"{account} sent a refresh token that is known to be dead")
-        elif before and not (account in ONLY_REFRESH_TOKENS and account in self.at_risk):
-            self.broken_promises.append(f"{account} sent a refresh token again: {before}")
-        elif len(before) > 1:
-            self.broken_promises.append(f"{account} sent a refresh token a third time: {before}")
-        elif before and self.now() - before[0].at < RESEND_AFTER:
-            self.broken_promises.append(f"{account} sent a refresh token again too soon: {before}")
+    def _judge(self, asked: Asked, value: str) -> None:
+        """Hold that a refresh token is sent again only by who has nothing else, and not for long.
+
+        Never by two runs at once, twice in one run only by the first that sends it, and while
+        the published token lives only where the last answer was a no, or somebody insists.
+        """
+        before, name = self.sent[value], asked.account
+        if not before:
+            return
+        last, is_put = before[-1], self.put_at[name] >= before[-1].at
+        if name not in ONLY_REFRESH_TOKENS:
+            wrong = "again, beside a primary grant"
+        elif last.run is asked.run:
+            wrong = "a third time in one run" if len(before) > 1 else ""
+        elif asked.at - last.at < LEASE_INTERVAL - 2 * SLACK and not is_put:
+            wrong = "again too soon"
+        else:
+            may_be_sent = self.is_insisted_on or is_put or last.came in REFUSED
+            wrong = "" if may_be_sent or not self.needless(name) else "again while its token lived"
+        if wrong:
+            self.broken_promises.append(f"{name} sent a refresh token {wrong}: {before}")
 
     def forget_what_was_sent_by(self, account: str) -> None:
         """The records of an account are gone: somebody deleted its token secret."""
         self.at_risk.add(account)
-        for value, sent in self.sent.items():
+        for sent in self.sent.values():
             if any(each.account == account for each in sent):
                 sent.clear()
-                self.dead.discard(value)
 
     def is_good(self, value: str) -> bool:
         """Whether a refresh token would be redeemed."""

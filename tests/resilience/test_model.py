@@ -11,12 +11,11 @@ long as you like; what fails is printed as a program of steps, and as a line tha
 from __future__ import annotations
 
 import copy
-import hashlib
 import json
 import os
 from collections import defaultdict
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
@@ -28,22 +27,21 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from local.secrets_manager.memory import Secret
 from tests.resilience.model import (
     ACCOUNTS,
-    FIRST_WAIT,
+    FIRST_REFUSED,
+    FIRST_TRANSIENT,
     FLOOR,
     FLOOR_WITH_REFRESH_TOKENS,
     GARBAGE,
     HOSTS,
     LAST_CHANCE,
+    LAST_SENDINGS,
     LONGEST_WAIT,
-    LOST,
     MARKS,
+    NOT_FOLLOWED,
     ONLY_REFRESH_TOKENS,
     OUTAGES,
-    PACE,
     SECRET_FIELD,
-    SHORT_LIFE,
     SLACK,
-    STOPS_HOST,
     TOO_LATE,
     VERSIONS_A_DAY,
     Asked,
@@ -67,9 +65,17 @@ from tests.unit.fakes import (
     no_connection,
     throttled,
 )
+from token_refresher.credentials import parse_credentials
 from token_refresher.errors import FailureClass, SecretStoreError
 from token_refresher.outcomes import Caution, Outcome
-from token_refresher.policy import FAILURES, Reason, failure_class_of, needs_action
+from token_refresher.policy import (
+    FAILURES,
+    Pace,
+    Reason,
+    failure_class_of,
+    needs_action,
+    pace_of,
+)
 from token_refresher.reporting import summary
 
 if TYPE_CHECKING:
@@ -86,9 +92,9 @@ STORE_CALLS: Final = (
     "describe",
     "read credentials",
     "read journal",
-    "read claim",
+    "read lease",
     "create",
-    "claim",
+    "lease",
     "journal",
     "publish",
     "tag",
@@ -97,7 +103,9 @@ STORE_CALLS: Final = (
 POINT: Final = st.builds(
     "{} {}".format,
     st.sampled_from(["before", "after"]),
-    st.sampled_from([*STORE_CALLS, "claim", "request", "request", "journal", "publish", "verify"]),
+    st.sampled_from(
+        [*STORE_CALLS, "lease", "connect", "request", "request", "journal", "publish", "verify"]
+    ),
 )
 BLOW: Final = st.sampled_from(
     ["throttle", "deny", "lose", "surprise", "kill", "kill", "overlap", "overlap"]
@@ -112,8 +120,7 @@ class Hold:
 
     until: datetime
     credentials: str
-    failure_class: FailureClass
-    failures: int
+    refusals: int
 
 
 @dataclass(frozen=True)
@@ -126,6 +133,7 @@ class Seen:
         unpublished: The accounts whose answer waits in the journal.
         on_longer_floor: The accounts that write claims and journals too.
         versions: Of every secret, by path and account.
+        failing: The accounts with a failure on record.
     """
 
     at: datetime
@@ -133,6 +141,7 @@ class Seen:
     unpublished: set[str]
     on_longer_floor: set[str]
     versions: dict[tuple[str, str], list[str]]
+    failing: set[str]
 
 
 class Model(RuleBasedStateMachine):
@@ -143,6 +152,7 @@ class Model(RuleBasedStateMachine):
         self.world = World(max_workers=1)
         self.store = self.world.store
         self.servers = self.world.endpoint = Servers(lambda: self.world.now, self.world.faults)
+        self.servers.needless = self._has_needless_token
         self.world.start_environment()
         self.names: list[str] = []
         self.is_frozen = False
@@ -153,6 +163,7 @@ class Model(RuleBasedStateMachine):
         self.refused: set[str] = set()
         self.written: dict[tuple[str, str], list[datetime]] = defaultdict(list)
         self.edits = 0
+        self.refused_call = ""
         self.troubles: dict[str, tuple[int, Callable[[], object]]] = {}
 
     # People.
@@ -185,10 +196,11 @@ class Model(RuleBasedStateMachine):
         self.edits += 1
         text = self.values[name] = json.dumps(value)
         secret = self.store.credentials.setdefault(name, Secret())
+        self.servers.put_at[name] = self.world.now
         secret.put(f"put-by-a-person-{self.edits:020}", text, ["AWSCURRENT"])
 
     def _correct(self, name: str) -> None:
-        """Write credentials that are right: new ones, or a new seed."""
+        """Write credentials that are right: new ones, or a new initial refresh token."""
         value = {**ACCOUNTS[name], "client_id": name, "client_secret": "made-up-client-secret"}
         if name in ONLY_REFRESH_TOKENS:
             value["refresh_token"] = self.servers.seed()
@@ -239,9 +251,15 @@ class Model(RuleBasedStateMachine):
 
     def _start_environment(self) -> None:
         self.world.start_environment()
-        # That a claim was released is forgotten with the rest.
+        # What could not be written is forgotten with the rest.
         self.servers.at_risk |= self.unrecorded
         self.unrecorded.clear()
+
+    def _has_needless_token(self, name: str) -> bool:
+        token = read_token(self.store.tokens.get(name))
+        if token is None or token.expires_at < self.world.now + LAST_SENDINGS + 2 * SLACK:
+            return False
+        return self.servers.accepts(token.access_token)
 
     # Servers, and Secrets Manager.
 
@@ -276,6 +294,7 @@ class Model(RuleBasedStateMachine):
 
     @rule(call=st.sampled_from(STORE_CALLS), make=st.sampled_from([denied, throttled]), lasts=LASTS)
     def refuse_a_call(self, call: str, make: Callable[[], Exception], lasts: int) -> None:
+        self.refused_call = call
         self.world.faults.always(f"before {call}", make)
         self._ends("refusals", lasts, self.world.faults.fix)
 
@@ -344,14 +363,17 @@ class Model(RuleBasedStateMachine):
         forced = event["accounts"] if event.get("force") else []
         # Two runs that overlap may each do what one may do, and undo what the other recorded.
         overlaps = blow == "overlap"
+        # Who may not read a lost lease takes the primary grant, whoever is still at it.
+        is_blind = "refusals" in self.troubles and self.refused_call == "read lease"
         for name in self.names:
-            self._check_token(name, before, races=overlaps and point == "before publish")
+            self._check_token(
+                name, before, races=overlaps and (point == "before publish" or is_blind)
+            )
             if name not in forced:
                 self._check_requests(name, before, is_rejected=bool(event.get("rejected_version")))
             if not overlaps:
                 self._check_floor(name, before)
         if not overlaps:
-            self._check_hosts()
             asked = {each.account for each in self.servers.asked}
             assert not asked & before.unpublished, "asked for, and the response was journaled"
         if not forced and not self.is_frozen:
@@ -378,17 +400,25 @@ class Model(RuleBasedStateMachine):
             },
             on_longer_floor={name for name in self.names if self._is_on_longer_floor(name)},
             versions=self._versions(),
+            failing=self.unrecorded | {name for name in self.names if self._failure(name)},
         )
+
+    def _failure(self, name: str) -> list[str]:
+        """The parts of the tag; none without one."""
+        tag = self.store.tokens.get(name, Secret()).tags.get("token-refresher:failure", "")
+        return tag.split("/") if tag else []
 
     def _swept(self, before: Seen, blow: str, point: str, event: dict[str, Any]) -> Report | None:
         """Sweep; None where the run died."""
         self.servers.asked.clear()
+        self.servers.run = object()
+        self.servers.is_insisted_on = any(event.get(key) for key in ("force", "rejected_version"))
         self._plan(blow, point)
         try:
             return self.world.sweep(**event)
         except RunKilledError:
             self._start_environment()
-            # Whoever wrote a claim may have sent what it claimed.
+            # Whoever wrote a lease may have sent what it is for.
             self.servers.at_risk |= {name for (_, name), added in self._added(before) if added}
         except SecretStoreError:
             # An account that was named could not be described.
@@ -420,8 +450,12 @@ class Model(RuleBasedStateMachine):
         if blow == "overlap":
             if self.world.uses_refresh_tokens:
                 self.world.now += timedelta(seconds=1)
+                run, self.servers.run = self.servers.run, object()
                 self.world.beside().sweep()
+                self.servers.run = run
             return None
+        if point.endswith(" connect"):
+            return no_connection()
         if point.endswith(" request"):
             return no_connection() if point.startswith("before") else lost_connection()
         if point.endswith(" verify"):
@@ -440,13 +474,14 @@ class Model(RuleBasedStateMachine):
         journal_id = secret.stages.get("TOKENRESPONSE", "")
         if not (journal_id and self.world.uses_refresh_tokens and self.is_right[name]):
             return False
-        issued_at, expires_at, credentials, random = journal_id.split("-")
+        issued_at, expires_at, credentials, token_digest = journal_id.split("-")
         token = self.store.tokens.get(name, Secret())
         published = read_token(token)
         return (
             credentials == digest(secret.stages["AWSCURRENT"])
             and journal_id not in token.versions
-            and token.tags.get("token-refresher:refused") != random
+            and token.tags.get("token-refresher:refused-response") != journal_id
+            and (published is None or published.version_id.split("-")[3] != token_digest)
             and moment(expires_at) > self.world.now
             and (published is None or moment(issued_at) > published.issued_at)
         )
@@ -505,17 +540,12 @@ class Model(RuleBasedStateMachine):
         # By the end of the sweep: a run that overlaps it began later.
         now = self.world.now
         is_fresh = token is not None and token.is_fresh(credentials, now)
-        assert is_rejected or not is_fresh, f"{name} was asked for, and was fresh"
+        # A failure that is on record is tried again though the token is fresh.
+        assert is_rejected or not is_fresh or name in before.failing, (
+            f"{name} was asked for, and was fresh"
+        )
         if hold is not None and hold.credentials == digest(credentials.stages["AWSCURRENT"]):
             assert now >= hold.until, f"{name} was asked for, and was held back until {hold}"
-
-    def _check_hosts(self) -> None:
-        """A host that hangs, or asks to be left alone, gets no further request in a sweep."""
-        for host in HOSTS.values():
-            came = [each.came for each in self.servers.asked if each.host == host]
-            assert not STOPS_HOST & set(came[:-1]), f"{host} was asked again: {came}"
-            for number in range(len(came) - 3):
-                assert not LOST.issuperset(came[number : number + 3]), f"{host} hung: {came}"
 
     def _check_floor(self, name: str, before: Seen) -> None:
         """Never a third publish within the floor; a response that waited is no new one."""
@@ -524,9 +554,12 @@ class Model(RuleBasedStateMachine):
         assert added <= 1
         if before.tokens[name] is None or added < 1 or not self._asked(name) or len(now) <= 2:
             return
-        within = moment(now[-1].split("-")[0]) - moment(now[-3].split("-")[0])
+        first, _, third = (moment(each.split("-")[0]) for each in now[-3:])
+        if self.servers.put_at[name] >= first:
+            return
+        within = third - first
         floor = FLOOR_WITH_REFRESH_TOKENS if name in before.on_longer_floor else FLOOR
-        assert within >= floor, f"{name} published a third time within {within}"
+        assert within >= floor - SLACK, f"{name} published a third time within {within}"
 
     def _check_budget(self, before: Seen) -> None:
         """No secret gets more versions a day than Secrets Manager keeps; people's own apart.
@@ -575,20 +608,15 @@ class Model(RuleBasedStateMachine):
             assert is_surprised or not error.code.startswith("unexpected_"), f"{name}: {error}"
             if Caution.FAILURE_NOT_RECORDED not in result.cautions and not overlaps:
                 tags = self.store.tokens[name].tags
-                assert tags["token-refresher:error"] == f"{failure_class_of(error)}: {error.code}"
+                told = f"{failure_class_of(error)}: {error.code}/"
+                assert tags["token-refresher:failure"].startswith(told)
             if failure_class_of(error) is FailureClass.ACTION_REQUIRED:
-                assert needs_action(result.account, now=report.now)
+                assert needs_action(result.account, now=report.now, schedule=TICK)
         asked = self._asked(name)
         if name in ONLY_REFRESH_TOKENS or len(asked) != 1 or is_surprised:
             return
         came, is_refresh = asked[0].came, asked[0].grant_type == "refresh_token"
-        lost = [each for each in self.servers.asked if each.host == asked[0].host]
-        is_stopped = came in STOPS_HOST or sum(each.came in LOST for each in lost) >= 3
-        if (
-            is_refresh
-            and not is_stopped
-            and came not in {"answer", "no_connection", "invalid_client"}
-        ):
+        if is_refresh and came not in NOT_FOLLOWED:
             assert result.outcome is not Outcome.FAILED, f"nothing followed {asked[0]}"
 
     def _check_silence(self, report: Report) -> None:
@@ -598,13 +626,16 @@ class Model(RuleBasedStateMachine):
             token = read_token(self.store.tokens.get(name))
             if token is not None and token.is_fresh(self.store.credentials[name], report.now):
                 continue
+            if token is not None and report.now < min(token.expires_at, token.issued_at + FLOOR):
+                # With refresh tokens none is due so soon.
+                continue
             result = told.get(name)
             assert result is not None, f"nothing was told of {name}"
             assert (
                 result.error is not None
-                or result.reason in {Reason.BACKING_OFF, Reason.RATE_LIMITED}
+                or result.reason in {Reason.BACKING_OFF, Reason.RATE_LIMITED, Reason.UNCHANGED}
                 or result.outcome
-                in {Outcome.PUBLISHED, Outcome.SUPERSEDED, Outcome.CLAIMED_BY_ANOTHER_RUN}
+                in {Outcome.PUBLISHED, Outcome.SUPERSEDED, Outcome.LEASED_BY_ANOTHER_RUN}
             ), f"nothing explains {name}: {result}"
 
     def _learn(self, result: Result, began: datetime) -> None:
@@ -618,36 +649,28 @@ class Model(RuleBasedStateMachine):
         if Caution.FAILURE_NOT_RECORDED in result.cautions:
             # Only the environment knows how many those were, as long as it lives.
             self.unrecorded.add(name)
-            if hold is not None:
-                self.holds[name] = replace(hold, failures=0)
+            self.holds.pop(name, None)
             return
         # As the run knew them: it may have failed before it read them.
         credentials = digest(result.account.credentials_version or "")
-        kind = failure_class_of(error)
-        is_next = hold is not None and (hold.credentials, hold.failure_class) == (credentials, kind)
-        failures = hold.failures + 1 if hold is not None and is_next else 1
-        until = began + self._wait(name, kind, failures, began) - SLACK
-        self.holds[name] = Hold(until, credentials, kind, failures)
+        is_next = hold is not None and hold.credentials == credentials
+        refusals = hold.refusals if hold is not None and is_next else 0
+        refusals += pace_of(error) is Pace.REFUSED
+        until = began + self._wait(name, pace_of(error), refusals, began) - SLACK
+        self.holds[name] = Hold(until, credentials, refusals)
         if error.code == "token_refused":
             self.refused.add(self.servers.verified[-1])
-        if error.code == "invalid_grant" and name in ONLY_REFRESH_TOKENS:
-            self.servers.dead |= {
-                value
-                for value, sent in self.servers.sent.items()
-                if sent and sent[-1].came == "invalid_grant" and sent[-1] in self._asked(name)
-            }
 
-    def _wait(self, name: str, kind: FailureClass, failures: int, began: datetime) -> timedelta:
+    def _wait(self, name: str, pace: Pace, refusals: int, began: datetime) -> timedelta:
         """How long the contract leaves an account alone, at the least."""
         token = read_token(self.store.tokens.get(name))
+        if pace is Pace.AT_ONCE or (pace is Pace.TRANSIENT and token is None):
+            return timedelta(0)
+        wait = FIRST_TRANSIENT
+        if pace is Pace.REFUSED:
+            wait = min(FIRST_REFUSED * (1 << min(refusals - 1, 9)), LONGEST_WAIT)
         left = token.expires_at - began if token is not None else timedelta(0)
-        wait = min(FIRST_WAIT[kind] * (1 << min(failures - 1, 9)), LONGEST_WAIT[kind])
-        if kind is FailureClass.TRANSIENT and left > timedelta(0):
-            wait = min(wait, max(FIRST_WAIT[kind], left / 8))
-        if kind is FailureClass.ACTION_REQUIRED and left - LAST_CHANCE > 2 * SLACK:
-            wait = min(wait, left - LAST_CHANCE)
-        is_short = token is not None and token.expires_at - token.issued_at < SHORT_LIFE
-        return max(wait, PACE) if is_short and self._is_on_longer_floor(name) else wait
+        return min(wait, left - LAST_CHANCE) if left - LAST_CHANCE > 2 * SLACK else wait
 
     # In the end everything is fixed, and every account comes back.
 
@@ -684,12 +707,12 @@ class Model(RuleBasedStateMachine):
         """
         bound = FLOOR_WITH_REFRESH_TOKENS + 2 * TICK
         if name in ONLY_REFRESH_TOKENS or name in self.unrecorded:
-            return bound + max(LONGEST_WAIT.values())
-        tags = self.store.tokens.get(name, Secret()).tags
-        if "token-refresher:retry-at" not in tags:
+            return bound + LONGEST_WAIT
+        failure = self._failure(name)
+        if not failure:
             return bound
-        wait = moment(tags["token-refresher:retry-at"]) - self.world.now
-        assert wait <= max(LONGEST_WAIT.values())
+        wait = moment(failure[3]) - self.world.now
+        assert wait <= LONGEST_WAIT
         return bound + max(wait, timedelta(0))
 
     def _is_well(self, name: str) -> bool:
@@ -704,28 +727,19 @@ class Model(RuleBasedStateMachine):
         """Only a refresh-only account may stay behind: its refresh token is gone, as is told."""
         assert name in ONLY_REFRESH_TOKENS, f"{name} did not come back"
         assert name in self.servers.at_risk, f"{name} lost nothing, and did not come back"
-        error = self.store.tokens[name].tags.get("token-refresher:error", "")
-        if error == "":
-            # Its token was revoked with its family, and is not due yet: nobody can know.
-            token = read_token(self.store.tokens[name])
-            assert token is not None
-            assert not self.servers.knows(token.access_token)
+        token = read_token(self.store.tokens.get(name))
+        if token is not None and not self.servers.knows(token.access_token):
+            # It was revoked with its family, and is not due yet: nobody can know.
             return
-        assert error in {"action required: invalid_grant", "action required: refresh_token_lost"}
-        if error.endswith("invalid_grant"):
-            assert not self.servers.is_good(self._stored_refresh_token(name))
-        else:
-            versions = self.store.credentials[name].versions
-            assert sum(each.startswith("request-") for each in versions) >= 2
+        assert not self.servers.is_good(self._stored_refresh_token(name))
 
     def _stored_refresh_token(self, name: str) -> str:
         secret = self.store.credentials[name]
-        seed: str = json.loads(self.values[name])["refresh_token"]
+        initial: str = json.loads(self.values[name])["refresh_token"]
         journal = json.loads(secret.versions.get(secret.stages.get("TOKENRESPONSE", "")) or "{}")
-        url = f"https://{HOSTS[ACCOUNTS[name]['site']]}/api/open/oauth/token"
-        grant = json.dumps([url, name, seed], separators=(",", ":"))
-        if journal.get("grant") != hashlib.sha256(grant.encode()).hexdigest():
-            return seed
+        grant = parse_credentials(self.values[name]).grant_digest
+        if journal.get("grant") != grant:
+            return initial
         kept: str = journal["refresh_token"]
         return kept
 
