@@ -19,7 +19,6 @@ from token_refresher.policy import (
     failure_record,
     pace_of,
     refusals_record,
-    unchanged_record,
 )
 from token_refresher.ports import SecretMetadata
 
@@ -132,20 +131,25 @@ class Record:
         tags = {records.FAILURE_TAG: record.to_tag()}
         return tags | ({records.REFUSALS_TAG: refusals.to_tag()} if refusals else {})
 
-    def unchanged(self, *, grant: records.GrantLifetime | None, now: datetime) -> None:
-        """Remember when to ask again after the published token was handed out once more."""
-        self.succeed(grant=grant, keeps=records.FAILURE_TAG)
-        record = unchanged_record(self.account, now=now)
-        self.write({records.FAILURE_TAG: record.to_tag()}, Caution.RECORD_NOT_WRITTEN)
+    def succeed(
+        self, *, grant: records.GrantLifetime | None, then: records.FailureRecord | None = None
+    ) -> None:
+        """Clear what was recorded, and keep when the refresh token itself expires.
 
-    def succeed(self, *, grant: records.GrantLifetime | None, keeps: str = "") -> None:
-        """Clear what was recorded, and keep when the refresh token itself expires."""
-        obsolete = [each for each in records.CLEARED_BY_SUCCESS if each != keeps]
+        Args:
+            grant: As `next_grant` says; None where that is not known, or does not matter.
+            then: What is to be remembered although nothing has failed.
+        """
+        obsolete = list(records.CLEARED_BY_SUCCESS)
+        if then is not None:
+            obsolete.remove(records.FAILURE_TAG)
         if grant is None:
             obsolete.append(records.GRANT_EXPIRES_AT_TAG)
         self.clear(obsolete)
         # Last, so that it stays in memory where it cannot be written.
         self.keep_grant(grant)
+        if then is not None:
+            self.write({records.FAILURE_TAG: then.to_tag()}, Caution.RECORD_NOT_WRITTEN)
 
     def keep_grant(self, grant: records.GrantLifetime | None) -> None:
         """Keep when the refresh token itself expires, where that is news."""

@@ -48,6 +48,8 @@ from token_refresher.policy import (
     decide,
     has_unpublished_response,
     lives_too_short,
+    replaced_record,
+    unchanged_record,
 )
 from token_refresher.ports import CURRENT
 from token_refresher.recording import Record
@@ -484,12 +486,13 @@ class _Refresh:
             return self._succeeded(response, Outcome.SUPERSEDED)
         if response.is_journaled and not self._stands(response):
             return None
-        before = self.account.published
+        before, now, issued_at = self.account.published, self._now(), response.version.issued_at
+        then = replaced_record(self.account, issued_at=issued_at, now=self.asked.now)
         self.record.know(
-            published=published_from_id(version_id, now=self._now()),
-            previous=TokenVersion.parse(before.version_id, now=self._now()) if before else None,
+            published=published_from_id(version_id, now=now),
+            previous=TokenVersion.parse(before.version_id, now=now) if before else None,
         )
-        return self._succeeded(response, Outcome.PUBLISHED)
+        return self._succeeded(response, Outcome.PUBLISHED, then)
 
     def _is_unchanged(self, response: _Response) -> bool:
         """Whether the endpoint has handed out the published token once more, and it lives."""
@@ -506,7 +509,10 @@ class _Refresh:
             return self._not_kept(Outcome.UNCHANGED)
         if self._is_rejected:
             raise RejectedAgainError
-        self.record.unchanged(grant=self._next_grant(response), now=self.asked.now)
+        grant = self._next_grant(response)
+        self.record.keep_grant(grant)
+        then = unchanged_record(self.account, now=self.asked.now)
+        self.record.succeed(grant=grant, then=then)
         return self.result(Outcome.UNCHANGED)
 
     def _verify(self, credentials: Credentials, response: _Response) -> None:
@@ -561,7 +567,9 @@ class _Refresh:
         """Let a response never be published, if it is or comes to be in the journal."""
         self.journal.refused = str(version)
 
-    def _succeeded(self, response: _Response, outcome: Outcome) -> Result:
+    def _succeeded(
+        self, response: _Response, outcome: Outcome, then: records.FailureRecord | None = None
+    ) -> Result:
         """Clear what was recorded, and record what outlives this refresh."""
         if not self._write_journal(until=_TIME_TO_RECORD):
             return self._not_kept(outcome)
@@ -570,7 +578,7 @@ class _Refresh:
             return self.result(outcome)
         if lives_too_short(self.account, schedule=self.refresher.schedule):
             self.record.cautions.append(Caution.LIVES_TOO_SHORT)
-        self.record.succeed(grant=self._next_grant(response))
+        self.record.succeed(grant=self._next_grant(response), then=then)
         return self.result(outcome)
 
     def _next_grant(self, response: _Response) -> records.GrantLifetime | None:

@@ -14,7 +14,7 @@ from datetime import timedelta
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final
 
-from tests.unit.fakes import HOUR, MINUTE, TICK, UNTIL_DUE, RefreshMode
+from tests.unit.fakes import HOUR, TICK, UNTIL_DUE, RefreshMode
 
 if TYPE_CHECKING:
     import re

@@ -119,7 +119,8 @@ def play_flow(flow: Flow, make_scene: Callable[[], Scene]) -> Played:
                 fault = next(
                     fault
                     for fault in turns
-                    if fault.applies_to(further.call) and not (fault.freezes and strike.fault.freezes)
+                    if fault.applies_to(further.call)
+                    and not (fault.freezes and strike.fault.freezes)
                 )
                 strikes = (strike, Strike(further, fault))
                 played.take(Case(flow, make_scene(), strikes).play())

@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 from local.secrets_manager.memory import Secret, SecretsManager
 from tests.resilience.matrix import (
     ACCOUNT,
-    PASSWORD,
     TOKEN_CALLS,
     Fault,
     Flow,
@@ -631,12 +630,8 @@ def _woken(scene: MemoryScene) -> None:
 
 FLOWS_IN_MEMORY: Final = (
     Flow("refresh-only: server with a grace of a minute", _with_grace, is_refresh_only=True),
-    Flow(
-        "refresh-only: refresh tokens of 30 minutes", _short_refresh_tokens, is_refresh_only=True
-    ),
-    Flow(
-        "refresh-only: no token lives", _dead, is_refresh_only=True, failed_before=True
-    ),
+    Flow("refresh-only: refresh tokens of 30 minutes", _short_refresh_tokens, is_refresh_only=True),
+    Flow("refresh-only: no token lives", _dead, is_refresh_only=True, failed_before=True),
     Flow("refresh-only: tags wiped after an outage", _wiped, is_refresh_only=True),
     Flow("fifty tags", _with_fifty_tags(due)),
     Flow("refresh-only: fifty tags", _with_fifty_tags(due_refresh_only), is_refresh_only=True),

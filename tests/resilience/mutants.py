@@ -26,7 +26,11 @@ if TYPE_CHECKING:
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 PROGRAM: Final = ROOT / "functions" / "token_refresher"
-TESTS: Final = ("tests/scenarios", "tests/unit/test_errors.py")
+TESTS: Final = (
+    "tests/scenarios",
+    *(f"tests/unit/test_{each}.py" for each in ("errors", "policy", "hosts", "redeem", "sweep")),
+)
+MATRIX: Final = ("tests/resilience/test_matrix.py",)
 # What only runs that overlap tell, and so many plays of them.
 OVERLAPS: Final = ("tests/resilience/test_interleavings.py",)
 PLAYS: Final = 1500
@@ -66,16 +70,16 @@ class Mutant:
 
 MUTANTS: Final = (
     Mutant(
-        "claim: a refresh token is sent without one",
-        "refresh",
-        "            return self._contend(basis, is_only_grant=is_only_grant)\n",
-        "            return True\n",
+        "leases: a refresh token is sent without one",
+        "leases",
+        "        return lease if is_won else None\n",
+        "        return lease\n",
     ),
     Mutant(
         "journal: a response is not kept before it is published",
         "refresh",
-        "        self._retry_journal(until=self._own_time_left())\n",
-        "        self.unwritten = None\n",
+        "        self.journal.keep(str(version), entry, is_repeatable=lease is None)\n",
+        "        return\n",
     ),
     Mutant(
         "unpublished response: a journaled response is not looked at",
@@ -87,33 +91,104 @@ MUTANTS: Final = (
         "confirm: the listing is believed",
         "refresh",
         "        metadata = self.store.describe_token(self.account.name)\n"
-        "        self.account = with_token(",
-        "        metadata = self.account.token\n        self.account = with_token(",
+        "        self.record.account = with_token(",
+        "        metadata = self.account.token\n        self.record.account = with_token(",
     ),
     Mutant(
         "fallback: a refresh token that fails is the end of it",
-        "refresh",
-        "            if not allows_primary_grant(error):\n",
-        "            if True:\n",
+        "redeem",
+        "                if is_only_grant or not allows_primary_grant(error):\n",
+        "                if True:\n",
+    ),
+    Mutant(
+        "fallback: the refresh token is leased again and again in an outage",
+        "redeem",
+        "        if not is_only_grant and account.lease_end and number_of(",
+        "        if False and account.lease_end and number_of(",
+        MATRIX,
     ),
     Mutant(
         "minimum interval: a version is written whenever one is due",
         "policy",
-        "    return previous is not None and now < previous.issued_at + minimum_interval(account)"
-        "\n",
+        "    return now < previous.issued_at + minimum_interval(account) - TICK_SLACK\n",
         "    return False\n",
+    ),
+    Mutant(
+        "minimum interval: an external version is not replaced at once",
+        "policy",
+        "    if previous is None or published is None or not published.is_ours:\n"
+        "        return False",
+        "    if previous is None or published is None:\n        return False",
     ),
     Mutant(
         "back-off: a failure is tried again on every tick",
         "policy",
-        "return of.now < failure.retry_at <= of.now + _LONGEST_HOLD",
-        "return False",
+        "    return of.now < failure.next_attempt <= _longest_hold(of)\n\n\ndef _is_unchanged",
+        "    return False\n\n\ndef _is_unchanged",
     ),
     Mutant(
-        "per-host stop: a host that fails is asked for every account",
+        "order: what never failed first, and not fewest failures first",
+        "sweep",
+        "            failure.failures if failure is not None else 0,\n",
+        "            failure is not None,\n",
+    ),
+    Mutant(
+        "hosts: one that fails three accounts is asked for every other",
         "hosts",
-        "                self._stopped.add(host)\n",
+        "            self._stopped.add(key)\n",
+        "            pass\n",
+    ),
+    Mutant(
+        "grace: what was lost is not sent a second time",
+        "redeem",
+        "            if not (self.journal.is_only_grant and lease.number == 1 and",
+        "            if not (False and lease.number == 1 and",
+        MATRIX,
+    ),
+    Mutant(
+        "journal: its refresh token is sent to any host",
+        "refresh",
+        "                require_same_host(credentials, entry.host)\n",
         "                pass\n",
+    ),
+    Mutant(
+        "journal: whether the published one stands is not looked at",
+        "refresh",
+        "        if response.is_journaled and not self._stands(response):\n",
+        "        if False:\n",
+    ),
+    Mutant(
+        "journal: what could not be written is forgotten with the environment awake",
+        "recording",
+        "            self.know(unwritten=journal.unwritten)\n",
+        "            pass\n",
+        MATRIX,
+    ),
+    Mutant(
+        "leases: credentials that are put again are tried at once, again and again",
+        "leases",
+        "        if last.is_early or last.credentials == self.account.credentials_digest:\n",
+        "        if last.credentials == self.account.credentials_digest:\n",
+        MATRIX,
+    ),
+    Mutant(
+        "refusals: credentials that are put again are tried at once, again and again",
+        "policy",
+        "        return until is not None and of.now < until <= of.now + _REFUSED_FIRST\n",
+        "        return False\n",
+    ),
+    Mutant(
+        "records: when a refresh token ends is known only after it was published",
+        "refresh",
+        "        self.record.keep_grant(self._next_grant(response))\n",
+        "",
+        MATRIX,
+    ),
+    Mutant(
+        "lifetime: expires_in is believed, whatever else is said",
+        "oauth/token_response",
+        "    return min(known)\n",
+        "    return said or min(known)\n",
     ),
     Mutant(
         "redaction: an unexpected exception's text is told",

@@ -123,6 +123,7 @@ def failed(
     since: timedelta = NO_TIME,
     code: str = "timeout",
 ) -> dict[str, str]:
+    code = code if failures else "unchanged"
     record = FailureRecord(
         failure_class,
         code,
@@ -389,8 +390,6 @@ def test_a_rejection_overrides_what_holds_for_the_published_tokens_sake(
         pytest.param(failed(-SECOND, failures=0), Reason.FRESH, id="not where it is none"),
         pytest.param(failed(-SECOND, credentials="other"), Reason.FRESH,
                      id="not where it was of other credentials"),
-        pytest.param(failed(-SECOND, code="journal_not_written"), Reason.FRESH,
-                     id="not where a token was published, and its response could not be kept"),
     ],
 )  # fmt: skip
 def test_what_has_failed_is_tried_again_though_its_token_is_fresh(
@@ -416,6 +415,8 @@ UNCHANGED: Final = failed(20 * MINUTE, failures=0)
                      Reason.NEARING_EXPIRY, id="not for other credentials"),
         pytest.param(account(issued(11 * HOUR), journal=ANOTHER, tags=UNCHANGED), {},
                      Reason.UNPUBLISHED_RESPONSE, id="not what was answered already"),
+        pytest.param(account("external", tags=UNCHANGED), {},
+                     Reason.EXPIRY_UNKNOWN, id="not an external version"),
         pytest.param(account(OLD, tags=failed(8 * HOUR, failures=0)), {},
                      Reason.NEARING_EXPIRY, id="not as long as an edited tag says"),
     ],

@@ -25,7 +25,7 @@ from token_refresher.journal import Journal, JournalEntry
 from token_refresher.model import TokenVersion, published_from_id
 from token_refresher.oauth.errors import TokenRequestError, TokenResponseError
 from token_refresher.outcomes import Caution
-from token_refresher.policy import Sending
+from token_refresher.policy import Sending, unchanged_record
 from token_refresher.recording import Record
 from token_refresher.records import (
     GRANT_EXPIRES_AT_TAG,
@@ -223,7 +223,7 @@ def test_an_unchanged_token_takes_the_place_of_a_failure(world: World) -> None:
     fail(world, REFUSED, record=record)
     record.know(published=published_from_id(str(VERSION), now=world.now))
     world.store.calls.clear()
-    record.unchanged(grant=None, now=world.now)
+    record.succeed(grant=None, then=unchanged_record(record.account, now=world.now))
 
     assert world.store.calls == ["untag", "tag"]
     assert world.tags().keys() == {"failure"}
