@@ -301,7 +301,7 @@ class Play:
 
     def react(self) -> None:
         """Let a person see that something is wrong, put the credentials again, and force."""
-        at = self.time.now + self.random.uniform(60, 290)
+        at = self.time.now + self.random.uniform(120, 290)
         self.time.at(at, partial(self._do, "put the same credentials"))
         self.time.at(at + 1, partial(self._do, "force"))
 
