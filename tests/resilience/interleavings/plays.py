@@ -218,8 +218,8 @@ class Play:
         """Judge the time between two leases."""
         now, setting = self.time.now, self.setting
         since, self._leased_at = self._leased_at, now
-        # Ticks may be half a minute early, and clocks differ.
-        least = 15 * MINUTE - 31 - 2 * setting.skew
+        # Ticks may be half a minute early, a write takes its time, and clocks differ.
+        least = 14 * MINUTE - 2 * setting.skew
         # A run that knows what was so minutes ago may refresh what was just refreshed.
         is_excused = setting.stale or setting.freezes or self._put_at > since - LONGEST_LAG
         # Where the refresh token ends soon there are five minutes between them.
@@ -301,7 +301,7 @@ class Play:
 
     def react(self) -> None:
         """Let a person see that something is wrong, put the credentials again, and force."""
-        at = self.time.now + self.random.uniform(60, 290)
+        at = self.time.now + self.random.uniform(120, 290)
         self.time.at(at, partial(self._do, "put the same credentials"))
         self.time.at(at + 1, partial(self._do, "force"))
 

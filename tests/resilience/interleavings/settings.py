@@ -98,7 +98,7 @@ def drawn(seed: int) -> Setting:
         cold=lots.choice((0.1, 0.5, 1)),
         reopened=lots.choice((0, 0.2)),
     )
-    if seed % 12 == 1:
+    if seed % 6 == 1:
         return _not_kept(setting, lots)
     return _with_outages(setting, lots) if seed % 3 == 0 else _disturbed(setting, lots)
 
@@ -130,7 +130,8 @@ def _not_kept(setting: Setting, lots: random.Random) -> Setting:
         grace=300,
         same_successor=True,
         cold=0.5,
-        no_journal=_no_journal(lots, calm_from),
+        # Over before a person reacts, and as early as others still refresh for hours.
+        no_journal=(lots.uniform(0, calm_from / 2), lots.uniform(50, 150)),
     )
 
 
