@@ -25,9 +25,9 @@ from tests.resilience.hostile_stage import PRIMARY_GRANT, hostile_server
 from tests.unit.fakes import ACCOUNT, PASSWORD, TICK, UNTIL_DUE, World
 from token_refresher.events import parse_event
 from token_refresher.handler import wired
+from token_refresher.outcomes import Outcome
 from token_refresher.ports import CLAIM_STAGE, CURRENT, JOURNAL_STAGE, PREVIOUS
 from token_refresher.records import FAILURE_TAGS, GRANT_EXPIRES_AT_TAG
-from token_refresher.outcomes import Outcome
 from token_refresher.reporting import summary
 from token_refresher.settings import settings_from_environment
 

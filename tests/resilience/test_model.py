@@ -68,8 +68,8 @@ from tests.unit.fakes import (
     throttled,
 )
 from token_refresher.errors import FailureClass, SecretStoreError
-from token_refresher.policy import FAILURES, Reason, failure_class_of, needs_action
 from token_refresher.outcomes import Caution, Outcome
+from token_refresher.policy import FAILURES, Reason, failure_class_of, needs_action
 from token_refresher.reporting import summary
 
 if TYPE_CHECKING:

@@ -32,7 +32,7 @@ from tests.resilience.simulation.fleet import (
 )
 from tests.resilience.simulation.people import mishaps, tell
 from tests.resilience.simulation.scenarios import DAY, HOUR, MINUTE, Scenario
-from tests.resilience.simulation.secrets_manager import VERSIONS_KEPT, SimulatedSecret
+from tests.resilience.simulation.secrets_manager import SimulatedSecret
 from tests.resilience.simulation.tables import (
     LOAD_COLUMNS,
     OUTAGE_COLUMNS,
@@ -44,11 +44,18 @@ from tests.resilience.simulation.tables import (
 )
 from tests.resilience.simulation.timelines import WRITES_PER_SECOND, Slots, Timelines
 from token_refresher.aws.secret_store import Pace
-from token_refresher.errors import FailureClass, SecretStoreError
+from token_refresher.errors import FailureClass
 from token_refresher.model import TokenVersion, account_from_metadata, digest12
 from token_refresher.policy import decide
 from token_refresher.ports import CURRENT, JOURNAL_STAGE, PREVIOUS, SecretMetadata
-from token_refresher.records import FailureRecord
+from token_refresher.records import (
+    FAILURE_TAG,
+    GRANT_EXPIRES_AT_TAG,
+    REFUSALS_TAG,
+    FailureRecord,
+    GrantLifetime,
+    Refusals,
+)
 
 if TYPE_CHECKING:
     from token_refresher.model import Account
@@ -111,10 +118,19 @@ def accounts(draw: st.DrawFn) -> Account:
         credentials[JOURNAL_STAGE] = version()
     tags = {}
     if draw(st.booleans()):
-        failed_at, retry_at = (NOW + timedelta(seconds=draw(SECONDS)) for _ in range(2))
-        digest = digest12("v1")
-        failure = FailureRecord(FailureClass.TRANSIENT, "timeout", 1, failed_at, retry_at, digest)
-        tags = failure.to_tags()
+        since, next_attempt, brought_forward_at, grant_ends_at = (
+            NOW + timedelta(seconds=draw(SECONDS)) for _ in range(4)
+        )
+        digest = draw(st.sampled_from([digest12("v1"), digest12("v0")]))
+        count = draw(st.integers(0, 3))
+        failure = FailureRecord(
+            FailureClass.TRANSIENT, "timeout", count, since, next_attempt, digest
+        )
+        tags = {
+            FAILURE_TAG: failure.to_tag(),
+            REFUSALS_TAG: Refusals(count, brought_forward_at, digest).to_tag(),
+            GRANT_EXPIRES_AT_TAG: GrantLifetime(grant_ends_at, DAY).to_tag(),
+        }
     return account_from_metadata(
         "dealer-17",
         credentials=SecretMetadata(credentials),
@@ -188,14 +204,11 @@ def test_more_workers_finish_sooner_until_writes_are_what_they_wait_for() -> Non
 # Secrets Manager and the endpoint.
 
 
-def test_a_secret_takes_no_more_versions_in_a_day_than_are_kept() -> None:
+def test_versions_of_a_day_are_counted_but_for_those_of_the_same_tick_the_day_before() -> None:
     secret = SimulatedSecret()
-    for number in range(VERSIONS_KEPT):
-        secret.count_version(at=number)
-    with pytest.raises(SecretStoreError, match="LimitExceededException"):
-        secret.count_version(at=86_399)
 
-    secret.count_version(at=86_400)
+    assert [secret.count_version(at=second) for second in (0, 1, 600, 86_369)] == [1, 2, 3, 4]
+    assert secret.count_version(at=86_370) == 4
 
 
 def test_a_listing_tells_what_was_so_some_minutes_ago() -> None:
