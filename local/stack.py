@@ -224,7 +224,7 @@ class Stack:
             issued_at=expires_at - timedelta(hours=12),
             expires_at=expires_at,
             credentials_digest=digest12(current),
-            random="0" * 12,
+            token_digest="0" * 12,
         )
         old = {"access_token": "nearly-over", "token_type": "Bearer"}
         secrets.create_secret(

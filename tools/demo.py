@@ -32,8 +32,8 @@ from local.clock import DrivenClock
 from local.consumer import Consumer
 from local.embedded_cloud import EmbeddedCloud
 from local.function import Function
-from token_refresher.policy import Reason
 from token_refresher.outcomes import Outcome
+from token_refresher.policy import Reason
 from tools import output
 
 if TYPE_CHECKING:

@@ -31,7 +31,7 @@ LONGEST_STACK_NAME: Final = 128
 # The functions beside the sweeping one, by the parameter that asks for them.
 NAME_ENDINGS: Final = {"Triggers": "-triggers", "Rotation": "-rotation"}
 # What the template reserves; without a parameter of its own, the sweeping function.
-RESERVED: Final = {"": 1, "Triggers": 4}
+RESERVED: Final = {"": 1, "Triggers": 1}
 # Lambda refuses a reservation that leaves less than this to the account's other functions.
 LEFT_TO_OTHERS: Final = 100
 # Nothing was deployed yet: a change set alone, or what a first deployment left when it failed.

@@ -140,7 +140,8 @@ class Journey:
             tags = secrets.describe_secret(SecretId=f"oauth/tokens/{account}").get("Tags", [])
         except secrets.exceptions.ResourceNotFoundException:
             return ""
-        return {tag["Key"]: tag["Value"] for tag in tags}.get("token-refresher:error", "")
+        found = {tag["Key"]: tag["Value"] for tag in tags}.get("token-refresher:failure", "")
+        return found.partition("/")[0]
 
     def left_over(self) -> list[str]:
         """Return what is still there of what was deployed."""

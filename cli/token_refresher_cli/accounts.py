@@ -11,14 +11,14 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
 from token_refresher import policy
-from token_refresher.errors import FailureClass
 from token_refresher.policy import Reason
-from token_refresher_cli.durations import say_duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from token_refresher.errors import FailureClass
     from token_refresher.model import Account
+    from token_refresher.records import FailureRecord
 
 # The longest schedule is 15 minutes, and a listing may be five minutes old. What has been due for
 # longer without a failure on record was not attempted: no sweep runs, or its host is left alone.
@@ -34,6 +34,7 @@ class State(StrEnum):
     RETRYING = "retrying"
     DUE = "due"
     RATE_LIMITED = "rate limited"
+    UNCHANGED = "unchanged"
     FRESH = "fresh"
     EXTERNAL_VERSION = "external version"
     AWAITING_CREDENTIALS = "awaiting credentials"
@@ -41,6 +42,12 @@ class State(StrEnum):
 
 
 _ALARMING: Final = frozenset({State.ACTION_REQUIRED, State.OVERDUE})
+# What holds an account until a time that is known.
+_HELD: Final = {
+    Reason.BACKING_OFF: State.RETRYING,
+    Reason.RATE_LIMITED: State.RATE_LIMITED,
+    Reason.UNCHANGED: State.UNCHANGED,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +59,11 @@ class AccountStatus:
         state: What a person wants to know first.
         reason: The policy's word for it.
         expires_at: The published token's; None where there is none, or nobody can tell.
+        refresh_token_expires_at: A refresh-only account's, where its server says so.
         error: What is wrong: a failure's code, or the reason for which action is required.
+        failure_class: What kind it is; None where it is no failure.
         failures: How often in a row the last attempts failed.
-        failed_at: When the last of them did.
+        failing_since: When the first of them did.
         next_attempt_at: When the function tries next; the past means "the next sweep". None
             where it never will, or metadata does not tell.
     """
@@ -63,9 +72,11 @@ class AccountStatus:
     state: State
     reason: Reason
     expires_at: datetime | None
+    refresh_token_expires_at: datetime | None
     error: str | None
+    failure_class: FailureClass | None
     failures: int
-    failed_at: datetime | None
+    failing_since: datetime | None
     next_attempt_at: datetime | None
 
     @property
@@ -80,43 +91,62 @@ class AccountStatus:
         return asdict(self) | computed
 
 
-def status_of(account: Account, *, now: datetime, refresh_before: timedelta) -> AccountStatus:
+def status_of(
+    account: Account, *, now: datetime, refresh_before: timedelta, schedule: timedelta
+) -> AccountStatus:
     """Tell an account's state.
 
     Args:
         account: As listed; nothing of it was read.
         now: Aware.
         refresh_before: The setting.
+        schedule: The time between two sweeps.
     """
     decision = policy.decide(account, now=now, refresh_before=refresh_before)
-    failure = account.counting_failure
     due_at = policy.due_time(account, refresh_before=refresh_before)
-    state = _state(account, decision, due_at, now)
+    required = policy.action_required(account, now=now, schedule=schedule)
+    state = _state(account, decision, due_at, now, needs_action=required is not None)
     next_attempt_at = now if decision.due else due_at
     if state in {State.AWAITING_CREDENTIALS, State.ORPHANED, State.EXTERNAL_VERSION}:
         next_attempt_at = None
-    elif decision.reason in {Reason.BACKING_OFF, Reason.RATE_LIMITED}:
+    elif decision.reason in _HELD:
         next_attempt_at = policy.next_attempt(account, decision.reason)
+    failure = _failure(account, decision)
+    error = _error(state, required, failure)
     return AccountStatus(
         account=account.name,
         state=state,
         reason=decision.reason,
         expires_at=account.live_until,
-        error=_error(account, state, now),
+        refresh_token_expires_at=account.grant.expires_at if account.grant else None,
+        error=error,
+        failure_class=failure.failure_class if failure and failure.code == error else None,
         failures=failure.failures if failure else 0,
-        failed_at=failure.failed_at if failure else None,
+        failing_since=failure.since if failure else None,
         next_attempt_at=next_attempt_at,
     )
 
 
+def _failure(account: Account, decision: policy.Decision) -> FailureRecord | None:
+    """Tell what is on record of failures, also of earlier credentials where that still holds."""
+    is_held = decision.reason is Reason.BACKING_OFF
+    failure = account.failure if is_held else account.counting_failure
+    return failure if failure is not None and failure.failures else None
+
+
 def _state(
-    account: Account, decision: policy.Decision, due_at: datetime | None, now: datetime
+    account: Account,
+    decision: policy.Decision,
+    due_at: datetime | None,
+    now: datetime,
+    *,
+    needs_action: bool,
 ) -> State:
     if decision.reason is Reason.AWAITING_CREDENTIALS:
         return State.AWAITING_CREDENTIALS
     if decision.reason is Reason.ORPHANED:
         return State.ORPHANED
-    if policy.needs_action(account, now=now):
+    if needs_action:
         return State.ACTION_REQUIRED
     if policy.is_retrying(account):
         return State.RETRYING
@@ -128,25 +158,16 @@ def _state(
         is_by_time = decision.reason in {Reason.EXPIRED, Reason.NEARING_EXPIRY}
         is_overdue = is_by_time and due_at is not None and now - due_at > OVERDUE_AFTER
         return State.OVERDUE if is_overdue else State.DUE
-    return State.RATE_LIMITED if decision.reason is Reason.RATE_LIMITED else State.FRESH
+    return _HELD.get(decision.reason, State.FRESH)
 
 
-def _error(account: Account, state: State, now: datetime) -> str | None:
+def _error(state: State, required: str | None, failure: FailureRecord | None) -> str | None:
     """Name what is wrong, by a failure's code where there is one."""
-    failure, grant = account.counting_failure, account.grant
-    if state is State.ACTION_REQUIRED and account.token is not None and account.token.is_deleted:
-        return "scheduled_for_deletion"
+    if state is State.ACTION_REQUIRED:
+        return required
     if state is State.OVERDUE:
         return NO_ATTEMPT
-    if failure is not None and (
-        state is State.RETRYING or failure.failure_class is FailureClass.ACTION_REQUIRED
-    ):
-        return failure.code
-    if state is not State.ACTION_REQUIRED:
-        return None
-    if policy.lives_too_short(account):
-        return "token_lives_too_short"
-    return f"the refresh token ends in {say_duration(grant.expires_at - now)}" if grant else None
+    return failure.code if failure is not None and state is State.RETRYING else None
 
 
 def in_order(statuses: Iterable[AccountStatus]) -> list[AccountStatus]:

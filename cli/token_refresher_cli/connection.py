@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 import threading
 from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from difflib import get_close_matches
@@ -32,7 +33,7 @@ from token_refresher_cli.problems import ProblemError, about
 from token_refresher_cli.secrets_manager import PeoplesCalls
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
     from datetime import datetime
 
     from token_refresher.credentials import Credentials
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from token_refresher.oauth.client_authentication import Client
     from token_refresher.oauth.token_response import TokenResponse
     from token_refresher.ports import SecretMetadata
+    from token_refresher.redeem import Connection as OpenConnection
     from token_refresher.sweep import Report
     from token_refresher_cli.machine import Machine
     from token_refresher_cli.target import Target
@@ -60,7 +62,7 @@ class _WatchedEndpoint:
         self._interrupted = interrupted
 
     def admit(self, client: Client) -> None:
-        """Pass it on; every refresh asks this before it claims or sends anything.
+        """Pass it on; every refresh asks this before it leases or sends anything.
 
         Raises:
             OutOfTimeError: Somebody has interrupted the command.
@@ -68,6 +70,15 @@ class _WatchedEndpoint:
         if self._interrupted.is_set():
             raise OutOfTimeError("interrupted before it began")
         self._endpoint.admit(client)
+
+    @contextmanager
+    def connect(self, client: Client) -> Iterator[OpenConnection]:
+        """Pass it on, and tell when what it was opened for is over."""
+        try:
+            with self._endpoint.connect(client) as connection:
+                yield connection
+        finally:
+            self._asked()
 
     def request(self, client: Client, grant: Mapping[str, str]) -> TokenResponse:
         """Pass it on, and tell when it is over."""
@@ -200,6 +211,7 @@ class Connection:
                 clock=self._machine.clock,
                 pause=self._machine.pause,
                 refresh_before=self.settings.refresh_before,
+                schedule=self.settings.schedule,
                 uses_refresh_tokens=self.settings.uses_refresh_tokens,
                 records_failures=False,
             ),

@@ -5,6 +5,7 @@ AWS's own messages are dropped, as everywhere in the program: they may repeat wh
 
 from __future__ import annotations
 
+import re
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Self
@@ -13,7 +14,8 @@ from botocore import exceptions
 
 from token_refresher.aws.secret_store import told_by
 from token_refresher.errors import SecretStoreError, TokenRefresherError, UnexpectedError
-from token_refresher.oauth.errors import OAuthError
+from token_refresher.oauth.errors import WRONG_ADDRESS, OAuthError
+from token_refresher.oauth.token_response import TRANSIENT_STATUSES
 from token_refresher.policy import failure_class_of
 from token_refresher_cli.credentials_form import FormError
 
@@ -132,27 +134,72 @@ _ACTIONS: Final = {
     "Invoke": "lambda:InvokeFunction",
 }
 
+_SIGN_IN: Final = ("have the owner sign in again, and store the new refresh token", "correct")
+_REFUSED: Final = ("the server refused, in no words of OAuth: check the credentials", "correct")
+_WRONG_ADDRESS: Final = ("no token endpoint is there; correct the address", "correct")
 # What a refresh fails with, what a person does about it, and the command for it.
 FIXES: Final = {
+    "access_denied": ("the server denies access; ask the account's owner or its operator", ""),
+    "another_host": (
+        "put the address back, or give a new refresh token from the new host",
+        "correct",
+    ),
+    "blocked": (
+        "the server blocks several accounts alike; have the function's address allowed",
+        "",
+    ),
     "certificate_refused": ("renew the server's certificate, or correct token_endpoint", "correct"),
-    "host_not_allowed": ("add the host to ALLOWED_TOKEN_HOSTS, or correct the site", "correct"),
+    "consent_required": _SIGN_IN,
+    "firewall": ("a page came in the endpoint's place; have the function's address allowed", ""),
+    "host_not_allowed": (
+        "add the host to AllowedTokenHosts and deploy, or correct the address",
+        "correct",
+    ),
+    "interaction_required": _SIGN_IN,
     "invalid_client": ("the server does not know the client_id or its client_secret", "correct"),
     "invalid_credentials": ("a field does not validate, and check names it", "correct"),
     "invalid_grant": ("the server refused the password, code or refresh token", "correct"),
+    "invalid_request": (
+        "a parameter is missing or wrong: extra_parameters, token_endpoint_auth_method",
+        "correct",
+    ),
     "invalid_scope": ("the client may not ask for this scope; give another --scope", "correct"),
-    "journal_not_written": ("allow writing under the credentials path, or see the log", ""),
+    "invalid_target": ("the resource or audience is unknown; see extra_parameters", "correct"),
+    "journal_not_written": (
+        "allow writing under the credentials path; what the function remembers, it writes first",
+        "",
+    ),
+    "login_required": _SIGN_IN,
     "missing_expires_in": (
         "say how long its tokens live, in seconds",
         "correct --assumed-expires-in 3600",
     ),
     "no attempt on record": ("see whether the schedule is on, and whether its host fails", ""),
     "redirect": ("give its final address as --token-endpoint", "correct"),
-    "refresh_token_lost": ("obtain a new refresh token, and store it", "correct"),
+    "refresh_token_ending": ("obtain a new refresh token, and store it", "correct"),
+    "refresh_token_spent": (
+        "it was answered, and the response could not be kept: store a new refresh token",
+        "correct",
+    ),
+    "refresh_token_unanswered": (
+        "it is sent again by itself; a new refresh token is tried by the next sweep",
+        "correct",
+    ),
     "refresh_tokens_ignored": ("deploy with RefreshTokens=use, or use another grant", ""),
+    "rejected_again": (
+        "the server hands out the refused token again; ask its operator to end that token",
+        "",
+    ),
     "scheduled_for_deletion": ("restore the token secret", "restore"),
-    "the refresh token ends": ("obtain a new refresh token, and store it", "correct"),
-    "token_lives_too_short": ("no schedule can keep such tokens alive; ask for longer ones", ""),
+    "token_lives_too_short": (
+        "no sweep is in time for it or its refresh token; ask its server for longer ones",
+        "",
+    ),
     "unauthorized_client": ("ask the server's owner to allow the client this grant", ""),
+    "unrecognised": (
+        "the server says no in a word of its own; check the credentials, or ask its operator",
+        "correct",
+    ),
     "unsupported_grant_type": (
         "the server has no such grant; give another --grant-type",
         "correct",
@@ -167,12 +214,19 @@ def fix_for(code: str, name: str, target: Target) -> str:
     """Say what a person does about a failure's code; empty where the code says all."""
     if code in _DENIED:
         return "the function's role lacks a permission; its log names the call"
-    # Where it ends in time, that is a part of the words.
-    sentence, command = FIXES.get(code.partition(" in ")[0], ("", ""))
+    sentence, command = FIXES.get(code, _of_status(code))
     if command == "restore":
         return f"{sentence}: {_restoring(target.token_id(name), target)}"
     verb, *flags = command.split() or [""]
     return f"{sentence}: {target.command(verb, name, flags=flags)}" if verb else sentence
+
+
+def _of_status(code: str) -> tuple[str, str]:
+    """Say it of a status that came without a word of OAuth's; nothing where it may pass."""
+    status = int(code[-3:]) if re.fullmatch(r"status_4[0-9]{2}", code) else 0
+    if not status or status in TRANSIENT_STATUSES:
+        return "", ""
+    return _WRONG_ADDRESS if status in WRONG_ADDRESS else _REFUSED
 
 
 def fix_here(code: str, name: str, target: Target) -> str:
@@ -182,6 +236,11 @@ def fix_here(code: str, name: str, target: Target) -> str:
 
 def doubt(code: str, target: Target) -> str:
     """Say what a failure may tell of this machine instead of the account; empty if nothing."""
+    if code == "journal_not_written":
+        return (
+            "allow writing under the credentials path; the response is lost with this command, "
+            "so an account that has only a refresh token needs a new one"
+        )
     if code in _SETTINGS and not target.stack:
         return "so say the settings of this shell; with --stack those of the function count"
     if code in _NETWORK:

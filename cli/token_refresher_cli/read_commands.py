@@ -16,7 +16,7 @@ from rich.text import Text
 from token_refresher.credentials import RefreshTokenCredentials, parse_credentials
 from token_refresher.errors import SecretStoreError
 from token_refresher.oauth.errors import TokenResponseError
-from token_refresher.oauth.token_response import bearer_token, required_lifetime
+from token_refresher.oauth.token_response import bearer_token, lifetime
 from token_refresher.policy import FAILURES, Failure
 from token_refresher_cli import options, screen
 from token_refresher_cli.accounts import in_order, status_of
@@ -82,7 +82,7 @@ def status(
         )
     elif statuses:
         screen.show(screen.status_table(statuses, now=connection.now()))
-        for sentence in screen.status_sentences(statuses, connection.target):
+        for sentence in screen.status_sentences(statuses, connection.target, now=connection.now()):
             screen.show(sentence)
         screen.show(screen.place_sentence(place))
     if not statuses:
@@ -102,8 +102,13 @@ def _nothing_there(place: Mapping[str, str | None]) -> ProblemError:
 
 def _statuses(connection: Connection, names: list[str]) -> list[AccountStatus]:
     accounts = connection.described(dict.fromkeys(names)) if names else connection.listed()
-    now, before = connection.now(), connection.settings.refresh_before
-    return in_order(status_of(account, now=now, refresh_before=before) for account in accounts)
+    now, settings = connection.now(), connection.settings
+    return in_order(
+        status_of(
+            account, now=now, refresh_before=settings.refresh_before, schedule=settings.schedule
+        )
+        for account in accounts
+    )
 
 
 def _watch(
@@ -193,7 +198,7 @@ def check(
     if isinstance(credentials, RefreshTokenCredentials):
         raise ProblemError(
             "A refresh_token account cannot be tried: it would spend the refresh token, and the "
-            "answer would be lost.",
+            "response would be lost.",
             f"Refresh it instead: {connection.target.command('refresh', name)}",
         )
     again = connection.target.command("refresh", name, flags=["--force"])
@@ -253,12 +258,15 @@ def _try(connection: Connection, credentials: RepeatableCredentials) -> str:
         OAuthError: A refresh would fail as well.
     """
     endpoint, client = connection.endpoint(), credentials.client
+    issued_at = connection.now().replace(microsecond=0)
     response = endpoint.request(client, credentials.grant_parameters)
-    lifetime = required_lifetime(response, credentials.assumed_expires_in)
     access_token = bearer_token(response.access_token, response.token_type)
-    if not lifetime:
+    life = lifetime(
+        response, issued_at=issued_at, assumed_expires_in=credentials.assumed_expires_in
+    )
+    if not life:
         raise TokenResponseError("the access_token had expired when it was issued")
-    told = f"the endpoint issued a token that lives {say_duration(lifetime)}"
+    told = f"the endpoint issued a token that lives {say_duration(life)}"
     if credentials.verify_url is not None:
         verdict = endpoint.verify(client, access_token)
         if verdict is False:

@@ -43,6 +43,7 @@ _STYLES: Final = {
     State.RETRYING: "yellow",
     State.DUE: "cyan",
     State.RATE_LIMITED: "cyan",
+    State.UNCHANGED: "cyan",
     State.FRESH: "green",
     State.EXTERNAL_VERSION: "yellow",
     State.AWAITING_CREDENTIALS: "dim",
@@ -140,13 +141,11 @@ def _attempt(at: datetime | None, now: datetime) -> str:
 
 def status_table(statuses: Sequence[AccountStatus], *, now: datetime) -> Table:
     """One line for each account."""
-    table = _table("account", "state", "reason", "expires in", "last error", "next attempt")
+    table = _table("account", "state", "reason", "expires in", "error", "since", "next attempt")
     for one in statuses:
         error = one.error or "-"
         if one.failures > 1:
             error = f"{error}, {one.failures} times"
-        if one.failed_at is not None:
-            error = f"{error}, {say_when(one.failed_at, now=now)}"
         attempt = "-"
         if one.next_attempt_at is not None:
             is_future = one.next_attempt_at > now
@@ -157,16 +156,25 @@ def status_table(statuses: Sequence[AccountStatus], *, now: datetime) -> Table:
             one.reason,
             _expiry(one.expires_at, now),
             error,
+            say_when(one.failing_since, now=now) if one.failing_since else "-",
             attempt,
         )
     return table
 
 
-def status_sentences(statuses: Sequence[AccountStatus], target: Target) -> list[str]:
+def _ending(one: AccountStatus, now: datetime) -> str:
+    """Say when a refresh token ends that ends soon."""
+    at = one.refresh_token_expires_at if one.error == "refresh_token_ending" else None
+    return f" has a refresh token that ends {say_when(at, now=now)}" if at else ""
+
+
+def status_sentences(
+    statuses: Sequence[AccountStatus], target: Target, *, now: datetime
+) -> list[str]:
     """Say what action is required, and how many accounts there are."""
     acting = [one for one in statuses if one.needs_action]
     told = [
-        f"{one.account}: {fix}"
+        f"{one.account}{_ending(one, now)}: {fix}"
         for one in acting
         if (fix := fix_for(one.error or "", one.account, target))
     ]
@@ -185,7 +193,8 @@ def plan_table(rows: Sequence[Row], *, now: datetime) -> Table:
     """One line for each account that is not simply fresh."""
     table = _table("account", "the next sweep", "because", "expires in", "next attempt")
     for row in rows:
-        because = f"{row.reason}: {row.detail}" if row.detail else row.reason
+        said = row.detail or row.error
+        because = f"{row.reason}: {said}" if said else row.reason
         expiry = _expiry(row.expires_at, now)
         table.add_row(row.account, intention(row), because, expiry, _attempt(row.retry_at, now))
     return table

@@ -59,7 +59,7 @@ class PeoplesCalls:
         return str(answer["VersionId"])
 
     def replace_credentials(self, account: str, text: str) -> str:
-        """Make these the credentials that the function uses; claims and journals stay.
+        """Make these the credentials that the function uses; leases and journals stay.
 
         Returns:
             The new version's id.

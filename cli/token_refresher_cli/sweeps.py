@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from token_refresher import policy
-from token_refresher.policy import Reason
 from token_refresher.outcomes import Outcome
+from token_refresher.policy import Reason
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from token_refresher.sweep import Report
 
 # Outcomes that leave nothing to be looked at.
-_GOOD: Final = frozenset({Outcome.PUBLISHED, Outcome.SUPERSEDED})
+_GOOD: Final = frozenset({Outcome.PUBLISHED, Outcome.SUPERSEDED, Outcome.UNCHANGED})
 # For both words of an account that the function's answer does not tell of.
 NOT_TOLD: Final = "not told"
 
@@ -35,10 +35,10 @@ class Row:
         outcome: The program's word for what was done.
         reason: The policy's word for why.
         expires_at: The published token's.
-        error: A failure's code.
+        error: A failure's code: of this sweep, or the one on record.
         failure_class: What kind it is.
         detail: A sentence about the failure.
-        retry_at: When the next attempt is made, where something holds it back.
+        retry_at: When the next attempt is made, where this one came to nothing.
         cautions: What else should be known.
     """
 
@@ -54,14 +54,19 @@ class Row:
 
     @property
     def went_well(self) -> bool:
-        """Whether nobody has to look at it: its token is new, or fresh as it was."""
+        """Whether nobody has to look at it: its token is new, or lives and is its server's last."""
         is_fresh = self.outcome == Outcome.NOT_DUE and self.reason == Reason.FRESH
-        return (self.outcome in _GOOD or is_fresh) and not self.error
+        return is_fresh or (self.outcome in _GOOD and not self.has_failed)
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether this very sweep failed: only then a sentence says how; the rest is on record."""
+        return bool(self.error and self.detail) and self.outcome != Outcome.NOT_ATTEMPTED
 
     @property
     def is_unknown(self) -> bool:
-        """Whether there is no such account."""
-        return self.reason == Reason.NO_SUCH_ACCOUNT
+        """Whether there is no such account; one that may not be described may well be there."""
+        return self.reason == Reason.NO_SUCH_ACCOUNT and not self.has_failed
 
 
 def rows_of_report(report: Report) -> list[Row]:
@@ -97,7 +102,7 @@ def rows_of_summary(summary: Mapping[str, Any], names: Collection[str]) -> list[
 def intention(row: Row) -> str:
     """Say what the next sweep would do with an account."""
     if row.outcome != Outcome.WOULD_REFRESH:
-        return "reports it" if row.error else "leaves it alone"
+        return "reports it" if row.has_failed else "leaves it alone"
     if row.reason == Reason.UNPUBLISHED_RESPONSE:
         return "publishes the response it has"
     return "requests a token"

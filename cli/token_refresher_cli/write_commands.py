@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, TypeGuard
 
 import typer
 
+from token_refresher import policy
 from token_refresher.credentials import parse_credentials
-from token_refresher.errors import CredentialsError
+from token_refresher.errors import CredentialsError, SecretStoreError
+from token_refresher.outcomes import Outcome
 from token_refresher.policy import FAILURES, Reason
 from token_refresher.ports import CURRENT, SecretMetadata
-from token_refresher.outcomes import Outcome
 from token_refresher_cli import options, screen
 from token_refresher_cli.credentials_form import FormError, fill_in, read_object, to_credentials
 from token_refresher_cli.durations import say_duration, say_when
@@ -187,7 +188,7 @@ def _see_it_through(
     """
     at_once = connection.target.command("refresh", name)
     if within_minutes is None:
-        screen.note(f"The next sweep tries them; or at once: {at_once}")
+        screen.note(_what_comes(connection, name, version_id))
         return
     until = machine.monotonic() + within_minutes * 60
     with screen.waiting(f"Waiting for the next sweep to serve {name}"):
@@ -199,13 +200,39 @@ def _see_it_through(
                     is_under_way=True,
                 )
             machine.pause(_BETWEEN_TWO_LOOKS)
-    if failure := account.counting_failure:
+    if (failure := account.counting_failure) and failure.failures:
         screen.note(f"{name}: {failure.code} ({failure.failure_class})", style="bold red")
         if fix := fix_for(failure.code, name, connection.target):
             screen.note(fix)
         raise typer.Exit(ExitCode.ACTION_REQUIRED)
     left = account.live_until - connection.now() if account.live_until else timedelta(0)
     screen.show(f"{name}: published, expires in {say_duration(left)}")
+
+
+def _what_comes(connection: Connection, name: str, version_id: str) -> str:
+    """Say when credentials that were just written are tried; and how to bring it about."""
+    settings, now = connection.settings, connection.now()
+    try:
+        account = connection.account(
+            name,
+            SecretMetadata(stages={CURRENT: version_id}),
+            connection.store.describe_token(name),
+        )
+    except SecretStoreError:
+        # Whoever may write credentials need not be allowed to see more.
+        account = None
+    reason, flags = Reason.FRESH, list[str]()
+    if account is not None:
+        reason = policy.decide(account, now=now, refresh_before=settings.refresh_before).reason
+    at = None if account is None else policy.next_attempt(account, reason)
+    if at is None or reason not in {Reason.BACKING_OFF, Reason.RATE_LIMITED}:
+        when = "The next sweep tries them"
+    else:
+        when = f"They are tried {say_when(at, now=now)}, since others were just now"
+        flags = ["--force"]
+        if reason is Reason.RATE_LIMITED:
+            return f"{when}; --force does not help."
+    return f"{when}; or at once: {connection.target.command('refresh', name, flags=flags)}"
 
 
 def _looked_at(connection: Connection, name: str, version_id: str) -> Account | None:
@@ -271,7 +298,7 @@ def refresh(
         screen.show(screen.refresh_table(rows, now=now))
     for row in rows:
         _say_what_helps(connection, row, now=now, remote=remote)
-    failed = [row.account for row in rows if row.error and not row.is_unknown]
+    failed = [row.account for row in rows if row.has_failed and not row.is_unknown]
     if failed and not remote:
         _say_that_nothing_is_recorded(connection, failed, force=force)
     if interrupted.is_set():
@@ -306,14 +333,21 @@ def _say_what_helps(connection: Connection, row: Row, *, now: datetime, remote: 
     target, name = connection.target, row.account
     if row.is_unknown:
         screen.show_problem(connection.unknown(name).problem)
-    elif row.error and says_all(row.error) and not remote:
+    elif row.outcome in {Outcome.NOT_DUE, NOT_TOLD}:
+        screen.note(f"{name} {_why_not(row, target, now=now)}")
+    elif row.has_failed and row.error and says_all(row.error) and not remote:
         where = f"secrets under {target.secret_prefix}/"
         operation = (row.detail or "").partition(" failed: ")[0]
         screen.show_problem(explain_call(operation, row.error, where, target))
-    elif row.error and (fix := (fix_for if remote else fix_here)(row.error, name, target)):
+    elif row.has_failed and (
+        fix := (fix_for if remote else fix_here)(row.error or "", name, target)
+    ):
         screen.note(f"{name}: {fix}")
-    elif row.outcome in {Outcome.NOT_DUE, NOT_TOLD}:
-        screen.note(f"{name} {_why_not(row, target, now=now)}")
+    elif row.outcome == Outcome.UNCHANGED:
+        screen.note(f"{name} got the published token once more.{_next(row, now)}")
+    elif row.outcome == Outcome.LEASED_BY_ANOTHER_RUN:
+        look = target.command("status", name)
+        screen.note(f"{name} is being refreshed by another run; see what comes of it: {look}")
 
 
 def _say_that_nothing_is_recorded(connection: Connection, names: list[str], *, force: bool) -> None:
@@ -333,12 +367,17 @@ def _say_that_nothing_is_recorded(connection: Connection, names: list[str], *, f
 
 def _why_not(row: Row, target: Target, *, now: datetime) -> str:
     """Say why an account that nothing is wrong with now was not refreshed, and what helps."""
-    until = f" The next is possible {say_when(row.retry_at, now=now)}." if row.retry_at else ""
+    until = _next(row, now)
     add = target.command("add", row.account)
     return {
         Reason.AWAITING_CREDENTIALS: f"has no credentials yet: {add}",
-        Reason.BACKING_OFF: "failed before, and is left alone for a while; --force asks now",
+        Reason.BACKING_OFF: f"failed before, and --force asks now.{until}",
         Reason.ORPHANED: f"has lost its credentials: {add}",
         Reason.RATE_LIMITED: f"is rate limited, and --force does not help.{until}",
+        Reason.UNCHANGED: f"got the published token once more; --force does not help.{until}",
         NOT_TOLD: "is not in the function's answer; its log tells",
     }.get(row.reason, "is not due; --force asks all the same")
+
+
+def _next(row: Row, now: datetime) -> str:
+    return f" The next attempt is {say_when(row.retry_at, now=now)}." if row.retry_at else ""

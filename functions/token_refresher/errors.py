@@ -91,7 +91,7 @@ class HeldError(NotAttemptedError):
 
     Args:
         last_at: Aware; when it was leased.
-        until: Aware; when it may be leased again.
+        until: Aware; when it may be leased again. Also an attribute.
     """
 
     def __init__(self, last_at: datetime, until: datetime) -> None:
@@ -99,6 +99,7 @@ class HeldError(NotAttemptedError):
             f"the refresh token was leased at {last_at.isoformat()}; "
             f"it can be leased again from {until.isoformat()} on"
         )
+        self.until = until
 
 
 class RefreshError(TokenRefresherError):
@@ -125,21 +126,23 @@ class RefreshTokenHeldError(RefreshError):
 
     Attributes:
         is_spent: It was answered, and the response could not be kept.
+        until: Aware; when it is sent again. By force it may be sent again from ``by_force`` on.
     """
 
-    def __init__(self, *, is_spent: bool, until: datetime) -> None:
+    def __init__(self, *, is_spent: bool, until: datetime, by_force: datetime) -> None:
         what = (
             "the response to the refresh token could not be kept: put a new refresh_token into "
-            "the credentials, or let"
+            "the credentials, or let it be"
             if is_spent
-            else "the refresh token was sent and no response arrived:"
+            else "the refresh token was sent and no response arrived: it is"
         )
-        be = "be" if is_spent else "is"
+        sooner = f", or by force from {by_force.isoformat()} on" if by_force < until else ""
         super().__init__(
-            f"{what} it {be} sent again from {until.isoformat()} on, or at once by force",
+            f"{what} sent again from {until.isoformat()} on{sooner}",
             code="refresh_token_spent" if is_spent else "refresh_token_unanswered",
         )
         self.is_spent = is_spent
+        self.until = until
 
 
 class RejectedAgainError(RefreshError):

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from token_refresher import PRODUCT_USER_AGENT, refresh
+from token_refresher import PRODUCT_USER_AGENT, redeem
 from token_refresher.aws.secret_store import Pace, SecretsManagerStore, create_client
 from token_refresher.errors import TokenRefresherError, UnexpectedError
 from token_refresher.events import parse_event, parse_rotation, parse_trigger
@@ -52,7 +52,7 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-class Endpoint(refresh.TokenEndpoint, Protocol):
+class Endpoint(redeem.TokenEndpoint, Protocol):
     """What the function needs of the token endpoints."""
 
     def drop_connections(self) -> None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from token_refresher.oauth.client_authentication import Client
     from token_refresher.oauth.token_response import TokenResponse
-    from token_refresher.refresh import Connection, TokenEndpoint
+    from token_refresher.redeem import Connection, TokenEndpoint
 
 # So many different accounts in a row, and what they met is not one account's own.
 _ACCOUNTS: Final = 3

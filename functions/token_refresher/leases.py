@@ -14,7 +14,9 @@ import re
 import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Annotated, Final
+
+import msgspec
 
 from token_refresher import ports
 from token_refresher.errors import HeldError, LeasedError, LeaseTooOldError, SecretStoreError
@@ -35,6 +37,8 @@ ABANDONED_AFTER: Final = timedelta(minutes=20)
 # A run that was stopped for longer between its lease and its request sends nothing.
 LONGEST_AGE: Final = timedelta(seconds=60)
 
+# No time of ours is later, and sums with such times overflow.
+_YEAR_3000: Final = 32_503_680_000
 _NUMBERED: Final = re.compile(r"(.{40,})-([1-9][0-9]{0,8})")
 
 
@@ -67,7 +71,7 @@ class LeaseContent(StoredJson, frozen=True, kw_only=True):
         is_early: It did not wait for the interval, since credentials had just been put.
     """
 
-    leased_at: int
+    leased_at: Annotated[int, msgspec.Meta(ge=0, lt=_YEAR_3000)]
     run: str
     credentials: str
     is_early: bool = False
@@ -153,8 +157,8 @@ class Leases:
             # Not to be read yet: it was written a moment ago.
             if held is None or (end is None and self.began_at - held.time < ABANDONED_AFTER):
                 raise LeasedError
-            may_send(lost, Sending(end or LeaseEnd.UNANSWERED, held.time))
             is_early = self._is_early(held, end)
+            may_send(lost, Sending(end or LeaseEnd.UNANSWERED, held.time))
             number += 1
         return lease
 

@@ -449,23 +449,25 @@ def next_sending(
     """Tell when a refresh token that brought no token is sent again, where there is nothing else.
 
     Each sending of a refresh token that may be spent can end the published token early, at a
-    server without grace. So it waits while that token lives, and never longer.
+    server without grace. So it waits while that token lives, and never longer. That an interval
+    lies between two leases as well is `lease_interval`'s.
 
     Args:
         account: With its published token.
         last: What became of it.
         now: Aware.
         insists: A person asked, or a consumer saw the published token refused.
+
+    Returns:
+        ``now`` where nothing but that interval has to be waited for.
     """
-    interval = lease_interval(account, last.leased_at, is_ended=True, now=now)
-    earliest, live_until, grant = last.leased_at + interval, account.live_until, account.grant
-    is_alive = live_until is not None and now < live_until
-    if insists or not is_alive or live_until is None or last.end is LeaseEnd.REFUSED:
-        return earliest
+    live_until, grant = account.live_until, account.grant
+    if insists or live_until is None or now >= live_until or last.end is LeaseEnd.REFUSED:
+        return now
     if last.end is LeaseEnd.SPENT:
-        return max(earliest, live_until)
+        return live_until
     ends_at = min(live_until, grant.expires_at) if grant is not None else live_until
-    return max(earliest, ends_at - _LAST_SENDINGS)
+    return max(now, ends_at - _LAST_SENDINGS)
 
 
 def failure_class_of(error: Failure) -> FailureClass:
@@ -537,7 +539,9 @@ def failure_record(
     wait = _wait(account, pace, failures, refusals.count if refusals else 0, since, now)
     at = now + wait
     if last_sending is not None:
-        sending_at = next_sending(account, last_sending, now=now)
+        leased_at = last_sending.leased_at
+        earliest = leased_at + lease_interval(account, leased_at, is_ended=True, now=now)
+        sending_at = max(earliest, next_sending(account, last_sending, now=now))
         at = max(at, sending_at) if pace is Pace.REFUSED else sending_at
     at = max(at - TICK_SLACK, now)
     asked = error.retry_after if isinstance(error, OAuthError) else None
@@ -556,10 +560,13 @@ def failure_record(
 def unchanged_record(account: Account, *, now: datetime) -> FailureRecord:
     """Tell when to ask again after the published token was handed out once more.
 
-    Half of what is left must pass, at least what a version takes, and never more than all.
+    Half of what is left must pass, at least what a version takes, and never more than all; nor may
+    the refresh token end meanwhile.
     """
-    live_until = account.live_until or now
-    at = min(now + max((live_until - now) / 2, version_pace(account)), live_until)
+    live_until, earliest = account.live_until or now, now + version_pace(account)
+    at = min(max(now + (live_until - now) / 2, earliest), live_until)
+    if account.grant is not None:
+        at = min(at, max(account.grant.expires_at - _REFRESH_TOKEN_MARGIN, earliest))
     return FailureRecord(
         failure_class=FailureClass.TRANSIENT,
         code="unchanged",
@@ -596,23 +603,30 @@ def _next_brought_forward(account: Account) -> datetime | None:
     return None if at is None else at + _REFUSED_FIRST - TICK_SLACK
 
 
-def needs_action(account: Account, *, now: datetime, schedule: timedelta) -> bool:
-    """Whether action is required for this account, by metadata alone.
+def action_required(account: Account, *, now: datetime, schedule: timedelta) -> str | None:
+    """Name what action is required for this account, by metadata alone; None for none.
 
-    Its last failure says so; or its tokens cannot be kept alive; or a refresh-only account's
+    Its last failure's code; or its tokens cannot be kept alive; or a refresh-only account's
     refresh token ends within a week (or half its life, where that is less).
     """
     if account.credentials_version is None:
-        return False
+        return None
+    if account.token is not None and account.token.is_deleted:
+        return "scheduled_for_deletion"
     failure = account.counting_failure
     if failure is not None and failure.failure_class is FailureClass.ACTION_REQUIRED:
-        return True
-    if account.token is not None and account.token.is_deleted:
-        return True
+        return failure.code
     if lives_too_short(account, schedule=schedule):
-        return True
+        return "token_lives_too_short"
     grant = account.grant
-    return grant is not None and grant.expires_at - now < min(_GRANT_WARNING, grant.lifetime / 2)
+    if grant is not None and grant.expires_at - now < min(_GRANT_WARNING, grant.lifetime / 2):
+        return "refresh_token_ending"
+    return None
+
+
+def needs_action(account: Account, *, now: datetime, schedule: timedelta) -> bool:
+    """Whether action is required for this account, as `action_required` says."""
+    return action_required(account, now=now, schedule=schedule) is not None
 
 
 def is_retrying(account: Account) -> bool:

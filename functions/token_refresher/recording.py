@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from token_refresher import records
 from token_refresher.errors import SecretStoreError
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
     from datetime import datetime
 
+    from token_refresher.journal import Journal
     from token_refresher.model import Account, TokenVersion
     from token_refresher.policy import Failure, Sending
     from token_refresher.ports import SecretStore
@@ -44,12 +45,18 @@ class Record:
         clock: Gives aware times.
         account: As it is known now.
         cautions: What should be known besides the outcome.
+        ended: A lease under which no token came, and what became of the refresh token.
     """
 
     store: SecretStore
     clock: Callable[[], datetime]
     account: Account
     cautions: list[Caution] = field(default_factory=list)
+    ended: tuple[str, Sending] | None = None
+
+    def know(self, **changes: Any) -> None:  # noqa: ANN401 - the account's fields
+        """Know better what the account is."""
+        self.account = replace(self.account, **changes)
 
     def ensure_token_secret(self) -> None:
         """Create the token secret first, so that even a first failure has a place.
@@ -59,14 +66,36 @@ class Record:
         """
         if self.account.token is None:
             self.store.create_token_secret(self.account.name)
-            self.account = replace(self.account, token=SecretMetadata())
+            self.know(token=SecretMetadata())
 
-    def fail(self, tags: Mapping[str, str]) -> None:
-        """Write what is to be remembered of a failure, as far as it is not what stands there."""
+    def end_lease(self, lease_id: str, sending: Sending) -> None:
+        """Know of a lease under which no token came; `fail` writes it down."""
+        self.ended = (lease_id, sending)
+
+    def fail(self, error: Failure, journal: Journal, *, now: datetime, is_ours: bool) -> None:
+        """Write down what failed, and what became of a refresh token.
+
+        Args:
+            error: What failed.
+            journal: What it holds, and could not be given.
+            now: Aware; the sweep's.
+            is_ours: False on a person's machine, which may be all that is wrong; what became
+                of a refresh token is true whoever sent it.
+        """
         # With what could not be written before: a lease that has ended still has.
         before = self.account.unrecorded
-        tags = {**(before.tags if before else {}), **tags}
-        if self.account.token is not None and tags.items() <= self.account.token.tags.items():
+        tags = dict(before.tags) if before else {}
+        is_lost = journal.unwritten is not None and not journal.is_repeatable
+        if is_ours or is_lost:
+            tags |= self._failure_tags(error, now, is_only_grant=journal.is_only_grant)
+        if self.ended is not None:
+            lease_id, sending = self.ended
+            tags[records.LEASE_TAG] = records.ended_lease(lease_id, sending.end)
+        if journal.refused and journal.refused == journal.version_id:
+            tags[records.REFUSED_RESPONSE_TAG] = journal.refused
+        if is_lost:
+            self.know(unwritten=journal.unwritten)
+        if tags.items() <= (self.account.token.tags if self.account.token else {}).items():
             return
         try:
             self.ensure_token_secret()
@@ -75,38 +104,31 @@ class Record:
         else:
             self.write(tags, Caution.FAILURE_NOT_RECORDED)
 
-    def failure_tags(
-        self, error: Failure, *, now: datetime, last_sending: Sending | None
+    def _failure_tags(
+        self, error: Failure, now: datetime, *, is_only_grant: bool
     ) -> dict[str, str]:
-        """Tell the records of a failure; none where the same stands there and holds nothing.
-
-        Args:
-            error: What failed.
-            now: Aware; the sweep's.
-            last_sending: As for `failure_record`.
-        """
+        """Tell the records of a failure; none where the same stands there and holds nothing."""
         counting = self.account.counting_failure
         if pace_of(error) is Pace.AT_ONCE and counting is not None and counting.code == error.code:
             return {}
         refusals = refusals_record(self.account, error, now=now)
-        record = failure_record(
-            self.account, error, now=now, refusals=refusals, last_sending=last_sending
-        )
+        last = self.ended[1] if self.ended is not None and is_only_grant else None
+        record = failure_record(self.account, error, now=now, refusals=refusals, last_sending=last)
         if record.failures == 1:
             # Later than the token that this very refresh may have published before it failed.
             record = replace(record, since=self.clock())
         tags = {records.FAILURE_TAG: record.to_tag()}
         return tags | ({records.REFUSALS_TAG: refusals.to_tag()} if refusals else {})
 
-    def unchanged(self, *, now: datetime) -> None:
+    def unchanged(self, *, grant: records.GrantLifetime | None, now: datetime) -> None:
         """Remember when to ask again after the published token was handed out once more."""
-        self.clear([key for key in records.CLEARED_BY_SUCCESS if key != records.FAILURE_TAG])
+        self.succeed(grant=grant, keeps=records.FAILURE_TAG)
         record = unchanged_record(self.account, now=now)
         self.write({records.FAILURE_TAG: record.to_tag()}, Caution.RECORD_NOT_WRITTEN)
 
-    def succeed(self, *, grant: records.GrantLifetime | None) -> None:
+    def succeed(self, *, grant: records.GrantLifetime | None, keeps: str = "") -> None:
         """Clear what was recorded, and keep when the refresh token itself expires."""
-        obsolete = list(records.CLEARED_BY_SUCCESS)
+        obsolete = [each for each in records.CLEARED_BY_SUCCESS if each != keeps]
         if grant is None:
             obsolete.append(records.GRANT_EXPIRES_AT_TAG)
         elif grant != self.account.grant:
@@ -135,11 +157,20 @@ class Record:
         return records.GrantLifetime(expires_at, expires_in)
 
     def forget_failures_since(self, before: Account) -> None:
-        """Know of an account's failures only what was known before its refresh."""
+        """Know of an account's failures only what was known before its refresh.
+
+        The count of refusals is put back; the failure is about to be written over.
+        """
+        theirs = {key: tag for key, tag in before.tags.items() if key in _OF_FAILURES}
+        if records.REFUSALS_TAG not in theirs:
+            self.clear([records.REFUSALS_TAG])
+        else:
+            tag = {records.REFUSALS_TAG: theirs[records.REFUSALS_TAG]}
+            self.write(tag, Caution.RECORD_NOT_WRITTEN)
         token = self.account.token or SecretMetadata()
         kept = {key: tag for key, tag in token.tags.items() if key not in _OF_FAILURES}
-        theirs = {key: tag for key, tag in before.tags.items() if key in _OF_FAILURES}
-        self.account = replace(self.account, token=replace(token, tags=kept | theirs))
+        token = replace(token, tags=kept | theirs)
+        self.know(token=token, unrecorded=before.unrecorded)
 
     def write(self, tags: Mapping[str, str], caution: Caution) -> None:
         """Write tags, or keep them in memory and say so."""
@@ -164,11 +195,11 @@ class Record:
     def _remember(self, tags: Mapping[str, str], caution: Caution) -> None:
         self.cautions.append(caution)
         unrecorded = records.Unrecorded(tags, records.our_tags(self.account.token), self.clock())
-        self.account = replace(self.account, unrecorded=unrecorded)
+        self.know(unrecorded=unrecorded)
 
     def _note(self, tags: Mapping[str, str], *, forget: Collection[str] = ()) -> None:
         """Know what is on record from here on."""
         token = self.account.token or SecretMetadata()
         kept = {key: value for key, value in token.tags.items() if key not in forget}
         token = replace(token, tags={**kept, **tags})
-        self.account = replace(self.account, token=token, unrecorded=None)
+        self.know(token=token, unrecorded=None)

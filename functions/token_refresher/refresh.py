@@ -7,10 +7,9 @@ like the table in docs/architecture.md.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
-from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final
 
 from token_refresher import records
 from token_refresher.credentials import (
@@ -20,17 +19,14 @@ from token_refresher.credentials import (
     require_same_host,
 )
 from token_refresher.errors import (
-    HeldError,
     LeasedError,
     NotAttemptedError,
     OutOfTimeError,
-    RefreshTokenHeldError,
     RejectedAgainError,
     SecretStoreError,
     UnexpectedError,
 )
 from token_refresher.journal import Journal, JournalEntry
-from token_refresher.leases import Lease, Leases, number_of
 from token_refresher.model import (
     TokenVersion,
     published_from_id,
@@ -38,7 +34,6 @@ from token_refresher.model import (
     with_token,
 )
 from token_refresher.oauth.errors import (
-    EndpointUnavailableError,
     MissingExpiryError,
     OAuthError,
     TokenRequestError,
@@ -48,77 +43,38 @@ from token_refresher.oauth.token_response import lifetime
 from token_refresher.outcomes import Asked, Caution, Outcome, Result
 from token_refresher.policy import (
     FAILURES,
-    TICK_SLACK,
     Decision,
-    Pace,
     Reason,
     Sending,
     decide,
     has_unpublished_response,
     lives_too_short,
-    next_sending,
-    pace_of,
 )
 from token_refresher.ports import CURRENT
 from token_refresher.recording import Record
 from token_refresher.records import LeaseEnd
+from token_refresher.redeem import TIME_TO_REQUEST, Redeemed, Redemption, TokenEndpoint
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from contextlib import AbstractContextManager
+    from collections.abc import Callable
     from datetime import datetime
 
     from token_refresher.credentials import Credentials
+    from token_refresher.leases import Lease
     from token_refresher.model import Account, PublishedToken
-    from token_refresher.oauth.client_authentication import Client
     from token_refresher.oauth.token_response import TokenResponse
     from token_refresher.policy import Failure
     from token_refresher.ports import SecretStore
 
 # One refresh ends within this, whatever hangs.
 _REFRESH_TIME: Final = timedelta(seconds=60)
-# A request of 10 s and two writes of 15 s must still fit when it is begun.
-_TIME_TO_REQUEST: Final = timedelta(seconds=40)
-# Right before the first byte: the request, and the write that keeps its response.
-_TIME_TO_KEEP: Final = timedelta(seconds=25)
 # With less than this a refresh is not begun: what it reads before the request takes time
 # too. It must fit into the shortest invocation, of a schedule of one minute.
-TIME_TO_BEGIN: Final = _TIME_TO_REQUEST + timedelta(seconds=5)
+TIME_TO_BEGIN: Final = TIME_TO_REQUEST + timedelta(seconds=5)
 # What is left for the records, however long a journal is retried.
 _TIME_TO_RECORD: Final = timedelta(seconds=10)
 
-# Servers with a grace take the same refresh token again for some seconds, exactly for this.
-_RESEND_PAUSE: Final = timedelta(seconds=1)
-
 _UNDECIDED: Final = Decision(due=False, reason=Reason.FRESH)
-
-# A block and a limit, which the primary grant would meet, too.
-_NOT_TO_BE_ASKED_AGAIN: Final = frozenset({HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS})
-
-
-class Connection(Protocol):
-    """One open connection to a token endpoint."""
-
-    def request(
-        self, grant: Mapping[str, str], *, before_sending: Callable[[], None]
-    ) -> TokenResponse:
-        """Send one token request, once; ``before_sending`` may still forbid it."""
-
-
-class TokenEndpoint(Protocol):
-    """What a refresh needs of the token endpoint."""
-
-    def admit(self, client: Client) -> None:
-        """Raise where the client must not be sent now."""
-
-    def connect(self, client: Client) -> AbstractContextManager[Connection]:
-        """Open a connection for one refresh token: all that can fail without sending."""
-
-    def request(self, client: Client, grant: Mapping[str, str]) -> TokenResponse:
-        """Send one token request by a primary grant."""
-
-    def verify(self, client: Client, access_token: str) -> bool | None:
-        """Ask ``verify_url`` whether a token is accepted; None where nobody can tell."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,6 +148,9 @@ class Refresher:
         refresh = self._begin(result.account, asked)
         refresh.decision = Decision(due=True, reason=result.reason)
         refresh.record.forget_failures_since(before)
+        lease = result.account.lease
+        if lease is not None and result.account.lease_end is LeaseEnd.REFUSED:
+            refresh.record.end_lease(lease, Sending(LeaseEnd.UNANSWERED, asked.now))
         return refresh.failed(block)
 
     def _begin(self, account: Account, asked: Asked) -> _Refresh:
@@ -202,13 +161,6 @@ class Refresher:
             record=Record(store=self.store, clock=self.clock, account=account),
             journal=Journal(store=self.store, account=account.name),
         )
-
-
-class _Ended(NamedTuple):
-    """A lease under which no token came, and what became of the refresh token."""
-
-    lease_id: str
-    sending: Sending
 
 
 @dataclass(frozen=True, slots=True, repr=False, kw_only=True)
@@ -233,15 +185,6 @@ class _Response:
     refresh_token_expires_in: timedelta | None = None
 
 
-def allows_primary_grant(error: OAuthError) -> bool:
-    """Whether the account's primary grant may be tried in the same run, after its refresh token."""
-    if isinstance(error, EndpointUnavailableError):
-        # Not where the host is not to be asked again now.
-        return error.sent and error.status not in _NOT_TO_BE_ASKED_AGAIN and not error.is_page
-    # It would fail on the same secret.
-    return error.code != "invalid_client"
-
-
 @dataclass(slots=True, repr=False, kw_only=True)
 class _Refresh:
     """The state of one refresh.
@@ -251,7 +194,6 @@ class _Refresh:
         record: The account as known now, its records, and cautions gathered on the way.
         journal: Empty where its refresh tokens are not used.
         decision: Why it is due, by what has been read so far.
-        ended: A lease that brought no token, to be recorded with the failure.
     """
 
     refresher: Refresher
@@ -260,7 +202,6 @@ class _Refresh:
     record: Record
     journal: Journal
     decision: Decision = _UNDECIDED
-    ended: _Ended | None = None
 
     @property
     def account(self) -> Account:
@@ -311,7 +252,7 @@ class _Refresh:
         if published is not None and not published.is_ours and published.expires_at is None:
             value = self.store.read_published(self.account.name)
             read = published.with_times_of(value.text if value else None)
-            self._know(published=read)
+            self.record.know(published=read)
 
     def _is_due(self) -> bool:
         """Decide again, with what has been read since."""
@@ -323,10 +264,10 @@ class _Refresh:
         value = self.store.read_credentials(self.account.name)
         # Some tools create a secret with an empty text instead of no value.
         if value is None or value.text == "":
-            self._know(credentials_version=None, has_credentials_secret=True)
+            self.record.know(credentials_version=None, has_credentials_secret=True)
             self._is_due()
             return None
-        self._know(credentials_version=value.version_id)
+        self.record.know(credentials_version=value.version_id)
         credentials = parse_credentials(value.text)
         require_refresh_tokens(credentials, uses_refresh_tokens=self.refresher.uses_refresh_tokens)
         return credentials
@@ -338,7 +279,7 @@ class _Refresh:
             False where it still cannot be written; then nothing else is worth doing.
         """
         kept, journal = self.account.unwritten, self.journal
-        self._know(journal=None)
+        self.record.know(journal=None)
         if self.refresher.uses_refresh_tokens and credentials.use_refresh_token:
             journal.grant = credentials.grant_digest
             journal.is_only_grant = isinstance(credentials, RefreshTokenCredentials)
@@ -349,7 +290,7 @@ class _Refresh:
                 # What was recorded of it is so no more.
                 self.record.clear(records.CLEARED_BY_SUCCESS)
         version = TokenVersion.parse(journal.version_id, now=self.asked.now)
-        self._know(journal=version if journal.entry is not None else None, unwritten=None)
+        self.record.know(journal=version if journal.entry is not None else None, unwritten=None)
         return True
 
     def _journaled(self) -> _Response | None:
@@ -371,16 +312,22 @@ class _Refresh:
         """Get a token: by a refresh token if there is one to be sent, else by primary grant."""
         refresh_token, basis = self._refresh_token(credentials)
         self.endpoint.admit(credentials.client)
-        if self._time_left() < _TIME_TO_REQUEST:
+        if self._time_left() < TIME_TO_REQUEST:
             # Begin nothing that could be cut off between redeeming and journaling.
             raise OutOfTimeError("not enough time is left in this invocation")
         self.record.ensure_token_secret()
         failure: OAuthError | None = None
         if refresh_token is not None:
-            redeemed = self._redeem(credentials, refresh_token, basis)
-            if isinstance(redeemed, _Response):
-                return redeemed
-            failure = redeemed
+            redeemed = self._redemption(basis).redeem(credentials.client, refresh_token)
+            if isinstance(redeemed, Redeemed):
+                try:
+                    return self._keep(credentials, redeemed.response, redeemed.issued_at, redeemed)
+                except OAuthError as error:
+                    if self.journal.is_only_grant:
+                        raise
+                    failure = error
+            else:
+                failure = redeemed
         assert not isinstance(credentials, RefreshTokenCredentials)  # noqa: S101 - it has raised
         if failure is not None:
             try:
@@ -403,101 +350,30 @@ class _Refresh:
             return credentials.refresh_token, credentials.grant_digest
         return None, ""
 
-    def _redeem(
-        self, credentials: Credentials, refresh_token: str, basis: str
-    ) -> _Response | OAuthError | None:
-        """Connect, lease the refresh token, and send it.
-
-        Returns:
-            What the primary grant may follow: the failure, or None where nothing was sent.
-        """
-        is_only_grant = self.journal.is_only_grant
-        if not is_only_grant and self.account.lease_end and number_of(self.account.lease, basis):
-            # One lease in a whole outage: the refresh token has had its chance.
-            return None
-        with self.endpoint.connect(credentials.client) as connection:
-            try:
-                lease = self._lease(basis)
-            except (HeldError, RefreshTokenHeldError, SecretStoreError):
-                if is_only_grant:
-                    raise
-                # The primary grant's token is worth having even where nothing can be leased.
-                return None
-            issued_at = self._now()
-            try:
-                response = self._send(connection, credentials, refresh_token, lease)
-            except OAuthError as error:
-                is_refusal = pace_of(error) is Pace.REFUSED
-                self._end(lease, LeaseEnd.REFUSED if is_refusal else LeaseEnd.UNANSWERED)
-                if is_only_grant or not allows_primary_grant(error):
-                    raise
-                return error
-        return self._keep(credentials, response, issued_at, lease=lease, sent=refresh_token)
-
-    def _lease(self, basis: str) -> Lease:
-        """Win the right to send the refresh token; this proves that a journal can be written."""
-        leases = Leases(
-            store=self.store,
-            account=self.account,
-            basis=basis,
+    def _redemption(self, basis: str) -> Redemption:
+        return Redemption(
+            endpoint=self.endpoint,
+            record=self.record,
             journal=self.journal,
-            began_at=self.asked.now,
-            clock=self.refresher.clock,
+            basis=basis,
+            asked=self.asked,
+            is_insisted_on=self.asked.force or self._is_rejected,
+            clock=self._now,
+            pause=self.refresher.pause,
+            time_left=self._time_left,
         )
-        lease = leases.take(self._require_sendable)
-        self._know(lease=lease.version_id)
-        if lease.number > 1:
-            self.record.cautions.append(Caution.REFRESH_TOKEN_RESENT)
-        return lease
-
-    def _require_sendable(self, lease_id: str, last: Sending) -> None:
-        """Let a refresh token that was sent before be sent again now, or raise."""
-        insists = self.asked.force or self._is_rejected
-        until = next_sending(self.account, last, now=self.asked.now, insists=insists)
-        is_held = last.end is not LeaseEnd.REFUSED and self.asked.now < until - TICK_SLACK
-        if is_held or not self.journal.is_only_grant:
-            self.ended = _Ended(lease_id, last)
-            raise RefreshTokenHeldError(is_spent=last.end is LeaseEnd.SPENT, until=until)
-
-    def _send(
-        self, connection: Connection, credentials: Credentials, refresh_token: str, lease: Lease
-    ) -> TokenResponse:
-        """Send a leased refresh token, and once more where its first response is lost."""
-        grant = {"grant_type": "refresh_token", "refresh_token": refresh_token}
-
-        def before_sending() -> None:
-            lease.require_young(self._now())
-            if self._time_left() < _TIME_TO_KEEP:
-                raise OutOfTimeError("connecting and leasing left no time to keep a response")
-
-        try:
-            return connection.request(grant, before_sending=before_sending)
-        except OAuthError as error:
-            if not (self.journal.is_only_grant and lease.number == 1 and error.is_response_lost):
-                raise
-            if error.retry_after is not None or self._time_left() < _TIME_TO_REQUEST:
-                raise
-            lost = error
-        self.refresher.pause(_RESEND_PAUSE)
-        self.record.cautions.append(Caution.REFRESH_TOKEN_RESENT)
-        try:
-            with self.endpoint.connect(credentials.client) as again:
-                return again.request(grant, before_sending=before_sending)
-        except (NotAttemptedError, OAuthError) as error:
-            is_sent = isinstance(error, OAuthError) and error.sent
-            raise (error if is_sent else lost) from None
 
     def _keep(
         self,
         credentials: Credentials,
         response: TokenResponse,
         issued_at: datetime,
+        redeemed: Redeemed | None = None,
         *,
-        lease: Lease | None = None,
-        sent: str | None = None,
         refresh_is_refused: bool = False,
     ) -> _Response:
         """Journal a response, then judge it."""
+        lease = redeemed.lease if redeemed is not None else None
         missing: MissingExpiryError | None = None
         life, assumed = timedelta(0), credentials.assumed_expires_in
         try:
@@ -508,21 +384,28 @@ class _Refresh:
             response,
             client=credentials.client,
             lease=self.account.lease,
-            sent=sent,
+            sent=redeemed.refresh_token if redeemed is not None else None,
             refresh_is_refused=refresh_is_refused,
         )
         usable = entry.access_token if entry.is_bearer_token else None
+        digest = token_digest(self.account.name, usable)
+        published = self.account.published
+        if usable and published is not None and published.token_digest == digest:
+            # Handed out once more, it still ends when it was told to.
+            ends_at = published.expires_at
+            if ends_at is not None and ends_at > issued_at:
+                life = min(life, ends_at - issued_at)
         version = TokenVersion(
             issued_at,
             issued_at + life,
             self.account.credentials_digest,
-            token_digest(self.account.name, usable),
+            digest,
         )
         if response.refresh_token or (usable and (missing or life > timedelta(0))):
             self._journal(version, entry, lease)
         elif lease is not None:
             # Nothing that could be used has come.
-            self._end(lease, LeaseEnd.UNANSWERED)
+            self.record.end_lease(lease.version_id, Sending(LeaseEnd.UNANSWERED, lease.taken_at))
         try:
             entry.bearer_token()
             if missing is not None:
@@ -548,7 +431,7 @@ class _Refresh:
         self.journal.keep(str(version), entry, is_repeatable=lease is None)
         if lease is not None:
             # Until it is written.
-            self._end(lease, LeaseEnd.SPENT)
+            self.record.end_lease(lease.version_id, Sending(LeaseEnd.SPENT, lease.taken_at))
         self._write_journal(until=self._time_left())
 
     def _has_later_journal(self) -> bool:
@@ -568,8 +451,8 @@ class _Refresh:
         ):
             return False
         # The lease has ended well: its refresh token gives way to what is kept from here on.
-        self.ended = None
-        self._know(journal=TokenVersion.parse(self.journal.version_id, now=self._now()))
+        self.record.ended = None
+        self.record.know(journal=TokenVersion.parse(self.journal.version_id, now=self._now()))
         return True
 
     def _deliver(self, credentials: Credentials, response: _Response) -> Result | None:
@@ -579,7 +462,7 @@ class _Refresh:
             None where a journaled one has turned out to be of no use.
         """
         if self._is_unchanged(response):
-            return self._unchanged()
+            return self._unchanged(response)
         self._verify(credentials, response)
         if self.asked.stage_as:
             self.store.stage(self.account.name, self.asked.stage_as, response.token.to_json())
@@ -592,7 +475,7 @@ class _Refresh:
         if response.is_journaled and not self._stands(response):
             return None
         before = self.account.published
-        self._know(
+        self.record.know(
             published=published_from_id(version_id, now=self._now()),
             previous=TokenVersion.parse(before.version_id, now=self._now()) if before else None,
         )
@@ -607,13 +490,13 @@ class _Refresh:
         has_same_credentials = published.credentials_digest == version.credentials_digest
         return is_same and has_same_credentials and self._now() < published.expires_at
 
-    def _unchanged(self) -> Result:
+    def _unchanged(self, response: _Response) -> Result:
         """Keep the expiry that was told first, and remember when to ask again."""
         if not self._write_journal(until=_TIME_TO_RECORD):
             return self._not_kept(Outcome.UNCHANGED)
         if self._is_rejected:
             raise RejectedAgainError
-        self.record.unchanged(now=self.asked.now)
+        self.record.unchanged(grant=self._next_grant(response), now=self.asked.now)
         return self.result(Outcome.UNCHANGED)
 
     def _verify(self, credentials: Credentials, response: _Response) -> None:
@@ -648,24 +531,25 @@ class _Refresh:
         return True
 
     def _stands(self, response: _Response) -> bool:
-        """Whether a journaled response that was published is what consumers read.
+        """Whether a journaled response that was published, or a later one, is what consumers read.
 
         Where a person has moved stages it is not: a used version id is never published again.
         """
-        metadata = self.store.describe_token(self.account.name)
-        if metadata is not None and metadata.stages.get(CURRENT) != str(response.version):
+        try:
+            metadata = self.store.describe_token(self.account.name)
+        except SecretStoreError:
+            # Unknown; where it does not stand, the next sweep finds it unpublished again.
+            return True
+        current = metadata.stages.get(CURRENT, "") if metadata is not None else ""
+        published = published_from_id(current, now=self._now())
+        if published.issued_at is None or published.issued_at < response.version.issued_at:
             self._refuse(response.version)
             return False
         return True
 
     def _refuse(self, version: TokenVersion) -> None:
-        """Let a response never be published; one that is in no journal never could be."""
-        if self.journal.version_id == str(version):
-            self.journal.refused = str(version)
-
-    def _end(self, lease: Lease, end: LeaseEnd) -> None:
-        """Know what to record of this run's lease, if no token comes."""
-        self.ended = _Ended(lease.version_id, Sending(end, lease.taken_at))
+        """Let a response never be published, if it is or comes to be in the journal."""
+        self.journal.refused = str(version)
 
     def _succeeded(self, response: _Response, outcome: Outcome) -> Result:
         """Clear what was recorded, and record what outlives this refresh."""
@@ -673,12 +557,15 @@ class _Refresh:
             return self._not_kept(outcome)
         if lives_too_short(self.account, schedule=self.refresher.schedule):
             self.record.cautions.append(Caution.LIVES_TOO_SHORT)
-        grant = None
-        if self.journal.is_only_grant:
-            expires_in, is_new = response.refresh_token_expires_in, response.brings_refresh_token
-            grant = self.record.next_grant(response.version, expires_in, is_new=is_new)
-        self.record.succeed(grant=grant)
+        self.record.succeed(grant=self._next_grant(response))
         return self.result(outcome)
+
+    def _next_grant(self, response: _Response) -> records.GrantLifetime | None:
+        """Tell when the refresh token itself expires, where there is nothing else."""
+        if not self.journal.is_only_grant:
+            return None
+        expires_in, is_new = response.refresh_token_expires_in, response.brings_refresh_token
+        return self.record.next_grant(response.version, expires_in, is_new=is_new)
 
     def _not_kept(self, outcome: Outcome) -> Result:
         """Record that a response could not be journaled; it stays in the warm environment."""
@@ -696,20 +583,8 @@ class _Refresh:
         return self.result(Outcome.FAILED, error)
 
     def _record(self, error: Failure) -> None:
-        """Write down what failed, and what became of a refresh token."""
-        ended, tags = self.ended, {}
-        is_lost = self.journal.unwritten is not None and not self.journal.is_repeatable
-        if self.refresher.records_failures or is_lost:
-            last = ended.sending if ended is not None and self.journal.is_only_grant else None
-            tags = self.record.failure_tags(error, now=self.asked.now, last_sending=last)
-        # What became of a refresh token is true whoever sent it.
-        if ended is not None:
-            tags[records.LEASE_TAG] = records.ended_lease(ended.lease_id, ended.sending.end)
-        if self.journal.refused:
-            tags[records.REFUSED_RESPONSE_TAG] = self.journal.refused
-        if is_lost:
-            self._know(unwritten=self.journal.unwritten)
-        self.record.fail(tags)
+        is_ours = self.refresher.records_failures
+        self.record.fail(error, self.journal, now=self.asked.now, is_ours=is_ours)
 
     def _time_left(self) -> timedelta:
         left = self.asked.time_left()
@@ -718,9 +593,6 @@ class _Refresh:
     def _now(self) -> datetime:
         # Whole seconds, as they are stored: a lifetime errs on the safe side.
         return self.refresher.clock().replace(microsecond=0)
-
-    def _know(self, **changes: Any) -> None:  # noqa: ANN401 - the account's fields
-        self.record.account = replace(self.account, **changes)
 
     def result(self, outcome: Outcome, error: Failure | NotAttemptedError | None = None) -> Result:
         """Tell what this refresh came to."""

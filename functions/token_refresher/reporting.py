@@ -13,12 +13,18 @@ from aws_lambda_powertools import Logger, Metrics, single_metric
 from aws_lambda_powertools.metrics import MetricUnit
 
 from token_refresher import policy
-from token_refresher.errors import OutOfTimeError
+from token_refresher.errors import (
+    FailureClass,
+    HeldError,
+    OutOfTimeError,
+    RefreshTokenHeldError,
+)
 from token_refresher.outcomes import Outcome
 from token_refresher.policy import FAILURES, Reason, failure_class_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
 
     from token_refresher.outcomes import Result
     from token_refresher.settings import Settings
@@ -49,6 +55,9 @@ _LONGEST_SUMMARY: Final = 100
 
 # Reasons for which nobody is called, and no line is logged in every sweep.
 _QUIET: Final = frozenset({Reason.AWAITING_CREDENTIALS, Reason.ORPHANED})
+# A person or a consumer asked; otherwise nothing was due.
+_DUE_LATER: Final = frozenset({Reason.FORCED, Reason.FRESH})
+_PUT_OFF: Final = frozenset({Outcome.NOT_ATTEMPTED, Outcome.LEASED_BY_ANOTHER_RUN})
 _REFRESHED: Final = frozenset({Outcome.PUBLISHED, Outcome.STAGED})
 
 
@@ -147,25 +156,43 @@ def describe(result: Result, report: Report) -> dict[str, Any]:
         "expires_at": live_until.isoformat() if live_until else None,
         "seconds_until_expiry": int(policy.seconds_until_expiry(account, now=report.now)),
     }
-    recorded = account.counting_failure
+    recorded, required = account.counting_failure, report.action_required(account)
     if isinstance(error, FAILURES):
         fields |= {"failure_class": str(failure_class_of(error)), "error": error.code}
+    # Told in every sweep, whether or not it was tried in this one.
+    elif required is not None:
+        fields |= {"failure_class": str(FailureClass.ACTION_REQUIRED), "error": required}
     elif recorded is not None and recorded.failures:
-        # Told in every sweep, whether or not it was tried in this one.
         fields |= {"failure_class": str(recorded.failure_class), "error": recorded.code}
     if error is not None:
         fields["detail"] = str(error)
     if recorded is not None and recorded.failures:
         fields["failing_since"] = recorded.since.isoformat()
-    if report.needs_action(account):
+    if required is not None:
         fields["needs_action"] = True
-    retry_at = policy.next_attempt(account, result.reason)
+    retry_at = _retry_at(result, report)
     if retry_at is not None:
-        # Nothing is tried between two sweeps.
-        fields["retry_at"] = max(retry_at, report.now + report.schedule).isoformat()
+        fields["retry_at"] = retry_at.isoformat()
     if result.cautions:
         fields["cautions"] = [str(caution) for caution in result.cautions]
     return fields
+
+
+def _retry_at(result: Result, report: Report) -> datetime | None:
+    """Tell when an account is tried again that was held, put off or failed; else None."""
+    account, error = result.account, result.error
+    at = policy.next_attempt(account, result.reason)
+    if isinstance(error, HeldError | RefreshTokenHeldError):
+        at = error.until if at is None else max(at, error.until)
+    elif result.outcome in _PUT_OFF:
+        at = report.now
+    if at is None:
+        return None
+    if result.reason in _DUE_LATER:
+        # Without being asked for, it is not tried before it is due.
+        at = max(at, policy.due_time(account, refresh_before=report.refresh_before) or at)
+    # Nothing is tried between two sweeps.
+    return max(at, report.now + report.schedule)
 
 
 def summary(report: Report) -> dict[str, Any]:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from token_refresher.events import RotationStep
     from token_refresher.outcomes import Result
     from token_refresher.ports import StagingStore
-    from token_refresher.refresh import TokenEndpoint
+    from token_refresher.redeem import TokenEndpoint
     from token_refresher.sweep import Report, Sweeper
 
 
@@ -143,6 +143,6 @@ class Rotation:
 def _held_back(result: Result) -> str:
     """Say why no token was asked for, and when one will be."""
     next_at = next_attempt(result.account, result.reason)
-    if result.reason is Reason.RATE_LIMITED and next_at is not None:
-        return f"rate limited until {next_at.isoformat()}"
+    if result.reason in {Reason.RATE_LIMITED, Reason.UNCHANGED} and next_at is not None:
+        return f"{result.reason} until {next_at.isoformat()}"
     return f"no token was obtained: {result.outcome} ({result.reason})"

@@ -19,7 +19,7 @@ from token_refresher.model import (
     without_refresh_tokens,
 )
 from token_refresher.outcomes import Asked, Outcome, Result
-from token_refresher.policy import Reason, needs_action
+from token_refresher.policy import Reason, action_required, needs_action
 from token_refresher.refresh import TIME_TO_BEGIN, Refresher
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ class Report(msgspec.Struct, frozen=True):
         results: Of the accounts that were not simply fresh, or need action.
         request_seconds: How long each token request took.
         schedule: The time until the next sweep.
+        refresh_before: How long before its expiry a token is due.
     """
 
     now: datetime
@@ -50,6 +51,7 @@ class Report(msgspec.Struct, frozen=True):
     results: tuple[Result, ...]
     request_seconds: tuple[float, ...]
     schedule: timedelta
+    refresh_before: timedelta
 
     @property
     def managed(self) -> list[Account]:
@@ -58,7 +60,11 @@ class Report(msgspec.Struct, frozen=True):
 
     def needs_action(self, account: Account) -> bool:
         """Whether a person must act for an account."""
-        return needs_action(account, now=self.now, schedule=self.schedule)
+        return self.action_required(account) is not None
+
+    def action_required(self, account: Account) -> str | None:
+        """Name what a person must act on for an account."""
+        return action_required(account, now=self.now, schedule=self.schedule)
 
     def count(self, reason: Reason) -> int:
         """How many results have a reason."""
@@ -156,6 +162,7 @@ class Sweeper:
             results=(*refused, *told),
             request_seconds=tuple(gate.request_seconds),
             schedule=self.refresher.schedule,
+            refresh_before=self.refresher.refresh_before,
         )
 
     def _is_told(self, result: Result, now: datetime) -> bool:

@@ -136,6 +136,7 @@ def cleared(environment: Mapping[str, str]) -> list[str]:
     ours = (
         "AWS_",
         "TOKEN_REFRESHER_",
+        "SCHEDULE_",
         "SECRET_PREFIX",
         "ALLOWED_",
         "REFRESH_",

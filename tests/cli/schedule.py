@@ -54,6 +54,7 @@ class Schedule:
                 clock=self.clock,
                 pause=lambda _: None,
                 refresh_before=settings.refresh_before,
+                schedule=settings.schedule,
                 uses_refresh_tokens=True,
             ),
             monotonic=monotonic,

@@ -9,13 +9,21 @@ import pytest
 from token_refresher.errors import FailureClass
 from token_refresher.model import Account, TokenVersion, account_from_metadata, digest12
 from token_refresher.ports import SecretMetadata
-from token_refresher.records import GRANT_EXPIRES_AT_TAG, FailureRecord, GrantLifetime
-from token_refresher_cli.accounts import State, in_order, status_of
+from token_refresher.records import (
+    FAILURE_TAG,
+    GRANT_EXPIRES_AT_TAG,
+    REFUSALS_TAG,
+    FailureRecord,
+    GrantLifetime,
+    Refusals,
+)
+from token_refresher_cli.accounts import AccountStatus, State, in_order, status_of
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
 HOUR = timedelta(hours=1)
 BEFORE = 90 * MINUTE
+TICK = 5 * MINUTE
 CREDENTIALS = "credentials-version-1"
 
 
@@ -24,10 +32,19 @@ def issued(ago: timedelta, *, life: timedelta = 12 * HOUR, credentials: str = CR
     return str(TokenVersion(issued_at, issued_at + life, digest12(credentials), "0123456789ab"))
 
 
-def failed(failure_class: FailureClass, *, retry_in: timedelta = 10 * MINUTE) -> dict[str, str]:
+def failed(
+    failure_class: FailureClass, *, failures: int = 3, credentials: str = CREDENTIALS
+) -> dict[str, str]:
     code = "timeout" if failure_class is FailureClass.TRANSIENT else "invalid_grant"
-    record = FailureRecord(failure_class, code, 3, NOW, NOW + retry_in, digest12(CREDENTIALS))
-    return record.to_tags()
+    if not failures:
+        code = "unchanged"
+    since, next_at, digest = NOW - 5 * MINUTE, NOW + 10 * MINUTE, digest12(credentials)
+    record = FailureRecord(failure_class, code, failures, since, next_at, digest)
+    return {FAILURE_TAG: record.to_tag()}
+
+
+def told_of(seen: Account) -> AccountStatus:
+    return status_of(seen, now=NOW, refresh_before=BEFORE, schedule=TICK)
 
 
 def account(
@@ -83,11 +100,11 @@ ENDS_SOON = {GRANT_EXPIRES_AT_TAG: GrantLifetime(NOW + 50 * HOUR, timedelta(days
         ),
         pytest.param(
             account(issued(HOUR), tags=ENDS_SOON),
-            *(State.ACTION_REQUIRED, "the refresh token ends in 2 d 2 h", NOW + 9.5 * HOUR),
-            id="a refresh token that ends soon calls a person, and says when",
+            *(State.ACTION_REQUIRED, "refresh_token_ending", NOW + 9.5 * HOUR),
+            id="a refresh token that ends soon calls a person",
         ),
         pytest.param(
-            account(issued(5 * MINUTE, life=20 * MINUTE)),
+            account(issued(2 * MINUTE, life=14 * MINUTE)),
             *(State.ACTION_REQUIRED, "token_lives_too_short", NOW + 5 * MINUTE),
             id="a token that lives too short calls a person",
         ),
@@ -112,9 +129,25 @@ ENDS_SOON = {GRANT_EXPIRES_AT_TAG: GrantLifetime(NOW + 50 * HOUR, timedelta(days
             id="nor is a corrected one whose token has expired long ago",
         ),
         pytest.param(
-            account(issued(MINUTE, credentials="before"), previous=issued(20 * MINUTE)),
-            *(State.RATE_LIMITED, None, NOW + 10 * MINUTE),
+            account(issued(11 * HOUR), previous=issued(15 * MINUTE)),
+            *(State.RATE_LIMITED, None, NOW + 5 * MINUTE),
             id="what is rate limited tells until when",
+        ),
+        pytest.param(
+            account(issued(11 * HOUR), tags=failed(FailureClass.TRANSIENT, failures=0)),
+            *(State.UNCHANGED, None, NOW + 10 * MINUTE),
+            id="a token that was handed out once more is no failure, and asked for again later",
+        ),
+        pytest.param(
+            account(
+                issued(11 * HOUR),
+                tags={
+                    **failed(FailureClass.ACTION_REQUIRED, credentials="before"),
+                    REFUSALS_TAG: Refusals(2, NOW - 5 * MINUTE, digest12("before")).to_tag(),
+                },
+            ),
+            *(State.RETRYING, "invalid_grant", NOW + 9.5 * MINUTE),
+            id="credentials that were put for the second time in a moment wait, and it is told",
         ),
         pytest.param(
             account("a-version-id-of-somebody-else-0123456789"),
@@ -136,7 +169,7 @@ ENDS_SOON = {GRANT_EXPIRES_AT_TAG: GrantLifetime(NOW + 50 * HOUR, timedelta(days
 def test_the_state_is_told_with_what_is_wrong_and_what_comes_next(
     seen: Account, state: State, error: str | None, next_attempt_at: datetime | None
 ) -> None:
-    told = status_of(seen, now=NOW, refresh_before=BEFORE)
+    told = told_of(seen)
     assert (told.state, told.error, told.next_attempt_at) == (state, error, next_attempt_at)
     assert told.needs_action == (state in {State.ACTION_REQUIRED, State.OVERDUE})
 
@@ -147,14 +180,27 @@ def test_what_needs_action_comes_first_and_then_what_expires_soonest() -> None:
         account(issued(3 * HOUR)),
         account(issued(HOUR), tags=failed(FailureClass.ACTION_REQUIRED)),
     ]
-    told = in_order(status_of(one, now=NOW, refresh_before=BEFORE) for one in seen)
+    told = in_order(map(told_of, seen))
     assert [one.state for one in told] == [State.ACTION_REQUIRED, State.FRESH, State.FRESH]
     assert told[1].expires_at == NOW + 9 * HOUR
 
 
-def test_a_failure_tells_when_it_was() -> None:
-    failing = account(issued(11 * HOUR), tags=failed(FailureClass.TRANSIENT))
-    fine = account(issued(HOUR))
+def test_a_failure_tells_its_class_and_since_when_it_is() -> None:
+    failing = told_of(account(issued(11 * HOUR), tags=failed(FailureClass.ACTION_REQUIRED)))
+    fine = told_of(account(issued(HOUR)))
 
-    assert status_of(failing, now=NOW, refresh_before=BEFORE).failed_at == NOW
-    assert status_of(fine, now=NOW, refresh_before=BEFORE).failed_at is None
+    assert (failing.failure_class, failing.failing_since, failing.failures) == (
+        FailureClass.ACTION_REQUIRED,
+        NOW - 5 * MINUTE,
+        3,
+    )
+    assert (fine.failure_class, fine.failing_since, fine.failures) == (None, None, 0)
+
+
+def test_the_class_of_a_failure_is_not_told_of_something_else() -> None:
+    told = told_of(account(issued(11 * HOUR), tags={**ENDS_SOON, **failed(FailureClass.TRANSIENT)}))
+    assert (told.error, told.refresh_token_expires_at) == (
+        "refresh_token_ending",
+        NOW + 50 * HOUR,
+    )
+    assert (told.failure_class, told.failures) == (None, 3)

@@ -6,13 +6,13 @@ import json
 import os
 import re
 import shlex
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from local.authorization_server import RFC_6749, Answers, Endpoint, unavailable
+from local.authorization_server import RFC_6749, Answers, Endpoint, LosesTheAnswer, unavailable
 from tests.cli.operator import BY_PASSWORD, PASSWORD, SECRET, parsed, pasted
 from tests.cli.relay import LOST, THROTTLED, Instead
 from tests.integration.test_emulator_functions import deploy
@@ -54,9 +54,15 @@ def handler(event, context):
 
 def refresh_only_account(operator: Operator, name: str) -> None:
     """Onboard an account that has nothing but a refresh token."""
-    operator.server.register_client(name, secret=SECRET, grants=["refresh_token"], dialect=RFC_6749)
-    seed = operator.server.issue_seed(name)
-    document = operator.document(name, grant_type="refresh_token", refresh_token=seed)
+    operator.server.register_client(
+        name,
+        secret=SECRET,
+        grants=["refresh_token"],
+        dialect=RFC_6749,
+        access_token_lifetime=12 * HOUR,
+    )
+    initial = operator.server.issue_seed(name)
+    document = operator.document(name, grant_type="refresh_token", refresh_token=initial)
     operator.says(f"add {name} --from-file -", stdin=document)
 
 
@@ -307,7 +313,127 @@ def test_force_does_not_help_against_the_rate_limit_alone(operator: Operator) ->
     told = operator.run("refresh dealer-17 --force")
     assert told.exit_code == 1
     assert "dealer-17 is rate limited, and --force does not help." in told.stderr
-    assert "The next is possible in 1 h." in told.stderr
+    assert "The next attempt is in 40 min." in told.stderr
+
+
+def test_credentials_that_wait_for_their_turn_say_for_how_long(operator: Operator) -> None:
+    operator.add("dealer-17", password="made-up-wrong")
+    operator.schedule.sweep()
+    put = "correct dealer-17 --from-file -"
+    first = operator.run(put, stdin='{"password": "made-up-wrong-again"}')
+    assert "The next sweep tries them; or at once: token-refresher refresh dealer-17" in (
+        first.stderr
+    )
+    operator.schedule.sweep()
+    second = operator.run(put, stdin=json.dumps({"password": PASSWORD}))
+    assert "They are tried in 14 min, since others were just now; or at once: " in second.stderr
+    assert second.stderr.endswith("token-refresher refresh dealer-17 --force\n")
+    waits = operator.tells("status")["accounts"][0]
+    assert (waits["state"], waits["reason"], waits["error"]) == (
+        *("retrying", "backing off"),
+        "invalid_grant",
+    )
+    operator.clock.advance(timedelta(minutes=15))
+    operator.schedule.sweep()
+    assert operator.tells("status")["accounts"][0]["state"] == "fresh"
+
+
+def test_credentials_that_force_does_not_help_are_said_to_wait(operator: Operator) -> None:
+    operator.add("dealer-17")
+    operator.says("refresh dealer-17")
+    operator.run("correct dealer-17 --scope read --from-file -", stdin="{}")
+    operator.says("refresh dealer-17")
+    third = operator.run("correct dealer-17 --scope write --from-file -", stdin="{}")
+    assert re.search(
+        r"They are tried in \d+ min, since others were just now; --force does not help\.$",
+        third.stderr.strip(),
+    )
+    assert operator.run("refresh dealer-17 --force").exit_code == 1
+
+
+def test_who_may_only_write_credentials_is_told_of_the_next_sweep(
+    operator: Operator, relay: Relay
+) -> None:
+    operator.add("dealer-17")
+    relay.illness = lambda name: (
+        Instead(400, b'{"__type": "AccessDeniedException"}') if name == "DescribeSecret" else None
+    )
+    with operator.by_way_of(relay):
+        done = operator.run("correct dealer-17 --scope read --from-file -", stdin="{}")
+    assert done.exit_code == 0
+    assert "The next sweep tries them" in done.stderr
+
+
+def test_a_schedule_too_slow_for_an_account_s_tokens_is_told(
+    operator: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    operator.add("dealer-17", lifetime=timedelta(minutes=20), use_refresh_token=False)
+    operator.says("refresh dealer-17")
+    assert operator.run("status").exit_code == 0
+    monkeypatch.setenv("SCHEDULE_MINUTES", "15")
+    slow = operator.run("status")
+    assert slow.exit_code == 1
+    assert "token_lives_too_short" in slow.stdout
+    assert "dealer-17: no sweep is in time for it" in slow.stdout
+
+
+def test_a_token_that_was_handed_out_once_more_is_no_failure_and_says_when_it_is_asked_for(
+    operator: Operator,
+) -> None:
+    operator.add("dealer-17")
+    cached = {"access_token": "made-up", "token_type": "Bearer", "expires_in": 7200}
+    operator.server.fail(
+        Answers(200, (("Content-Type", "application/json"),), json.dumps(cached).encode())
+    )
+    operator.says("refresh dealer-17")
+    operator.clock.advance(HOUR)
+    again = operator.run("refresh dealer-17")
+    assert again.exit_code == 0
+    assert "dealer-17 got the published token once more. The next attempt is in 29 min." in (
+        again.stderr
+    )
+    held = operator.run("refresh dealer-17 --force")
+    assert held.exit_code == 1
+    assert "once more; --force does not help. The next attempt is in 29 min." in held.stderr
+    assert operator.tells("status")["accounts"][0]["state"] == "unchanged"
+
+
+def test_a_refresh_token_without_a_response_says_when_it_is_sent_again(operator: Operator) -> None:
+    refresh_only_account(operator, "crm")
+    operator.schedule.sweep()
+    operator.clock.advance(11 * HOUR)
+    with operator.server.failing(LosesTheAnswer()):
+        lost = operator.run("refresh crm --force")
+    assert "connection_lost (transient)" in lost.stdout
+    too_soon = operator.tells("refresh crm --force")["accounts"][0]
+    again_at = datetime.fromisoformat(too_soon["retry_at"])
+    assert timedelta(minutes=14) < again_at - operator.clock.now() <= timedelta(minutes=15)
+    assert too_soon["detail"].endswith(f"it is sent again from {again_at.isoformat()} on")
+    operator.clock.advance(timedelta(minutes=16))
+    held = operator.tells("refresh crm")["accounts"][0]
+    assert held["error"] == "refresh_token_unanswered"
+    # Half an hour before the published token ends.
+    assert held["retry_at"] == "2026-11-24T12:30:00+00:00"
+    assert f"or by force from {again_at.isoformat()} on" in held["detail"]
+    assert operator.run("refresh crm").stderr.startswith("crm: it is sent again by itself; ")
+
+
+def test_an_account_that_may_not_be_seen_is_not_said_to_be_none(
+    operator: Operator, relay: Relay
+) -> None:
+    operator.add("dealer-17")
+    calls = iter(range(9))
+    relay.illness = lambda name: (
+        Instead(400, b'{"__type": "AccessDeniedException"}')
+        if name == "DescribeSecret" and next(calls) == 0
+        else None
+    )
+    with operator.by_way_of(relay):
+        ended = operator.run("refresh other dealer-17")
+    assert ended.exit_code == 1
+    assert "There is no account" not in ended.stderr
+    assert "may not secretsmanager:DescribeSecret" in ended.stderr
+    assert "published" in ended.stdout
 
 
 def test_the_settings_of_a_stack_win_over_the_environment_and_the_prefix_over_both(
@@ -466,7 +592,7 @@ def test_a_name_that_the_function_would_not_take_is_refused(operator: Operator, 
 def test_a_journal_that_cannot_be_written_is_not_tried_for_ever(operator: Operator) -> None:
     refresh_only_account(operator, "crm")
     version = operator.secrets.describe_secret(SecretId="oauth/credentials/crm")
-    # A secret has twenty stages at most: the claim's is the last one, the journal's one more.
+    # A secret has twenty stages at most: the lease's is the last one, the journal's one more.
     for number in range(18):
         operator.secrets.update_secret_version_stage(
             SecretId="oauth/credentials/crm",
@@ -479,6 +605,7 @@ def test_a_journal_that_cannot_be_written_is_not_tried_for_ever(operator: Operat
     assert "journal_not_written" in ended.stdout
     waited = operator.clock.now() - started
     assert timedelta(seconds=30) < waited < timedelta(minutes=2)
+    assert "an account that has only a refresh token needs a new one" in ended.stderr
 
 
 def test_a_refresh_of_no_account_at_all_has_done_nothing(operator: Operator) -> None:
@@ -493,7 +620,11 @@ def test_an_account_that_waits_after_a_failure_is_not_refreshed_and_that_is_told
     operator.schedule.sweep()
     again = operator.run("refresh dealer-17")
     assert again.exit_code == 1
-    assert "dealer-17 failed before, and is left alone for a while; --force" in again.stderr
+    assert (
+        "dealer-17 failed before, and --force asks now. The next attempt is in 14 min."
+        in again.stderr
+    )
+    assert "not recorded" not in again.stderr
 
 
 def test_an_account_without_credentials_is_not_refreshed_and_that_is_told(

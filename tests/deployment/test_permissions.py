@@ -26,7 +26,7 @@ KEYS: Final = {"CredentialsKmsKeyArn": "a key", "TokenSecretKmsKeyArn": "another
 UNCHECKED: Final = {"WriteItsOwnLog", "KeepFailedEvents"}
 # A token is published all the same; this is how the summary tells what was denied.
 TOLD_AS: Final = {
-    "ClaimAndJournalRefreshTokens": "journal_not_written",
+    "LeaseAndJournalRefreshTokens": "journal_not_written",
     "EncryptJournals": "journal_not_written",
     "RecordFailuresAsTags": "failure_not_recorded",
 }
@@ -164,14 +164,14 @@ def as_the_function(deployed: Deployed, policies: Policies) -> SecretsManagerCli
 
 
 OUTSIDE: Final = ("team/credentials/x", "team/tokens/x", "oauth2/tokens/x", "oauth/other/x", "x")
-TAGS: Final[Any] = [{"Key": "token-refresher:error", "Value": "x"}]
+TAGS: Final[Any] = [{"Key": "token-refresher:failure", "Value": "x"}]
 CALLS: Final[dict[str, Callable[[SecretsManagerClient, str], object]]] = {
     "read": lambda secrets, name: secrets.get_secret_value(SecretId=name),
     "describe": lambda secrets, name: secrets.describe_secret(SecretId=name),
     "write": lambda secrets, name: secrets.put_secret_value(SecretId=name, SecretString="x"),
     "tag": lambda secrets, name: secrets.tag_resource(SecretId=name, Tags=TAGS),
     "untag": lambda secrets, name: secrets.untag_resource(
-        SecretId=name, TagKeys=["token-refresher:error"]
+        SecretId=name, TagKeys=["token-refresher:failure"]
     ),
     "delete": lambda secrets, name: secrets.delete_secret(SecretId=name),
     "create": lambda secrets, name: secrets.create_secret(Name=name + "-new"),
@@ -228,7 +228,7 @@ def test_inside_its_prefix_it_can_do_its_work_and_not_more(
 @pytest.mark.usefixtures("existing")
 def test_it_touches_no_tag_of_somebody_elses(as_the_function: SecretsManagerClient) -> None:
     inside = "oauth/tokens/inside"
-    for keys in (["Owner"], ["token-refresher:error", "Owner"]):
+    for keys in (["Owner"], ["token-refresher:failure", "Owner"]):
         tags: Any = [{"Key": key, "Value": "x"} for key in keys]
         with pytest.raises(ClientError, match="AccessDeniedException"):
             as_the_function.tag_resource(SecretId=inside, Tags=tags)

@@ -87,20 +87,20 @@ def test_without_refresh_tokens_the_credentials_path_is_never_written(deployed: 
     stack, secrets = deployed.stack, deployed.aws.secrets
     other = Stack(deployed.aws, {"SecretPrefix": "ignore", "RefreshTokens": "ignore"}, "ignore")
     other.make("deploy-stacks")
-    stack.register("own-grant", users={"u@example.com": "right"})
-    stack.put_credentials("own-grant", **USER)
+    stack.register("password-grant", users={"u@example.com": "right"})
+    stack.put_credentials("password-grant", **USER)
     own = json.loads(
-        secrets.get_secret_value(SecretId="oauth/credentials/own-grant")["SecretString"]
+        secrets.get_secret_value(SecretId="oauth/credentials/password-grant")["SecretString"]
     )
-    seed = {**own, "grant_type": "refresh_token", "refresh_token": "seed"}
+    refresh_only = {**own, "grant_type": "refresh_token", "refresh_token": "made-up"}
     for key in ("username", "password"):
-        del seed[key]
-    for name, credentials in (("own-grant", own), ("refresh-only", seed)):
+        del refresh_only[key]
+    for name, credentials in (("password-grant", own), ("refresh-only", refresh_only)):
         text = json.dumps(credentials)
         secrets.create_secret(Name=f"ignore/credentials/{name}", SecretString=text)
     told = {each["account"]: each for each in other.invoke()["accounts"]}
 
-    assert (told["own-grant"]["outcome"], told["own-grant"].get("error")) == ("published", None)
+    assert (told["password-grant"]["outcome"], told["password-grant"].get("error")) == ("published", None)
     assert told["refresh-only"]["error"] == "refresh_tokens_ignored"
     for name in told:
         secret = secrets.describe_secret(SecretId=f"ignore/credentials/{name}")

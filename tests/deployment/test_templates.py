@@ -199,7 +199,7 @@ def test_the_function_may_do_this_and_nothing_else() -> None:
     assert {sid: _actions(each) for sid, each in statements().items()} == {
         "SeeWhenEveryTokenExpires": {"secretsmanager:ListSecrets"},
         "ReadCredentials": {"secretsmanager:DescribeSecret", "secretsmanager:GetSecretValue"},
-        "ClaimAndJournalRefreshTokens": {"secretsmanager:PutSecretValue"},
+        "LeaseAndJournalRefreshTokens": {"secretsmanager:PutSecretValue"},
         "CreateTokenSecrets": {"secretsmanager:CreateSecret"},
         "PublishTokens": {"secretsmanager:DescribeSecret", "secretsmanager:PutSecretValue"},
         "ReadWhenTokensOfOthersExpire": {"secretsmanager:GetSecretValue"},
@@ -292,7 +292,7 @@ def test_the_credentials_path_is_written_only_where_refresh_tokens_are_used() ->
             and "/credentials/" in each["Resource"]
         ]
 
-    assert writes(RefreshTokens="use") == ["ClaimAndJournalRefreshTokens"]
+    assert writes(RefreshTokens="use") == ["LeaseAndJournalRefreshTokens"]
     assert writes(RefreshTokens="ignore") == []
 
 

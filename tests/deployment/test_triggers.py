@@ -87,8 +87,8 @@ class Beside:
 
     def error(self, name: str) -> str:
         tags = {tag["Key"]: tag["Value"] for tag in self.described(name).get("Tags", [])}
-        found: str = tags.get("token-refresher:error", "")
-        return found
+        found: str = tags.get("token-refresher:failure", "")
+        return found.partition("/")[0]
 
     def is_accepted(self, name: str) -> bool:
         """Whether the resource endpoint takes the published token."""

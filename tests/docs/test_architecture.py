@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.unit.fakes import PARTNER, UNTIL_DUE, World
-from token_refresher.ports import CLAIM_STAGE, CURRENT, JOURNAL_STAGE, PREVIOUS
+from token_refresher.ports import LEASE_STAGE, CURRENT, JOURNAL_STAGE, PREVIOUS
 
 DOCUMENT: Final = (Path(__file__).resolve().parents[2] / "docs" / "architecture.md").read_text()
 
@@ -36,4 +36,4 @@ def test_a_sweep_in_which_nothing_is_due_is_the_listing_alone() -> None:
 def test_the_picture_shows_every_stage_but_the_one_of_a_rotation() -> None:
     picture = DOCUMENT.split("```mermaid")[1].split("```")[0]
     shown = set(re.findall(r"<br>([A-Z]{8,}):", picture))
-    assert shown == {CURRENT, CLAIM_STAGE, JOURNAL_STAGE, PREVIOUS}
+    assert shown == {CURRENT, LEASE_STAGE, JOURNAL_STAGE, PREVIOUS}

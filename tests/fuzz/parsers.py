@@ -17,15 +17,19 @@ from typing import TYPE_CHECKING, Final
 from token_refresher.credentials import parse_credentials
 from token_refresher.errors import CredentialsError, EventError, SettingsError
 from token_refresher.events import parse_event, parse_rotation, parse_trigger
+from token_refresher.journal import JournalEntry
+from token_refresher.leases import LeaseContent
 from token_refresher.model import (
-    Claim,
-    JournalEntry,
     PublishedToken,
     TokenVersion,
     account_from_metadata,
     published_from_id,
 )
-from token_refresher.oauth.errors import EndpointUnavailableError, TokenResponseError
+from token_refresher.oauth.errors import (
+    EndpointUnavailableError,
+    TokenRequestError,
+    TokenResponseError,
+)
 from token_refresher.oauth.token_response import (
     lifetime,
     parse_retry_after,
@@ -33,12 +37,23 @@ from token_refresher.oauth.token_response import (
 )
 from token_refresher.policy import (
     FAILURES,
+    Sending,
     decide,
     failure_record,
     margin_used,
     needs_action,
+    next_sending,
+    refusals_record,
+    unchanged_record,
 )
-from token_refresher.ports import CURRENT, JOURNAL_STAGE, PREVIOUS, SecretMetadata
+from token_refresher.ports import (
+    CURRENT,
+    JOURNAL_STAGE,
+    LEASE_STAGE,
+    PREVIOUS,
+    SecretMetadata,
+)
+from token_refresher.records import FailureRecord, LeaseEnd
 from token_refresher.settings import settings_from_environment
 
 if TYPE_CHECKING:
@@ -52,6 +67,8 @@ SECRET: Final = "made-up.canary"
 NOW: Final = datetime(2026, 11, 24, 1, tzinfo=UTC)
 REFRESH_BEFORE: Final = timedelta(minutes=90)
 DIGEST: Final = "00dca8b71d6e"
+SCHEDULE: Final = timedelta(minutes=5)
+LEASE: Final = f"request-{'0' * 40}-1"
 VERSION: Final = f"20261124T010000Z-20261124T130000Z-{DIGEST}-0c6d1e2f3a4b"
 
 
@@ -133,8 +150,8 @@ def _token_response(data: bytes) -> str:
     )
     assert SECRET not in repr(response)
     entry = JournalEntry(
-        grant="made-up", access_token=response.access_token, token_type=response.token_type,
-        scope=response.scope, refresh_token=response.refresh_token,
+        grant="made-up", host="made-up", access_token=response.access_token,
+        token_type=response.token_type, scope=response.scope, refresh_token=response.refresh_token,
     )  # fmt: skip
     assert JournalEntry.from_json(entry.to_json()) == entry
     life = lifetime(response, issued_at=NOW, assumed_expires_in=3600)
@@ -153,7 +170,7 @@ def _retry_after(data: bytes) -> str:
         assert wait >= timedelta(0)
         error = EndpointUnavailableError("later", code="status_503", retry_after=wait)
         record = failure_record(_account({}, VERSION), error, now=NOW)
-        assert record.retry_at - NOW <= timedelta(hours=7)
+        assert record.next_attempt - NOW <= timedelta(hours=7)
     return shape(wait)
 
 
@@ -180,12 +197,13 @@ def _journal(data: bytes) -> str:
     return shape(entry.scope, entry.refresh_token)
 
 
-def _claim(data: bytes) -> str:
-    claim = Claim.from_json(text(data))
-    if claim is None:
+def _lease(data: bytes) -> str:
+    content = LeaseContent.from_json(text(data))
+    if content is None:
         return "none"
-    assert Claim.from_json(claim.to_json()) == claim
-    return f"resend {claim.is_resend}"
+    assert LeaseContent.from_json(content.to_json()) == content
+    assert content.time.utcoffset() == timedelta(0)
+    return f"early {content.is_early}"
 
 
 def _tags(data: bytes) -> str:
@@ -196,7 +214,9 @@ def _tags(data: bytes) -> str:
 def _account(tags: dict[str, str], version_id: str) -> Account:
     return account_from_metadata(
         "made-up",
-        credentials=SecretMetadata({CURRENT: "made-up-version", JOURNAL_STAGE: version_id}),
+        credentials=SecretMetadata(
+            {CURRENT: "made-up-version", JOURNAL_STAGE: version_id, LEASE_STAGE: LEASE}
+        ),
         token=SecretMetadata({CURRENT: version_id, PREVIOUS: version_id}, tags),
         now=NOW,
     )
@@ -207,10 +227,19 @@ def _policy(tags: dict[str, str], version_id: str) -> str:
     account, later = _account(tags, version_id), NOW + timedelta(hours=11)
     decision = decide(account, now=later, refresh_before=REFRESH_BEFORE)
     record = failure_record(account, TokenResponseError("made-up"), now=later)
-    assert later <= record.retry_at <= later + timedelta(hours=7)
+    assert later <= record.next_attempt <= later + timedelta(hours=7)
+    refusal = TokenRequestError("invalid_grant")
+    refusals = refusals_record(account, refusal, now=later)
+    record = failure_record(account, refusal, now=later, refusals=refusals)
+    assert later <= record.next_attempt <= later + timedelta(hours=7)
+    assert FailureRecord.from_tag(record.to_tag()) == record
+    last = Sending(LeaseEnd.UNANSWERED, later - timedelta(minutes=1))
+    assert next_sending(account, last, now=later) > later
+    assert unchanged_record(account, now=later).failures == 0
     assert 0 <= margin_used(account, now=later, refresh_before=REFRESH_BEFORE) <= 100
-    needs = needs_action(account, now=later)
-    return f"{decision.reason} {needs} {shape(account.failure, account.grant)}"
+    needs = needs_action(account, now=later, schedule=SCHEDULE)
+    told = shape(account.failure, account.grant, account.refusals, account.lease_end)
+    return f"{decision.reason} {needs} {told}"
 
 
 def _published(data: bytes) -> str:
@@ -239,6 +268,7 @@ def _settings(data: bytes) -> str:
     settings = settings_from_environment({name: value for name, _, value in lines})
     assert not {"credentials", "tokens"} & set(settings.secret_prefix.split("/"))
     assert timedelta(minutes=30) <= settings.refresh_before <= timedelta(days=7)
+    assert timedelta(minutes=1) <= settings.schedule <= timedelta(minutes=15)
     assert all(host.isascii() and host == host.lower() for host in settings.allowed_token_hosts)
     return f"{settings.uses_refresh_tokens} {settings.tracing} {settings.per_account_metrics}"
 
@@ -254,12 +284,10 @@ _ANSWER: Final = {
 }  # fmt: skip
 _RECORD: Final = "\n".join(
     [
-        f"error=transient: {SECRET}",
-        "failures=3",
-        "failed-at=20261124T120000Z",
-        "retry-at=20261124T130000Z",
-        f"credentials={DIGEST}",
-        "refused=0c6d1e2f3a4b",
+        f"failure=transient: {SECRET}/3/20261124T120000Z/20261124T130000Z/{DIGEST}",
+        f"refusals=3/20261124T120000Z/{DIGEST}",
+        f"lease={LEASE}/unanswered",
+        f"refused-response={VERSION}",
         "grant-expires-at=20261224T130000Z/2592000",
     ]
 ).encode()
@@ -296,15 +324,19 @@ PARSERS: Final = (
         VERSION.replace("20261124T13", "99991231T23").encode(),
     )),
     Parser("journal", _journal, (
-        _json(grant=SECRET, access_token="made-up", token_type="Bearer", scope=SECRET,
-              refresh_token=SECRET),
-        _json(grant=SECRET, refresh_is_refused=True), _json(grant=SECRET, access_token=SECRET),
+        _json(grant=SECRET, host="a.example", access_token="made-up", token_type="Bearer",
+              scope=SECRET, refresh_token=SECRET, lease=LEASE),
+        _json(grant=SECRET, host="a", refresh_is_refused=True),
+        _json(grant=SECRET, host="a", access_token=SECRET),
     )),
-    Parser("claim", _claim, (
-        _json(claimed_at=1795528800, run=SECRET),
-        _json(claimed_at=1, run="made-up", is_resend=True),
+    Parser("lease", _lease, (
+        _json(leased_at=1795528800, run=SECRET, credentials=DIGEST),
+        _json(leased_at=1, run="made-up", credentials=DIGEST, is_early=True),
     )),
-    Parser("tags", _tags, (_RECORD, _RECORD.replace(b"transient", b"action required"))),
+    Parser("tags", _tags, (
+        _RECORD, _RECORD.replace(b"transient", b"action required"),
+        _RECORD.replace(b"/3/", b"/0/"), _RECORD.replace(b"3/20261124T120000Z", b"3/-"),
+    )),
     Parser("published token", _published, (
         _json(access_token=SECRET, token_type="Bearer", issued_at=1795528800,
               expires_at=1795572000),
@@ -324,6 +356,7 @@ PARSERS: Final = (
     ), (EventError,)),
     Parser("settings", _settings, (
         b"SECRET_PREFIX=team/oauth\nREFRESH_BEFORE_SECONDS=5400\nREFRESH_TOKENS=ignore",
+        b"SCHEDULE_MINUTES=15",
         b"ALLOWED_TOKEN_HOSTS=a.example, b.example:8443\nMAX_WORKERS=16\nPER_ACCOUNT_METRICS=true",
         b"POWERTOOLS_TRACE_DISABLED=false\nTOKEN_SECRET_KMS_KEY_ID=made-up",
     ), (SettingsError,)),

@@ -105,7 +105,7 @@ def test_nothing_is_due_twice_though_the_listing_lags(deployed: Deployed) -> Non
     deployed.clock.advance(TICK)
     summary = deployed.sweep()
 
-    assert set(outcomes(summary).values()) == {"not due"}
+    assert summary["outcomes"] == {"fresh": 2}
     assert len(deployed.server.requests) == requests
     assert "GetSecretValue" not in deployed.calls
 
@@ -138,6 +138,30 @@ def test_every_event_is_answered(deployed: Deployed, path: Path) -> None:
         "dry-run.json": {"dealer-17": "would refresh", "other": "would refresh"},
     }
     assert outcomes(summary) == expected[path.name]
+
+
+def test_what_failed_when_it_was_forced_is_tried_again_when_it_is_due(deployed: Deployed) -> None:
+    deployed.onboard("dealer-17", PASSWORD)
+    deployed.sweep()
+    due_at = deployed.clock.now() + timedelta(hours=10.5)
+    deployed.clock.advance(timedelta(hours=1))
+    deployed.server.fail(unavailable())
+    [forced] = deployed.sweep({"accounts": ["dealer-17"], "force": True})["accounts"]
+
+    assert (forced["outcome"], forced["error"]) == ("failed", "status_503")
+    assert forced["retry_at"] == due_at.isoformat()
+
+
+def test_what_was_not_attempted_says_when_the_next_sweep_is(deployed: Deployed) -> None:
+    for number in range(5):
+        deployed.onboard(f"machine-{number}", MACHINE)
+    deployed.handler(MAX_WORKERS="1", SCHEDULE_MINUTES="10")
+    deployed.server.fail(too_many_requests(timedelta(seconds=1)))
+    told = deployed.sweep()["accounts"]
+
+    assert [each["outcome"] for each in told] == [*3 * ["failed"], *2 * ["not attempted"]]
+    next_sweep = deployed.clock.now() + timedelta(minutes=10)
+    assert {each["retry_at"] for each in told} == {next_sweep.isoformat()}
 
 
 HARD_CASES: Final[dict[str, dict[str, Any]]] = {

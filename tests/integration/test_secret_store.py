@@ -12,7 +12,7 @@ import pytest
 
 from token_refresher.aws import secret_store
 from token_refresher.aws.secret_store import Pace, SecretsManagerStore, create_client
-from token_refresher.model import claim_id
+from token_refresher.leases import lease_id
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
@@ -57,7 +57,7 @@ def test_an_account_without_secrets_has_nothing_to_tell(store: SecretsManagerSto
     assert store.read_credentials(ACCOUNT) is None
     assert store.read_published(ACCOUNT) is None
     assert store.read_journal(ACCOUNT) is None
-    assert store.read_claim(ACCOUNT, claim_id("basis", 1)) is None
+    assert store.read_lease(ACCOUNT, lease_id("basis", 1)) is None
 
 
 def test_credentials_are_read_with_their_version(
@@ -68,38 +68,38 @@ def test_credentials_are_read_with_their_version(
     assert (value.version_id, value.text) == (credentials, "{}")
 
 
-def test_claim_and_journal_never_move_the_credentials(
+def test_lease_and_journal_never_move_the_credentials(
     store: SecretsManagerStore, credentials: str
 ) -> None:
-    claim = claim_id("basis", 1)
-    assert store.write_protocol(ACCOUNT, claim, "claim")
+    lease = lease_id("basis", 1)
+    assert store.write_protocol(ACCOUNT, lease, "lease")
     assert store.write_protocol(ACCOUNT, JOURNAL, "journal")
-    assert not store.write_protocol(ACCOUNT, claim, "another")
+    assert not store.write_protocol(ACCOUNT, lease, "another")
     assert not store.write_protocol(ACCOUNT, JOURNAL, "another")
 
     metadata = store.describe_credentials(ACCOUNT)
     assert metadata is not None
     assert metadata.stages == {
         "AWSCURRENT": credentials,
-        "TOKENREQUEST": claim,
+        "TOKENREQUEST": lease,
         "TOKENRESPONSE": JOURNAL,
     }
-    read = (store.read_journal(ACCOUNT), store.read_claim(ACCOUNT, claim))
-    assert [value.text for value in read if value] == ["journal", "claim"]
+    read = (store.read_journal(ACCOUNT), store.read_lease(ACCOUNT, lease))
+    assert [value.text for value in read if value] == ["journal", "lease"]
 
 
 @pytest.mark.usefixtures("credentials")
-def test_exactly_one_run_wins_a_claim(store: SecretsManagerStore) -> None:
+def test_exactly_one_run_wins_a_lease(store: SecretsManagerStore) -> None:
     for number in range(1, 6):
-        claim = claim_id("basis", number)
+        lease = lease_id("basis", number)
         with ThreadPoolExecutor(8) as pool:
             won = list(
                 pool.map(
-                    lambda run, claim=claim: store.write_protocol(ACCOUNT, claim, run),
+                    lambda run, lease=lease: store.write_protocol(ACCOUNT, lease, run),
                     map(str, range(8)),
                 )
             )
-        value = store.read_claim(ACCOUNT, claim)
+        value = store.read_lease(ACCOUNT, lease)
         assert won.count(True) == 1
         assert value is not None
         assert value.text == str(won.index(True))

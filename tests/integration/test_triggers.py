@@ -99,7 +99,7 @@ def test_a_refused_token_is_replaced_by_one_call_and_the_next_one_says_when(
     assert served != refused
     assert first["version_id"] == version_id(deployed, "machine")
     assert (second["reason"], second["outcome"]) == ("rate limited", "not due")
-    assert second["retry_at"] == (issued_at + 30 * MINUTE).isoformat()
+    assert second["retry_at"] == (issued_at + 20 * MINUTE).isoformat()
     assert deployed.token("machine")["access_token"] == served
     assert served not in f"{first}{second}{capsys.readouterr().out}"
 
@@ -176,11 +176,13 @@ def test_four_steps_rotate_a_token(
     assert "a step of a rotation is done" in printed
 
 
-def test_a_rotated_account_costs_a_sweep_one_read(deployed: Deployed, arn: str) -> None:
+def test_a_rotated_account_costs_a_sweep_a_description_and_a_read(
+    deployed: Deployed, arn: str
+) -> None:
     take(deployed.handler(), arn, *Step)
     deployed.sweep()
 
-    assert deployed.counted() == {"ListSecrets": 2, "GetSecretValue": 1}
+    assert deployed.counted() == {"ListSecrets": 2, "DescribeSecret": 1, "GetSecretValue": 1}
 
 
 def test_a_sweep_refreshes_a_rotated_token_when_it_is_due(deployed: Deployed, arn: str) -> None:

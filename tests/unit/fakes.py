@@ -37,6 +37,7 @@ from token_refresher.ports import (
     LEASE_STAGE,
     PENDING,
     SecretMetadata,
+    is_lease_id,
 )
 from token_refresher.refresh import Refresher
 from token_refresher.sweep import Sweeper
@@ -99,6 +100,7 @@ class Faults:
         self._at: dict[int, Callable[[str], BaseException | None]] = {}
         self._named: dict[str, list[BaseException]] = {}
         self._always: dict[str, Callable[[], BaseException]] = {}
+        self._meanwhile: dict[str, list[Callable[[], object]]] = {}
 
     def reset(self) -> None:
         """Count from here, with nothing planned."""
@@ -117,6 +119,10 @@ class Faults:
         """Raise whenever a point is passed."""
         self._always[point] = make
 
+    def meanwhile(self, point: str, act: Callable[[], object]) -> None:
+        """Let something happen the next time that a point is passed."""
+        self._meanwhile.setdefault(point, []).append(act)
+
     def fix(self) -> None:
         """Let nothing fail any more."""
         self._always.clear()
@@ -132,6 +138,8 @@ class Faults:
     def _pass(self, point: str) -> None:
         number = len(self.points)
         self.points.append(point)
+        if self._meanwhile.get(point):
+            self._meanwhile[point].pop(0)()
         planned = self._at.get(number)
         error = planned(point) if planned else None
         if error is None and self._named.get(point):
@@ -600,6 +608,15 @@ class World:
         """The journaled response's version id."""
         return self.store.credentials[account].stages[JOURNAL_STAGE]
 
+    def leases(self, account: str = ACCOUNT) -> dict[str, dict[str, Any]]:
+        """What each lease says of itself, by version id, in order."""
+        versions = self.store.credentials[account].versions.items()
+        return {each: json.loads(text) for each, text in versions if text and is_lease_id(each)}
+
+    def lease_id(self, account: str = ACCOUNT) -> str:
+        """The last lease's version id; empty where there was none."""
+        return self.store.credentials[account].stages.get(LEASE_STAGE, "")
+
     def account(self, name: str = ACCOUNT) -> Account:
         """The account, as a listing without lag tells it."""
         return account_from_metadata(
@@ -647,6 +664,16 @@ def too_many_requests() -> EndpointUnavailableError:
 def firewall() -> EndpointUnavailableError:
     """403 with a page instead of JSON."""
     return EndpointUnavailableError("page", code="firewall", status=403)
+
+
+def forbidden() -> TokenRequestError:
+    """403 of the endpoint itself: a refusal, or a block where three accounts meet it."""
+    return TokenRequestError(None, status=403)
+
+
+def certificate_refused() -> TokenEndpointError:
+    """The handshake failed: nothing left."""
+    return TokenEndpointError("not trusted", code="certificate_refused", sent=False)
 
 
 def throttled() -> SecretStoreError:

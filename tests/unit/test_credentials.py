@@ -16,6 +16,7 @@ from token_refresher.credentials import (
     PartnerCredentials,
     RefreshTokenCredentials,
     parse_credentials,
+    require_same_host,
 )
 from token_refresher.errors import CredentialsError
 
@@ -117,11 +118,21 @@ def test_what_is_no_json_is_refused(text: str) -> None:
     assert "secret-value" not in str(refusal.value)
 
 
-def test_a_refresh_only_grant_rests_on_endpoint_client_and_seed() -> None:
+def test_a_refresh_only_grant_rests_on_client_and_initial_refresh_token() -> None:
     digest = parse(REFRESH).grant_digest
     assert parse(REFRESH, user_agent="x", client_secret="other").grant_digest == digest
+    # A corrected address never sends a refresh token that is spent.
+    assert parse(REFRESH, site="otomoto.pl", scope="other").grant_digest == digest
+    assert parse(REFRESH, client_id="other").grant_digest != digest
     assert parse(REFRESH, refresh_token="other").grant_digest != digest
-    assert parse(REFRESH, site="otomoto.pl").grant_digest != digest
+
+
+def test_a_journaled_refresh_token_is_sent_to_no_other_host_than_it_came_from() -> None:
+    credentials = parse(REFRESH)
+    require_same_host(credentials, "www.autovit.ro")
+    with pytest.raises(CredentialsError, match="from another host") as refusal:
+        require_same_host(credentials, "www.otomoto.pl")
+    assert refusal.value.code == "another_host"
 
 
 def test_any_other_grant_rests_on_all_of_its_credentials() -> None:

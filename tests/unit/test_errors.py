@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 
-from token_refresher import errors, refresh
+from token_refresher import errors
 from token_refresher.errors import (
-    CredentialsError,
     FailureClass,
+    HeldError,
     HostStoppedError,
+    LeasedError,
+    LeaseTooOldError,
     NotAttemptedError,
     OutOfTimeError,
     RefreshError,
-    RefreshTokenLostError,
-    SecretStoreError,
+    RefreshTokenHeldError,
     TokenRefresherError,
     UnexpectedError,
 )
 from token_refresher.oauth.errors import (
     EndpointUnavailableError,
-    MissingExpiryError,
     OAuthError,
-    TokenEndpointError,
     TokenRequestError,
     TokenResponseError,
 )
-from token_refresher.policy import Failure, failure_class_of
+from token_refresher.policy import failure_class_of
+from token_refresher.redeem import allows_primary_grant
 
 NO_CONNECTION = EndpointUnavailableError("no connection", code="no_connection", sent=False)
 TIMEOUT = EndpointUnavailableError("no response in time", code="timeout")
@@ -44,29 +46,27 @@ def unexpected() -> UnexpectedError:
 
 ACT = FailureClass.ACTION_REQUIRED
 LATER = FailureClass.TRANSIENT
-INVALID = FailureClass.INVALID_RESPONSE
+NOW = datetime(2026, 11, 24, 1, tzinfo=UTC)
+
+
+def test_a_defect_requires_action() -> None:
+    error = unexpected()
+    assert (failure_class_of(error), error.code) == (ACT, "unexpected_ValueError")
 
 
 @pytest.mark.parametrize(
-    ("error", "failure_class", "code"),
+    ("error", "words"),
     [
-        (CredentialsError("`site` is wrong"), ACT, "invalid_credentials"),
-        (CredentialsError("x", code="refresh_tokens_ignored"), ACT, "refresh_tokens_ignored"),
-        (TokenEndpointError("not allowed", code="host_not_allowed"), ACT, "host_not_allowed"),
-        (TIMEOUT, LATER, "timeout"),
-        (TokenResponseError("no access_token"), INVALID, "invalid_response"),
-        (TokenResponseError("refused", code="token_refused"), INVALID, "token_refused"),
-        (MissingExpiryError(), ACT, "missing_expires_in"),
-        (RefreshTokenLostError(), ACT, "refresh_token_lost"),
-        (SecretStoreError("PutSecretValue", "Denied", transient=False), ACT, "Denied"),
-        (SecretStoreError("PutSecretValue", "Throttled", transient=True), LATER, "Throttled"),
-        (unexpected(), ACT, "unexpected_ValueError"),
+        (RefreshTokenHeldError(is_spent=False, until=NOW), ["no response arrived", "by force"]),
+        (RefreshTokenHeldError(is_spent=True, until=NOW), ["new refresh_token", "by force"]),
+        (HeldError(NOW, NOW), ["was leased at", "can be leased again"]),
     ],
+    ids=["unanswered", "spent", "too soon"],
 )
-def test_every_error_says_who_must_act(
-    error: Failure, failure_class: FailureClass, code: str
+def test_what_waits_says_until_when_and_what_else_helps(
+    error: TokenRefresherError, words: list[str]
 ) -> None:
-    assert (failure_class_of(error), error.code) == (failure_class, code)
+    assert all(word in str(error) for word in [*words, "2026-11-24T01:00:00+00:00"])
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_an_error_code_of_the_standard_is_named_and_classified(
 
 
 @pytest.mark.parametrize(
-    ("error", "allows_primary_grant"),
+    ("error", "is_allowed"),
     [
         pytest.param(TokenRequestError("invalid_grant"), True, id="a dead refresh token"),
         pytest.param(TokenRequestError("unsupported_grant_type"), True, id="a refused grant type"),
@@ -111,12 +111,14 @@ def test_an_error_code_of_the_standard_is_named_and_classified(
     ],
 )
 def test_whatever_a_refresh_answers_the_primary_grant_follows_unless_it_would_fail_alike(
-    error: OAuthError, *, allows_primary_grant: bool
+    error: OAuthError, *, is_allowed: bool
 ) -> None:
-    assert refresh.allows_primary_grant(error) is allows_primary_grant
+    assert allows_primary_grant(error) is is_allowed
 
 
-@pytest.mark.parametrize("error", [HostStoppedError, OutOfTimeError])
+@pytest.mark.parametrize(
+    "error", [HostStoppedError, OutOfTimeError, LeasedError, LeaseTooOldError, HeldError]
+)
 def test_what_was_put_off_is_no_failure_of_the_account(error: type[NotAttemptedError]) -> None:
     assert issubclass(error, NotAttemptedError)
     assert not issubclass(error, RefreshError)

@@ -1,10 +1,9 @@
-"""Version ids, the published token, and what is read back from tags and journals."""
+"""Version ids, the published token, and an account as metadata tells it."""
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import pytest
@@ -12,31 +11,30 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from token_refresher.errors import FailureClass
+from token_refresher.journal import JournalEntry
+from token_refresher.leases import LeaseContent
 from token_refresher.model import (
-    Claim,
-    JournalEntry,
+    NO_TOKEN_DIGEST,
     PublishedToken,
     TokenVersion,
+    Unwritten,
     account_from_metadata,
-    claim_id,
     digest12,
     published_from_id,
+    token_digest,
     with_token,
+    with_unrecorded,
+    without_refresh_tokens,
 )
-from token_refresher.oauth.errors import TokenResponseError
 from token_refresher.oauth.token_response import TokenResponse
-from token_refresher.ports import SecretMetadata, SecretValue, is_claim_id
+from token_refresher.ports import SecretMetadata, SecretValue
 from token_refresher.records import (
-    DEAD_TAG,
-    ERROR_TAG,
-    FAILURE_TAGS,
-    GRANT_EXPIRES_AT_TAG,
-    REFUSED_TAG,
-    RELEASED_TAG,
+    FAILURE_TAG,
+    LEASE_TAG,
+    REFUSED_RESPONSE_TAG,
     FailureRecord,
-    GrantLifetime,
-    format_timestamp,
-    parse_timestamp,
+    LeaseEnd,
+    Unrecorded,
 )
 
 NOW: Final = datetime(2026, 11, 24, 1, tzinfo=UTC)
@@ -64,73 +62,11 @@ def test_an_id_that_is_not_ours_is_no_error(version_id: str) -> None:
     assert TokenVersion.parse(version_id, now=NOW) is None
 
 
-def test_moments_are_read_as_they_are_written() -> None:
-    assert parse_timestamp(format_timestamp(NOW)) == NOW
-    assert parse_timestamp("yesterday") is None
-
-
-def test_a_claim_id_is_the_same_for_every_run_and_another_for_every_number() -> None:
-    ids = {claim_id("journal", number) for number in (1, 1, 2)}
-    assert len(ids) == 2
-    assert all(32 <= len(each) <= 64 for each in ids)
-
-
-@pytest.mark.parametrize("moved", [NOW - timedelta(days=1), NOW], ids=["past", "at once"])
-def test_an_answer_that_has_expired_is_not_published(moved: datetime) -> None:
-    version = TokenVersion(NOW, moved, "a" * 12, "b" * 12)
-    entry = JournalEntry(grant="g", access_token="t", token_type="bearer")
-    with pytest.raises(TokenResponseError, match="expired"):
-        entry.published_as(version)
-
-
-def test_the_published_token_is_what_was_designed() -> None:
-    entry = JournalEntry(
-        grant="g", access_token="abc", token_type="BEARER", scope="a b", refresh_token="r"
-    )
-    assert entry.published_as(VERSION).to_json() == (
-        '{"access_token":"abc","token_type":"Bearer","scope":"a b",'
-        '"issued_at":1795482000,"expires_at":1795525200}'
-    )
-
-
-@pytest.mark.parametrize("token", ["a\nb", "a b", "a|b", "=", "é", "a\r\nHost: x"])
-def test_characters_outside_rfc_6750_are_never_published(token: str) -> None:
-    entry = JournalEntry(grant="g", access_token=token, token_type="bearer")
-    with pytest.raises(TokenResponseError, match="RFC 6750"):
-        entry.published_as(VERSION)
-
-
-@pytest.mark.parametrize(("token", "kind"), [(None, "bearer"), ("t", None), ("t", "mac")])
-def test_what_is_no_bearer_token_is_never_published(token: str | None, kind: str | None) -> None:
-    entry = JournalEntry(grant="g", access_token=token, token_type=kind)
-    with pytest.raises(TokenResponseError):
-        entry.published_as(VERSION)
-
-
-@pytest.mark.parametrize("text", [None, "", "[]", "{", '{"grant": 1}'])
-def test_a_journal_or_claim_that_is_not_ours_is_none(text: str | None) -> None:
-    assert JournalEntry.from_json(text) is None
-    assert Claim.from_json(text) is None
-
-
-def test_a_journal_and_a_claim_are_read_as_they_are_written() -> None:
-    entry, claim = JournalEntry(grant="g", refresh_token="ß"), Claim(claimed_at=1, run="r")
-    assert JournalEntry.from_json(entry.to_json()) == entry
-    assert Claim.from_json(claim.to_json()) == claim
-
-
-@pytest.mark.parametrize("tag", ["", "20261124T010000Z", "x/5", "20261124T010000Z/-5"])
-def test_an_edited_expiry_of_a_grant_is_none(tag: str) -> None:
-    assert GrantLifetime.from_tag(tag) is None
-
-
 def test_an_orphan_has_no_credentials() -> None:
     orphan = account_from_metadata("a", credentials=None, token=SecretMetadata(), now=NOW)
     assert (orphan.credentials_version, orphan.has_credentials_secret) == (None, False)
 
 
-# Characters that Secrets Manager takes in a tag's value, in 256 of them.
-TAG_VALUE: Final = re.compile(r"[A-Za-z0-9 +\-=._:/@]{0,256}")
 A_PERSONS_ID: Final = "terraform-20250627043834191900000095"
 # From the year 2001 until the last second of the year 2999.
 aware = st.integers(978_307_200, 32_503_679_999).map(
@@ -139,47 +75,15 @@ aware = st.integers(978_307_200, 32_503_679_999).map(
 hex12 = st.text("0123456789abcdef", min_size=12, max_size=12)
 
 
-@pytest.mark.parametrize("token_type", ["bearer", "Bearer", "BEARER", "bEaReR"])
-def test_consumers_are_handed_the_literal_bearer(token_type: str) -> None:
-    entry = JournalEntry(grant="g", access_token="t", token_type=token_type)
-    assert entry.published_as(VERSION).token_type == "Bearer"
-
-
-def test_every_character_of_rfc_6750_is_published() -> None:
-    token = "eyJ-._~+/09AZaz=="
-    entry = JournalEntry(grant="g", access_token=token, token_type="bearer")
-    assert entry.published_as(VERSION).access_token == token
-
-
-@pytest.mark.parametrize("token", ["abc\n", "\nabc", "\ufeffabc", "a=b", "a\x00", "\u0661"])
-def test_nothing_at_the_edge_of_a_token_slips_through(token: str) -> None:
-    entry = JournalEntry(grant="g", access_token=token, token_type="bearer")
-    with pytest.raises(TokenResponseError, match="RFC 6750"):
-        entry.published_as(VERSION)
-
-
-@given(token=st.text(min_size=1), token_type=st.none() | st.text())
-@settings(deadline=None)
-def test_an_answer_is_published_or_refused_without_a_word_of_it(
-    token: str, token_type: str | None
-) -> None:
-    entry = JournalEntry(
-        grant="g", access_token=f"MARK{token}", token_type=token_type and f"MARK{token_type}"
-    )
-    with pytest.raises(TokenResponseError) as refusal:
-        entry.published_as(VERSION)
-    assert "MARK" not in f"{refusal.value} {refusal.value!r}"
-
-
 # Version ids
 
 
-@given(issued_at=aware, expires_at=aware, digest=hex12, random=hex12)
+@given(issued_at=aware, expires_at=aware, digest=hex12, token=hex12)
 @settings(deadline=None)
 def test_every_version_id_is_read_as_it_was_written(
-    issued_at: datetime, expires_at: datetime, digest: str, random: str
+    issued_at: datetime, expires_at: datetime, digest: str, token: str
 ) -> None:
-    version = TokenVersion(issued_at, expires_at, digest, random)
+    version = TokenVersion(issued_at, expires_at, digest, token)
     text = str(version)
     assert len(text) == 59
     assert TokenVersion.parse(text, now=issued_at - timedelta(minutes=5)) == version
@@ -196,41 +100,28 @@ def test_a_digest_is_the_beginning_of_a_sha256() -> None:
     assert digest12("abc") == "ba7816bf8f01"
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        pytest.param("2026111T010000Z", id="a day of one digit"),
-        pytest.param("20261124T10000Z", id="an hour of one digit"),
-        pytest.param("\u0662\u0660\u0662\u06661124T010000Z", id="other digits"),
-        pytest.param("20261124T010060Z", id="a leap second"),
-        pytest.param("20261124T240000Z", id="24 o'clock"),
-        pytest.param("20261131T010000Z", id="a day that its month has not"),
-        pytest.param(" 20261124T010000Z", id="a blank before it"),
-        pytest.param("20261124T010000Z\n", id="a newline after it"),
-    ],
-)
-def test_a_moment_that_was_not_written_here_is_none(text: str) -> None:
-    assert parse_timestamp(text) is None
+def test_an_access_token_that_is_handed_out_again_shows_in_its_version_id() -> None:
+    assert token_digest("a", "token") == digest12("a\ntoken")
+    assert token_digest("a", "another") != token_digest("a", "token")
 
 
-def test_a_moment_is_written_in_utc() -> None:
-    warsaw = NOW.astimezone(timezone(timedelta(hours=1)))
-    assert format_timestamp(warsaw) == "20261124T010000Z"
+def test_no_version_id_tells_that_two_accounts_share_a_token() -> None:
+    assert token_digest("a", "token") != token_digest("b", "token")
 
 
-def test_a_claim_is_told_from_a_journal_by_its_id() -> None:
-    assert (is_claim_id(claim_id("basis", 1)), is_claim_id(TEXT)) == (True, False)
+def test_a_response_without_a_usable_token_has_zeros_for_a_digest() -> None:
+    assert token_digest("a", None) == NO_TOKEN_DIGEST == "0" * 12
 
 
 # What is read back
 
 
 @pytest.mark.parametrize("shape", ['{"x":%s}', "%s"], ids=["in a field", "at the top"])
-def test_depths_without_end_are_no_journal_no_claim_and_no_token(shape: str) -> None:
+def test_depths_without_end_are_no_journal_no_lease_and_no_token(shape: str) -> None:
     text = shape % ("[" * 100_000 + "]" * 100_000)
     published = published_from_id(A_PERSONS_ID, now=NOW)
     assert JournalEntry.from_json(text) is None
-    assert Claim.from_json(text) is None
+    assert LeaseContent.from_json(text) is None
     assert published.with_times_of(text) == published
 
 
@@ -255,86 +146,110 @@ def test_depths_without_end_are_no_journal_no_claim_and_no_token(shape: str) -> 
         pytest.param(None, None, None, id="a binary secret"),
     ],
 )
-def test_a_persons_token_tells_its_moments_in_its_json(
+def test_a_persons_token_tells_its_times_in_its_json(
     text: str | None, issued_at: datetime | None, expires_at: datetime | None
 ) -> None:
     published = published_from_id(A_PERSONS_ID, now=NOW).with_times_of(text)
     assert (published.issued_at, published.expires_at) == (issued_at, expires_at)
 
 
-# Tags
+# Accounts
 
 RECORD: Final = FailureRecord(
-    FailureClass.ACTION_REQUIRED, "invalid_grant", 3, NOW, NOW, digest12("credentials")
+    FailureClass.ACTION_REQUIRED, "invalid_grant", 3, NOW, NOW, digest12("")
 )
-
-
-@pytest.mark.parametrize("failure_class", list(FailureClass))
-def test_a_failure_is_read_as_it_was_written(failure_class: FailureClass) -> None:
-    record = FailureRecord(failure_class, "timeout", 1, NOW, NOW, "a" * 12)
-    assert FailureRecord.from_tags(record.to_tags()) == record
-
-
-def test_a_record_holds_only_what_a_tag_may_hold() -> None:
-    values = [*RECORD.to_tags().values(), GrantLifetime(NOW, timedelta(days=30)).to_tag()]
-    assert all(TAG_VALUE.fullmatch(value) for value in values)
-
-
-@pytest.mark.parametrize("key", sorted(RECORD.to_tags()))
-def test_a_record_with_a_tag_missing_is_none(key: str) -> None:
-    tags = {other: value for other, value in RECORD.to_tags().items() if other != key}
-    assert FailureRecord.from_tags(tags) is None
+LEASE: Final = f"request-{'0' * 40}-1"
 
 
 @pytest.mark.parametrize(
-    ("key", "value"),
+    ("lease", "end"), [(LEASE, LeaseEnd.SPENT), (LEASE.replace("-1", "-2"), None), (None, None)]
+)
+def test_the_end_of_a_lease_counts_only_while_the_stage_has_that_lease(
+    lease: str | None, end: LeaseEnd | None
+) -> None:
+    of = account_from_metadata(
+        "a",
+        credentials=SecretMetadata({"TOKENREQUEST": lease} if lease else {}),
+        token=SecretMetadata({}, {LEASE_TAG: f"{LEASE}/spent"}),
+        now=NOW,
+    )
+    assert of.lease_end is end
+
+
+def test_without_a_token_secret_nothing_is_on_record() -> None:
+    of = account_from_metadata("a", credentials=SecretMetadata(), token=None, now=NOW)
+    found = (of.failure, of.refusals, of.lease_end, of.refused_response, of.grant)
+    assert found == (None,) * 5
+
+
+def test_what_could_not_be_written_stands_for_what_the_tags_say() -> None:
+    token = SecretMetadata({}, {REFUSED_RESPONSE_TAG: "old", "theirs": "kept"})
+    of = account_from_metadata("a", credentials=None, token=token, now=NOW)
+    of = replace(of, unrecorded=Unrecorded({REFUSED_RESPONSE_TAG: TEXT}, {}, NOW))
+    assert (of.refused_response, of.tags["theirs"]) == (TEXT, "kept")
+
+
+@pytest.mark.parametrize(
+    ("since", "is_kept"),
+    [(VERSION.issued_at, True), (VERSION.issued_at - timedelta(seconds=1), False)],
+    ids=["of its second", "older"],
+)
+def test_a_token_that_was_issued_since_makes_an_unwritten_record_void(
+    since: datetime, *, is_kept: bool
+) -> None:
+    of = account_from_metadata("a", credentials=None, token=token(TEXT), now=NOW)
+    kept = Unrecorded({}, {}, since)
+    assert (with_unrecorded(of, kept).unrecorded is kept) is is_kept
+
+
+@pytest.mark.parametrize(
+    ("tags", "is_kept"),
     [
-        pytest.param("error", "somebody: invalid_grant", id="another class"),
-        pytest.param("failures", "many", id="a word for a number"),
-        pytest.param("failures", "9" * 5000, id="a number without end"),
-        pytest.param("failures", "-1", id="a negative number"),
-        pytest.param("retry-at", "tomorrow", id="a word for a moment"),
-        pytest.param("failed-at", "yesterday", id="a word for the other moment"),
+        pytest.param({FAILURE_TAG: "as it was"}, True, id="ours are as they were"),
+        pytest.param({FAILURE_TAG: "as it was", "theirs": "new"}, True, id="another's is new"),
+        pytest.param({FAILURE_TAG: "newer"}, False, id="another run has recorded since"),
+        pytest.param({}, False, id="another run has cleared them"),
     ],
 )
-def test_a_record_that_somebody_edited_is_none(key: str, value: str) -> None:
-    tags = RECORD.to_tags() | {f"token-refresher:{key}": value}
-    assert FailureRecord.from_tags(tags) is None
+def test_what_another_run_has_recorded_since_makes_an_unwritten_record_void(
+    tags: dict[str, str], *, is_kept: bool
+) -> None:
+    of = account_from_metadata("a", credentials=None, token=None, now=NOW)
+    kept = Unrecorded({}, {FAILURE_TAG: "as it was"}, NOW)
+    confirmed = with_token(replace(of, unrecorded=kept), SecretMetadata({}, tags), now=NOW)
+    assert (confirmed.unrecorded is kept) is is_kept
 
 
-def test_a_grants_expiry_is_read_as_it_was_written() -> None:
-    grant = GrantLifetime(NOW, timedelta(days=30))
-    assert GrantLifetime.from_tag(grant.to_tag()) == grant
+def test_where_the_setting_ignores_refresh_tokens_nothing_is_known_of_them() -> None:
+    credentials = SecretMetadata({"TOKENREQUEST": LEASE, "TOKENRESPONSE": TEXT})
+    of = account_from_metadata("a", credentials=credentials, token=None, now=NOW)
+    of = without_refresh_tokens(replace(of, unwritten=Unwritten("v", "secret", "g", "")))
+    assert (of.journal, of.lease, of.unwritten) == (None, None, None)
+    assert not of.uses_refresh_tokens
 
 
-def test_a_success_clears_everything_but_the_grants_expiry() -> None:
-    assert ERROR_TAG in FAILURE_TAGS
-    assert GRANT_EXPIRES_AT_TAG not in FAILURE_TAGS
+def test_a_failure_before_the_published_token_is_over() -> None:
+    version = str(replace(VERSION, issued_at=NOW + timedelta(seconds=1)))
+    of = account_from_metadata("a", credentials=None, token=token(version), now=NOW)
+    assert of.failure is None
 
 
-# Accounts
-
-
-def test_a_token_secret_tells_of_refused_released_and_dead() -> None:
-    tags = {REFUSED_TAG: "refused", RELEASED_TAG: "released", DEAD_TAG: "dead"}
-    of = account_from_metadata("a", credentials=None, token=SecretMetadata({}, tags), now=NOW)
-    assert (of.refused_random, of.released_claim, of.dead_claim) == ("refused", "released", "dead")
-
-
-def test_without_a_token_secret_nothing_is_told() -> None:
-    of = account_from_metadata("a", credentials=SecretMetadata(), token=None, now=NOW)
-    assert (of.refused_random, of.released_claim, of.dead_claim, of.grant) == (None,) * 4
+def test_a_failure_counts_for_the_credentials_that_it_is_of() -> None:
+    of = account_from_metadata("a", credentials=None, token=token(TEXT), now=NOW)
+    assert of.counting_failure == RECORD
+    of = replace(of, credentials_version="others")
+    assert (of.failure, of.counting_failure) == (RECORD, None)
 
 
 @pytest.mark.parametrize("stage", ["TOKENREQUEST", "TOKENRESPONSE"])
-def test_a_claim_or_a_journal_shows_that_refresh_tokens_are_used(stage: str) -> None:
+def test_a_lease_or_a_journal_shows_that_refresh_tokens_are_used(stage: str) -> None:
     credentials = SecretMetadata({"AWSCURRENT": "c", stage: TEXT})
     of = account_from_metadata("a", credentials=credentials, token=None, now=NOW)
     assert of.uses_refresh_tokens
 
 
 def token(version_id: str) -> SecretMetadata:
-    return SecretMetadata({"AWSCURRENT": version_id}, RECORD.to_tags())
+    return SecretMetadata({"AWSCURRENT": version_id}, {FAILURE_TAG: RECORD.to_tag()})
 
 
 def test_a_newer_description_takes_the_place_of_the_listing() -> None:
@@ -343,7 +258,7 @@ def test_a_newer_description_takes_the_place_of_the_listing() -> None:
     assert (confirmed.published, confirmed.failure) == (published_from_id(TEXT, now=NOW), RECORD)
 
 
-def test_moments_that_were_read_are_kept_while_the_version_is_the_same() -> None:
+def test_times_that_were_read_are_kept_while_the_version_is_the_same() -> None:
     of = account_from_metadata("a", credentials=None, token=token(A_PERSONS_ID), now=NOW)
     read = published_from_id(A_PERSONS_ID, now=NOW).with_times_of('{"expires_at":1795482000}')
     confirmed = with_token(replace(of, published=read), token(A_PERSONS_ID), now=NOW)
@@ -360,7 +275,10 @@ def test_a_token_secret_that_is_gone_has_no_token() -> None:
     [
         SecretValue("v", "made-up-secret"),
         TokenResponse("made-up-secret", "bearer", None, None, "made-up-secret", None),
-        JournalEntry(grant="g", access_token="made-up-secret", refresh_token="made-up-secret"),
+        JournalEntry(
+            grant="g", host="h", access_token="made-up-secret", refresh_token="made-up-secret"
+        ),
+        Unwritten("v", "made-up-secret", "g", ""),
         PublishedToken(
             access_token="made-up-secret", token_type="Bearer", issued_at=1, expires_at=2
         ),

@@ -39,6 +39,7 @@ from token_refresher.errors import (
 )
 from token_refresher.model import TokenVersion
 from token_refresher.oauth.errors import TokenRequestError
+from token_refresher.outcomes import Caution, Outcome
 from token_refresher.policy import (
     FAILURES,
     Failure,
@@ -47,7 +48,6 @@ from token_refresher.policy import (
     needs_action,
 )
 from token_refresher.ports import CURRENT, is_claim_id
-from token_refresher.outcomes import Caution, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -20,6 +20,7 @@ def test_every_setting_is_read() -> None:
         {
             "SECRET_PREFIX": "team/api",
             "REFRESH_BEFORE_SECONDS": "1800",
+            "SCHEDULE_MINUTES": "15",
             "ALLOWED_TOKEN_HOSTS": "A.example, b.example:8443",
             "REFRESH_TOKENS": "ignore",
             "TOKEN_SECRET_KMS_KEY_ID": "alias/tokens",
@@ -31,6 +32,7 @@ def test_every_setting_is_read() -> None:
     ) == Settings(
         secret_prefix="team/api",
         refresh_before=timedelta(minutes=30),
+        schedule=timedelta(minutes=15),
         allowed_token_hosts=("a.example", "b.example:8443"),
         uses_refresh_tokens=False,
         token_secret_kms_key_id="alias/tokens",
@@ -51,6 +53,9 @@ def test_every_setting_is_read() -> None:
         ("REFRESH_BEFORE_SECONDS", "1799"),
         ("REFRESH_BEFORE_SECONDS", "1e4"),
         ("REFRESH_BEFORE_SECONDS", "99999999"),
+        ("SCHEDULE_MINUTES", "0"),
+        ("SCHEDULE_MINUTES", "16"),
+        ("SCHEDULE_MINUTES", "2.5"),
         ("ALLOWED_TOKEN_HOSTS", "https://a.example"),
         ("ALLOWED_TOKEN_HOSTS", "a.example,,b.example"),
         ("REFRESH_TOKENS", "yes"),
@@ -65,10 +70,17 @@ def test_a_bad_setting_fails_with_its_name_and_without_its_value(name: str, valu
     assert value not in str(refusal.value).removeprefix(name).split()
 
 
+@pytest.mark.parametrize("minutes", [1, 15])
+def test_a_schedule_has_one_to_fifteen_minutes(minutes: int) -> None:
+    environment = {"SCHEDULE_MINUTES": str(minutes)}
+    assert settings_from_environment(environment).schedule == timedelta(minutes=minutes)
+
+
 def test_the_defaults_are_the_documented_ones() -> None:
     assert Settings() == Settings(
         secret_prefix="oauth",
         refresh_before=timedelta(minutes=90),
+        schedule=timedelta(minutes=5),
         allowed_token_hosts=("www.autovit.ro", "www.otomoto.pl", "www.standvirtual.com"),
         uses_refresh_tokens=True,
         token_secret_kms_key_id="",

@@ -37,9 +37,9 @@ from token_refresher.errors import (
     UnexpectedError,
 )
 from token_refresher.oauth.errors import TokenRequestError
+from token_refresher.outcomes import Outcome
 from token_refresher.policy import Reason
 from token_refresher.ports import CURRENT
-from token_refresher.outcomes import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import token_refresher
-from token_refresher.ports import CLAIM_STAGE, CURRENT, JOURNAL_STAGE, PENDING, PREVIOUS
+from token_refresher.ports import CURRENT, JOURNAL_STAGE, LEASE_STAGE, PENDING, PREVIOUS
 from tools.docs.blocks import Table, code, prose
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def stages() -> Table:
     """The version stages of an account's two secrets, with what they hold."""
     credentials, token = "`{prefix}/credentials/{account}`", "`{prefix}/tokens/{account}`"
     rows = [
-        *((f"{code(stage)} of {credentials}",) for stage in (CURRENT, CLAIM_STAGE, JOURNAL_STAGE)),
+        *((f"{code(stage)} of {credentials}",) for stage in (CURRENT, LEASE_STAGE, JOURNAL_STAGE)),
         *((f"{code(stage)} of {token}",) for stage in (CURRENT, PREVIOUS, PENDING)),
     ]
     return Table(("stage", "content", "written by", "read by"), rows)

@@ -1,4 +1,4 @@
-"""Every code that an account's failure can have, and its class, as the program makes them.
+"""Every code that an account's failure can have, its class and pace, as the program makes them.
 
 Codes are found where they are made: written out at the call that makes an error, chosen by the
 status and the body of a response, or Secrets Manager's own.
@@ -14,17 +14,17 @@ from functools import cache
 from inspect import signature
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import botocore.session
 
 import token_refresher
-from token_refresher import errors
+from token_refresher import errors, hosts
 from token_refresher.aws import secret_store
 from token_refresher.errors import FailureClass, SecretStoreError
 from token_refresher.oauth import errors as oauth_errors
 from token_refresher.oauth.token_response import read_token_response
-from token_refresher.policy import failure_class_of
+from token_refresher.policy import Pace, failure_class_of, pace_of
 from tools.docs.blocks import Table, code
 
 if TYPE_CHECKING:
@@ -47,15 +47,16 @@ _MANY: Final = 20
 
 
 def by_class() -> Table:
-    """The codes of each class, but for those that are AWS's own words."""
+    """The codes of each class and pace, but for those that are AWS's own words."""
     pairs = [*_of_the_account(), *_of_the_endpoint(), *_of_error_responses()]
-    ours = [(name, each) for name, each in _of_secrets_manager() if name.islower()]
-    found = sorted(_compressed([*pairs, *ours]).items())
+    ours = [each for each in _of_secrets_manager() if each.name.islower()]
+    found = _compressed([*pairs, *ours])
     rows = [
-        (code(each.value), ", ".join(code(name) for name, kind in found if kind is each))
-        for each in FailureClass
+        (code(kind.value), pace.value, ", ".join(names))
+        for kind, pace in product(FailureClass, Pace)
+        if (names := [code(each.name) for each in found if each[1:] == (kind, pace)])
     ]
-    return Table(("class", "codes", "next attempt"), rows)
+    return Table(("class", "tried again", "codes"), rows)
 
 
 def of_credentials() -> Table:
@@ -78,38 +79,44 @@ def of_secrets_manager() -> Table:
     return _table(_of_secrets_manager())
 
 
-Coded = tuple[str, FailureClass]
+class Coded(NamedTuple):
+    """A code, whom it calls, and when it is tried again."""
+
+    name: str
+    kind: FailureClass
+    pace: Pace
 
 
 def _table(pairs: Iterable[Coded]) -> Table:
-    found = sorted(_compressed(pairs).items())
-    rows = [
-        (code(name), each.value) for kind in FailureClass for name, each in found if each is kind
-    ]
-    return Table(("code", "class", "what it means", "what to do"), rows)
+    found = sorted(_compressed(pairs), key=lambda each: list(FailureClass).index(each.kind))
+    rows = [(code(each.name), each.kind.value, each.pace.value) for each in found]
+    return Table(("code", "class", "tried again", "what it means", "what to do"), rows)
 
 
 def _of_the_account() -> Iterator[Coded]:
-    yield from _written("CredentialsError", "MissingExpiryError", "RefreshTokenLostError")
+    yield from _written("CredentialsError", "MissingExpiryError", "RejectedAgainError")
+    now = datetime(2026, 11, 24, tzinfo=UTC)
+    for is_spent in (False, True):
+        yield _coded(errors.RefreshTokenHeldError(is_spent=is_spent, until=now, by_force=now))
 
 
 def _of_the_endpoint() -> Iterator[Coded]:
     yield from _written("TokenEndpointError", "TokenResponseError", "EndpointUnavailableError")
+    yield _coded(hosts.block())
     yield from _of_responses()
 
 
-def _compressed(pairs: Iterable[Coded]) -> dict[str, FailureClass]:
-    """Tell many statuses that begin alike as one, such as ``status_5xx``."""
-    found = dict(pairs)
-    alike: Mapping[Coded, list[str]] = defaultdict(list)
-    for name, each in found.items():
-        if status := re.fullmatch(r"(\w+_\d)\d\d", name):
-            alike[f"{status[1]}xx", each].append(name)
-    for (pattern, each), codes in alike.items():
-        if len(codes) > _MANY:
-            found = {name: kind for name, kind in found.items() if name not in codes}
-            found[pattern] = each
-    return found
+def _compressed(pairs: Iterable[Coded]) -> list[Coded]:
+    """Tell many statuses that begin alike as one, such as ``status_5xx``; in their order."""
+    found = set(pairs)
+    alike: Mapping[Coded, list[Coded]] = defaultdict(list)
+    for each in found:
+        if status := re.fullmatch(r"(\w+_\d)\d\d", each.name):
+            alike[each._replace(name=f"{status[1]}xx")].append(each)
+    for pattern, several in alike.items():
+        if len(several) > _MANY:
+            found = found - set(several) | {pattern}
+    return sorted(found)
 
 
 @cache
@@ -144,14 +151,12 @@ def _of_responses() -> Iterator[Coded]:
     for status, body in product(range(200, 600), (b"<html>", b"{}", b"[]")):
         try:
             read_token_response(status, body, retry_after=None, now=now)
-        except oauth_errors.TokenRequestError:
-            continue
         except oauth_errors.OAuthError as error:
             yield _coded(error)
 
 
 def _of_error_responses() -> Iterator[Coded]:
-    for name in (*vars(oauth_errors)["_KNOWN_CODES"], "of another specification"):
+    for name in (*oauth_errors.KNOWN_CODES, "of another specification"):
         yield _coded(oauth_errors.TokenRequestError(name))
 
 
@@ -174,4 +179,4 @@ def _of_operations() -> Iterator[str]:
 
 
 def _coded(error: Failure) -> Coded:
-    return error.code, failure_class_of(error)
+    return Coded(error.code, failure_class_of(error), pace_of(error))

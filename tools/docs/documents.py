@@ -25,6 +25,8 @@ TABLES: Final[Mapping[str, Callable[[], Table]]] = {
     "outcomes": program.outcomes,
     "cautions": program.cautions,
     "classes": program.classes,
+    "paces": program.paces,
+    "tags": program.tags,
     "errors": program.errors_table,
     "codes-by-class": codes.by_class,
     "codes-of-credentials": codes.of_credentials,

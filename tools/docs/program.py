@@ -5,21 +5,31 @@ from __future__ import annotations
 import inspect
 import json
 import re
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, get_args
 
 import msgspec
 
 from token_refresher import credentials as credentials_module
-from token_refresher import errors, policy, reporting
+from token_refresher import errors, policy, records, reporting
 from token_refresher.errors import FailureClass
+from token_refresher.leases import lease_id
+from token_refresher.model import (
+    NO_TOKEN_DIGEST,
+    TokenVersion,
+    account_from_metadata,
+    digest12,
+)
 from token_refresher.oauth import errors as oauth_errors
-from token_refresher.policy import Reason
 from token_refresher.outcomes import Caution, Outcome
+from token_refresher.policy import TICK_SLACK, Pace, Reason
+from token_refresher.ports import CURRENT, SecretMetadata
 from tools.docs.blocks import Table, code, prose
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from enum import StrEnum
 
 EVENTS: Final = Path(__file__).resolve().parents[2] / "events"
@@ -61,8 +71,70 @@ def cautions() -> Table:
 
 
 def classes() -> Table:
-    """Every class of a failure, with who is called and when it is tried again."""
-    return Table(("class", "who", "next attempt"), _words(FailureClass))
+    """Every class of a failure, with who is called."""
+    return Table(("class", "who is called"), _words(FailureClass))
+
+
+def paces() -> Table:
+    """Every pace, with the waits between failures in a row while a token lives for long."""
+    rows = [(pace.value, _waits(pace)) for pace in Pace]
+    return Table(("pace", "waits", "for", "besides"), rows)
+
+
+def _waits(pace: Pace) -> str:
+    """Let an account fail again and again, and tell what it waits."""
+    account, now, waits = _ACCOUNT, _NOW, list[int]()
+    while len(waits) == len(set(waits)):
+        error = _FAILURES[pace]
+        refusals = policy.refusals_record(account, error, now=now)
+        failure = policy.failure_record(account, error, now=now, refusals=refusals)
+        waits.append(round((failure.next_attempt - now) / timedelta(minutes=1) + 0.1))
+        tags = {records.FAILURE_TAG: failure.to_tag()}
+        tags |= {records.REFUSALS_TAG: refusals.to_tag()} if refusals else {}
+        account = replace(account, token=SecretMetadata(tags=tags))
+        now = max(now + TICK_SLACK, failure.next_attempt)
+    *most, last, _ = waits
+    return f"{', '.join(map(str, [*most, last]))} min" if last else "none: every sweep tries"
+
+
+_NOW: Final = datetime(2026, 11, 24, 1, tzinfo=UTC)
+_LIVES: Final = TokenVersion(_NOW, _NOW + timedelta(days=30), digest12("made-up"), NO_TOKEN_DIGEST)
+_ACCOUNT: Final = account_from_metadata(
+    "made-up",
+    credentials=SecretMetadata({CURRENT: "made-up"}),
+    token=SecretMetadata({CURRENT: str(_LIVES)}),
+    now=_NOW,
+)
+_FAILURES: Final[Mapping[Pace, policy.Failure]] = {
+    policy.pace_of(error): error
+    for error in (
+        errors.CredentialsError(""),
+        oauth_errors.TokenRequestError("invalid_grant"),
+        oauth_errors.EndpointUnavailableError("", code="timeout"),
+    )
+}
+
+
+def tags() -> Table:
+    """Every tag that the program writes, with one as it is written."""
+    digest, later = digest12("made-up"), _NOW + timedelta(minutes=15)
+    failure = records.FailureRecord(
+        FailureClass.ACTION_REQUIRED, "invalid_grant", 3, _NOW, later, digest
+    )
+    written = {
+        records.FAILURE_TAG: failure.to_tag(),
+        records.REFUSALS_TAG: records.Refusals(3, None, digest).to_tag(),
+        records.LEASE_TAG: records.ended_lease(
+            lease_id(str(_LIVES), 1), records.LeaseEnd.UNANSWERED
+        ),
+        records.REFUSED_RESPONSE_TAG: str(_LIVES),
+        records.GRANT_EXPIRES_AT_TAG: records.GrantLifetime(
+            _NOW + timedelta(days=30), timedelta(days=30)
+        ).to_tag(),
+    }
+    names = [tag for name, tag in vars(records).items() if re.fullmatch(r"[A-Z].*_TAG", name)]
+    rows = [(code(name), code(written[name])) for name in names]
+    return Table(("tag", "such as", "says"), rows)
 
 
 def _words(words: type[StrEnum]) -> list[tuple[str, ...]]:

@@ -35,7 +35,7 @@ _LONGEST_LIFETIME: Final = timedelta(days=365)
 # journal that Secrets Manager does not take loses a refresh token.
 _LONGEST_TEXT: Final = 12 * 1024
 
-_TRANSIENT: Final = frozenset(
+TRANSIENT_STATUSES: Final = frozenset(
     {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS}
 )
 
@@ -139,7 +139,7 @@ def _failure(
             status=status,
             retry_after=wait,
         )
-    if status in _TRANSIENT or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+    if status in TRANSIENT_STATUSES or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return EndpointUnavailableError(
             f"the token endpoint answered with status {status}",
             code=f"status_{status}",

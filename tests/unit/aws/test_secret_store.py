@@ -19,7 +19,7 @@ from botocore.stub import Stubber
 
 from token_refresher.aws.secret_store import Pace, SecretsManagerStore, create_client
 from token_refresher.errors import FailureClass, SecretStoreError
-from token_refresher.model import claim_id
+from token_refresher.leases import lease_id
 from token_refresher.policy import failure_class_of
 from token_refresher.ports import SecretMetadata
 
@@ -228,7 +228,7 @@ class TestErrors:
             ("UnheardOf", 503, FailureClass.TRANSIENT),
         ],
     )
-    def test_a_refusal_says_who_must_do_something(
+    def test_a_refusal_says_whether_action_is_required(
         self,
         store: SecretsManagerStore,
         stubber: Stubber,
@@ -274,7 +274,7 @@ class TestErrors:
             ("CreateSecret", "create_token_secret", ()),
             ("DescribeSecret", "describe_credentials", ()),
             ("DescribeSecret", "describe_token", ()),
-            ("GetSecretValue", "read_claim", (claim_id("a", 1),)),
+            ("GetSecretValue", "read_lease", (lease_id("a", 1),)),
             ("GetSecretValue", "read_credentials", ()),
             ("GetSecretValue", "read_journal", ()),
             ("GetSecretValue", "read_published", ()),
@@ -303,10 +303,10 @@ class TestWhatIsWritten:
         [
             (publish, "tokens", "AWSCURRENT", VERSION),
             (write_protocol, "credentials", "TOKENRESPONSE", VERSION),
-            (write_protocol, "credentials", "TOKENREQUEST", claim_id("a", 1)),
+            (write_protocol, "credentials", "TOKENREQUEST", lease_id("a", 1)),
             (write_protocol, "credentials", "TOKENRESPONSE", "AWSCURRENT" * 4),
         ],
-        ids=["token", "journal", "claim", "an id that reads like a stage is a journal's"],
+        ids=["token", "journal", "lease", "an id that reads like a stage is a journal's"],
     )
     def test_each_write_names_its_stage(
         self,
