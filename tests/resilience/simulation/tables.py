@@ -129,7 +129,7 @@ class Row:
 
     @property
     def breaks_the_bound(self) -> bool:
-        """Whether something was lost that must not be, or came too late for a fleet of this size."""
+        """Whether something was lost that must not be, or a small fleet recovered too late."""
         is_late = self.fleet.accounts <= SERVED_AT_ONCE and any(cost.late for cost in self.costs)
         return is_late or (self.is_within_bound and self.dead_seconds > 0)
 
