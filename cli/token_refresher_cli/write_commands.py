@@ -226,7 +226,9 @@ def _what_comes(connection: Connection, name: str, version_id: str) -> str:
         reason = policy.decide(account, now=now, refresh_before=settings.refresh_before).reason
     at = None if account is None else policy.next_attempt(account, reason)
     if at is None or reason not in {Reason.BACKING_OFF, Reason.RATE_LIMITED}:
-        when = "The next sweep tries them"
+        # Without a stack nobody knows its schedule.
+        within = f", within {say_duration(settings.schedule)}" if connection.function else ""
+        when = f"The next sweep tries them{within}"
     else:
         when = f"They are tried {say_when(at, now=now)}, since others were just now"
         flags = ["--force"]

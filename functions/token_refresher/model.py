@@ -236,7 +236,7 @@ class Account:
         """What is recorded since the last success, for whatever credentials."""
         failure = records.FailureRecord.from_tag(self.tags.get(records.FAILURE_TAG))
         issued_at = self.published.issued_at if self.published else None
-        if failure is None or issued_at is None or failure.since >= issued_at:
+        if failure is None or issued_at is None or failure.since > issued_at:
             return failure
         return None
 

@@ -69,6 +69,8 @@ _LONGEST_RETRY_AFTER: Final = timedelta(hours=1)
 _LONGEST_HOLD: Final = _LONGEST_WAIT + _LONGEST_RETRY_AFTER
 
 _GRANT_WARNING: Final = timedelta(days=7)
+# A response that was published, and could not be kept.
+JOURNAL_NOT_WRITTEN: Final = "journal_not_written"
 _AT_ONCE_CODES: Final = frozenset({"host_not_allowed", "scheduled_for_deletion"})
 
 
@@ -93,6 +95,7 @@ class Reason(StrEnum):
     REFRESH_TOKEN_ENDING = "refresh token ending"  # noqa: S105 - a reason
     REJECTED = "rejected"
     FORCED = "forced"
+    RETRY = "retry"
     FRESH = "fresh"
     AWAITING_CREDENTIALS = "awaiting credentials"
     ORPHANED = "orphaned"
@@ -195,6 +198,13 @@ def _is_forced(of: Situation) -> bool:
     return of.force
 
 
+def _has_failed(of: Situation) -> bool:
+    """The last attempt failed, whatever it was for: no failure outlives its cause."""
+    failure = of.account.counting_failure
+    # Where only the journal could not be written, the token is as new as it can be.
+    return failure is not None and failure.failures > 0 and failure.code != JOURNAL_NOT_WRITTEN
+
+
 def _awaits_credentials(of: Situation) -> bool:
     """The credentials secret has no value yet."""
     return not of.account.is_managed and of.account.has_credentials_secret
@@ -257,6 +267,7 @@ NEEDS: Final = (
     Check(Reason.REFRESH_TOKEN_ENDING, _is_refresh_token_ending),
     Check(Reason.REJECTED, _is_rejected),
     Check(Reason.FORCED, _is_forced),
+    Check(Reason.RETRY, _has_failed),
 )
 
 # What holds a token that is due, or leaves nothing to refresh: the first that applies.

@@ -99,7 +99,7 @@ class Record:
             return
         try:
             self.ensure_token_secret()
-        except SecretStoreError:
+        except Exception:  # noqa: BLE001 - a result is owed, whatever happens
             self._remember(tags, Caution.FAILURE_NOT_RECORDED)
         else:
             self.write(tags, Caution.FAILURE_NOT_RECORDED)
@@ -115,8 +115,12 @@ class Record:
         last = self.ended[1] if self.ended is not None and is_only_grant else None
         record = failure_record(self.account, error, now=now, refusals=refusals, last_sending=last)
         if record.failures == 1:
-            # Later than the token that this very refresh may have published before it failed.
-            record = replace(record, since=self.clock())
+            # Later than the token that this very refresh may have published before it failed,
+            # and no later than a response that it could journal, and not publish.
+            published = self.account.published
+            issued_at = published.issued_at if published is not None else None
+            since = now if issued_at is None else max(now, issued_at + timedelta(seconds=1))
+            record = replace(record, since=since)
         tags = {records.FAILURE_TAG: record.to_tag()}
         return tags | ({records.REFUSALS_TAG: refusals.to_tag()} if refusals else {})
 

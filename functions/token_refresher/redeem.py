@@ -20,7 +20,14 @@ from token_refresher.errors import (
 from token_refresher.leases import Leases, number_of
 from token_refresher.oauth.errors import EndpointUnavailableError, OAuthError
 from token_refresher.outcomes import Caution
-from token_refresher.policy import TICK_SLACK, Pace, Sending, next_sending, pace_of
+from token_refresher.policy import (
+    TICK_SLACK,
+    Pace,
+    Sending,
+    lease_interval,
+    next_sending,
+    pace_of,
+)
 from token_refresher.records import LeaseEnd
 
 if TYPE_CHECKING:
@@ -178,11 +185,12 @@ class Redemption:
     def _require_sendable(self, lease_id: str, last: Sending) -> None:
         """Let a refresh token that was sent before be sent again now, or raise."""
         now, account = self.asked.now, self.record.account
-        by_force = next_sending(account, last, now=now, insists=True)
-        until = by_force if self.is_insisted_on else next_sending(account, last, now=now)
+        until = next_sending(account, last, now=now, insists=self.is_insisted_on)
         is_held = last.end is not LeaseEnd.REFUSED and now < until - TICK_SLACK
         if is_held or not self.journal.is_only_grant:
             self.record.end_lease(lease_id, last)
+            interval = lease_interval(account, last.leased_at, is_ended=True, now=now)
+            by_force = last.leased_at + interval
             is_spent = last.end is LeaseEnd.SPENT
             raise RefreshTokenHeldError(is_spent=is_spent, until=until, by_force=by_force)
 

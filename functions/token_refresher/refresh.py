@@ -43,8 +43,8 @@ from token_refresher.oauth.token_response import lifetime
 from token_refresher.outcomes import Asked, Caution, Outcome, Result
 from token_refresher.policy import (
     FAILURES,
+    JOURNAL_NOT_WRITTEN,
     Decision,
-    Reason,
     Sending,
     decide,
     has_unpublished_response,
@@ -73,8 +73,6 @@ _REFRESH_TIME: Final = timedelta(seconds=60)
 TIME_TO_BEGIN: Final = TIME_TO_REQUEST + timedelta(seconds=5)
 # What is left for the records, however long a journal is retried.
 _TIME_TO_RECORD: Final = timedelta(seconds=10)
-
-_UNDECIDED: Final = Decision(due=False, reason=Reason.FRESH)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,6 +158,8 @@ class Refresher:
             needed_time_left=asked.time_left() - _REFRESH_TIME,
             record=Record(store=self.store, clock=self.clock, account=account),
             journal=Journal(store=self.store, account=account.name),
+            # By the listing, until something was read: a failure before that has a reason, too.
+            decision=self.decide(account, asked),
         )
 
 
@@ -201,7 +201,7 @@ class _Refresh:
     needed_time_left: timedelta
     record: Record
     journal: Journal
-    decision: Decision = _UNDECIDED
+    decision: Decision
 
     @property
     def account(self) -> Account:
@@ -570,7 +570,7 @@ class _Refresh:
     def _not_kept(self, outcome: Outcome) -> Result:
         """Record that a response could not be journaled; it stays in the warm environment."""
         self.record.cautions.append(Caution.JOURNAL_NOT_WRITTEN)
-        error = SecretStoreError("PutSecretValue", "journal_not_written", transient=False)
+        error = SecretStoreError("PutSecretValue", JOURNAL_NOT_WRITTEN, transient=False)
         self._record(error)
         return self.result(outcome, error)
 

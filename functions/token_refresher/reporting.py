@@ -186,7 +186,7 @@ def _retry_at(result: Result, report: Report) -> datetime | None:
         at = error.until if at is None else max(at, error.until)
     elif result.outcome in _PUT_OFF:
         at = report.now
-    if at is None:
+    if at is None or result.outcome is Outcome.WOULD_REFRESH:
         return None
     if result.reason in _DUE_LATER:
         # Without being asked for, it is not tried before it is due.

@@ -166,9 +166,9 @@ class Sweeper:
         )
 
     def _is_told(self, result: Result, now: datetime) -> bool:
-        """Whether it is anything but fresh, or needs action whether or not it is."""
+        """Whether it is anything but fresh, or failed or needs action whether or not it is."""
         schedule = self.refresher.schedule
-        is_fresh = result.reason is Reason.FRESH
+        is_fresh = result.reason is Reason.FRESH and result.error is None
         return not is_fresh or needs_action(result.account, now=now, schedule=schedule)
 
     def _listed(self, now: datetime) -> Iterable[Account]:

@@ -351,6 +351,16 @@ def test_credentials_that_force_does_not_help_are_said_to_wait(operator: Operato
     assert operator.run("refresh dealer-17 --force").exit_code == 1
 
 
+def test_the_time_of_the_next_sweep_is_said_where_the_schedule_is_known(
+    operator: Operator, cloud: EmbeddedCloud
+) -> None:
+    operator.add("dealer-17")
+    variables = {"ALLOWED_TOKEN_HOSTS": operator.server.host, "SCHEDULE_MINUTES": "10"}
+    deploy(cloud, "", FunctionName="tr", Environment={"Variables": variables})
+    done = operator.run("correct dealer-17 --scope read --stack tr --from-file -", stdin="{}")
+    assert "The next sweep tries them, within 10 min; or at once: " in done.stderr
+
+
 def test_who_may_only_write_credentials_is_told_of_the_next_sweep(
     operator: Operator, relay: Relay
 ) -> None:
@@ -408,7 +418,7 @@ def test_a_refresh_token_without_a_response_says_when_it_is_sent_again(operator:
     too_soon = operator.tells("refresh crm --force")["accounts"][0]
     again_at = datetime.fromisoformat(too_soon["retry_at"])
     assert timedelta(minutes=14) < again_at - operator.clock.now() <= timedelta(minutes=15)
-    assert too_soon["detail"].endswith(f"it is sent again from {again_at.isoformat()} on")
+    assert too_soon["detail"].endswith(f"it can be leased again from {again_at.isoformat()} on")
     operator.clock.advance(timedelta(minutes=16))
     held = operator.tells("refresh crm")["accounts"][0]
     assert held["error"] == "refresh_token_unanswered"

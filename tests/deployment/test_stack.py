@@ -100,7 +100,10 @@ def test_without_refresh_tokens_the_credentials_path_is_never_written(deployed: 
         secrets.create_secret(Name=f"ignore/credentials/{name}", SecretString=text)
     told = {each["account"]: each for each in other.invoke()["accounts"]}
 
-    assert (told["password-grant"]["outcome"], told["password-grant"].get("error")) == ("published", None)
+    assert (told["password-grant"]["outcome"], told["password-grant"].get("error")) == (
+        "published",
+        None,
+    )
     assert told["refresh-only"]["error"] == "refresh_tokens_ignored"
     for name in told:
         secret = secrets.describe_secret(SecretId=f"ignore/credentials/{name}")

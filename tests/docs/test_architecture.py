@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.unit.fakes import PARTNER, UNTIL_DUE, World
-from token_refresher.ports import LEASE_STAGE, CURRENT, JOURNAL_STAGE, PREVIOUS
+from token_refresher.ports import CURRENT, JOURNAL_STAGE, LEASE_STAGE, PREVIOUS
 
 DOCUMENT: Final = (Path(__file__).resolve().parents[2] / "docs" / "architecture.md").read_text()
 

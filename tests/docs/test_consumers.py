@@ -321,7 +321,9 @@ def test_every_consumer_is_judged_by_the_same_derivation() -> None:
         shortest = duration(safe_from)
         assert kept_at_most(shortest) == duration(kept)
         assert kept_at_most(shortest - MINUTE) < duration(kept)
-        assert duration(spare) == kept_at_most(timedelta(hours=12)) - duration(kept)
+        spared = kept_at_most(timedelta(hours=12)) - duration(kept)
+        # After longer failing an attempt is made every half hour, and ten minutes before the end.
+        assert duration(spare) == (spared if duration(kept) <= 10 * MINUTE else 15 * MINUTE)
     assert judged == 10
 
 
@@ -341,7 +343,7 @@ def test_what_may_be_kept_outlives_no_token_when_a_tick_is_missed(minutes: int) 
     assert left < kept_at_most(minutes * MINUTE) + TICK
 
 
-@pytest.mark.parametrize(("kept", "spare"), [(5, 75), (60, 20)])
+@pytest.mark.parametrize(("kept", "spare"), [(5, 75), (7, 73), (60, 15)])
 def test_an_outage_of_what_is_to_spare_leaves_no_consumer_a_dead_token(
     kept: int, spare: int
 ) -> None:
@@ -350,7 +352,11 @@ def test_an_outage_of_what_is_to_spare_leaves_no_consumer_a_dead_token(
     due_at = world.now + lifetime - MARGIN
     expires_at = expiry(world)
     world.endpoint.fail(unavailable)
-    while world.now < due_at + spare * MINUTE:
+    while world.now < due_at:
+        world.sweep(after=TICK)
+    # It went down right before the first attempt.
+    down_until = world.now + spare * MINUTE
+    while world.now + TICK < down_until:
         world.sweep(after=TICK)
     world.endpoint.fail(None)
     while expiry(world) == expires_at:

@@ -234,7 +234,7 @@ def _policy(tags: dict[str, str], version_id: str) -> str:
     assert later <= record.next_attempt <= later + timedelta(hours=7)
     assert FailureRecord.from_tag(record.to_tag()) == record
     last = Sending(LeaseEnd.UNANSWERED, later - timedelta(minutes=1))
-    assert next_sending(account, last, now=later) > later
+    assert next_sending(account, last, now=later) >= later
     assert unchanged_record(account, now=later).failures == 0
     assert 0 <= margin_used(account, now=later, refresh_before=REFRESH_BEFORE) <= 100
     needs = needs_action(account, now=later, schedule=SCHEDULE)

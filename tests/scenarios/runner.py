@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -26,49 +25,61 @@ from tests.scenarios.scenario import (
     Credentials,
     DeleteSecret,
     FreezeListing,
+    MoveStage,
     Part,
     Publish,
     PutCredentials,
+    RestoreSecret,
     Sweep,
     Sweeps,
     Token,
 )
 from tests.unit.fakes import (
+    AfterRedeeming,
     RefreshMode,
     RunKilledError,
     World,
+    certificate_refused,
     denied,
     lost_connection,
     no_connection,
     throttled,
     timed_out,
 )
-from token_refresher.errors import HostStoppedError
-from token_refresher.oauth.token_response import read_token_response
-from token_refresher.policy import FAILURES, failure_class_of, is_retrying, needs_action
+from token_refresher.errors import (
+    HeldError,
+    HostStoppedError,
+    LeaseTooOldError,
+    OutOfTimeError,
+)
+from token_refresher.oauth.token_response import TokenResponse, read_token_response
+from token_refresher.policy import FAILURES, failure_class_of, is_retrying
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+    from typing import TypeAlias
 
     from tests.scenarios.scenario import (
         Account,
-        Answer,
         AnyStep,
         Expectation,
         Fault,
+        Response,
         Scenario,
         Server,
         Settings,
     )
-    from token_refresher.oauth.token_response import TokenResponse
+    from tests.unit.fakes import Accounts
     from token_refresher.sweep import Report
+
+    Secrets: TypeAlias = dict[str, Secret]
 
 SHARED: Final[dict[str, dict[str, Any]]] = json.loads(
     (FOLDER / "shared" / "credentials.json").read_bytes()
 )
 
 # More points than any sweep of a scenario passes.
-_POINTS: Final = 1000
+_POINTS: Final = 200
 _NOW: Final = timedelta(0)
 _A_SECOND: Final = timedelta(seconds=1)
 _TAG: Final = "token-refresher:"
@@ -79,23 +90,46 @@ _MODES: Final = {
     "refuse": RefreshMode.REFUSES,
 }
 _VERDICTS: Final = {"accepts": True, "refuses": False, "cannot tell": None}
+# Of a server: the field, the double's attribute, and what the field's words stand for.
+_WAYS: Final[tuple[tuple[str, str, Mapping[Any, Any]], ...]] = (
+    ("refresh_tokens", "mode", _MODES),
+    ("issues_refresh_tokens", "issues_refresh_tokens", {}),
+    ("expires_in", "lifetime", {}),
+    ("refresh_token_expires_in", "refresh_token_lifetime", {}),
+    ("scope", "scope", {}),
+    ("verdict", "verdict", _VERDICTS),
+    ("grace", "grace", {}),
+    ("revokes_access_tokens", "revokes_access_tokens", {}),
+)
 _FAILURES: Final[dict[str, Callable[[], BaseException]]] = {
     "throttled": throttled,
     "denied": denied,
     "connection refused": no_connection,
+    "certificate refused": certificate_refused,
     "connection lost": lost_connection,
     "killed": RunKilledError,
 }
-_CONNECTIONS: Final = {"refused": no_connection, "lost": lost_connection, "timed out": timed_out}
+_CONNECTIONS: Final[dict[str, Callable[[], Exception]]] = {
+    "refused": no_connection,
+    "certificate refused": certificate_refused,
+    "lost": lost_connection,
+    "timed out": timed_out,
+}
+_PUT_OFF: Final = {
+    HostStoppedError: "host stopped",
+    OutOfTimeError: "out of time",
+    HeldError: "leased a moment ago",
+    LeaseTooOldError: "stood still",
+}
 _OPERATIONS: Final = {
     "describe": "DescribeSecret",
     "describe credentials": "DescribeSecret",
     "read credentials": "GetSecretValue",
     "read journal": "GetSecretValue",
-    "read claim": "GetSecretValue",
+    "read lease": "GetSecretValue",
     "read published": "GetSecretValue",
     "create": "CreateSecret",
-    "claim": "PutSecretValue",
+    "lease": "PutSecretValue",
     "journal": "PutSecretValue",
     "publish": "PutSecretValue",
     "stage": "PutSecretValue",
@@ -140,17 +174,18 @@ def moment(when: datetime) -> str:
     return when.astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
 
 
-def token_version_id(issued_at: datetime, expires_at: datetime, credentials: int) -> str:
+def token_version_id(account: str, issued_at: datetime, token: Token) -> str:
     """The version id of a token that was there before the first step."""
-    digest = digest12(credentials_version_id(credentials))
-    return f"{moment(issued_at)}-{moment(expires_at)}-{digest}-0123456789ab"
+    credentials = digest12(credentials_version_id(token.of_credentials))
+    digest = digest12(f"{account}\n{token.access_token}")
+    return f"{moment(issued_at)}-{moment(issued_at + token.lives)}-{credentials}-{digest}"
 
 
 class _World(World):
-    """A world whose margin is the scenario's."""
+    """A world whose margin and schedule are the scenario's."""
 
     def __init__(self, settings: Settings) -> None:
-        self._refresh_before = settings.refresh_before
+        self._settings = settings
         super().__init__(max_workers=1, uses_refresh_tokens=settings.refresh_tokens == "use")
         if settings.allowed_hosts is not None:
             self.endpoint.allowed_hosts = set(settings.allowed_hosts)
@@ -158,17 +193,31 @@ class _World(World):
     def start_environment(self) -> None:
         super().start_environment()
         self.sweeper.refresher = replace(
-            self.sweeper.refresher, refresh_before=self._refresh_before
+            self.sweeper.refresher,
+            refresh_before=self._settings.refresh_before,
+            schedule=self._settings.schedule,
         )
+
+    def sweep_beside(self) -> None:
+        """Let another run sweep; what it asks is asked, but only this one's calls are counted."""
+        requests, calls = list(self.endpoint.requests), list(self.store.calls)
+        requested_at = list(self.endpoint.requested_at)
+        self.beside().sweep()
+        self.endpoint.requests[:0] = requests
+        self.endpoint.requested_at[:0] = requested_at
+        self.store.calls[:] = calls
 
 
 class _Faults:
     """Faults by the name of a point, each once or always; the dead do nothing more."""
 
-    def __init__(self, faults: Iterable[Fault], world: World) -> None:
+    def __init__(
+        self, faults: Iterable[Fault], world: _World, past: Callable[[datetime], Secrets]
+    ) -> None:
         self._left = list(faults)
         self._world = world
-        self._is_dead = False
+        self._past = past
+        self._is_dead = self._is_beside = False
 
     def plan(self) -> None:
         """Be asked at every point of the next sweep."""
@@ -181,19 +230,23 @@ class _Faults:
         if self._is_dead:
             return RunKilledError()
         fault = next((each for each in self._left if each.point == point), None)
-        if fault is None:
+        if fault is None or self._is_beside:
             return None
         if not fault.always:
             self._left.remove(fault)
+        if fault.fails:
+            self._is_dead = fault.fails == "killed"
+            return _FAILURES[fault.fails]()
+        if fault.tells is not None:
+            self._world.store.tell(fault.before or "", self._past(self._world.now - fault.tells))
+            return None
+        self._world.now += fault.takes or _NOW
         if fault.meanwhile:
-            # The other run passes points of the same doubles; none of them is this fault's.
-            self._world.beside().sweep()
-            return None
-        if fault.takes:
-            self._world.now += fault.takes
-            return None
-        self._is_dead = fault.fails == "killed"
-        return _FAILURES[fault.fails or ""]()
+            # The other run passes points of the same doubles; none of them is this one's.
+            self._is_beside = True
+            self._world.sweep_beside()
+            self._is_beside = False
+        return None
 
 
 class _Story:
@@ -204,7 +257,13 @@ class _Story:
         self.world = _World(given.settings)
         self.world.now = given.now
         self.versions: Counter[str] = Counter()
-        self.is_frozen = False
+        # Reads that tell what was so before are rare, and copies of all secrets are not cheap.
+        self.has_past = any(
+            fault.tells is not None
+            for step in scenario.steps
+            for fault in getattr(step, "faults", ())
+        )
+        self.past: list[tuple[datetime, Secrets]] = []
         self._change_server(given.server)
         for name, account in given.accounts.items():
             self._give(name, account)
@@ -212,17 +271,31 @@ class _Story:
     def take(self, step: AnyStep) -> Iterable[str]:
         """Let a step happen; tell what is not as expected."""
         self.world.now += step.after
+        if self.has_past:
+            self.past.append((self.world.now, self.world.store.snapshot()))
         match step:
             case Sweep():
-                self._answer(step.answers)
-                faults = _Faults(step.faults, self.world)
+                self._respond(step.responses)
+                faults = _Faults(step.faults, self.world, self._past)
                 return self._compare(step.expect, *self._sweep(step, faults))
             case Sweeps():
                 return self._sweep_repeatedly(step)
+            case _:
+                self._happen(step)
+        return ()
+
+    def _happen(self, step: AnyStep) -> None:
+        """Let what is no sweep happen."""
+        match step:
             case PutCredentials():
                 self._put_credentials(step.account, step.credentials)
             case DeleteSecret():
                 self._delete(step)
+            case RestoreSecret():
+                self._secrets(step.secret)[step.account].is_deleted = False
+            case MoveStage():
+                secret = self.world.store.tokens[step.account]
+                secret.attach(step.stage, list(secret.versions)[step.to - 1])
             case Publish():
                 self._publish(step.account, step.token)
             case ChangeServer():
@@ -231,7 +304,10 @@ class _Story:
                 self.world.store.freeze_listing()
             case ColdStart():
                 self.world.start_environment()
-        return ()
+
+    def _past(self, when: datetime) -> Secrets:
+        """Tell what was there then: what the next step after it has found."""
+        return next(secrets for time, secrets in self.past if time > when)
 
     # Given, and what people and servers do.
 
@@ -244,13 +320,13 @@ class _Story:
         tags = dict(account.tags)
         if account.failure is not None:
             failure = account.failure
-            tags |= {
-                "error": failure.error,
-                "failures": str(failure.failures),
-                "failed-at": moment(self.world.now + min(failure.next_attempt, _NOW) - _A_SECOND),
-                "retry-at": moment(self.world.now + failure.next_attempt),
-                "credentials": digest12(credentials_version_id(failure.of_credentials)),
-            }
+            since = failure.since or max(-failure.next_attempt, _NOW) + _A_SECOND
+            times = self.world.now - since, self.world.now + failure.next_attempt
+            digest = digest12(credentials_version_id(failure.of_credentials))
+            parts = failure.error, failure.failures, *map(moment, times), digest
+            tags["failure"] = "/".join(map(str, parts))
+            if failure.refusals:
+                tags["refusals"] = f"{failure.refusals}/-/{digest}"
         if tags:
             secret = self.world.store.tokens.setdefault(name, Secret())
             secret.tags |= {_TAG + key: value for key, value in tags.items()}
@@ -266,12 +342,14 @@ class _Story:
         secret.put(credentials_version_id(self.versions[name]), text, ["AWSCURRENT"])
 
     def _delete(self, step: DeleteSecret) -> None:
-        store = self.world.store
-        secrets = store.tokens if step.secret == "token" else store.credentials
+        secrets = self._secrets(step.secret)
         if step.scheduled:
             secrets[step.account].is_deleted = True
         else:
             del secrets[step.account]
+
+    def _secrets(self, which: str) -> Accounts:
+        return self.world.store.tokens if which == "token" else self.world.store.credentials
 
     def _publish(self, name: str, token: Token) -> None:
         secret = self.world.store.tokens.setdefault(name, Secret())
@@ -280,7 +358,7 @@ class _Story:
         if token.age is not None:
             issued_at = self.world.now - token.age
             expires_at = issued_at + token.lives
-            version_id = token_version_id(issued_at, expires_at, token.of_credentials)
+            version_id = token_version_id(name, issued_at, token)
             content = {
                 "access_token": token.access_token,
                 "token_type": "Bearer",
@@ -291,19 +369,11 @@ class _Story:
 
     def _change_server(self, server: Server) -> None:
         endpoint = self.world.endpoint
-        if server.refresh_tokens is not UNSET:
-            endpoint.mode = _MODES[server.refresh_tokens]
-        if server.issues_refresh_tokens is not UNSET:
-            endpoint.issues_refresh_tokens = server.issues_refresh_tokens
-        if server.expires_in is not UNSET:
-            endpoint.lifetime = server.expires_in
-        if server.refresh_token_expires_in is not UNSET:
-            endpoint.refresh_token_lifetime = server.refresh_token_expires_in
-        if server.scope is not UNSET:
-            endpoint.scope = server.scope
-        if server.verdict is not UNSET:
-            endpoint.verdict = _VERDICTS[server.verdict]
-        for _ in range(server.seeds):
+        for field, attribute, words in _WAYS:
+            value = getattr(server, field)
+            if value is not UNSET:
+                setattr(endpoint, attribute, words[value] if words else value)
+        for _ in range(server.initial_refresh_tokens):
             endpoint.seed()
         for refresh_token in server.forgets:
             endpoint.forget(refresh_token)
@@ -312,27 +382,34 @@ class _Story:
             make = None if down is None else partial(self._failure, down)
             endpoint.fail(make, host=server.host)
 
-    def _answer(self, answers: Iterable[Answer]) -> None:
-        for answer in answers:
-            self.world.endpoint.answer(*(self._answered(answer) for _ in range(answer.times)))
+    def _respond(self, responses: Iterable[Response]) -> None:
+        for response in responses:
+            self.world.endpoint.answer(*(self._made(response) for _ in range(response.times)))
 
-    def _answered(self, answer: Answer) -> Exception | TokenResponse:
-        """Make of an HTTP answer what the program makes of it."""
-        if answer.connection is not None:
-            return _CONNECTIONS[answer.connection]()
-        body = (answer.text or "").encode()
-        if answer.json is not UNSET:
-            body = json.dumps(answer.json).encode()
+    def _made(self, response: Response) -> Exception | AfterRedeeming | TokenResponse:
+        made = self._read(response)
+        if not response.after_redeeming:
+            return made
+        assert isinstance(made, Exception), "the server's own response needs no `response`"
+        return AfterRedeeming(made)
+
+    def _read(self, response: Response) -> Exception | TokenResponse:
+        """Make of an HTTP response what the program makes of it."""
+        if response.connection is not None:
+            return _CONNECTIONS[response.connection]()
+        body = (response.text or "").encode()
+        if response.json is not UNSET:
+            body = json.dumps(response.json).encode()
         try:
             return read_token_response(
-                answer.status or 0, body, retry_after=answer.retry_after, now=self.world.now
+                response.status or 0, body, retry_after=response.retry_after, now=self.world.now
             )
         except FAILURES as error:
             return error
 
-    def _failure(self, answer: Answer) -> Exception:
-        made = self._answered(answer)
-        assert isinstance(made, Exception), "`down` takes a failure; a success is an `answer`"
+    def _failure(self, response: Response) -> Exception | AfterRedeeming:
+        made = self._made(response)
+        assert not isinstance(made, TokenResponse), "`down` takes a failure"
         return made
 
     # Sweeps.
@@ -356,12 +433,15 @@ class _Story:
             report = world.sweep(**event)
         except RunKilledError:
             world.start_environment()
-        at = began - (since or began)
-        return report, [{**request, "at": at} for request in world.endpoint.requests]
+        endpoint = world.endpoint
+        return report, [
+            {**request, "at": at - (since or began)}
+            for request, at in zip(endpoint.requests, endpoint.requested_at, strict=True)
+        ]
 
     def _sweep_repeatedly(self, step: Sweeps) -> Iterable[str]:
-        self._answer(step.answers)
-        faults = _Faults(step.faults, self.world)
+        self._respond(step.responses)
+        faults = _Faults(step.faults, self.world, self._past)
         since, requests, report = self.world.now, [], None
         ends_at = since + step.lasts
         while self.world.now < ends_at:
@@ -395,13 +475,15 @@ class _Story:
         if report is None:
             return told
         result = next((each for each in report.results if each.account.name == name), None)
-        account = next((each for each in report.accounts if each.name == name), None)
+        known = [result.account] if result else []
+        account = next((each for each in (*report.accounts, *known) if each.name == name), None)
         if account is None:
             return told | {"reason": "not listed", "outcome": "not due"}
         error = result.error if result else None
         failure = account.counting_failure
-        is_failure = isinstance(error, FAILURES)
-        put_off = "host stopped" if isinstance(error, HostStoppedError) else "out of time"
+        put_off = next(
+            (why for kind, why in _PUT_OFF.items() if isinstance(error, kind)), "nothing"
+        )
         return told | {
             "reason": str(result.reason) if result else "fresh",
             "outcome": str(result.outcome) if result else "not due",
@@ -409,10 +491,10 @@ class _Story:
             if isinstance(error, FAILURES)
             else None,
             "message": str(error),
-            "put_off": "nothing" if error is None or is_failure else put_off,
+            "put_off": put_off,
             "cautions": [str(caution) for caution in result.cautions] if result else [],
-            "next_attempt": failure.retry_at - report.now if failure else None,
-            "needs_action": needs_action(account, now=report.now),
+            "next_attempt": failure.next_attempt - report.now if failure else None,
+            "needs_action": report.needs_action(account),
             "retrying": is_retrying(account),
         }
 
@@ -423,33 +505,25 @@ class _Story:
         credentials = store.credentials.get(name, Secret())
         current = token.stages.get("AWSCURRENT", "")
         journal_id = credentials.stages.get("TOKENRESPONSE", "")
-        claim_ids = [each for each in credentials.versions if each.startswith("request-")]
+        lease_ids = [each for each in credentials.versions if each.startswith("request-")]
         tags = {}
-        for key, tag in token.tags.items():
-            claim, _, number = tag.partition("/")
-            text = tag
-            if claim in claim_ids:
-                text = f"claim {claim_ids.index(claim) + 1}/{number}"
-            elif tag == journal_id.rpartition("-")[2] != "":
-                text = "random part of the journal"
+        for key, text in token.tags.items():
+            lease, _, end = text.partition("/")
             tags[key.removeprefix(_TAG)] = text
-        claims = []
-        for each in claim_ids:
-            claim_text = json.loads(credentials.versions[each] or "")
-            claimed_at = datetime.fromtimestamp(claim_text["claimed_at"], UTC)
-            claims.append(
-                {
-                    "version_id": each,
-                    "is_resend": claim_text["is_resend"],
-                    "claimed_at": claimed_at,
-                }
-            )
+            if lease in lease_ids:
+                tags["lease"] = f"lease {lease_ids.index(lease) + 1}/{end}"
+            elif text == journal_id:
+                tags["refused-response"] = "the journal"
+        published = _published(current, token.versions.get(current))
+        if published is not None:
+            published["is_accepted"] = self.world.endpoint.accepts(published["access_token"])
         return {
-            "token": _published(current, token.versions.get(current)),
+            "token": published,
             "token_versions": len(token.versions),
+            "credentials_versions": len(credentials.versions),
             "tags": tags,
             "journal": _journal(journal_id, credentials.versions.get(journal_id), current),
-            "claims": claims,
+            "leases": [_lease(each, credentials.versions[each]) for each in lease_ids],
         }
 
 
@@ -463,7 +537,17 @@ def _published(version_id: str, text: str | bytes | None) -> dict[str, Any] | No
         "issued_at": _from_epoch(content.get("issued_at")),
         "expires_at": _from_epoch(content.get("expires_at")),
         "json": content,
-        "version_id": re.sub(r"-[0-9a-f]{12}\Z", "-<random>", version_id),
+        "version_id": version_id,
+    }
+
+
+def _lease(version_id: str, text: str | bytes | None) -> dict[str, Any]:
+    content = json.loads(text or "")
+    return {
+        "number": int(version_id.rpartition("-")[2]),
+        "is_early": content.get("is_early", False),
+        "taken_at": _from_epoch(content["leased_at"]),
+        "version_id": version_id,
     }
 
 
@@ -476,6 +560,7 @@ def _journal(version_id: str, text: str | bytes | None, published: str) -> dict[
         "refresh_token": content.get("refresh_token"),
         "refresh_is_refused": content.get("refresh_is_refused", False),
         "json": content,
+        "version_id": version_id,
         "has_the_published_id": version_id == published,
     }
 
@@ -488,6 +573,9 @@ def _differences(where: str, expected: object, actual: Any) -> Iterable[str]:  #
     """Compare what is expected with what came, field by field."""
     if isinstance(expected, Part) and isinstance(actual, dict):
         yield from _fields(where, msgspec.structs.asdict(expected), actual)
+    elif where == "expect.requests" and isinstance(expected, int):
+        if len(actual) != expected:
+            yield f"{where} are {len(actual)}, not {expected}"
     elif where.endswith(".message"):
         if str(expected) not in str(actual):
             yield f"{where} is {actual!r}, without {expected!r}"

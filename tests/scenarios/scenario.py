@@ -62,8 +62,10 @@ class Failure(Part, frozen=True, kw_only=True):
     """A recorded failure."""
 
     error: str
-    failures: Positive
+    failures: Annotated[int, Meta(ge=0)]
+    since: timedelta | None = None
     next_attempt: timedelta
+    refusals: Annotated[int, Meta(ge=0)] = 0
     of_credentials: Positive = 1
 
 
@@ -77,14 +79,15 @@ class Account(Part, frozen=True, kw_only=True):
     tags: dict[str, str] = {}
 
 
-class Answer(Part, frozen=True, kw_only=True):
-    """What the token endpoint answers, instead of what it would by itself."""
+class Response(Part, frozen=True, kw_only=True):
+    """What the token endpoint sends back, instead of what it would by itself."""
 
     status: Annotated[int, Meta(ge=200, le=599)] | None = None
     json: Any = UNSET
     text: str | None = None
     retry_after: str | None = None
-    connection: Literal["refused", "lost", "timed out"] | None = None
+    connection: Literal["refused", "certificate refused", "lost", "timed out"] | None = None
+    after_redeeming: bool = False
     times: Positive = 1
 
     def __post_init__(self) -> None:
@@ -102,9 +105,11 @@ class Server(Part, frozen=True, kw_only=True):
     refresh_token_expires_in: timedelta | UnsetType | None = UNSET
     scope: str | UnsetType | None = UNSET
     verdict: Literal["accepts", "refuses", "cannot tell"] | UnsetType = UNSET
-    seeds: int = 0
+    grace: timedelta | UnsetType = UNSET
+    revokes_access_tokens: bool | UnsetType = UNSET
+    initial_refresh_tokens: int = 0
     forgets: list[str] = []
-    down: Answer | UnsetType | None = UNSET
+    down: Response | UnsetType | None = UNSET
     host: str = ""
 
 
@@ -112,6 +117,7 @@ class Settings(Part, frozen=True, kw_only=True):
     """The deployment's settings."""
 
     refresh_before: timedelta = timedelta(minutes=90)
+    schedule: timedelta = timedelta(minutes=5)
     refresh_tokens: Literal["use", "ignore"] = "use"
     allowed_hosts: list[str] | None = None
 
@@ -133,14 +139,16 @@ CALLS = Literal[
     "describe credentials",
     "read credentials",
     "read journal",
-    "read claim",
+    "read lease",
     "read published",
     "create",
-    "claim",
+    "connect",
+    "lease",
     "request",
     "journal",
     "verify",
     "publish",
+    "stage",
     "tag",
     "untag",
 ]
@@ -152,18 +160,31 @@ class Fault(Part, frozen=True, kw_only=True):
     before: CALLS | None = None
     after: CALLS | None = None
     fails: (
-        Literal["throttled", "denied", "connection refused", "connection lost", "killed"] | None
+        Literal[
+            "throttled",
+            "denied",
+            "connection refused",
+            "certificate refused",
+            "connection lost",
+            "killed",
+        ]
+        | None
     ) = None
     takes: timedelta | None = None
     meanwhile: Literal["another run"] | None = None
+    tells: timedelta | None = None
     always: bool = False
 
     def __post_init__(self) -> None:
         if (self.before is None) == (self.after is None):
             msg = "give exactly one of `before` and `after`"
             raise ValueError(msg)
-        if sum(each is not None for each in (self.fails, self.takes, self.meanwhile)) != 1:
-            msg = "give exactly one of `fails`, `takes` and `meanwhile`"
+        goes_on = self.takes is not None or self.meanwhile is not None
+        if goes_on + (self.fails is not None) + (self.tells is not None) != 1:
+            msg = "give `fails`, `tells`, or one or both of `takes` and `meanwhile`"
+            raise ValueError(msg)
+        if self.tells is not None and self.before is None:
+            msg = "give `before` with `tells`"
             raise ValueError(msg)
 
     @property
@@ -187,7 +208,7 @@ class Sweep(Step, frozen=True, kw_only=True, tag="sweep"):
     stage_as: str = ""
     dry_run: bool = False
     time: timedelta = timedelta(seconds=240)
-    answers: list[Answer] = []
+    responses: list[Response] = []
     faults: list[Fault] = []
     expect: Expectation
 
@@ -197,7 +218,7 @@ class Sweeps(Step, frozen=True, kw_only=True, tag="sweep repeatedly"):
 
     every: timedelta
     lasts: timedelta
-    answers: list[Answer] = []
+    responses: list[Response] = []
     faults: list[Fault] = []
     expect: Expectation
 
@@ -215,6 +236,21 @@ class DeleteSecret(Step, frozen=True, kw_only=True, tag="delete secret"):
     account: str
     secret: Literal["credentials", "token"]
     scheduled: bool = False
+
+
+class RestoreSecret(Step, frozen=True, kw_only=True, tag="restore secret"):
+    """A person restores a secret whose deletion was scheduled."""
+
+    account: str
+    secret: Literal["credentials", "token"]
+
+
+class MoveStage(Step, frozen=True, kw_only=True, tag="move stage"):
+    """A person moves a stage of a token secret to its n-th version."""
+
+    account: str
+    stage: Literal["AWSCURRENT", "AWSPREVIOUS"]
+    to: Positive
 
 
 class Publish(Step, frozen=True, kw_only=True, tag="publish by hand"):
@@ -239,8 +275,10 @@ class ColdStart(Step, frozen=True, kw_only=True, tag="cold start"):
 
 
 AnyStep = (
-    Sweep | Sweeps | PutCredentials | DeleteSecret | Publish | ChangeServer | FreezeListing
-) | ColdStart
+    (Sweep | Sweeps | PutCredentials | DeleteSecret | RestoreSecret | MoveStage)
+    | (Publish | ChangeServer | FreezeListing)
+    | ColdStart
+)
 
 
 # Expected.
@@ -264,6 +302,7 @@ class ExpectedToken(Part, frozen=True, kw_only=True):
     scope: str | UnsetType | None = UNSET
     json: Object | UnsetType = UNSET
     version_id: str | UnsetType = UNSET
+    is_accepted: bool | UnsetType = UNSET
 
 
 class ExpectedJournal(Part, frozen=True, kw_only=True):
@@ -273,14 +312,16 @@ class ExpectedJournal(Part, frozen=True, kw_only=True):
     refresh_token: str | UnsetType | None = UNSET
     refresh_is_refused: bool | UnsetType = UNSET
     json: Object | UnsetType = UNSET
+    version_id: str | UnsetType = UNSET
     has_the_published_id: bool | UnsetType = UNSET
 
 
-class ExpectedClaim(Part, frozen=True, kw_only=True):
-    """A claim; what is absent is not compared."""
+class ExpectedLease(Part, frozen=True, kw_only=True):
+    """A lease; what is absent is not compared."""
 
-    is_resend: bool
-    claimed_at: datetime | UnsetType = UNSET
+    number: int
+    is_early: bool | UnsetType = UNSET
+    taken_at: datetime | UnsetType = UNSET
     version_id: str | UnsetType = UNSET
 
 
@@ -299,8 +340,9 @@ class ExpectedAccount(Part, frozen=True, kw_only=True):
     token: ExpectedToken | UnsetType | None = UNSET
     tags: dict[str, str] | UnsetType = UNSET
     journal: ExpectedJournal | UnsetType | None = UNSET
-    claims: list[ExpectedClaim] | UnsetType = UNSET
+    leases: list[ExpectedLease] | UnsetType = UNSET
     token_versions: int | UnsetType = UNSET
+    credentials_versions: int | UnsetType = UNSET
 
 
 class ExpectedServer(Part, frozen=True, kw_only=True):
@@ -314,7 +356,7 @@ class ExpectedServer(Part, frozen=True, kw_only=True):
 class Expectation(Part, frozen=True, kw_only=True):
     """What must be true after a sweep. Requests and at least one account are always told."""
 
-    requests: list[ExpectedRequest]
+    requests: list[ExpectedRequest] | int
     accounts: Annotated[dict[str, ExpectedAccount], Meta(min_length=1)]
     killed: bool = False
     calls: dict[str, int] | UnsetType = UNSET
@@ -327,11 +369,21 @@ class Expectation(Part, frozen=True, kw_only=True):
                 raise ValueError(msg)
 
 
+class Specification(Part, frozen=True, kw_only=True):
+    """What another specification asks, and how the scenario answers it."""
+
+    number: Positive
+    asks: Sentence
+    verdict: Literal["held", "differs"]
+    ours: Sentence
+
+
 class Scenario(Part, frozen=True, kw_only=True):
     """One promise, as a story."""
 
     scenario: Sentence
     why: Sentence
+    specification: Specification | None = None
     given: Given
     steps: Annotated[list[AnyStep], Meta(min_length=1)]
 

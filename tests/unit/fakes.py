@@ -6,12 +6,13 @@ tokens), and they can go wrong before or after any call.
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 import threading
 from collections import Counter
 from collections.abc import MutableMapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import Enum
@@ -223,8 +224,18 @@ class MemoryStore(SecretsManagerStore):
         self.tokens = Accounts(self._manager.secrets, f"{PREFIX}/tokens/")
         self.calls: list[str] = []
         self.faults = faults
+        self._stale: dict[str, SecretsManager] = {}
         self._old_credentials: dict[str, SecretMetadata] = {}
         self._listing: tuple[dict[str, SecretMetadata], dict[str, SecretMetadata]] | None = None
+
+    def snapshot(self) -> dict[str, Secret]:
+        """Copy what is there now."""
+        return copy.deepcopy(self._manager.secrets)
+
+    def tell(self, call: str, secrets: dict[str, Secret]) -> None:
+        """Answer the next call of this name from what was there when the snapshot was made."""
+        self._stale[call] = SecretsManager()
+        self._stale[call].secrets = secrets
 
     def freeze_listing(self) -> None:
         """List what is there now from here on, whatever is written."""
@@ -267,7 +278,7 @@ class MemoryStore(SecretsManagerStore):
         answer: dict[str, Any] | RefusalError
         with self.faults.around(call):
             try:
-                answer = self._manager.answer(operation, asked)
+                answer = self._stale.pop(call, self._manager).answer(operation, asked)
             except RefusalError as refusal:
                 # As much a response as any other: what comes after it may fail, too.
                 answer = refusal
@@ -291,19 +302,32 @@ class RefreshToken:
 
     family: int
     is_spent: bool = False
+    spent_at: datetime = START
+
+
+@dataclass(frozen=True)
+class AfterRedeeming:
+    """An answer in the endpoint's place, after it has done what it was asked."""
+
+    error: Exception
 
 
 class FakeTokenEndpoint:
     """A token endpoint with families of refresh tokens; a spent one that comes back ends its own.
 
+    One with a grace answers as before where it comes back soon.
+
     Attributes:
         requests: The grants that were sent, and to which host.
+        requested_at: When each of them was.
         mode: What becomes of a redeemed refresh token.
         issues_refresh_tokens: Whether the accounts' primary grants are answered with one.
         lifetime: Of the access tokens; None where the response does not say.
         refresh_token_lifetime: Likewise of the refresh tokens.
         scope: As in the response.
         redeemed: How often each refresh token was accepted.
+        grace: For how long a refresh token that was spent is taken again.
+        revokes_access_tokens: Whether a family's end is its access tokens' end, too.
         revoked: The families that ended because a spent refresh token came back.
         spent_came_back: How often a refresh token was sent after it was spent.
         verdict: What ``verify_url`` says.
@@ -313,12 +337,15 @@ class FakeTokenEndpoint:
 
     def __init__(self, clock: Callable[[], datetime], faults: Faults) -> None:
         self.requests: list[dict[str, str]] = []
+        self.requested_at: list[datetime] = []
         self.mode = RefreshMode.ROTATES
         self.issues_refresh_tokens = True
         self.lifetime: timedelta | None = TWELVE_HOURS
         self.refresh_token_lifetime: timedelta | None = None
         self.scope: str | None = "adverts-write read"
         self.redeemed: Counter[str] = Counter()
+        self.grace = timedelta(0)
+        self.revokes_access_tokens = True
         self.revoked: set[int] = set()
         self.spent_came_back = 0
         self.verdict: bool | None = True
@@ -327,8 +354,8 @@ class FakeTokenEndpoint:
         self._clock = clock
         self._faults = faults
         self._lock = threading.RLock()
-        self._answers: list[Exception | TokenResponse] = []
-        self._outages: dict[str, Callable[[], Exception]] = {}
+        self._answers: list[Exception | AfterRedeeming | TokenResponse] = []
+        self._outages: dict[str, Callable[[], Exception | AfterRedeeming]] = {}
         self._refresh_tokens: dict[str, RefreshToken] = {}
         self._access_tokens: dict[str, tuple[int, datetime]] = {}
         self._families = 0
@@ -343,12 +370,16 @@ class FakeTokenEndpoint:
         """Let a refresh token be dead without anybody having used it."""
         del self._refresh_tokens[refresh_token]
 
-    def answer(self, *answers: Exception | TokenResponse) -> None:
-        """Answer the next requests with these, one at a time; nothing is redeemed."""
+    def answer(self, *answers: Exception | AfterRedeeming | TokenResponse) -> None:
+        """Answer the next requests with these, one at a time; mostly nothing is redeemed."""
         self._answers.extend(answers)
 
     def fail(
-        self, make: Callable[[], Exception] | None, *, host: str = "", grant_type: str = ""
+        self,
+        make: Callable[[], Exception | AfterRedeeming] | None,
+        *,
+        host: str = "",
+        grant_type: str = "",
     ) -> None:
         """Answer every request like this, or those of one host or grant; None ends it."""
         key = host or grant_type
@@ -360,7 +391,8 @@ class FakeTokenEndpoint:
     def accepts(self, access_token: str) -> bool:
         """Whether a resource would take this access token now."""
         family, expires_at = self._access_tokens.get(access_token, (0, START))
-        return self._clock() < expires_at and family not in self.revoked
+        is_revoked = self.revokes_access_tokens and family in self.revoked
+        return self._clock() < expires_at and not is_revoked
 
     def drop_connections(self) -> None:
         """There are none."""
@@ -375,28 +407,36 @@ class FakeTokenEndpoint:
     def connect(self, client: Client) -> Iterator[FakeConnection]:
         self.admit(client)
         with self._faults.around("connect"):
-            for key in ("", client.host):
-                error = self._outages[key]() if key in self._outages else None
-                if isinstance(error, OAuthError) and not error.sent:
-                    raise error
+            answer = self._answers[0] if self._answers else self._outage("", client.host)
+            if isinstance(answer, OAuthError) and not answer.sent:
+                del self._answers[:1]
+                raise answer
         yield FakeConnection(self, client)
 
     def request(self, client: Client, grant: Mapping[str, str]) -> TokenResponse:
         self.admit(client)
         self.requests.append({**grant, "host": client.host})
+        self.requested_at.append(self._clock())
         with self._faults.around("request"), self._lock:
             return self._answered(client.host, grant)
 
     def _answered(self, host: str, grant: Mapping[str, str]) -> TokenResponse:
         if self._answers:
             answer = self._answers.pop(0)
-            if isinstance(answer, Exception):
-                raise answer
-            return answer
-        for key in ("", host, grant["grant_type"]):
-            if key in self._outages:
-                outage = self._outages[key]()
-                raise outage
+        else:
+            answer = self._outage("", host, grant["grant_type"]) or self._granted(grant)
+        if isinstance(answer, AfterRedeeming):
+            with suppress(TokenRequestError):
+                self._granted(grant)
+            answer = answer.error
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def _outage(self, *keys: str) -> Exception | AfterRedeeming | None:
+        return next((self._outages[key]() for key in keys if key in self._outages), None)
+
+    def _granted(self, grant: Mapping[str, str]) -> TokenResponse:
         if "refresh_token" in grant:
             return self._redeem(grant["refresh_token"])
         self._families += 1
@@ -407,14 +447,15 @@ class FakeTokenEndpoint:
         if self.mode is RefreshMode.REFUSES:
             raise TokenRequestError("unsupported_grant_type")
         token = self._refresh_tokens.get(value)
-        if token is not None and token.is_spent:
+        if token is not None and token.is_spent and self._clock() - token.spent_at >= self.grace:
             self.spent_came_back += 1
             self.revoked.add(token.family)
-        if token is None or token.is_spent or token.family in self.revoked:
+        if token is None or token.family in self.revoked:
             raise TokenRequestError("invalid_grant")
         self.redeemed[value] += 1
         if self.mode is RefreshMode.ROTATES:
-            token.is_spent = True
+            if not token.is_spent:
+                token.is_spent, token.spent_at = True, self._clock()
             return self._token(token.family, self._new_refresh_token(token.family))
         if self.mode is RefreshMode.OMITS_AND_DELETES:
             del self._refresh_tokens[value]
@@ -539,6 +580,7 @@ class World:
         self.now += after
         self.store.calls.clear()
         self.endpoint.requests.clear()
+        self.endpoint.requested_at.clear()
         ends_at = self.now + self.invocation
         return self.sweeper.sweep(
             time_left=lambda: ends_at - self.now,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -21,18 +21,9 @@ from token_refresher.errors import (
     UnexpectedError,
 )
 from token_refresher.oauth.errors import (
-    EndpointUnavailableError,
-    OAuthError,
     TokenRequestError,
-    TokenResponseError,
 )
 from token_refresher.policy import failure_class_of
-from token_refresher.redeem import allows_primary_grant
-
-NO_CONNECTION = EndpointUnavailableError("no connection", code="no_connection", sent=False)
-TIMEOUT = EndpointUnavailableError("no response in time", code="timeout")
-BAD_GATEWAY = EndpointUnavailableError("status 502", code="status_502")
-FIREWALL = EndpointUnavailableError("a page", code="firewall", status=403)
 
 
 def unexpected() -> UnexpectedError:
@@ -52,21 +43,6 @@ NOW = datetime(2026, 11, 24, 1, tzinfo=UTC)
 def test_a_defect_requires_action() -> None:
     error = unexpected()
     assert (failure_class_of(error), error.code) == (ACT, "unexpected_ValueError")
-
-
-@pytest.mark.parametrize(
-    ("error", "words"),
-    [
-        (RefreshTokenHeldError(is_spent=False, until=NOW), ["no response arrived", "by force"]),
-        (RefreshTokenHeldError(is_spent=True, until=NOW), ["new refresh_token", "by force"]),
-        (HeldError(NOW, NOW), ["was leased at", "can be leased again"]),
-    ],
-    ids=["unanswered", "spent", "too soon"],
-)
-def test_what_waits_says_until_when_and_what_else_helps(
-    error: TokenRefresherError, words: list[str]
-) -> None:
-    assert all(word in str(error) for word in [*words, "2026-11-24T01:00:00+00:00"])
 
 
 @pytest.mark.parametrize(
@@ -95,25 +71,34 @@ def test_an_error_code_of_the_standard_is_named_and_classified(
     assert (error.code, failure_class_of(error)) == (code, failure_class)
 
 
+EARLIER = NOW - timedelta(hours=1)
+
+
 @pytest.mark.parametrize(
-    ("error", "is_allowed"),
+    ("error", "words"),
     [
-        pytest.param(TokenRequestError("invalid_grant"), True, id="a dead refresh token"),
-        pytest.param(TokenRequestError("unsupported_grant_type"), True, id="a refused grant type"),
-        pytest.param(TokenRequestError("unknown"), True, id="an unknown code"),
-        pytest.param(TokenRequestError("invalid_scope"), True, id="a scope that was refused"),
-        pytest.param(TokenResponseError("no token"), True, id="an invalid response"),
-        pytest.param(TIMEOUT, True, id="no response in time"),
-        pytest.param(BAD_GATEWAY, True, id="a server's error"),
-        pytest.param(TokenRequestError("invalid_client"), False, id="not with a wrong client"),
-        pytest.param(NO_CONNECTION, False, id="not without a connection"),
-        pytest.param(FIREWALL, False, id="not where the host is to be left alone"),
+        (
+            RefreshTokenHeldError(is_spent=False, until=NOW, by_force=EARLIER),
+            ["no response arrived: it is sent again", f"by force from {EARLIER.isoformat()}"],
+        ),
+        (
+            RefreshTokenHeldError(is_spent=True, until=NOW, by_force=EARLIER),
+            ["put a new refresh_token", f"by force from {EARLIER.isoformat()}"],
+        ),
+        (HeldError(EARLIER, NOW), [f"was leased at {EARLIER.isoformat()}", "leased again"]),
     ],
+    ids=["unanswered", "spent", "too soon"],
 )
-def test_whatever_a_refresh_answers_the_primary_grant_follows_unless_it_would_fail_alike(
-    error: OAuthError, *, is_allowed: bool
+def test_what_waits_says_until_when_and_what_else_helps(
+    error: HeldError | RefreshTokenHeldError, words: list[str]
 ) -> None:
-    assert allows_primary_grant(error) is is_allowed
+    assert all(word in str(error) for word in [*words, f"from {NOW.isoformat()} on"])
+    assert error.until == NOW
+
+
+def test_force_is_not_offered_where_it_helps_nothing() -> None:
+    error = RefreshTokenHeldError(is_spent=False, until=NOW, by_force=NOW)
+    assert "force" not in str(error)
 
 
 @pytest.mark.parametrize(

@@ -265,12 +265,15 @@ def test_a_lost_lease_that_cannot_be_read_counts_as_another_runs(
         leases_of(world, end=LeaseEnd.UNANSWERED, began_at=world.now + HOUR).take(whatever)
 
 
+HELD_UNTIL: Final = START + 12 * HOUR
+
+
 def test_who_asks_may_say_no(world: World) -> None:
     leases_of(world).take(lost)
     world.now += HOUR
 
     def no(_: str, last: Sending) -> None:
-        raise RefreshTokenHeldError(is_spent=False, until=last.leased_at)
+        raise RefreshTokenHeldError(is_spent=False, until=HELD_UNTIL, by_force=last.leased_at)
 
     with pytest.raises(RefreshTokenHeldError):
         leases_of(world).take(no)

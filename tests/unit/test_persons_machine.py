@@ -13,26 +13,30 @@ from tests.unit.fakes import (
     PASSWORD,
     UNTIL_DUE,
     World,
+    certificate_refused,
     denied,
     no_connection,
     throttled,
     timed_out,
 )
-from token_refresher.oauth.errors import OAuthError, TokenEndpointError, TokenRequestError
+from token_refresher.oauth.errors import OAuthError, TokenRequestError
 from token_refresher.outcomes import Outcome
+from token_refresher.policy import FAILURES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from token_refresher.outcomes import Result
     from token_refresher.policy import Failure
-
-
-def certificate_refused() -> OAuthError:
-    return TokenEndpointError("the certificate was refused", code="certificate_refused")
 
 
 def wrong_password() -> OAuthError:
     return TokenRequestError("invalid_grant")
+
+
+def code(result: Result) -> str:
+    assert isinstance(result.error, FAILURES)
+    return result.error.code
 
 
 def published(world: World) -> None:
@@ -57,7 +61,7 @@ def test_no_failure_at_a_persons_machine_changes_what_is_on_record(
     world.endpoint.fail(timed_out)
     world.sweep()
     before = world.tags()
-    assert "error" in before
+    assert "failure" in before
 
     at_a_persons_machine(world)
     world.endpoint.fail(failure)
@@ -91,41 +95,93 @@ def test_a_success_at_a_persons_machine_clears_the_failure_on_record() -> None:
     assert world.tags() == {}
 
 
+def test_nothing_is_created_for_a_failure_at_a_persons_machine() -> None:
+    world = World()
+    world.add(PASSWORD, user_agent="")
+    at_a_persons_machine(world)
+
+    assert world.refresh(force=True).outcome is Outcome.FAILED
+    assert world.store.tokens == {}
+
+
 @pytest.mark.parametrize("failure", [certificate_refused, no_connection])
 def test_a_refresh_token_that_never_left_a_persons_machine_is_the_function_s_to_send(
     failure: Callable[[], Failure],
 ) -> None:
     world = World()
-    world.add_refresh_only()
-    published(world)
+    initial = world.add_refresh_only()
+    at_a_persons_machine(world)
+    world.endpoint.fail(failure)
     for _ in range(3):
-        at_a_persons_machine(world)
-        world.endpoint.fail(failure)
         world.refresh(force=True)
-        # What the protocol must know of the refresh token, and nothing of the failure.
-        assert set(world.tags()) == {"released"}
         world.now += MINUTE
+    # What cannot be reached takes no lease.
+    assert (world.leases(), world.tags()) == ({}, {})
 
     world.start_environment()
     world.endpoint.fail(None)
     result = world.refresh()
     assert (result.outcome, result.cautions) == (Outcome.PUBLISHED, ())
-    assert (world.tags(), world.endpoint.spent_came_back) == ({}, 0)
+    assert dict(world.endpoint.redeemed) == {initial: 1}
 
 
-def test_a_refresh_token_that_was_refused_to_a_person_is_not_sent_again_by_the_function() -> None:
+@pytest.mark.parametrize(
+    ("failure", "end"), [(wrong_password, "refused"), (timed_out, "unanswered")]
+)
+def test_what_became_of_a_refresh_token_is_recorded_whoever_sent_it(
+    failure: Callable[[], Failure], end: str
+) -> None:
+    world = World()
+    world.add_refresh_only()
+    published(world)
+    at_a_persons_machine(world)
+    world.endpoint.fail(failure)
+    world.refresh(force=True)
+
+    assert world.tags() == {"lease": f"{world.lease_id()}/{end}"}
+
+
+def test_a_refresh_token_that_was_refused_to_a_person_is_sent_by_the_function_once_more() -> None:
+    """The person's address may be all that was refused; only the function's own is recorded."""
     world = World()
     world.add_refresh_only()
     published(world)
     at_a_persons_machine(world)
     world.endpoint.fail(wrong_password)
     world.refresh(force=True)
-    assert set(world.tags()) == {"dead"}
 
     world.start_environment()
-    world.refresh(after=16 * MINUTE, force=True)
+    world.endpoint.fail(None)
+    assert world.refresh(after=5 * MINUTE).outcome is Outcome.NOT_ATTEMPTED
+    result = world.refresh(after=10 * MINUTE)
+    assert (result.outcome, world.tags()) == (Outcome.PUBLISHED, {})
+
+
+def test_a_refresh_token_that_a_person_lost_the_response_to_waits_as_any_other() -> None:
+    world = World()
+    world.add_refresh_only()
+    published(world)
+    at_a_persons_machine(world)
+    world.endpoint.fail(timed_out)
+    world.refresh(force=True)
+
+    world.start_environment()
+    world.endpoint.fail(None)
+    assert code(world.refresh(after=16 * MINUTE)) == "refresh_token_unanswered"
     assert world.endpoint.requests == []
-    assert world.tags()["error"].endswith("invalid_grant")
+    # The last half hour of the ninety minutes that the token had left.
+    assert world.refresh(after=44 * MINUTE).outcome is Outcome.PUBLISHED
+
+
+def test_a_response_that_must_not_be_published_is_recorded_whoever_had_it() -> None:
+    world = World()
+    world.add_refresh_only(verify_url="https://www.autovit.ro/api/open/account/adverts")
+    published(world)
+    at_a_persons_machine(world)
+    world.endpoint.verdict = False
+    world.refresh(force=True)
+
+    assert world.tags() == {"refused-response": world.journal_id()}
 
 
 def test_a_response_that_could_not_be_kept_is_recorded_whoever_sent_the_refresh_token() -> None:
@@ -135,7 +191,9 @@ def test_a_response_that_could_not_be_kept_is_recorded_whoever_sent_the_refresh_
     at_a_persons_machine(world)
     world.faults.always("before journal", throttled)
     world.refresh(force=True)
-    assert world.tags()["error"] == "action required: journal_not_written"
+
+    assert world.tags()["failure"].startswith("action required: journal_not_written/1/")
+    assert world.tags()["lease"] == f"{world.lease_id()}/spent"
 
 
 def test_a_journal_that_a_person_may_not_write_is_theirs_where_another_grant_makes_up_for_it() -> (

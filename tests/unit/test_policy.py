@@ -38,6 +38,7 @@ from token_refresher.policy import (
     Pace,
     Reason,
     Sending,
+    action_required,
     decide,
     due_time,
     failure_class_of,
@@ -70,6 +71,7 @@ from token_refresher.records import (
 
 NOW: Final = datetime(2026, 11, 24, 12, tzinfo=UTC)
 SECOND: Final = timedelta(seconds=1)
+NO_TIME: Final = timedelta(0)
 MINUTE: Final = timedelta(minutes=1)
 HOUR: Final = timedelta(hours=1)
 DAY: Final = timedelta(days=1)
@@ -118,7 +120,7 @@ def failed(
     failures: int = 1,
     failure_class: FailureClass = FailureClass.TRANSIENT,
     credentials: str = CREDENTIALS,
-    since: timedelta = timedelta(0),
+    since: timedelta = NO_TIME,
 ) -> dict[str, str]:
     record = FailureRecord(
         failure_class,
@@ -247,7 +249,7 @@ def test_a_token_is_due_from_a_certain_second_on(
         pytest.param(HOUR, 10 * MINUTE, Reason.REFRESH_TOKEN_ENDING, id="ten minutes before"),
         pytest.param(HOUR, 10 * MINUTE + SECOND, Reason.FRESH, id="not before that"),
         pytest.param(HOUR, SECOND, Reason.REFRESH_TOKEN_ENDING, id="up to its last second"),
-        pytest.param(HOUR, timedelta(0), Reason.FRESH, id="not once it has ended: nothing helps"),
+        pytest.param(HOUR, NO_TIME, Reason.FRESH, id="not once it has ended: nothing helps"),
         pytest.param(20 * MINUTE - SLACK, 5 * MINUTE, Reason.REFRESH_TOKEN_ENDING,
                      id="twenty minutes after the last one"),
         pytest.param(20 * MINUTE - SLACK - SECOND, 5 * MINUTE, Reason.FRESH,
@@ -319,7 +321,7 @@ def test_what_was_answered_is_held_by_nothing() -> None:
     [
         pytest.param(account(OLD, tags=failed(SECOND)), {}, Reason.BACKING_OFF,
                      id="until the second"),
-        pytest.param(account(OLD, tags=failed(timedelta(0))), {}, Reason.NEARING_EXPIRY,
+        pytest.param(account(OLD, tags=failed(NO_TIME)), {}, Reason.NEARING_EXPIRY,
                      id="not any longer"),
         pytest.param(account(OLD, tags=failed(7 * HOUR)), {}, Reason.BACKING_OFF,
                      id="as long as any wait can be"),
@@ -345,7 +347,7 @@ def test_a_failure_holds_until_its_next_attempt(
     ("forward", "reason"),
     [
         pytest.param(None, Reason.CREDENTIALS_CHANGED, id="where none were put before"),
-        pytest.param(timedelta(0), Reason.BACKING_OFF, id="not at once a second time"),
+        pytest.param(NO_TIME, Reason.BACKING_OFF, id="not at once a second time"),
         pytest.param(SLACK + SECOND - 15 * MINUTE, Reason.BACKING_OFF, id="not within 15 minutes"),
         pytest.param(SLACK - 15 * MINUTE, Reason.CREDENTIALS_CHANGED, id="again after 15 minutes"),
         pytest.param(MINUTE, Reason.CREDENTIALS_CHANGED, id="whatever time somebody edited in"),
@@ -389,7 +391,7 @@ UNCHANGED: Final = failed(20 * MINUTE, failures=0)
                      id="by force"),
         pytest.param(account(OLD, tags=UNCHANGED), {"rejected_version": OLD},
                      Reason.NEARING_EXPIRY, id="not where a consumer saw it refused"),
-        pytest.param(account(OLD, tags=failed(timedelta(0), failures=0)), {},
+        pytest.param(account(OLD, tags=failed(NO_TIME, failures=0)), {},
                      Reason.NEARING_EXPIRY, id="not once the time has come"),
         pytest.param(account(OLD, tags=failed(HOUR, failures=0, credentials="other")), {},
                      Reason.NEARING_EXPIRY, id="not for other credentials"),
@@ -542,8 +544,8 @@ def store(code: str, *, transient: bool = False) -> SecretStoreError:
         (store("DecryptionFailure"), ACT, Pace.TRANSIENT),
         (store("ThrottlingException", transient=True), PASSES, Pace.TRANSIENT),
         (store("journal_not_written"), ACT, Pace.TRANSIENT),
-        (RefreshTokenHeldError(is_spent=False, until=NOW), PASSES, Pace.TRANSIENT),
-        (RefreshTokenHeldError(is_spent=True, until=NOW), ACT, Pace.TRANSIENT),
+        (RefreshTokenHeldError(is_spent=False, until=NOW, by_force=NOW), PASSES, Pace.TRANSIENT),
+        (RefreshTokenHeldError(is_spent=True, until=NOW, by_force=NOW), ACT, Pace.TRANSIENT),
         (RejectedAgainError(), PASSES, Pace.TRANSIENT),
     ],
     ids=told,
@@ -589,7 +591,7 @@ def test_what_passes_is_tried_after_5_10_20_and_then_30_minutes(before: int, min
 @pytest.mark.parametrize(
     ("left", "failures", "minutes"),
     [
-        pytest.param(timedelta(0), 0, 5, id="a token that has just expired"),
+        pytest.param(NO_TIME, 0, 5, id="a token that has just expired"),
         pytest.param(-HOUR, 9, 10, id="ten minutes at most while no token lives"),
         pytest.param(SECOND, 9, 10, id="ten minutes after the expiry at most"),
         pytest.param(5 * MINUTE, 9, 15, id="five before it, fifteen"),
@@ -614,8 +616,8 @@ def test_a_token_of_unknown_expiry_does_not_live() -> None:
 @pytest.mark.parametrize(
     ("since", "wait"),
     [
-        pytest.param(timedelta(0), timedelta(0), id="at once"),
-        pytest.param(SECOND - HOUR, timedelta(0), id="for an hour"),
+        pytest.param(NO_TIME, NO_TIME, id="at once"),
+        pytest.param(SECOND - HOUR, NO_TIME, id="for an hour"),
         pytest.param(-HOUR, 10 * MINUTE, id="not any longer"),
     ],
 )
@@ -623,9 +625,7 @@ def test_a_first_token_is_tried_for_at_the_next_tick_for_an_hour(
     since: timedelta, wait: timedelta
 ) -> None:
     of = account(tags=failed(-SECOND, failures=3, since=since))
-    assert failure_record(of, TIMEOUT, now=NOW).next_attempt == NOW + max(
-        wait - SLACK, timedelta(0)
-    )
+    assert failure_record(of, TIMEOUT, now=NOW).next_attempt == NOW + max(wait - SLACK, NO_TIME)
 
 
 def test_a_first_token_with_refused_credentials_waits_as_any_other() -> None:
@@ -688,7 +688,7 @@ def test_a_failure_keeps_the_time_of_the_first_in_its_row() -> None:
                      id="the first of other credentials"),
         pytest.param(refused(3, **OTHERS) | failed(HOUR, **OTHERS), WRONG_PASSWORD, (1, NOW),
                      id="one that was brought forward"),
-        pytest.param(refused(3, **OTHERS) | failed(timedelta(0), **OTHERS), WRONG_PASSWORD,
+        pytest.param(refused(3, **OTHERS) | failed(NO_TIME, **OTHERS), WRONG_PASSWORD,
                      (1, None), id="one whose time had come anyway"),
         pytest.param(refused(3, forward=-HOUR), WRONG_PASSWORD, (4, NOW - HOUR),
                      id="which remembers what was brought forward before"),
@@ -716,7 +716,7 @@ def test_refusals_are_counted_until_credentials_differ(
         pytest.param(grant(13 * MINUTE - SECOND), True, 5, id="ends a second too soon"),
         pytest.param(grant(13 * MINUTE), True, 15, id="ends with the interval"),
         pytest.param(grant(SECOND), True, 5, id="up to its last second"),
-        pytest.param(grant(timedelta(0)), True, 15, id="not once it has ended"),
+        pytest.param(grant(NO_TIME), True, 15, id="not once it has ended"),
         pytest.param({REFUSED_RESPONSE_TAG: LATER}, True, 20,
                      id="twenty where each lease writes a response that is refused"),
         pytest.param({REFUSED_RESPONSE_TAG: LATER} | grant(12 * MINUTE), True, 20,
@@ -741,24 +741,24 @@ def test_between_two_leases_lies_an_interval(
                      3 * HOUR - 30 * MINUTE, id="or for the refresh token's last half hour"),
         pytest.param(account(issued(HOUR), tags=grant(12 * HOUR)), LeaseEnd.UNANSWERED, False,
                      11 * HOUR - 30 * MINUTE, id="whichever is earlier"),
-        pytest.param(account(issued(11 * HOUR + 45 * MINUTE)), LeaseEnd.UNANSWERED, False,
-                     14 * MINUTE, id="in the last half hour fifteen minutes"),
-        pytest.param(account(issued(HOUR)), LeaseEnd.UNANSWERED, True, 14 * MINUTE,
-                     id="at once where a person insists"),
+        pytest.param(account(issued(11 * HOUR + 30 * MINUTE)), LeaseEnd.UNANSWERED, False,
+                     NO_TIME, id="not in that half hour"),
+        pytest.param(account(issued(HOUR)), LeaseEnd.UNANSWERED, True, NO_TIME,
+                     id="not where a person insists"),
         pytest.param(account(issued(HOUR)), LeaseEnd.SPENT, False, 11 * HOUR,
                      id="spent waits for the token's end"),
-        pytest.param(account(issued(HOUR)), LeaseEnd.SPENT, True, 14 * MINUTE,
+        pytest.param(account(issued(12 * HOUR - MINUTE)), LeaseEnd.SPENT, False, MINUTE,
+                     id="to its last minute"),
+        pytest.param(account(issued(HOUR)), LeaseEnd.SPENT, True, NO_TIME,
                      id="unless a person insists"),
-        pytest.param(account(issued(12 * HOUR - MINUTE)), LeaseEnd.SPENT, False, 14 * MINUTE,
-                     id="never sooner than the interval"),
-        pytest.param(account(issued(HOUR)), LeaseEnd.REFUSED, False, 14 * MINUTE,
+        pytest.param(account(issued(HOUR)), LeaseEnd.REFUSED, False, NO_TIME,
                      id="refused is for its own pace to hold"),
-        pytest.param(account(EXPIRED), LeaseEnd.UNANSWERED, False, 14 * MINUTE,
+        pytest.param(account(EXPIRED), LeaseEnd.UNANSWERED, False, NO_TIME,
                      id="nothing is waited for once no token lives"),
-        pytest.param(account(issued(12 * HOUR)), LeaseEnd.SPENT, False, 14 * MINUTE,
+        pytest.param(account(issued(12 * HOUR)), LeaseEnd.SPENT, False, NO_TIME,
                      id="from the second of the expiry on"),
-        pytest.param(account(), LeaseEnd.SPENT, False, 14 * MINUTE, id="nor where there is none"),
-        pytest.param(account(A_PERSONS_ID), LeaseEnd.UNANSWERED, False, 14 * MINUTE,
+        pytest.param(account(), LeaseEnd.SPENT, False, NO_TIME, id="nor where there is none"),
+        pytest.param(account(A_PERSONS_ID), LeaseEnd.UNANSWERED, False, NO_TIME,
                      id="nor where nobody knows whether it lives"),
     ],
 )  # fmt: skip
@@ -774,6 +774,7 @@ def test_a_refresh_token_that_brought_no_token_is_sent_again_at_its_time(
     [
         pytest.param(LeaseEnd.UNANSWERED, TIMEOUT, 10 * HOUR + 30 * MINUTE, id="later than a pace"),
         pytest.param(LeaseEnd.REFUSED, WRONG_PASSWORD, HOUR, id="or at the pace of refusals"),
+        pytest.param(LeaseEnd.SPENT, store("journal_not_written"), 11 * HOUR, id="or at the end"),
     ],
 )
 def test_the_table_of_sendings_goes_before_any_pace(
@@ -783,6 +784,22 @@ def test_the_table_of_sendings_goes_before_any_pace(
     last = Sending(end, NOW)
     of = account(issued(HOUR))
     assert wait_of(of, error, refusals=refusals, last_sending=last) == expected
+
+
+@pytest.mark.parametrize(
+    ("ago", "tags", "minutes"),
+    [
+        pytest.param(2 * MINUTE, {}, 13, id="fifteen minutes after the lease"),
+        pytest.param(2 * MINUTE, grant(10 * MINUTE), 3, id="five where the refresh token ends"),
+        pytest.param(16 * MINUTE, {}, 0, id="at once where that is over"),
+    ],
+)
+def test_no_attempt_is_promised_before_the_next_lease_can_be_had(
+    ago: timedelta, tags: dict[str, str], minutes: int
+) -> None:
+    last = Sending(LeaseEnd.UNANSWERED, NOW - ago)
+    record = failure_record(account(EXPIRED, tags=tags), TIMEOUT, now=NOW, last_sending=last)
+    assert record.next_attempt == NOW + max(minutes * MINUTE - SLACK, NO_TIME)
 
 
 def test_a_refusal_is_not_sent_again_sooner_than_the_interval() -> None:
@@ -834,23 +851,26 @@ def test_an_unchanged_token_is_no_failure() -> None:
 @pytest.mark.parametrize(
     ("of", "expected"),
     [
-        pytest.param(account(tags=NEEDS_ACTION), True, id="a failure says so"),
-        pytest.param(account(issued(HOUR), tags=NEEDS_ACTION), True, id="however fresh its token"),
-        pytest.param(account(tags=NEEDS_ACTION, credentials=None), False, id="not managed"),
-        pytest.param(account(tags=failed(HOUR)), False, id="what passes"),
-        pytest.param(account(A_PERSONS_ID), False, id="an external version"),
-        pytest.param(account(LATER, tags={GRANT_EXPIRES_AT_TAG: "edited"}), False,
+        pytest.param(account(tags=NEEDS_ACTION), "timeout", id="a failure says so"),
+        pytest.param(account(issued(HOUR), tags=NEEDS_ACTION), "timeout",
+                     id="however fresh its token"),
+        pytest.param(account(tags=NEEDS_ACTION, credentials=None), None, id="not managed"),
+        pytest.param(account(tags=failed(HOUR)), None, id="what passes"),
+        pytest.param(account(A_PERSONS_ID), None, id="an external version"),
+        pytest.param(account(LATER, tags={GRANT_EXPIRES_AT_TAG: "edited"}), None,
                      id="an edited expiry"),
-        pytest.param(account(LATER, tags=grant(7 * DAY)), False, id="a week of consent is left"),
-        pytest.param(account(LATER, tags=grant(7 * DAY - SECOND)), True, id="less than a week"),
-        pytest.param(account(LATER, tags=grant(15 * MINUTE, 30 * MINUTE)), False,
+        pytest.param(account(LATER, tags=grant(7 * DAY)), None, id="a week of consent is left"),
+        pytest.param(account(LATER, tags=grant(7 * DAY - SECOND)), "refresh_token_ending",
+                     id="less than a week"),
+        pytest.param(account(LATER, tags=grant(15 * MINUTE, 30 * MINUTE)), None,
                      id="half of a short consent is left"),
-        pytest.param(account(LATER, tags=grant(15 * MINUTE - SECOND, 30 * MINUTE)), True,
-                     id="less than half of it"),
+        pytest.param(account(LATER, tags=grant(15 * MINUTE - SECOND, 30 * MINUTE)),
+                     "refresh_token_ending", id="less than half of it"),
     ],
 )  # fmt: skip
-def test_whether_action_is_required_is_told_by_metadata(*, of: Account, expected: bool) -> None:
-    assert needs_action(of, now=NOW, schedule=SCHEDULE) is expected
+def test_what_action_is_required_is_told_by_metadata(of: Account, expected: str | None) -> None:
+    assert action_required(of, now=NOW, schedule=SCHEDULE) == expected
+    assert needs_action(of, now=NOW, schedule=SCHEDULE) is (expected is not None)
 
 
 def test_a_token_secret_scheduled_for_deletion_requires_action() -> None:
@@ -860,7 +880,7 @@ def test_a_token_secret_scheduled_for_deletion_requires_action() -> None:
         token=SecretMetadata(is_deleted=True),
         now=NOW,
     )
-    assert needs_action(of, now=NOW, schedule=SCHEDULE)
+    assert action_required(of, now=NOW, schedule=SCHEDULE) == "scheduled_for_deletion"
 
 
 @pytest.mark.parametrize(
@@ -889,7 +909,8 @@ def test_a_token_lives_too_short_by_interval_and_schedule(
     of: Account, schedule: int, *, is_too_short: bool
 ) -> None:
     assert lives_too_short(of, schedule=schedule * MINUTE) is is_too_short
-    assert needs_action(of, now=NOW, schedule=schedule * MINUTE) is is_too_short
+    required = action_required(of, now=NOW, schedule=schedule * MINUTE)
+    assert required == ("token_lives_too_short" if is_too_short else None)
 
 
 @pytest.mark.parametrize(
@@ -963,7 +984,7 @@ seconds = st.integers(min_value=1, max_value=30 * 86400).map(lambda count: timed
 def test_no_token_is_due_before_half_its_life(
     life: timedelta, before: timedelta, at: float
 ) -> None:
-    of = account(issued(timedelta(0), life=life))
+    of = account(issued(NO_TIME, life=life))
     assert decide(of, now=NOW + life * at, refresh_before=before).reason is Reason.FRESH
 
 
@@ -972,7 +993,7 @@ def test_no_token_is_due_before_half_its_life(
 def test_what_is_due_stays_due(
     life: timedelta, before: timedelta, at: timedelta, later: timedelta
 ) -> None:
-    of = account(issued(timedelta(0), life=life))
+    of = account(issued(NO_TIME, life=life))
     if decide(of, now=NOW + at, refresh_before=before).due:
         assert decide(of, now=NOW + at + later, refresh_before=before).due
 
@@ -986,7 +1007,7 @@ def test_what_is_due_stays_due(
 def test_however_often_it_failed_one_attempt_precedes_the_expiry(
     life: timedelta, phase: timedelta, error: OAuthError
 ) -> None:
-    of, now, expires_at = account(issued(timedelta(0), life=life)), NOW + phase, NOW + life
+    of, now, expires_at = account(issued(NO_TIME, life=life)), NOW + phase, NOW + life
     attempts = []
     while now < expires_at:
         if decide(of, now=now, refresh_before=24 * HOUR).due:

@@ -23,21 +23,14 @@ from tests.unit.fakes import (
     World,
     broken,
     denied,
-    firewall,
-    lost_connection,
-    no_connection,
     response,
     throttled,
     timed_out,
-    too_many_requests,
     unavailable,
 )
-from token_refresher.errors import (
-    FailureClass,
-    RefreshTokenLostError,
-    UnexpectedError,
-)
-from token_refresher.model import TokenVersion
+from token_refresher.errors import FailureClass, UnexpectedError
+from token_refresher.journal import JournalEntry
+from token_refresher.model import TokenVersion, token_digest
 from token_refresher.oauth.errors import TokenRequestError
 from token_refresher.outcomes import Caution, Outcome
 from token_refresher.policy import (
@@ -47,7 +40,7 @@ from token_refresher.policy import (
     failure_class_of,
     needs_action,
 )
-from token_refresher.ports import CURRENT, is_claim_id
+from token_refresher.ports import CURRENT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -55,7 +48,7 @@ if TYPE_CHECKING:
     from token_refresher.oauth.token_response import TokenResponse
 
 FOUR_CALLS = ["describe", "read credentials", "describe", "publish"]
-SIX_CALLS = ["describe", "read credentials", "read journal", "claim", "journal", "publish"]
+SIX_CALLS = ["describe", "read credentials", "read journal", "lease", "journal", "publish"]
 VERIFY_URL = "https://www.autovit.ro/api/open/account/adverts"
 
 
@@ -73,7 +66,7 @@ def due_again(world: World, credentials: Mapping[str, object] = PASSWORD, **more
 
 
 def refresh_only_due_again(world: World, **more: object) -> World:
-    """A refresh-only account that has redeemed its seed, when its token is due again."""
+    """A refresh-only account that has refreshed once, when its token is due again."""
     world.add_refresh_only(**more)
     world.sweep()
     world.now += UNTIL_DUE
@@ -120,18 +113,20 @@ def test_a_refresh_costs_four_calls_and_six_by_refresh_token(
     assert (world.calls, world.grants) == (calls, [grant])
 
 
-def test_a_seed_costs_six_calls_and_one_for_creating_the_token_secret(world: World) -> None:
-    seed = world.add_refresh_only()
+def test_an_initial_refresh_token_costs_six_calls_and_one_for_creating_the_token_secret(
+    world: World,
+) -> None:
+    initial = world.add_refresh_only()
     world.sweep()
 
     assert world.calls == [*SIX_CALLS[:3], "create", *SIX_CALLS[3:]]
-    assert [request["refresh_token"] for request in world.endpoint.requests] == [seed]
+    assert [request["refresh_token"] for request in world.endpoint.requests] == [initial]
 
 
 # What is published.
 
 
-def test_without_any_scope_in_the_answer_it_is_as_requested(world: World) -> None:
+def test_without_any_scope_in_the_response_it_is_as_requested(world: World) -> None:
     world.endpoint.scope = None
     world.add(PASSWORD, scope="as-requested")
     world.sweep()
@@ -174,7 +169,7 @@ def test_a_journal_that_is_not_readable_is_as_good_as_none(world: World) -> None
         pytest.param(TokenRequestError("server_error"), id="server's error"),
         pytest.param(broken(), id="500"),
         pytest.param(timed_out(), id="timeout"),
-        pytest.param(response(expires_in=None), id="answer without a lifetime"),
+        pytest.param(response(expires_in=None), id="response without a lifetime"),
     ],
 )
 def test_the_primary_grant_follows_what_says_nothing_against_it(
@@ -185,141 +180,6 @@ def test_the_primary_grant_follows_what_says_nothing_against_it(
 
     assert world.refresh().outcome is Outcome.PUBLISHED
     assert world.grants == ["refresh_token", "password"]
-
-
-def test_a_dead_refresh_token_is_not_sent_again_while_the_primary_grant_fails(world: World) -> None:
-    due_again(world)
-    world.endpoint.answer(TokenRequestError("invalid_grant"), TokenRequestError("invalid_grant"))
-    world.sweep()
-    world.endpoint.fail(lambda: TokenRequestError("invalid_grant"))
-    world.sweep(after=20 * MINUTE)
-
-    assert world.grants == ["password"]
-
-
-def test_a_host_that_was_stopped_meanwhile_keeps_the_refresh_grants_failure(world: World) -> None:
-    world = World(max_workers=1)
-    for name in ("a", "b"):
-        world.add(PASSWORD, name)
-    world.sweep()
-    world.endpoint.answer(lost_connection(), lost_connection(), lost_connection())
-    report = world.sweep(after=UNTIL_DUE)
-
-    # The third lost connection is b's refresh grant; its primary grant is not tried.
-    assert world.grants == ["refresh_token", "password", "refresh_token"]
-    assert [code(result.error) for result in report.results] == ["connection_lost"] * 2
-
-
-# Claims.
-
-
-def test_a_claim_that_cannot_be_read_yet_counts_as_another_runs(world: World) -> None:
-    due_again(world)
-    killed(world, "after claim")
-    for version_id in world.store.credentials[ACCOUNT].versions:
-        if is_claim_id(version_id):
-            world.store.credentials[ACCOUNT].versions[version_id] = b""
-
-    assert world.refresh(after=HOUR).outcome is Outcome.CLAIMED_BY_ANOTHER_RUN
-
-
-@pytest.mark.parametrize("add", [due_again, refresh_only_due_again])
-def test_another_runs_unanswered_claim_is_not_passed_over_when_a_claim_fails(
-    world: World, add: Callable[[World], World]
-) -> None:
-    add(world)
-    killed(world, "after request")
-    world.faults.once("before claim", throttled())
-    world.sweep(after=TICK)
-    world.sweep_for(TICK)
-
-    assert world.endpoint.spent_came_back == 0
-
-
-def test_a_lost_answer_of_a_refresh_only_account_is_sent_once_more(world: World) -> None:
-    world.endpoint.mode = RefreshMode.KEEPS
-    refresh_only_due_again(world)
-    world.faults.once("after request", lost_connection())
-
-    assert code(world.refresh().error) == "connection_lost"
-    result = world.refresh(after=15 * MINUTE)
-    assert (result.outcome, result.cautions) == (
-        Outcome.PUBLISHED,
-        (Caution.REFRESH_TOKEN_RESENT,),
-    )
-
-
-@pytest.mark.parametrize("make", [unavailable, too_many_requests, firewall, no_connection])
-def test_a_seed_survives_an_outage_of_a_day_unspent(
-    world: World, make: Callable[[], Failure]
-) -> None:
-    seed = world.add_refresh_only()
-    world.endpoint.fail(make)
-    world.sweep_for(timedelta(days=1))
-    assert world.endpoint.redeemed == {}
-    # Each attempt claims once: a day of them stays below the number of versions that are kept.
-    assert 40 < len(world.store.credentials[ACCOUNT].versions) < 96
-    world.endpoint.fail(None)
-    world.sweep_for(HOUR)
-
-    assert dict(world.endpoint.redeemed) == {seed: 1}
-    assert world.endpoint.accepts(world.access_token())
-
-
-def test_a_repeatable_account_survives_an_outage_of_a_day(world: World) -> None:
-    due_again(world)
-    world.endpoint.fail(unavailable)
-    world.sweep_for(timedelta(days=1))
-    world.endpoint.fail(None)
-    world.sweep_for(HOUR)
-
-    assert dict(world.endpoint.redeemed) == {"refresh-token-1": 1}
-    assert world.tags() == {}
-
-
-def test_a_resend_that_was_turned_away_stays_a_resend(world: World) -> None:
-    refresh_only_due_again(world)
-    killed(world, "after claim")
-    world.endpoint.answer(unavailable())
-    assert code(world.refresh(after=15 * MINUTE).error) == "status_503"
-    killed_at = world.now = world.now + TICK
-    killed(world, "after claim")
-
-    # It was sent and lost twice; the one that was turned away does not count.
-    world.now = killed_at + 15 * MINUTE
-    assert isinstance(world.refresh().error, RefreshTokenLostError)
-
-
-def test_a_lost_answer_after_an_outage_is_not_taken_for_a_released_claim(world: World) -> None:
-    refresh_only_due_again(world)
-    world.endpoint.answer(unavailable())
-    world.sweep()
-    world.now += TICK
-    killed(world, "after request")
-
-    assert world.refresh(after=TICK).outcome is Outcome.CLAIMED_BY_ANOTHER_RUN
-    assert world.grants == []
-
-
-def test_an_edited_record_of_a_released_claim_counts_for_nothing(world: World) -> None:
-    due_again(world)
-    world.store.tokens[ACCOUNT].tags["token-refresher:released"] = "request-of-another/7"
-    world.sweep()
-
-    assert world.calls == [*SIX_CALLS, "untag"]
-
-
-def test_a_dead_seed_is_not_sent_again_because_another_failure_came_between(
-    world: World,
-) -> None:
-    seed = world.add_refresh_only()
-    world.endpoint.forget(seed)
-    world.sweep()
-    world.faults.once("before read credentials", throttled())
-    world.sweep(after=20 * MINUTE)
-    for _ in range(12):
-        world.sweep(after=TICK)
-        assert world.grants == []
 
 
 # Unpublished responses.
@@ -343,18 +203,18 @@ def test_an_unpublished_first_response_is_published_without_a_request(world: Wor
     assert world.access_token() == "access-token-1"
 
 
-def test_a_refused_response_stays_refused_though_a_later_answer_is_unusable(world: World) -> None:
-    """The tag names one answer, and only one that is in the journal could ever be published."""
+def test_a_refused_response_stays_refused_though_a_later_response_is_unusable(world: World) -> None:
+    """The tag names one response, and only one in the journal could ever be published."""
     due_again(world, verify_url=VERIFY_URL)
     world.endpoint.verdict = False
     world.refresh()
-    refused = world.tags()["refused"]
+    refused = world.tags()["refused-response"]
     world.endpoint.answer(response(access_token=None), timed_out())
     assert code(world.refresh(after=31 * MINUTE).error) == "timeout"
 
     world.endpoint.verdict = None
-    assert world.tags()["refused"] == refused
-    assert world.refresh(after=TICK).outcome is Outcome.PUBLISHED
+    assert world.tags()["refused-response"] == refused
+    assert world.refresh(after=10 * MINUTE).outcome is Outcome.PUBLISHED
     assert world.grants == ["password"]
 
 
@@ -363,11 +223,11 @@ def test_a_refused_response_stays_refused_where_the_next_is_not_journaled(world:
     due_again(world, verify_url=VERIFY_URL)
     world.endpoint.verdict = False
     world.refresh()
-    refused = world.tags()["refused"]
+    refused = world.tags()["refused-response"]
     world.refresh(after=31 * MINUTE)
 
     world.endpoint.verdict = None
-    assert world.tags()["refused"] == refused
+    assert world.tags()["refused-response"] == refused
     assert world.refresh(after=TICK).reason is Reason.BACKING_OFF
     assert world.access_token() == "access-token-1"
 
@@ -390,7 +250,7 @@ def test_an_invalid_response_is_refused_and_its_refresh_token_is_used(world: Wor
         response(token_type="mac", refresh_token=spare), TokenRequestError("invalid_scope")
     )
     assert code(world.refresh().error) == "invalid_scope"
-    assert "refused" in world.tags()
+    assert "refused-response" in world.tags()
 
     assert world.refresh(after=20 * MINUTE).outcome is Outcome.PUBLISHED
     assert world.endpoint.requests[0]["refresh_token"] == spare
@@ -416,13 +276,13 @@ def test_a_response_of_a_changed_grant_is_left_alone_while_the_token_is_fresh(
     due_again(world)
     # A run with older credentials journals late, and cannot publish any more.
     world.refresh(force=True)
-    stale_id = world.version_id().replace("T1130", "T1230")
-    world.store.credentials[ACCOUNT].put(
-        stale_id, '{"grant": "of other credentials", "access_token": "a"}', ["TOKENRESPONSE"]
-    )
-    result = world.refresh(after=HOUR + MINUTE)
+    stale_id = world.version_id().replace("T1130", "T1230").rpartition("-")[0] + f"-{'f' * 12}"
+    stale = {"grant": "of other credentials", "host": "www.autovit.ro", "access_token": "a"}
+    world.store.credentials[ACCOUNT].put(stale_id, json.dumps(stale), ["TOKENRESPONSE"])
+    report = world.sweep(after=HOUR + MINUTE)
 
-    assert (result.reason, result.outcome) == (Reason.FRESH, Outcome.NOT_DUE)
+    assert report.results == ()
+    assert world.calls == ["describe", "read credentials", "read journal"]
     assert world.grants == []
 
 
@@ -459,8 +319,8 @@ def test_a_token_is_published_though_its_journal_cannot_be_written(
     assert (result.outcome, code(result.error)) == (Outcome.PUBLISHED, "journal_not_written")
     assert Caution.JOURNAL_NOT_WRITTEN in result.cautions
     assert world.access_token() == "access-token-2"
-    assert needs_action(result.account, now=world.now)
-    assert needs_action(world.account(), now=world.now)
+    assert needs_action(result.account, now=world.now, schedule=TICK)
+    assert needs_action(world.account(), now=world.now, schedule=TICK)
     # Retried until the refresh's own time is almost over.
     assert timedelta(seconds=48) <= sum(world.pauses, timedelta(0)) <= timedelta(seconds=60)
 
@@ -500,25 +360,284 @@ def test_a_failing_refresh_still_tries_to_write_its_journal(world: World) -> Non
 
 def test_a_failing_refresh_says_that_its_journal_could_not_be_written(world: World) -> None:
     refresh_only_due_again(world)
-    world.endpoint.answer(response(access_token=None))
+    world.endpoint.answer(response(access_token=None, refresh_token="lost"))
     world.faults.always("before journal", denied)
 
     assert Caution.JOURNAL_NOT_WRITTEN in world.refresh().cautions
 
 
-def test_a_journal_under_an_id_with_other_content_is_not_taken_for_written(
-    world: World, monkeypatch: pytest.MonkeyPatch
+# A response that could not be kept, in the warm environment.
+
+
+def with_a_response_in_memory(world: World) -> str:
+    """A refresh-only account whose last response could not be journaled; its refresh token."""
+    refresh_only_due_again(world)
+    world.faults.always("before journal", throttled)
+    result = world.refresh()
+    world.faults.fix()
+    assert result.account.unwritten is not None
+    assert world.tags()["lease"].endswith("/spent")
+    return world.endpoint.requests[0]["refresh_token"]
+
+
+def test_what_could_not_be_kept_is_kept_first_in_the_next_sweep(world: World) -> None:
+    with_a_response_in_memory(world)
+    report = world.sweep(after=TICK)
+
+    # The token was published; what the journal lacked it has now.
+    assert report.results == ()
+    assert world.calls == ["describe", "read credentials", "read journal", "journal", "untag"]
+    assert world.journal_id() == world.version_id()
+    assert world.tags() == {}
+
+
+def test_what_still_cannot_be_kept_costs_one_try_and_stays(world: World) -> None:
+    with_a_response_in_memory(world)
+    world.pauses.clear()
+    world.faults.always("before journal", throttled)
+    for _ in range(3):
+        result = world.refresh(after=TICK)
+        assert code(result.error) == "journal_not_written"
+        assert world.calls.count("journal") == 1
+        assert world.pauses == []
+    world.faults.fix()
+    world.sweep(after=TICK)
+
+    assert world.journal_id() == world.version_id()
+
+
+@pytest.mark.parametrize("call", ["describe", "read credentials", "read journal"])
+def test_what_could_not_be_kept_outlives_a_sweep_that_cannot_look(world: World, call: str) -> None:
+    with_a_response_in_memory(world)
+    world.faults.once(f"before {call}", throttled())
+    assert code(world.refresh(after=TICK).error) == "ThrottlingException"
+    world.sweep(after=TICK)
+
+    assert world.journal_id() == world.version_id()
+
+
+def test_what_could_not_be_kept_is_dropped_where_another_run_has_had_a_later_response(
+    world: World,
 ) -> None:
+    sent = with_a_response_in_memory(world)
+    other = world.beside()
+    other.endpoint.mode = RefreshMode.KEEPS
+    other.endpoint.answer(response(refresh_token="later"))
+    other.refresh(after=HOUR, force=True)
+    world.now = other.now + TICK
+    later = world.journal_id()
+    world.sweep()
+
+    assert world.journal_id() == later
+    assert sent not in [request.get("refresh_token") for request in world.endpoint.requests]
+
+
+def test_what_could_not_be_kept_is_dropped_where_the_credentials_name_another_grant(
+    world: World,
+) -> None:
+    with_a_response_in_memory(world)
+    before = world.journal_id()
+    world.add_refresh_only()
+    result = world.refresh(after=16 * MINUTE)
+
+    assert result.outcome is Outcome.PUBLISHED
+    assert result.account.unwritten is None
+    assert world.store.calls.count("journal") == 1
+    assert world.journal_id() != before
+
+
+def test_where_refresh_tokens_are_used_no_more_nothing_of_them_is_kept(world: World) -> None:
     due_again(world)
-    write = world.store.write_protocol
+    world.faults.always("before journal", throttled)
+    kept = world.refresh().account.unwritten
+    world.faults.fix()
+    world.add(PASSWORD, use_refresh_token=False)
+    result = world.refresh(after=TICK)
 
-    def refuse_journals(account: str, version_id: str, content: str) -> bool:
-        return is_claim_id(version_id) and write(account, version_id, content)
+    assert kept is not None
+    assert (result.outcome, result.account.unwritten) == (Outcome.PUBLISHED, None)
+    assert world.grants == ["password"]
 
-    # An id is a digest and 48 random bits: only a store that says so makes one collide.
-    monkeypatch.setattr(world.store, "write_protocol", refuse_journals)
 
-    assert code(world.refresh().error) == "journal_not_written"
+def test_a_response_that_is_kept_late_and_must_not_be_published_is_refused_all_the_same(
+    world: World,
+) -> None:
+    refresh_only_due_again(world, verify_url=VERIFY_URL)
+    world.endpoint.verdict = False
+    world.faults.once("before journal", throttled())
+    assert code(world.refresh().error) == "token_refused"
+
+    assert world.tags()["refused-response"] == world.journal_id()
+
+
+# A journaled response that was published is looked at.
+
+
+def test_a_response_that_a_person_has_moved_away_is_asked_for_again(world: World) -> None:
+    unpublished(world)
+    secret = world.store.tokens[ACCOUNT]
+    secret.versions[world.journal_id()] = json.dumps(
+        {"access_token": "access-token-2", "token_type": "Bearer", "scope": "adverts-write read",
+         "issued_at": 1795519800, "expires_at": 1795563000}, separators=(",", ":"),
+    )  # fmt: skip
+    used = world.journal_id()
+    result = world.refresh(after=15 * MINUTE)
+
+    assert (result.reason, result.outcome) == (Reason.UNPUBLISHED_RESPONSE, Outcome.PUBLISHED)
+    assert world.grants == ["refresh_token"]
+    assert world.version_id() not in {used, ""}
+    assert world.endpoint.accepts(world.access_token())
+
+
+def test_a_response_that_a_person_has_moved_away_is_refused_where_no_other_comes(
+    world: World,
+) -> None:
+    unpublished(world)
+    world.store.tokens[ACCOUNT].versions[world.journal_id()] = published_text(world)
+    world.endpoint.fail(unavailable)
+    assert code(world.refresh(after=15 * MINUTE).error) == "status_503"
+
+    assert world.tags()["refused-response"] == world.journal_id()
+    assert world.refresh(after=TICK).reason is Reason.BACKING_OFF
+
+
+def published_text(world: World) -> str:
+    """What publishing the journaled response would write."""
+    entry, version = JournalEntry.from_json(json.dumps(world.journal())), world.journal_id()
+    parsed = TokenVersion.parse(version, now=world.now)
+    assert entry is not None
+    assert parsed is not None
+    return entry.published_as(parsed).to_json()
+
+
+def test_a_journaled_response_counts_as_published_where_nobody_can_look(world: World) -> None:
+    unpublished(world)
+    world.faults.reset()
+    # list; describe, two reads, describe, publish, describe.
+    world.faults.plan(12, lambda _: throttled())
+    result = world.refresh()
+
+    assert (result.outcome, world.tags()) == (Outcome.PUBLISHED, {})
+    assert world.calls == [*SIX_CALLS[:3], "describe", "publish", "describe", "untag"]
+
+
+def test_a_later_token_than_the_journaled_one_is_as_good(world: World) -> None:
+    unpublished(world)
+    world.faults.meanwhile("after publish", lambda: _publishing_elsewhere(world, MINUTE)(""))
+
+    assert world.refresh().outcome is Outcome.PUBLISHED
+    assert world.grants == []
+
+
+# An access token that is handed out once more.
+
+
+def handed_out_again(world: World, **changes: object) -> TokenResponse:
+    return response(access_token=world.access_token(), **changes)
+
+
+def test_an_unchanged_token_keeps_its_expiry_and_is_asked_for_later(world: World) -> None:
+    due_again(world, CLIENT_CREDENTIALS)
+    before = world.version_id()
+    world.endpoint.answer(handed_out_again(world))
+    result = world.refresh()
+
+    assert (result.outcome, result.error) == (Outcome.UNCHANGED, None)
+    assert world.version_id() == before
+    # Half of the ninety minutes that are left.
+    assert world.tags()["failure"].startswith(
+        "transient: unchanged/0/20261124T113000Z/20261124T121430Z/"
+    )
+    assert world.refresh(after=44 * MINUTE).reason is Reason.UNCHANGED
+    assert world.refresh(after=MINUTE).outcome is Outcome.PUBLISHED
+    assert world.tags() == {}
+
+
+def test_an_unchanged_response_to_a_refresh_token_is_journaled_all_the_same(world: World) -> None:
+    due_again(world)
+    world.endpoint.answer(handed_out_again(world, refresh_token="next"))
+    result = world.refresh()
+
+    assert result.outcome is Outcome.UNCHANGED
+    journal = world.journal()
+    assert journal is not None
+    assert journal["refresh_token"] == "next"
+    assert world.journal_id() != world.version_id()
+    # It counts as published: the next sweep does not look.
+    assert world.refresh(after=TICK).reason is Reason.UNCHANGED
+
+
+def test_an_unchanged_token_that_a_consumer_saw_refused_is_a_failure(world: World) -> None:
+    due_again(world, CLIENT_CREDENTIALS)
+    world.endpoint.answer(handed_out_again(world))
+    result = world.reject(world.version_id())
+
+    assert result is not None
+    assert code(result.error) == "rejected_again"
+    assert world.tags()["failure"].startswith("transient: rejected_again/1/")
+
+
+def test_an_unchanged_token_of_other_credentials_is_published_with_the_end_it_had(
+    world: World,
+) -> None:
+    due_again(world, CLIENT_CREDENTIALS)
+    before = world.token()
+    world.add(CLIENT_CREDENTIALS, scope="adverts-write read")
+    world.endpoint.answer(handed_out_again(world))
+    result = world.refresh()
+    token = world.token()
+
+    assert result.outcome is Outcome.PUBLISHED
+    assert before is not None
+    assert token is not None
+    assert token["expires_at"] == before["expires_at"]
+
+
+def test_an_unchanged_token_that_has_ended_gets_the_end_that_it_is_given(world: World) -> None:
+    due_again(world, CLIENT_CREDENTIALS)
+    world.endpoint.answer(handed_out_again(world))
+
+    assert world.refresh(after=2 * HOUR).outcome is Outcome.PUBLISHED
+    token = world.token()
+    assert token is not None
+    assert token["expires_at"] == world.now.timestamp() + 12 * 3600
+
+
+def test_an_unchanged_response_tells_when_its_refresh_token_ends(world: World) -> None:
+    """Else a refresh token that is renewed with every response would seem to run out."""
+    refresh_only_due_again(world)
+    world.endpoint.answer(
+        handed_out_again(
+            world,
+            refresh_token=world.endpoint.seed(),
+            refresh_token_expires_in=timedelta(minutes=40),
+        )
+    )
+    world.sweep()
+
+    assert world.tags()["grant-expires-at"] == "20261124T121000Z/2400"
+    # Ten minutes before that, and not after half of the ninety minutes that are left.
+    assert world.refresh(after=29 * MINUTE).reason is Reason.UNCHANGED
+    assert world.refresh(after=MINUTE).outcome is Outcome.PUBLISHED
+
+
+def test_an_unchanged_response_that_cannot_be_kept_is_told(world: World) -> None:
+    refresh_only_due_again(world)
+    world.endpoint.answer(handed_out_again(world, refresh_token="next"))
+    world.faults.always("before journal", denied)
+    result = world.refresh()
+
+    assert (result.outcome, code(result.error)) == (Outcome.UNCHANGED, "journal_not_written")
+    assert result.account.unwritten is not None
+
+
+def test_a_rotation_stages_an_unchanged_token(world: World) -> None:
+    due_again(world, CLIENT_CREDENTIALS)
+    world.endpoint.answer(handed_out_again(world))
+    staged = "00000000-0000-0000-0000-000000000001"
+    [result] = world.sweep(accounts=[ACCOUNT], force=True, stage_as=staged).results
+
+    assert result.outcome is Outcome.STAGED
 
 
 # Verifying and publishing.
@@ -598,13 +717,30 @@ def test_a_failed_second_description_does_not_keep_the_token_from_its_readers(
     assert world.access_token() == "access-token-2"
 
 
-def test_a_publish_under_an_id_with_other_content_is_a_failure(
-    world: World, monkeypatch: pytest.MonkeyPatch
+def test_a_version_id_that_exists_with_other_content_is_superseded_and_no_error(
+    world: World,
 ) -> None:
+    """Two primary grants of one second that were handed the same token."""
     due_again(world, CLIENT_CREDENTIALS)
-    monkeypatch.setattr(world.store, "publish", lambda *_: False)
+    version = TokenVersion(
+        world.now, world.now + 12 * HOUR, world.credentials_digest(),
+        token_digest(ACCOUNT, "another-access-token"),
+    )  # fmt: skip
+    world.store.tokens[ACCOUNT].versions[str(version)] = "{}"
+    world.endpoint.answer(response())
+    result = world.refresh()
 
-    assert code(world.refresh().error) == "ResourceExistsException"
+    assert (result.outcome, result.error) == (Outcome.SUPERSEDED, None)
+    assert world.tags() == {}
+
+
+def test_a_staged_version_that_another_run_has_written_is_staged(world: World) -> None:
+    due_again(world)
+    staged = "00000000-0000-0000-0000-000000000001"
+    world.store.tokens[ACCOUNT].versions[staged] = "another run's"
+    [result] = world.sweep(accounts=[ACCOUNT], force=True, stage_as=staged).results
+
+    assert (result.outcome, result.error) == (Outcome.STAGED, None)
 
 
 def test_a_failed_publish_leaves_the_published_token(world: World) -> None:
@@ -649,11 +785,22 @@ def test_a_token_secret_scheduled_for_deletion_gets_no_request(world: World) -> 
 
     assert code(result.error) == "scheduled_for_deletion"
     assert result.cautions == (Caution.FAILURE_NOT_RECORDED,)
-    assert needs_action(result.account, now=world.now)
+    assert needs_action(result.account, now=world.now, schedule=TICK)
     assert world.grants == []
 
 
 # Failures.
+
+
+@pytest.mark.parametrize("error", [denied, throttled])
+def test_a_failure_before_anything_is_read_is_told_with_the_reason_of_the_listing(
+    world: World, error: Callable[[], Exception]
+) -> None:
+    due_again(world)
+    world.faults.once("before describe", error())
+    result = world.refresh()
+
+    assert (result.reason, result.outcome) == (Reason.NEARING_EXPIRY, Outcome.FAILED)
 
 
 def test_a_failure_that_can_be_recorded_again_is_no_longer_kept(world: World) -> None:
@@ -665,19 +812,21 @@ def test_a_failure_that_can_be_recorded_again_is_no_longer_kept(world: World) ->
     result = world.refresh(after=15 * MINUTE)
 
     assert result.account.unrecorded is None
-    assert world.tags()["failures"] == "2"
+    assert world.tags()["failure"].startswith("action required: invalid_grant/2/")
 
 
 def test_what_another_run_has_recorded_since_counts_more_than_what_was_kept(world: World) -> None:
-    """Here the other run has claimed again: the claim that was released first is not the last."""
+    """Here the other run has leased again: the lease that ended first is not the last."""
     world.add_refresh_only()
     world.endpoint.fail(unavailable)
     world.faults.once("before tag", denied())
-    world.sweep()
+    [kept] = [each.unrecorded for each in world.sweep().accounts]
+    assert kept is not None
     other = world.beside()
-    other.sweep(after=16 * MINUTE)
+    other.sweep(after=21 * MINUTE)
     world.now = other.now
-    assert world.tags()["released"].endswith("/2")
+    assert world.tags()["lease"] == f"{world.lease_id()}/unanswered"
+    assert world.lease_id().endswith("-2")
     world.endpoint.fail(None)
 
     world.sweep(after=16 * MINUTE)
@@ -734,7 +883,7 @@ def test_an_unexpected_exception_keeps_its_text_to_itself(world: World) -> None:
     assert "made-up-password" not in f"{result!r} {result.error} {result.error.args}"
     assert result.error.__cause__ is None
     assert result.error.__context__ is None
-    assert world.tags()["error"] == "action required: unexpected_KeyError"
+    assert world.tags()["failure"].startswith("action required: unexpected_KeyError/1/")
 
 
 @pytest.mark.parametrize("call", ["tag", "journal", "create"])
@@ -774,15 +923,6 @@ def test_a_token_that_is_staged_is_not_published_yet(world: World) -> None:
     assert world.store.tokens[ACCOUNT].stages["AWSPENDING"] == staged
 
 
-def test_a_staged_version_that_has_other_content_fails_the_refresh(world: World) -> None:
-    due_again(world)
-    staged = "00000000-0000-0000-0000-000000000001"
-    world.store.tokens[ACCOUNT].versions[staged] = "another-run-s"
-    [result] = world.sweep(accounts=[ACCOUNT], force=True, stage_as=staged).results
-
-    assert code(result.error) == "ResourceExistsException"
-
-
 @pytest.mark.parametrize("error", [denied, lambda: TypeError("defect")], ids=["refused", "defect"])
 def test_a_dry_run_changes_nothing_even_where_it_fails(
     world: World, error: Callable[[], Exception]
@@ -799,13 +939,26 @@ def test_a_dry_run_changes_nothing_even_where_it_fails(
 # The refresh token's own life.
 
 
-def test_an_answer_without_a_refresh_tokens_life_keeps_what_is_known(world: World) -> None:
+@pytest.mark.parametrize(
+    ("mode", "expected"),
+    [
+        pytest.param(RefreshMode.KEEPS, {"grant-expires-at": "20261224T010000Z/2592000"},
+                     id="the same refresh token keeps its end"),
+        pytest.param(RefreshMode.ROTATES, {}, id="nobody knows a new one's"),
+    ],
+)  # fmt: skip
+def test_a_response_that_does_not_say_when_its_refresh_token_ends(
+    world: World, mode: RefreshMode, expected: dict[str, str]
+) -> None:
+    world.endpoint.mode = mode
+    world.add_refresh_only()
+    # The first response of a server that keeps refresh tokens names their life, too.
     world.endpoint.refresh_token_lifetime = timedelta(days=30)
-    refresh_only_due_again(world)
-    world.endpoint.refresh_token_lifetime = None
     world.sweep()
+    world.endpoint.refresh_token_lifetime = None
+    world.sweep(after=UNTIL_DUE)
 
-    assert world.tags() == {"grant-expires-at": "20261224T010000Z/2592000"}
+    assert world.tags() == expected
 
 
 # Nothing secret shows.

@@ -17,6 +17,7 @@ from tests.unit.fakes import (
     RunKilledError,
     World,
     denied,
+    response,
     throttled,
     unavailable,
 )
@@ -125,7 +126,7 @@ def test_a_sweep_after_a_rotation_has_nothing_to_do(rotated: Rotated) -> None:
     rotated.world.sweep()
 
     assert rotated.world.grants == []
-    assert rotated.world.calls == ["read published"]
+    assert rotated.world.calls == ["describe", "read published"]
 
 
 def test_a_rotation_wherever_it_dies_goes_on_and_redeems_nothing_twice(world: World) -> None:
@@ -141,7 +142,8 @@ def test_a_rotation_wherever_it_dies_goes_on_and_redeems_nothing_twice(world: Wo
         dying.faults.plan(point, lambda _: RunKilledError())
         with pytest.raises(RunKilledError):
             again.take(*Step)
-        dying.now += MINUTE * 3
+        # Another run may be at the refresh token until its lease is over.
+        dying.now += MINUTE * 21
         again.take(*Step)
 
         assert again.stages[CURRENT] == again.version_id, world.faults.points[point]
@@ -152,7 +154,7 @@ def test_a_rotation_wherever_it_dies_goes_on_and_redeems_nothing_twice(world: Wo
     assert points > 20
 
 
-def test_a_sweep_beside_a_rotation_publishes_the_same_answer(rotated: Rotated) -> None:
+def test_a_sweep_beside_a_rotation_publishes_the_same_response(rotated: Rotated) -> None:
     rotated.take(Step.CREATE)
     rotated.world.sweep()
     swept = rotated.world.access_token()
@@ -185,7 +187,7 @@ def test_a_second_rotation_compares_with_the_first_one_s_token(world: World) -> 
     assert (rotated.stages[CURRENT], rotated.stages[PREVIOUS]) == (rotated.version_id, first)
 
 
-def test_a_token_of_a_person_without_moments_is_replaced(world: World) -> None:
+def test_a_token_of_a_person_without_times_is_replaced(world: World) -> None:
     rotated = Rotated(world, CLIENT_CREDENTIALS)
     rotated.take(Step.CREATE)
     world.store.tokens[ACCOUNT].put("a-person-s-0123456789012345678901", "{}", [CURRENT])
@@ -214,7 +216,7 @@ def test_a_failure_that_a_person_must_fix_ends_the_rotation(world: World) -> Non
 
     assert PENDING not in rotated.stages
     assert rotated.stages[CURRENT] == before
-    assert world.tags()["error"] == "action required: invalid_client"
+    assert world.tags()["failure"].startswith("action required: invalid_client/1/")
     with pytest.raises(RotationError, match="does not bear AWSPENDING"):
         rotated.take(Step.CREATE)
 
@@ -226,15 +228,25 @@ def test_the_minimum_interval_holds_a_rotation_and_says_until_when(world: World)
     world.refresh(force=True)
     world.now += MINUTE
     world.refresh(force=True)
-    with pytest.raises(RotationError, match=r"rate limited until 2026-11-24T03:30"):
+    with pytest.raises(RotationError, match=r"rate limited until 2026-11-24T03:20"):
+        rotated.take(Step.CREATE)
+
+
+def test_a_token_that_was_handed_out_once_more_holds_a_rotation_and_says_until_when(
+    world: World,
+) -> None:
+    rotated = Rotated(world, CLIENT_CREDENTIALS)
+    world.endpoint.answer(response(access_token=world.access_token()))
+    world.refresh(force=True)
+    with pytest.raises(RotationError, match=r"unchanged until 2026-11-24T07:29:30"):
         rotated.take(Step.CREATE)
 
 
 def test_another_run_at_the_same_refresh_token_holds_a_rotation(rotated: Rotated) -> None:
-    rotated.world.faults.once("after claim", RunKilledError())
+    rotated.world.faults.once("after lease", RunKilledError())
     with pytest.raises(RunKilledError):
         rotated.world.refresh(force=True)
-    with pytest.raises(RotationError, match=r"claimed by another run \(forced\)"):
+    with pytest.raises(RotationError, match=r"leased by another run \(forced\)"):
         rotated.take(Step.CREATE)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ from tests.unit.fakes import (
     HOUR,
     MINUTE,
     PASSWORD,
+    START,
     TICK,
     UNTIL_DUE,
     RefreshMode,
@@ -23,6 +25,7 @@ from tests.unit.fakes import (
     World,
     broken,
     denied,
+    forbidden,
     lost_connection,
     no_connection,
     response,
@@ -32,14 +35,17 @@ from tests.unit.fakes import (
     unavailable,
 )
 from token_refresher.errors import (
+    FailureClass,
     OutOfTimeError,
     SecretStoreError,
     UnexpectedError,
 )
+from token_refresher.model import TokenVersion, token_digest
 from token_refresher.oauth.errors import TokenRequestError
 from token_refresher.outcomes import Outcome
 from token_refresher.policy import Reason
 from token_refresher.ports import CURRENT
+from token_refresher.records import FAILURE_TAG, FailureRecord
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -137,7 +143,7 @@ def test_a_listing_that_lags_behind_the_credentials_costs_no_second_request(worl
     assert world.grants == ["password"]
     report = world.sweep(after=MINUTE)
 
-    assert (reasons(report), outcomes(report)) == ({ACCOUNT: "fresh"}, {ACCOUNT: "not due"})
+    assert report.results == ()
     assert world.calls == ["describe", "read credentials"]
     assert world.grants == []
 
@@ -164,7 +170,7 @@ def test_a_listing_that_lags_behind_a_failure_does_not_hammer(world: World) -> N
         pytest.param(None, id="that lost its value"),
     ],
 )
-def test_a_foreign_token_of_unknown_expiry_is_replaced(world: World, token: object) -> None:
+def test_an_external_token_of_unknown_expiry_is_replaced(world: World, token: object) -> None:
     world.add(PASSWORD)
     publish_by_hand(world, token)
     if token is None:
@@ -202,7 +208,7 @@ def test_the_beginning_of_the_calendar_stops_nobody(
     [(UNTIL_DUE - MINUTE, None), (UNTIL_DUE, "nearing expiry")],
     ids=["before it is due", "when it is due"],
 )
-def test_a_foreign_token_without_an_age_is_due_by_its_expiry(
+def test_an_external_token_without_an_age_is_due_by_its_expiry(
     world: World, lapse: timedelta, reason: str | None
 ) -> None:
     world.add(PASSWORD)
@@ -211,14 +217,164 @@ def test_a_foreign_token_without_an_age_is_due_by_its_expiry(
     assert reasons(world.sweep(after=lapse)).get(ACCOUNT) == reason
 
 
-def test_a_foreign_token_that_cannot_be_read_stops_nobody_else(world: World) -> None:
+def test_an_external_token_that_cannot_be_read_stops_nobody_else(world: World) -> None:
     world.add(PASSWORD, "other")
     world.add(PASSWORD)
     publish_by_hand(world, {"access_token": "a"})
     world.faults.always("before read published", denied)
 
     assert outcomes(world.sweep()) == {ACCOUNT: "failed", "other": "published"}
-    assert world.tags()["error"] == "action required: AccessDeniedException"
+    assert world.tags()["failure"].startswith("action required: AccessDeniedException/1/")
+
+
+def test_external_tokens_are_read_by_the_workers_and_not_before(world: World) -> None:
+    for number in range(4):
+        publish_by_hand(world, {"expires_at": world.now.timestamp() + 43200}, f"external-{number}")
+        world.add(PASSWORD, f"external-{number}")
+    ready = threading.Barrier(4, timeout=30)
+    world.faults.always("before read published", lambda: _meets(ready))
+    report = world.sweep()
+
+    # They waited for each other, so that none was read after another.
+    assert outcomes(report) == dict.fromkeys(outcomes(report), "failed")
+    assert len(outcomes(report)) == 4
+
+
+def _meets(ready: threading.Barrier) -> SecretStoreError:
+    ready.wait()
+    return throttled()
+
+
+def test_an_external_token_of_an_account_without_credentials_is_not_read(world: World) -> None:
+    publish_by_hand(world, {"access_token": "a"})
+    world.store.credentials[ACCOUNT] = Secret()
+    world.sweep()
+
+    assert world.calls == []
+
+
+# The order.
+
+
+def test_the_fewest_failures_come_first_then_the_living_and_then_what_expires_first(
+    one_by_one: World,
+) -> None:
+    world = one_by_one
+    # By name: when the token expires, and how often it has failed.
+    for name, minutes, failures in (
+        ("failed twice", 6, 2), ("dead", -60, 0), ("failed once", 6, 1), ("later", 60, 0),
+        ("soon", 30, 0),
+    ):  # fmt: skip
+        world.add(CLIENT_CREDENTIALS, name)
+        digest = world.credentials_digest(name)
+        expires_at = START + minutes * MINUTE
+        version = TokenVersion(START - 12 * HOUR, expires_at, digest, token_digest(name, "t"))
+        secret = world.store.tokens.setdefault(name, Secret())
+        secret.put(str(version), "{}", [CURRENT])
+        if failures:
+            record = FailureRecord(
+                FailureClass.TRANSIENT, "timeout", failures, START, START, digest
+            )
+            secret.tags[FAILURE_TAG] = record.to_tag()
+    order = [result.account.name for result in world.sweep().results]
+
+    assert order == ["soon", "later", "dead", "failed once", "failed twice"]
+
+
+def test_healthy_accounts_do_not_wait_behind_those_that_hang(one_by_one: World) -> None:
+    world = one_by_one
+    for number in range(3):
+        world.add(OTHER_SITE, f"hung-{number}")
+    world.endpoint.fail(timed_out, host="www.otomoto.pl")
+    world.sweep()
+    world.add(CLIENT_CREDENTIALS, "healthy")
+    report = world.sweep(after=TICK)
+
+    assert report.results[0].account.name == "healthy"
+    assert outcomes(report)["healthy"] == "published"
+
+
+# An event that names accounts.
+
+
+def test_one_accounts_refusal_in_an_event_does_not_fail_the_others(world: World) -> None:
+    world.add(PASSWORD, "served")
+    world.faults.once("before describe credentials", denied())
+    report = world.sweep(accounts=["refused", "served"])
+
+    assert outcomes(report) == {"refused": "failed", "served": "published"}
+    assert [account.name for account in report.accounts] == ["served"]
+
+
+def test_an_event_fails_where_none_of_its_accounts_may_be_described(world: World) -> None:
+    world.faults.always("before describe credentials", denied)
+
+    with pytest.raises(SecretStoreError, match="AccessDeniedException"):
+        world.sweep(accounts=["a", "b"])
+
+
+# Who needs action is told in every sweep.
+
+
+def test_an_account_that_needs_action_is_told_whether_or_not_it_was_tried(world: World) -> None:
+    world.add(PASSWORD, "refused")
+    world.add(CLIENT_CREDENTIALS, "fresh-and-refused")
+    world.add(CLIENT_CREDENTIALS, "healthy")
+    world.sweep()
+    world.endpoint.fail(lambda: TokenRequestError("invalid_client"))
+    world.sweep(accounts=["fresh-and-refused", "refused"], force=True, after=MINUTE)
+    report = world.sweep(after=TICK)
+
+    assert reasons(report) == {"refused": "fresh", "fresh-and-refused": "fresh"}
+    report = world.sweep(after=UNTIL_DUE - 2 * TICK)
+    assert outcomes(report)["refused"] == "not due"
+
+
+# What seemed to be a refusal, and is a block.
+
+
+def test_a_block_is_nobodys_refusal(one_by_one: World) -> None:
+    world = one_by_one
+    names = ("a", "b", "c", "d")
+    for name in names:
+        world.add(CLIENT_CREDENTIALS, name)
+    world.endpoint.fail(forbidden)
+    report = world.sweep()
+
+    assert outcomes(report) == dict.fromkeys("abc", "failed") | {"d": "not attempted"}
+    for name in "abc":
+        assert world.tags(name).keys() == {"failure"}
+        assert world.tags(name)["failure"].startswith("transient: blocked/1/")
+    assert world.tags("d") == {}
+    assert not any(map(report.needs_action, report.managed))
+
+
+def test_a_block_leaves_the_count_of_refusals_before_it(one_by_one: World) -> None:
+    world = one_by_one
+    for name in ("a", "b", "c"):
+        world.add(PASSWORD, name)
+    # One account's refusal is its own.
+    world.endpoint.fail(lambda: TokenRequestError("invalid_grant"))
+    world.sweep(accounts=["a"])
+    before = world.tags("a")["refusals"]
+    world.endpoint.fail(forbidden)
+    world.sweep(after=15 * MINUTE)
+
+    assert {name: world.tags(name).get("refusals") for name in "abc"} == {
+        "a": before, "b": None, "c": None,
+    }  # fmt: skip
+    assert world.tags("a")["failure"].startswith("transient: blocked/2/")
+
+
+def test_a_refresh_token_that_met_a_block_is_unanswered_and_not_refused(one_by_one: World) -> None:
+    world = one_by_one
+    for name in ("a", "b", "c"):
+        world.add_refresh_only(name)
+    world.endpoint.fail(forbidden)
+    world.sweep()
+
+    for name in ("a", "b", "c"):
+        assert world.tags(name)["lease"] == f"{world.lease_id(name)}/unanswered"
 
 
 # One account's trouble is not the others'.
@@ -260,7 +416,7 @@ def test_what_does_not_fit_into_an_invocation_is_left_for_the_next(one_by_one: W
 
 def _slow(world: World) -> Exception:
     world.now += timedelta(seconds=40)
-    return broken()
+    return TokenRequestError("invalid_scope")
 
 
 def test_a_failure_that_was_kept_is_forgotten_when_somebody_elses_run_succeeds(
@@ -289,7 +445,7 @@ def add_many(world: World, number: int = 6) -> None:
 
 
 @pytest.mark.parametrize("between", [response(), unavailable()], ids=["a token", "a 503"])
-def test_an_answer_between_lost_connections_starts_the_count_again(
+def test_a_response_between_lost_connections_starts_the_count_again(
     one_by_one: World, between: Exception
 ) -> None:
     add_many(one_by_one)
@@ -307,7 +463,7 @@ def test_a_stopped_host_stops_no_other(one_by_one: World) -> None:
     assert outcomes(one_by_one.sweep())["elsewhere"] == "published"
 
 
-def test_an_answer_that_was_journaled_is_published_though_its_host_is_stopped(
+def test_a_response_that_was_journaled_is_published_though_its_host_is_stopped(
     one_by_one: World,
 ) -> None:
     world = one_by_one
@@ -342,7 +498,7 @@ def first_token(world: World) -> None:
     world.add(PASSWORD)
 
 
-def first_token_from_a_seed(world: World) -> None:
+def first_token_by_an_initial_refresh_token(world: World) -> None:
     world.add_refresh_only()
 
 
@@ -411,7 +567,7 @@ def refresh_only_after_an_outage(world: World) -> None:
 
 FLOWS = [
     first_token,
-    first_token_from_a_seed,
+    first_token_by_an_initial_refresh_token,
     due_again,
     due_again_without_refresh_tokens,
     due_again_with_a_kept_refresh_token,
@@ -424,8 +580,12 @@ FLOWS = [
     refresh_only_after_an_outage,
 ]
 # Between the response's first byte and the journal the loss is unavoidable without another grant.
-ANSWER_IS_LOST = frozenset({"after request", "before journal"})
+RESPONSE_IS_LOST = frozenset({"after request", "before journal"})
 MOST_POINTS = 24
+IN_FORTY_MINUTES = 9
+# A refresh token whose lease was not answered waits for the last half hour of the token, which
+# has ninety minutes where it is due.
+BEFORE_THE_EXPIRY = 18
 
 
 def dies(_: str) -> BaseException:
@@ -464,9 +624,11 @@ def interrupted(
     return world, points
 
 
-def assert_recovers(world: World, *, had_token: bool, context: object) -> None:
-    """Within forty minutes a new token comes; until then the published one stays live."""
-    for _ in range(9):
+def assert_recovers(
+    world: World, *, had_token: bool, context: object, ticks: int = IN_FORTY_MINUTES
+) -> None:
+    """In time a new token comes; until then the published one stays live."""
+    for _ in range(ticks):
         assert not had_token or world.endpoint.accepts(world.access_token()), context
         world.sweep()
         world.now += TICK
@@ -486,10 +648,20 @@ def assert_nothing_spent_twice(world: World, *, context: object) -> None:
         assert max(world.endpoint.redeemed.values(), default=0) <= 1, context
 
 
+def patience_of(flow: Callable[[World], None]) -> int:
+    """How many ticks it may take."""
+    waits = {refresh_only, refresh_only_with_a_kept_refresh_token, refresh_only_after_an_outage}
+    return BEFORE_THE_EXPIRY if flow in waits else IN_FORTY_MINUTES
+
+
 def is_unavoidable(flow: Callable[[World], None], points: list[str]) -> bool:
     """Whether a refresh-only account lost the response to a rotating refresh token."""
-    only_grant = {first_token_from_a_seed, refresh_only, refresh_only_after_an_outage}
-    return flow in only_grant and not ANSWER_IS_LOST.isdisjoint(points)
+    only_grant = {
+        first_token_by_an_initial_refresh_token,
+        refresh_only,
+        refresh_only_after_an_outage,
+    }
+    return flow in only_grant and not RESPONSE_IS_LOST.isdisjoint(points)
 
 
 @pytest.mark.parametrize("fault", [dies, fails])
@@ -497,13 +669,13 @@ def is_unavoidable(flow: Callable[[World], None], points: list[str]) -> bool:
 def test_a_run_may_end_at_any_call_and_the_next_ones_make_up_for_it(
     flow: Callable[[World], None], fault: Callable[[str], BaseException | None]
 ) -> None:
-    had_token = flow not in {first_token, first_token_from_a_seed}
+    had_token = flow not in {first_token, first_token_by_an_initial_refresh_token}
     for number in range(MOST_POINTS):
         world, points = interrupted(flow, (number, fault))
-        # A write that fails is repeated in the same run; only a kill loses that answer.
+        # A write that fails is repeated in the same run; only a kill loses that response.
         if is_unavoidable(flow, points) and (fault is dies or points == ["after request"]):
             continue
-        assert_recovers(world, had_token=had_token, context=points)
+        assert_recovers(world, had_token=had_token, context=points, ticks=patience_of(flow))
         assert_nothing_spent_twice(world, context=points)
 
 
@@ -520,7 +692,7 @@ def test_two_runs_in_a_row_may_end_at_any_calls(
                 break
             if is_unavoidable(flow, points):
                 continue
-            assert_recovers(world, had_token=True, context=points)
+            assert_recovers(world, had_token=True, context=points, ticks=patience_of(flow))
             assert_nothing_spent_twice(world, context=points)
 
 
@@ -531,16 +703,19 @@ def test_a_flow_has_no_more_points_than_are_tried() -> None:
         assert len(world.faults.points) <= MOST_POINTS
 
 
-@pytest.mark.parametrize("point", sorted(ANSWER_IS_LOST))
-def test_a_refresh_only_account_that_lost_its_answer_says_what_must_be_done(point: str) -> None:
+@pytest.mark.parametrize("point", sorted(RESPONSE_IS_LOST))
+def test_a_refresh_only_account_that_lost_its_response_says_what_must_be_done(point: str) -> None:
     world = World(max_workers=1)
     refresh_only(world)
     world.faults.once(point, RunKilledError())
     sweep_whatever_happens(world)
-    world.sweep_for(HOUR)
+    world.sweep_for(HOUR - TICK)
+    # While the token lives it is sent in the last half hour alone.
+    assert world.endpoint.spent_came_back == 0
+    world.sweep_for(2 * TICK)
 
     assert world.endpoint.spent_came_back == 1
-    assert world.tags()["error"] == "action required: invalid_grant"
+    assert world.tags()["failure"].startswith("action required: invalid_grant/")
     world.add_refresh_only()
     assert outcomes(world.sweep()) == {ACCOUNT: "published"}
 
@@ -555,7 +730,7 @@ def test_a_run_may_overlap_another_at_any_call(flow: Callable[[World], None]) ->
         world.sweep()
         points = world.faults.points[number : number + 1]
         world.now += TICK
-        assert_recovers(world, had_token=False, context=points)
+        assert_recovers(world, had_token=False, context=points, ticks=patience_of(flow))
         assert_nothing_spent_twice(world, context=points)
 
 

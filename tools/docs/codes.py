@@ -56,7 +56,7 @@ def by_class() -> Table:
         for kind, pace in product(FailureClass, Pace)
         if (names := [code(each.name) for each in found if each[1:] == (kind, pace)])
     ]
-    return Table(("class", "tried again", "codes"), rows)
+    return Table(("class", "pace", "codes"), rows)
 
 
 def of_credentials() -> Table:
@@ -90,7 +90,7 @@ class Coded(NamedTuple):
 def _table(pairs: Iterable[Coded]) -> Table:
     found = sorted(_compressed(pairs), key=lambda each: list(FailureClass).index(each.kind))
     rows = [(code(each.name), each.kind.value, each.pace.value) for each in found]
-    return Table(("code", "class", "tried again", "what it means", "what to do"), rows)
+    return Table(("code", "class", "pace", "what it means", "what to do"), rows)
 
 
 def _of_the_account() -> Iterator[Coded]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from tools.docs import architecture, codes, command_line, costs, infrastructure, program
+from tools.docs import architecture, codes, command_line, costs, infrastructure, program, scenarios
 from tools.docs.blocks import DocumentError, block_names, rewritten
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ TABLES: Final[Mapping[str, Callable[[], Table]]] = {
     "costs": costs.costs,
     "modules": architecture.modules,
     "stages": architecture.stages,
+    "sdk-refresh": scenarios.sdk_refresh,
     **command_line.OPTIONS,
 }
 

@@ -190,7 +190,7 @@ def events() -> Table:
     """What the sweeping function is invoked with, each from its file."""
     read = [(json.dumps(json.loads(path.read_text())), path.name) for path in EVENTS.glob("*.json")]
     shown = sorted(read, key=lambda pair: len(pair[0]))
-    return Table(("event", "effect"), [(f"[`{text}`](events/{name})",) for text, name in shown])
+    return Table(("event", "effect"), [(f"[`{text}`](../events/{name})",) for text, name in shown])
 
 
 def metrics() -> Table:
