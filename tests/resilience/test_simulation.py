@@ -23,6 +23,7 @@ from tests.resilience.simulation.fleet import (
     CACHE,
     REFRESH_BEFORE,
     TICK,
+    TOKEN_ENDPOINT,
     Cost,
     Fleet,
     Grant,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from tests.resilience.simulation.endpoint import Failure, Outage
 from tests.resilience.simulation.fleet import (
     TICK,
+    TOKEN_ENDPOINT,
     Fleet,
     Grant,
     Neighbours,
@@ -171,7 +172,9 @@ def neighbourhoods() -> list[Neighbourhood]:
         token_endpoint="https://hung.example.com/token",
     )
     slow = replace(hung, accounts=800, failure=Failure.SLOW_ERROR)
-    edited = Neighbours(accounts=1, failure=Failure.PAGE, is_edited=True)
+    edited = Neighbours(
+        accounts=1, failure=Failure.PAGE, token_endpoint=TOKEN_ENDPOINT, is_edited=True
+    )
     external = Neighbours(accounts=5_000, tokens=Tokens.EXTERNAL)
     beside = (
         ("40 with a wrong path, a page with 404", healthy, wrong_path(Failure.NOT_FOUND)),
