@@ -368,7 +368,9 @@ def test_an_outage_that_is_recovered_from_too_late_breaks_the_promise() -> None:
         pytest.param(30, wrong_path(Failure.NOT_FOUND_JSON), id="JSON at a wrong path"),
         pytest.param(
             8,
-            Neighbours(accounts=1, failure=Failure.PAGE, is_edited=True),
+            Neighbours(
+                accounts=1, failure=Failure.PAGE, token_endpoint=TOKEN_ENDPOINT, is_edited=True
+            ),
             id="edited",
         ),
         pytest.param(
