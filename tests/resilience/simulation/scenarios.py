@@ -33,7 +33,12 @@ LIVES: Final = {
     DAY: (Grant.DEALER, 3 * DAY),
     30 * DAY: (Grant.DEALER, 45.5 * DAY),
 }
-FAILURES: Final = tuple(Failure)
+FAILURES: Final = (
+    Failure.REFUSED,
+    Failure.SILENT,
+    Failure.UNAVAILABLE,
+    Failure.TOO_MANY_REQUESTS,
+)
 
 # A sister of the OLX motors API is said to do so.
 FIREWALL: Final = Firewall(requests=4_500, window=5 * MINUTE, block=30 * MINUTE)
