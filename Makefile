@@ -39,6 +39,10 @@ simulate: .venv/.ready ## Simulate a year of fleets and outages, and write docs/
 resilience: $(SETUP) ## Strike every call of every flow, kill real processes, and print what held (minutes)
 	@PYTHONPATH=functions:cli:. $(PY) -m tests.resilience
 
+.PHONY: servers
+servers: $(SETUP) .venv-servers/.ready .node-servers/.ready ## Try it on real authorization servers, and write docs/real-servers.md (minutes)
+	@PYTHONPATH=functions:cli:. $(PY) -m tests.servers
+
 EXAMPLES ?= 3000
 .PHONY: model
 model: .venv/.ready ## Drive the program at random against a model of its promises (EXAMPLES=3000)
@@ -123,7 +127,8 @@ pins-check: .venv/.pins-checked ## Fail when requirements/ is not what `make pin
 
 .PHONY: clean
 clean: ## Remove the environments and what the tools leave behind
-	@rm -rf .venv .venv-3.13 .venv-emulator .venv-deploy .venv-checkov .venv-audit .aws-sam .node build dist
+	@rm -rf .venv .venv-3.13 .venv-emulator .venv-deploy .venv-checkov .venv-audit .venv-servers
+	@rm -rf .aws-sam .node .node-servers build dist
 	@rm -rf .coverage* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -133,12 +138,12 @@ clean: ## Remove the environments and what the tools leave behind
 ALONE := tests/unit tests/scenarios tests/fuzz
 FAST := tests/tools tests/cli tests/integration $(ALONE)
 # What takes longest begins first, so that no core waits for another at the end.
-ALL := tests/deployment tests/resilience tests/docs $(FAST)
+ALL := tests/deployment tests/servers tests/resilience tests/docs $(FAST)
 ON_ALL_CORES := --numprocesses auto --no-loadscope-reorder
 
 # The package's branches are the same on each Python, so one run measures that all are taken.
 .PHONY: test-main
-test-main: $(SETUP) .venv-deploy/.ready .node/.ready
+test-main: $(SETUP) .venv-deploy/.ready .venv-servers/.ready .node/.ready .node-servers/.ready
 	@echo "== All tests on $$($(PY) --version)"; \
 	COVERAGE_FILE=.venv/.coverage $(PY) -m pytest $(ON_ALL_CORES) $(ALL) --cov
 
@@ -167,22 +172,24 @@ test-3.13: $(SETUP) .venv-3.13/.ready
 	@touch $@
 
 # Tools that pin what they stand on, each in an environment of its own.
-.venv-emulator/.ready .venv-deploy/.ready .venv-checkov/.ready .venv-audit/.ready: .venv-%/.ready: requirements/%.txt | .venv/.uv
+.venv-emulator/.ready .venv-deploy/.ready .venv-checkov/.ready .venv-audit/.ready .venv-servers/.ready: .venv-%/.ready: requirements/%.txt | .venv/.uv
 	@echo "== Making .venv-$*"
 	@$(UV) venv --quiet --no-project --clear --python $(PY) .venv-$*
 	@$(INSTALL) --python .venv-$* $<
 	@touch $@
 
-# The packages of an example for consumers, where this machine has npm. Its lock file holds hashes,
-# and names no registry.
+# The packages of an example for consumers, and an authorization server, where this machine has npm.
+# The lock files hold hashes, and name no registry.
 .node/.ready: docs/consumers/node/package-lock.json
+.node-servers/.ready: tests/servers/package-lock.json
+.node/.ready .node-servers/.ready:
 	@if command -v npm > /dev/null; then \
-		echo "== Making .node"; \
-		mkdir -p .node; cp docs/consumers/node/package.json docs/consumers/node/package-lock.json .node; \
-		npm ci --prefix .node --silent --no-fund --no-audit --ignore-scripts; \
+		echo "== Making $(@D)"; \
+		mkdir -p $(@D); cp $(<D)/package.json $(<D)/package-lock.json $(@D); \
+		npm ci --prefix $(@D) --silent --no-fund --no-audit --ignore-scripts; \
 		touch $@; \
 	else \
-		echo "== No npm on this machine: one of the consumers' examples is not run"; \
+		echo "== No npm on this machine: what is in $(<D) for it is not run"; \
 	fi
 
 # Where this machine has a second Python. A version manager may hide it, or offer one that does not run.
@@ -283,7 +290,7 @@ $(COMPILE) --output-file requirements/bootstrap.txt --group bootstrap; \
 $(COMPILE) --output-file requirements/runtime.txt pyproject.toml; \
 $(COMPILE) --output-file requirements/dev.txt pyproject.toml --group dev \
 	--constraints requirements/bootstrap.txt --constraints requirements/runtime.txt; \
-for group in emulator deploy checkov audit; do \
+for group in emulator deploy checkov audit servers; do \
 	$(COMPILE) --output-file requirements/$$group.txt --group $$group; \
 done
 endef

@@ -135,7 +135,9 @@ class Day:
             grants = [account.grant]
             self._register(name, grants=grants, access_token_lifetime=lifetime, dialect=RFC_6749)
             is_given = account.grant == "refresh_token"
-            given = {"refresh_token": self.server.issue_seed(name)} if is_given else {}
+            given = (
+                {"refresh_token": self.server.issue_initial_refresh_token(name)} if is_given else {}
+            )
             self.onboard(name, account, **given)
         self._register(WRONG, users={USER: "right"})
 
@@ -167,7 +169,7 @@ class Day:
 
     def tick(self) -> Iterator[Happening]:
         """Let the schedule fire, and tell what is not routine."""
-        now, requests = self.clock.now(), len(self.server.requests)
+        now, requests = self.clock.now(), self._requests_of(REFRESH_ONLY)
         summary = self.function.invoke({})
         if summary is None:
             self.was_killed = True
@@ -178,12 +180,15 @@ class Day:
         for result in summary["accounts"]:
             name, line = result["account"], self._line(result)
             if AS_STORED in line:
-                self.replayed_without_request = len(self.server.requests) == requests
+                self.replayed_without_request = self._requests_of(REFRESH_ONLY) == requests
             if line != self.states.get(name) and line:
                 by_line.setdefault(line, []).append(name)
             self.states[name] = line
         for line, names in by_line.items():
             yield now, f"{line}: {', '.join(sorted(names))}"
+
+    def _requests_of(self, account: str) -> int:
+        return sum(request.client_id == account for request in self.server.requests)
 
     def _line(self, result: dict[str, Any]) -> str:
         """Word a result; empty where it is routine."""

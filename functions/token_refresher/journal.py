@@ -39,6 +39,7 @@ class JournalEntry(StoredJson, frozen=True, kw_only=True, omit_defaults=True):
         scope: As granted.
         refresh_token: What the next refresh sends, if anything.
         refresh_is_refused: The server refused the grant type; it is not tried again.
+        refresh_token_expires_in: Seconds, where the response says so.
     """
 
     grant: str
@@ -49,6 +50,7 @@ class JournalEntry(StoredJson, frozen=True, kw_only=True, omit_defaults=True):
     scope: str | None = None
     refresh_token: str | None = None
     refresh_is_refused: bool = False
+    refresh_token_expires_in: int | None = None
 
     def bearer_token(self) -> str:
         """Judge the response, but for its lifetime, as `oauth.token_response.bearer_token` does.
@@ -169,6 +171,7 @@ class Journal:
         before = self.entry
         is_refused = refresh_is_refused or (before is not None and before.refresh_is_refused)
         granted = before.scope if sent and before is not None else None
+        lives = response.refresh_token_expires_in
         return JournalEntry(
             grant=self.grant,
             host=client.host,
@@ -178,6 +181,7 @@ class Journal:
             scope=response.scope or granted or client.scope,
             refresh_token=None if is_refused else response.refresh_token or sent,
             refresh_is_refused=is_refused,
+            refresh_token_expires_in=int(lives.total_seconds()) if lives is not None else None,
         )
 
     def needs(self, entry: JournalEntry) -> bool:

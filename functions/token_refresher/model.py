@@ -75,7 +75,7 @@ class TokenVersion:
 
     @classmethod
     def parse(cls, version_id: str, *, now: datetime) -> Self | None:
-        """Read a version id; None where it is not ours or comes from the future."""
+        """Read a version id; None where it is an external one or comes from the future."""
         match = _VERSION_ID.fullmatch(version_id)
         if match is None:
             return None
@@ -129,7 +129,7 @@ class Published:
         version_id: Whatever it is.
         issued_at: None where neither the id nor the token's JSON tells.
         expires_at: None likewise; such a token is due.
-        credentials_digest: None where the id is not ours; its credentials count as unchanged.
+        credentials_digest: None for an external version; its credentials count as unchanged.
         token_digest: Likewise.
     """
 
@@ -235,10 +235,14 @@ class Account:
     def failure(self) -> records.FailureRecord | None:
         """What is recorded since the last success, for whatever credentials."""
         failure = records.FailureRecord.from_tag(self.tags.get(records.FAILURE_TAG))
-        issued_at = self.published.issued_at if self.published else None
-        if failure is None or issued_at is None or failure.since > issued_at:
+        if failure is None or self.published is None:
             return failure
-        return None
+        is_kept = self.journal is not None and self.published.version_id == str(self.journal)
+        if is_kept and failure.code == records.JOURNAL_NOT_WRITTEN:
+            # It was written in the end, by a run that died, or read an old description.
+            return None
+        issued_at = self.published.issued_at
+        return failure if issued_at is None or failure.since > issued_at else None
 
     @property
     def counting_failure(self) -> records.FailureRecord | None:

@@ -45,7 +45,7 @@ _NO_TIME: Final = timedelta(0)
 
 # Secrets Manager asks for no more than one version of a secret in ten minutes, sustained. A
 # refresh writes one, or with refresh tokens two of the credentials secret: lease and journal.
-_PACE_OF_VERSIONS: Final = timedelta(minutes=10)
+PACE_OF_VERSIONS: Final = timedelta(minutes=10)
 
 # The last lease may still be at work, and a server without grace may end a living token with
 # each sending.
@@ -69,8 +69,13 @@ _LONGEST_RETRY_AFTER: Final = timedelta(hours=1)
 _LONGEST_HOLD: Final = _LONGEST_WAIT + _LONGEST_RETRY_AFTER
 
 _GRANT_WARNING: Final = timedelta(days=7)
-# A response that was published, and could not be kept.
-JOURNAL_NOT_WRITTEN: Final = "journal_not_written"
+# What a person must act on though nothing has failed.
+_LIVES_TOO_SHORT: Final = "token_lives_too_short"
+_GRANT_ENDING: Final = "refresh_token_ending"
+WITHOUT_FAILURE: Final = (_LIVES_TOO_SHORT, _GRANT_ENDING)
+# What is on record although nothing has failed.
+_UNCHANGED: Final = "unchanged"
+_REPLACED: Final = "external_version_replaced"
 _AT_ONCE_CODES: Final = frozenset({"host_not_allowed", "scheduled_for_deletion"})
 
 
@@ -201,8 +206,7 @@ def _is_forced(of: Situation) -> bool:
 def _has_failed(of: Situation) -> bool:
     """The last attempt failed, whatever it was for: no failure outlives its cause."""
     failure = of.account.counting_failure
-    # Where only the journal could not be written, the token is as new as it can be.
-    return failure is not None and failure.failures > 0 and failure.code != JOURNAL_NOT_WRITTEN
+    return failure is not None and failure.failures > 0
 
 
 def _awaits_credentials(of: Situation) -> bool:
@@ -240,9 +244,11 @@ def _is_backing_off(of: Situation) -> bool:
 def _is_unchanged(of: Situation) -> bool:
     """The endpoint handed out the published token once more; half of what is left must pass."""
     failure = of.account.counting_failure
-    if failure is None or failure.failures > 0 or of.has_response or _is_rejected(of):
+    if failure is None or failure.code != _UNCHANGED or of.has_response or _is_rejected(of):
         return False
-    return of.now < failure.next_attempt <= _longest_hold(of)
+    # Nobody handed out an external version once more.
+    is_ours = of.account.published is not None and of.account.published.is_ours
+    return is_ours and of.now < failure.next_attempt <= _longest_hold(of)
 
 
 def _is_rate_limited(of: Situation) -> bool:
@@ -386,11 +392,16 @@ def has_unpublished_response(account: Account, *, now: datetime) -> bool:
 def is_rate_limited(account: Account, *, now: datetime) -> bool:
     """Whether another version now would be one too many within the minimum interval.
 
-    An external version is replaced at once. So are credentials' tokens when they were put,
-    once: where the published version is the first of its credentials, that was used.
+    An external version is replaced at once, and so are the tokens of credentials that were put:
+    once. The former is on record; where the published version is the first of its credentials,
+    the latter was used.
     """
     published, previous = account.published, account.previous
-    if previous is None or published is None or not published.is_ours:
+    if published is not None and not published.is_ours:
+        failure, longest = account.counting_failure, now + minimum_interval(account)
+        is_again = failure is not None and failure.code == _REPLACED
+        return failure is not None and is_again and now < failure.next_attempt <= longest
+    if previous is None or published is None:
         return False
     is_put = published.credentials_digest != account.credentials_digest
     if is_put and published.credentials_digest == previous.credentials_digest:
@@ -406,7 +417,8 @@ def next_attempt(account: Account, reason: Reason) -> datetime | None:
         reason: Why it was due, or was not.
     """
     failure, previous = account.counting_failure, account.previous
-    if reason is Reason.RATE_LIMITED and previous is not None:
+    is_external = account.published is not None and not account.published.is_ours
+    if reason is Reason.RATE_LIMITED and previous is not None and not is_external:
         return previous.issued_at + minimum_interval(account)
     if failure is None and reason is Reason.BACKING_OFF:
         return _next_brought_forward(account)
@@ -415,7 +427,7 @@ def next_attempt(account: Account, reason: Reason) -> datetime | None:
 
 def version_pace(account: Account) -> timedelta:
     """How much time one refresh takes up of what Secrets Manager allows."""
-    return 2 * _PACE_OF_VERSIONS if account.uses_refresh_tokens else _PACE_OF_VERSIONS
+    return 2 * PACE_OF_VERSIONS if account.uses_refresh_tokens else PACE_OF_VERSIONS
 
 
 def minimum_interval(account: Account) -> timedelta:
@@ -436,7 +448,7 @@ def lease_interval(
         now: Aware.
     """
     if account.journal is not None and str(account.journal) == account.refused_response:
-        return 2 * _PACE_OF_VERSIONS
+        return 2 * PACE_OF_VERSIONS
     grant = account.grant
     ends_first = grant is not None and now < grant.expires_at < last_at + _LEASE_INTERVAL
     return _LEASE_INTERVAL_BEFORE_ITS_END if is_ended and ends_first else _LEASE_INTERVAL
@@ -580,10 +592,38 @@ def unchanged_record(account: Account, *, now: datetime) -> FailureRecord:
         at = min(at, max(account.grant.expires_at - _REFRESH_TOKEN_MARGIN, earliest))
     return FailureRecord(
         failure_class=FailureClass.TRANSIENT,
-        code="unchanged",
+        code=_UNCHANGED,
         failures=0,
         since=now,
         next_attempt=at - TICK_SLACK,
+        credentials_digest=account.credentials_digest,
+    )
+
+
+def replaced_record(
+    account: Account, *, issued_at: datetime, now: datetime
+) -> FailureRecord | None:
+    """Tell that an external version is replaced although it is too soon for another version.
+
+    Args:
+        account: With what is replaced.
+        issued_at: Aware; of the token that replaces it.
+        now: Aware; the sweep's.
+
+    Returns:
+        Until when no other one is replaced; None where this was no exemption.
+    """
+    published, previous, interval = account.published, account.previous, minimum_interval(account)
+    if published is None or published.is_ours or previous is None:
+        return None
+    if now >= previous.issued_at + interval - TICK_SLACK:
+        return None
+    return FailureRecord(
+        failure_class=FailureClass.TRANSIENT,
+        code=_REPLACED,
+        failures=0,
+        since=issued_at + timedelta(seconds=1),
+        next_attempt=now + interval - TICK_SLACK,
         credentials_digest=account.credentials_digest,
     )
 
@@ -628,10 +668,10 @@ def action_required(account: Account, *, now: datetime, schedule: timedelta) -> 
     if failure is not None and failure.failure_class is FailureClass.ACTION_REQUIRED:
         return failure.code
     if lives_too_short(account, schedule=schedule):
-        return "token_lives_too_short"
+        return _LIVES_TOO_SHORT
     grant = account.grant
     if grant is not None and grant.expires_at - now < min(_GRANT_WARNING, grant.lifetime / 2):
-        return "refresh_token_ending"
+        return _GRANT_ENDING
     return None
 
 

@@ -11,14 +11,14 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from token_refresher import records
-from token_refresher.errors import SecretStoreError
 from token_refresher.outcomes import Caution
 from token_refresher.policy import (
+    PACE_OF_VERSIONS,
+    TICK_SLACK,
     Pace,
     failure_record,
     pace_of,
     refusals_record,
-    unchanged_record,
 )
 from token_refresher.ports import SecretMetadata
 
@@ -86,12 +86,18 @@ class Record:
         before = self.account.unrecorded
         tags = dict(before.tags) if before else {}
         is_lost = journal.unwritten is not None and not journal.is_repeatable
+        is_refused = journal.refused != "" and journal.refused == journal.version_id
         if is_ours or is_lost:
-            tags |= self._failure_tags(error, now, is_only_grant=journal.is_only_grant)
+            # A response of no use was written, and a lease where it came by a refresh token.
+            versions = (1 if journal.is_repeatable else 2) if is_refused else 0
+            not_before = now + max(versions * PACE_OF_VERSIONS - TICK_SLACK, timedelta(0))
+            tags |= self._failure_tags(
+                error, now, is_only_grant=journal.is_only_grant, not_before=not_before
+            )
         if self.ended is not None:
             lease_id, sending = self.ended
             tags[records.LEASE_TAG] = records.ended_lease(lease_id, sending.end)
-        if journal.refused and journal.refused == journal.version_id:
+        if is_refused:
             tags[records.REFUSED_RESPONSE_TAG] = journal.refused
         if is_lost:
             self.know(unwritten=journal.unwritten)
@@ -105,7 +111,7 @@ class Record:
             self.write(tags, Caution.FAILURE_NOT_RECORDED)
 
     def _failure_tags(
-        self, error: Failure, now: datetime, *, is_only_grant: bool
+        self, error: Failure, now: datetime, *, is_only_grant: bool, not_before: datetime
     ) -> dict[str, str]:
         """Tell the records of a failure; none where the same stands there and holds nothing."""
         counting = self.account.counting_failure
@@ -114,6 +120,7 @@ class Record:
         refusals = refusals_record(self.account, error, now=now)
         last = self.ended[1] if self.ended is not None and is_only_grant else None
         record = failure_record(self.account, error, now=now, refusals=refusals, last_sending=last)
+        record = replace(record, next_attempt=max(record.next_attempt, not_before))
         if record.failures == 1:
             # Later than the token that this very refresh may have published before it failed,
             # and no later than a response that it could journal, and not publish.
@@ -124,21 +131,31 @@ class Record:
         tags = {records.FAILURE_TAG: record.to_tag()}
         return tags | ({records.REFUSALS_TAG: refusals.to_tag()} if refusals else {})
 
-    def unchanged(self, *, grant: records.GrantLifetime | None, now: datetime) -> None:
-        """Remember when to ask again after the published token was handed out once more."""
-        self.succeed(grant=grant, keeps=records.FAILURE_TAG)
-        record = unchanged_record(self.account, now=now)
-        self.write({records.FAILURE_TAG: record.to_tag()}, Caution.RECORD_NOT_WRITTEN)
+    def succeed(
+        self, *, grant: records.GrantLifetime | None, then: records.FailureRecord | None = None
+    ) -> None:
+        """Clear what was recorded, and keep when the refresh token itself expires.
 
-    def succeed(self, *, grant: records.GrantLifetime | None, keeps: str = "") -> None:
-        """Clear what was recorded, and keep when the refresh token itself expires."""
-        obsolete = [each for each in records.CLEARED_BY_SUCCESS if each != keeps]
+        Args:
+            grant: As `next_grant` says; None where that is not known, or does not matter.
+            then: What is to be remembered although nothing has failed.
+        """
+        obsolete = list(records.CLEARED_BY_SUCCESS)
+        if then is not None:
+            obsolete.remove(records.FAILURE_TAG)
         if grant is None:
             obsolete.append(records.GRANT_EXPIRES_AT_TAG)
-        elif grant != self.account.grant:
+        self.clear(obsolete)
+        # Last, so that it stays in memory where it cannot be written.
+        self.keep_grant(grant)
+        if then is not None:
+            self.write({records.FAILURE_TAG: then.to_tag()}, Caution.RECORD_NOT_WRITTEN)
+
+    def keep_grant(self, grant: records.GrantLifetime | None) -> None:
+        """Keep when the refresh token itself expires, where that is news."""
+        if grant is not None and grant != self.account.grant:
             tag = {records.GRANT_EXPIRES_AT_TAG: grant.to_tag()}
             self.write(tag, Caution.RECORD_NOT_WRITTEN)
-        self.clear(obsolete)
 
     def next_grant(
         self, version: TokenVersion, expires_in: timedelta | None, *, is_new: bool
@@ -192,7 +209,7 @@ class Record:
         if obsolete:
             try:
                 self.store.untag(self.account.name, obsolete)
-            except SecretStoreError:
+            except Exception:  # noqa: BLE001 - a result is owed, whatever happens
                 self.cautions.append(Caution.RECORD_NOT_WRITTEN)
         self._note({}, forget=obsolete)
 

@@ -33,6 +33,9 @@ LEASE_TAG: Final[str] = _TAG + "lease"
 REFUSED_RESPONSE_TAG: Final[str] = _TAG + "refused-response"
 GRANT_EXPIRES_AT_TAG: Final[str] = _TAG + "grant-expires-at"
 
+# A response that was published, and could not be kept.
+JOURNAL_NOT_WRITTEN: Final = "journal_not_written"
+
 # What a success clears. The grant's expiry outlives it.
 CLEARED_BY_SUCCESS: Final = (FAILURE_TAG, REFUSALS_TAG, LEASE_TAG, REFUSED_RESPONSE_TAG)
 

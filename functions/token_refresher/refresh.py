@@ -43,12 +43,13 @@ from token_refresher.oauth.token_response import lifetime
 from token_refresher.outcomes import Asked, Caution, Outcome, Result
 from token_refresher.policy import (
     FAILURES,
-    JOURNAL_NOT_WRITTEN,
     Decision,
     Sending,
     decide,
     has_unpublished_response,
     lives_too_short,
+    replaced_record,
+    unchanged_record,
 )
 from token_refresher.ports import CURRENT
 from token_refresher.recording import Record
@@ -306,7 +307,14 @@ class _Refresh:
         except TokenResponseError:
             self._refuse(version)
             raise
-        return _Response(version=version, token=token, is_journaled=True)
+        expires_in = entry.refresh_token_expires_in
+        return _Response(
+            version=version,
+            token=token,
+            is_journaled=True,
+            brings_refresh_token=expires_in is not None,
+            refresh_token_expires_in=timedelta(seconds=expires_in) if expires_in else None,
+        )
 
     def _request(self, credentials: Credentials) -> _Response:
         """Get a token: by a refresh token if there is one to be sent, else by primary grant."""
@@ -401,7 +409,9 @@ class _Refresh:
             self.account.credentials_digest,
             digest,
         )
-        if response.refresh_token or (usable and (missing or life > timedelta(0))):
+        # What a primary grant brings that must not be published can be had again, and is not kept.
+        is_usable = usable is not None and life > timedelta(0)
+        if is_usable or (lease is not None and (response.refresh_token or (usable and missing))):
             self._journal(version, entry, lease)
         elif lease is not None:
             # Nothing that could be used has come.
@@ -468,18 +478,21 @@ class _Refresh:
             self.store.stage(self.account.name, self.asked.stage_as, response.token.to_json())
             return self._succeeded(response, Outcome.STAGED)
         version_id = str(response.version)
-        if self._is_superseded(response) or not self.store.publish(
-            self.account.name, version_id, response.token.to_json()
-        ):
+        if self._is_superseded(response):
+            return self._succeeded(response, Outcome.SUPERSEDED)
+        # Before anything can end this run: without it, nobody knows when the next one is due.
+        self.record.keep_grant(self._next_grant(response))
+        if not self.store.publish(self.account.name, version_id, response.token.to_json()):
             return self._succeeded(response, Outcome.SUPERSEDED)
         if response.is_journaled and not self._stands(response):
             return None
-        before = self.account.published
+        before, now, issued_at = self.account.published, self._now(), response.version.issued_at
+        then = replaced_record(self.account, issued_at=issued_at, now=self.asked.now)
         self.record.know(
-            published=published_from_id(version_id, now=self._now()),
-            previous=TokenVersion.parse(before.version_id, now=self._now()) if before else None,
+            published=published_from_id(version_id, now=now),
+            previous=TokenVersion.parse(before.version_id, now=now) if before else None,
         )
-        return self._succeeded(response, Outcome.PUBLISHED)
+        return self._succeeded(response, Outcome.PUBLISHED, then)
 
     def _is_unchanged(self, response: _Response) -> bool:
         """Whether the endpoint has handed out the published token once more, and it lives."""
@@ -496,7 +509,10 @@ class _Refresh:
             return self._not_kept(Outcome.UNCHANGED)
         if self._is_rejected:
             raise RejectedAgainError
-        self.record.unchanged(grant=self._next_grant(response), now=self.asked.now)
+        grant = self._next_grant(response)
+        self.record.keep_grant(grant)
+        then = unchanged_record(self.account, now=self.asked.now)
+        self.record.succeed(grant=grant, then=then)
         return self.result(Outcome.UNCHANGED)
 
     def _verify(self, credentials: Credentials, response: _Response) -> None:
@@ -551,13 +567,18 @@ class _Refresh:
         """Let a response never be published, if it is or comes to be in the journal."""
         self.journal.refused = str(version)
 
-    def _succeeded(self, response: _Response, outcome: Outcome) -> Result:
+    def _succeeded(
+        self, response: _Response, outcome: Outcome, then: records.FailureRecord | None = None
+    ) -> Result:
         """Clear what was recorded, and record what outlives this refresh."""
         if not self._write_journal(until=_TIME_TO_RECORD):
             return self._not_kept(outcome)
+        if outcome is Outcome.SUPERSEDED:
+            # What is on record is of the later response.
+            return self.result(outcome)
         if lives_too_short(self.account, schedule=self.refresher.schedule):
             self.record.cautions.append(Caution.LIVES_TOO_SHORT)
-        self.record.succeed(grant=self._next_grant(response))
+        self.record.succeed(grant=self._next_grant(response), then=then)
         return self.result(outcome)
 
     def _next_grant(self, response: _Response) -> records.GrantLifetime | None:
@@ -570,7 +591,7 @@ class _Refresh:
     def _not_kept(self, outcome: Outcome) -> Result:
         """Record that a response could not be journaled; it stays in the warm environment."""
         self.record.cautions.append(Caution.JOURNAL_NOT_WRITTEN)
-        error = SecretStoreError("PutSecretValue", JOURNAL_NOT_WRITTEN, transient=False)
+        error = SecretStoreError("PutSecretValue", records.JOURNAL_NOT_WRITTEN, transient=False)
         self._record(error)
         return self.result(outcome, error)
 

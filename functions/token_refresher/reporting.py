@@ -55,8 +55,6 @@ _LONGEST_SUMMARY: Final = 100
 
 # Reasons for which nobody is called, and no line is logged in every sweep.
 _QUIET: Final = frozenset({Reason.AWAITING_CREDENTIALS, Reason.ORPHANED})
-# A person or a consumer asked; otherwise nothing was due.
-_DUE_LATER: Final = frozenset({Reason.FORCED, Reason.FRESH})
 _PUT_OFF: Final = frozenset({Outcome.NOT_ATTEMPTED, Outcome.LEASED_BY_ANOTHER_RUN})
 _REFRESHED: Final = frozenset({Outcome.PUBLISHED, Outcome.STAGED})
 
@@ -188,9 +186,6 @@ def _retry_at(result: Result, report: Report) -> datetime | None:
         at = report.now
     if at is None or result.outcome is Outcome.WOULD_REFRESH:
         return None
-    if result.reason in _DUE_LATER:
-        # Without being asked for, it is not tried before it is due.
-        at = max(at, policy.due_time(account, refresh_before=report.refresh_before) or at)
     # Nothing is tried between two sweeps.
     return max(at, report.now + report.schedule)
 

@@ -43,7 +43,6 @@ class Report(msgspec.Struct, frozen=True):
         results: Of the accounts that were not simply fresh, or need action.
         request_seconds: How long each token request took.
         schedule: The time until the next sweep.
-        refresh_before: How long before its expiry a token is due.
     """
 
     now: datetime
@@ -51,7 +50,6 @@ class Report(msgspec.Struct, frozen=True):
     results: tuple[Result, ...]
     request_seconds: tuple[float, ...]
     schedule: timedelta
-    refresh_before: timedelta
 
     @property
     def managed(self) -> list[Account]:
@@ -148,8 +146,11 @@ class Sweeper:
             refreshed = list(pool.map(refresh_one, due) if pool else map(refresh_one, due))
         results = {result.account.name: result for result in refreshed}
         for name in gate.blocked_accounts:
-            # The first that met what has turned out to be a block have recorded a refusal.
-            results[name] = self.refresher.record_block(found[name], results[name], asked, block())
+            # The first that met what has turned out to be a block have recorded a refusal, unless
+            # their primary grant has brought a token all the same.
+            result = results[name]
+            if result.outcome is Outcome.FAILED:
+                results[name] = self.refresher.record_block(found[name], result, asked, block())
         for name, result in results.items():
             found[name] = result.account
             self._remember(result.account)
@@ -162,7 +163,6 @@ class Sweeper:
             results=(*refused, *told),
             request_seconds=tuple(gate.request_seconds),
             schedule=self.refresher.schedule,
-            refresh_before=self.refresher.refresh_before,
         )
 
     def _is_told(self, result: Result, now: datetime) -> bool:

@@ -133,7 +133,7 @@ class Ledger:
         self._access_tokens: dict[str, AccessToken] = {}
         self._live: dict[tuple[str, str], list[AccessToken]] = {}
 
-    def seed(self, client: Client, user: str) -> str:
+    def issue_initial_refresh_token(self, client: Client, user: str) -> str:
         """Issue a refresh token as an authorization outside this server would have done."""
         with self.lock:
             return self._new_refresh_token(Family(client, user, client.scope or ""))

@@ -139,7 +139,7 @@ class AuthorizationServer:
                 ``refresh_token``.
             auth_methods: How it may authenticate.
             access_token_lifetime: The dialect's by default.
-            refresh_tokens_for: The grants whose answer has a refresh token.
+            refresh_tokens_for: The grants whose response has a refresh token.
             refresh_mode: What becomes of a refresh token that is redeemed.
             one_live_token: Whether a new access token kills the older one at once.
         """
@@ -170,9 +170,9 @@ class AuthorizationServer:
         """Return a registered client."""
         return self._ledger.clients[client_id]
 
-    def issue_seed(self, client_id: str, *, user: str | None = None) -> str:
+    def issue_initial_refresh_token(self, client_id: str, *, user: str | None = None) -> str:
         """Return a first refresh token, as a consent screen would have led to."""
-        return self._ledger.seed(self.client(client_id), user or client_id)
+        return self._ledger.issue_initial_refresh_token(self.client(client_id), user or client_id)
 
     def set_password(self, client_id: str, username: str, password: str) -> None:
         """Change a user's password behind the program's back."""

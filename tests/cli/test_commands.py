@@ -61,7 +61,7 @@ def refresh_only_account(operator: Operator, name: str) -> None:
         dialect=RFC_6749,
         access_token_lifetime=12 * HOUR,
     )
-    initial = operator.server.issue_seed(name)
+    initial = operator.server.issue_initial_refresh_token(name)
     document = operator.document(name, grant_type="refresh_token", refresh_token=initial)
     operator.says(f"add {name} --from-file -", stdin=document)
 

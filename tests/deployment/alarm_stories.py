@@ -176,7 +176,7 @@ class Watch:
             issued_at=expires_at - timedelta(hours=12),
             expires_at=expires_at,
             credentials_digest=digest12(credentials_version),
-            random="0" * 12,
+            token_digest="0" * 12,
         )
         self.aws.secrets.create_secret(
             Name=f"{self.name}/tokens/{account}",

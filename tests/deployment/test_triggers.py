@@ -6,7 +6,7 @@ import io
 import json
 import shutil
 import zipfile
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
@@ -16,7 +16,6 @@ from local.authorization_server import RefreshMode
 from local.stack import Stack
 from tests.integration.test_embedded_cloud import within
 from token_refresher.events import Step
-from token_refresher.policy import MINIMUM_INTERVAL_WITH_REFRESH_TOKENS
 from tools.templates import ROOT
 
 if TYPE_CHECKING:
@@ -182,10 +181,7 @@ def test_a_consumer_may_hand_in_a_refused_token_and_force_nobody(beside: Beside)
     assert first["version_id"] == beside.stages("refused")["AWSCURRENT"] != before
     assert (second["outcome"], second["reason"]) == ("not due", "rate limited")
     issued_at = datetime.strptime(before.partition("-")[0], "%Y%m%dT%H%M%S%z")
-    assert (
-        datetime.fromisoformat(second["retry_at"])
-        == issued_at + MINIMUM_INTERVAL_WITH_REFRESH_TOKENS
-    )
+    assert datetime.fromisoformat(second["retry_at"]) == issued_at + timedelta(minutes=40)
     with pytest.raises(ClientError, match="AccessDenied"):
         beside.aws.cloud.client("lambda", credentials=consumer).invoke(
             FunctionName=beside.stack.name, Payload=b"{}"

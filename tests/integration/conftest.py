@@ -60,8 +60,8 @@ class Deployed:
         self.server.register_client(
             name, secret=SECRET, grants=["refresh_token"], dialect=RFC_6749, **registration
         )
-        seed = self.server.issue_seed(name)
-        self.store(name, {"grant_type": "refresh_token", "refresh_token": seed})
+        initial = self.server.issue_initial_refresh_token(name)
+        self.store(name, {"grant_type": "refresh_token", "refresh_token": initial})
 
     def store(self, name: str, fields: dict[str, Any]) -> None:
         """Write an account's credentials, as a person would."""

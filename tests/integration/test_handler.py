@@ -140,18 +140,6 @@ def test_every_event_is_answered(deployed: Deployed, path: Path) -> None:
     assert outcomes(summary) == expected[path.name]
 
 
-def test_what_failed_when_it_was_forced_is_tried_again_when_it_is_due(deployed: Deployed) -> None:
-    deployed.onboard("dealer-17", PASSWORD)
-    deployed.sweep()
-    due_at = deployed.clock.now() + timedelta(hours=10.5)
-    deployed.clock.advance(timedelta(hours=1))
-    deployed.server.fail(unavailable())
-    [forced] = deployed.sweep({"accounts": ["dealer-17"], "force": True})["accounts"]
-
-    assert (forced["outcome"], forced["error"]) == ("failed", "status_503")
-    assert forced["retry_at"] == due_at.isoformat()
-
-
 def test_what_was_not_attempted_says_when_the_next_sweep_is(deployed: Deployed) -> None:
     for number in range(5):
         deployed.onboard(f"machine-{number}", MACHINE)

@@ -299,16 +299,16 @@ class TestPuttingAVersion:
     ) -> None:
         won: list[int] = []
 
-        def claim(number: int) -> None:
+        def lease(number: int) -> None:
             try:
-                put(secrets, SECOND, f"run {number}", "CLAIM")
+                put(secrets, SECOND, f"run {number}", "LEASE")
             except ClientError:
                 return
             won.append(number)
 
-        at_once(claim)
-        claimed = secrets.get_secret_value(SecretId=NAME, VersionStage="CLAIM")
-        assert [claimed["SecretString"]] == [f"run {number}" for number in won]
+        at_once(lease)
+        leased = secrets.get_secret_value(SecretId=NAME, VersionStage="LEASE")
+        assert [leased["SecretString"]] == [f"run {number}" for number in won]
 
     def test_simultaneous_writers_leave_one_current_and_one_previous(
         self, secrets: SecretsManagerClient

@@ -10,6 +10,7 @@ import threading
 from abc import ABC, abstractmethod
 from collections import Counter
 from dataclasses import dataclass, field
+from datetime import timedelta
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,7 +19,7 @@ from tests.unit.fakes import HOUR, TICK, UNTIL_DUE, RefreshMode
 if TYPE_CHECKING:
     import re
     from collections.abc import Callable, Mapping
-    from datetime import datetime, timedelta
+    from datetime import datetime
 
 ACCOUNT: Final = "dealer-17"
 PASSWORD: Final[Mapping[str, str]] = {
@@ -29,7 +30,11 @@ PASSWORD: Final[Mapping[str, str]] = {
 CLIENT_CREDENTIALS: Final[Mapping[str, str]] = {"grant_type": "client_credentials"}
 
 TOKEN_CALLS: Final = frozenset({"request", "verify"})
-WRITES: Final = frozenset({"claim", "journal", "publish", "create"})
+WRITES: Final = frozenset({"lease", "journal", "publish", "create"})
+READS: Final = frozenset(
+    {"list", "describe", "describe credentials", "read credentials", "read journal"}
+    | {"read lease", "read published"}
+)
 
 
 class Fault(Enum):
@@ -39,16 +44,23 @@ class Fault(Enum):
     LOST = "processed, but the response lost"
     THROTTLED = "throttled"
     SERVER_ERROR = "5xx, not processed"
-    SERVER_ERROR_AFTER = "5xx, though processed"
+    SERVER_ERROR_AFTER = "500, though processed"
+    UNAVAILABLE_AFTER = "503, though processed"
     TIMEOUT = "timeout, not processed"
     TIMEOUT_AFTER = "timeout, though processed"
     DENIED = "access denied"
     FIREWALL = "a firewall's page"
     VERSION_LIMIT = "version limit"
-    MALFORMED = "malformed answer"
+    MALFORMED = "malformed response"
     EMPTY = "a response without its fields"
     UNUSABLE = "a response with an unusable token"
     DEFECT = "an exception that nobody foresaw"
+    SLOW = "50 seconds until it has its effect"
+    STALE = "as it was five minutes ago"
+    FROZEN_61S = "then frozen for 61 seconds"
+    FROZEN_16M = "then frozen for 16 minutes"
+    FROZEN_21M = "then frozen for 21 minutes"
+    FROZEN_3H = "then frozen for 3 hours"
     KILLED_BEFORE = "killed right before"
     KILLED_AFTER = "killed right after"
 
@@ -60,35 +72,46 @@ class Fault(Enum):
     @property
     def kills(self) -> bool:
         """Whether the process is gone afterwards."""
-        return self in _KILLS
+        return self in {Fault.KILLED_BEFORE, Fault.KILLED_AFTER}
+
+    @property
+    def freezes(self) -> timedelta | None:
+        """For how long the run stands still after the call, while others go on."""
+        return _FREEZES.get(self)
+
+    @property
+    def passes(self) -> bool:
+        """Whether the call ends well all the same."""
+        return self in _FREEZES or self in {Fault.SLOW, Fault.STALE}
 
     def applies_to(self, call: str) -> bool:
         """Whether this can happen to a call."""
-        if self is Fault.VERSION_LIMIT:
+        if call == "connect":
+            return self in _AT_CONNECT
+        if self in {Fault.VERSION_LIMIT, Fault.SLOW}:
             return call in WRITES
-        if self in {Fault.EMPTY, Fault.UNUSABLE}:
+        if self is Fault.STALE:
+            return call in READS
+        if self in {Fault.EMPTY, Fault.UNUSABLE, Fault.UNAVAILABLE_AFTER}:
             return call == "request"
-        if self is Fault.FIREWALL:
-            return call in TOKEN_CALLS
-        return True
+        return self is not Fault.FIREWALL or call in TOKEN_CALLS
 
 
+_FREEZES: Final = {
+    Fault.FROZEN_61S: timedelta(seconds=61),
+    Fault.FROZEN_16M: timedelta(minutes=16),
+    Fault.FROZEN_21M: timedelta(minutes=21),
+    Fault.FROZEN_3H: timedelta(hours=3),
+}
 _AFTER: Final = frozenset(
-    {
-        Fault.LOST,
-        Fault.SERVER_ERROR_AFTER,
-        Fault.TIMEOUT_AFTER,
-        Fault.MALFORMED,
-        Fault.EMPTY,
-        Fault.UNUSABLE,
-        Fault.KILLED_AFTER,
-    }
+    {Fault.LOST, Fault.SERVER_ERROR_AFTER, Fault.UNAVAILABLE_AFTER, Fault.TIMEOUT_AFTER}
+    | {Fault.MALFORMED, Fault.EMPTY, Fault.UNUSABLE, Fault.KILLED_AFTER, *_FREEZES}
 )
-# A 503 and a 429 among them, as docs/decisions.md says.
-_TURNED_AWAY: Final = frozenset(
-    {Fault.REFUSED, Fault.THROTTLED, Fault.SERVER_ERROR, Fault.DENIED, Fault.FIREWALL}
+# Nothing is sent: no connection, none in time, a refused certificate, or a run that ends there.
+_AT_CONNECT: Final = frozenset(
+    {Fault.REFUSED, Fault.TIMEOUT, Fault.DENIED, Fault.DEFECT}
+    | {Fault.KILLED_BEFORE, Fault.KILLED_AFTER, *_FREEZES}
 )
-_KILLS: Final = frozenset({Fault.KILLED_BEFORE, Fault.KILLED_AFTER})
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -99,7 +122,7 @@ class Point:
     nth: int = 1
 
     def __str__(self) -> str:
-        """Read like ``claim`` or ``claim #2``."""
+        """Read like ``lease`` or ``lease #2``."""
         return self.call if self.nth == 1 else f"{self.call} #{self.nth}"
 
 
@@ -118,7 +141,7 @@ class Strike:
     is_lasting: bool = False
 
     def __str__(self) -> str:
-        """Read like ``claim: throttled``."""
+        """Read like ``lease: throttled``."""
         return f"{self.point}: {self.fault.value}{', from then on' if self.is_lasting else ''}"
 
     def hits(self, point: Point) -> bool:
@@ -128,36 +151,18 @@ class Strike:
         return point == self.point
 
     @property
-    def may_lose_an_answer(self) -> bool:
+    def may_lose_a_response(self) -> bool:
         """Whether the last response of a rotating server may be nowhere afterwards.
 
-        Its response never arrived whole, or the store was never told of it: an unavoidable loss
-        without another grant.
+        It never arrived whole; or the run ended, or stood still until others had to take it for
+        dead, before the store was told. Without another grant that is an unavoidable loss.
         """
-        call, fault = self.point.call, self.fault
-        if call == "request":
-            return fault.is_after
-        # A write that fails once is repeated; only a kill or a lasting fault ends that.
-        return call == "journal" and not fault.is_after and (fault.kills or self.is_lasting)
-
-    @property
-    def proves_that_nothing_was_redeemed(self) -> bool:
-        """Whether the program can know that a refresh token is unspent, and must act on it.
-
-        Nothing had left, the response says that the request was turned away, or the claim itself
-        went wrong.
-        """
-        if self.point.call == "claim":
-            return not self.fault.kills and self.fault is not Fault.DEFECT
-        return self.point.call == "request" and self.fault in _TURNED_AWAY
-
-    @property
-    def may_hide_that_nothing_was_redeemed(self) -> bool:
-        """Whether a refresh token may count as redeemed although it was not.
-
-        Because nobody can tell. Twice in a row, and a refresh-only account gives it up.
-        """
-        return self.point.call == "request" and self.fault in {Fault.TIMEOUT, Fault.DEFECT}
+        fault = self.fault
+        if self.point.call == "request":
+            return fault.is_after and fault not in {Fault.FROZEN_61S, Fault.FROZEN_16M}
+        # Before it writes, a run that stood still reads the journal once more.
+        looks_again = self.point == Point("read journal", 2) and fault.kills
+        return looks_again or (self.point.call == "journal" and fault is Fault.KILLED_BEFORE)
 
 
 class Boundary:
@@ -201,7 +206,7 @@ class Written:
     """A version that the program added to a secret.
 
     Attributes:
-        at: When; all of one sweep have the sweep's.
+        at: When.
         path: ``credentials`` or ``tokens``.
         version_id: Its id.
     """
@@ -209,6 +214,23 @@ class Written:
     at: datetime
     path: str
     version_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """A refresh token that arrived at the server.
+
+    Attributes:
+        at: When.
+        run: Of which sweep; the same for those of one lease.
+        refresh_token: What was sent.
+        is_needless: Whether it was not refused before, and the published token lives for long.
+    """
+
+    at: datetime
+    run: object
+    refresh_token: str
+    is_needless: bool = False
 
 
 @dataclass
@@ -219,15 +241,23 @@ class Scene(ABC):
         boundary: What every call of the program crosses.
         versions: Every version that the program wrote.
         said: Everything that left the program, other than to the two secrets and the server.
+        puts: When credentials were put.
         is_refusing_tokens: Whether ``verify_url`` refuses.
+        has_grace: Whether the server takes a spent refresh token again for a while.
+        ahead: How far the program's clock is ahead, in the sweeps to come.
         account: The account's name.
+        until_due: When a token that was just published becomes due.
     """
 
     boundary: Boundary = field(default_factory=Boundary)
     versions: list[Written] = field(default_factory=list)
     said: list[str] = field(default_factory=list)
+    puts: list[datetime] = field(default_factory=list)
     is_refusing_tokens: bool = False
+    has_grace: bool = False
+    ahead: timedelta = timedelta(0)
     account: str = ACCOUNT
+    until_due: timedelta = UNTIL_DUE
 
     # What people and servers do.
 
@@ -251,11 +281,11 @@ class Scene(ABC):
 
     @abstractmethod
     def onboard(self, grant: Mapping[str, str], **more: object) -> None:
-        """Write the credentials of an account with a grant of its own, or write them again."""
+        """Write the credentials of an account with a primary grant, or write them again."""
 
     @abstractmethod
     def onboard_refresh_only(self, **more: object) -> None:
-        """Write the credentials of an account that has nothing but a seed, which is a new one."""
+        """Write the credentials of an account that has nothing but a new initial refresh token."""
 
     @abstractmethod
     def edit(self, **changes: object) -> None:
@@ -308,9 +338,20 @@ class Scene(ABC):
     def accepts(self, access_token: str) -> bool:
         """Whether a resource takes an access token now."""
 
+    def lives_for(self, duration: timedelta) -> bool:
+        """Whether the published token would be accepted for so long."""
+        published = self.published()
+        if published is None or published[1]["expires_at"] <= (self.now + duration).timestamp():
+            return False
+        return self.accepts(published[1]["access_token"])
+
     @abstractmethod
-    def error_tag(self) -> str:
-        """What the token secret's tag ``token-refresher:error`` says; empty without one."""
+    def tags(self) -> dict[str, str]:
+        """The token secret's tags, without the prefix that they share."""
+
+    def failure(self) -> str:
+        """The class and the code of the recorded failure; empty where there is none."""
+        return self.tags().get("failure", "").partition("/")[0]
 
     @abstractmethod
     def outside(self) -> str:
@@ -322,15 +363,15 @@ class Scene(ABC):
 
     @abstractmethod
     def stored_refresh_token(self) -> str | None:
-        """What the next refresh would send: the journal's, or else the seed."""
+        """What the next refresh would send: the journal's, or else the initial one."""
 
     @abstractmethod
     def latest_refresh_token(self) -> str | None:
         """What the server issued last, whoever received it."""
 
     @abstractmethod
-    def refresh_tokens_sent(self) -> Counter[str]:
-        """How often each refresh token arrived at the server."""
+    def sendings(self) -> list[Sending]:
+        """Every time that a refresh token arrived at the server, in order."""
 
     @abstractmethod
     def refresh_tokens_redeemed(self) -> Counter[str]:
@@ -339,10 +380,6 @@ class Scene(ABC):
     @abstractmethod
     def families_revoked(self) -> int:
         """How many families ended because a spent refresh token came back."""
-
-    @abstractmethod
-    def open_claim(self) -> str:
-        """The version id of the last claim; empty where it is known to be unspent, or none is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -354,16 +391,18 @@ class Flow:
         prepare: Everything up to that sweep.
         is_refresh_only: The account has nothing but a refresh token.
         is_forced: The sweep, and its repetition, are forced.
-        failed_before: The class in which an attempt before the struck one had failed, if one had.
+        failed_before: Whether an attempt before the struck one had failed.
         verification_refuses: ``verify_url`` refuses tokens in the struck sweep, and not later.
+        is_unwritten: The last response is in memory alone, and its token is published.
     """
 
     name: str
-    prepare: Callable[[Scene], None]
+    prepare: Callable[[Any], None]
     is_refresh_only: bool = False
     is_forced: bool = False
-    failed_before: str = ""
+    failed_before: bool = False
     verification_refuses: bool = False
+    is_unwritten: bool = False
 
     def __str__(self) -> str:
         """Its name."""
@@ -388,20 +427,21 @@ def _first_token(scene: Scene) -> None:
     scene.make_token_secret()
 
 
-def _due(scene: Scene) -> None:
+def due(scene: Scene) -> None:
+    """An account with a primary grant, whose token is due."""
     scene.onboard(PASSWORD)
     _grow_due(scene)
 
 
 def _grow_due(scene: Scene) -> None:
     scene.sweep()
-    scene.pass_time(UNTIL_DUE)
+    scene.pass_time(scene.until_due)
 
 
 def _due_in(mode: RefreshMode) -> Callable[[Scene], None]:
     def prepare(scene: Scene) -> None:
         scene.set_mode(mode)
-        _due(scene)
+        due(scene)
 
     return prepare
 
@@ -415,7 +455,7 @@ def _due_again_after(mode: RefreshMode) -> Callable[[Scene], None]:
 
 
 def _fallback(scene: Scene) -> None:
-    _due(scene)
+    due(scene)
     scene.let_refresh_tokens_die()
 
 
@@ -432,7 +472,7 @@ def _changed_password(scene: Scene) -> None:
 
 
 def _unpublished(scene: Scene) -> None:
-    _due(scene)
+    due(scene)
     _leave_unpublished(scene)
 
 
@@ -460,34 +500,37 @@ def _forced(scene: Scene) -> None:
 
 
 def _after_outage(scene: Scene) -> None:
-    _due(scene)
+    due(scene)
     _outage(scene)
+    scene.pass_time(TICK)
 
 
 def _outage(scene: Scene) -> None:
     scene.set_outage(is_on=True)
     scene.sweep()
     scene.set_outage(is_on=False)
-    scene.pass_time(TICK)
 
 
-def _seeded(scene: Scene) -> None:
+def _initial(scene: Scene) -> None:
     scene.onboard_refresh_only()
 
 
-def _refresh_only(scene: Scene) -> None:
+def due_refresh_only(scene: Scene) -> None:
+    """An account with nothing but a refresh token, whose token is due."""
     scene.onboard_refresh_only()
     _grow_due(scene)
 
 
-def _refresh_only_unpublished(scene: Scene) -> None:
-    _refresh_only(scene)
-    _leave_unpublished(scene)
-
-
-def _refresh_only_after_outage(scene: Scene) -> None:
-    _refresh_only(scene)
+def refresh_only_unanswered(scene: Scene) -> None:
+    """Likewise, and the refresh token was sent in vain; it is sent again an hour later."""
+    due_refresh_only(scene)
     _outage(scene)
+    scene.pass_time(HOUR)
+
+
+def _refresh_only_unpublished(scene: Scene) -> None:
+    due_refresh_only(scene)
+    _leave_unpublished(scene)
 
 
 def _refresh_only_verified(scene: Scene) -> None:
@@ -495,7 +538,7 @@ def _refresh_only_verified(scene: Scene) -> None:
     _grow_due(scene)
 
 
-def _changed_seed(scene: Scene) -> None:
+def _another_initial(scene: Scene) -> None:
     scene.onboard_refresh_only()
     scene.sweep()
     scene.pass_time(2 * HOUR)
@@ -518,30 +561,30 @@ def _refresh_only_forced(scene: Scene) -> None:
 FLOWS: Final = (
     Flow("first token", _first_token),
     Flow("first token, its secret is created", _created),
-    Flow("refresh: server rotates", _due),
+    Flow("refresh: server rotates", due),
     Flow("refresh: server keeps", _due_in(RefreshMode.KEEPS)),
     Flow("refresh: server omits and deletes", _due_in(RefreshMode.OMITS_AND_DELETES)),
     Flow("refresh after it deleted", _due_again_after(RefreshMode.OMITS_AND_DELETES)),
     Flow("refresh: server refuses the grant", _due_in(RefreshMode.REFUSES)),
     Flow("refresh after it refused", _due_again_after(RefreshMode.REFUSES)),
     Flow("refresh without a refresh token", _repeatable),
-    Flow("refresh after an outage", _after_outage, failed_before="transient"),
+    Flow("refresh after an outage", _after_outage, failed_before=True),
     Flow("fallback: refresh token dead, primary grant", _fallback),
     Flow("changed credentials", _changed_password),
     Flow("unpublished response", _unpublished),
     Flow("verification accepts", _verified),
     Flow("verification refuses", _verified, verification_refuses=True),
-    Flow("after a refused verification", _after_refusal, failed_before="invalid response"),
+    Flow("after a refused verification", _after_refusal, failed_before=True),
     Flow("force", _forced, is_forced=True),
-    Flow("refresh-only: first token from the seed", _seeded, is_refresh_only=True),
-    Flow("refresh-only: refresh", _refresh_only, is_refresh_only=True),
+    Flow("refresh-only: first token", _initial, is_refresh_only=True),
+    Flow("refresh-only: refresh", due_refresh_only, is_refresh_only=True),
     Flow(
         "refresh-only: refresh after an outage",
-        _refresh_only_after_outage,
+        refresh_only_unanswered,
         is_refresh_only=True,
-        failed_before="transient",
+        failed_before=True,
     ),
-    Flow("refresh-only: the seed changed", _changed_seed, is_refresh_only=True),
+    Flow("refresh-only: another initial refresh token", _another_initial, is_refresh_only=True),
     Flow("refresh-only: only user_agent changed", _changed_user_agent, is_refresh_only=True),
     Flow("refresh-only: unpublished response", _refresh_only_unpublished, is_refresh_only=True),
     Flow(

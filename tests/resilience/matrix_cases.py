@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from tests.resilience.matrix import FLOWS, TOKEN_CALLS, WRITES, Fault, Flow, Point, Strike
 from tests.resilience.matrix_rules import WATCHED_COARSELY, Case
+from tests.unit.fakes import HOUR, MINUTE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -34,6 +35,9 @@ DEATHS: Final = tuple(
     }
 )
 _OUTAGE: Final = Strike(Point("request"), Fault.SERVER_ERROR, is_lasting=True)
+# How far clocks differ, where a run is also lost on either side of a call.
+_AHEAD: Final = (-4 * MINUTE, 4 * MINUTE)
+_AT_ODDS: Final = (Fault.LOST, Fault.FROZEN_21M, Fault.KILLED_BEFORE, Fault.KILLED_AFTER)
 
 
 @dataclass(slots=True)
@@ -44,8 +48,7 @@ class Played:
         points: The calls that it makes undisturbed.
         further: The calls that it makes only because of a fault.
         cases: How many were played.
-        unavoidable: Those in which the only refresh token's answer was lost.
-        given_up: How many needed a new seed after a fault that had lasted a day.
+        unavoidable: Those in which the only refresh token's response was lost.
         missed: Faults that struck nothing, so that nothing was tried.
     """
 
@@ -56,24 +59,22 @@ class Played:
     violations: list[Violation] = field(default_factory=list)
     unavoidable: list[Case] = field(default_factory=list)
     missed: list[Strike] = field(default_factory=list)
-    given_up: int = 0
 
     def take(self, case: Case) -> None:
         """Count a case."""
         self.cases += 1
         self.missed += [strike for strike in case.strikes if not case.was_struck_by(strike)]
         self.violations += case.violations
-        self.given_up += case.needed_a_person
         if case.is_unavoidable:
             self.unavoidable.append(case)
 
 
 def strikes_at(point: Point) -> Iterator[Strike]:
-    """Every fault at one call: once, and for the rest of the sweep where that is no death."""
+    """Every fault at one call: once, and for the rest of the sweep where the run goes on."""
     for fault in Fault:
         if fault.applies_to(point.call):
             yield Strike(point, fault)
-            if not fault.kills:
+            if not (fault.kills or fault.freezes):
                 yield Strike(point, fault, is_lasting=True)
 
 
@@ -84,7 +85,7 @@ def strikes_over_http(point: Point) -> Iterator[Strike]:
     """
     for fault in Fault:
         is_slow = point.call in TOKEN_CALLS and fault in {Fault.TIMEOUT, Fault.TIMEOUT_AFTER}
-        is_inside = fault.kills or fault is Fault.DEFECT
+        is_inside = fault.kills or fault.passes or fault is Fault.DEFECT
         if fault.applies_to(point.call) and not is_slow and not is_inside:
             yield Strike(point, fault)
 
@@ -98,20 +99,36 @@ def deaths_at(point: Point) -> Iterator[Strike]:
 def play_flow(flow: Flow, make_scene: Callable[[], Scene]) -> Played:
     """Play a flow undisturbed to find its calls, then with every fault at each of them.
 
-    A fault leads to calls of its own: a failure is recorded, a claim is read. There the faults
-    take turns, so that each call meets each of them after one first fault or another.
+    A fault leads to calls of its own: a failure is recorded, a lease is read. There the faults
+    take turns, so that each call meets each of them after one first fault or another. With a
+    clock that differs, a few of the faults strike again.
     """
-    played = _undisturbed(flow, make_scene)
+    undisturbed = Case(flow, make_scene(), ()).play()
+    played = Played(flow, undisturbed.points)
+    played.take(undisturbed)
     turns = cycle(Fault)
+    # Where minutes count, one fault is enough, and a clock must be right.
+    has_time = undisturbed.scene.until_due >= HOUR
     for point in played.points:
         for strike in strikes_at(point):
             case = Case(flow, make_scene(), (strike,)).play()
             played.take(case)
-            for further in _first_of_each(case.points, beyond=played.points):
+            for further in _first_of_each(case.points if has_time else (), beyond=played.points):
                 played.further.add(further)
-                fault = next(fault for fault in turns if fault.applies_to(further.call))
+                # Who stands still twice stands still for longer.
+                fault = next(
+                    fault
+                    for fault in turns
+                    if fault.applies_to(further.call)
+                    and not (fault.freezes and strike.fault.freezes)
+                )
                 strikes = (strike, Strike(further, fault))
                 played.take(Case(flow, make_scene(), strikes).play())
+        for ahead in _AHEAD if has_time else ():
+            for fault in _AT_ODDS:
+                if fault.applies_to(point.call):
+                    strike = Strike(point, fault)
+                    played.take(Case(flow, make_scene(), (strike,), ahead).play())
     return played
 
 
@@ -147,9 +164,19 @@ def play_days(flow: Flow, make_scene: Callable[[], Scene]) -> Played:
         # Only what fails is recorded.
         first = (_OUTAGE,) if call == "tag" else ()
         for fault in Fault:
-            if fault.applies_to(call) and not fault.kills:
+            if fault.applies_to(call) and not (fault.kills or fault.freezes):
                 strikes = (*first, Strike(Point(call), fault, is_lasting=True))
                 played.take(Case(flow, make_scene(), strikes).play_day())
+    return played
+
+
+def play_busy_days(flow: Flow, make_scene: Callable[[], Scene]) -> Played:
+    """Play days in which people do not let go: with a fault, and without."""
+    played = _undisturbed(flow, make_scene)
+    for fault in (None, Fault.SERVER_ERROR, Fault.LOST, Fault.DENIED, Fault.UNUSABLE):
+        strikes = (Strike(Point("request"), fault, is_lasting=True),) if fault else ()
+        played.take(Case(flow, make_scene(), strikes).play_day(put_every=10 * MINUTE))
+        played.take(Case(flow, make_scene(), strikes).play_day(force=True))
     return played
 
 

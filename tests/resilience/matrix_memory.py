@@ -1,23 +1,44 @@
 """The stage for thousands of cases: the real sweep, refresh and policy among doubles.
 
-Answers of the token endpoint are bytes here, which the program's own reader judges.
+Responses of the token endpoint are bytes here, which the program's own reader judges. Only here
+a read may be old, a run may stand still while others go on, and clocks may differ.
 """
 
 from __future__ import annotations
 
+import copy
 import json
 import logging
 import re
 import traceback
-from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from local.secrets_manager.memory import Secret
-from tests.resilience.matrix import ACCOUNT, Boundary, Fault, Scene, Strike, Written
+from local.secrets_manager.memory import Secret, SecretsManager
+from tests.resilience.matrix import (
+    ACCOUNT,
+    TOKEN_CALLS,
+    Fault,
+    Flow,
+    Point,
+    Scene,
+    Sending,
+    Strike,
+    Written,
+    due,
+    due_refresh_only,
+    refresh_only_unanswered,
+)
 from tests.unit.fakes import (
     CLIENT,
+    HOUR,
+    MINUTE,
+    PREFIX,
+    TICK,
+    UNTIL_DUE,
+    Accounts,
     FakeTokenEndpoint,
     Faults,
     MemoryStore,
@@ -32,18 +53,30 @@ from tests.unit.fakes import (
 )
 from token_refresher.credentials import parse_credentials
 from token_refresher.errors import SecretStoreError, UnexpectedError
-from token_refresher.oauth.errors import EndpointUnavailableError
+from token_refresher.oauth.errors import (
+    EndpointUnavailableError,
+    TokenEndpointError,
+    TokenRequestError,
+)
 from token_refresher.oauth.token_response import read_token_response
-from token_refresher.ports import CLAIM_STAGE, CURRENT
+from token_refresher.ports import CURRENT
 from token_refresher.reporting import summary
 
 if TYPE_CHECKING:
+    from collections import Counter
     from collections.abc import Callable, Iterator, Mapping
-    from datetime import datetime, timedelta
+    from datetime import datetime
 
+    from token_refresher.model import Unwritten
     from token_refresher.oauth.client_authentication import Client
     from token_refresher.oauth.token_response import TokenResponse
+    from token_refresher.ports import SecretMetadata
+    from token_refresher.sweep import Sweeper
 
+LONGEST_LAG: Final = timedelta(seconds=300)
+SLOW: Final = timedelta(seconds=50)
+# The last half hour of a token, and what clocks differ.
+LAST_SENDINGS: Final = 35 * MINUTE
 VERIFY_URL: Final = "https://www.autovit.ro/api/open/account/adverts"
 
 # What a library's exception may quote; no such text may get anywhere.
@@ -71,12 +104,16 @@ _CONNECTION_ERRORS: Final[Mapping[Fault, Callable[[], Exception]]] = {
     Fault.TIMEOUT: timed_out,
     Fault.TIMEOUT_AFTER: timed_out,
 }
-# A 503 or 429 that hides a processed request is not among them: the program takes both as a
-# proof that nothing was redeemed, and says so in docs/decisions.md.
-ANSWERS: Final[Mapping[Fault, tuple[int, bytes]]] = {
+_UNCONNECTED: Final[Mapping[Fault, Callable[[], Exception]]] = {
+    Fault.REFUSED: no_connection,
+    Fault.TIMEOUT: lambda: EndpointUnavailableError("silence", code="timeout", sent=False),
+    Fault.DENIED: lambda: TokenEndpointError("refused", code="certificate_refused", sent=False),
+}
+RESPONSES: Final[Mapping[Fault, tuple[int, bytes]]] = {
     Fault.THROTTLED: (429, b'{"error": "slow_down", "error_description": "made-up-words"}'),
     Fault.SERVER_ERROR: (503, _PAGE),
     Fault.SERVER_ERROR_AFTER: (500, _PAGE),
+    Fault.UNAVAILABLE_AFTER: (503, _PAGE),
     Fault.DENIED: (401, b'{"error": "invalid_client", "error_description": "made-up-words"}'),
     Fault.FIREWALL: (403, _PAGE),
     Fault.MALFORMED: (200, b'{"access_token": "made-up-to'),
@@ -88,8 +125,8 @@ ANSWERS: Final[Mapping[Fault, tuple[int, bytes]]] = {
 }
 
 
-class _AnswerError(BaseException):
-    """The endpoint answers something else; it crosses the double, and no part of the program."""
+class _ResponseError(BaseException):
+    """The endpoint responds otherwise; it crosses the double, and no part of the program."""
 
     def __init__(self, fault: Fault) -> None:
         super().__init__()
@@ -97,23 +134,34 @@ class _AnswerError(BaseException):
 
 
 class _Crossed(Faults):
-    """Faults that a `Boundary` plans."""
+    """Faults that a `Boundary` plans, for a program on a scene."""
 
-    def __init__(self, boundary: Boundary) -> None:
+    def __init__(self, scene: MemoryScene) -> None:
         super().__init__()
-        self._boundary = boundary
+        self._scene = scene
 
     @contextmanager
     def around(self, call: str) -> Iterator[None]:
-        fault = self._boundary.arrive(call)
-        if fault is not None and not fault.is_after:
-            raise _error(call, fault)
-        try:
+        scene = self._scene
+        if call == "tag" and scene.refuses_tags:
+            raise SecretStoreError(call, "LimitExceededException", transient=False)
+        if scene.others_go_on:
             yield
-        finally:
-            # Also in place of a response that is an error.
-            if fault is not None:
+            return
+        fault = scene.boundary.arrive(call)
+        if fault is None:
+            yield
+        elif fault.passes:
+            with scene.struck(fault):
+                yield
+        elif fault.is_after:
+            try:
+                yield
+            finally:
+                # Also in place of a response that is an error.
                 raise _error(call, fault)
+        else:
+            raise _error(call, fault)
 
 
 def _error(call: str, fault: Fault) -> BaseException:
@@ -121,12 +169,14 @@ def _error(call: str, fault: Fault) -> BaseException:
         return RunKilledError()
     if fault is Fault.DEFECT:
         return ValueError(_QUOTED)
-    if call not in {"request", "verify"}:
+    if call == "connect":
+        return _UNCONNECTED[fault]()
+    if call not in TOKEN_CALLS:
         code, transient = _STORE_ERRORS[fault]
         return SecretStoreError(call, code, transient=transient)
     if fault in _CONNECTION_ERRORS:
         return _CONNECTION_ERRORS[fault]()
-    return _AnswerError(fault)
+    return _ResponseError(fault)
 
 
 def _printed(error: BaseException) -> list[str]:
@@ -134,12 +184,82 @@ def _printed(error: BaseException) -> list[str]:
     return traceback.format_exception(error, limit=0)
 
 
-class ReadEndpoint(FakeTokenEndpoint):
-    """The double, with answers that are read as they come from the wire.
+class LaggingManager(SecretsManager):
+    """Secrets Manager, which also knows what it was in the last five minutes.
 
     Attributes:
+        is_lagging: Whether it answers as it was then.
+        written: Every version that was put, in order.
+    """
+
+    def __init__(self, clock: Callable[[], datetime]) -> None:
+        super().__init__()
+        self.is_lagging = False
+        self.written: list[Written] = []
+        self._clock = clock
+        # With the times until which they were so.
+        self._past: list[tuple[datetime, dict[str, Secret]]] = []
+
+    def as_of_then(self) -> dict[str, Secret]:
+        """What the secrets were, as old as a read may be."""
+        oldest = self._clock() - LONGEST_LAG
+        return next((secrets for until, secrets in self._past if until >= oldest), self.secrets)
+
+    def keep(self) -> None:
+        """Remember what the secrets are, before they change."""
+        now = self._clock()
+        self._past = [each for each in self._past if each[0] >= now - LONGEST_LAG]
+        self._past.append((now, copy.deepcopy(self.secrets)))
+
+    def answer(self, operation: str, asked: dict[str, Any]) -> dict[str, Any]:
+        if operation in {"DescribeSecret", "GetSecretValue"}:
+            if self.is_lagging:
+                then = SecretsManager()
+                then.secrets = self.as_of_then()
+                return then.answer(operation, asked)
+            return super().answer(operation, asked)
+        self.keep()
+        answer = super().answer(operation, asked)
+        if operation == "PutSecretValue":
+            path, version_id = asked["SecretId"].split("/")[1], answer["VersionId"]
+            if (path, version_id) not in {(each.path, each.version_id) for each in self.written}:
+                self.written.append(Written(self._clock(), path, version_id))
+        return answer
+
+
+class SceneStore(MemoryStore):
+    """The double, with reads that may be old."""
+
+    def __init__(self, faults: Faults, manager: LaggingManager) -> None:
+        super().__init__(faults)
+        self._manager = self.manager = manager
+        self.credentials = Accounts(manager.secrets, f"{PREFIX}/credentials/")
+        self.tokens = Accounts(manager.secrets, f"{PREFIX}/tokens/")
+
+    def put_credentials(self, account: str, content: Mapping[str, Any] | str | bytes) -> None:
+        self.manager.keep()
+        super().put_credentials(account, content)
+
+    def _list_both(self) -> tuple[dict[str, SecretMetadata], dict[str, SecretMetadata]]:
+        if not self.manager.is_lagging:
+            return super()._list_both()
+        secrets = self.manager.as_of_then()
+        credentials, tokens = (
+            {name: metadata_of(secret) for name, secret in Accounts(secrets, path).items()}
+            for path in (f"{PREFIX}/credentials/", f"{PREFIX}/tokens/")
+        )
+        return credentials, tokens
+
+
+class ReadEndpoint(FakeTokenEndpoint):
+    """The double, with responses that are read as they come from the wire.
+
+    Attributes:
+        grace: How long a spent refresh token is taken again.
         latest: The refresh token that was issued last.
-        sent: How often each arrived.
+        sendings: What arrived.
+        run: The sweep that is at it.
+        is_token_needless: Whether the published token lives for long and would be accepted.
         is_refusing: Whether ``verify_url`` refuses.
         refused: The access tokens that the program was told to be refused.
     """
@@ -147,10 +267,16 @@ class ReadEndpoint(FakeTokenEndpoint):
     def __init__(self, clock: Callable[[], datetime], faults: Faults) -> None:
         super().__init__(clock, faults)
         self.clock = clock
+        self.grace = timedelta(0)
         self.latest: str | None = None
-        self.sent: Counter[str] = Counter()
+        self.sendings: list[Sending] = []
+        self.run: object = None
+        self.is_token_needless: Callable[[], bool] = lambda: False
         self.is_refusing = False
         self.refused: set[str] = set()
+        self._refused: set[str] = set()
+        self._issued_at: dict[str, datetime] = {}
+        self._spent_at: dict[str, datetime] = {}
 
     def forget_all(self) -> None:
         self._refresh_tokens.clear()
@@ -159,27 +285,46 @@ class ReadEndpoint(FakeTokenEndpoint):
         return access_token not in self.refused and super().accepts(access_token)
 
     def request(self, client: Client, grant: Mapping[str, str]) -> TokenResponse:
+        value = grant.get("refresh_token", "")
+        if value:
+            is_needless = value not in self._refused and self.is_token_needless()
+            self.sendings.append(Sending(self.clock(), self.run, value, is_needless))
+        try:
+            return self._read(client, grant)
+        except TokenRequestError:
+            self._refused.add(value)
+            raise
+
+    def _read(self, client: Client, grant: Mapping[str, str]) -> TokenResponse:
         try:
             response = super().request(client, grant)
-        except _AnswerError as answer:
-            status, body = ANSWERS[answer.fault]
+        except _ResponseError as error:
+            status, body = RESPONSES[error.fault]
         else:
+            lives = response.refresh_token_expires_in
             fields = {
                 "access_token": response.access_token,
                 "token_type": response.token_type,
                 "expires_in": response.expires_in and response.expires_in.total_seconds(),
                 "scope": response.scope,
                 "refresh_token": response.refresh_token,
+                "refresh_token_expires_in": lives and lives.total_seconds(),
             }
             status, body = 200, json.dumps(fields).encode()
         return read_token_response(status, body, retry_after=None, now=self.clock())
 
     def _redeem(self, value: str) -> TokenResponse:
-        self.sent[value] += 1
+        token, now = self._refresh_tokens.get(value), self.clock()
+        lives = self.refresh_token_lifetime
+        if lives is not None and now >= self._issued_at[value] + lives:
+            self._refresh_tokens.pop(value, None)
+        if token is not None and now - self._spent_at.setdefault(value, now) <= self.grace:
+            token.is_spent = False
         return super()._redeem(value)
 
     def _new_refresh_token(self, family: int) -> str:
         self.latest = super()._new_refresh_token(family)
+        self._issued_at[self.latest] = self.clock()
         return self.latest
 
     def verify(self, client: Client, access_token: str) -> bool | None:
@@ -188,9 +333,9 @@ class ReadEndpoint(FakeTokenEndpoint):
             verdict = super().verify(client, access_token)
         except EndpointUnavailableError:
             return None
-        except _AnswerError as answer:
+        except _ResponseError as error:
             # As the real one judges a status: 2xx accepts, and 401 refuses.
-            verdict = {Fault.MALFORMED: True, Fault.DENIED: False}.get(answer.fault)
+            verdict = {Fault.MALFORMED: True, Fault.DENIED: False}.get(error.fault)
         if verdict is False:
             self.refused.add(access_token)
         elif verdict:
@@ -211,22 +356,33 @@ class _Listener(logging.Handler):
 
 @dataclass
 class MemoryScene(Scene):
-    """A world of doubles with one account in it."""
+    """A world of doubles with one account in it.
+
+    Attributes:
+        others_go_on: Whether the struck run stands still, so that it is others who call.
+        refuses_tags: Whether the token secret has fifty tags of other people's.
+    """
 
     # A test that lets them lie sees whether the matrix notices.
-    store_type: ClassVar[type[MemoryStore]] = MemoryStore
+    store_type: ClassVar[type[SceneStore]] = SceneStore
     endpoint_type: ClassVar[type[ReadEndpoint]] = ReadEndpoint
 
     world: World = field(default_factory=lambda: World(max_workers=1))
+    others_go_on: bool = False
+    refuses_tags: bool = False
 
     def __post_init__(self) -> None:
         world = self.world
-        world.faults = _Crossed(self.boundary)
-        world.store = self.store_type(world.faults)
-        self._endpoint = world.endpoint = self.endpoint_type(lambda: world.now, world.faults)
+        world.faults = _Crossed(self)
+        self._manager = LaggingManager(lambda: world.now)
+        world.store = self.store = self.store_type(world.faults, self._manager)
+        self.server = world.endpoint = self.endpoint_type(lambda: world.now, world.faults)
+        self.server.is_token_needless = self._has_needless_token
         world.start_environment()
+        self._asleep: Sweeper | None = None
+        self._unwritten: Unwritten | None = None
         self._listener = _Listener(self.said)
-        self._known: set[str] = set()
+        self.versions = self._manager.written
 
     @property
     def now(self) -> datetime:
@@ -237,50 +393,104 @@ class MemoryScene(Scene):
 
     @property
     def mode(self) -> RefreshMode:
-        return self._endpoint.mode
+        return self.server.mode
 
     def set_mode(self, mode: RefreshMode) -> None:
-        self._endpoint.mode = mode
+        self.server.mode = mode
 
     def onboard(self, grant: Mapping[str, str], **more: object) -> None:
+        self.puts.append(self.now)
         self.world.add({**CLIENT, **grant}, ACCOUNT, **more)
-        versions = self.world.store.credentials[ACCOUNT].versions
-        self._known |= {f"credentials/{version_id}" for version_id in versions}
 
     def onboard_refresh_only(self, **more: object) -> None:
-        seed = self._endpoint.seed()
-        self.onboard({"grant_type": "refresh_token", "refresh_token": seed}, **more)
+        initial = self.server.seed()
+        self.onboard({"grant_type": "refresh_token", "refresh_token": initial}, **more)
 
     def edit(self, **changes: object) -> None:
         self.onboard(self._credentials(), **changes)
 
     def _credentials(self) -> dict[str, Any]:
-        secret = self.world.store.credentials[ACCOUNT]
+        secret = self.store.credentials[ACCOUNT]
         content: dict[str, Any] = json.loads(secret.versions[secret.stages[CURRENT]] or "")
         return content
 
     def make_token_secret(self) -> None:
-        self.world.store.tokens[ACCOUNT] = Secret()
+        self.store.tokens[ACCOUNT] = Secret()
 
     def let_refresh_tokens_die(self) -> None:
-        self._endpoint.forget_all()
+        self.server.forget_all()
 
     def set_outage(self, *, is_on: bool) -> None:
-        self._endpoint.fail(unavailable if is_on else None)
+        self.server.fail(unavailable if is_on else None)
 
     @property
     def verify_url(self) -> str:
         return VERIFY_URL
 
+    def _has_needless_token(self) -> bool:
+        """Whether to send a refresh token again would risk more than it can bring."""
+        may_end_first = self.server.refresh_token_lifetime is not None
+        return not may_end_first and self.lives_for(LAST_SENDINGS)
+
+    # What can go wrong here alone.
+
+    def change_environment(self) -> None:
+        """Let the warm environment sleep, and a cold one, or the one that slept, go on."""
+        sleeps, self._asleep = self.world.sweeper, self._asleep
+        if self._asleep is None:
+            self.world.start_environment()
+        else:
+            self.world.sweeper = self._asleep
+        self._asleep = sleeps
+
+    @contextmanager
+    def struck(self, fault: Fault) -> Iterator[None]:
+        """Let a call end well, and yet not as it should."""
+        self._manager.is_lagging = fault is Fault.STALE
+        if fault is Fault.SLOW:
+            self.world.now += SLOW
+        try:
+            yield
+        finally:
+            self._manager.is_lagging = False
+        if fault.freezes is not None:
+            self._stand_still(fault.freezes)
+
+    def _stand_still(self, duration: timedelta) -> None:
+        """Let the run that is at it be frozen, and another environment sweep at every tick."""
+        ends_at, run, others = self.now + duration, self.server.run, self.world.beside()
+        self.others_go_on = True
+        while self.now + TICK <= ends_at:
+            self.world.now += TICK
+            others.now, self.server.run = self.now, object()
+            others.sweep()
+        self.world.now = ends_at
+        self.others_go_on, self.server.run = False, run
+
+    def wipe_tags(self) -> None:
+        """Let somebody remove the program's tags."""
+        self._manager.keep()
+        self.store.tokens[ACCOUNT].tags.clear()
+
+    def move_current_back(self) -> None:
+        """Let somebody move ``AWSCURRENT`` to the first token, and away from the last."""
+        self._manager.keep()
+        secret = self.store.tokens[ACCOUNT]
+        secret.stages.clear()
+        secret.stages[CURRENT] = next(iter(secret.versions))
+
+    # What the program does.
+
     def sweep(self, *strikes: Strike, force: bool = False) -> dict[str, Any] | None:
         self.boundary.begin(*strikes)
-        self._endpoint.is_refusing = self.is_refusing_tokens
-        moment = self.now
+        self.server.is_refusing, self.server.run = self.is_refusing_tokens, object()
+        self.world.skew = self.ahead
         logging.getLogger().addHandler(self._listener)
         try:
             report = self.world.sweep(accounts=[ACCOUNT] if force else (), force=force)
         except RunKilledError:
             self.world.start_environment()
+            self._unwritten = None
             return None
         except SecretStoreError as error:
             self.said += _printed(error)
@@ -291,7 +501,8 @@ class MemoryScene(Scene):
             return None
         finally:
             logging.getLogger().removeHandler(self._listener)
-            self._note_versions(moment)
+        # An old listing may not have the account.
+        self._unwritten = next((each.unwritten for each in report.accounts), self._unwritten)
         told = summary(report)
         self.said += [repr(report), json.dumps(told)]
         for result in report.results:
@@ -299,13 +510,7 @@ class MemoryScene(Scene):
                 self.said += [repr(result.error), *_printed(result.error)]
         return told
 
-    def _note_versions(self, moment: datetime) -> None:
-        store = self.world.store
-        for path, secrets in (("credentials", store.credentials), ("tokens", store.tokens)):
-            for version_id in secrets.get(ACCOUNT, Secret()).versions:
-                if f"{path}/{version_id}" not in self._known:
-                    self._known.add(f"{path}/{version_id}")
-                    self.versions.append(Written(moment, path, version_id))
+    # What can be seen.
 
     @property
     def marks(self) -> re.Pattern[str]:
@@ -320,41 +525,130 @@ class MemoryScene(Scene):
         return (self.world.version_id(ACCOUNT), token) if token else None
 
     def accepts(self, access_token: str) -> bool:
-        return self._endpoint.accepts(access_token)
+        return self.server.accepts(access_token)
 
-    def error_tag(self) -> str:
-        return self.world.tags(ACCOUNT).get("error", "")
+    def tags(self) -> dict[str, str]:
+        return self.world.tags(ACCOUNT)
 
     def outside(self) -> str:
-        paths = (self.world.store.credentials, self.world.store.tokens)
+        paths = (self.store.credentials, self.store.tokens)
         return repr([(list(s.versions), metadata_of(s)) for path in paths for s in path.values()])
 
     def token_texts(self) -> str:
-        secret = self.world.store.tokens.get(ACCOUNT, Secret())
+        secret = self.store.tokens.get(ACCOUNT, Secret())
         return "\n".join(map(str, secret.versions.values()))
 
     def stored_refresh_token(self) -> str | None:
-        text = json.dumps(self._credentials())
-        journal = self.world.journal(ACCOUNT)
-        if journal is not None and journal["grant"] == parse_credentials(text).grant_digest:
+        grant = parse_credentials(json.dumps(self._credentials())).grant_digest
+        # What could not be journaled is kept in the environment.
+        kept = json.loads(self._unwritten.content) if self._unwritten else None
+        journal = kept or self.world.journal(ACCOUNT)
+        if journal is not None and journal["grant"] == grant:
             token: str | None = journal.get("refresh_token")
             return token
         return self._credentials().get("refresh_token")
 
     def latest_refresh_token(self) -> str | None:
-        return self._endpoint.latest
+        return self.server.latest
 
-    def refresh_tokens_sent(self) -> Counter[str]:
-        return self._endpoint.sent
+    def sendings(self) -> list[Sending]:
+        return self.server.sendings
 
     def refresh_tokens_redeemed(self) -> Counter[str]:
-        return self._endpoint.redeemed
+        return self.server.redeemed
 
     def families_revoked(self) -> int:
-        return len(self._endpoint.revoked)
+        return len(self.server.revoked)
 
-    def open_claim(self) -> str:
-        secret = self.world.store.credentials[ACCOUNT]
-        claim = secret.stages.get(CLAIM_STAGE, "")
-        released = self.world.tags(ACCOUNT).get("released", "")
-        return "" if released.partition("/")[0] == claim else claim
+
+# Flows that only this stage can play.
+
+
+def _with_grace(scene: MemoryScene) -> None:
+    scene.server.grace, scene.has_grace = MINUTE, True
+    due_refresh_only(scene)
+
+
+def _short_refresh_tokens(scene: MemoryScene) -> None:
+    scene.server.lifetime, scene.server.refresh_token_lifetime = HOUR, 30 * MINUTE
+    scene.until_due = 20 * MINUTE
+    due_refresh_only(scene)
+
+
+def _dead(scene: MemoryScene) -> None:
+    """The outage has outlived the token."""
+    due_refresh_only(scene)
+    scene.set_outage(is_on=True)
+    for _ in range(2 * HOUR // TICK):
+        scene.sweep()
+        scene.pass_time(TICK)
+    scene.set_outage(is_on=False)
+
+
+def _wiped(scene: MemoryScene) -> None:
+    refresh_only_unanswered(scene)
+    scene.wipe_tags()
+
+
+def _with_fifty_tags(prepare: Callable[[Scene], None]) -> Callable[[MemoryScene], None]:
+    def prepared(scene: MemoryScene) -> None:
+        scene.refuses_tags = True
+        prepare(scene)
+
+    return prepared
+
+
+def _moved(prepare: Callable[[Scene], None]) -> Callable[[MemoryScene], None]:
+    def prepared(scene: MemoryScene) -> None:
+        prepare(scene)
+        scene.sweep()
+        scene.pass_time(HOUR)
+        scene.move_current_back()
+
+    return prepared
+
+
+def _unwritten(prepare: Callable[[Scene], None]) -> Callable[[MemoryScene], None]:
+    def prepared(scene: MemoryScene) -> None:
+        prepare(scene)
+        scene.sweep(Strike(Point("journal"), Fault.DENIED, is_lasting=True))
+        scene.pass_time(TICK)
+
+    return prepared
+
+
+def _woken(scene: MemoryScene) -> None:
+    """What was not written sleeps until another environment has had a later response."""
+    _unwritten(due)(scene)
+    scene.change_environment()
+    scene.sweep()
+    scene.pass_time(UNTIL_DUE)
+    scene.sweep()
+    scene.pass_time(UNTIL_DUE)
+    scene.change_environment()
+
+
+FLOWS_IN_MEMORY: Final = (
+    Flow("refresh-only: server with a grace of a minute", _with_grace, is_refresh_only=True),
+    Flow("refresh-only: refresh tokens of 30 minutes", _short_refresh_tokens, is_refresh_only=True),
+    Flow("refresh-only: no token lives", _dead, is_refresh_only=True, failed_before=True),
+    Flow("refresh-only: tags wiped after an outage", _wiped, is_refresh_only=True),
+    Flow("fifty tags", _with_fifty_tags(due)),
+    Flow("refresh-only: fifty tags", _with_fifty_tags(due_refresh_only), is_refresh_only=True),
+    Flow("stages moved by a person", _moved(due)),
+    Flow("refresh-only: stages moved by a person", _moved(due_refresh_only), is_refresh_only=True),
+    Flow(
+        "unwritten journal, warm environment",
+        _unwritten(due),
+        failed_before=True,
+        is_unwritten=True,
+    ),
+    Flow(
+        "refresh-only: unwritten journal, warm environment",
+        _unwritten(due_refresh_only),
+        is_refresh_only=True,
+        failed_before=True,
+        is_unwritten=True,
+    ),
+    Flow("unwritten journal, environment that slept", _woken),
+)

@@ -33,12 +33,12 @@ from local.authorization_server.https import NoReplyError, Reply
 from local.authorization_server.server import RESOURCE_PATH
 from local.clock import START, DrivenClock
 from local.embedded_cloud import EmbeddedCloud
-from tests.resilience.matrix import Boundary, Fault, Point, Scene, Strike, Written
-from tests.resilience.matrix_memory import ANSWERS
+from tests.resilience.matrix import Boundary, Fault, Point, Scene, Sending, Strike, Written
+from tests.resilience.matrix_memory import RESPONSES
 from tests.unit.fakes import TWELVE_HOURS, RefreshMode
 from token_refresher.credentials import parse_credentials
 from token_refresher.handler import wired
-from token_refresher.ports import CLAIM_STAGE, CURRENT, JOURNAL_STAGE, is_claim_id
+from token_refresher.ports import CURRENT, JOURNAL_STAGE, is_lease_id
 from token_refresher.settings import settings_from_environment
 
 if TYPE_CHECKING:
@@ -79,14 +79,14 @@ def name_call(operation: str, asked: Mapping[str, Any]) -> str:
         return "describe" if path[1] == "tokens" else "describe credentials"
     if operation == "GetSecretValue":
         if "VersionId" in asked:
-            return "read claim"
+            return "read lease"
         if path[1] == "tokens":
             return "read published"
         return "read journal" if asked["VersionStage"] == JOURNAL_STAGE else "read credentials"
     if operation == "PutSecretValue":
         if path[1] == "tokens":
             return "publish"
-        return "claim" if is_claim_id(asked["ClientRequestToken"]) else "journal"
+        return "lease" if is_lease_id(asked["ClientRequestToken"]) else "journal"
     return {"CreateSecret": "create", "TagResource": "tag", "UntagResource": "untag"}[operation]
 
 
@@ -216,8 +216,8 @@ class WatchedServer(AuthorizationServer):
         self._ledger._refresh_tokens.clear()  # noqa: SLF001 - no client could make it do so
 
     @override
-    def issue_seed(self, client_id: str, *, user: str | None = None) -> str:
-        self.latest = super().issue_seed(client_id, user=user)
+    def issue_initial_refresh_token(self, client_id: str, *, user: str | None = None) -> str:
+        self.latest = super().issue_initial_refresh_token(client_id, user=user)
         return self.latest
 
     @override
@@ -243,9 +243,9 @@ class WatchedServer(AuthorizationServer):
             raise NoReplyError(reset=True)
         if is_verification and fault is Fault.DENIED:
             return self._judge(request, Reply(403, JSON, b"{}"), is_refused=True)
-        if fault not in ANSWERS:
+        if fault not in RESPONSES:
             raise NoReplyError(reset=fault is Fault.REFUSED)
-        status, body = ANSWERS[fault]
+        status, body = RESPONSES[fault]
         return Reply(status, () if body.startswith(b"<") else JSON, body)
 
     def _judge(self, request: Request, reply: Reply, *, is_refused: bool) -> Reply:
@@ -368,8 +368,8 @@ class WireScene(Scene):
         self._register(
             grants=["refresh_token"], dialect=RFC_6749, access_token_lifetime=TWELVE_HOURS
         )
-        seed = self.server.issue_seed(self.account)
-        grant = {"grant_type": "refresh_token", "refresh_token": seed}
+        initial = self.server.issue_initial_refresh_token(self.account)
+        grant = {"grant_type": "refresh_token", "refresh_token": initial}
         self._write({**self._client(), **grant, **more})
 
     def _register(self, **registration: Any) -> None:  # noqa: ANN401
@@ -392,6 +392,7 @@ class WireScene(Scene):
 
     def _write(self, credentials: Mapping[str, object]) -> None:
         secret_id, text = f"oauth/credentials/{self.account}", json.dumps(credentials)
+        self.puts.append(self.now)
         self._descriptions.clear()
         try:
             self.wire.secrets.put_secret_value(SecretId=secret_id, SecretString=text)
@@ -512,9 +513,6 @@ class WireScene(Scene):
         versions: dict[str, list[str]] = self._described(path).get("VersionIdsToStages", {})
         return {stage: version for version, stages in versions.items() for stage in stages}
 
-    def _tags(self) -> dict[str, str]:
-        return {tag["Key"]: tag["Value"] for tag in self._described("tokens").get("Tags", [])}
-
     def published(self) -> tuple[str, dict[str, Any]] | None:
         text = self._value("tokens", CURRENT)
         return (self._stages("tokens")[CURRENT], json.loads(text)) if text else None
@@ -526,8 +524,9 @@ class WireScene(Scene):
         answer = self.wire.browser.request("GET", self.server.resource_url, headers=headers)
         return answer.status == 200
 
-    def error_tag(self) -> str:
-        return self._tags().get("token-refresher:error", "")
+    def tags(self) -> dict[str, str]:
+        described = self._described("tokens").get("Tags", [])
+        return {tag["Key"].removeprefix("token-refresher:"): tag["Value"] for tag in described}
 
     def outside(self) -> str:
         return repr([self._described(path) for path in ("credentials", "tokens")])
@@ -541,27 +540,25 @@ class WireScene(Scene):
         if journal is not None and journal["grant"] == parse_credentials(text).grant_digest:
             token: str | None = journal.get("refresh_token")
             return token
-        seed: str | None = json.loads(text).get("refresh_token")
-        return seed
+        initial: str | None = json.loads(text).get("refresh_token")
+        return initial
 
     def latest_refresh_token(self) -> str | None:
         return self.server.latest
 
-    def refresh_tokens_sent(self) -> Counter[str]:
-        return Counter(
-            request.fields["refresh_token"]
-            for request in self.server.requests
+    def sendings(self) -> list[Sending]:
+        # The server has no clock for its requests; what is counted here is how often.
+        return [
+            Sending(START, number, request.fields["refresh_token"])
+            for number, request in enumerate(self.server.requests)
             if request.client_id == self.account and "refresh_token" in request.fields
-        )
+        ]
 
     def refresh_tokens_redeemed(self) -> Counter[str]:
         redeemed = self.server.refresh_tokens_redeemed
-        return Counter({token: redeemed[token] for token in self.refresh_tokens_sent()})
+        return Counter(
+            {sent.refresh_token: redeemed[sent.refresh_token] for sent in self.sendings()}
+        )
 
     def families_revoked(self) -> int:
         return self.server.families_revoked - self._revoked
-
-    def open_claim(self) -> str:
-        claim = self._stages("credentials").get(CLAIM_STAGE, "")
-        released = self._tags().get("token-refresher:released", "")
-        return "" if released.partition("/")[0] == claim else claim

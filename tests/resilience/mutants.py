@@ -7,6 +7,7 @@ test holds, and ends the run with exit code 1.
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -25,7 +26,14 @@ if TYPE_CHECKING:
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 PROGRAM: Final = ROOT / "functions" / "token_refresher"
-TESTS: Final = ("tests/scenarios", "tests/unit/test_errors.py")
+TESTS: Final = (
+    "tests/scenarios",
+    *(f"tests/unit/test_{each}.py" for each in ("errors", "policy", "hosts", "redeem", "sweep")),
+)
+MATRIX: Final = ("tests/resilience/test_matrix.py",)
+# What only runs that overlap tell, and so many plays of them.
+OVERLAPS: Final = ("tests/resilience/test_interleavings.py",)
+PLAYS: Final = 1500
 FAILED: Final = re.compile(r"^FAILED (\S+)", re.MULTILINE)
 WITHIN_SECONDS: Final = 600
 TESTS_FAILED: Final = 1  # pytest's exit code; others mean that it could not run
@@ -40,12 +48,14 @@ class Mutant:
         module: Where it stands.
         before: The text that is replaced; it occurs once.
         after: What stands there instead.
+        tests: What must notice.
     """
 
     safeguard: str
     module: str
     before: str
     after: str
+    tests: tuple[str, ...] = TESTS
 
     def write(self, directory: Path) -> None:
         """Copy the program, but for the safeguard."""
@@ -60,16 +70,16 @@ class Mutant:
 
 MUTANTS: Final = (
     Mutant(
-        "claim: a refresh token is sent without one",
-        "refresh",
-        "            return self._contend(basis, is_only_grant=is_only_grant)\n",
-        "            return True\n",
+        "leases: a refresh token is sent without one",
+        "leases",
+        "        return lease if is_won else None\n",
+        "        return lease\n",
     ),
     Mutant(
         "journal: a response is not kept before it is published",
         "refresh",
-        "        self._retry_journal(until=self._own_time_left())\n",
-        "        self.unwritten = None\n",
+        "        self.journal.keep(str(version), entry, is_repeatable=lease is None)\n",
+        "        return\n",
     ),
     Mutant(
         "unpublished response: a journaled response is not looked at",
@@ -81,39 +91,165 @@ MUTANTS: Final = (
         "confirm: the listing is believed",
         "refresh",
         "        metadata = self.store.describe_token(self.account.name)\n"
-        "        self.account = with_token(",
-        "        metadata = self.account.token\n        self.account = with_token(",
+        "        self.record.account = with_token(",
+        "        metadata = self.account.token\n        self.record.account = with_token(",
     ),
     Mutant(
         "fallback: a refresh token that fails is the end of it",
-        "refresh",
-        "            if not allows_primary_grant(error):\n",
-        "            if True:\n",
+        "redeem",
+        "                if is_only_grant or not allows_primary_grant(error):\n",
+        "                if True:\n",
+    ),
+    Mutant(
+        "fallback: the refresh token is leased again and again in an outage",
+        "redeem",
+        "        if not is_only_grant and account.lease_end and number_of(",
+        "        if False and account.lease_end and number_of(",
+        MATRIX,
     ),
     Mutant(
         "minimum interval: a version is written whenever one is due",
         "policy",
-        "    return previous is not None and now < previous.issued_at + minimum_interval(account)"
-        "\n",
+        "    return now < previous.issued_at + minimum_interval(account) - TICK_SLACK\n",
         "    return False\n",
+    ),
+    Mutant(
+        "minimum interval: an external version is not replaced at once",
+        "policy",
+        "    if previous is None or published is None or not published.is_ours:\n"
+        "        return False",
+        "    if previous is None or published is None:\n        return False",
     ),
     Mutant(
         "back-off: a failure is tried again on every tick",
         "policy",
-        "return of.now < failure.retry_at <= of.now + _LONGEST_HOLD",
-        "return False",
+        "    return of.now < failure.next_attempt <= _longest_hold(of)\n\n\ndef _is_unchanged",
+        "    return False\n\n\ndef _is_unchanged",
     ),
     Mutant(
-        "per-host stop: a host that fails is asked for every account",
+        "order: what never failed first, and not fewest failures first",
+        "sweep",
+        "            failure.failures if failure is not None else 0,\n",
+        "            failure is not None,\n",
+    ),
+    Mutant(
+        "hosts: one that fails three accounts is asked for every other",
         "hosts",
-        "                self._stopped.add(host)\n",
+        "            self._stopped.add(key)\n",
+        "            pass\n",
+    ),
+    Mutant(
+        "grace: what was lost is not sent a second time",
+        "redeem",
+        "            if not (self.journal.is_only_grant and lease.number == 1 and",
+        "            if not (False and lease.number == 1 and",
+        MATRIX,
+    ),
+    Mutant(
+        "journal: its refresh token is sent to any host",
+        "refresh",
+        "                require_same_host(credentials, entry.host)\n",
         "                pass\n",
+    ),
+    Mutant(
+        "journal: whether the published one stands is not looked at",
+        "refresh",
+        "        if response.is_journaled and not self._stands(response):\n",
+        "        if False:\n",
+    ),
+    Mutant(
+        "journal: what could not be written is forgotten with the environment awake",
+        "recording",
+        "            self.know(unwritten=journal.unwritten)\n",
+        "            pass\n",
+        MATRIX,
+    ),
+    Mutant(
+        "leases: credentials that are put again are tried at once, again and again",
+        "leases",
+        "        if last.is_early or last.credentials == self.account.credentials_digest:\n",
+        "        if last.credentials == self.account.credentials_digest:\n",
+        MATRIX,
+    ),
+    Mutant(
+        "refusals: credentials that are put again are tried at once, again and again",
+        "policy",
+        "        return until is not None and of.now < until <= of.now + _REFUSED_FIRST\n",
+        "        return False\n",
+    ),
+    Mutant(
+        "records: when a refresh token ends is known only after it was published",
+        "refresh",
+        "        self.record.keep_grant(self._next_grant(response))\n",
+        "",
+        MATRIX,
+    ),
+    Mutant(
+        "lifetime: expires_in is believed, whatever else is said",
+        "oauth/token_response",
+        "    return min(known)\n",
+        "    return said or min(known)\n",
     ),
     Mutant(
         "redaction: an unexpected exception's text is told",
         "errors",
         'f"{name} in {place.name}, line {place.lineno}: a defect',
         'f"{name} in {place.name}, {exception}: a defect',
+    ),
+    Mutant(
+        "leases: a run counts as gone after two minutes",
+        "leases",
+        "ABANDONED_AFTER: Final = timedelta(minutes=20)",
+        "ABANDONED_AFTER: Final = timedelta(minutes=2)",
+        OVERLAPS,
+    ),
+    Mutant(
+        "leases: aged by a fresh clock, not from the run's beginning",
+        "refresh",
+        "            asked=self.asked,\n            is_insisted_on",
+        "            asked=type(self.asked)(now=self._now(), time_left=self.asked.time_left),\n"
+        "            is_insisted_on",
+        OVERLAPS,
+    ),
+    Mutant(
+        "leases: a lost one is read by its stage, not by its id",
+        "aws/secret_store",
+        "VersionId=lease_id",
+        "VersionStage=LEASE_STAGE",
+        OVERLAPS,
+    ),
+    Mutant(
+        "leases: the next number is put at once",
+        "leases",
+        "number = standing or 1",
+        "number = (standing or 0) + 1",
+        OVERLAPS,
+    ),
+    Mutant(
+        "leases: taken before connecting",
+        "redeem",
+        "        with self.endpoint.connect(client) as connection:\n"
+        "            try:\n"
+        "                lease = self._lease()\n",
+        "        lease = self._lease()\n"
+        "        with self.endpoint.connect(client) as connection:\n"
+        "            try:\n"
+        "                pass\n",
+        OVERLAPS,
+    ),
+    Mutant(
+        "leases: an old one is acted on",
+        "leases",
+        "        if self.is_old(now):\n            raise",
+        "        if False:\n            raise",
+        OVERLAPS,
+    ),
+    Mutant(
+        "journal: a warm one is written whatever stands there by now",
+        "journal",
+        "if kept.instead_of != self.version_id or kept.grant != self.grant:",
+        "if kept.grant != self.grant:",
+        OVERLAPS,
     ),
 )
 
@@ -124,8 +260,9 @@ def noticed_by(mutant: Mutant) -> str | None:
         mutant.write(Path(directory))
         command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider"]
         done = subprocess.run(  # noqa: S603
-            [*command, "-o", f"pythonpath={directory} functions .", *TESTS],
+            [*command, "-o", f"pythonpath={directory} functions .", *mutant.tests],
             cwd=ROOT,
+            env={**os.environ, "INTERLEAVINGS": str(PLAYS)},  # noqa: TID251 - the caller's
             check=False,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

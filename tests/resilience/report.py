@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from tests.resilience.interleavings import report as interleavings
 from tests.resilience.matrix import FLOWS, Fault, Point
 from tests.resilience.matrix_cases import (
     DAYS,
@@ -84,6 +85,7 @@ def main() -> int:
     )
     _over_http(totals)
     _unavoidable(totals)
+    _interleavings(totals)
     totals.say()
     for invariant in Invariant:
         totals.say(f"{invariant.name}  {invariant.value:<72} {totals.broken[invariant]:>5} broken")
@@ -135,6 +137,22 @@ def _part(title: str, played: Iterable[Played] | Iterator[Played], totals: Total
         counts = " ".join(f"{broken[invariant]:>3}" for invariant in Invariant)
         numbers = f"{len(each.points):>5} {len(each.further):>5} {each.cases:>5}"
         totals.say(f"{each.flow.name:<{WIDTH}} {numbers}  {counts}")
+
+
+def _interleavings(totals: Totals) -> None:
+    """Let runs overlap, at random."""
+    played = interleavings.play_many(0, interleavings.PLAYS)
+    tables = (played.lines(), interleavings.grace_lines(), interleavings.version_lines())
+    totals.say(
+        "\nRuns that overlap, stand still, read stale and die: the protocol of refresh tokens"
+    )
+    for lines in tables:
+        for line in lines:
+            totals.say(line)
+        totals.say()
+    totals.cases += played.plays
+    for kind, seeds in played.seeds.items():
+        totals.violations += [f"interleavings, seed {seed}: {kind.value}" for seed in seeds]
 
 
 def _unavoidable(totals: Totals) -> None:

@@ -37,7 +37,7 @@ def test_a_process_may_die_on_either_side_of_any_call(
 
     assert "\n".join(map(str, played.violations)) == ""
     assert processes.deaths - deaths_before == 2 * len(played.points) > 0
-    # The response's end and the store's acknowledgement: between them the loss is unavoidable.
+    # Between the response's end and the store's acknowledgement the loss is unavoidable.
     expected = {"request: killed right after", "journal: killed right before"}
     lost = {str(case.strikes[0]) for case in played.unavoidable}
     assert lost == (expected if flow.is_refresh_only else set())

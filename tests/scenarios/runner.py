@@ -56,7 +56,7 @@ from token_refresher.oauth.token_response import TokenResponse, read_token_respo
 from token_refresher.policy import FAILURES, failure_class_of, is_retrying
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from typing import TypeAlias
 
     from tests.scenarios.scenario import (
@@ -148,9 +148,32 @@ def run(scenario: Scenario) -> None:
     Raises:
         ScenarioError: At the first step that does not come out as expected.
     """
+    judge(scenario, watch(scenario))
+
+
+def watch(scenario: Scenario) -> Iterator[dict[str, Any]]:
+    """Let a scenario happen, whatever it expects; tell what came of each of its sweeps."""
     story = _Story(scenario)
-    for number, step in enumerate(scenario.steps, 1):
-        mismatches = list(story.take(step))
+    for step in scenario.steps:
+        if isinstance(step, Sweep | Sweeps):
+            yield story.sweep(step)
+        else:
+            story.happen(step)
+
+
+def judge(scenario: Scenario, came: Iterable[dict[str, Any]]) -> None:
+    """Compare what came of each sweep with what is expected.
+
+    Raises:
+        ScenarioError: At the first step that does not come out as expected.
+    """
+    steps = [
+        (number, step.expect)
+        for number, step in enumerate(scenario.steps, 1)
+        if isinstance(step, Sweep | Sweeps)
+    ]
+    for (number, expect), actual in zip(steps, came, strict=True):
+        mismatches = list(_differences("expect", expect, actual))
         if mismatches:
             lines = "\n  ".join(mismatches)
             raise ScenarioError(f"step {number} of {scenario.scenario!r}:\n  {lines}")
@@ -268,24 +291,9 @@ class _Story:
         for name, account in given.accounts.items():
             self._give(name, account)
 
-    def take(self, step: AnyStep) -> Iterable[str]:
-        """Let a step happen; tell what is not as expected."""
-        self.world.now += step.after
-        if self.has_past:
-            self.past.append((self.world.now, self.world.store.snapshot()))
-        match step:
-            case Sweep():
-                self._respond(step.responses)
-                faults = _Faults(step.faults, self.world, self._past)
-                return self._compare(step.expect, *self._sweep(step, faults))
-            case Sweeps():
-                return self._sweep_repeatedly(step)
-            case _:
-                self._happen(step)
-        return ()
-
-    def _happen(self, step: AnyStep) -> None:
+    def happen(self, step: AnyStep) -> None:
         """Let what is no sweep happen."""
+        self._begin(step)
         match step:
             case PutCredentials():
                 self._put_credentials(step.account, step.credentials)
@@ -304,6 +312,11 @@ class _Story:
                 self.world.store.freeze_listing()
             case ColdStart():
                 self.world.start_environment()
+
+    def _begin(self, step: AnyStep) -> None:
+        self.world.now += step.after
+        if self.has_past:
+            self.past.append((self.world.now, self.world.store.snapshot()))
 
     def _past(self, when: datetime) -> Secrets:
         """Tell what was there then: what the next step after it has found."""
@@ -414,6 +427,21 @@ class _Story:
 
     # Sweeps.
 
+    def sweep(self, step: Sweep | Sweeps) -> dict[str, Any]:
+        """Let one or more sweeps happen; tell what came of them."""
+        self._begin(step)
+        self._respond(step.responses)
+        faults = _Faults(step.faults, self.world, self._past)
+        if isinstance(step, Sweep):
+            return self._told(step.expect, *self._sweep(step, faults))
+        since, requests, report = self.world.now, [], None
+        ends_at = since + step.lasts
+        while self.world.now < ends_at:
+            self.world.now += step.every
+            report, more = self._sweep(step, faults, since)
+            requests += more
+        return self._told(step.expect, report, requests)
+
     def _sweep(
         self, step: Sweep | Sweeps, faults: _Faults, since: datetime | None = None
     ) -> tuple[Report | None, list[dict[str, Any]]]:
@@ -439,25 +467,14 @@ class _Story:
             for request, at in zip(endpoint.requests, endpoint.requested_at, strict=True)
         ]
 
-    def _sweep_repeatedly(self, step: Sweeps) -> Iterable[str]:
-        self._respond(step.responses)
-        faults = _Faults(step.faults, self.world, self._past)
-        since, requests, report = self.world.now, [], None
-        ends_at = since + step.lasts
-        while self.world.now < ends_at:
-            self.world.now += step.every
-            report, more = self._sweep(step, faults, since)
-            requests += more
-        return self._compare(step.expect, report, requests)
-
     # What came of it.
 
-    def _compare(
+    def _told(
         self, expect: Expectation, report: Report | None, requests: list[dict[str, Any]]
-    ) -> Iterable[str]:
+    ) -> dict[str, Any]:
         calls = Counter(_OPERATIONS[call] for call in self.world.calls)
         endpoint = self.world.endpoint
-        actual = {
+        return {
             "requests": requests,
             "killed": report is None,
             "accounts": {name: self._account(name, report) for name in expect.accounts},
@@ -465,10 +482,9 @@ class _Story:
             "server": {
                 "redeemed": dict(endpoint.redeemed),
                 "spent_came_back": endpoint.spent_came_back,
-                "verified": endpoint.verified,
+                "verified": list(endpoint.verified),
             },
         }
-        return _differences("expect", expect, actual)
 
     def _account(self, name: str, report: Report | None) -> dict[str, Any]:
         told = self._stored(name)

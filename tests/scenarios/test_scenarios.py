@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from tests.scenarios.runner import ScenarioError, run
+from tests.scenarios.runner import ScenarioError, judge, run, watch
 from tests.scenarios.scenario import parse, stories
 from token_refresher.errors import FailureClass
 from token_refresher.outcomes import Caution, Outcome
@@ -32,9 +32,11 @@ def test_scenario(story: Object) -> None:
 
 @EACH
 def test_flipping_any_one_expectation_makes_the_scenario_fail(story: Object) -> None:
+    # What happens does not depend on what is expected, so once is enough.
+    came = list(watch(parse(story)))
     for where, flipped in _flipped(story):
         try:
-            run(parse(flipped))
+            judge(parse(flipped), came)
         except ScenarioError:
             continue
         pytest.fail(f"nothing noticed that {where} was flipped")

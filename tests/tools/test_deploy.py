@@ -104,7 +104,7 @@ def test_without_credentials_one_line_says_how_to_get_some(
 
 @pytest.mark.parametrize(
     ("parameters", "reserved"),
-    [((), 1), (("Triggers=true",), 5), (("Triggers=true", "ReserveConcurrency=true"), 5)],
+    [((), 1), (("Triggers=true",), 2), (("Triggers=true", "ReserveConcurrency=true"), 2)],
 )
 def test_a_first_deploy_that_could_not_reserve_its_concurrency_is_refused_with_the_way_out(
     small_account: EmbeddedCloud, shell: dict[str, str], parameters: tuple[str], reserved: int

@@ -507,12 +507,14 @@ class World:
 
     Attributes:
         now: The moment.
+        skew: How far ahead the program's clock is.
         invocation: How long each invocation may take.
         latest: The report of the last sweep.
     """
 
     def __init__(self, *, max_workers: int = 4, uses_refresh_tokens: bool = True) -> None:
         self.now = START
+        self.skew = timedelta(0)
         self.invocation = INVOCATION
         self.faults = Faults()
         self.store = MemoryStore(self.faults)
@@ -535,7 +537,7 @@ class World:
             Refresher(
                 store=self.store,
                 endpoint=self.endpoint,
-                clock=lambda: self.now,
+                clock=lambda: self.now + self.skew,
                 pause=self.pause,
                 refresh_before=REFRESH_BEFORE,
                 schedule=TICK,
@@ -561,7 +563,7 @@ class World:
         self.store.put_credentials(account, {**credentials, **more})
 
     def add_refresh_only(self, account: str = ACCOUNT, /, **more: object) -> str:
-        """Onboard an account that has nothing but a seed, and return the seed."""
+        """Onboard an account that has nothing but an initial refresh token, and return it."""
         seed = self.endpoint.seed()
         self.add({**CLIENT, "grant_type": "refresh_token", "refresh_token": seed}, account, **more)
         return seed

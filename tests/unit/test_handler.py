@@ -15,8 +15,11 @@ from tests.unit.fakes import (
     ACCOUNT,
     CLIENT_CREDENTIALS,
     INVOCATION,
+    MINUTE,
     PASSWORD,
     TICK,
+    UNTIL_DUE,
+    RunKilledError,
     World,
     denied,
     timed_out,
@@ -233,6 +236,136 @@ def test_a_failure_is_a_warning_that_says_who_must_act_and_when_it_is_tried_agai
     assert (told["failure_class"], told["error"]) == ("action required", "invalid_grant")
     assert told["retry_at"] > world.now.isoformat()
     assert {key: line.get(key) for key in told} == told
+
+
+def told_of(world: World, handler: Handler, *, after: timedelta = TICK) -> dict[str, Any]:
+    """What the next sweep's summary has of the account."""
+    world.now += after
+    [told] = handler({}, Context())["accounts"]
+    return dict(told)
+
+
+def test_an_account_that_needs_action_is_told_in_every_sweep_whether_or_not_it_was_tried(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.add(PASSWORD)
+    handler = handler_of(world)
+    handler({}, Context())
+    world.endpoint.fail(lambda: TokenRequestError("invalid_client"))
+    world.now += TICK
+    handler({"accounts": [ACCOUNT], "force": True}, Context())
+    failed_at = world.now
+    capsys.readouterr()
+    retry_at = failed_at + 15 * MINUTE - timedelta(seconds=30)
+    for _ in range(2):
+        told = told_of(world, handler)
+        # Nothing is tried between two sweeps.
+        next_at = max(retry_at, world.now + TICK)
+        assert told == told | {
+            "reason": "backing off",
+            "outcome": "not due",
+            "needs_action": True,
+            "failure_class": "action required",
+            "error": "invalid_client",
+            "failing_since": failed_at.isoformat(),
+            "retry_at": next_at.isoformat(),
+        }
+        [line] = [line for line in lines(capsys.readouterr().out) if "level" in line]
+        assert line["level"] == "WARNING"
+        assert {key: line.get(key) for key in told} == told
+
+
+def test_an_account_that_needs_action_is_told_though_its_token_is_fresh(world: World) -> None:
+    world.endpoint.refresh_token_lifetime = timedelta(days=15)
+    world.endpoint.lifetime = timedelta(days=20)
+    world.add_refresh_only()
+    handler = handler_of(world)
+    handler({}, Context())
+    world.now += timedelta(days=8)
+    assert handler({}, Context())["accounts"] == []
+    told = told_of(world, handler)
+
+    assert (told["reason"], told["outcome"]) == ("fresh", "not due")
+    assert (told["needs_action"], told["error"]) == (True, "refresh_token_ending")
+
+
+def test_what_passes_is_told_while_it_lasts(world: World) -> None:
+    world.add(CLIENT_CREDENTIALS)
+    handler = handler_of(world)
+    handler({}, Context())
+    world.endpoint.fail(timed_out)
+    failed_at = world.now = world.now + UNTIL_DUE
+    handler({}, Context())
+    told = told_of(world, handler, after=MINUTE)
+
+    assert told == told | {
+        "reason": "backing off",
+        "failure_class": "transient",
+        "error": "timeout",
+        "failing_since": failed_at.isoformat(),
+    }
+    assert "needs_action" not in told
+
+
+def test_what_is_put_off_names_the_time_of_the_next_attempt(world: World) -> None:
+    world.add_refresh_only()
+    handler = handler_of(world)
+    handler({}, Context())
+    leased_at, world.now = world.now, world.now + MINUTE
+    [told] = handler({"accounts": [ACCOUNT], "force": True}, Context())["accounts"]
+
+    assert told["outcome"] == "not attempted"
+    assert told["detail"].endswith(f"from {(leased_at + 15 * MINUTE).isoformat()} on")
+
+
+def test_a_run_that_may_be_at_it_is_waited_for_until_the_next_sweep(world: World) -> None:
+    world.add_refresh_only()
+    world.faults.once("after lease", RunKilledError())
+    with pytest.raises(RunKilledError):
+        handler_of(world)({}, Context())
+    told = told_of(world, handler_of(world))
+
+    assert told["outcome"] == "leased by another run"
+    assert told["retry_at"] == (world.now + TICK).isoformat()
+
+
+def test_a_dry_run_promises_no_attempt(world: World) -> None:
+    world.add(CLIENT_CREDENTIALS)
+    [told] = handler_of(world)({"dry_run": True}, Context())["accounts"]
+
+    assert told["outcome"] == "would refresh"
+    assert "retry_at" not in told
+
+
+def test_what_should_be_known_besides_is_told(world: World) -> None:
+    world.endpoint.lifetime = timedelta(minutes=10)
+    world.add(CLIENT_CREDENTIALS)
+    [told] = handler_of(world)({}, Context())["accounts"]
+
+    assert told["cautions"] == ["token_lives_too_short"]
+    assert (told["needs_action"], told["error"]) == (True, "token_lives_too_short")
+
+
+def test_the_summary_of_many_begins_with_those_that_need_action(world: World) -> None:
+    for number in range(120):
+        world.add(CLIENT_CREDENTIALS, f"dealer-{number:03}")
+    world.add({**CLIENT_CREDENTIALS, "user_agent": ""}, "mistyped")
+    told = handler_of(world)({}, Context())["accounts"]
+
+    assert len(told) == 100
+    assert told[0]["account"] == "mistyped"
+
+
+def test_one_accounts_refusal_in_an_event_is_told_beside_what_became_of_the_others(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.add(CLIENT_CREDENTIALS, "served")
+    world.faults.once("before describe credentials", denied())
+    summary = handler_of(world)({"accounts": ["refused", "served"]}, Context())
+    told = {each["account"]: (each["outcome"], each.get("error")) for each in summary["accounts"]}
+
+    assert told == {"refused": ("failed", "AccessDeniedException"), "served": ("published", None)}
+    assert metrics(capsys.readouterr().out)["RefreshFailures/action required"] == [1]
 
 
 def test_a_consumers_rejection_is_answered_with_the_published_version(world: World) -> None:

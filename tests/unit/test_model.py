@@ -40,6 +40,7 @@ from token_refresher.records import (
 NOW: Final = datetime(2026, 11, 24, 1, tzinfo=UTC)
 VERSION: Final = TokenVersion(NOW, NOW + timedelta(hours=12), "a" * 12, "b" * 12)
 TEXT: Final = "20261124T010000Z-20261124T130000Z-aaaaaaaaaaaa-bbbbbbbbbbbb"
+EARLIER: Final = "20261124T005959Z-20261124T125959Z-aaaaaaaaaaaa-bbbbbbbbbbbb"
 
 
 def test_a_version_id_tells_the_schedule() -> None:
@@ -228,14 +229,34 @@ def test_where_the_setting_ignores_refresh_tokens_nothing_is_known_of_them() -> 
     assert not of.uses_refresh_tokens
 
 
-def test_a_failure_before_the_published_token_is_over() -> None:
-    version = str(replace(VERSION, issued_at=NOW + timedelta(seconds=1)))
-    of = account_from_metadata("a", credentials=None, token=token(version), now=NOW)
+def test_a_failure_that_is_no_later_than_the_published_token_is_over() -> None:
+    of = account_from_metadata("a", credentials=None, token=token(TEXT), now=NOW)
     assert of.failure is None
 
 
+@pytest.mark.parametrize(
+    ("journal", "code", "is_over"),
+    [
+        pytest.param(TEXT, "journal_not_written", True, id="the published response is kept"),
+        pytest.param(TEXT[:-1] + "c", "journal_not_written", False, id="another one is"),
+        pytest.param(TEXT, "timeout", False, id="it was another failure"),
+    ],
+)
+def test_a_journal_that_was_written_in_the_end_is_no_failure(
+    journal: str, code: str, *, is_over: bool
+) -> None:
+    record = replace(RECORD, code=code, since=NOW + timedelta(seconds=1))
+    of = account_from_metadata(
+        "a",
+        credentials=SecretMetadata({"TOKENRESPONSE": journal}),
+        token=SecretMetadata({"AWSCURRENT": TEXT}, {FAILURE_TAG: record.to_tag()}),
+        now=NOW,
+    )
+    assert (of.failure is None) is is_over
+
+
 def test_a_failure_counts_for_the_credentials_that_it_is_of() -> None:
-    of = account_from_metadata("a", credentials=None, token=token(TEXT), now=NOW)
+    of = account_from_metadata("a", credentials=None, token=token(EARLIER), now=NOW)
     assert of.counting_failure == RECORD
     of = replace(of, credentials_version="others")
     assert (of.failure, of.counting_failure) == (RECORD, None)
@@ -254,8 +275,9 @@ def token(version_id: str) -> SecretMetadata:
 
 def test_a_newer_description_takes_the_place_of_the_listing() -> None:
     of = account_from_metadata("a", credentials=None, token=SecretMetadata(), now=NOW)
-    confirmed = with_token(of, token(TEXT), now=NOW)
-    assert (confirmed.published, confirmed.failure) == (published_from_id(TEXT, now=NOW), RECORD)
+    confirmed = with_token(of, token(EARLIER), now=NOW)
+    published = published_from_id(EARLIER, now=NOW)
+    assert (confirmed.published, confirmed.failure) == (published, RECORD)
 
 
 def test_times_that_were_read_are_kept_while_the_version_is_the_same() -> None:

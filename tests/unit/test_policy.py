@@ -121,10 +121,12 @@ def failed(
     failure_class: FailureClass = FailureClass.TRANSIENT,
     credentials: str = CREDENTIALS,
     since: timedelta = NO_TIME,
+    code: str = "timeout",
 ) -> dict[str, str]:
+    code = code if failures else "unchanged"
     record = FailureRecord(
         failure_class,
-        "timeout",
+        code,
         failures,
         NOW + min(retry_in, since),
         NOW + retry_in,
@@ -183,7 +185,7 @@ WRONG_PASSWORD: Final = TokenRequestError("invalid_grant")
             id="a back-off precedes the minimum interval",
         ),
         pytest.param(
-            account(LATER, previous=issued(2 * MINUTE), tags=failed(HOUR)),
+            account(LATER, previous=issued(2 * MINUTE)),
             Decision(due=False, reason=Reason.FRESH),
             id="what is fresh is held by nothing",
         ),
@@ -377,7 +379,23 @@ def test_a_rejection_overrides_what_holds_for_the_published_tokens_sake(
     tags = failed(10 * HOUR) | {LEASE_TAG: f"{LEASE}/{end}"}
     current = issued(HOUR)
     assert reason_of(account(current, lease=LEASE, tags=tags), rejected_version=current) is reason
-    assert reason_of(account(current, lease=LEASE, tags=tags)) is Reason.FRESH
+    assert reason_of(account(current, lease=LEASE, tags=tags)) is Reason.BACKING_OFF
+
+
+@pytest.mark.parametrize(
+    ("tags", "reason"),
+    [
+        pytest.param(failed(-SECOND), Reason.RETRY, id="so that it does not outlive its cause"),
+        pytest.param(failed(SECOND), Reason.BACKING_OFF, id="not before its time"),
+        pytest.param(failed(-SECOND, failures=0), Reason.FRESH, id="not where it is none"),
+        pytest.param(failed(-SECOND, credentials="other"), Reason.FRESH,
+                     id="not where it was of other credentials"),
+    ],
+)  # fmt: skip
+def test_what_has_failed_is_tried_again_though_its_token_is_fresh(
+    tags: dict[str, str], reason: Reason
+) -> None:
+    assert reason_of(account(issued(HOUR), tags=tags)) is reason
 
 
 UNCHANGED: Final = failed(20 * MINUTE, failures=0)
@@ -397,6 +415,8 @@ UNCHANGED: Final = failed(20 * MINUTE, failures=0)
                      Reason.NEARING_EXPIRY, id="not for other credentials"),
         pytest.param(account(issued(11 * HOUR), journal=ANOTHER, tags=UNCHANGED), {},
                      Reason.UNPUBLISHED_RESPONSE, id="not what was answered already"),
+        pytest.param(account("external", tags=UNCHANGED), {},
+                     Reason.EXPIRY_UNKNOWN, id="not an external version"),
         pytest.param(account(OLD, tags=failed(8 * HOUR, failures=0)), {},
                      Reason.NEARING_EXPIRY, id="not as long as an edited tag says"),
     ],

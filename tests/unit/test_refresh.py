@@ -28,7 +28,7 @@ from tests.unit.fakes import (
     timed_out,
     unavailable,
 )
-from token_refresher.errors import FailureClass, UnexpectedError
+from token_refresher.errors import FailureClass, OutOfTimeError, UnexpectedError
 from token_refresher.journal import JournalEntry
 from token_refresher.model import TokenVersion, token_digest
 from token_refresher.oauth.errors import TokenRequestError
@@ -180,6 +180,76 @@ def test_the_primary_grant_follows_what_says_nothing_against_it(
 
     assert world.refresh().outcome is Outcome.PUBLISHED
     assert world.grants == ["refresh_token", "password"]
+
+
+@pytest.mark.parametrize("body", [response(access_token=None), response(expires_in=timedelta(0))])
+def test_a_primary_grants_response_without_a_usable_token_is_told(
+    world: World, body: TokenResponse
+) -> None:
+    due_again(world, CLIENT_CREDENTIALS)
+    world.endpoint.answer(body)
+
+    assert code(world.refresh().error) == "invalid_response"
+    assert world.tags().keys() == {"failure"}
+
+
+def test_what_a_primary_grant_brings_that_cannot_be_published_is_not_kept(world: World) -> None:
+    """It can be had again; and a day of such responses would use up the secret's versions."""
+    world.endpoint.lifetime = None
+    world.add(PASSWORD)
+    world.sweep_for(HOUR)
+
+    assert world.tags()["failure"].startswith("action required: missing_expires_in/")
+    assert world.journal() is None
+
+
+@pytest.mark.parametrize("only", [True, False], ids=["refresh-only", "password"])
+@pytest.mark.parametrize("wrong", ["no lifetime", "refused"])
+def test_a_day_of_responses_that_must_not_be_published_leaves_the_secret_its_versions(
+    world: World, wrong: str, *, only: bool
+) -> None:
+    """Beyond 144 a day Secrets Manager would take no correction either."""
+    if only:
+        world.add_refresh_only(verify_url=VERIFY_URL)
+    else:
+        world.add(PASSWORD, verify_url=VERIFY_URL)
+    world.sweep()
+    if wrong == "no lifetime":
+        world.endpoint.lifetime = None
+    world.endpoint.verdict = wrong != "refused"
+    world.now += UNTIL_DUE
+    before = len(world.store.credentials[ACCOUNT].versions)
+    world.sweep_for(timedelta(days=1))
+
+    assert 72 < len(world.store.credentials[ACCOUNT].versions) - before <= 144
+
+
+def test_where_a_host_was_stopped_meanwhile_the_refresh_tokens_failure_is_told() -> None:
+    world = World(max_workers=1)
+    names = ("a", "b", "c")
+    for name in names:
+        world.add(PASSWORD, name)
+    world.sweep()
+    world.endpoint.fail(timed_out)
+    report = world.sweep(after=UNTIL_DUE)
+
+    # The third account's refresh token stops the host; its primary grant is not tried.
+    assert world.grants == ["refresh_token", "password"] * 2 + ["refresh_token"]
+    assert [code(result.error) for result in report.results] == ["timeout"] * 3
+
+
+def test_what_was_read_may_take_so_long_that_nothing_is_asked(world: World) -> None:
+    due_again(world, CLIENT_CREDENTIALS)
+
+    def slowly() -> None:
+        world.now += timedelta(seconds=21)
+
+    world.faults.meanwhile("before read credentials", slowly)
+    result = world.refresh()
+
+    assert (result.outcome, world.grants) == (Outcome.NOT_ATTEMPTED, [])
+    assert isinstance(result.error, OutOfTimeError)
+    assert world.tags() == {}
 
 
 # Unpublished responses.

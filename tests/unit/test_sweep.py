@@ -20,6 +20,7 @@ from tests.unit.fakes import (
     START,
     TICK,
     UNTIL_DUE,
+    FakeTokenEndpoint,
     RefreshMode,
     RunKilledError,
     World,
@@ -48,8 +49,10 @@ from token_refresher.ports import CURRENT
 from token_refresher.records import FAILURE_TAG, FailureRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
+    from token_refresher.oauth.client_authentication import Client
+    from token_refresher.oauth.token_response import TokenResponse
     from token_refresher.sweep import Report
 
 BY_HAND = "published-by-hand-00000000000000000000"
@@ -325,9 +328,8 @@ def test_an_account_that_needs_action_is_told_whether_or_not_it_was_tried(world:
     world.sweep(accounts=["fresh-and-refused", "refused"], force=True, after=MINUTE)
     report = world.sweep(after=TICK)
 
-    assert reasons(report) == {"refused": "fresh", "fresh-and-refused": "fresh"}
-    report = world.sweep(after=UNTIL_DUE - 2 * TICK)
-    assert outcomes(report)["refused"] == "not due"
+    assert reasons(report) == dict.fromkeys(["refused", "fresh-and-refused"], "backing off")
+    assert world.grants == []
 
 
 # What seemed to be a refusal, and is a block.
@@ -364,6 +366,49 @@ def test_a_block_leaves_the_count_of_refusals_before_it(one_by_one: World) -> No
         "a": before, "b": None, "c": None,
     }  # fmt: skip
     assert world.tags("a")["failure"].startswith("transient: blocked/2/")
+
+
+class OneByOneEndpoint(FakeTokenEndpoint):
+    """Answers a password once two others have been refused."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__(lambda: world.now, world.faults)
+        self.refused = threading.Semaphore(0)
+        self.asked = threading.Event()
+
+    def request(self, client: Client, grant: Mapping[str, str]) -> TokenResponse:
+        if grant["grant_type"] == "password":
+            self.asked.set()
+            assert self.refused.acquire(timeout=30)
+            assert self.refused.acquire(timeout=30)
+        elif grant["grant_type"] == "client_credentials":
+            assert self.asked.wait(timeout=30)
+        try:
+            return super().request(client, grant)
+        except TokenRequestError:
+            if grant["grant_type"] == "client_credentials":
+                self.refused.release()
+            raise
+
+
+def test_who_has_a_token_all_the_same_has_met_no_block() -> None:
+    world = World(max_workers=3)
+    world.endpoint = OneByOneEndpoint(world)
+    world.add(PASSWORD, "a")
+    world.endpoint.asked.set()
+    world.endpoint.refused.release(2)
+    world.start_environment()
+    world.sweep()
+    world.endpoint.asked.clear()
+    for name in ("b", "c"):
+        world.add(CLIENT_CREDENTIALS, name)
+    # The refresh token of `a` is the first in the row; its password is asked for meanwhile.
+    for grant_type in ("refresh_token", "client_credentials"):
+        world.endpoint.fail(forbidden, grant_type=grant_type)
+    report = world.sweep(after=UNTIL_DUE)
+
+    assert outcomes(report) == {"a": "published", "b": "failed", "c": "failed"}
+    assert world.tags("a") == {}
 
 
 def test_a_refresh_token_that_met_a_block_is_unanswered_and_not_refused(one_by_one: World) -> None:
@@ -638,7 +683,10 @@ def assert_recovers(
     else:
         pytest.fail(f"no new token after {context}")
     assert world.endpoint.accepts(world.access_token()), context
-    assert world.sweep().results == (), context
+    # A failure that was recorded, and could not be cleared, is tried once more: no sooner than
+    # another lease can be had.
+    world.sweep(after=15 * MINUTE)
+    assert world.sweep(after=HOUR).results == (), context
 
 
 def assert_nothing_spent_twice(world: World, *, context: object) -> None:

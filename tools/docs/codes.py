@@ -25,6 +25,7 @@ from token_refresher.errors import FailureClass, SecretStoreError
 from token_refresher.oauth import errors as oauth_errors
 from token_refresher.oauth.token_response import read_token_response
 from token_refresher.policy import Pace, failure_class_of, pace_of
+from token_refresher.records import JOURNAL_NOT_WRITTEN
 from tools.docs.blocks import Table, code
 
 if TYPE_CHECKING:
@@ -161,6 +162,7 @@ def _of_error_responses() -> Iterator[Coded]:
 
 
 def _of_secrets_manager() -> Iterator[Coded]:
+    yield _coded(SecretStoreError("", JOURNAL_NOT_WRITTEN, transient=False))
     for name, call in _calls():
         if name == "SecretStoreError" and isinstance(call.args[1], ast.Constant):
             transient = ast.literal_eval(call.keywords[0].value)

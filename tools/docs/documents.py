@@ -28,6 +28,7 @@ TABLES: Final[Mapping[str, Callable[[], Table]]] = {
     "paces": program.paces,
     "tags": program.tags,
     "errors": program.errors_table,
+    "codes-without-failure": program.without_failure,
     "codes-by-class": codes.by_class,
     "codes-of-credentials": codes.of_credentials,
     "codes-of-the-token-endpoint": codes.of_the_token_endpoint,

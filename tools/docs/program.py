@@ -83,7 +83,7 @@ def paces() -> Table:
 
 def _waits(pace: Pace) -> str:
     """Let an account fail again and again, and tell what it waits."""
-    account, now, waits = _ACCOUNT, _NOW, list[int]()
+    account, now, waits = _ACCOUNT, _NOW + timedelta(minutes=30), list[int]()
     while len(waits) == len(set(waits)):
         error = _FAILURES[pace]
         refusals = policy.refusals_record(account, error, now=now)
@@ -139,6 +139,12 @@ def tags() -> Table:
 
 def _words(words: type[StrEnum]) -> list[tuple[str, ...]]:
     return [(code(word.value),) for word in words]
+
+
+def without_failure() -> Table:
+    """What a person must act on though nothing has failed."""
+    rows = [(code(name),) for name in policy.WITHOUT_FAILURE]
+    return Table(("code", "what it means", "what to do"), rows)
 
 
 def errors_table() -> Table:

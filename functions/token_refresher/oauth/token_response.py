@@ -254,8 +254,8 @@ def _left_by_itself(access_token: str, issued_at: datetime) -> timedelta | None:
         decoded = base64.b64decode(payload + "=" * (-len(payload) % 4), b"-_", validate=True)
     except ValueError:
         return None
-    claims = _parse_json(decoded)
-    exp = claims.get("exp") if isinstance(claims, dict) else None
+    content = _parse_json(decoded)
+    exp = content.get("exp") if isinstance(content, dict) else None
     return parse_expires_in(exp - issued_at.timestamp()) if isinstance(exp, float) else None
 
 

@@ -374,13 +374,13 @@ class TestMetadata:
                     "b" * 32: ["AWSCURRENT", "TOKENRESPONSE"],
                     "a" * 32: ["own"],
                 },
-                "Tags": [{"Key": "token-refresher:error", "Value": "e"}, {"Key": "empty"}],
+                "Tags": [{"Key": "token-refresher:failure", "Value": "e"}, {"Key": "empty"}],
             },
             {"SecretId": f"oauth/tokens/{ACCOUNT}"},
         )
         assert store.describe_token(ACCOUNT) == SecretMetadata(
             stages={"AWSCURRENT": "b" * 32, "TOKENRESPONSE": "b" * 32, "own": "a" * 32},
-            tags={"token-refresher:error": "e", "empty": ""},
+            tags={"token-refresher:failure": "e", "empty": ""},
         )
 
     def test_a_binary_value_has_no_text(self, store: SecretsManagerStore, stubber: Stubber) -> None:

@@ -855,7 +855,7 @@ class TestLostConnections:
         authorization_server.register_client(
             "c", secret="s", users={"u": "p"}, refresh_tokens_for=["password"]
         )
-        seed = authorization_server.issue_seed("c", user="u")
+        seed = authorization_server.issue_initial_refresh_token("c", user="u")
         authorization_server.fail(LosesTheAnswer())
         credentials = RefreshTokenCredentials(
             token_endpoint=authorization_server.token_endpoint,
