@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any, Final
 from benchmarks.secrets_manager import DESCRIPTION
 from local.secrets_manager.memory import Secret
 from token_refresher.credentials import parse_credentials
-from token_refresher.model import JournalEntry, TokenVersion, digest12
-from token_refresher.ports import CURRENT, JOURNAL_STAGE, PREVIOUS
+from token_refresher.journal import JournalEntry
+from token_refresher.leases import LeaseContent, lease_id
+from token_refresher.model import TokenVersion, digest12
+from token_refresher.ports import CURRENT, JOURNAL_STAGE, LEASE_STAGE, PREVIOUS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -67,7 +69,7 @@ def utc_now() -> datetime:
 
 
 def token_response(*, with_refresh_token: bool) -> dict[str, Any]:
-    """Make an answer of the size that the OLX motors endpoint gives."""
+    """Make a response of the size that the OLX motors endpoint gives."""
     answer = {
         "access_token": secrets.token_hex(20),
         "token_type": "bearer",
@@ -94,15 +96,24 @@ def secrets_of(
             issued_at=moment - LIFE,
             expires_at=moment,
             credentials_digest=digest12(credentials_version),
-            random=secrets.token_hex(6),
+            token_digest=secrets.token_hex(6),
         )
         for moment in (expires_at - LIFE + timedelta(hours=1.5), expires_at)
     )
     credentials = Secret()
     credentials.put(credentials_version, text, [CURRENT])
     if grant.is_journaled:
+        parsed, lease = parse_credentials(text), lease_id(str(earlier), 1)
+        leased = LeaseContent(
+            leased_at=int(version.issued_at.timestamp()),
+            run=secrets.token_hex(16),
+            credentials=version.credentials_digest,
+        )
+        credentials.put(lease, leased.to_json(), [LEASE_STAGE])
         journal = JournalEntry(
-            grant=parse_credentials(text).grant_digest,
+            grant=parsed.grant_digest,
+            host=parsed.client.host,
+            lease=lease,
             access_token=secrets.token_hex(20),
             token_type="bearer",  # noqa: S106 - a word
             scope="adverts-write read",

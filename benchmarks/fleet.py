@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -29,7 +30,7 @@ from token_refresher.refresh import Refresher
 from token_refresher.sweep import Sweeper
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
@@ -136,6 +137,11 @@ class VirtualEndpoint:
     def admit(self, client: Client) -> None:
         """Admit every host."""
 
+    @contextmanager
+    def connect(self, client: Client) -> Iterator[VirtualConnection]:
+        """Connect to every host, at once."""
+        yield VirtualConnection(self, client)
+
     def request(self, client: Client, grant: Mapping[str, str]) -> TokenResponse:
         """Answer as the host does."""
         self.requests[client.host] += 1
@@ -152,6 +158,21 @@ class VirtualEndpoint:
     def verify(self, client: Client, access_token: str) -> bool | None:
         """Verify nothing: no account here asks for it."""
         raise NotImplementedError
+
+
+@dataclass(frozen=True, slots=True)
+class VirtualConnection:
+    """A connection to one of them."""
+
+    endpoint: VirtualEndpoint
+    client: Client
+
+    def request(
+        self, grant: Mapping[str, str], *, before_sending: Callable[[], None]
+    ) -> TokenResponse:
+        """Answer as the host does."""
+        before_sending()
+        return self.endpoint.request(self.client, grant)
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,6 +272,7 @@ def play(scenario: Scenario) -> Run:
                 clock=time.now,
                 pause=lambda duration: time.sleep(duration.total_seconds()),
                 refresh_before=timedelta(seconds=5400),
+                schedule=timedelta(seconds=TICK_SECONDS),
                 uses_refresh_tokens=True,
             ),
             monotonic=time.monotonic,

@@ -41,7 +41,12 @@ NOTE: Final = f"""\
 that of the function's own process, and of a whole processor; Secrets Manager and the token
 endpoint are stubs over TLS. The floor keeps to the same {_WRITES_PER_SECOND} writes a second, since
 a processor that idles between calls is slower at each; how much, the last column tells: the ratio
-to the floor in full flight. Medians of {ROUNDS} interleaved rounds, with the middle half."""
+to the floor in full flight. A refresh token's request has a connection of its own, also in the
+floor; another of its floors sends it by a connection that is open. Medians of {ROUNDS} interleaved
+rounds, with the middle half."""
+CONNECTION_NOTE: Final = f"""\
+What it costs that a refresh token's request has a connection of its own, opened before the lease:
+the floor with and without it. Medians of {ROUNDS} interleaved rounds, with the middle half."""
 ROTATION_NOTE: Final = f"""\
 The same against the standard rotation function: four invocations, a client in each, one secret.
 Time is what Lambda would bill on a whole processor, with Secrets Manager at 20 ms a call and the
@@ -80,6 +85,7 @@ class Measured:
         alone: What it used for an account that its event named.
         floor: What the floor used, at the program's pace.
         flight: What it used without a pace.
+        pooled: What it used at that pace, with connections that are open already.
     """
 
     def __init__(self, servers: Servers, grant: Grant) -> None:
@@ -96,6 +102,7 @@ class Measured:
     def forget(self) -> None:
         """Begin to measure again."""
         self.mine, self.alone, self.floor, self.flight = Work(), Work(), Work(), Work()
+        self.pooled = Work()
 
     def play(self, due: int = DUE_AT_ONCE) -> None:
         """Let both refresh as many accounts; those of the program are due, and found by it."""
@@ -108,8 +115,11 @@ class Measured:
         self.mine.log_bytes = (busy.log_bytes - idle.log_bytes) / due
 
         event = {"accounts": accounts, "by_refresh_token": self._grant.is_journaled}
-        for work, pace in ((self.floor, _WRITES_PER_SECOND), (self.flight, 0)):
-            least = self._floor.use(event | {"writes_per_second": pace})
+        floors = [(self.floor, _WRITES_PER_SECOND, True), (self.flight, 0, True)]
+        if self._grant.is_journaled:
+            floors.append((self.pooled, _WRITES_PER_SECOND, False))
+        for work, pace, connects in floors:
+            least = self._floor.use(event | {"writes_per_second": pace, "connects": connects})
             work.cpu.append(least.cpu_ms / due)
             work.calls = self._servers.seen().calls.total() / due
 
@@ -207,16 +217,17 @@ def measure() -> Findings:
         for _ in range(ROUNDS):
             dealer.play()
         dealer.stop()
-    return _findings(prompt, late, (dealer.mine, dealer.floor, dealer.flight))
+    return _findings(prompt, late, (dealer.mine, dealer.floor, dealer.flight, dealer.pooled))
 
 
 def _findings(
     machine: tuple[Work, Work, Work, Work, Work],
     late: tuple[Work, Work, Work],
-    dealer: tuple[Work, Work, Work],
+    dealer: tuple[Work, Work, Work, Work],
 ) -> Findings:
     mine, alone, floor, flight, rotation = machine
     mine_late, alone_late, rotation_late = late
+    by_token, connecting, hurrying, pooled = dealer
     findings = Findings("refresh")
     findings.tables = [
         Table(
@@ -245,7 +256,19 @@ def _findings(
                 )
                 for grant, work, least, hurried in (
                     (MACHINE, mine, floor, flight),
-                    (DEALER, *dealer),
+                    (DEALER, by_token, connecting, hurrying),
+                )
+            ],
+        ),
+        Table(
+            "connection",
+            CONNECTION_NOTE,
+            ("the floor of a refresh by refresh token", "CPU", "ratio"),
+            [
+                (name, spread(work.cpu).told("ms", 1), ratio(work.cpu, pooled.cpu).told(digits=2))
+                for name, work in (
+                    ("with a connection of its own", connecting),
+                    ("by a connection that is open", pooled),
                 )
             ],
         ),
@@ -283,7 +306,7 @@ def _findings(
         Bound("CPU of a refresh to its floor", ratio(mine.cpu, floor.cpu).median, 1.3),
         Bound(
             "CPU of one by refresh token to its floor",
-            ratio(dealer[0].cpu, dealer[1].cpu).median,
+            ratio(by_token.cpu, connecting.cpu).median,
             1.3,
         ),
         Bound("calls to those of the four steps", mine.calls / rotation.calls, 0.4),
@@ -294,9 +317,9 @@ def _findings(
     ]
     findings.coefficients = [
         Coefficient("CPU of a refresh", spread(mine.cpu).median, "ms"),
-        Coefficient("CPU of a refresh by refresh token", spread(dealer[0].cpu).median, "ms"),
+        Coefficient("CPU of a refresh by refresh token", spread(by_token.cpu).median, "ms"),
         Coefficient("calls of a refresh", mine.calls, "calls"),
-        Coefficient("calls of a refresh by refresh token", dealer[0].calls, "calls"),
+        Coefficient("calls of a refresh by refresh token", by_token.calls, "calls"),
         Coefficient("log of a refresh", mine.log_bytes, "bytes"),
     ]
     return findings

@@ -21,7 +21,8 @@ import urllib3
 from botocore.config import Config
 
 client = boto3.client("secretsmanager", config=Config(max_pool_connections=18))
-pool = urllib3.PoolManager(ssl_context=ssl.create_default_context(), maxsize=16)
+context = ssl.create_default_context()
+pool = urllib3.PoolManager(ssl_context=context, maxsize=16)
 endpoint = os.environ["TOKEN_ENDPOINT"]
 tokens = os.environ["SECRET_PREFIX"] + "/tokens/"
 credentials_path = os.environ["SECRET_PREFIX"] + "/credentials/"
@@ -42,11 +43,13 @@ def wait_for_turn() -> None:
     time.sleep(max(turn - now, 0))
 
 
-def request(credentials: dict[str, Any], fields: dict[str, str]) -> dict[str, Any]:
+def request(
+    credentials: dict[str, Any], fields: dict[str, str], connections: urllib3.PoolManager
+) -> dict[str, Any]:
     """Ask for a token."""
     pair = f"{credentials['client_id']}:{credentials['client_secret']}"
     headers = {"Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}
-    answer = pool.request_encode_body(
+    answer = connections.request_encode_body(
         "POST", endpoint, fields=fields, headers=headers, encode_multipart=False
     )
     told: dict[str, Any] = json.loads(answer.data)
@@ -75,19 +78,27 @@ def refresh_without_refresh_token(name: str) -> None:
     """Describe, read, request, describe, publish."""
     client.describe_secret(SecretId=tokens + name)
     credentials = read(credentials_path + name, "AWSCURRENT")
-    answer = request(credentials, {"grant_type": "client_credentials"})
+    answer = request(credentials, {"grant_type": "client_credentials"}, pool)
     client.describe_secret(SecretId=tokens + name)
     put(tokens + name, secrets.token_hex(20), answer, "AWSCURRENT")
 
 
-def refresh_by_refresh_token(name: str) -> None:
-    """Describe, read both, claim, request, journal, publish."""
+def refresh_by_refresh_token(name: str, *, connects: bool) -> None:
+    """Describe, read both, lease, request, journal, publish.
+
+    Args:
+        name: The account's.
+        connects: Whether a connection is opened for the request, as the program does.
+    """
     client.describe_secret(SecretId=tokens + name)
     credentials = read(credentials_path + name, "AWSCURRENT")
     journal = read(credentials_path + name, "TOKENRESPONSE")
     put(credentials_path + name, secrets.token_hex(20), {"run": "made-up"}, "TOKENREQUEST")
     fields = {"grant_type": "refresh_token", "refresh_token": journal["refresh_token"]}
-    answer = request(credentials, fields)
+    connections = urllib3.PoolManager(ssl_context=context) if connects else pool
+    answer = request(credentials, fields, connections)
+    if connects:
+        connections.clear()
     version_id = secrets.token_hex(20)
     put(credentials_path + name, version_id, answer, "TOKENRESPONSE")
     answer.pop("refresh_token", None)
@@ -97,7 +108,10 @@ def refresh_by_refresh_token(name: str) -> None:
 def lambda_handler(event: dict[str, Any], _context: object) -> int:
     """Refresh the accounts that the event names, as many at once as the program does."""
     pace["per_second"] = event["writes_per_second"]
-    by_refresh_token = event["by_refresh_token"]
-    each = refresh_by_refresh_token if by_refresh_token else refresh_without_refresh_token
+    each = (
+        partial(refresh_by_refresh_token, connects=event["connects"])
+        if event["by_refresh_token"]
+        else refresh_without_refresh_token
+    )
     with ThreadPoolExecutor(16) as workers:
-        return len(list(workers.map(partial(each), event["accounts"])))
+        return len(list(workers.map(each, event["accounts"])))

@@ -198,8 +198,10 @@ class Sweeper:
 
     def _completed(self, account: Account) -> Account:
         """Add what this environment remembers of an account."""
-        account = with_unrecorded(account, self._unrecorded.get(account.name))
-        account = replace(account, unwritten=self._unwritten.get(account.name))
+        kept, unwritten = self._unrecorded.get(account.name), self._unwritten.get(account.name)
+        if kept is not None or unwritten is not None:
+            # For the few alone: to replace a thousand accounts costs as much as to decide on them.
+            account = replace(with_unrecorded(account, kept), unwritten=unwritten)
         return account if self.refresher.uses_refresh_tokens else without_refresh_tokens(account)
 
     def _remember(self, account: Account) -> None:

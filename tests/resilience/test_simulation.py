@@ -23,20 +23,35 @@ from tests.resilience.simulation.fleet import (
     CACHE,
     REFRESH_BEFORE,
     TICK,
+    TOKEN_ENDPOINT,
     Cost,
     Fleet,
     Grant,
+    Neighbours,
     Record,
     Simulation,
+    Tokens,
     wakes_at,
 )
 from tests.resilience.simulation.people import mishaps, tell
 from tests.resilience.simulation.scenarios import DAY, HOUR, MINUTE, Scenario
-from tests.resilience.simulation.secrets_manager import VERSIONS_KEPT, SimulatedSecret
+from tests.resilience.simulation.secrets_manager import MOST_VERSIONS_A_DAY, SimulatedSecret
+from tests.resilience.simulation.stories import (
+    FAILURES,
+    Neighbourhood,
+    lasting,
+    live,
+    neighbourhoods,
+    weeks,
+    wrong_path,
+)
 from tests.resilience.simulation.tables import (
+    LASTING_COLUMNS,
     LOAD_COLUMNS,
+    NEIGHBOUR_COLUMNS,
     OUTAGE_COLUMNS,
     STORY_COLUMNS,
+    WEEK_COLUMNS,
     duration,
     label,
     line,
@@ -44,11 +59,18 @@ from tests.resilience.simulation.tables import (
 )
 from tests.resilience.simulation.timelines import WRITES_PER_SECOND, Slots, Timelines
 from token_refresher.aws.secret_store import Pace
-from token_refresher.errors import FailureClass, SecretStoreError
+from token_refresher.errors import FailureClass
 from token_refresher.model import TokenVersion, account_from_metadata, digest12
 from token_refresher.policy import decide
 from token_refresher.ports import CURRENT, JOURNAL_STAGE, PREVIOUS, SecretMetadata
-from token_refresher.records import FailureRecord
+from token_refresher.records import (
+    FAILURE_TAG,
+    GRANT_EXPIRES_AT_TAG,
+    REFUSALS_TAG,
+    FailureRecord,
+    GrantLifetime,
+    Refusals,
+)
 
 if TYPE_CHECKING:
     from token_refresher.model import Account
@@ -111,10 +133,19 @@ def accounts(draw: st.DrawFn) -> Account:
         credentials[JOURNAL_STAGE] = version()
     tags = {}
     if draw(st.booleans()):
-        failed_at, retry_at = (NOW + timedelta(seconds=draw(SECONDS)) for _ in range(2))
-        digest = digest12("v1")
-        failure = FailureRecord(FailureClass.TRANSIENT, "timeout", 1, failed_at, retry_at, digest)
-        tags = failure.to_tags()
+        since, next_attempt, brought_forward_at, grant_ends_at = (
+            NOW + timedelta(seconds=draw(SECONDS)) for _ in range(4)
+        )
+        digest = draw(st.sampled_from([digest12("v1"), digest12("v0")]))
+        count = draw(st.integers(0, 3))
+        failure = FailureRecord(
+            FailureClass.TRANSIENT, "timeout", count, since, next_attempt, digest
+        )
+        tags = {
+            FAILURE_TAG: failure.to_tag(),
+            REFUSALS_TAG: Refusals(count, brought_forward_at, digest).to_tag(),
+            GRANT_EXPIRES_AT_TAG: GrantLifetime(grant_ends_at, DAY).to_tag(),
+        }
     return account_from_metadata(
         "dealer-17",
         credentials=SecretMetadata(credentials),
@@ -188,14 +219,11 @@ def test_more_workers_finish_sooner_until_writes_are_what_they_wait_for() -> Non
 # Secrets Manager and the endpoint.
 
 
-def test_a_secret_takes_no_more_versions_in_a_day_than_are_kept() -> None:
+def test_versions_of_a_day_are_counted_but_for_those_of_the_same_tick_the_day_before() -> None:
     secret = SimulatedSecret()
-    for number in range(VERSIONS_KEPT):
-        secret.count_version(at=number)
-    with pytest.raises(SecretStoreError, match="LimitExceededException"):
-        secret.count_version(at=86_399)
 
-    secret.count_version(at=86_400)
+    assert [secret.count_version(at=second) for second in (0, 1, 600, 86_369)] == [1, 2, 3, 4]
+    assert secret.count_version(at=86_370) == 4
 
 
 def test_a_listing_tells_what_was_so_some_minutes_ago() -> None:
@@ -259,6 +287,143 @@ def test_five_short_outages_in_a_day_do_not_cost_a_refresh_only_account_its_gran
 
     assert record.need_action == 0
     assert record.dead_seconds == 0
+
+
+# Stories.
+
+
+@pytest.mark.parametrize("grant", [Grant.CONSENT, Grant.DEALER])
+def test_thirty_minute_tokens_with_refresh_tokens_never_die_undisturbed(grant: Grant) -> None:
+    record = Simulation(replace(SHORT, grant=grant, duration=DAY + HOUR)).run()
+
+    assert record.published > 12 * 24 * 2
+    assert record.dead_seconds == record.expired_seconds == 0
+    assert record.most_versions == {"credentials": MOST_VERSIONS_A_DAY, "token": 72}
+
+
+def test_twenty_minute_tokens_without_refresh_tokens_never_die_undisturbed() -> None:
+    record = Simulation(replace(SHORT, lifetime=20 * MINUTE, duration=DAY + HOUR)).run()
+
+    assert record.published > 12 * 24 * 3
+    assert record.dead_seconds == record.expired_seconds == 0
+    assert record.most_versions == {"credentials": 0, "token": MOST_VERSIONS_A_DAY}
+
+
+def test_a_week_that_loses_a_second_undisturbed_breaks_its_promise() -> None:
+    undisturbed, *disturbed = weeks(accounts=1, duration=DAY)[:3]
+    record = Simulation(undisturbed.fleet).run()
+    assert not undisturbed.is_broken_by(record)
+
+    record.costs[0].lose("dealer-17", 1)
+
+    assert undisturbed.is_broken_by(record)
+    assert not any(each.is_broken_by(record) for each in disturbed)
+
+
+@pytest.mark.parametrize("failure", [each for each in Failure if each is not Failure.PAGE])
+def test_a_refresh_only_account_lives_through_what_ends_twenty_minutes_before_its_token(
+    failure: Failure,
+) -> None:
+    # The token is due after half its life, an hour, and a minute at most has passed by then.
+    life, begins_at = 2 * HOUR, 55 * MINUTE
+    one = Fleet(accounts=3, lifetime=life, grant=Grant.CONSENT, duration=4 * HOUR, is_in_step=True)
+    ends_at = life - TICK - (15 * MINUTE + TICK)
+    hit = outage(begins_at, ends_at - begins_at, failure)
+    record = Simulation(replace(one, outages=(hit,))).run()
+
+    assert record.expired_seconds == 0
+    assert record.published >= 3 * 2
+
+
+@pytest.mark.parametrize("grant", [Grant.CONSENT, Grant.DEALER], ids=["refresh-only", "dealer"])
+@pytest.mark.parametrize("failure", FAILURES)
+def test_after_a_longer_outage_there_is_a_token_in_time(grant: Grant, failure: Failure) -> None:
+    fleet = Fleet(accounts=6, lifetime=HOUR, grant=grant, duration=8 * HOUR)
+    hit = outage(2 * HOUR, 5 * HOUR, failure)
+    record = Simulation(replace(fleet, outages=(hit,))).run()
+    cost = record.costs[1]
+
+    assert len(cost.expired_seconds) == 6
+    assert cost.late == 0
+    assert 0 < cost.without_token_seconds <= fleet.recovery.total_seconds() + MINUTE.total_seconds()
+    assert not record.writes_too_much
+
+
+def test_an_outage_that_is_recovered_from_too_late_breaks_the_promise() -> None:
+    lasted = lasting(accounts=2)[0]
+    records = [Simulation(fleet).run() for fleet in lasted.fleets[:2]]
+    short = replace(lasted, fleets=lasted.fleets[:2])
+    assert not short.is_broken_by(records)
+
+    records[1].costs[1].late = 1
+
+    assert short.is_broken_by(records)
+
+
+@pytest.mark.parametrize("workers", [1, 16])
+@pytest.mark.parametrize(
+    ("accounts", "neighbours"),
+    [
+        pytest.param(30, wrong_path(Failure.NOT_FOUND), id="a page at a wrong path"),
+        pytest.param(30, wrong_path(Failure.NOT_FOUND_JSON), id="JSON at a wrong path"),
+        pytest.param(
+            8,
+            Neighbours(
+                accounts=1, failure=Failure.PAGE, token_endpoint=TOKEN_ENDPOINT, is_edited=True
+            ),
+            id="edited",
+        ),
+        pytest.param(
+            10, Neighbours(accounts=60, tokens=Tokens.ENDING, failure=Failure.SILENT), id="hung"
+        ),
+        pytest.param(
+            10, Neighbours(accounts=60, tokens=Tokens.ENDING, failure=Failure.SLOW_ERROR), id="slow"
+        ),
+        pytest.param(10, Neighbours(accounts=200, tokens=Tokens.EXTERNAL), id="external versions"),
+    ],
+)
+def test_no_healthy_account_loses_a_second_to_its_neighbours(
+    accounts: int, neighbours: Neighbours, workers: int
+) -> None:
+    elsewhere = neighbours.failure in {Failure.SILENT, Failure.SLOW_ERROR}
+    if elsewhere:
+        neighbours = replace(neighbours, token_endpoint="https://other.example.com/token")
+    fleet = replace(
+        MACHINES,
+        accounts=accounts,
+        duration=100 * MINUTE,
+        max_workers=workers,
+        neighbours=(neighbours,),
+        has_failed_once=elsewhere,
+    )
+    records = live(Neighbourhood("", fleet))
+
+    assert records[0].published >= accounts
+    assert not Neighbourhood.is_broken_by(records)
+
+
+def test_a_healthy_account_that_is_two_sweeps_late_breaks_the_promise() -> None:
+    def record(latest: timedelta) -> Record:
+        versions = {"credentials": 0, "token": 2}
+        latest_seconds = latest.total_seconds()
+        return Record([Cost(None)], latest_seconds=latest_seconds, most_versions=versions)
+
+    alone = record(TICK)
+
+    assert not Neighbourhood.is_broken_by((record(2 * TICK), alone))
+    assert Neighbourhood.is_broken_by((record(2 * TICK + MINUTE), alone))
+
+
+def test_workers_that_are_threads_do_what_time_lines_do_and_are_alike() -> None:
+    fleet = replace(DEALERS, is_in_step=True, duration=14 * HOUR)
+    one_by_one = Simulation(fleet, passes_over=False).run()
+    threads, again = (
+        Simulation(fleet, passes_over=False, has_threads=True).run() for _ in range(2)
+    )
+
+    assert asdict(threads) == asdict(again)
+    assert threads.published == one_by_one.published
+    assert threads.longest_sweep_seconds == pytest.approx(one_by_one.longest_sweep_seconds, abs=1)
 
 
 def test_a_token_that_nobody_replaces_is_dead_until_the_end() -> None:
@@ -338,11 +503,22 @@ def test_the_document_shows_no_loss_within_a_bound() -> None:
     assert {tuple(row[6:10]) for row in within} == {("0", "0", "0", "100 %")}
 
 
+def test_the_document_shows_no_promise_that_was_not_kept() -> None:
+    kept = [
+        row[-1] for of in (LASTING_COLUMNS, WEEK_COLUMNS, NEIGHBOUR_COLUMNS) for row in table(of)
+    ]
+
+    assert set(kept) == {"yes"}
+
+
 def test_the_document_shows_the_load_of_every_scenario_and_every_mishap() -> None:
     planned = (*scenarios.small(), *scenarios.large())
 
     assert [row[0] for row in table(LOAD_COLUMNS)] == [label(scenario) for scenario in planned]
     assert [row[0] for row in table(STORY_COLUMNS)] == [mishap.name for mishap in mishaps()]
+    assert [row[2] for row in table(LASTING_COLUMNS)] == [each.failure.words for each in lasting()]
+    assert [row[0] for row in table(NEIGHBOUR_COLUMNS)] == [each.name for each in neighbourhoods()]
+    assert len(table(WEEK_COLUMNS)) == len(weeks())
     assert DOCUMENT.read_text(encoding="utf-8").count(BEGIN) == 1
     assert DOCUMENT.read_text(encoding="utf-8").count(END) == 1
 

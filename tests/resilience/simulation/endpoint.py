@@ -4,34 +4,59 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import deque
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import Enum
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NoReturn
 
-from token_refresher.oauth.errors import EndpointUnavailableError, TokenRequestError
-from token_refresher.oauth.token_response import TokenResponse
+from token_refresher.oauth.errors import (
+    EndpointUnavailableError,
+    TokenEndpointError,
+    TokenRequestError,
+)
+from token_refresher.oauth.token_response import TokenResponse, read_token_response
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from tests.resilience.simulation.load import Load
     from tests.resilience.simulation.timelines import Timelines
     from token_refresher.oauth import client_authentication as oauth
 
+HANDSHAKE_SECONDS: Final = 0.05
 ANSWER_SECONDS: Final = 0.2
 # The program gives a whole request ten seconds.
 SILENCE_SECONDS: Final = 10.0
+SLOW_SECONDS: Final = 9.0
 REFUSAL_SECONDS: Final = 0.02
+
+PAGE: Final = b"<!doctype html><title>made up</title>"
 
 
 class Failure(Enum):
-    """How an endpoint fails."""
+    """How an endpoint fails: in words, and by which status and body, if it answers at all."""
 
-    REFUSED = "connections are refused"
-    SILENT = "no response comes"
-    UNAVAILABLE = "503"
-    TOO_MANY_REQUESTS = "429"
+    REFUSED = ("connections are refused", 0, b"")
+    SILENT = ("no response comes", 0, b"")
+    UNAVAILABLE = ("503", 503, b"")
+    TOO_MANY_REQUESTS = ("429", 429, b"")
+    BAD_GATEWAY = ("502", 502, b"")
+    RESET = ("connections are reset", 0, b"")
+    CERTIFICATE = ("certificate refused", 0, b"")
+    NOT_FOUND = ("404", 404, PAGE)
+    NOT_FOUND_JSON = ("404 with JSON", 404, b'{"message": "made up"}')
+    SLOW_ERROR = ("500 after 9 s", 500, b"")
+    PAGE = ("a page", 403, PAGE)
+
+    def __init__(self, words: str, status: int, body: bytes) -> None:
+        self.words = words
+        self.status = status
+        self.body = body
+
+
+# No byte of a request leaves.
+UNREACHED: Final = frozenset({Failure.REFUSED, Failure.CERTIFICATE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,16 +102,18 @@ class Client:
         refresh_token: The one that is good now; empty where there is none.
         grant_ends_at: When it ends, whatever is done; None where it rotates instead.
         password: The one that is good now.
+        failure: What this account alone meets, always; None where it is served.
     """
 
     refresh_token: str = ""
     grant_ends_at: float | None = None
     password: str = ""
+    failure: Failure | None = None
 
 
 @dataclass(slots=True)
 class SimulatedTokenEndpoint:
-    """One host, which all accounts of a fleet ask.
+    """The hosts that the accounts of a fleet ask; an outage is that of all of them.
 
     Attributes:
         time: The virtual time.
@@ -110,19 +137,33 @@ class SimulatedTokenEndpoint:
     _blocked_until: float = 0
 
     def admit(self, client: oauth.Client) -> None:
-        """Admit every host: there is but one."""
+        """Admit every host."""
 
     def verify(self, client: oauth.Client, access_token: str) -> bool | None:
         """No credentials here have a ``verify_url``."""
         raise NotImplementedError
 
-    def request(self, sender: oauth.Client, grant: Mapping[str, str]) -> TokenResponse:
-        """Answer a token request, or fail as the outage of this second does."""
+    @contextmanager
+    def connect(self, client: oauth.Client) -> Iterator[SimulatedConnection]:
+        """Open a connection, or fail as this second's outage does."""
         self.time.wait_for_processor()
+        failure = self._failure(client)
+        if failure in UNREACHED:
+            self._fail(failure)
+        self.time.wait(HANDSHAKE_SECONDS)
+        yield SimulatedConnection(self, client)
+
+    def request(self, client: oauth.Client, grant: Mapping[str, str]) -> TokenResponse:
+        """Answer a token request by a primary grant."""
+        self.time.wait_for_processor()
+        return self.answer(client, grant)
+
+    def answer(self, sender: oauth.Client, grant: Mapping[str, str]) -> TokenResponse:
+        """Answer a token request, or fail as the outage of this second does."""
         self.load.request(self.time.now)
-        outage = self._outage()
-        if outage is not None:
-            self._fail(outage.failure)
+        failure = self._failure(sender)
+        if failure is not None:
+            self._fail(failure)
         self.time.wait(ANSWER_SECONDS)
         self._pass_firewall()
         client = self.clients[sender.client_id]
@@ -146,8 +187,9 @@ class SimulatedTokenEndpoint:
     def _answer(
         self, refresh_token: str | None, refresh_token_expires_in: timedelta | None = None
     ) -> TokenResponse:
+        self._issued += 1
         return TokenResponse(
-            access_token="made-up-access-token",
+            access_token=f"made-up-access-token-{self._issued}",
             token_type="Bearer",
             expires_in=self.lifetime,
             scope=None,
@@ -159,23 +201,35 @@ class SimulatedTokenEndpoint:
         self._issued += 1
         return f"made-up-refresh-token-{self._issued}"
 
-    def _outage(self) -> Outage | None:
+    def _failure(self, sender: oauth.Client) -> Failure | None:
+        """Tell how a request of this second fails; None where it does not."""
+        own = self.clients[sender.client_id].failure
+        if own is not None:
+            return own
         number = bisect_right(self.outages, self.time.now, key=lambda outage: outage.begins_at)
         outage = self.outages[number - 1] if number else None
-        return outage if outage is not None and self.time.now < outage.ends_at else None
+        is_over = outage is None or self.time.now >= outage.ends_at
+        return None if outage is None or is_over else outage.failure
 
-    def _fail(self, failure: Failure) -> None:
+    def _fail(self, failure: Failure) -> NoReturn:
+        """Raise what `transport` would raise."""
+        seconds = {
+            Failure.REFUSED: REFUSAL_SECONDS,
+            Failure.CERTIFICATE: HANDSHAKE_SECONDS,
+            Failure.SILENT: SILENCE_SECONDS,
+            Failure.SLOW_ERROR: SLOW_SECONDS,
+        }
+        self.time.wait(seconds.get(failure, ANSWER_SECONDS))
+        if failure.status:
+            read_token_response(
+                failure.status, failure.body, retry_after=None, now=self.time.clock()
+            )
+        if failure is Failure.CERTIFICATE:
+            raise TokenEndpointError("a certificate", code="certificate_refused", sent=False)
         if failure is Failure.REFUSED:
-            self.time.wait(REFUSAL_SECONDS)
             raise EndpointUnavailableError("refused", code="no_connection", sent=False)
-        if failure is Failure.SILENT:
-            self.time.wait(SILENCE_SECONDS)
-            raise EndpointUnavailableError("silence", code="timeout")
-        self.time.wait(ANSWER_SECONDS)
-        is_429 = failure is Failure.TOO_MANY_REQUESTS
-        raise EndpointUnavailableError(
-            failure.value, code=f"status_{failure.value}", processed=False, stops_host=is_429
-        )
+        code = "timeout" if failure is Failure.SILENT else "connection_lost"
+        raise EndpointUnavailableError("no response", code=code)
 
     def _pass_firewall(self) -> None:
         """Count the request, and turn it away where there were too many."""
@@ -189,6 +243,19 @@ class SimulatedTokenEndpoint:
             self.blocks += 1
             self._blocked_until = now + self.firewall.block.total_seconds()
         if now < self._blocked_until:
-            raise EndpointUnavailableError(
-                "a page", code="firewall", processed=False, stops_host=True
-            )
+            self._fail(Failure.PAGE)
+
+
+@dataclass(frozen=True, slots=True)
+class SimulatedConnection:
+    """A connection that is open, for one refresh token."""
+
+    endpoint: SimulatedTokenEndpoint
+    client: oauth.Client
+
+    def request(
+        self, grant: Mapping[str, str], *, before_sending: Callable[[], None]
+    ) -> TokenResponse:
+        """Answer a token request, once nothing forbids it."""
+        before_sending()
+        return self.endpoint.answer(self.client, grant)

@@ -11,7 +11,7 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from tests.resilience.simulation.fleet import Fleet, Grant, Simulation
+from tests.resilience.simulation.fleet import TICK, Fleet, Grant, Simulation
 from tests.resilience.simulation.timelines import seconds_of
 from token_refresher.policy import needs_action
 
@@ -106,7 +106,7 @@ def tell(mishap: Mishap) -> Story:
     def observe(report: Report) -> None:
         now = seconds_of(report.now)
         for account in report.managed:
-            name, is_needing = account.name, needs_action(account, now=report.now)
+            name, is_needing = account.name, needs_action(account, now=report.now, schedule=TICK)
             if is_needing and name not in story.reported:
                 story.reported[name] = now - befalls_at
                 at = now + mishap.fixed_after.total_seconds()

@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING, Final
 
 from local.secrets_manager.memory import Secret
 from local.secrets_manager.refusals import RefusalError
-from token_refresher.errors import SecretStoreError
 from token_refresher.ports import (
-    CLAIM_STAGE,
     CURRENT,
     JOURNAL_STAGE,
+    LEASE_STAGE,
     SecretMetadata,
     SecretValue,
-    is_claim_id,
+    is_lease_id,
 )
 
 if TYPE_CHECKING:
@@ -34,10 +33,15 @@ CALL_SECONDS: Final = 0.02
 LISTED_SECONDS: Final = 0.0004
 PAGE: Final = 100
 LONGEST_LAG_SECONDS: Final = 300
-VERSIONS_KEPT: Final = 100
+# One in ten minutes, which is what AWS asks for.
+MOST_VERSIONS_A_DAY: Final = 144
 DAY_SECONDS: Final = 86_400
-# More than can have a stage at once; memory is what a large fleet is short of.
-MOST_REMEMBERED: Final = 8
+# Of a day: a write of the same tick of the next day, a second earlier in it, is not of this day.
+SLACK_SECONDS: Final = 30
+# Memory is what a large fleet is short of. Those with a stage are remembered, and the latest
+# others: a lease is read by its id, and put again by a listing that is out of date.
+MOST_REMEMBERED: Final = 10
+LATEST_REMEMBERED: Final = 4
 
 
 @dataclass(slots=True)
@@ -54,25 +58,25 @@ class SimulatedSecret(Secret):
     history: list[tuple[float, SecretMetadata]] = field(default_factory=list)
     written: list[float] = field(default_factory=list)
 
-    def count_version(self, *, at: float) -> None:
-        """Count a version against what is kept for a day."""
-        while self.written and self.written[0] <= at - DAY_SECONDS:
+    def count_version(self, *, at: float) -> int:
+        """Count a version that the program wrote; tell how many it has written within a day."""
+        while self.written and self.written[0] <= at - DAY_SECONDS + SLACK_SECONDS:
             del self.written[0]
-        if len(self.written) >= VERSIONS_KEPT:
-            raise SecretStoreError("PutSecretValue", "LimitExceededException", transient=False)
         self.written.append(at)
+        return len(self.written)
 
     def changed(self, *, at: float) -> None:
         """Let descriptions tell what is so now, and listings when they catch up.
 
-        Versions without a stage are not asked for again.
+        Older versions without a stage are not asked for again.
         """
         while self.history and self.history[0][0] <= at - LONGEST_LAG_SECONDS:
             del self.history[0]
         self.history.append((at, self.metadata))
         self.metadata = SecretMetadata(dict(self.stages), dict(self.tags))
         if len(self.versions) > MOST_REMEMBERED:
-            self.versions = {each: self.versions[each] for each in self.stages.values()}
+            kept = {*self.stages.values(), *list(self.versions)[-LATEST_REMEMBERED:]}
+            self.versions = {each: text for each, text in self.versions.items() if each in kept}
 
     def metadata_at(self, seconds: float) -> SecretMetadata:
         """Tell what a description told then, at most five minutes ago."""
@@ -104,7 +108,8 @@ class SimulatedSecretStore:
             held back, by all that a listing may tell of them: the caller answers for that.
         as_of: The second that the next listing tells of.
         touched: The accounts that were written to since the listing.
-        most_versions: Of one secret within a day.
+        most_versions: Of one credentials secret, and of one token secret, that the program wrote
+            within a day.
     """
 
     def __init__(
@@ -114,7 +119,7 @@ class SimulatedSecretStore:
         self.listed: Iterable[str] = ()
         self.as_of = 0.0
         self.touched: set[str] = set()
-        self.most_versions = 0
+        self.most_versions = {"credentials": 0, "token": 0}
         self._time = time
         self._load = load
         self._published = published
@@ -153,9 +158,9 @@ class SimulatedSecretStore:
         """Read the journaled response."""
         return self._value(self.pairs[account].credentials, stage=JOURNAL_STAGE)
 
-    def read_claim(self, account: str, claim_id: str) -> SecretValue | None:
-        """Read a claim by its id."""
-        return self._value(self.pairs[account].credentials, version_id=claim_id)
+    def read_lease(self, account: str, lease_id: str) -> SecretValue | None:
+        """Read a lease by its id."""
+        return self._value(self.pairs[account].credentials, version_id=lease_id)
 
     def read_published(self, account: str) -> SecretValue | None:
         """Read what consumers read."""
@@ -178,16 +183,17 @@ class SimulatedSecretStore:
         raise NotImplementedError(account)
 
     def write_protocol(self, account: str, version_id: str, content: str) -> bool:
-        """Write a claim or a journal."""
-        secret, at = self.pairs[account].credentials, self._write(account)
-        stage = CLAIM_STAGE if is_claim_id(version_id) else JOURNAL_STAGE
-        return self._put(secret, version_id, content, stage, at=at)
+        """Write a lease or a journal."""
+        at = self._write(account)
+        stage = LEASE_STAGE if is_lease_id(version_id) else JOURNAL_STAGE
+        return self._put(account, "credentials", version_id, content, stage, at=at)
 
     def publish(self, account: str, version_id: str, content: str) -> bool:
         """Make a token the one that consumers read."""
-        secret, at = self.pairs[account].token, self._write(account)
-        is_written = self._put(secret, version_id, content, CURRENT, at=at)
-        self._published(account, content, at)
+        at = self._write(account)
+        is_written = self._put(account, "token", version_id, content, CURRENT, at=at)
+        if is_written:
+            self._published(account, content, at)
         return is_written
 
     def stage(self, account: str, version_id: str, content: str) -> bool:
@@ -195,16 +201,16 @@ class SimulatedSecretStore:
         raise NotImplementedError(account, version_id, content)
 
     def _put(
-        self, secret: SimulatedSecret, version_id: str, text: str, stage: str, *, at: float
+        self, account: str, which: str, version_id: str, text: str, stage: str, *, at: float
     ) -> bool:
-        if version_id not in secret.versions:
-            secret.count_version(at=at)
-            self.most_versions = max(self.most_versions, len(secret.written))
+        secret: SimulatedSecret = getattr(self.pairs[account], which)
         try:
             is_written = bool(secret.put(version_id, text, [stage]))
         except RefusalError:
             return False
         if is_written:
+            most = max(self.most_versions[which], secret.count_version(at=at))
+            self.most_versions[which] = most
             secret.changed(at=at)
         return True
 
