@@ -628,7 +628,10 @@ class Simulation:
             return
         passed = until - cost.outage.ends_at
         cost.without_token_seconds = max(cost.without_token_seconds, passed)
-        cost.late += swept_at - cost.outage.ends_at > self.fleet.recovery.total_seconds()
+        # A primary grant may be asked at any time, and waits for the token's own end.
+        is_patient = self.fleet.grant is not Grant.CONSENT
+        begins_at = max(cost.outage.ends_at, expires_at if is_patient else 0)
+        cost.late += swept_at - begins_at > self.fleet.recovery.total_seconds()
 
     def _begin(self, outage: Outage) -> None:
         if self._overdue:
