@@ -125,6 +125,20 @@ class Journal:
         self.version_id = value.version_id if value is not None else ""
         self.entry = entry if entry is not None and entry.grant == self.grant else None
 
+    def read_version(self, version_id: str) -> None:
+        """Read the journal that a published token came from, under whose id it was written.
+
+        The stage may have been taken from it by a late response to an earlier consent: what was
+        had by this one is still there, and its initial refresh token is spent.
+
+        Raises:
+            SecretStoreError: It could not be read.
+        """
+        value = self.store.read_version(self.account, version_id)
+        entry = JournalEntry.from_json(value.text) if value is not None else None
+        if entry is not None and entry.grant == self.grant:
+            self.version_id, self.entry = version_id, entry
+
     def came_by(self, lease_id: str, *, now: datetime) -> datetime | None:
         """Tell when the journaled response was had, if nothing was leased after this lease."""
         if self.entry is None or self.entry.lease != lease_id:

@@ -183,23 +183,29 @@ class Leases:
         return lease if is_won else None
 
     def _read(self, version_id: str) -> LeaseContent | None:
-        value = self.store.read_lease(self.account.name, version_id)
+        value = self.store.read_version(self.account.name, version_id)
         return LeaseContent.from_json(value.text) if value else None
 
     def _is_early_after_another(self) -> bool:
         """As `_is_early`, where the last lease was of another refresh token.
 
-        Its time is mostly known without reading it: the journal came by it.
+        Its time is mostly known without reading it: the journal came by it. Where the journal
+        names another one, either may be the later: the stage, or the journal, was read before.
         """
-        if self.account.lease is None:
-            return False
-        ended_at = self.journal.came_by(self.account.lease, now=self.began_at)
+        known = {self.account.lease, self.journal.entry.lease if self.journal.entry else None}
+        # All are asked, since each may refuse.
+        found = [self._is_early_after(each) for each in sorted(filter(None, known))]
+        return any(found)
+
+    def _is_early_after(self, lease_id: str) -> bool:
+        ended_at = self.journal.came_by(lease_id, now=self.began_at)
         if ended_at is not None:
             until = ended_at + self._interval(ended_at, is_ended=True)
             if self.began_at >= until - TICK_SLACK:
                 return False
-        held = self._read(self.account.lease)
-        return held is not None and self._is_early(held, self.account.lease_end)
+        held = self._read(lease_id)
+        end = self.account.lease_end if lease_id == self.account.lease else None
+        return held is not None and self._is_early(held, end)
 
     def _is_early(self, last: LeaseContent, end: LeaseEnd | None) -> bool:
         """Whether a lease now is too soon after the last one, and allowed all the same.

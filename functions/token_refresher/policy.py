@@ -642,7 +642,8 @@ def _wait(
         return _NO_TIME
     else:
         wait = _TRANSIENT_WAITS[min(failures, len(_TRANSIENT_WAITS)) - 1]
-        wait = min(wait, left + _LAST_CHANCE if left > _NO_TIME else _MOST_WITHOUT_TOKEN)
+        # While a token lives no wait passes its end, but for the shortest.
+        wait = min(wait, max(left, _TRANSIENT_WAITS[0]) if left > _NO_TIME else _MOST_WITHOUT_TOKEN)
     # However long the wait has become, one attempt precedes the expiry.
     return min(wait, left - _LAST_CHANCE) if left - _LAST_CHANCE > 2 * TICK_SLACK else wait
 

@@ -73,8 +73,8 @@ class SecretStore(Protocol):
     def read_journal(self, account: str) -> SecretValue | None:
         """Read the journaled response; None where there is none."""
 
-    def read_lease(self, account: str, lease_id: str) -> SecretValue | None:
-        """Read a lease by its version id; None where there is none, or not yet."""
+    def read_version(self, account: str, version_id: str) -> SecretValue | None:
+        """Read a lease or a journal by its version id; None where there is none, or not yet."""
 
     def read_published(self, account: str) -> SecretValue | None:
         """Read the published token; None where there is none."""

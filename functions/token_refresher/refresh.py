@@ -27,6 +27,7 @@ from token_refresher.errors import (
     UnexpectedError,
 )
 from token_refresher.journal import Journal, JournalEntry
+from token_refresher.leases import LONGEST_AGE
 from token_refresher.model import (
     TokenVersion,
     published_from_id,
@@ -285,6 +286,8 @@ class _Refresh:
             journal.grant = credentials.grant_digest
             journal.is_only_grant = isinstance(credentials, RefreshTokenCredentials)
             journal.read()
+            if journal.is_only_grant and journal.entry is None:
+                self._read_published_journal()
             if kept is not None and journal.resume(kept):
                 if not self._write_journal(until=self._time_left()):
                     return False
@@ -293,6 +296,13 @@ class _Refresh:
         version = TokenVersion.parse(journal.version_id, now=self.asked.now)
         self.record.know(journal=version if journal.entry is not None else None, unwritten=None)
         return True
+
+    def _read_published_journal(self) -> None:
+        """Look where the journal of the published token is, or of the one before."""
+        published, previous = self.account.published, self.account.previous
+        for version_id in (published and published.version_id, previous and str(previous)):
+            if version_id and self.journal.entry is None:
+                self.journal.read_version(version_id)
 
     def _journaled(self) -> _Response | None:
         """Take a response that an earlier run journaled and could not publish, if there is one."""
@@ -534,7 +544,9 @@ class _Refresh:
         try:
             metadata = self.store.describe_token(self.account.name)
         except SecretStoreError:
-            # Unknown; the publish is judged by its own response.
+            if self._now() - response.version.issued_at > LONGEST_AGE:
+                # A run that was stopped must not publish what may be older.
+                raise
             return False
         before = self.account.published
         account = with_token(self.account, metadata, now=self._now())

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from token_refresher.model import Account, Unwritten
     from token_refresher.records import Unrecorded
 
+# Two or three sweeps are left.
+_ABOUT_TO_END: Final = timedelta(minutes=15)
+
 _Kept = TypeVar("_Kept")
 
 # Left over for the summary and the metrics, after the last refresh has ended.
@@ -225,15 +228,18 @@ def _is_to_be_read(account: Account) -> bool:
 def _in_order(accounts: Iterable[Account], *, now: datetime) -> list[Account]:
     """Order by failures in a row, fewest first: healthy accounts never wait behind hung ones.
 
-    Among equals the living come before the dead, and then what expires first: one that
-    lives can still be kept alive.
+    But those whose token is about to end come before all others: after an outage that all have
+    met, the few that were tried in it must not wait behind a backlog that lives longer. Among
+    equals the living come before the dead, and then what expires first.
     """
 
-    def urgency(account: Account) -> tuple[int, bool, datetime]:
+    def urgency(account: Account) -> tuple[bool, int, bool, datetime]:
         failure, live_until = account.counting_failure, account.live_until
+        left = live_until - now if live_until is not None else timedelta(0)
         return (
+            not timedelta(0) < left <= _ABOUT_TO_END,
             failure.failures if failure is not None else 0,
-            live_until is None or live_until <= now,
+            left <= timedelta(0),
             live_until or now,
         )
 

@@ -57,7 +57,7 @@ def test_an_account_without_secrets_has_nothing_to_tell(store: SecretsManagerSto
     assert store.read_credentials(ACCOUNT) is None
     assert store.read_published(ACCOUNT) is None
     assert store.read_journal(ACCOUNT) is None
-    assert store.read_lease(ACCOUNT, lease_id("basis", 1)) is None
+    assert store.read_version(ACCOUNT, lease_id("basis", 1)) is None
 
 
 def test_credentials_are_read_with_their_version(
@@ -84,7 +84,7 @@ def test_lease_and_journal_never_move_the_credentials(
         "TOKENREQUEST": lease,
         "TOKENRESPONSE": JOURNAL,
     }
-    read = (store.read_journal(ACCOUNT), store.read_lease(ACCOUNT, lease))
+    read = (store.read_journal(ACCOUNT), store.read_version(ACCOUNT, lease))
     assert [value.text for value in read if value] == ["journal", "lease"]
 
 
@@ -99,7 +99,7 @@ def test_exactly_one_run_wins_a_lease(store: SecretsManagerStore) -> None:
                     map(str, range(8)),
                 )
             )
-        value = store.read_lease(ACCOUNT, lease)
+        value = store.read_version(ACCOUNT, lease)
         assert won.count(True) == 1
         assert value is not None
         assert value.text == str(won.index(True))

@@ -259,14 +259,14 @@ def test_an_external_token_of_an_account_without_credentials_is_not_read(world: 
 # The order.
 
 
-def test_the_fewest_failures_come_first_then_the_living_and_then_what_expires_first(
+def test_what_is_about_to_end_comes_first_then_the_fewest_failures_then_the_living(
     one_by_one: World,
 ) -> None:
     world = one_by_one
     # By name: when the token expires, and how often it has failed.
     for name, minutes, failures in (
-        ("failed twice", 6, 2), ("dead", -60, 0), ("failed once", 6, 1), ("later", 60, 0),
-        ("soon", 30, 0),
+        ("failed twice", 16, 2), ("dead", -60, 0), ("failed once", 16, 1), ("later", 60, 0),
+        ("soon", 30, 0), ("ending", 15, 3),
     ):  # fmt: skip
         world.add(CLIENT_CREDENTIALS, name)
         digest = world.credentials_digest(name)
@@ -281,7 +281,7 @@ def test_the_fewest_failures_come_first_then_the_living_and_then_what_expires_fi
             secret.tags[FAILURE_TAG] = record.to_tag()
     order = [result.account.name for result in world.sweep().results]
 
-    assert order == ["soon", "later", "dead", "failed once", "failed twice"]
+    assert order == ["ending", "soon", "later", "dead", "failed once", "failed twice"]
 
 
 def test_healthy_accounts_do_not_wait_behind_those_that_hang(one_by_one: World) -> None:

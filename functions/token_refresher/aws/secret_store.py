@@ -218,9 +218,9 @@ class SecretsManagerStore:
         """Read the journaled response; the stage is read by name, never inferred."""
         return self._read(self._credentials_path + account, VersionStage=JOURNAL_STAGE)
 
-    def read_lease(self, account: str, lease_id: str) -> SecretValue | None:
-        """Read a lease by its version id, never by the stage, which may tell of an older one."""
-        return self._read(self._credentials_path + account, VersionId=lease_id)
+    def read_version(self, account: str, version_id: str) -> SecretValue | None:
+        """Read a lease or a journal by its version id, never by the stage, which may be older."""
+        return self._read(self._credentials_path + account, VersionId=version_id)
 
     def read_published(self, account: str) -> SecretValue | None:
         """Read the published token, for a version id that does not tell its expiry."""

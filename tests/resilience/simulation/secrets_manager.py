@@ -158,7 +158,7 @@ class SimulatedSecretStore:
         """Read the journaled response."""
         return self._value(self.pairs[account].credentials, stage=JOURNAL_STAGE)
 
-    def read_lease(self, account: str, lease_id: str) -> SecretValue | None:
+    def read_version(self, account: str, lease_id: str) -> SecretValue | None:
         """Read a lease by its id."""
         return self._value(self.pairs[account].credentials, version_id=lease_id)
 

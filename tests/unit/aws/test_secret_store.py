@@ -274,7 +274,7 @@ class TestErrors:
             ("CreateSecret", "create_token_secret", ()),
             ("DescribeSecret", "describe_credentials", ()),
             ("DescribeSecret", "describe_token", ()),
-            ("GetSecretValue", "read_lease", (lease_id("a", 1),)),
+            ("GetSecretValue", "read_version", (lease_id("a", 1),)),
             ("GetSecretValue", "read_credentials", ()),
             ("GetSecretValue", "read_journal", ()),
             ("GetSecretValue", "read_published", ()),
