@@ -1040,3 +1040,40 @@ def test_the_state_of_a_refresh_shows_no_token(world: World) -> None:
 
     assert "access-token" not in repr(result)
     assert "refresh-token" not in repr(result)
+
+
+# A journal that another run has taken the stage from.
+
+
+def test_a_late_response_to_an_earlier_consent_does_not_cost_the_later_one(world: World) -> None:
+    """Two consents are two refresh tokens, and so two leases: both runs may be at it at once."""
+    refresh_only_due_again(world)
+    journal, [before] = world.journal(), world.endpoint.redeemed
+    assert journal is not None
+    late = JournalEntry(grant="of the earlier consent", host=journal["host"], refresh_token="late")
+    version_id = f"20261124T010001Z-20261124T130001Z-{'0' * 12}-{'1' * 12}"
+    world.store.write_protocol(ACCOUNT, version_id, late.to_json())
+
+    assert world.refresh().outcome is Outcome.PUBLISHED
+    sent = [request["refresh_token"] for request in world.endpoint.requests]
+    assert sent == [journal["refresh_token"]] != [before]
+
+
+def test_a_run_that_stood_still_publishes_nothing_where_it_cannot_look(world: World) -> None:
+    """Another run may have published a later token since."""
+    due_again(world, CLIENT_CREDENTIALS)
+    before = world.access_token()
+
+    def stand_still() -> None:
+        world.now += 2 * MINUTE
+        world.faults.always("before describe", throttled)
+
+    world.faults.meanwhile("after request", stand_still)
+    assert world.refresh().outcome is Outcome.FAILED
+    assert world.access_token() == before
+
+
+def test_a_run_that_did_not_stand_still_publishes_though_it_cannot_look(world: World) -> None:
+    due_again(world, CLIENT_CREDENTIALS)
+    world.faults.meanwhile("after request", lambda: world.faults.always("before describe", denied))
+    assert world.refresh().outcome is Outcome.PUBLISHED
