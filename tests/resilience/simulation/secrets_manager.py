@@ -36,8 +36,9 @@ LONGEST_LAG_SECONDS: Final = 300
 # One in ten minutes, which is what AWS asks for.
 MOST_VERSIONS_A_DAY: Final = 144
 DAY_SECONDS: Final = 86_400
-# Of a day: a write of the same tick of the next day, a second earlier in it, is not of this day.
-SLACK_SECONDS: Final = 30
+# 144 writes, one in ten minutes, span ten minutes less than a day. Of a longer window the edge
+# could cut between the two writes of a refresh, and count one more at the same pace.
+SLACK_SECONDS: Final = 600
 # Memory is what a large fleet is short of. Those with a stage are remembered, and the latest
 # others: a lease is read by its id, and put again by a listing that is out of date.
 MOST_REMEMBERED: Final = 10
