@@ -229,22 +229,23 @@ ACTION_REQUIRED: Final = (
         Attack(f"answers {code} with a page", f"status_{code}", status(f"{code} No", PAGE))
         for code in (404, 405, 410)
     ),
+    Attack("answers 401 with a page", "status_401", status("401 No", PAGE)),
     # Errors, in every form that `error` takes.
     Attack("refuses the grant", "invalid_grant", error("invalid_grant")),
     Attack("refuses the client with 401", "invalid_client", error("invalid_client", "401 No")),
     Attack("calls an error a success", "invalid_grant", error("invalid_grant", "200 OK")),
     Attack("sends a token beside an error", "invalid_scope",
            status("200 OK", body(error="invalid_scope"))),
-    Attack("answers an error as an object", "unrecognised", error({"type": MARK, "message": MARK})),
-    Attack("answers an error as a list", "unrecognised", error([MARK, ["invalid_grant"]])),
-    Attack("answers an error as a number", "unrecognised", error(1)),
-    Attack("answers an error as true", "unrecognised", error(value=True)),
+    Attack("answers an error as an object", "status_400", error({"type": MARK, "message": MARK})),
+    Attack("answers an error as a list", "status_400", error([MARK, ["invalid_grant"]])),
+    Attack("answers an error as a number", "status_400", error(1)),
+    Attack("answers an error as true", "status_400", error(value=True)),
     Attack("answers an error of its own", "unrecognised", error(MARK)),
     Attack("answers an error with a line break", "unrecognised", error(f"invalid_grant\r\n{MARK}")),
     Attack("answers an error in look-alike letters", "unrecognised", error("invalid_gr\u0430nt")),
     Attack("answers an error of 30 kB", "unrecognised", error(MARK * 5000)),
-    Attack("answers 403 with JSON", "unrecognised", status("403 No", b"{}")),
-    Attack("answers 404 with JSON", "unrecognised", error({"message": MARK}, "404 No")),
+    Attack("answers 403 with JSON", "status_403", status("403 No", b"{}")),
+    Attack("answers 404 with JSON", "status_404", error({"message": MARK}, "404 No")),
     Attack("answers an error twice, and means the second", "invalid_grant",
            status("400 Bad", b'{"error": "server_error", "error": "invalid_grant"}')),
     # A lifetime that nobody can believe, beside a good token.
@@ -318,7 +319,7 @@ TRANSIENT: Final = (
     ),
     *(
         Attack(f"answers {code} with a page", f"page_{code}", status(f"{code} No", PAGE))
-        for code in (400, 401, 402, 418, 499)
+        for code in (400, 402, 418, 499)
     ),
     # Bodies that are no JSON.
     Attack("answers 403 with a page", "firewall", status("403 No", PAGE)),

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 import trustme
 
 from tests.resilience.hostile import MARK, Certificate
-from tests.unit.fakes import HOUR, INVOCATION, REFRESH_BEFORE, START, Faults, MemoryStore
+from tests.unit.fakes import HOUR, INVOCATION, REFRESH_BEFORE, START, TICK, Faults, MemoryStore
 from tests.unit.raw_tls_server import RawTlsServer, answer, answers
 from token_refresher.model import PublishedToken, TokenVersion, digest12
 from token_refresher.oauth.transport import TokenEndpoint
@@ -41,11 +41,11 @@ OLD_TOKEN: Final = "made-up-old-token"
 
 CLIENT: Final = {"client_id": "123", "client_secret": f"made-up-{MARK}-secret"}
 PRIMARY_GRANT: Final[Mapping[str, Any]] = {**CLIENT, "grant_type": "client_credentials"}
-SEED: Final = f"made-up-{MARK}-seed"
+INITIAL_REFRESH_TOKEN: Final = f"made-up-{MARK}-initial"
 REFRESH_ONLY: Final[Mapping[str, Any]] = {
     **CLIENT,
     "grant_type": "refresh_token",
-    "refresh_token": SEED,
+    "refresh_token": INITIAL_REFRESH_TOKEN,
 }
 _LONG_AGO: Final = datetime(2001, 1, 1, tzinfo=UTC)
 _AGO: Final = datetime(2002, 1, 1, tzinfo=UTC)
@@ -113,6 +113,7 @@ class Stage:
                 clock=lambda: self.now,
                 pause=lambda _: None,
                 refresh_before=REFRESH_BEFORE,
+                schedule=TICK,
                 uses_refresh_tokens=True,
             ),
             monotonic=lambda: 0.0,

@@ -175,7 +175,8 @@ def play_busy_days(flow: Flow, make_scene: Callable[[], Scene]) -> Played:
     played = _undisturbed(flow, make_scene)
     for fault in (None, Fault.SERVER_ERROR, Fault.LOST, Fault.DENIED, Fault.UNUSABLE):
         strikes = (Strike(Point("request"), fault, is_lasting=True),) if fault else ()
-        played.take(Case(flow, make_scene(), strikes).play_day(put_every=10 * MINUTE))
+        for every in (5 * MINUTE, 10 * MINUTE):
+            played.take(Case(flow, make_scene(), strikes).play_day(put_every=every))
         played.take(Case(flow, make_scene(), strikes).play_day(force=True))
     return played
 

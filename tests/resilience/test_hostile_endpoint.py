@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import socket
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 from hypothesis import given, settings
@@ -23,12 +23,12 @@ from tests.resilience.hostile import (
     status,
 )
 from tests.resilience.hostile_stage import (
+    INITIAL_REFRESH_TOKEN,
     NEIGHBOUR,
     NEIGHBOURS_TOKEN,
     OLD_TOKEN,
     PRIMARY_GRANT,
     REFRESH_ONLY,
-    SEED,
     VICTIM,
     Stage,
     good_server,
@@ -40,7 +40,7 @@ from tests.unit.raw_tls_server import answers_and_resets
 from token_refresher.errors import FailureClass
 from token_refresher.outcomes import Outcome
 from token_refresher.policy import FAILURES, failure_class_of
-from token_refresher.records import ERROR_TAG
+from token_refresher.records import FAILURE_TAG
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -88,7 +88,8 @@ def test_a_hostile_answer_harms_its_own_account_alone(
     result = result_of(VICTIM, report)
     assert isinstance(result.error, FAILURES)
     assert (failure_class_of(result.error), result.error.code) == (failure_class, attack.code)
-    assert stage.store.tokens[VICTIM].tags[ERROR_TAG] == f"{failure_class}: {attack.code}"
+    recorded = stage.store.tokens[VICTIM].tags[FAILURE_TAG]
+    assert recorded.startswith(f"{failure_class}: {attack.code}/")
     assert stage.published(VICTIM)["access_token"] == OLD_TOKEN
     assert result_of(NEIGHBOUR, report).outcome is Outcome.PUBLISHED
     assert stage.published(NEIGHBOUR)["access_token"] == NEIGHBOURS_TOKEN
@@ -105,8 +106,12 @@ def test_an_odd_answer_is_an_answer(authority: Authority, attack: Attack) -> Non
     assert stage.published(VICTIM)["access_token"] == TOKEN
 
 
+# A server with a grace takes it again for some seconds, exactly for this.
+LOST: Final = {"connection_lost", "timeout", *(f"status_{code}" for code in (500, 502, 503, 504))}
+
+
 @pytest.mark.parametrize("attack", ANY_ATTACK)
-def test_no_answer_makes_a_refresh_token_leave_twice_in_a_sweep(
+def test_only_a_lost_response_makes_a_refresh_token_leave_twice_in_a_sweep(
     authority: Authority, attack: Attack
 ) -> None:
     time = attack.time
@@ -115,7 +120,7 @@ def test_no_answer_makes_a_refresh_token_leave_twice_in_a_sweep(
         stage.add(VICTIM, hostile, REFRESH_ONLY)
         stage.sweep()
     sent = [request.fields.get("refresh_token") for request in hostile.requests]
-    assert sent.count(SEED) <= 1
+    assert sent.count(INITIAL_REFRESH_TOKEN) <= (2 if attack.code in LOST else 1)
 
 
 @pytest.mark.parametrize("credentials", GRANTS)

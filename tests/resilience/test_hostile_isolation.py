@@ -30,7 +30,7 @@ from tests.unit.fakes import (
     unavailable,
 )
 from tests.unit.raw_tls_server import RawTlsServer, answer
-from token_refresher.model import claim_id
+from token_refresher.leases import lease_id
 from token_refresher.oauth.errors import TokenRequestError
 from token_refresher.outcomes import Outcome
 
@@ -222,11 +222,9 @@ def test_an_edited_tag_holds_an_account_back_for_hours_and_not_for_ever(
     world.refresh()
     world.store.tokens[ACCOUNT].tags.update(
         {
-            "token-refresher:error": f"{failure_class}: made up",
-            "token-refresher:failures": "1",
-            "token-refresher:failed-at": "99991231T235959Z",
-            "token-refresher:retry-at": "99991231T235959Z",
-            "token-refresher:credentials": world.credentials_digest(),
+            "token-refresher:failure": f"{failure_class}: made up/1/99991231T235959Z/"
+            f"99991231T235959Z/{world.credentials_digest()}",
+            "token-refresher:refusals": f"999999/99991231T235959Z/{world.credentials_digest()}",
         }
     )
     before = world.access_token()
@@ -238,11 +236,9 @@ def test_an_edited_tag_does_not_keep_a_failure_from_being_recorded(world: World)
     world.add_refresh_only()
     world.refresh()
     basis, number = world.journal_id(), 10**199
-    world.store.tokens[ACCOUNT].tags["token-refresher:released"] = (
-        f"{claim_id(basis, number)}/{number}"
-    )
+    world.store.tokens[ACCOUNT].tags["token-refresher:lease"] = f"{lease_id(basis, number)}/spent"
     for _ in range(3):
-        world.endpoint.answer(unavailable())
+        world.endpoint.answer(unavailable(), unavailable())
         world.refresh(after=UNTIL_DUE)
     assert max(map(len, world.tags().values())) < 100
 
@@ -253,8 +249,8 @@ def test_an_edited_tag_does_not_keep_a_failure_from_being_recorded(world: World)
 @pytest.mark.parametrize(
     ("hostile", "most"),
     [
-        pytest.param("503 400", 98, id="failures of changing classes fit into a day's versions"),
-        pytest.param("503 short none", 141, id="tokens of a second besides do not"),
+        pytest.param("503 400", 16, id="failures of changing classes fit into a day's versions"),
+        pytest.param("503 short none", 167, id="tokens of a second besides do not"),
     ],
 )
 def test_no_server_makes_an_account_write_without_end(

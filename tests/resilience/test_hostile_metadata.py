@@ -26,8 +26,8 @@ from tests.unit.fakes import ACCOUNT, PASSWORD, TICK, UNTIL_DUE, World
 from token_refresher.events import parse_event
 from token_refresher.handler import wired
 from token_refresher.outcomes import Outcome
-from token_refresher.ports import CLAIM_STAGE, CURRENT, JOURNAL_STAGE, PREVIOUS
-from token_refresher.records import FAILURE_TAGS, GRANT_EXPIRES_AT_TAG
+from token_refresher.ports import CURRENT, JOURNAL_STAGE, LEASE_STAGE, PREVIOUS
+from token_refresher.records import CLEARED_BY_SUCCESS, FAILURE_TAG, GRANT_EXPIRES_AT_TAG
 from token_refresher.reporting import summary
 from token_refresher.settings import settings_from_environment
 
@@ -186,7 +186,7 @@ def test_every_hostile_host_is_survived_in_one_sweep_of_the_whole_function(
     assert answer["outcomes"] == {"fresh": 0, "failed": len(expected), "published": 1}
     recorded = {name: tags(secrets, name) for name in expected}
     codes = {
-        name: record["token-refresher:error"].partition(": ")[2]
+        name: record[FAILURE_TAG].partition(": ")[2].partition("/")[0]
         for name, record in recorded.items()
     }
     assert codes == expected
@@ -211,16 +211,29 @@ TAG_VALUES: Final = st.one_of(
         st.sampled_from(["action required", "transient", "invalid response", "never"]),
         st.text(max_size=20),
     ),
-    st.integers().map(str),
+    st.builds(
+        "/".join,
+        st.lists(
+            st.one_of(
+                MOMENTS,
+                st.sampled_from(["transient: timeout", "unanswered", "spent", "-", "0" * 12]),
+                st.integers(0, 10**7).map(str),
+            ),
+            min_size=2,
+            max_size=6,
+        ),
+    ),
     st.text(max_size=256),
 )
-TAGS: Final = st.dictionaries(st.sampled_from([*FAILURE_TAGS, GRANT_EXPIRES_AT_TAG]), TAG_VALUES)
+TAGS: Final = st.dictionaries(
+    st.sampled_from([*CLEARED_BY_SUCCESS, GRANT_EXPIRES_AT_TAG]), TAG_VALUES
+)
 VERSION_IDS: Final = st.one_of(
     st.builds(
         lambda issued, expires, digest, random: f"{issued}-{expires}-{digest}-{random}",
         MOMENTS, MOMENTS, st.sampled_from(["0" * 12, "f" * 12, "G" * 12]), st.just("0" * 12),
     ),
-    st.text("0123456789abcdef", min_size=40, max_size=40).map(lambda text: f"request-{text}"),
+    st.text("0123456789abcdef", min_size=40, max_size=40).map(lambda text: f"request-{text}-1"),
     st.text(min_size=1, max_size=64),
 )  # fmt: skip
 NUMBERS: Final = st.one_of(
@@ -236,7 +249,7 @@ PUBLISHED: Final = st.one_of(
     st.none(),
 )  # fmt: skip
 
-STAGES: Final = st.sampled_from([PREVIOUS, CLAIM_STAGE, JOURNAL_STAGE, "AWSPENDING"])
+STAGES: Final = st.sampled_from([PREVIOUS, LEASE_STAGE, JOURNAL_STAGE, "AWSPENDING"])
 
 
 @settings(max_examples=100, deadline=None, derandomize=True)
