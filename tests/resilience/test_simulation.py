@@ -219,11 +219,11 @@ def test_more_workers_finish_sooner_until_writes_are_what_they_wait_for() -> Non
 # Secrets Manager and the endpoint.
 
 
-def test_versions_of_a_day_are_counted_but_for_those_of_the_same_tick_the_day_before() -> None:
+def test_versions_of_a_day_are_counted_in_what_as_many_at_their_pace_span() -> None:
     secret = SimulatedSecret()
 
-    assert [secret.count_version(at=second) for second in (0, 1, 600, 86_369)] == [1, 2, 3, 4]
-    assert secret.count_version(at=86_370) == 4
+    assert [secret.count_version(at=second) for second in (0, 1, 600, 85_799)] == [1, 2, 3, 4]
+    assert secret.count_version(at=85_800) == 4
 
 
 def test_a_listing_tells_what_was_so_some_minutes_ago() -> None:
