@@ -110,9 +110,8 @@ MUTANTS: Final = (
     Mutant(
         "minimum interval: an external version is not replaced at once",
         "policy",
-        "    if previous is None or published is None or not published.is_ours:\n"
-        "        return False",
-        "    if previous is None or published is None:\n        return False",
+        "    if published is not None and not published.is_ours:\n",
+        "    if published is not None and not published.is_ours and previous is None:\n",
     ),
     Mutant(
         "back-off: a failure is tried again on every tick",
@@ -208,8 +207,8 @@ MUTANTS: Final = (
     Mutant(
         "leases: a lost one is read by its stage, not by its id",
         "aws/secret_store",
-        "VersionId=lease_id",
-        "VersionStage=LEASE_STAGE",
+        "self._credentials_path + account, VersionId=version_id",
+        "self._credentials_path + account, VersionStage=LEASE_STAGE",
         OVERLAPS,
     ),
     Mutant(
