@@ -131,7 +131,7 @@ class Seen:
         at: The moment.
         tokens: What was published.
         unpublished: The accounts whose answer waits in the journal.
-        on_longer_floor: The accounts that write claims and journals too.
+        on_longer_floor: The accounts that write leases and journals too.
         versions: Of every secret, by path and account.
         failing: The accounts with a failure on record.
     """
