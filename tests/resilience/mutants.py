@@ -110,9 +110,9 @@ MUTANTS: Final = (
     Mutant(
         "minimum interval: an external version is not replaced at once",
         "policy",
-        "    if previous is None or published is None or not published.is_ours:\n"
-        "        return False",
-        "    if previous is None or published is None:\n        return False",
+        "        return failure is not None and is_again and now < failure.next_attempt <= "
+        "longest\n",
+        "        return True\n",
     ),
     Mutant(
         "back-off: a failure is tried again on every tick",
@@ -208,8 +208,8 @@ MUTANTS: Final = (
     Mutant(
         "leases: a lost one is read by its stage, not by its id",
         "aws/secret_store",
-        "VersionId=lease_id",
-        "VersionStage=LEASE_STAGE",
+        "self._read(self._credentials_path + account, VersionId=version_id)",
+        "self._read(self._credentials_path + account, VersionStage=LEASE_STAGE)",
         OVERLAPS,
     ),
     Mutant(
