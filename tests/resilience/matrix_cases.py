@@ -115,12 +115,14 @@ def play_flow(flow: Flow, make_scene: Callable[[], Scene]) -> Played:
             played.take(case)
             for further in _first_of_each(case.points if has_time else (), beyond=played.points):
                 played.further.add(further)
-                # Who stands still twice stands still for longer.
+                # Who stands still twice stands still for longer; of many old reads in one sweep
+                # the interleavings tell.
                 fault = next(
                     fault
                     for fault in turns
                     if fault.applies_to(further.call)
                     and not (fault.freezes and strike.fault.freezes)
+                    and not fault is strike.fault is Fault.STALE
                 )
                 strikes = (strike, Strike(further, fault))
                 played.take(Case(flow, make_scene(), strikes).play())

@@ -218,8 +218,8 @@ class Case:
                 waits.append(self._until_last())
             elif is_new and not self._is_ended(lease):
                 waits.append(ABANDONED_AFTER)
-        is_refused = self.flow.verification_refuses or "refused-response" in scene.tags()
-        if self.flow.is_refresh_only and is_refused:
+        is_refused = self.flow.verification_refuses or error.endswith("token_refused")
+        if is_refused or "refused-response" in scene.tags():
             waits.append(LEASE_INTERVAL_AFTER_REFUSED_RESPONSE)
         return scene.now + max(waits) + TICK + abs(self.ahead)
 
@@ -273,6 +273,9 @@ class Case:
         sent = len(scene.sendings())
         # Each fault may cost the record of one attempt.
         late = max(ABANDONED_AFTER, self._until_last()) + 2 * TICK * len(self.strikes) + TICK
+        if self._stood_still():
+            # What it publishes late may be revoked, and is not asked for before it is due.
+            late = max(late, DAY / 2)
         for after in (timedelta(0), *watched):
             told = None
             if began + after > scene.now:

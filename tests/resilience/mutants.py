@@ -110,8 +110,9 @@ MUTANTS: Final = (
     Mutant(
         "minimum interval: an external version is not replaced at once",
         "policy",
-        "    if published is not None and not published.is_ours:\n",
-        "    if published is not None and not published.is_ours and previous is None:\n",
+        "        return failure is not None and is_again and now < failure.next_attempt <= "
+        "longest\n",
+        "        return True\n",
     ),
     Mutant(
         "back-off: a failure is tried again on every tick",
@@ -207,8 +208,8 @@ MUTANTS: Final = (
     Mutant(
         "leases: a lost one is read by its stage, not by its id",
         "aws/secret_store",
-        "self._credentials_path + account, VersionId=version_id",
-        "self._credentials_path + account, VersionStage=LEASE_STAGE",
+        "self._read(self._credentials_path + account, VersionId=version_id)",
+        "self._read(self._credentials_path + account, VersionStage=LEASE_STAGE)",
         OVERLAPS,
     ),
     Mutant(
