@@ -203,9 +203,15 @@ class Leases:
             until = ended_at + self._interval(ended_at, is_ended=True)
             if self.began_at >= until - TICK_SLACK:
                 return False
-        held = self._read(lease_id)
-        end = self.account.lease_end if lease_id == self.account.lease else None
-        return held is not None and self._is_early(held, end)
+        value = self.store.read_version(self.account.name, lease_id)
+        is_standing = lease_id == self.account.lease
+        if value is None and is_standing:
+            # Not to be read yet: it was written a moment ago.
+            raise LeasedError
+        held = LeaseContent.from_json(value.text) if value is not None else None
+        return held is not None and self._is_early(
+            held, self.account.lease_end if is_standing else None
+        )
 
     def _is_early(self, last: LeaseContent, end: LeaseEnd | None) -> bool:
         """Whether a lease now is too soon after the last one, and allowed all the same.

@@ -50,6 +50,8 @@ _TIME_TO_KEEP: Final = timedelta(seconds=25)
 # Servers with a grace take the same refresh token again for some seconds, exactly for this.
 _RESEND_PAUSE: Final = timedelta(seconds=1)
 
+_READ: Final = "GetSecretValue"
+
 # A block and a limit, which the primary grant would meet, too.
 _NOT_TO_BE_ASKED_AGAIN: Final = frozenset({HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS})
 
@@ -150,8 +152,10 @@ class Redemption:
         with self.endpoint.connect(client) as connection:
             try:
                 lease = self._lease()
-            except (HeldError, RefreshTokenHeldError, SecretStoreError):
-                if is_only_grant:
+            except (HeldError, RefreshTokenHeldError, SecretStoreError) as error:
+                is_unread = isinstance(error, SecretStoreError) and error.operation == _READ
+                if is_only_grant or is_unread:
+                    # Whose lease cannot be read may be at work, and publish after this run.
                     raise
                 # The primary grant's token is worth having even where nothing can be leased.
                 return None

@@ -457,10 +457,18 @@ def test_a_lease_that_was_taken_since_the_journal_is_read_for_its_time(world: Wo
         leases_of(world, journal=journal_of(world, lease="an older one")).take(lost)
 
 
-def test_a_last_lease_that_is_gone_holds_nothing(world: World) -> None:
+def test_a_last_lease_that_cannot_be_read_yet_is_busy(world: World) -> None:
     old = leases_of(world, basis=ANOTHER).take(lost)
     del world.store.credentials[ACCOUNT].versions[old.version_id]
     assert world.store.credentials[ACCOUNT].stages[LEASE_STAGE] == old.version_id
+
+    with pytest.raises(LeasedError):
+        leases_of(world).take(lost)
+
+
+def test_a_last_lease_that_says_nothing_holds_nothing(world: World) -> None:
+    old = leases_of(world, basis=ANOTHER).take(lost)
+    world.store.credentials[ACCOUNT].versions[old.version_id] = "edited"
 
     assert leases_of(world).take(lost).number == 1
 
