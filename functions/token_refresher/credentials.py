@@ -107,6 +107,10 @@ class BaseCredentials(
         """Hide every field: most are secret, and none is worth the risk."""
         return f"{type(self).__name__}(…)"
 
+    def __rich_repr__(self) -> list[tuple[str, object]]:
+        """Hide them from what prints by this, too."""
+        return []
+
     @property
     def preset(self) -> Site:
         """The site's preset, or the one of any other server."""
@@ -258,11 +262,11 @@ def parse_credentials(text: str | None) -> Credentials:
     try:
         return _decoder.decode(text)
     except msgspec.ValidationError as error:
-        raise CredentialsError(f"the credentials do not validate: {_fix(str(error))}") from None
+        problem = f"the credentials do not validate: {_fix(str(error))}"
     except (msgspec.DecodeError, UnicodeError, RecursionError):
-        raise CredentialsError(
-            "the credentials are not JSON: store one JSON object as the secret's text"
-        ) from None
+        problem = "the credentials are not JSON: store one JSON object as the secret's text"
+    # Outside of the handlers: else the error would carry the other one, whose text has a value.
+    raise CredentialsError(problem)
 
 
 def require_refresh_tokens(credentials: Credentials, *, uses_refresh_tokens: bool) -> None:

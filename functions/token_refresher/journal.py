@@ -149,13 +149,13 @@ class Journal:
     def resume(self, kept: Unwritten) -> bool:
         """Take up a response that an earlier refresh of this environment could not write.
 
-        Only while the journal is still what it was when that request was made, and for the same
-        grant: else another run has had a later response, and this one is worth nothing.
+        Only while the journal is no later than it was when that request was made, and for the
+        same grant: else another run has had a later response, and this one is worth nothing.
 
         Returns:
             Whether there is something to be written.
         """
-        if kept.instead_of != self.version_id or kept.grant != self.grant:
+        if self.version_id > kept.instead_of or kept.grant != self.grant:
             return False
         self.entry, self.unwritten = JournalEntry.from_json(kept.content), kept
         self.is_repeatable = False
@@ -214,14 +214,16 @@ class Journal:
         self.unwritten = Unwritten(version_id, entry.to_json(), entry.grant, self.version_id)
         self.entry, self.is_repeatable = entry, is_repeatable
 
-    def is_still_what_was_read(self) -> bool:
+    def has_no_later(self) -> bool:
         """Whether no other run has journaled a response meanwhile; read once more.
+
+        A version id begins with the time of its response, and what is read may be older.
 
         Raises:
             SecretStoreError: It could not be read.
         """
         value = self.store.read_journal(self.account)
-        return (value.version_id if value is not None else "") == self.version_id
+        return value is None or value.version_id <= self.version_id
 
     def write(
         self,

@@ -94,6 +94,10 @@ class StoredJson(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         """Hide what it holds."""
         return f"{type(self).__name__}(…)"
 
+    def __rich_repr__(self) -> list[tuple[str, object]]:
+        """Hide it from what prints by this, too."""
+        return []
+
     def to_json(self) -> str:
         """Write the version's text; the same fields always give the same text."""
         return msgspec.json.encode(self).decode()

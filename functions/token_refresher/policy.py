@@ -26,7 +26,7 @@ from token_refresher.oauth.errors import (
     TokenRequestError,
     TokenResponseError,
 )
-from token_refresher.records import FailureRecord, LeaseEnd, Refusals
+from token_refresher.records import FAILURE_TAG, FailureRecord, LeaseEnd, Refusals
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -127,6 +127,7 @@ class Situation(NamedTuple):
         force: A person asked.
         rejected_version: A version id whose token a consumer saw refused.
         has_response: As `has_unpublished_response` says.
+        has_primary_grant: Known once the credentials were read.
     """
 
     account: Account
@@ -135,6 +136,7 @@ class Situation(NamedTuple):
     force: bool
     rejected_version: str
     has_response: bool
+    has_primary_grant: bool
 
 
 class Check(NamedTuple):
@@ -236,7 +238,8 @@ def _is_backing_off(of: Situation) -> bool:
     if failure.credentials_digest != account.credentials_digest:
         until = _next_brought_forward(account)
         return until is not None and of.now < until <= of.now + _REFUSED_FIRST
-    if _is_rejected(of) and account.lease_end in {LeaseEnd.UNANSWERED, LeaseEnd.SPENT}:
+    is_unsent = account.lease_end in {LeaseEnd.UNANSWERED, LeaseEnd.SPENT}
+    if is_unsent and _is_rejected(of) and not of.has_primary_grant:
         return False
     return of.now < failure.next_attempt <= _longest_hold(of)
 
@@ -294,6 +297,7 @@ def decide(
     refresh_before: timedelta,
     force: bool = False,
     rejected_version: str = "",
+    has_primary_grant: bool = False,
 ) -> Decision:
     """Decide whether an account's token must be refreshed now.
 
@@ -308,9 +312,13 @@ def decide(
         rejected_version: A version id whose token a consumer saw refused. It counts only
             while it is the published one. It overrides what holds back for the published
             token's sake: a refresh token that was sent in vain, a token that is unchanged.
+        has_primary_grant: Whether the account is known to have more than a refresh token, so
+            that nothing is held for its sake.
     """
     has_response = account.unwritten is not None or has_unpublished_response(account, now=now)
-    situation = Situation(account, now, refresh_before, force, rejected_version, has_response)
+    situation = Situation(
+        account, now, refresh_before, force, rejected_version, has_response, has_primary_grant
+    )
     need = _first(NEEDS, situation) or Reason.FRESH
     if need is Reason.FRESH and account.is_managed:
         return Decision(due=False, reason=need)
@@ -398,7 +406,9 @@ def is_rate_limited(account: Account, *, now: datetime) -> bool:
     """
     published, previous = account.published, account.previous
     if published is not None and not published.is_ours:
-        failure, longest = account.counting_failure, now + minimum_interval(account)
+        # Whatever time an external version claims to be issued at.
+        failure = FailureRecord.from_tag(account.tags.get(FAILURE_TAG))
+        longest = now + minimum_interval(account)
         is_again = failure is not None and failure.code == _REPLACED
         return failure is not None and is_again and now < failure.next_attempt <= longest
     if previous is None or published is None:
@@ -614,9 +624,9 @@ def replaced_record(
         Until when no other one is replaced; None where this was no exemption.
     """
     published, previous, interval = account.published, account.previous, minimum_interval(account)
-    if published is None or published.is_ours or previous is None:
+    if published is None or published.is_ours:
         return None
-    if now >= previous.issued_at + interval - TICK_SLACK:
+    if previous is not None and now >= previous.issued_at + interval - TICK_SLACK:
         return None
     return FailureRecord(
         failure_class=FailureClass.TRANSIENT,

@@ -102,7 +102,9 @@ class Refresher:
     uses_refresh_tokens: bool
     records_failures: bool = True
 
-    def decide(self, account: Account, asked: Asked) -> Decision:
+    def decide(
+        self, account: Account, asked: Asked, *, has_primary_grant: bool = False
+    ) -> Decision:
         """Decide whether an account's token must be refreshed now, by what is known of it."""
         return decide(
             account,
@@ -110,6 +112,7 @@ class Refresher:
             refresh_before=self.refresh_before,
             force=asked.force,
             rejected_version=asked.rejected_version,
+            has_primary_grant=has_primary_grant,
         )
 
     def refresh(self, account: Account, asked: Asked) -> Result:
@@ -236,7 +239,7 @@ class _Refresh:
             return self.result(Outcome.NOT_DUE)
         if not self._read_journal(credentials):
             return self._not_kept(Outcome.FAILED)
-        if not self._is_due():
+        if not self._is_due(has_primary_grant=not self.journal.is_only_grant):
             return self.result(Outcome.NOT_DUE)
         journaled = self._journaled()
         if journaled is not None and (result := self._deliver(credentials, journaled)):
@@ -256,9 +259,11 @@ class _Refresh:
             read = published.with_times_of(value.text if value else None)
             self.record.know(published=read)
 
-    def _is_due(self) -> bool:
+    def _is_due(self, *, has_primary_grant: bool = False) -> bool:
         """Decide again, with what has been read since."""
-        self.decision = self.refresher.decide(self.account, self.asked)
+        self.decision = self.refresher.decide(
+            self.account, self.asked, has_primary_grant=has_primary_grant
+        )
         return self.decision.due
 
     def _read_credentials(self) -> Credentials | None:
@@ -457,7 +462,7 @@ class _Refresh:
     def _has_later_journal(self) -> bool:
         """Whether another run has journaled a response since this one read the journal."""
         try:
-            return not self.journal.is_still_what_was_read()
+            return not self.journal.has_no_later()
         except SecretStoreError:
             # Unknown; a response that has arrived is not given up.
             return False
@@ -492,10 +497,11 @@ class _Refresh:
             return self._succeeded(response, Outcome.SUPERSEDED)
         # Before anything can end this run: without it, nobody knows when the next one is due.
         self.record.keep_grant(self._next_grant(response))
-        if not self.store.publish(self.account.name, version_id, response.token.to_json()):
-            return self._succeeded(response, Outcome.SUPERSEDED)
+        is_new = self.store.publish(self.account.name, version_id, response.token.to_json())
         if response.is_journaled and not self._stands(response):
             return None
+        if not is_new:
+            return self._succeeded(response, Outcome.SUPERSEDED)
         before, now, issued_at = self.account.published, self._now(), response.version.issued_at
         then = replaced_record(self.account, issued_at=issued_at, now=self.asked.now)
         self.record.know(

@@ -1077,3 +1077,49 @@ def test_a_run_that_did_not_stand_still_publishes_though_it_cannot_look(world: W
     due_again(world, CLIENT_CREDENTIALS)
     world.faults.meanwhile("after request", lambda: world.faults.always("before describe", denied))
     assert world.refresh().outcome is Outcome.PUBLISHED
+
+
+def test_a_consent_that_is_given_while_a_request_is_under_way_is_served_after_it(
+    world: World,
+) -> None:
+    refresh_only_due_again(world)
+    seed = world.endpoint.seed()
+
+    def consent() -> None:
+        world.add({**CLIENT, "grant_type": "refresh_token", "refresh_token": seed})
+        world.beside().sweep(accounts=[ACCOUNT])
+
+    world.faults.meanwhile("after request", consent)
+    world.sweep()
+    world.sweep_for(TICK)
+
+    assert world.endpoint.requests[-1]["refresh_token"] == seed
+    assert world.endpoint.spent_came_back == 0
+
+
+def test_a_rejection_does_not_hammer_a_password_that_was_refused(world: World) -> None:
+    due_again(world)
+    world.endpoint.fail(timed_out, grant_type="refresh_token")
+    world.endpoint.fail(lambda: TokenRequestError("invalid_grant"), grant_type="password")
+    world.sweep()
+    version_id, sent = world.version_id(), 0
+    for _ in range(60):
+        world.reject(version_id, after=MINUTE)
+        sent += world.grants.count("password")
+    assert sent == 2
+
+
+def test_external_versions_at_every_tick_stay_within_a_day_of_versions(world: World) -> None:
+    """Whatever times they claim, and however many of them come between two sweeps."""
+    world.add(CLIENT_CREDENTIALS)
+    world.sweep()
+    published = 0
+    for number in range(288):
+        for part in range(2):
+            issued_at = int(world.now.timestamp()) + HOUR.total_seconds()
+            text = json.dumps({"access_token": "external", "issued_at": issued_at})
+            name = f"external-{number:012}-{part:012}"
+            world.store.tokens[ACCOUNT].put(name, text, [CURRENT])
+        world.sweep(after=TICK)
+        published += len(world.endpoint.requests)
+    assert 48 <= published <= 144
