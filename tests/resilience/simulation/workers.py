@@ -130,8 +130,10 @@ class WatchedRefresher(Refresher):
     time: WorkerThreads
 
     @override
-    def decide(self, account: Account, asked: Asked) -> Decision:
-        decision = Refresher.decide(self, account, asked)
+    def decide(
+        self, account: Account, asked: Asked, *, has_primary_grant: bool = False
+    ) -> Decision:
+        decision = Refresher.decide(self, account, asked, has_primary_grant=has_primary_grant)
         self.time.decided(is_to_begin=decision.due or _is_to_be_read(account))
         return decision
 
