@@ -155,6 +155,15 @@ def test_the_next_tick_is_the_retry() -> None:
     assert tick == {"MaximumRetryAttempts": 0, "MaximumEventAgeInSeconds": 60}
 
 
+def test_rejections_of_one_token_are_served_one_after_the_other_and_none_is_dropped() -> None:
+    """Each sees what came of the one before: a server may keep one live token for a client."""
+    triggers = templates.function({"Triggers": "true"}, name="TriggerFunction")
+    assert triggers["ReservedConcurrentExecutions"] == 1
+    assert triggers["EventInvokeConfig"]["MaximumEventAgeInSeconds"] == 360
+    [rule] = triggers["Events"].values()
+    assert rule["Properties"]["RetryPolicy"]["MaximumEventAgeInSeconds"] == 360
+
+
 def test_reserved_concurrency_can_be_switched_off() -> None:
     assert function()["ReservedConcurrentExecutions"] == 1
     assert "ReservedConcurrentExecutions" not in function(ReserveConcurrency="false")
