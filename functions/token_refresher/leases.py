@@ -191,8 +191,8 @@ class Leases:
     def _is_early_after_another(self) -> bool:
         """As `_is_early`, where the last lease was of another refresh token.
 
-        Its time is mostly known without reading it: the journal came by it. Where the journal
-        names another one, either may be the later: the stage, or the journal, was read before.
+        If the journal was obtained under the last lease, its time is that of the journal; else
+        the lease is read. Where the journal names another one, either may be the later.
         """
         known = {self.account.lease, self.journal.entry.lease if self.journal.entry else None}
         # All are asked, since each may refuse.

@@ -238,8 +238,8 @@ def _is_backing_off(of: Situation) -> bool:
     if failure.credentials_digest != account.credentials_digest:
         until = _next_brought_forward(account)
         return until is not None and of.now < until <= of.now + _REFUSED_FIRST
-    is_unsent = account.lease_end in {LeaseEnd.UNANSWERED, LeaseEnd.SPENT}
-    if is_unsent and _is_rejected(of) and not of.has_primary_grant:
+    was_sent_in_vain = account.lease_end in {LeaseEnd.UNANSWERED, LeaseEnd.SPENT}
+    if was_sent_in_vain and _is_rejected(of) and not of.has_primary_grant:
         return False
     return of.now < failure.next_attempt <= _longest_hold(of)
 
@@ -406,11 +406,14 @@ def is_rate_limited(account: Account, *, now: datetime) -> bool:
     """
     published, previous = account.published, account.previous
     if published is not None and not published.is_ours:
-        # Whatever time an external version claims to be issued at.
+        # Whatever an external version says of when it was issued.
         failure = FailureRecord.from_tag(account.tags.get(FAILURE_TAG))
         longest = now + minimum_interval(account)
-        is_again = failure is not None and failure.code == _REPLACED
-        return failure is not None and is_again and now < failure.next_attempt <= longest
+        if failure is None or failure.code != _REPLACED:
+            return False
+        if failure.credentials_digest != account.credentials_digest:
+            return False
+        return now < failure.next_attempt <= longest
     if previous is None or published is None:
         return False
     is_put = published.credentials_digest != account.credentials_digest
@@ -427,9 +430,12 @@ def next_attempt(account: Account, reason: Reason) -> datetime | None:
         reason: Why it was due, or was not.
     """
     failure, previous = account.counting_failure, account.previous
-    is_external = account.published is not None and not account.published.is_ours
-    if reason is Reason.RATE_LIMITED and previous is not None and not is_external:
-        return previous.issued_at + minimum_interval(account)
+    if reason is Reason.RATE_LIMITED:
+        is_external = account.published is not None and not account.published.is_ours
+        replaced = FailureRecord.from_tag(account.tags.get(FAILURE_TAG)) if is_external else None
+        if replaced is not None:
+            return replaced.next_attempt
+        return None if previous is None else previous.issued_at + minimum_interval(account)
     if failure is None and reason is Reason.BACKING_OFF:
         return _next_brought_forward(account)
     return failure.next_attempt if failure is not None else None

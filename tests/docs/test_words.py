@@ -41,7 +41,6 @@ ALLOWED: Final = (
     ("docs/consumers/agent.md", "`ttl_seconds` of its configuration"),
     ("docs/consumers/cdk_app.py", "secrets_manager_ttl="),
     ("docs/consumers/lambda_extension.md", "`SECRETS_MANAGER_TTL`"),
-    ("tests/scenarios/accounts.json", "a version that claims to be issued"),
     ("tests/servers/oidc_provider.mjs", "claims: () =>"),
     ("tests/servers/oidc_provider.mjs", "ttl: {"),
 )

@@ -110,9 +110,8 @@ MUTANTS: Final = (
     Mutant(
         "minimum interval: an external version is not replaced at once",
         "policy",
-        "        return failure is not None and is_again and now < failure.next_attempt <= "
-        "longest\n",
-        "        return True\n",
+        "        if failure is None or failure.code != _REPLACED:\n            return False\n",
+        "        if failure is None or failure.code != _REPLACED:\n            return True\n",
     ),
     Mutant(
         "back-off: a failure is tried again on every tick",
@@ -241,7 +240,7 @@ MUTANTS: Final = (
     Mutant(
         "journal: a warm one is written whatever stands there by now",
         "journal",
-        "if kept.instead_of != self.version_id or kept.grant != self.grant:",
+        "if self.version_id > kept.instead_of or kept.grant != self.grant:",
         "if kept.grant != self.grant:",
         OVERLAPS,
     ),

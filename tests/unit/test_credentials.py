@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rich.pretty import pretty_repr
 
 from token_refresher import PRODUCT_USER_AGENT
 from token_refresher.credentials import (
@@ -47,7 +48,13 @@ def test_each_grant_has_its_fields_and_its_authentication(
     assert credentials.grant_parameters == grant
     assert credentials.client.auth_method == method
     assert credentials.endpoint_url == "https://www.autovit.ro/api/open/oauth/token"
-    assert "secret-value" not in repr(credentials)
+    assert "secret-value" not in repr(credentials) + pretty_repr(credentials)
+
+
+def test_an_error_carries_no_other_one_whose_text_has_a_value() -> None:
+    with pytest.raises(CredentialsError) as caught:
+        parse({**MACHINE, "token_endpoint_auth_method": "secret-value"})
+    assert (caught.value.__context__, caught.value.__cause__) == (None, None)
 
 
 def test_the_authentication_can_be_chosen() -> None:

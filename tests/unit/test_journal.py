@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rich.pretty import pretty_repr
 
 from tests.unit.fakes import ACCOUNT, PASSWORD, START, World, denied, response, throttled
 from token_refresher.journal import Journal, JournalEntry
@@ -343,3 +344,8 @@ def test_another_runs_later_response_is_seen_by_reading_once_more(world: World) 
     assert not journal.has_no_later()
     journal.version_id = LATER + "0"
     assert journal.has_no_later()
+
+
+def test_a_journal_hides_what_it_holds_however_it_is_printed() -> None:
+    assert repr(ENTRY) == "JournalEntry(…)"
+    assert pretty_repr(ENTRY) == "JournalEntry()"

@@ -1110,7 +1110,7 @@ def test_a_rejection_does_not_hammer_a_password_that_was_refused(world: World) -
 
 
 def test_external_versions_at_every_tick_stay_within_a_day_of_versions(world: World) -> None:
-    """Whatever times they claim, and however many of them come between two sweeps."""
+    """Whatever times they say, and however many of them come between two sweeps."""
     world.add(CLIENT_CREDENTIALS)
     world.sweep()
     published = 0

@@ -1,4 +1,4 @@
-"""What a play is made of: given in a setting, or drawn from a seed."""
+"""What a play is made of: given in a setting, or drawn by its number."""
 
 from __future__ import annotations
 

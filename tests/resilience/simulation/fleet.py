@@ -152,7 +152,7 @@ class Fleet:
         max_workers: The setting.
         cells: How many such stacks make the whole fleet, each in a Region or AWS account
             of its own; one is simulated.
-        refresh_tokens_live: From the seed on, where they do not rotate.
+        refresh_tokens_live: From the consent on, where they do not rotate.
         part: Fleets that are alike but for it draw other lots.
         neighbours: Other accounts of the same stack, whose tokens nobody counts.
         has_failed_once: All tokens are due at the start, and an attempt has failed.
