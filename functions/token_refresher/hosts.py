@@ -11,6 +11,8 @@ from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
+import msgspec
+
 from token_refresher.errors import HostStoppedError
 from token_refresher.oauth.client_authentication import host_of
 from token_refresher.oauth.errors import EndpointUnavailableError, OAuthError
@@ -179,8 +181,7 @@ class HostGate:
         return key in self._stopped
 
 
-@dataclass(frozen=True, slots=True)
-class _Connection:
+class _Connection(msgspec.Struct, frozen=True):
     """A connection whose request is learned from."""
 
     gate: HostGate

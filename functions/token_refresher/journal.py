@@ -7,12 +7,13 @@ whose response arrived is not lost, on whatever line the run dies.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
+import msgspec
+
 from token_refresher.errors import SecretStoreError
-from token_refresher.model import PublishedToken, StoredJson, TokenVersion, Unwritten
+from token_refresher.model import Hidden, PublishedToken, StoredJson, TokenVersion, Unwritten
 from token_refresher.oauth.errors import TokenResponseError
 from token_refresher.oauth.token_response import bearer_token
 
@@ -87,8 +88,7 @@ class JournalEntry(StoredJson, frozen=True, kw_only=True, omit_defaults=True):
         )
 
 
-@dataclass(slots=True, kw_only=True, repr=False)
-class Journal:
+class Journal(Hidden, msgspec.Struct, kw_only=True):
     """One account's journal, in one refresh.
 
     Attributes:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -20,7 +19,7 @@ import msgspec
 
 from token_refresher import ports
 from token_refresher.errors import HeldError, LeasedError, LeaseTooOldError, SecretStoreError
-from token_refresher.model import StoredJson
+from token_refresher.model import Hidden, StoredJson
 from token_refresher.policy import TICK_SLACK, Sending, lease_interval
 from token_refresher.records import LeaseEnd
 
@@ -84,8 +83,7 @@ class LeaseContent(StoredJson, frozen=True, kw_only=True):
         return datetime.fromtimestamp(self.leased_at, UTC)
 
 
-@dataclass(frozen=True, slots=True)
-class Lease:
+class Lease(msgspec.Struct, frozen=True):
     """A lease that this run has won.
 
     Attributes:
@@ -112,8 +110,7 @@ class Lease:
             raise LeaseTooOldError
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Leases:
+class Leases(Hidden, msgspec.Struct, frozen=True, kw_only=True):
     """The leases of one account's refresh token.
 
     Attributes:

@@ -87,8 +87,10 @@ class TokenVersion:
         return cls(issued_at, expires_at, match[3], match[4])
 
 
-class StoredJson(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What is kept as the JSON text of a secret's version."""
+class Hidden:
+    """Plain data that shows nothing of what it holds, however it is printed."""
+
+    __slots__ = ()
 
     def __repr__(self) -> str:
         """Hide what it holds."""
@@ -97,6 +99,10 @@ class StoredJson(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     def __rich_repr__(self) -> list[tuple[str, object]]:
         """Hide it from what prints by this, too."""
         return []
+
+
+class StoredJson(Hidden, msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What is kept as the JSON text of a secret's version."""
 
     def to_json(self) -> str:
         """Write the version's text; the same fields always give the same text."""
@@ -171,8 +177,7 @@ def _time(epoch_seconds: float | None) -> datetime | None:
     return datetime.fromtimestamp(epoch_seconds, UTC)
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Unwritten:
+class Unwritten(Hidden, msgspec.Struct, frozen=True):
     """A response that could not be journaled; it lives as long as the environment.
 
     Attributes:

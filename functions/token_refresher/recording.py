@@ -6,11 +6,14 @@ a result is owed whatever happens, so nothing here raises but where it says so.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
+
 from token_refresher import records
+from token_refresher.model import Hidden
 from token_refresher.outcomes import Caution
 from token_refresher.policy import (
     PACE_OF_VERSIONS,
@@ -36,8 +39,7 @@ _SAME_EXPIRY: Final = timedelta(minutes=5)
 _OF_FAILURES: Final = (records.FAILURE_TAG, records.REFUSALS_TAG)
 
 
-@dataclass(slots=True, repr=False, kw_only=True)
-class Record:
+class Record(Hidden, msgspec.Struct, kw_only=True):
     """One account, as known from moment to moment, and its records.
 
     Attributes:
@@ -51,7 +53,7 @@ class Record:
     store: SecretStore
     clock: Callable[[], datetime]
     account: Account
-    cautions: list[Caution] = field(default_factory=list)
+    cautions: list[Caution] = msgspec.field(default_factory=list)
     ended: tuple[str, Sending] | None = None
 
     def know(self, **changes: Any) -> None:  # noqa: ANN401 - the account's fields

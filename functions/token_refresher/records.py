@@ -104,8 +104,7 @@ class FailureRecord:
         return cls(FailureClass(name), code, int(rest[0]), since, next_attempt, rest[3])
 
 
-@dataclass(frozen=True, slots=True)
-class Refusals:
+class Refusals(msgspec.Struct, frozen=True):
     """How often the endpoint refused the credentials; it outlives failures of another pace.
 
     Attributes:
@@ -178,8 +177,7 @@ class GrantLifetime(msgspec.Struct, frozen=True):
         return cls(expires_at, timedelta(seconds=int(seconds)))
 
 
-@dataclass(frozen=True, slots=True)
-class Unrecorded:
+class Unrecorded(msgspec.Struct, frozen=True):
     """Tags that a token secret could not be given.
 
     Attributes:

@@ -5,10 +5,11 @@ All that can fail without sending comes first, so that what cannot be reached ta
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import timedelta
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, Protocol
+
+import msgspec
 
 from token_refresher.errors import (
     HeldError,
@@ -18,6 +19,7 @@ from token_refresher.errors import (
     SecretStoreError,
 )
 from token_refresher.leases import Leases, number_of
+from token_refresher.model import Hidden
 from token_refresher.oauth.errors import EndpointUnavailableError, OAuthError
 from token_refresher.outcomes import Caution
 from token_refresher.policy import (
@@ -90,8 +92,7 @@ def allows_primary_grant(error: OAuthError) -> bool:
     return error.code != "invalid_client"
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Redeemed:
+class Redeemed(Hidden, msgspec.Struct, frozen=True):
     """A response to a refresh token, not judged.
 
     Attributes:
@@ -107,8 +108,7 @@ class Redeemed:
     refresh_token: str
 
 
-@dataclass(frozen=True, slots=True, repr=False, kw_only=True)
-class Redemption:
+class Redemption(Hidden, msgspec.Struct, frozen=True, kw_only=True):
     """One refresh token's way to its endpoint, in one run.
 
     Attributes:

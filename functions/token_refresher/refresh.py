@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
+import msgspec
+
 from token_refresher import records
 from token_refresher.credentials import (
     RefreshTokenCredentials,
@@ -29,6 +31,7 @@ from token_refresher.errors import (
 from token_refresher.journal import Journal, JournalEntry
 from token_refresher.leases import LONGEST_AGE
 from token_refresher.model import (
+    Hidden,
     TokenVersion,
     published_from_id,
     token_digest,
@@ -168,8 +171,7 @@ class Refresher:
         )
 
 
-@dataclass(frozen=True, slots=True, repr=False, kw_only=True)
-class _Response:
+class _Response(Hidden, msgspec.Struct, frozen=True, kw_only=True):
     """A judged token response, ready to be published.
 
     Attributes:
@@ -190,8 +192,7 @@ class _Response:
     refresh_token_expires_in: timedelta | None = None
 
 
-@dataclass(slots=True, repr=False, kw_only=True)
-class _Refresh:
+class _Refresh(Hidden, msgspec.Struct, kw_only=True):
     """The state of one refresh.
 
     Attributes:

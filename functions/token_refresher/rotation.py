@@ -7,9 +7,10 @@ Manager chose. Each step may be repeated, and each may be the first one after a 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from token_refresher.credentials import parse_credentials
 from token_refresher.errors import FailureClass, RotationError
@@ -30,8 +31,7 @@ if TYPE_CHECKING:
     from token_refresher.sweep import Report, Sweeper
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rotation:
+class Rotation(msgspec.Struct, frozen=True, kw_only=True):
     """Takes the steps of rotations, each as it is asked for.
 
     Attributes:

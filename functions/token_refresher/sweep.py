@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -72,8 +72,7 @@ class Report(msgspec.Struct, frozen=True):
         return sum(result.reason is reason for result in self.results)
 
 
-@dataclass(slots=True)
-class Sweeper:
+class Sweeper(msgspec.Struct):
     """Keeps all accounts fresh, sweep after sweep.
 
     Attributes:
@@ -86,8 +85,8 @@ class Sweeper:
     monotonic: Callable[[], float]
     max_workers: int
     # What could not be written; it lives as long as the environment.
-    _unrecorded: dict[str, Unrecorded] = field(default_factory=dict)
-    _unwritten: dict[str, Unwritten] = field(default_factory=dict)
+    _unrecorded: dict[str, Unrecorded] = msgspec.field(default_factory=dict)
+    _unwritten: dict[str, Unwritten] = msgspec.field(default_factory=dict)
 
     def sweep(
         self,

@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
 import pytest
 
 from tests.unit.fakes import ACCOUNT, CLIENT, HOUR, MINUTE, START, World, denied, throttled
@@ -159,7 +160,7 @@ def test_a_stage_that_is_read_too_old_costs_a_put_for_each_lease_since(world: Wo
         leases_of(world).take(whatever)
     world.now += 20 * MINUTE
     world.store.calls.clear()
-    lease = replace(stale, began_at=world.now).take(whatever)
+    lease = msgspec.structs.replace(stale, began_at=world.now).take(whatever)
 
     assert lease.number == 4
     assert world.store.calls == ["lease", "read lease"] * 3 + ["lease"]
@@ -173,7 +174,7 @@ def test_no_number_is_passed_over_that_is_not_over(world: World) -> None:
     world.now += MINUTE
 
     with pytest.raises(LeasedError):
-        replace(stale, began_at=world.now).take(whatever)
+        msgspec.structs.replace(stale, began_at=world.now).take(whatever)
     assert len(world.leases()) == 2
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
+import msgspec
 import pytest
 
 from tests.unit.fakes import (
@@ -124,7 +124,7 @@ def test_a_lease_that_ended_and_could_not_be_written_is_written_with_the_next_fa
     record.end_lease(LEASE, Sending(LeaseEnd.SPENT, world.now))
     world.faults.once("before tag", denied())
     fail(world, timed_out(), record=record)
-    again = replace(record, ended=None, cautions=[])
+    again = msgspec.structs.replace(record, ended=None, cautions=[])
     fail(world, timed_out(), record=again)
 
     assert world.tags()["lease"] == f"{LEASE}/spent"
