@@ -11,11 +11,10 @@ from __future__ import annotations
 import gc
 import ssl
 import time
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
-from token_refresher import PRODUCT_USER_AGENT, redeem
+from token_refresher import PRODUCT_USER_AGENT
 from token_refresher.aws.secret_store import Pace, SecretsManagerStore, create_client
 from token_refresher.errors import TokenRefresherError, UnexpectedError
 from token_refresher.events import parse_event, parse_rotation, parse_trigger
@@ -30,33 +29,36 @@ from token_refresher.settings import Settings, settings_from_environment
 from token_refresher.sweep import Sweeper
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Protocol
+
+    from token_refresher import redeem
     from token_refresher.ports import StagingStore
     from token_refresher.sweep import Report
 
+    # Shapes, which a start need not make.
 
-class LambdaContext(Protocol):
-    """What is used of the runtime's context."""
+    class LambdaContext(Protocol):
+        """What is used of the runtime's context."""
 
-    aws_request_id: str
+        aws_request_id: str
 
-    def get_remaining_time_in_millis(self) -> int:
-        """What is left of the invocation."""
+        def get_remaining_time_in_millis(self) -> int:
+            """What is left of the invocation."""
 
+    class Endpoint(redeem.TokenEndpoint, Protocol):
+        """What the function needs of the token endpoints."""
 
-# What one of the entry points does with an event.
-_Act = Callable[[object, LambdaContext], dict[str, Any]]
+        def drop_connections(self) -> None:
+            """Forget the connections of an earlier invocation."""
+
+    # What one of the entry points does with an event.
+    _Act = Callable[[object, LambdaContext], dict[str, Any]]
 
 
 def utc_now() -> datetime:
     """The clock: the only one that the program reads."""
     return datetime.now(UTC)
-
-
-class Endpoint(redeem.TokenEndpoint, Protocol):
-    """What the function needs of the token endpoints."""
-
-    def drop_connections(self) -> None:
-        """Forget the connections of an earlier invocation."""
 
 
 class Handler:

@@ -6,10 +6,11 @@ What may be asked of it, and the values and words that it answers with. It knows
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import Protocol
 
 CURRENT: Final = "AWSCURRENT"
 PREVIOUS: Final = "AWSPREVIOUS"
@@ -53,59 +54,61 @@ class SecretValue:
     text: str | None
 
 
-class SecretStore(Protocol):
-    """The two secrets of each account. Every method raises `SecretStoreError` where refused."""
+if TYPE_CHECKING:
+    # Shapes, which a start need not make.
 
-    def list_secrets(
-        self,
-    ) -> tuple[Mapping[str, SecretMetadata], Mapping[str, SecretMetadata]]:
-        """List credentials secrets and token secrets by account, as old as five minutes."""
+    class SecretStore(Protocol):
+        """The two secrets of each account. Every method raises `SecretStoreError` where refused."""
 
-    def describe_credentials(self, account: str) -> SecretMetadata | None:
-        """Describe the credentials secret as it is now; None where there is none."""
+        def list_secrets(
+            self,
+        ) -> tuple[Mapping[str, SecretMetadata], Mapping[str, SecretMetadata]]:
+            """List credentials secrets and token secrets by account, as old as five minutes."""
 
-    def describe_token(self, account: str) -> SecretMetadata | None:
-        """Describe the token secret as it is now; None where there is none."""
+        def describe_credentials(self, account: str) -> SecretMetadata | None:
+            """Describe the credentials secret as it is now; None where there is none."""
 
-    def read_credentials(self, account: str) -> SecretValue | None:
-        """Read the credentials; None where they have no value."""
+        def describe_token(self, account: str) -> SecretMetadata | None:
+            """Describe the token secret as it is now; None where there is none."""
 
-    def read_journal(self, account: str) -> SecretValue | None:
-        """Read the journaled response; None where there is none."""
+        def read_credentials(self, account: str) -> SecretValue | None:
+            """Read the credentials; None where they have no value."""
 
-    def read_version(self, account: str, version_id: str) -> SecretValue | None:
-        """Read a lease or a journal by its version id; None where there is none, or not yet."""
+        def read_journal(self, account: str) -> SecretValue | None:
+            """Read the journaled response; None where there is none."""
 
-    def read_published(self, account: str) -> SecretValue | None:
-        """Read the published token; None where there is none."""
+        def read_version(self, account: str, version_id: str) -> SecretValue | None:
+            """Read a lease or a journal by its version id; None where there is none, or not yet."""
 
-    def create_token_secret(self, account: str) -> None:
-        """Create the token secret, empty; one that exists already is as good."""
+        def read_published(self, account: str) -> SecretValue | None:
+            """Read the published token; None where there is none."""
 
-    def write_protocol(self, account: str, version_id: str, content: str) -> bool:
-        """Write a lease or a journal; False where the id has other content."""
+        def create_token_secret(self, account: str) -> None:
+            """Create the token secret, empty; one that exists already is as good."""
 
-    def publish(self, account: str, version_id: str, content: str) -> bool:
-        """Publish a token; False where the id has other content."""
+        def write_protocol(self, account: str, version_id: str, content: str) -> bool:
+            """Write a lease or a journal; False where the id has other content."""
 
-    def stage(self, account: str, version_id: str, content: str) -> bool:
-        """Write a token as the one that a rotation will publish; False as above."""
+        def publish(self, account: str, version_id: str, content: str) -> bool:
+            """Publish a token; False where the id has other content."""
 
-    def tag(self, account: str, tags: Mapping[str, str]) -> None:
-        """Record something on the token secret."""
+        def stage(self, account: str, version_id: str, content: str) -> bool:
+            """Write a token as the one that a rotation will publish; False as above."""
 
-    def untag(self, account: str, keys: list[str]) -> None:
-        """Clear records on the token secret."""
+        def tag(self, account: str, tags: Mapping[str, str]) -> None:
+            """Record something on the token secret."""
 
+        def untag(self, account: str, keys: list[str]) -> None:
+            """Clear records on the token secret."""
 
-class StagingStore(SecretStore, Protocol):
-    """A store whose secrets can be rotated, by way of a staged version."""
+    class StagingStore(SecretStore, Protocol):
+        """A store whose secrets can be rotated, by way of a staged version."""
 
-    def read_staged(self, account: str, version_id: str) -> SecretValue | None:
-        """Read the token that a rotation has staged; None where it has none yet."""
+        def read_staged(self, account: str, version_id: str) -> SecretValue | None:
+            """Read the token that a rotation has staged; None where it has none yet."""
 
-    def publish_staged(self, account: str, version_id: str, *, instead_of: str) -> None:
-        """Make a staged token the published one, if that is still ``instead_of``."""
+        def publish_staged(self, account: str, version_id: str, *, instead_of: str) -> None:
+            """Make a staged token the published one, if that is still ``instead_of``."""
 
-    def unstage(self, account: str, version_id: str) -> None:
-        """End a rotation."""
+        def unstage(self, account: str, version_id: str) -> None:
+            """End a rotation."""

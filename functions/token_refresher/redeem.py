@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from contextlib import AbstractContextManager
     from datetime import datetime
+    from typing import Protocol
 
     from token_refresher.journal import Journal
     from token_refresher.leases import Lease
@@ -57,30 +58,31 @@ _READ: Final = "GetSecretValue"
 # A block and a limit, which the primary grant would meet, too.
 _NOT_TO_BE_ASKED_AGAIN: Final = frozenset({HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS})
 
+if TYPE_CHECKING:
+    # Shapes, which a start need not make.
 
-class Connection(Protocol):
-    """One open connection to a token endpoint."""
+    class Connection(Protocol):
+        """One open connection to a token endpoint."""
 
-    def request(
-        self, grant: Mapping[str, str], *, before_sending: Callable[[], None]
-    ) -> TokenResponse:
-        """Send one token request, once; ``before_sending`` may still forbid it."""
+        def request(
+            self, grant: Mapping[str, str], *, before_sending: Callable[[], None]
+        ) -> TokenResponse:
+            """Send one token request, once; ``before_sending`` may still forbid it."""
 
+    class TokenEndpoint(Protocol):
+        """What a refresh needs of the token endpoint."""
 
-class TokenEndpoint(Protocol):
-    """What a refresh needs of the token endpoint."""
+        def admit(self, client: Client) -> None:
+            """Raise where the client must not be sent now."""
 
-    def admit(self, client: Client) -> None:
-        """Raise where the client must not be sent now."""
+        def connect(self, client: Client) -> AbstractContextManager[Connection]:
+            """Open a connection for one refresh token: all that can fail without sending."""
 
-    def connect(self, client: Client) -> AbstractContextManager[Connection]:
-        """Open a connection for one refresh token: all that can fail without sending."""
+        def request(self, client: Client, grant: Mapping[str, str]) -> TokenResponse:
+            """Send one token request by a primary grant."""
 
-    def request(self, client: Client, grant: Mapping[str, str]) -> TokenResponse:
-        """Send one token request by a primary grant."""
-
-    def verify(self, client: Client, access_token: str) -> bool | None:
-        """Ask ``verify_url`` whether a token is accepted; None where nobody can tell."""
+        def verify(self, client: Client, access_token: str) -> bool | None:
+            """Ask ``verify_url`` whether a token is accepted; None where nobody can tell."""
 
 
 def allows_primary_grant(error: OAuthError) -> bool:

@@ -58,7 +58,7 @@ from token_refresher.policy import (
 from token_refresher.ports import CURRENT
 from token_refresher.recording import Record
 from token_refresher.records import LeaseEnd
-from token_refresher.redeem import TIME_TO_REQUEST, Redeemed, Redemption, TokenEndpoint
+from token_refresher.redeem import TIME_TO_REQUEST, Redeemed, Redemption
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,6 +70,7 @@ if TYPE_CHECKING:
     from token_refresher.oauth.token_response import TokenResponse
     from token_refresher.policy import Failure
     from token_refresher.ports import SecretStore
+    from token_refresher.redeem import TokenEndpoint
 
 # One refresh ends within this, whatever hangs.
 _REFRESH_TIME: Final = timedelta(seconds=60)
