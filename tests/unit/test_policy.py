@@ -52,6 +52,7 @@ from token_refresher.policy import (
     next_sending,
     pace_of,
     refusals_record,
+    replaced_record,
     seconds_until_expiry,
     unchanged_record,
 )
@@ -454,6 +455,20 @@ RECENT: Final = issued(20 * MINUTE - SLACK - SECOND)
 def test_a_third_version_is_rate_limited(of: Account, *, is_limited: bool) -> None:
     reason = reason_of(of, force=True)
     assert (reason is Reason.RATE_LIMITED) is is_limited
+
+
+def test_an_external_version_that_comes_again_too_soon_is_held_until_what_is_recorded() -> None:
+    """But not the token of credentials that were put since."""
+    previous, now = issued(MINUTE), {"issued_at": NOW, "now": NOW}
+    record = replaced_record(account(A_PERSONS_ID, previous=previous), **now)
+    assert record is not None
+    tags = {FAILURE_TAG: record.to_tag()}
+    again = account(A_PERSONS_ID, previous=previous, tags=tags)
+
+    assert reason_of(again) is Reason.RATE_LIMITED
+    assert next_attempt(again, Reason.RATE_LIMITED) == NOW + 20 * MINUTE - SLACK
+    put = account(A_PERSONS_ID, previous=previous, tags=tags, credentials="other")
+    assert reason_of(put) is Reason.EXPIRY_UNKNOWN
 
 
 def test_the_next_attempt_is_told_where_an_account_is_held_back() -> None:
