@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import ssl
 import struct
 import threading
 from dataclasses import dataclass, field
@@ -16,7 +17,6 @@ from typing import TYPE_CHECKING, Self, TypeAlias
 from urllib.parse import parse_qsl
 
 if TYPE_CHECKING:
-    import ssl
     from collections.abc import Callable, Mapping
 
 LOOPBACK = "127.0.0.1"
@@ -89,9 +89,10 @@ class Conversation:
         socket.socket.sendall(self._secured(), data)
 
     def wait_until_the_client_leaves(self) -> None:
-        """Read, and answer nothing."""
-        while self._secured().recv(65536):
-            pass
+        """Read, and answer nothing; a client that leaves unread bytes behind resets."""
+        with contextlib.suppress(ConnectionError, ssl.SSLError):
+            while self._secured().recv(65536):
+                pass
 
     def wait_without_handshake(self) -> None:
         """Read what the client says to greet, and never greet back."""
