@@ -18,10 +18,10 @@ from token_refresher.oauth.client_authentication import host_of
 from token_refresher.oauth.errors import EndpointUnavailableError, OAuthError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
     from datetime import timedelta
 
-    from token_refresher.oauth.client_authentication import Client
+    from token_refresher.oauth.client_authentication import Client, Grant
     from token_refresher.oauth.token_response import TokenResponse
     from token_refresher.redeem import Connection, TokenEndpoint
 
@@ -108,7 +108,7 @@ class HostGate:
                 connection = stack.enter_context(self.endpoint.connect(client))
             yield _Connection(self, client, connection)
 
-    def request(self, client: Client, grant: Mapping[str, str]) -> TokenResponse:
+    def request(self, client: Client, grant: Grant) -> TokenResponse:
         """Send a token request.
 
         Raises:
@@ -189,7 +189,7 @@ class _Connection(msgspec.Struct, frozen=True):
     connection: Connection
 
     def request(
-        self, grant: Mapping[str, str], *, before_sending: Callable[[], None]
+        self, grant: Grant, *, before_sending: Callable[[], None]
     ) -> TokenResponse:
         with self.gate.learning(self.client):
             return self.connection.request(grant, before_sending=before_sending)

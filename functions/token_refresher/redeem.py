@@ -33,14 +33,14 @@ from token_refresher.policy import (
 from token_refresher.records import LeaseEnd
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
     from contextlib import AbstractContextManager
     from datetime import datetime
     from typing import Protocol
 
     from token_refresher.journal import Journal
     from token_refresher.leases import Lease
-    from token_refresher.oauth.client_authentication import Client
+    from token_refresher.oauth.client_authentication import Client, Grant
     from token_refresher.oauth.token_response import TokenResponse
     from token_refresher.outcomes import Asked
     from token_refresher.recording import Record
@@ -65,7 +65,7 @@ if TYPE_CHECKING:
         """One open connection to a token endpoint."""
 
         def request(
-            self, grant: Mapping[str, str], *, before_sending: Callable[[], None]
+            self, grant: Grant, *, before_sending: Callable[[], None]
         ) -> TokenResponse:
             """Send one token request, once; ``before_sending`` may still forbid it."""
 
@@ -78,7 +78,7 @@ if TYPE_CHECKING:
         def connect(self, client: Client) -> AbstractContextManager[Connection]:
             """Open a connection for one refresh token: all that can fail without sending."""
 
-        def request(self, client: Client, grant: Mapping[str, str]) -> TokenResponse:
+        def request(self, client: Client, grant: Grant) -> TokenResponse:
             """Send one token request by a primary grant."""
 
         def verify(self, client: Client, access_token: str) -> bool | None:
@@ -135,8 +135,8 @@ class Redemption(Hidden, msgspec.Struct, frozen=True, kw_only=True):
     pause: Callable[[timedelta], None]
     time_left: Callable[[], timedelta]
 
-    def redeem(self, client: Client, refresh_token: str) -> Redeemed | OAuthError | None:
-        """Connect, lease the refresh token, and send it.
+    def redeem(self, client: Client, grant: Grant) -> Redeemed | OAuthError | None:
+        """Connect, lease a grant's refresh token, and send it.
 
         Returns:
             Where the primary grant may follow: the failure, or None where nothing was sent.
@@ -163,7 +163,7 @@ class Redemption(Hidden, msgspec.Struct, frozen=True, kw_only=True):
                 return None
             issued_at = self.clock()
             try:
-                response = self._send(connection, client, refresh_token, lease)
+                response = self._send(connection, client, grant, lease)
             except OAuthError as error:
                 is_refusal = pace_of(error) is Pace.REFUSED
                 end = LeaseEnd.REFUSED if is_refusal else LeaseEnd.UNANSWERED
@@ -171,7 +171,7 @@ class Redemption(Hidden, msgspec.Struct, frozen=True, kw_only=True):
                 if is_only_grant or not allows_primary_grant(error):
                     raise
                 return error
-        return Redeemed(response, issued_at, lease, refresh_token)
+        return Redeemed(response, issued_at, lease, grant.refresh_token)
 
     def _lease(self) -> Lease:
         """Win the right to send the refresh token; this proves that a journal can be written."""
@@ -201,11 +201,9 @@ class Redemption(Hidden, msgspec.Struct, frozen=True, kw_only=True):
             raise RefreshTokenHeldError(is_spent=is_spent, until=until, by_force=by_force)
 
     def _send(
-        self, connection: Connection, client: Client, refresh_token: str, lease: Lease
+        self, connection: Connection, client: Client, grant: Grant, lease: Lease
     ) -> TokenResponse:
         """Send a leased refresh token, and once more where its first response is lost."""
-        grant = {"grant_type": "refresh_token", "refresh_token": refresh_token}
-
         def before_sending() -> None:
             lease.require_young(self.clock())
             if self.time_left() < _TIME_TO_KEEP:

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import base64
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 from urllib.parse import quote_plus, urlsplit
+
+from token_refresher.oauth.dialect import RFC_6749
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-AuthMethod = Literal["client_secret_basic", "client_secret_post"]
+    from token_refresher.oauth.dialect import Dialect
+
+AuthMethod = Literal["client_secret_basic", "client_secret_post", "none"]
+
+# What a JSON value may be where a form can hold it, too; a list stands for a repeated parameter.
+Parameter: TypeAlias = str | int | float | bool | list[str]
 
 _HTTPS_PORT: Final = 443
 
@@ -28,28 +35,69 @@ class Client:
 
     Attributes:
         token_endpoint: An https URL (RFC 6749 section 3.2).
-        client_id: As registered.
-        client_secret: Likewise.
+        client_id: As registered; None where the server knows none.
+        client_secret: Likewise. It may be empty (section 2.3.1).
         auth_method: RFC 7591's name for how the client authenticates; never found out by trial.
         user_agent: What is sent as ``User-Agent``.
+        refresh_endpoint: Where refresh tokens go, if not to ``token_endpoint``; on its host.
         scope: One space-delimited string (RFC 6749 section 3.3).
         extra_parameters: Sent with every token request, such as ``audience`` or ``resource``.
+        request_headers: Likewise; may hold ``{assertion}`` and ``{refresh_token}``.
+        assertion: What ``{assertion}`` stands for.
+        dialect: How its server departs from RFC 6749.
+        is_fixed: Whether the address follows from a provider's entry, which leaves nobody a choice
+            of another's host: such a host needs no permission.
         verify_url: An https URL that accepts or refuses an access token.
+        ca_certificates: PEM; whom to believe instead of the public authorities.
+        timeout_seconds: How long a token request may take in all.
+        assumed_expires_in: Seconds; an upper bound of the lifetime, and the lifetime where the
+            response has none.
+        documented_expires_in: Seconds; the lifetime where nobody else tells one.
+        assumed_refresh_token_expires_in: Seconds; the refresh token's, likewise.
     """
 
     token_endpoint: str
-    client_id: str
-    client_secret: str
+    client_id: str | None
+    client_secret: str | None
     auth_method: AuthMethod
     user_agent: str
+    refresh_endpoint: str | None = None
     scope: str | None = None
-    extra_parameters: Mapping[str, str] = field(default_factory=dict)
+    extra_parameters: Mapping[str, Parameter] = field(default_factory=dict)
+    request_headers: Mapping[str, str] = field(default_factory=dict)
+    assertion: str | None = None
+    dialect: Dialect = RFC_6749
+    is_fixed: bool = False
     verify_url: str | None = None
+    ca_certificates: str | None = None
+    timeout_seconds: int = 10
+    assumed_expires_in: int | None = None
+    documented_expires_in: int | None = None
+    assumed_refresh_token_expires_in: int | None = None
 
     @property
     def host(self) -> str:
         """The token endpoint's host, as an allow list names it."""
         return host_of(self.token_endpoint)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Grant:
+    """What a token is asked for with.
+
+    Attributes:
+        parameters: Of the request's body (RFC 6749 sections 4.3.2, 4.4.2, 4.5, 6); JSON, and text
+            where the request is no JSON. May hold ``{assertion}`` and ``{refresh_token}``.
+        refresh_token: What ``{refresh_token}`` stands for; None for a primary grant.
+    """
+
+    parameters: Mapping[str, object]
+    refresh_token: str | None = None
+
+
+def refresh_grant(refresh_token: str) -> Grant:
+    """Ask with a refresh token (RFC 6749 section 6)."""
+    return Grant({"grant_type": "refresh_token", "refresh_token": refresh_token}, refresh_token)
 
 
 def authentication(client: Client) -> tuple[dict[str, str], dict[str, str]]:
@@ -58,8 +106,12 @@ def authentication(client: Client) -> tuple[dict[str, str], dict[str, str]]:
     Returns:
         Form fields and headers; the secret is in exactly one of them.
     """
+    client_id, secret = client.client_id, client.client_secret or ""
+    if client.auth_method == "client_secret_basic":
+        # Form-encoded first: a secret may hold a colon, or characters outside ASCII.
+        pair = f"{quote_plus(client_id or '')}:{quote_plus(secret)}"
+        return {}, {"Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}
+    fields = {} if client_id is None else {"client_id": client_id}
     if client.auth_method == "client_secret_post":
-        return {"client_id": client.client_id, "client_secret": client.client_secret}, {}
-    # Form-encoded first: a secret may hold a colon, or characters outside ASCII.
-    pair = f"{quote_plus(client.client_id)}:{quote_plus(client.client_secret)}"
-    return {}, {"Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}
+        fields["client_secret"] = secret
+    return fields, {}

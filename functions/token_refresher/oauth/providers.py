@@ -1,39 +1,225 @@
-"""The sites that need no ``token_endpoint``: presets of the OLX Group motors API.
+"""The providers: where their token endpoints are and how they depart from RFC 6749, as data.
 
-Source: the API's own page "Oauth2: Generate authorization token".
+An entry of ``providers.json`` is read when an account names it. Whatever is in it stands in the
+provider's own documentation, which the entry names.
 """
 
 from __future__ import annotations
 
-from typing import Final
+import re
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 
+from token_refresher.oauth.client_authentication import AuthMethod, Parameter, host_of
+from token_refresher.oauth.dialect import Dialect
 
-class Site(msgspec.Struct, frozen=True):
-    """What a preset stands for.
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_FILE: Final = Path(__file__).with_name("providers.json")
+
+_LABEL: Final = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
+# What a parameter may be, so that it stays inside of the place that it is put into.
+_KINDS: Final = {
+    "label": (_LABEL, "one label of a host's name, in lower case"),
+    "labels": (rf"{_LABEL}(\.{_LABEL}){{0,3}}", "at most four labels of a host's name"),
+    "segment": (r"(?!\.+\Z)[A-Za-z0-9._~-]{1,128}", "one segment of a path"),
+    # The last label has a letter, so that it is a name and no address.
+    "host": (
+        rf"({_LABEL}\.)+(?=[a-z0-9-]*[a-z]){_LABEL}(:[0-9]{{1,5}})?",
+        "the name of a host, in lower case",
+    ),
+}
+# Where so many fixed labels follow what people may choose, the host is the provider's own.
+_FIXED_LABELS: Final = 2
+_HOLE: Final = re.compile(r"\{(\w+)\}")
+
+
+class ProviderError(ValueError):
+    """There is no such provider, or its parameters are not what it takes; names the field."""
+
+
+class ProviderParameter(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What people choose of a provider's address.
 
     Attributes:
-        token_endpoint: Without a trailing slash; the servers redirect around it.
-        sends_email_as_user_agent: The API wants to see the account's e-mail there.
+        about: What it is, and where people find it.
+        example: One that could be.
+        kind: ``label``, ``labels``, ``segment`` or ``host``; one of a list where there is none.
+        values: The list.
+        default: What it is where nothing is given.
     """
 
+    about: str
+    example: str
+    kind: Literal["host", "label", "labels", "segment"] | None = None
+    values: tuple[str, ...] = ()
+    default: str | None = None
+
+    def accepts(self, value: str) -> bool:
+        """Whether a value stays inside of its place."""
+        if self.kind is None:
+            return value in self.values
+        return re.fullmatch(_KINDS[self.kind][0], value, re.ASCII) is not None
+
+    @property
+    def accepted(self) -> str:
+        """What is accepted, in words."""
+        return f"one of {', '.join(self.values)}" if self.kind is None else _KINDS[self.kind][1]
+
+
+class ProviderGrant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a grant departs in from the rest of its provider.
+
+    Attributes:
+        token_endpoint: Its own address; for ``refresh_token`` on the same host.
+        token_endpoint_auth_method: Its own method.
+        grant_parameters: What it sends, beside the account's.
+    """
+
+    token_endpoint: str | None = None
+    token_endpoint_auth_method: AuthMethod | None = None
+    grant_parameters: dict[str, object] = {}
+
+
+class Provider(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An entry.
+
+    Attributes:
+        title: The provider's own name.
+        documentation: Pages that say all this.
+        token_endpoint: A template over `parameters`.
+        grant_types: The grants that a machine can use by itself; ``login`` for a request of the
+            provider's own (no ``grant_type``).
+        token_endpoint_auth_method: None where it follows from whether there is a secret.
+        needs_client_id: False where the provider knows none.
+        parameters: What people choose of its address.
+        authorization_endpoint: Where a person consents, for the first refresh token.
+        revocation_endpoint: RFC 7009.
+        dialect: How it departs from RFC 6749.
+        extra_parameters: Sent with every token request.
+        request_headers: Likewise.
+        user_agent: ``{username}`` where it wants to see the account's.
+        expires_in: Seconds; the access token's documented lifetime.
+        refresh_token_expires_in: Seconds; the refresh token's.
+        rotation: What becomes of a refresh token that is used: ``rotates`` (a new one comes, the
+            old one ends), ``keeps``, or ``varies`` by the client's settings; None without any.
+        grace: Seconds for which a refresh token that was used is still taken.
+        secret_fields: Names that AWS's managed external secrets give the fields of credentials.
+        advice: What to know or set at the provider, in a sentence or two.
+    """
+
+    title: str
+    documentation: tuple[str, ...]
     token_endpoint: str
-    sends_email_as_user_agent: bool
+    grant_types: dict[str, ProviderGrant]
+    token_endpoint_auth_method: AuthMethod | None = None
+    needs_client_id: bool = True
+    parameters: dict[str, ProviderParameter] = {}
+    authorization_endpoint: str | None = None
+    revocation_endpoint: str | None = None
+    dialect: Dialect = Dialect()
+    extra_parameters: dict[str, Parameter] = {}
+    request_headers: dict[str, str] = {}
+    user_agent: str | None = None
+    expires_in: int | None = None
+    refresh_token_expires_in: int | None = None
+    rotation: Literal["keeps", "rotates", "varies"] | None = None
+    grace: int | None = None
+    secret_fields: dict[str, str] = {}
+    advice: str | None = None
+
+    def grant(self, grant_type: str | None) -> ProviderGrant:
+        """What a grant departs in; nothing, for one that the entry does not name."""
+        return self.grant_types.get(grant_type or "login") or ProviderGrant()
+
+    def endpoint(self, given: Mapping[str, str], *, grant_type: str | None) -> str:
+        """Put parameters into a grant's address.
+
+        Raises:
+            ProviderError: It names the parameter, never its value.
+        """
+        values = self._values(given)
+        template = self.grant(grant_type).token_endpoint or self.token_endpoint
+        return _HOLE.sub(lambda hole: values[hole[1]], template)
+
+    def _values(self, given: Mapping[str, str]) -> dict[str, str]:
+        if unknown := sorted(given.keys() - self.parameters):
+            known = ", ".join(self.parameters) or "none"
+            msg = f"`provider_parameters` has `{unknown[0]}`, but {self.title} takes: {known}"
+            raise ProviderError(msg)
+        values = {}
+        for name, parameter in self.parameters.items():
+            value = given.get(name, parameter.default)
+            if value is None or not parameter.accepts(value):
+                msg = (
+                    f"`provider_parameters.{name}` must be {parameter.accepted}, "
+                    f"such as {parameter.example}: {parameter.about}"
+                )
+                raise ProviderError(msg)
+            values[name] = value
+        return values
+
+    @property
+    def is_fixed(self) -> bool:
+        """Whether its addresses are its own, whatever is chosen: none is another's host."""
+        return all(
+            self._is_fixed(grant.token_endpoint or self.token_endpoint)
+            for grant in self.grant_types.values()
+        )
+
+    def _is_fixed(self, template: str) -> bool:
+        host = template.split("/")[2]
+        for hole in _HOLE.finditer(host):
+            follows = host[hole.end() :].split(":")[0]
+            is_inside = follows.startswith(".") and "{" not in follows
+            has_labels = is_inside and follows.count(".") >= _FIXED_LABELS
+            if self.parameters[hole[1]].kind is not None and not has_labels:
+                return False
+        return True
+
+    @property
+    def fixed_hosts(self) -> frozenset[str]:
+        """The hosts of its addresses in which nothing can be chosen."""
+        templates = [grant.token_endpoint or self.token_endpoint for grant in self.grant_types.values()]
+        return frozenset(host_of(each) for each in templates if "{" not in each.split("/")[2])
 
 
-def _motors(host: str) -> Site:
-    return Site(f"https://{host}/api/open/oauth/token", sends_email_as_user_agent=True)
+@cache
+def _entries() -> dict[str, msgspec.Raw]:
+    return msgspec.json.decode(_FILE.read_bytes(), type=dict[str, msgspec.Raw])
 
 
-SITES: Final = {
-    "autovit.ro": _motors("www.autovit.ro"),
-    "otomoto.pl": _motors("www.otomoto.pl"),
-    "standvirtual.com": _motors("www.standvirtual.com"),
-}
+def names() -> tuple[str, ...]:
+    """Name all providers, as the file has them."""
+    return tuple(_entries())
 
-# Any other server: reached by its token_endpoint, no rule of its own.
-ANY_SERVER: Final = Site("", sends_email_as_user_agent=False)
 
-# Where credentials may be sent unless ALLOWED_TOKEN_HOSTS says otherwise.
-DEFAULT_TOKEN_HOSTS: Final = ("www.autovit.ro", "www.otomoto.pl", "www.standvirtual.com")
+@cache
+def provider(name: str) -> Provider:
+    """Read an entry.
+
+    Raises:
+        ProviderError: There is none; with the names that are nearest.
+    """
+    entry = _entries().get(name)
+    if entry is None:
+        raise ProviderError(_unknown(name))
+    return msgspec.json.decode(entry, type=Provider)
+
+
+def _unknown(name: str) -> str:
+    from difflib import get_close_matches  # noqa: PLC0415 - a healthy start needs none of it
+
+    near = " or ".join(get_close_matches(name.lower(), _entries(), n=2, cutoff=0.5))
+    meant = f"; did you mean {near}?" if near else ": see `token-refresher providers`"
+    return f"`provider` names none that is known{meant}"
+
+
+@cache
+def fixed_hosts() -> frozenset[str]:
+    """The hosts of all providers whose address leaves no host free."""
+    return frozenset().union(*(provider(name).fixed_hosts for name in names()))

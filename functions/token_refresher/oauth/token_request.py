@@ -1,8 +1,10 @@
-"""A token request as it is sent: form fields and headers (RFC 6749 sections 4 and 6)."""
+"""A token request as it is sent (RFC 6749 sections 4 and 6, or a dialect)."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+import re
+from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import urlencode
 
 from token_refresher.oauth.client_authentication import authentication
@@ -10,35 +12,85 @@ from token_refresher.oauth.client_authentication import authentication
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from token_refresher.oauth.client_authentication import Client
+    from token_refresher.oauth.client_authentication import Client, Grant
+
+_VARIABLE: Final = re.compile(r"\{(assertion|refresh_token)\}")
 
 
-def token_request(client: Client, grant: Mapping[str, str]) -> tuple[dict[str, str], bytes]:
+class TokenRequest(NamedTuple):
+    """What is sent; secret as a whole.
+
+    Attributes:
+        method: Of HTTP.
+        url: With a query where the parameters are there.
+        headers: Without those that the connection makes.
+        body: None where there is none.
+    """
+
+    method: str
+    url: str
+    headers: Mapping[str, str]
+    body: bytes | None
+
+    def __repr__(self) -> str:
+        """Hide everything: all of it may be secret."""
+        return f"{type(self).__name__}(…)"
+
+
+def token_request(client: Client, grant: Grant) -> TokenRequest:
     """Make a token request.
 
     Args:
         client: Whose endpoint is asked.
-        grant: The form fields of the grant (RFC 6749 sections 4.3.2, 4.4.2, 6).
-
-    Returns:
-        Headers and body.
+        grant: With what.
     """
+    variables = {"assertion": client.assertion, "refresh_token": grant.refresh_token}
     fields, headers = authentication(client)
-    fields = {**client.extra_parameters, **grant, **fields}
     if client.scope is not None:
         fields["scope"] = client.scope
-    headers |= {
-        "Accept": "application/json",
-        "Content-Type": "application/x-www-form-urlencoded",
-        "User-Agent": client.user_agent,
-    }
-    return headers, urlencode(fields).encode("ascii")
+    parameters = {**client.extra_parameters, **_filled(grant.parameters, variables), **fields}
+    headers |= {"Accept": "application/json", "User-Agent": client.user_agent}
+    headers |= _filled(client.request_headers, variables)
+    dialect, url = client.dialect, client.token_endpoint
+    if grant.refresh_token is not None:
+        url = client.refresh_endpoint or url
+    if dialect.request_format == "json":
+        headers["Content-Type"] = "application/json"
+        return TokenRequest(dialect.request_method, url, headers, json.dumps(parameters).encode())
+    encoded = urlencode({name: _text(value) for name, value in parameters.items()}, doseq=True)
+    if dialect.request_format == "query":
+        url += ("&" if "?" in url else "?") + encoded
+        return TokenRequest(dialect.request_method, url, headers, None)
+    headers["Content-Type"] = "application/x-www-form-urlencoded"
+    return TokenRequest(dialect.request_method, url, headers, encoded.encode("ascii"))
+
+
+def _filled(values: Mapping[str, object], variables: Mapping[str, str | None]) -> dict[str, object]:
+    """Put values in the place of their names, in texts that were parsed as such."""
+    return {name: _fill(value, variables) for name, value in values.items()}
+
+
+def _fill(value: object, variables: Mapping[str, str | None]) -> object:
+    if isinstance(value, str):
+        # Once, so that a value is never taken for a name; a name without a value stays.
+        return _VARIABLE.sub(lambda name: variables[name[1]] or name[0], value)
+    if isinstance(value, dict):
+        return _filled(value, variables)
+    return [_fill(each, variables) for each in value] if isinstance(value, list) else value
+
+
+def _text(value: object) -> str | list[str]:
+    """Write a parameter as a form has it; JSON's words for what is true and false."""
+    if isinstance(value, list):
+        return [str(each) for each in value]
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def verify_request(client: Client, access_token: str) -> dict[str, str]:
     """Make the headers of a request that a resource accepts or refuses (RFC 6750 section 2.1)."""
+    scheme = client.dialect.authorization_scheme or "Bearer"
     return {
         "Accept": "application/json",
-        "Authorization": f"Bearer {access_token}",
+        "Authorization": f"{scheme} {access_token}",
         "User-Agent": client.user_agent,
     }

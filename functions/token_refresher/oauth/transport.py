@@ -19,7 +19,7 @@ from urllib3.exceptions import HTTPError, NewConnectionError, ProtocolError
 
 from token_refresher.oauth.client_authentication import host_of
 from token_refresher.oauth.errors import EndpointUnavailableError, TokenEndpointError
-from token_refresher.oauth.token_request import token_request, verify_request
+from token_refresher.oauth.token_request import TokenRequest, token_request, verify_request
 from token_refresher.oauth.token_response import read_token_response
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from urllib3 import BaseHTTPResponse
 
-    from token_refresher.oauth.client_authentication import Client
+    from token_refresher.oauth.client_authentication import Client, Grant
     from token_refresher.oauth.token_response import TokenResponse
 
 # Tokens are a few kilobytes at most; what is longer is a page, or an attack.
@@ -226,7 +226,7 @@ class TokenEndpoint:
             connection.open()
             yield connection
 
-    def request(self, client: Client, grant: Mapping[str, str]) -> TokenResponse:
+    def request(self, client: Client, grant: Grant) -> TokenResponse:
         """Send one token request and read its response.
 
         It is repeated once, within the same time limit, where the connection was lost. So it is
@@ -234,21 +234,21 @@ class TokenEndpoint:
 
         Args:
             client: Whose endpoint is asked.
-            grant: As for `token_request`.
+            grant: With what.
 
         Raises:
             OAuthError: As `read_token_response` says, or the endpoint was not reached.
         """
         self.admit(client)
-        headers, body = token_request(client, grant)
+        request = token_request(client, grant)
         _exchange.begin(self._monotonic)
         try:
-            response = self._send("POST", client.token_endpoint, headers, body)
+            response = self._send(request)
         except EndpointUnavailableError as error:
             if error.code == "timeout":
                 raise
-            response = self._send("POST", client.token_endpoint, headers, body)
-        return _token_response(response, self._clock())
+            response = self._send(request)
+        return _token_response(response, client, self._clock())
 
     def verify(self, client: Client, access_token: str) -> bool | None:
         """Ask ``verify_url`` whether it accepts a token.
@@ -267,7 +267,9 @@ class TokenEndpoint:
         headers = verify_request(client, access_token)
         _exchange.begin(self._monotonic)
         try:
-            status, response_headers, _ = self._send("GET", client.verify_url, headers, None)
+            status, response_headers, _ = self._send(
+                TokenRequest("GET", client.verify_url, headers, None)
+            )
         except (EndpointUnavailableError, TokenEndpointError):
             return None
         is_json = "json" in response_headers.get("Content-Type", "").lower()
@@ -275,16 +277,14 @@ class TokenEndpoint:
             return False
         return True if status < 300 else None  # noqa: PLR2004 - 2xx
 
-    def _send(
-        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None
-    ) -> _Response:
+    def _send(self, request: TokenRequest) -> _Response:
         with _told_without_the_wire():
             return _read(
                 self._pool.urlopen(
-                    method,
-                    url,
-                    body=body,
-                    headers={**headers, **_ENCODING},
+                    request.method,
+                    request.url,
+                    body=request.body,
+                    headers={**request.headers, **_ENCODING},
                     retries=False,
                     # HTTP libraries send credentials again to wherever they are redirected.
                     redirect=False,
@@ -340,21 +340,21 @@ class Connection:
         self._connection.close()
 
     def request(
-        self, grant: Mapping[str, str], *, before_sending: Callable[[], None]
+        self, grant: Grant, *, before_sending: Callable[[], None]
     ) -> TokenResponse:
         """Send one token request, once, and read its response.
 
         A connection that the server has closed meanwhile is opened again.
 
         Args:
-            grant: As for `token_request`.
+            grant: With what.
             before_sending: Called when all is ready, right before the first byte leaves; where it
                 raises, none does.
 
         Raises:
             OAuthError: As `read_token_response` says, or the endpoint was not reached.
         """
-        headers, body = token_request(self._client, grant)
+        request = token_request(self._client, grant)
         _exchange.begin(self._monotonic)
         if not self._connection.is_connected:
             self.open()
@@ -363,24 +363,25 @@ class Connection:
             # A server may respond before it has read all, and close.
             with suppress(BrokenPipeError, ConnectionResetError):
                 self._connection.request(
-                    "POST",
-                    self._url.request_uri,
-                    body=body,
-                    headers={**headers, **_ENCODING},
+                    request.method,
+                    urllib3.util.parse_url(request.url).request_uri,
+                    body=request.body,
+                    headers={**request.headers, **_ENCODING},
                     preload_content=False,
                     decode_content=False,
                 )
             response = _read(self._connection.getresponse())
-        return _token_response(response, self._clock())
+        return _token_response(response, self._client, self._clock())
 
 
-def _token_response(response: _Response, now: datetime) -> TokenResponse:
+def _token_response(response: _Response, client: Client, now: datetime) -> TokenResponse:
     status, headers, content = response
     return read_token_response(
         status,
         content,
         retry_after=headers.get("Retry-After"),
         content_type=headers.get("Content-Type"),
+        client=client,
         now=now,
     )
 
