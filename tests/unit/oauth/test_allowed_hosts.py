@@ -34,11 +34,10 @@ def refusal(hosts: AllowedHosts, client: Client) -> str:
     return str(refused.value)
 
 
-def allows(text: str, client: Client, **behind: bool) -> bool:
+def allows(text: str, client: Client) -> bool:
     """Whether what people write allows a client's hosts."""
-    hosts = AllowedHosts(host_patterns(text), **behind)
     try:
-        hosts.require(client)
+        AllowedHosts(host_patterns(text)).require(client)
     except TokenEndpointError:
         return False
     return True
@@ -149,36 +148,37 @@ def test_any_stands_for_public_names(host: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fields", "behind", "said"),
+    ("fields", "is_proxied", "said"),
     [
-        pytest.param({}, {"is_proxied": True}, "behind a proxy", id="whose address is not seen"),
-        pytest.param({"ca_certificates": "PEM"}, {}, "ca_certificates", id="own authorities"),
-        pytest.param({"verify_url": f"https://{PUBLIC}/me"}, {}, "verify_url", id="verify_url"),
+        pytest.param({}, True, "behind a proxy", id="behind a proxy, which finds the address"),
+        pytest.param({"ca_certificates": "PEM"}, False, "ca_certificates", id="own authorities"),
+        pytest.param({"verify_url": f"https://{PUBLIC}/me"}, False, "verify_url", id="verify_url"),
     ],
 )
 def test_any_is_not_for_what_it_cannot_be_held_to(
-    fields: dict[str, str], behind: dict[str, bool], said: str
+    fields: dict[str, str], said: str, *, is_proxied: bool
 ) -> None:
-    assert said in refusal(AllowedHosts(["*"], **behind), client(**fields))
-    assert AllowedHosts(["*", PUBLIC], **behind).require(client(**fields)) is None
-    assert AllowedHosts(["*", "*.vendor.com"], **behind).require(client(**fields)) is None
+    asks = client(**fields)
+    assert said in refusal(AllowedHosts(["*"], is_proxied=is_proxied), asks)
+    for named in (PUBLIC, "*.vendor.com"):
+        AllowedHosts(["*", named], is_proxied=is_proxied).require(asks)
 
 
 @pytest.mark.parametrize(
-    ("patterns", "behind", "must_be"),
+    ("patterns", "must_be"),
     [
-        pytest.param(["*"], {}, True, id="by any alone"),
-        pytest.param(["*", "*.example.com"], {}, True, id="by any, beside other patterns"),
-        pytest.param(["*", PUBLIC], {}, False, id="by its name, too"),
-        pytest.param(["*", "*.vendor.com"], {}, False, id="by a wildcard, too"),
-        pytest.param([PUBLIC], {}, False, id="by its name alone"),
-        pytest.param([], {}, False, id="by nothing that people have written"),
+        pytest.param(["*"], True, id="by any alone"),
+        pytest.param(["*", "*.example.com"], True, id="by any, beside other patterns"),
+        pytest.param(["*", PUBLIC], False, id="by its name, too"),
+        pytest.param(["*", "*.vendor.com"], False, id="by a wildcard, too"),
+        pytest.param([PUBLIC], False, id="by its name alone"),
+        pytest.param([], False, id="by nothing that people have written"),
     ],
 )
 def test_a_host_must_be_at_a_public_address_where_any_alone_allows_it(
-    patterns: list[str], behind: dict[str, bool], *, must_be: bool
+    patterns: list[str], *, must_be: bool
 ) -> None:
-    assert AllowedHosts(patterns, **behind).must_be_global(PUBLIC) is must_be
+    assert AllowedHosts(patterns).must_be_global(PUBLIC) is must_be
 
 
 def test_a_providers_own_host_needs_no_permission_and_no_public_address() -> None:
@@ -190,13 +190,13 @@ def test_a_providers_own_host_needs_no_permission_and_no_public_address() -> Non
 
 
 def test_an_address_that_follows_from_an_entry_is_allowed_with_what_is_on_its_host() -> None:
-    nothing = AllowedHosts([])
-    fixed = {"is_fixed": True, "refresh_endpoint": f"https://{PUBLIC}/refresh"}
-    nothing.require(client(**fixed, verify_url=f"https://{PUBLIC}/me"))
-    said = refusal(nothing, client(**fixed, verify_url="https://other.vendor.com/me"))
-    assert said.startswith("the host of verify_url is other.vendor.com, ")
-    refusal(nothing, client(is_fixed=True, refresh_endpoint="https://other.vendor.com/refresh"))
-    refusal(nothing, client(is_fixed=False))
+    nothing, own = AllowedHosts([]), f"https://{PUBLIC}/me"
+    nothing.require(client(is_fixed=True, refresh_endpoint=own, verify_url=own))
+    elsewhere = "https://other.vendor.com/me"
+    for field in ("refresh_endpoint", "verify_url"):
+        said = refusal(nothing, client(is_fixed=True, **{field: elsewhere}))
+        assert said.startswith(f"the host of {field} is other.vendor.com, ")
+    refusal(nothing, client(is_fixed=False, verify_url=own))
 
 
 def test_the_refusal_names_the_host_the_setting_and_the_command_that_adds_to_what_is_set() -> None:
