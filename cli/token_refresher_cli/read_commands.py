@@ -260,10 +260,8 @@ def _try(connection: Connection, credentials: RepeatableCredentials) -> str:
     endpoint, client = connection.endpoint(), credentials.client
     issued_at = connection.now().replace(microsecond=0)
     response = endpoint.request(client, credentials.grant_parameters)
-    access_token = bearer_token(response.access_token, response.token_type)
-    life = lifetime(
-        response, issued_at=issued_at, assumed_expires_in=credentials.assumed_expires_in
-    )
+    access_token = bearer_token(response.access_token, response.token_type, dialect=client.dialect)
+    life = lifetime(response, issued_at=issued_at, client=client)
     if not life:
         raise TokenResponseError("the access_token had expired when it was issued")
     told = f"the endpoint issued a token that lives {say_duration(life)}"

@@ -14,6 +14,7 @@ import msgspec
 
 from token_refresher.errors import SecretStoreError
 from token_refresher.model import Hidden, PublishedToken, StoredJson, TokenVersion, Unwritten
+from token_refresher.oauth.dialect import RFC_6749
 from token_refresher.oauth.errors import TokenResponseError
 from token_refresher.oauth.token_response import bearer_token
 
@@ -59,7 +60,7 @@ class JournalEntry(StoredJson, frozen=True, kw_only=True, omit_defaults=True):
         Raises:
             TokenResponseError: It is no bearer token.
         """
-        return bearer_token(self.access_token, self.token_type)
+        return bearer_token(self.access_token, self.token_type, dialect=RFC_6749)
 
     @property
     def is_bearer_token(self) -> bool:

@@ -400,9 +400,9 @@ class _Refresh(Hidden, msgspec.Struct, kw_only=True):
         """Journal a response, then judge it."""
         lease = redeemed.lease if redeemed is not None else None
         missing: MissingExpiryError | None = None
-        life, assumed = timedelta(0), credentials.assumed_expires_in
+        life = timedelta(0)
         try:
-            life = lifetime(response, issued_at=issued_at, assumed_expires_in=assumed)
+            life = lifetime(response, issued_at=issued_at, client=credentials.client)
         except MissingExpiryError as error:
             missing = error
         entry = self.journal.entry_of(
