@@ -150,15 +150,16 @@ class Published:
         Args:
             text: None where it is binary. What is empty is nobody's.
         """
+        is_something = text is None or text.strip() not in _EMPTY
         try:
             content = msgspec.json.decode(text or "", type=_PublishedTimes)
         except (msgspec.DecodeError, UnicodeError, RecursionError):
-            return replace(self, is_foreign=text is None or text.strip() not in _EMPTY)
+            return replace(self, is_foreign=is_something)
         return Published(
             self.version_id,
             _time(content.issued_at),
             _time(content.expires_at),
-            is_foreign=not content.access_token and text not in _EMPTY,
+            is_foreign=is_something and not content.access_token,
         )
 
 
