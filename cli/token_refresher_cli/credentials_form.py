@@ -69,10 +69,10 @@ def fill_in(
         FormError: Something is missing, and there is nobody to ask.
     """
     fields: dict[str, Any] = {**_kept(stored or {}, given), **given}
-    if "site" in given:
+    if "provider" in given:
         fields.pop("token_endpoint", None)
     elif "token_endpoint" in given:
-        fields.pop("site", None)
+        fields.pop("provider", None)
     if asker is None:
         _require_all(fields)
         return fields
@@ -97,7 +97,7 @@ def _kept(stored: Mapping[str, Any], given: Mapping[str, Any]) -> Mapping[str, A
 
 def _require_all(fields: Mapping[str, Any]) -> None:
     """Check that nothing is missing, where there is nobody to ask."""
-    missing = [] if fields.keys() & {"site", "token_endpoint"} else ["site or token_endpoint"]
+    missing = [] if fields.keys() & {"provider", "token_endpoint"} else ["site or token_endpoint"]
     if "grant_type" in fields:
         needed = fields_needed(str(fields["grant_type"]))
     else:
@@ -108,15 +108,15 @@ def _require_all(fields: Mapping[str, Any]) -> None:
 
 
 def _ask_for_place_and_grant(fields: dict[str, Any], asker: Asker) -> None:
-    if not fields.keys() & {"site", "token_endpoint"}:
-        site = asker.choice("site", [*SITES, ANOTHER_SERVER])
+    if not fields.keys() & {"provider", "token_endpoint"}:
+        site = asker.choice("provider", [*SITES, ANOTHER_SERVER])
         if site == ANOTHER_SERVER:
             fields["token_endpoint"] = asker.text("token_endpoint")
         else:
-            fields["site"] = site
+            fields["provider"] = site
     if "grant_type" not in fields:
         # A site's accounts log in; most other servers know machines.
-        first = "password" if "site" in fields else "client_credentials"
+        first = "password" if "provider" in fields else "client_credentials"
         rest = [name for name in GRANT_TYPES if name != first]
         fields["grant_type"] = asker.choice("grant_type", [first, *rest])
 
