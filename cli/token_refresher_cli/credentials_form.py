@@ -98,7 +98,9 @@ def _kept(stored: Mapping[str, Any], given: Mapping[str, Any]) -> Mapping[str, A
 
 def _require_all(fields: Mapping[str, Any]) -> None:
     """Check that nothing is missing, where there is nobody to ask."""
-    missing = [] if fields.keys() & {"provider", "token_endpoint"} else ["provider or token_endpoint"]
+    missing = (
+        [] if fields.keys() & {"provider", "token_endpoint"} else ["provider or token_endpoint"]
+    )
     if "grant_type" in fields:
         needed = fields_needed(str(fields["grant_type"]))
     else:
