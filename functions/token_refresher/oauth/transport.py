@@ -339,9 +339,7 @@ class Connection:
         """Close it, whatever state it is in."""
         self._connection.close()
 
-    def request(
-        self, grant: Grant, *, before_sending: Callable[[], None]
-    ) -> TokenResponse:
+    def request(self, grant: Grant, *, before_sending: Callable[[], None]) -> TokenResponse:
         """Send one token request, once, and read its response.
 
         A connection that the server has closed meanwhile is opened again.
