@@ -23,6 +23,7 @@ from token_refresher.oauth.client_authentication import (
     Client,
     Grant,
     Parameter,
+    authentication,
     refresh_grant,
 )
 from token_refresher.oauth.dialect import Dialect  # noqa: TC001 - msgspec reads annotations
@@ -181,7 +182,7 @@ class Credentials(
             ca_certificates=self.ca_certificates,
             timeout_seconds=self.timeout_seconds,
             assumed_expires_in=self.assumed_expires_in,
-            documented_expires_in=entry.expires_in,
+            documented_expires_in=self.entry_grant.expires_in or entry.expires_in,
             assumed_refresh_token_expires_in=self.assumed_refresh_token_expires_in
             or entry.refresh_token_expires_in,
         )
@@ -267,9 +268,11 @@ class Credentials(
     def trust(self) -> str:
         """Whom a refresh token is shown to besides its host; empty where nothing is said."""
         shown = {k: v for k, v in self.request_headers.items() if REFRESH_TOKEN in v}
-        if not shown and self.ca_certificates is None:
+        # By another path it could be taken for something that is published.
+        path = self.client.dialect.refresh_token
+        if not shown and self.ca_certificates is None and path == self.entry.dialect.refresh_token:
             return ""
-        said = [self.ca_certificates, shown]
+        said = [self.ca_certificates, shown, path]
         return digest12(msgspec.json.encode(said, order="sorted").decode())
 
     @property
@@ -278,7 +281,9 @@ class Credentials(
         given: list[Mapping[str, object]] = [self.own_parameters, self.extra_parameters]
         given += [self.grant_parameters, self.request_headers]
         held = (text for each in given for text in _secrets_in(each))
-        return frozenset({self.client_secret or "", self.assertion or "", *held} - {""})
+        header = authentication(self.client)[1].get("Authorization", "")
+        basic = header.removeprefix("Basic ")
+        return frozenset({self.client_secret or "", self.assertion or "", basic, *held} - {""})
 
 
 class PasswordCredentials(
@@ -430,8 +435,9 @@ def require_same_place(credentials: Credentials, *, host: str, place: str, trust
         )
     if credentials.trust != trust:
         raise CredentialsError(
-            "the refresh token came with other `ca_certificates` or `request_headers` that hold "
-            "`{refresh_token}`: put them back, or a new `refresh_token`",
+            "the refresh token came with other `ca_certificates`, `dialect.refresh_token` or "
+            "`request_headers` that hold `{refresh_token}`: put them back, or a new "
+            "`refresh_token`",
             code="another_host",
         )
 
