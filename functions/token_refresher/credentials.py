@@ -49,7 +49,7 @@ Timeout = Annotated[int, Meta(ge=1, le=30)]
 ASSERTION, REFRESH_TOKEN = "{assertion}", "{refresh_token}"
 # A parameter or header of such a name holds what must not be published.
 _SECRET_NAME: Final = re.compile(
-    r"secret|pass|token|key|assertion|credential|authori", re.IGNORECASE
+    r"pw|secret|pass|token|key|assertion|credential|authori", re.IGNORECASE
 )
 
 
@@ -283,7 +283,9 @@ class Credentials(
         held = (text for each in given for text in _secrets_in(each))
         header = authentication(self.client)[1].get("Authorization", "")
         basic = header.removeprefix("Basic ")
-        return frozenset({self.client_secret or "", self.assertion or "", basic, *held} - {""})
+        # Where there is no other secret, the id is one.
+        client = self.client_secret or (self.client_id if self.client_secret == "" else "") or ""
+        return frozenset({client, self.assertion or "", basic, *held} - {""})
 
 
 class PasswordCredentials(
@@ -445,10 +447,10 @@ def require_same_place(credentials: Credentials, *, host: str, place: str, trust
 def _secrets_in(values: Mapping[str, object]) -> Iterator[str]:
     """The texts under names that tell a secret, however deep, but those known only when sent."""
     for name, value in values.items():
-        if _SECRET_NAME.search(name):
-            yield from (each for each in texts_in(value) if each not in (ASSERTION, REFRESH_TOKEN))
-        elif isinstance(value, dict):
+        if isinstance(value, dict):
             yield from _secrets_in(value)
+        elif _SECRET_NAME.search(name):
+            yield from (each for each in texts_in(value) if each not in (ASSERTION, REFRESH_TOKEN))
 
 
 def texts_in(value: object) -> list[str]:

@@ -84,7 +84,8 @@ class JournalEntry(StoredJson, frozen=True, kw_only=True, omit_defaults=True):
         What else is published goes first, then the access token.
         """
         entry = self
-        for without in ({"response": {}}, {"access_token": None}):
+        omissions: tuple[dict[str, object], ...] = ({"response": {}}, {"access_token": None})
+        for without in omissions:
             if len(entry.to_json().encode()) > LONGEST_VALUE:
                 entry = msgspec.structs.replace(entry, **without)
         return entry

@@ -67,9 +67,9 @@ def _require_address(credentials: Credentials) -> None:
 
 def _require_client(credentials: Credentials) -> None:
     method = credentials.auth_method
-    knows_client = credentials.needs_client and credentials.entry.needs_client_id
     is_public = credentials.token_endpoint_auth_method == "none"  # noqa: S105 - a method
-    if credentials.client_id is None and (method != "none" or (knows_client and not is_public)):
+    is_needed = method != "none" or (credentials.needs_client and not is_public)
+    if credentials.client_id is None and is_needed and credentials.entry.needs_client_id:
         raise ValueError("`client_id` is missing")
     if method == "none" and credentials.client_secret is not None:
         raise ValueError(
