@@ -1,23 +1,37 @@
-"""What people write into a credentials secret, and how it is validated.
+"""What people write into a credentials secret: one struct per grant.
 
-One struct per grant, told apart by ``grant_type``. Validation errors name the
-field and the fix; a value of the secret is in none of them.
+Whoever may write one credentials secret must gain nothing else by it: no other account's secret,
+no refresh token that a server has given, no say over another account's requests.
+`parsing.parse_credentials` makes them from a secret's text, and `refusals` says what is refused.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from typing import Annotated, ClassVar, Final, Literal
-from urllib.parse import urlsplit
+from functools import cached_property
+from typing import TYPE_CHECKING, Annotated, ClassVar, Final
 
 import msgspec
 from msgspec import Meta
 
 from token_refresher import PRODUCT_USER_AGENT
 from token_refresher.errors import CredentialsError
-from token_refresher.oauth.client_authentication import AuthMethod, Client
-from token_refresher.oauth.providers import ANY_SERVER, SITES, Site
+from token_refresher.model import digest12
+from token_refresher.oauth.client_authentication import (
+    AuthMethod,
+    Client,
+    Grant,
+    Parameter,
+    refresh_grant,
+)
+from token_refresher.oauth.dialect import Dialect  # noqa: TC001 - msgspec reads annotations
+from token_refresher.oauth.hidden import Hidden
+from token_refresher.oauth.providers import Provider, ProviderGrant, provider
+from token_refresher.publishing import Publish  # noqa: TC001 - msgspec reads annotations
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
 
 _ONE_YEAR_SECONDS: Final = 365 * 24 * 3600
 
@@ -28,120 +42,156 @@ NonEmpty = Annotated[str, Meta(min_length=1)]
 Scope = Annotated[str, Meta(pattern=_SCOPE)]
 HeaderText = Annotated[str, Meta(pattern=r"^[\x20-\x7E]+\Z")]
 Seconds = Annotated[int, Meta(ge=1, le=_ONE_YEAR_SECONDS)]
-SiteName = Literal["autovit.ro", "otomoto.pl", "standvirtual.com"]
+Timeout = Annotated[int, Meta(ge=1, le=30)]
 
-# What the program itself puts into a token request: extra_parameters must not
-# be a second way to say it.
-_OF_CLIENTS: Final = frozenset(
-    {"client_assertion", "client_assertion_type", "client_id", "client_secret"}
-)
-_OF_PARTNERS: Final = frozenset({"partner_code", "partner_secret"})
-RESERVED_PARAMETERS: Final = (
-    _OF_CLIENTS | _OF_PARTNERS | {"grant_type", "password", "refresh_token", "scope", "username"}
+# What an account's texts may say for a value that is known only when it is sent.
+ASSERTION, REFRESH_TOKEN = "{assertion}", "{refresh_token}"
+# A parameter or header of such a name holds what must not be published.
+_SECRET_NAME: Final = re.compile(
+    r"secret|pass|token|key|assertion|credential|authori", re.IGNORECASE
 )
 
 
-class BaseCredentials(
+class Credentials(
+    Hidden,
     msgspec.Struct,
     frozen=True,
     kw_only=True,
-    tag_field="grant_type",
     forbid_unknown_fields=True,
     # So that a field which a later version adds does not change a grant's digest.
     omit_defaults=True,
+    # For what is made of them once.
+    dict=True,
 ):
     """The fields that every grant has.
 
     Attributes:
-        client_id: As registered; a JSON number is taken too, since the OLX page says Number.
-        client_secret: As registered.
-        site: A preset: ``autovit.ro``, ``otomoto.pl`` or ``standvirtual.com``. Exactly one of
-            ``site`` and ``token_endpoint`` is given.
+        client_id: As registered; absent where the provider knows none.
+        client_secret: As registered; absent for a public client. It may be empty (RFC 6749
+            section 2.3.1).
+        provider: An entry of ``providers.json``. Exactly one of it and ``token_endpoint`` is given.
+        provider_parameters: What the entry asks for, such as a tenant or a region.
         token_endpoint: Any server's https URL (RFC 6749 section 3.2).
         scope: One space-delimited string (RFC 6749 section 3.3).
-        token_endpoint_auth_method: ``client_secret_basic`` or ``client_secret_post`` (RFC 7591);
-            the default is the former, for ``partner`` the latter.
-        user_agent: Sent where the site does not ask for the account's e-mail.
-        extra_parameters: An object of strings such as ``audience`` or ``resource``, sent with
-            every token request.
+        token_endpoint_auth_method: ``client_secret_basic``, ``client_secret_post`` or ``none``
+            (RFC 7591); the default is the provider's, else the first where there is a secret.
+        user_agent: Sent where the provider does not ask for the account's e-mail.
+        extra_parameters: Sent with every token request, such as ``audience`` or ``resource``.
+        grant_parameters: Sent with the account's own grant only.
+        request_headers: Sent with every token request.
+        assertion: A ready-made one, for ``{assertion}`` in the two above.
+        refresh_token: The initial one, where ``{refresh_token}`` stands in them.
         verify_url: An https URL that must not refuse the new token before it is published.
-        use_refresh_token: Whether refresh tokens in the responses are used; for
-            ``client_credentials`` only where it is set.
-        assumed_expires_in: Seconds, for servers that omit ``expires_in``.
+        use_refresh_token: Whether refresh tokens in the responses are used.
+        assumed_expires_in: Seconds; an upper bound, and for servers that omit ``expires_in``.
+        assumed_refresh_token_expires_in: Seconds, for servers that do not tell.
+        timeout_seconds: How long a token request may take.
+        ca_certificates: PEM; whom to believe instead of the public authorities.
+        dialect: How the server departs from RFC 6749, as `Dialect` has it; instead of the
+            provider's, field by field.
+        publish: What consumers get, as `Publish` has it.
     """
 
-    client_id: NonEmpty | int
-    client_secret: NonEmpty
-    site: SiteName | None = None
+    client_id: NonEmpty | None = None
+    client_secret: str | None = None
+    provider: NonEmpty | None = None
+    provider_parameters: dict[str, str] = {}
     token_endpoint: NonEmpty | None = None
     scope: Scope | None = None
     token_endpoint_auth_method: AuthMethod | None = None
     user_agent: HeaderText | None = None
-    extra_parameters: dict[str, str] = {}
+    extra_parameters: dict[str, Parameter] = {}
+    grant_parameters: dict[str, object] = {}
+    request_headers: dict[str, str] = {}
+    assertion: NonEmpty | None = None
+    refresh_token: NonEmpty | None = None
     verify_url: NonEmpty | None = None
-    use_refresh_token: bool = True
+    use_refresh_token: bool | None = None
     assumed_expires_in: Seconds | None = None
+    assumed_refresh_token_expires_in: Seconds | None = None
+    timeout_seconds: Timeout = 10
+    ca_certificates: NonEmpty | None = None
+    dialect: dict[str, object] = {}
+    publish: Publish | None = None
 
-    default_auth_method: ClassVar[AuthMethod] = "client_secret_basic"
+    # Whether refresh tokens are used where nothing is said.
+    default_use_refresh_token: ClassVar[bool] = False
+    # RFC 6749 and the OLX page have a client in each of their grants.
+    needs_client: ClassVar[bool] = True
 
-    def __post_init__(self) -> None:
-        """Check what no single field's type can say.
+    @cached_property
+    def entry(self) -> Provider:
+        """The provider's entry, or the one of any other server.
 
         Raises:
-            ValueError: It names the field; msgspec turns it into its own error.
+            ProviderError: There is none of this name.
         """
-        if (self.site is None) == (self.token_endpoint is None):
-            raise ValueError("give exactly one of `site` and `token_endpoint`")
-        for field, url in (
-            ("token_endpoint", self.token_endpoint),
-            ("verify_url", self.verify_url),
-        ):
-            if url is not None and not _is_plain_https_url(url):
-                msg = f"`{field}` must be an https URL without user, password or fragment"
-                raise ValueError(msg)
-        if reserved := sorted(RESERVED_PARAMETERS & self.extra_parameters.keys()):
-            msg = f"`extra_parameters` must not hold `{reserved[0]}`: it has a field of its own"
-            raise ValueError(msg)
-
-    def __repr__(self) -> str:
-        """Hide every field: most are secret, and none is worth the risk."""
-        return f"{type(self).__name__}(…)"
-
-    def __rich_repr__(self) -> list[tuple[str, object]]:
-        """Hide them from what prints by this, too."""
-        return []
+        return _ANY_SERVER if self.provider is None else provider(self.provider)
 
     @property
-    def preset(self) -> Site:
-        """The site's preset, or the one of any other server."""
-        return ANY_SERVER if self.site is None else SITES[self.site]
+    def entry_grant(self) -> ProviderGrant:
+        """What the entry says of this grant."""
+        return self.entry.grant(self.grant_name)
+
+    def _merged_dialect(self) -> Dialect:
+        if not self.dialect:
+            return self.entry.dialect
+        merged = {**msgspec.to_builtins(self.entry.dialect), **self.dialect}
+        # In its place, so that an error names it whole.
+        return msgspec.convert({"dialect": merged}, _InItsPlace, strict=False).dialect
 
     @property
+    def grant_name(self) -> str | None:
+        """The ``grant_type``; None for a login."""
+        return self.__struct_config__.tag  # type: ignore[return-value] # tags of ours are texts
+
+    @property
+    def auth_method(self) -> AuthMethod:
+        """How the client authenticates. Decided here, never by trial."""
+        of_entry = (
+            self.entry_grant.token_endpoint_auth_method or self.entry.token_endpoint_auth_method
+        )
+        default: AuthMethod = "none" if self.client_secret is None else "client_secret_basic"
+        return self.token_endpoint_auth_method or of_entry or default
+
+    @cached_property
     def client(self) -> Client:
-        """The client that these credentials register, and where."""
+        """The client that these credentials register, and where.
+
+        Raises:
+            ProviderError: The provider's parameters are not what it takes.
+            msgspec.ValidationError: The dialect is not.
+        """
+        entry, given = self.entry, self.provider_parameters
+        refresh = entry.grant("refresh_token").token_endpoint
         return Client(
-            token_endpoint=self.endpoint_url,
-            client_id=str(self.client_id),
+            token_endpoint=self.token_endpoint or entry.endpoint(given, grant_type=self.grant_name),
+            refresh_endpoint=entry.endpoint(given, grant_type="refresh_token") if refresh else None,
+            client_id=self.client_id,
             client_secret=self.client_secret,
-            # Decided here, never by trial.
-            auth_method=self.token_endpoint_auth_method or self.default_auth_method,
+            auth_method=self.auth_method,
             user_agent=self._user_agent,
             scope=self.scope,
-            extra_parameters=self.extra_parameters,
+            extra_parameters={**entry.extra_parameters, **self.extra_parameters},
+            request_headers={**entry.request_headers, **self.request_headers},
+            assertion=self.assertion,
+            dialect=self._merged_dialect(),
+            is_fixed=self.provider is not None and entry.is_fixed,
             verify_url=self.verify_url,
+            ca_certificates=self.ca_certificates,
+            timeout_seconds=self.timeout_seconds,
+            assumed_expires_in=self.assumed_expires_in,
+            documented_expires_in=entry.expires_in,
+            assumed_refresh_token_expires_in=self.assumed_refresh_token_expires_in
+            or entry.refresh_token_expires_in,
         )
 
     @property
-    def endpoint_url(self) -> str:
-        """Where the token request goes."""
-        return self.token_endpoint or self.preset.token_endpoint
-
-    @property
     def _user_agent(self) -> str:
-        """What to send as ``User-Agent``: e-mail by the site's rule, own text, product."""
-        email = self.email
-        if self.preset.sends_email_as_user_agent and email.isascii() and email.isprintable():
-            return email or self.user_agent or PRODUCT_USER_AGENT
+        """What to send as ``User-Agent``: e-mail by the provider's rule, own text, product."""
+        email = self.email if self.entry.user_agent == "{username}" else ""
+        if email.isascii() and email.isprintable() and email:
+            return email
         return self.user_agent or PRODUCT_USER_AGENT
 
     @property
@@ -150,19 +200,96 @@ class BaseCredentials(
         return ""
 
     @property
+    def own_fields(self) -> frozenset[str]:
+        """The optional fields that the grant itself makes use of."""
+        return frozenset()
+
+    @property
+    def own_parameters(self) -> dict[str, object]:
+        """What the grant itself sends, beside its ``grant_type``."""
+        return {}
+
+    @property
+    def grant(self) -> Grant:
+        """The account's own grant, with what the entry and the account add to it."""
+        name = {} if self.grant_name is None else {"grant_type": self.grant_name}
+        added = {**self.entry_grant.grant_parameters, **self.grant_parameters}
+        return Grant({**added, **name, **self.own_parameters})
+
+    def grant_by(self, refresh_token: str) -> Grant:
+        """The grant that sends a refresh token: its own where that holds one, else RFC 6749's."""
+        if any(REFRESH_TOKEN in each for each in texts_in(self.grant.parameters)):
+            return Grant(self.grant.parameters, refresh_token)
+        added = self.entry.grant("refresh_token").grant_parameters
+        if self.grant_name == "refresh_token":
+            added = {**added, **self.grant_parameters}
+        sent = refresh_grant(refresh_token)
+        return Grant({**added, **sent.parameters}, refresh_token)
+
+    @property
+    def templates(self) -> list[str]:
+        """The texts in which ``{assertion}`` and ``{refresh_token}`` may stand."""
+        of_entry = [self.entry_grant.grant_parameters, self.entry.request_headers]
+        return texts_in([*of_entry, self.grant_parameters, self.request_headers])
+
+    @property
+    def is_refresh_only(self) -> bool:
+        """Whether the account has nothing but a refresh token: its grant, or it holds one."""
+        return self.refresh_token is not None
+
+    @property
+    def uses_refresh_tokens(self) -> bool:
+        """Whether refresh tokens in the responses are used."""
+        if self.use_refresh_token is None:
+            return self.is_refresh_only or self.default_use_refresh_token
+        return self.use_refresh_token
+
+    @property
     def grant_digest(self) -> str:
-        """A SHA-256 of what the grant rests on: all of the credentials.
+        """A SHA-256 of what the grant rests on: all of the credentials, or the refresh token.
 
-        A journal that was written for another digest is ignored.
+        A journal that was written for another digest is ignored. A refresh-only account rests on
+        its client and the initial refresh token, so that a corrected address or scope sends no
+        spent one.
         """
-        return hashlib.sha256(msgspec.json.encode(self, order="sorted")).hexdigest()
+        rests_on = [self.client_id, self.refresh_token] if self.is_refresh_only else self
+        return hashlib.sha256(msgspec.json.encode(rests_on, order="sorted")).hexdigest()
+
+    @property
+    def place(self) -> str:
+        """What the host follows from; empty where it is written as it is."""
+        if self.provider is None:
+            return ""
+        followed = [self.provider, self.provider_parameters]
+        return digest12(msgspec.json.encode(followed, order="sorted").decode())
+
+    @property
+    def trust(self) -> str:
+        """Whom a refresh token is shown to besides its host; empty where nothing is said."""
+        shown = {k: v for k, v in self.request_headers.items() if REFRESH_TOKEN in v}
+        if not shown and self.ca_certificates is None:
+            return ""
+        said = [self.ca_certificates, shown]
+        return digest12(msgspec.json.encode(said, order="sorted").decode())
+
+    @property
+    def secrets(self) -> frozenset[str]:
+        """What must never be published, though a server sends it back."""
+        given: list[Mapping[str, object]] = [self.own_parameters, self.extra_parameters]
+        given += [self.grant_parameters, self.request_headers]
+        held = (text for each in given for text in _secrets_in(each))
+        return frozenset({self.client_secret or "", self.assertion or "", *held} - {""})
 
 
-class PasswordCredentials(BaseCredentials, frozen=True, kw_only=True, tag="password"):
+class PasswordCredentials(
+    Credentials, frozen=True, kw_only=True, tag_field="grant_type", tag="password"
+):
     """RFC 6749 section 4.3."""
 
     username: NonEmpty
     password: NonEmpty
+
+    default_use_refresh_token: ClassVar[bool] = True
 
     @property
     def email(self) -> str:
@@ -170,103 +297,99 @@ class PasswordCredentials(BaseCredentials, frozen=True, kw_only=True, tag="passw
         return self.username
 
     @property
-    def grant_parameters(self) -> dict[str, str]:
+    def own_parameters(self) -> dict[str, object]:
         """RFC 6749 section 4.3.2."""
-        return {
-            "grant_type": "password",
-            "username": self.username,
-            "password": self.password,
-        }
+        return {"username": self.username, "password": self.password}
 
 
-class PartnerCredentials(BaseCredentials, frozen=True, kw_only=True, tag="partner"):
-    """The OLX extension grant (RFC 6749 section 4.5); its page shows it with body fields."""
+class PartnerCredentials(
+    Credentials, frozen=True, kw_only=True, tag_field="grant_type", tag="partner"
+):
+    """The OLX extension grant (RFC 6749 section 4.5)."""
 
     partner_code: NonEmpty
     partner_secret: NonEmpty
 
-    default_auth_method: ClassVar[AuthMethod] = "client_secret_post"
+    default_use_refresh_token: ClassVar[bool] = True
 
     @property
-    def grant_parameters(self) -> dict[str, str]:
+    def own_parameters(self) -> dict[str, object]:
         """As the OLX page shows them."""
-        return {
-            "grant_type": "partner",
-            "partner_code": self.partner_code,
-            "partner_secret": self.partner_secret,
-        }
+        return {"partner_code": self.partner_code, "partner_secret": self.partner_secret}
 
 
-class ClientCredentials(BaseCredentials, frozen=True, kw_only=True, tag="client_credentials"):
+class ClientCredentials(
+    Credentials, frozen=True, kw_only=True, tag_field="grant_type", tag="client_credentials"
+):
     """RFC 6749 section 4.4.
 
     Section 4.4.3 says that the response should hold no refresh token, so here
     they are used only when asked for, and the journal costs no read.
     """
 
-    use_refresh_token: bool = False
 
-    @property
-    def grant_parameters(self) -> dict[str, str]:
-        """RFC 6749 section 4.4.2."""
-        return {"grant_type": "client_credentials"}
-
-
-class RefreshTokenCredentials(BaseCredentials, frozen=True, kw_only=True, tag="refresh_token"):
+class RefreshTokenCredentials(
+    Credentials, frozen=True, kw_only=True, tag_field="grant_type", tag="refresh_token"
+):
     """An account that has nothing but an initial refresh token, from a person's consent."""
 
     refresh_token: NonEmpty
 
-    def __post_init__(self) -> None:
-        """Refuse a refresh-only account that must not use refresh tokens.
+    @property
+    def own_fields(self) -> frozenset[str]:
+        """RFC 6749 section 6."""
+        return frozenset({"refresh_token"})
 
-        Raises:
-            ValueError: It names the field.
-        """
-        # Zero-argument super() is not at hand here: msgspec makes a new class.
-        BaseCredentials.__post_init__(self)
-        if not self.use_refresh_token:
-            raise ValueError("`use_refresh_token` must be true for grant_type refresh_token")
+
+class AssertionCredentials(
+    Credentials,
+    frozen=True,
+    kw_only=True,
+    tag_field="grant_type",
+    tag="urn:ietf:params:oauth:grant-type:jwt-bearer",
+):
+    """RFC 7523 section 2.1, with a ready-made assertion."""
+
+    assertion: NonEmpty
+
+    needs_client: ClassVar[bool] = False
 
     @property
-    def grant_digest(self) -> str:
-        """Client and initial refresh token: a corrected address or scope sends no spent one."""
-        rests_on = [str(self.client_id), self.refresh_token]
-        return hashlib.sha256(msgspec.json.encode(rests_on)).hexdigest()
+    def own_fields(self) -> frozenset[str]:
+        """RFC 7521 section 4.1."""
+        return frozenset({"assertion"})
+
+    @property
+    def own_parameters(self) -> dict[str, object]:
+        """RFC 7521 section 4.1."""
+        return {"assertion": self.assertion}
 
 
-RepeatableCredentials = PasswordCredentials | PartnerCredentials | ClientCredentials
-Credentials = RepeatableCredentials | RefreshTokenCredentials
+class ExtensionCredentials(Credentials, frozen=True, kw_only=True):
+    """Any other extension grant (RFC 6749 section 4.5)."""
 
-_ACCEPTED: Final = {
-    "grant_type": "password, partner, client_credentials or refresh_token",
-    "scope": "printable ASCII words with one space between them",
-    "site": ", ".join(sorted(SITES)),
-    "token_endpoint_auth_method": "client_secret_basic or client_secret_post",
-    "user_agent": "printable ASCII",
-}
-_decoder: Final[msgspec.json.Decoder[Credentials]] = msgspec.json.Decoder(Credentials)
+    grant_type: NonEmpty
+
+    needs_client: ClassVar[bool] = False
+
+    @property
+    def grant_name(self) -> str:
+        """As it stands in the request."""
+        return self.grant_type
 
 
-def parse_credentials(text: str | None) -> Credentials:
-    """Validate the value of a credentials secret.
+class LoginCredentials(Credentials, frozen=True, kw_only=True):
+    """A login of the provider's own: no ``grant_type``, exactly these parameters."""
 
-    Args:
-        text: None for a binary secret.
+    needs_client: ClassVar[bool] = False
 
-    Raises:
-        CredentialsError: It names the field and the fix, never a value.
-    """
-    if text is None:
-        raise CredentialsError("the credentials are binary: store one JSON object as text")
-    try:
-        return _decoder.decode(text)
-    except msgspec.ValidationError as error:
-        problem = f"the credentials do not validate: {_fix(str(error))}"
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
-        problem = "the credentials are not JSON: store one JSON object as the secret's text"
-    # Outside of the handlers: else the error would carry the other one, whose text has a value.
-    raise CredentialsError(problem)
+
+class _InItsPlace(msgspec.Struct):
+    dialect: Dialect
+
+
+# Any other server: reached by its token_endpoint, no rule of its own.
+_ANY_SERVER: Final = Provider(title="", documentation=(), token_endpoint="", grant_types={})
 
 
 def require_refresh_tokens(credentials: Credentials, *, uses_refresh_tokens: bool) -> None:
@@ -275,57 +398,57 @@ def require_refresh_tokens(credentials: Credentials, *, uses_refresh_tokens: boo
     Raises:
         CredentialsError: It names the setting.
     """
-    if isinstance(credentials, RefreshTokenCredentials) and not uses_refresh_tokens:
+    if credentials.is_refresh_only and not uses_refresh_tokens:
         raise CredentialsError(
-            "grant_type refresh_token needs the setting REFRESH_TOKENS=use",
+            "an account with a refresh_token needs the setting REFRESH_TOKENS=use",
             code="refresh_tokens_ignored",
         )
 
 
-def require_same_host(credentials: Credentials, host: str) -> None:
-    """Refuse to send a journaled refresh token to another host than it came from.
+def require_same_place(credentials: Credentials, *, host: str, place: str, trust: str) -> None:
+    """Refuse to show a journaled refresh token to anybody but who gave it.
 
-    Else whoever may write credentials could read a refresh token, by moving the address.
+    Else whoever may write credentials could read a refresh token, by moving the address. An
+    address that follows from the same provider and parameters is the same, wherever it leads.
+
+    Args:
+        credentials: As they are now.
+        host: Where the refresh token came from.
+        place: `Credentials.place`, as it was then.
+        trust: `Credentials.trust`, likewise.
 
     Raises:
         CredentialsError: It names the fields.
     """
-    if credentials.client.host != host:
+    is_same_host = credentials.client.host == host
+    if not is_same_host and not (place and credentials.place == place):
         raise CredentialsError(
-            "the refresh token came from another host than the credentials name: put `site` or "
-            "`token_endpoint` back, or a new `refresh_token` from the new host",
+            "the refresh token came from another host than the credentials name: put `provider`, "
+            "`provider_parameters` or `token_endpoint` back, or a new `refresh_token` from the "
+            "new host",
+            code="another_host",
+        )
+    if credentials.trust != trust:
+        raise CredentialsError(
+            "the refresh token came with other `ca_certificates` or `request_headers` that hold "
+            "`{refresh_token}`: put them back, or a new `refresh_token`",
             code="another_host",
         )
 
 
-def _fix(message: str) -> str:
-    """Word msgspec's message so that it cannot repeat what was in the secret."""
-    # First, since a field's name may read like any other message.
-    if field := re.match(r"Object contains unknown field `(.*)`\Z", message, re.DOTALL):
-        if not re.fullmatch(r"\w{1,40}", field[1], re.ASCII):
-            return "remove or correct a field whose name is not a plain word"
-        return f"remove or correct the unknown field `{field[1]}`"
-    # "Invalid …" messages quote the value that they refuse; a pattern tells people nothing.
-    if field := re.search(r"^(?:Invalid|.* matching) .* - at `\$\.(\w+)`\Z", message, re.DOTALL):
-        return f"`{field[1]}` must be {_ACCEPTED[field[1]]}"
-    return message.replace("$.", "")
+def _secrets_in(values: Mapping[str, object]) -> Iterator[str]:
+    """The texts under names that tell a secret, however deep, but those known only when sent."""
+    for name, value in values.items():
+        if _SECRET_NAME.search(name):
+            yield from (each for each in texts_in(value) if each not in (ASSERTION, REFRESH_TOKEN))
+        elif isinstance(value, dict):
+            yield from _secrets_in(value)
 
 
-def _is_plain_https_url(url: str) -> bool:
-    """Whether the URL is https, names a host, and hides no credentials (RFC 6749 3.2)."""
-    try:
-        parts = urlsplit(url)
-        port_is_valid = parts.port != 0
-    except ValueError:
-        return False
-    return (
-        parts.scheme == "https"
-        and bool(parts.hostname)
-        and parts.username is None
-        and parts.password is None
-        and not parts.fragment
-        and port_is_valid
-        and url.isascii()
-        and url.isprintable()
-        and " " not in url
-    )
+def texts_in(value: object) -> list[str]:
+    """All texts in a JSON value, but names."""
+    if isinstance(value, str):
+        return [value]
+    if isinstance(value, dict):
+        value = list(value.values())
+    return [text for each in value for text in texts_in(each)] if isinstance(value, list) else []

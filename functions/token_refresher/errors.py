@@ -12,6 +12,7 @@ TokenRefresherError
 │   └── HeldError               its refresh token was sent a moment ago
 └── RefreshError                one account's refresh failed
     ├── CredentialsError        the credentials do not validate
+    ├── ExternalSecretError     the token secret holds something that is not ours to replace
     ├── RefreshTokenHeldError   a refresh token that was sent and brought no token
     ├── RejectedAgainError      the endpoint hands out the token that a consumer saw refused
     ├── SecretStoreError        Secrets Manager refused
@@ -119,6 +120,18 @@ class CredentialsError(RefreshError):
 
     def __init__(self, message: str, *, code: str = "invalid_credentials") -> None:
         super().__init__(message, code=code)
+
+
+class ExternalSecretError(RefreshError):
+    """The token secret holds something else, and nobody has asked to replace it."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the token secret holds something that is no token of this program: to let it be "
+            "replaced, run `token-refresher refresh NAME --force`; else give the account another "
+            "name",
+            code="external_secret",
+        )
 
 
 class RefreshTokenHeldError(RefreshError):

@@ -188,8 +188,6 @@ class _Connection(msgspec.Struct, frozen=True):
     client: Client
     connection: Connection
 
-    def request(
-        self, grant: Grant, *, before_sending: Callable[[], None]
-    ) -> TokenResponse:
+    def request(self, grant: Grant, *, before_sending: Callable[[], None]) -> TokenResponse:
         with self.gate.learning(self.client):
             return self.connection.request(grant, before_sending=before_sending)

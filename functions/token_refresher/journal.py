@@ -13,15 +13,18 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from token_refresher.errors import SecretStoreError
-from token_refresher.model import Hidden, PublishedToken, StoredJson, TokenVersion, Unwritten
+from token_refresher.model import PublishedToken, StoredJson, TokenVersion, Unwritten
 from token_refresher.oauth.errors import TokenResponseError
+from token_refresher.oauth.hidden import Hidden
 from token_refresher.oauth.token_response import bearer_token
+from token_refresher.ports import LONGEST_VALUE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from token_refresher.oauth.client_authentication import Client
+    from token_refresher.credentials import Credentials
+    from token_refresher.oauth.dialect import Dialect
     from token_refresher.oauth.token_response import TokenResponse
     from token_refresher.ports import SecretStore
 
@@ -34,6 +37,8 @@ class JournalEntry(StoredJson, frozen=True, kw_only=True, omit_defaults=True):
     Attributes:
         grant: `grant_digest` of the credentials that it was obtained with.
         host: Where it came from: its refresh token is sent to no other.
+        place: What that follows from, as `credentials.Credentials.place` says.
+        trust: Whom it was shown to besides, likewise.
         lease: The last lease when it was written, so that its time need not be read.
         access_token: As in the response, not judged.
         token_type: As in the response.
@@ -41,10 +46,13 @@ class JournalEntry(StoredJson, frozen=True, kw_only=True, omit_defaults=True):
         refresh_token: What the next refresh sends, if anything.
         refresh_is_refused: The server refused the grant type; it is not tried again.
         refresh_token_expires_in: Seconds, where the response says so.
+        response: What else of it the account publishes, by its path.
     """
 
     grant: str
     host: str
+    place: str = ""
+    trust: str = ""
     lease: str | None = None
     access_token: str | None = None
     token_type: str | None = None
@@ -52,36 +60,40 @@ class JournalEntry(StoredJson, frozen=True, kw_only=True, omit_defaults=True):
     refresh_token: str | None = None
     refresh_is_refused: bool = False
     refresh_token_expires_in: int | None = None
+    response: dict[str, str | int | float | bool] = msgspec.field(default_factory=dict)
 
-    def bearer_token(self) -> str:
+    def bearer_token(self, dialect: Dialect) -> str:
         """Judge the response, but for its lifetime, as `oauth.token_response.bearer_token` does.
 
         Raises:
             TokenResponseError: It is no bearer token.
         """
-        return bearer_token(self.access_token, self.token_type)
+        return bearer_token(self.access_token, self.token_type, dialect=dialect)
 
-    @property
-    def is_bearer_token(self) -> bool:
+    def is_bearer_token(self, dialect: Dialect) -> bool:
         """Whether `bearer_token` has no objection."""
         try:
-            self.bearer_token()
+            self.bearer_token(dialect)
         except TokenResponseError:
             return False
         return True
 
-    def published_as(self, version: TokenVersion) -> PublishedToken:
-        """Judge the response, and make what is published of it.
+    def fits(self) -> bool:
+        """Whether a secret's version holds it."""
+        return len(self.to_json().encode()) <= LONGEST_VALUE
+
+    def published_as(self, version: TokenVersion, dialect: Dialect) -> PublishedToken:
+        """Judge the response, and make a token of it.
 
         Raises:
             TokenResponseError: As `bearer_token` says, or already expired.
         """
-        access_token = self.bearer_token()
+        access_token = self.bearer_token(dialect)
         if version.expires_at <= version.issued_at:
             raise TokenResponseError("the access_token had expired when it was issued")
         return PublishedToken(
             access_token=access_token,
-            token_type="Bearer",  # noqa: S106 - the one word that consumers take
+            token_type=dialect.authorization_scheme or "Bearer",
             scope=self.scope,
             issued_at=int(version.issued_at.timestamp()),
             expires_at=int(version.expires_at.timestamp()),
@@ -165,7 +177,7 @@ class Journal(Hidden, msgspec.Struct, kw_only=True):
         self,
         response: TokenResponse,
         *,
-        client: Client,
+        credentials: Credentials,
         lease: str | None,
         sent: str | None,
         refresh_is_refused: bool,
@@ -177,7 +189,7 @@ class Journal(Hidden, msgspec.Struct, kw_only=True):
 
         Args:
             response: As read.
-            client: Whose it is.
+            credentials: Whose it is.
             lease: The last lease that is known.
             sent: The refresh token that was sent, if one was.
             refresh_is_refused: Whether the server has just refused the grant type.
@@ -185,17 +197,20 @@ class Journal(Hidden, msgspec.Struct, kw_only=True):
         before = self.entry
         is_refused = refresh_is_refused or (before is not None and before.refresh_is_refused)
         granted = before.scope if sent and before is not None else None
-        lives = response.refresh_token_expires_in
+        lives, publish = response.refresh_token_expires_in, credentials.publish
         return JournalEntry(
             grant=self.grant,
-            host=client.host,
+            host=credentials.client.host,
+            place=credentials.place,
+            trust=credentials.trust,
             lease=lease,
             access_token=response.access_token,
             token_type=response.token_type,
-            scope=response.scope or granted or client.scope,
+            scope=response.scope or granted or credentials.scope,
             refresh_token=None if is_refused else response.refresh_token or sent,
             refresh_is_refused=is_refused,
             refresh_token_expires_in=int(lives.total_seconds()) if lives is not None else None,
+            response=publish.values_of(response.content) if publish is not None else {},
         )
 
     def needs(self, entry: JournalEntry) -> bool:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, Self
 import msgspec
 
 from token_refresher import ports, records
+from token_refresher.oauth.hidden import Hidden
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -87,20 +88,6 @@ class TokenVersion:
         return cls(issued_at, expires_at, match[3], match[4])
 
 
-class Hidden:
-    """Plain data that shows nothing of what it holds, however it is printed."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        """Hide what it holds."""
-        return f"{type(self).__name__}(…)"
-
-    def __rich_repr__(self) -> list[tuple[str, object]]:
-        """Hide it from what prints by this, too."""
-        return []
-
-
 class StoredJson(Hidden, msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What is kept as the JSON text of a secret's version."""
 
@@ -141,6 +128,8 @@ class Published:
         expires_at: None likewise; such a token is due.
         credentials_digest: None for an external version; its credentials count as unchanged.
         token_digest: Likewise.
+        is_foreign: Whether it was read, and is no token in the standard form: something that
+            other programs may need.
     """
 
     version_id: str
@@ -148,6 +137,7 @@ class Published:
     expires_at: datetime | None = None
     credentials_digest: str | None = None
     token_digest: str | None = None
+    is_foreign: bool = False
 
     @property
     def is_ours(self) -> bool:
@@ -155,17 +145,31 @@ class Published:
         return self.credentials_digest is not None
 
     def with_times_of(self, text: str | None) -> Published:
-        """Take the times from the token's JSON, where the version id is somebody else's."""
+        """Take the times from the token's JSON, where the version id is somebody else's.
+
+        Args:
+            text: None where it is binary. What is empty is nobody's.
+        """
         try:
             content = msgspec.json.decode(text or "", type=_PublishedTimes)
         except (msgspec.DecodeError, UnicodeError, RecursionError):
-            return self
-        return Published(self.version_id, _time(content.issued_at), _time(content.expires_at))
+            return replace(self, is_foreign=text is None or text.strip() not in _EMPTY)
+        return Published(
+            self.version_id,
+            _time(content.issued_at),
+            _time(content.expires_at),
+            is_foreign=not content.access_token and text not in _EMPTY,
+        )
+
+
+# What tools write into a secret that they create for somebody else to fill.
+_EMPTY: Final = frozenset({"", "{}", "null"})
 
 
 class _PublishedTimes(msgspec.Struct, frozen=True):
     """What is looked for in a token that somebody else published."""
 
+    access_token: str = ""
     issued_at: float | None = None
     expires_at: float | None = None
 

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Protocol
 
+# What one version of a secret holds, in bytes of UTF-8.
+LONGEST_VALUE: Final = 65_536
+
 CURRENT: Final = "AWSCURRENT"
 PREVIOUS: Final = "AWSPREVIOUS"
 PENDING: Final = "AWSPENDING"

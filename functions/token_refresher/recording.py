@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from token_refresher import records
-from token_refresher.model import Hidden
+from token_refresher.oauth.hidden import Hidden
 from token_refresher.outcomes import Caution
 from token_refresher.policy import (
     PACE_OF_VERSIONS,

@@ -19,8 +19,8 @@ from token_refresher.errors import (
     SecretStoreError,
 )
 from token_refresher.leases import Leases, number_of
-from token_refresher.model import Hidden
 from token_refresher.oauth.errors import EndpointUnavailableError, OAuthError
+from token_refresher.oauth.hidden import Hidden
 from token_refresher.outcomes import Caution
 from token_refresher.policy import (
     TICK_SLACK,
@@ -45,10 +45,8 @@ if TYPE_CHECKING:
     from token_refresher.outcomes import Asked
     from token_refresher.recording import Record
 
-# A request of 10 s and two writes of 15 s must still fit when it is begun.
-TIME_TO_REQUEST: Final = timedelta(seconds=40)
-# Right before the first byte: the request, and the write that keeps its response.
-_TIME_TO_KEEP: Final = timedelta(seconds=25)
+# One write of a lease or a journal, tried again.
+_TIME_TO_WRITE: Final = timedelta(seconds=15)
 
 # Servers with a grace take the same refresh token again for some seconds, exactly for this.
 _RESEND_PAUSE: Final = timedelta(seconds=1)
@@ -64,9 +62,7 @@ if TYPE_CHECKING:
     class Connection(Protocol):
         """One open connection to a token endpoint."""
 
-        def request(
-            self, grant: Grant, *, before_sending: Callable[[], None]
-        ) -> TokenResponse:
+        def request(self, grant: Grant, *, before_sending: Callable[[], None]) -> TokenResponse:
             """Send one token request, once; ``before_sending`` may still forbid it."""
 
     class TokenEndpoint(Protocol):
@@ -85,6 +81,11 @@ if TYPE_CHECKING:
             """Ask ``verify_url`` whether a token is accepted; None where nobody can tell."""
 
 
+def time_to_request(timeout_seconds: int) -> timedelta:
+    """Tell what a request and the two writes around it may take: less, and it is not begun."""
+    return 2 * _TIME_TO_WRITE + timedelta(seconds=timeout_seconds)
+
+
 def allows_primary_grant(error: OAuthError) -> bool:
     """Whether the account's primary grant may be tried in the same run, after its refresh token."""
     if isinstance(error, EndpointUnavailableError):
@@ -101,13 +102,13 @@ class Redeemed(Hidden, msgspec.Struct, frozen=True):
         response: As read.
         issued_at: Aware; from before the request, so that a lifetime errs on the safe side.
         lease: What it was sent under.
-        refresh_token: What was sent.
+        grant: With the refresh token that was sent.
     """
 
     response: TokenResponse
     issued_at: datetime
     lease: Lease
-    refresh_token: str
+    grant: Grant
 
 
 class Redemption(Hidden, msgspec.Struct, frozen=True, kw_only=True):
@@ -171,7 +172,7 @@ class Redemption(Hidden, msgspec.Struct, frozen=True, kw_only=True):
                 if is_only_grant or not allows_primary_grant(error):
                     raise
                 return error
-        return Redeemed(response, issued_at, lease, grant.refresh_token)
+        return Redeemed(response, issued_at, lease, grant)
 
     def _lease(self) -> Lease:
         """Win the right to send the refresh token; this proves that a journal can be written."""
@@ -204,9 +205,10 @@ class Redemption(Hidden, msgspec.Struct, frozen=True, kw_only=True):
         self, connection: Connection, client: Client, grant: Grant, lease: Lease
     ) -> TokenResponse:
         """Send a leased refresh token, and once more where its first response is lost."""
+
         def before_sending() -> None:
             lease.require_young(self.clock())
-            if self.time_left() < _TIME_TO_KEEP:
+            if self.time_left() < _TIME_TO_WRITE + timedelta(seconds=client.timeout_seconds):
                 raise OutOfTimeError("connecting and leasing left no time to keep a response")
 
         try:
@@ -214,7 +216,8 @@ class Redemption(Hidden, msgspec.Struct, frozen=True, kw_only=True):
         except OAuthError as error:
             if not (self.journal.is_only_grant and lease.number == 1 and error.is_response_lost):
                 raise
-            if error.retry_after is not None or self.time_left() < TIME_TO_REQUEST:
+            is_late = self.time_left() < time_to_request(client.timeout_seconds)
+            if error.retry_after is not None or is_late:
                 raise
             lost = error
         self.pause(_RESEND_PAUSE)

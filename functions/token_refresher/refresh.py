@@ -14,13 +14,9 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from token_refresher import records
-from token_refresher.credentials import (
-    RefreshTokenCredentials,
-    parse_credentials,
-    require_refresh_tokens,
-    require_same_host,
-)
+from token_refresher.credentials import require_refresh_tokens, require_same_place
 from token_refresher.errors import (
+    ExternalSecretError,
     LeasedError,
     NotAttemptedError,
     OutOfTimeError,
@@ -31,7 +27,6 @@ from token_refresher.errors import (
 from token_refresher.journal import Journal, JournalEntry
 from token_refresher.leases import LONGEST_AGE
 from token_refresher.model import (
-    Hidden,
     TokenVersion,
     published_from_id,
     token_digest,
@@ -43,8 +38,10 @@ from token_refresher.oauth.errors import (
     TokenRequestError,
     TokenResponseError,
 )
+from token_refresher.oauth.hidden import Hidden
 from token_refresher.oauth.token_response import lifetime
 from token_refresher.outcomes import Asked, Caution, Outcome, Result
+from token_refresher.parsing import parse_credentials
 from token_refresher.policy import (
     FAILURES,
     Decision,
@@ -56,9 +53,10 @@ from token_refresher.policy import (
     unchanged_record,
 )
 from token_refresher.ports import CURRENT
+from token_refresher.publishing import render
 from token_refresher.recording import Record
 from token_refresher.records import LeaseEnd
-from token_refresher.redeem import TIME_TO_REQUEST, Redeemed, Redemption
+from token_refresher.redeem import Redeemed, Redemption, time_to_request
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,6 +65,7 @@ if TYPE_CHECKING:
     from token_refresher.credentials import Credentials
     from token_refresher.leases import Lease
     from token_refresher.model import Account, PublishedToken
+    from token_refresher.oauth.client_authentication import Client
     from token_refresher.oauth.token_response import TokenResponse
     from token_refresher.policy import Failure
     from token_refresher.ports import SecretStore
@@ -76,7 +75,12 @@ if TYPE_CHECKING:
 _REFRESH_TIME: Final = timedelta(seconds=60)
 # With less than this a refresh is not begun: what it reads before the request takes time
 # too. It must fit into the shortest invocation, of a schedule of one minute.
-TIME_TO_BEGIN: Final = TIME_TO_REQUEST + timedelta(seconds=5)
+TIME_TO_BEGIN: Final = timedelta(seconds=45)
+# The longest timeout of an account that fits into that invocation.
+_SHORT_TIMEOUT_SECONDS: Final = 20
+_SHORT_SCHEDULE: Final = timedelta(minutes=1)
+# What `_REFRESH_TIME` has room for; an account that waits longer has so much more.
+_USUAL_TIMEOUT_SECONDS: Final = 10
 # What is left for the records, however long a journal is retried.
 _TIME_TO_RECORD: Final = timedelta(seconds=10)
 
@@ -178,6 +182,7 @@ class _Response(Hidden, msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         version: What it is published as.
         token: Passed RFC 6749 section 5.1.
+        text: What is published of it.
         lease: What its refresh token was sent under: while it is young, no other run can
             have published a later token.
         is_journaled: An earlier run had it, and could not publish it.
@@ -187,6 +192,7 @@ class _Response(Hidden, msgspec.Struct, frozen=True, kw_only=True):
 
     version: TokenVersion
     token: PublishedToken
+    text: str
     lease: Lease | None = None
     is_journaled: bool = False
     brings_refresh_token: bool = False
@@ -234,6 +240,7 @@ class _Refresh(Hidden, msgspec.Struct, kw_only=True):
         self._confirm()
         if not self._is_due():
             return self.result(Outcome.NOT_DUE)
+        self._require_replaceable()
         if self.asked.dry_run:
             return self.result(Outcome.WOULD_REFRESH)
         credentials = self._read_credentials()
@@ -243,7 +250,7 @@ class _Refresh(Hidden, msgspec.Struct, kw_only=True):
             return self._not_kept(Outcome.FAILED)
         if not self._is_due(has_primary_grant=not self.journal.is_only_grant):
             return self.result(Outcome.NOT_DUE)
-        journaled = self._journaled()
+        journaled = self._journaled(credentials)
         if journaled is not None and (result := self._deliver(credentials, journaled)):
             return result
         response = self._request(credentials)
@@ -260,6 +267,20 @@ class _Refresh(Hidden, msgspec.Struct, kw_only=True):
             value = self.store.read_published(self.account.name)
             read = published.with_times_of(value.text if value else None)
             self.record.know(published=read)
+
+    def _require_replaceable(self) -> None:
+        """Let nothing be overwritten unasked that other programs may need.
+
+        What replaced a token of ours, such as a placeholder of a tool that ran again, is replaced
+        in turn; so is what a person forces, and what is to be staged for a rotation.
+
+        Raises:
+            ExternalSecretError: The token secret holds something else.
+        """
+        published, asked = self.account.published, self.asked
+        is_foreign = published is not None and published.is_foreign
+        if is_foreign and self.account.previous is None and not (asked.force or asked.stage_as):
+            raise ExternalSecretError
 
     def _is_due(self, *, has_primary_grant: bool = False) -> bool:
         """Decide again, with what has been read since."""
@@ -279,7 +300,17 @@ class _Refresh(Hidden, msgspec.Struct, kw_only=True):
         self.record.know(credentials_version=value.version_id)
         credentials = parse_credentials(value.text)
         require_refresh_tokens(credentials, uses_refresh_tokens=self.refresher.uses_refresh_tokens)
+        longer = self._client_of(credentials).timeout_seconds - _USUAL_TIMEOUT_SECONDS
+        self.needed_time_left -= timedelta(seconds=max(0, longer))
         return credentials
+
+    def _client_of(self, credentials: Credentials) -> Client:
+        """The account's client, whose timeout must fit into an invocation."""
+        client = credentials.client
+        if self.refresher.schedule > _SHORT_SCHEDULE:
+            return client
+        timeout = min(client.timeout_seconds, _SHORT_TIMEOUT_SECONDS)
+        return msgspec.structs.replace(client, timeout_seconds=timeout)
 
     def _read_journal(self, credentials: Credentials) -> bool:
         """Read the journaled response, after writing one that could not be written before.
@@ -289,9 +320,9 @@ class _Refresh(Hidden, msgspec.Struct, kw_only=True):
         """
         kept, journal = self.account.unwritten, self.journal
         self.record.know(journal=None)
-        if self.refresher.uses_refresh_tokens and credentials.use_refresh_token:
+        if self.refresher.uses_refresh_tokens and credentials.uses_refresh_tokens:
             journal.grant = credentials.grant_digest
-            journal.is_only_grant = isinstance(credentials, RefreshTokenCredentials)
+            journal.is_only_grant = credentials.is_refresh_only
             journal.read()
             if journal.is_only_grant and journal.entry is None:
                 self._read_published_journal()
@@ -311,7 +342,7 @@ class _Refresh(Hidden, msgspec.Struct, kw_only=True):
             if version_id and self.journal.entry is None:
                 self.journal.read_version(version_id)
 
-    def _journaled(self) -> _Response | None:
+    def _journaled(self, credentials: Credentials) -> _Response | None:
         """Take a response that an earlier run journaled and could not publish, if there is one."""
         version, entry = self.account.journal, self.journal.entry
         if entry is None or version is None:
@@ -320,7 +351,8 @@ class _Refresh(Hidden, msgspec.Struct, kw_only=True):
             return None
         self.record.ensure_token_secret()
         try:
-            token = entry.published_as(version)
+            token = entry.published_as(version, credentials.client.dialect)
+            text = self._text(credentials, entry, token)
         except TokenResponseError:
             self._refuse(version)
             raise
@@ -328,6 +360,7 @@ class _Refresh(Hidden, msgspec.Struct, kw_only=True):
         return _Response(
             version=version,
             token=token,
+            text=text,
             is_journaled=True,
             brings_refresh_token=expires_in is not None,
             refresh_token_expires_in=timedelta(seconds=expires_in) if expires_in else None,
@@ -336,14 +369,16 @@ class _Refresh(Hidden, msgspec.Struct, kw_only=True):
     def _request(self, credentials: Credentials) -> _Response:
         """Get a token: by a refresh token if there is one to be sent, else by primary grant."""
         refresh_token, basis = self._refresh_token(credentials)
-        self.endpoint.admit(credentials.client)
-        if self._time_left() < TIME_TO_REQUEST:
+        client = self._client_of(credentials)
+        self.endpoint.admit(client)
+        if self._time_left() < time_to_request(client.timeout_seconds):
             # Begin nothing that could be cut off between redeeming and journaling.
             raise OutOfTimeError("not enough time is left in this invocation")
         self.record.ensure_token_secret()
         failure: OAuthError | None = None
         if refresh_token is not None:
-            redeemed = self._redemption(basis).redeem(credentials.client, refresh_token)
+            grant = credentials.grant_by(refresh_token)
+            redeemed = self._redemption(basis).redeem(client, grant)
             if isinstance(redeemed, Redeemed):
                 try:
                     return self._keep(credentials, redeemed.response, redeemed.issued_at, redeemed)
@@ -353,15 +388,14 @@ class _Refresh(Hidden, msgspec.Struct, kw_only=True):
                     failure = error
             else:
                 failure = redeemed
-        assert not isinstance(credentials, RefreshTokenCredentials)  # noqa: S101 - it has raised
         if failure is not None:
             try:
-                self.endpoint.admit(credentials.client)
+                self.endpoint.admit(client)
             except NotAttemptedError:
                 raise failure from None
         is_refused = isinstance(failure, TokenRequestError) and failure.refuses_grant_type
         issued_at = self._now()
-        response = self.endpoint.request(credentials.client, credentials.grant_parameters)
+        response = self.endpoint.request(client, credentials.grant)
         return self._keep(credentials, response, issued_at, refresh_is_refused=is_refused)
 
     def _refresh_token(self, credentials: Credentials) -> tuple[str | None, str]:
@@ -369,9 +403,11 @@ class _Refresh(Hidden, msgspec.Struct, kw_only=True):
         entry = self.journal.entry
         if entry is not None:
             if self.journal.is_only_grant:
-                require_same_host(credentials, entry.host)
+                require_same_place(
+                    credentials, host=entry.host, place=entry.place, trust=entry.trust
+                )
             return entry.refresh_token, self.journal.version_id
-        if isinstance(credentials, RefreshTokenCredentials):
+        if credentials.refresh_token is not None:
             return credentials.refresh_token, credentials.grant_digest
         return None, ""
 
@@ -400,19 +436,25 @@ class _Refresh(Hidden, msgspec.Struct, kw_only=True):
         """Journal a response, then judge it."""
         lease = redeemed.lease if redeemed is not None else None
         missing: MissingExpiryError | None = None
-        life, assumed = timedelta(0), credentials.assumed_expires_in
+        life = timedelta(0)
         try:
-            life = lifetime(response, issued_at=issued_at, assumed_expires_in=assumed)
+            life = lifetime(response, issued_at=issued_at, client=credentials.client)
         except MissingExpiryError as error:
             missing = error
+        sent = redeemed.grant.refresh_token if redeemed is not None else None
         entry = self.journal.entry_of(
             response,
-            client=credentials.client,
+            credentials=credentials,
             lease=self.account.lease,
-            sent=redeemed.refresh_token if redeemed is not None else None,
+            sent=sent,
             refresh_is_refused=refresh_is_refused,
         )
-        usable = entry.access_token if entry.is_bearer_token else None
+        fits = entry.fits()
+        if not fits:
+            # Its refresh token is kept all the same.
+            entry = msgspec.structs.replace(entry, access_token=None, response={})
+        dialect = credentials.client.dialect
+        usable = entry.access_token if entry.is_bearer_token(dialect) else None
         digest = token_digest(self.account.name, usable)
         published = self.account.published
         if usable and published is not None and published.token_digest == digest:
@@ -434,20 +476,47 @@ class _Refresh(Hidden, msgspec.Struct, kw_only=True):
             # Nothing that could be used has come.
             self.record.end_lease(lease.version_id, Sending(LeaseEnd.UNANSWERED, lease.taken_at))
         try:
-            entry.bearer_token()
+            if not fits:
+                raise TokenResponseError(
+                    "the token response is longer than a secret holds", code="token_too_long"
+                )
+            entry.bearer_token(dialect)
             if missing is not None:
                 raise missing
-            token = entry.published_as(version)
+            token = entry.published_as(version, dialect)
+            text = self._text(credentials, entry, token, sent)
         except OAuthError:
             self._refuse(version)
             raise
         return _Response(
             version=version,
             token=token,
+            text=text,
             lease=lease,
             brings_refresh_token=response.refresh_token is not None,
             refresh_token_expires_in=response.refresh_token_expires_in,
         )
+
+    def _text(
+        self,
+        credentials: Credentials,
+        entry: JournalEntry,
+        token: PublishedToken,
+        sent: str | None = None,
+    ) -> str:
+        """Write what is published, which tells no secret of the account, whoever sends it back.
+
+        Raises:
+            TokenResponseError: It would, or the response lacks what is to be published.
+        """
+        tokens = {credentials.refresh_token, entry.refresh_token, sent}
+        if credentials.client.dialect.renews_by_access_token:
+            # It is its own refresh token.
+            tokens.discard(token.access_token)
+        secrets = credentials.secrets.union(each for each in tokens if each)
+        if credentials.publish is None:
+            return render(token, secrets=secrets)
+        return credentials.publish.render(token, entry.response, secrets=secrets)
 
     def _journal(self, version: TokenVersion, entry: JournalEntry, lease: Lease | None) -> None:
         """Keep what was answered before anything else is done with it."""
@@ -492,14 +561,14 @@ class _Refresh(Hidden, msgspec.Struct, kw_only=True):
             return self._unchanged(response)
         self._verify(credentials, response)
         if self.asked.stage_as:
-            self.store.stage(self.account.name, self.asked.stage_as, response.token.to_json())
+            self.store.stage(self.account.name, self.asked.stage_as, response.text)
             return self._succeeded(response, Outcome.STAGED)
         version_id = str(response.version)
         if self._is_superseded(response):
             return self._succeeded(response, Outcome.SUPERSEDED)
         # Before anything can end this run: without it, nobody knows when the next one is due.
         self.record.keep_grant(self._next_grant(response))
-        is_new = self.store.publish(self.account.name, version_id, response.token.to_json())
+        is_new = self.store.publish(self.account.name, version_id, response.text)
         if response.is_journaled and not self._stands(response):
             return None
         if not is_new:
@@ -537,7 +606,7 @@ class _Refresh(Hidden, msgspec.Struct, kw_only=True):
         """Let ``verify_url`` refuse the token before consumers see it."""
         if credentials.verify_url is None:
             return
-        verdict = self.endpoint.verify(credentials.client, response.token.access_token)
+        verdict = self.endpoint.verify(self._client_of(credentials), response.token.access_token)
         if verdict is False:
             self._refuse(response.version)
             msg = "verify_url refused the new access_token"

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from token_refresher.credentials import parse_credentials
 from token_refresher.errors import FailureClass, RotationError
 from token_refresher.events import Step
 from token_refresher.model import PublishedToken, published_from_id
 from token_refresher.outcomes import Outcome
+from token_refresher.parsing import parse_credentials
 from token_refresher.policy import FAILURES, Reason, failure_class_of, next_attempt
 from token_refresher.ports import CURRENT, PENDING
 
@@ -103,7 +103,10 @@ class Rotation(msgspec.Struct, frozen=True, kw_only=True):
         if value is None:
             return None
         token = PublishedToken.from_json(value.text)
-        if token is None or self.clock().timestamp() >= token.expires_at:
+        if token is None:
+            why = "the staged version is no token in the standard form (`publish.as` has none)"
+            raise self._ended(asked, why)
+        if self.clock().timestamp() >= token.expires_at:
             raise self._ended(asked, "the staged token has expired")
         return token
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from token_refresher.errors import SettingsError
-from token_refresher.oauth.providers import DEFAULT_TOKEN_HOSTS
+from token_refresher.oauth.allowed_hosts import host_patterns
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,7 +26,6 @@ _LONGEST_REFRESH_BEFORE: Final = 7 * 24 * 3600
 _LONGEST_SCHEDULE: Final = 15
 _MOST_WORKERS: Final = 64
 _PREFIX: Final = re.compile(r"[A-Za-z0-9_+=.@-]+(/[A-Za-z0-9_+=.@-]+)*")
-_HOST: Final = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?")
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -36,7 +35,8 @@ class Settings(msgspec.Struct, frozen=True):
         secret_prefix: Accounts are the secrets under ``{secret_prefix}/credentials/``.
         refresh_before: How long before its expiry a token is due.
         schedule: The time between two sweeps, which the deployment's schedule has.
-        allowed_token_hosts: ``host`` or ``host:port``; credentials go nowhere else.
+        allowed_token_hosts: ``host``, ``host:port``, ``*.example.com`` or ``*``; credentials go
+            nowhere else, but to providers whose address leaves no host free.
         uses_refresh_tokens: False takes the permission to write the credentials path away.
         token_secret_kms_key_id: For token secrets that the function creates; empty for
             the AWS managed key.
@@ -49,7 +49,7 @@ class Settings(msgspec.Struct, frozen=True):
     secret_prefix: str = "oauth"  # noqa: S105 - a name
     refresh_before: timedelta = timedelta(seconds=5400)
     schedule: timedelta = timedelta(minutes=5)
-    allowed_token_hosts: tuple[str, ...] = DEFAULT_TOKEN_HOSTS
+    allowed_token_hosts: tuple[str, ...] = ()
     uses_refresh_tokens: bool = True
     token_secret_kms_key_id: str = ""
     max_workers: int = 16
@@ -68,7 +68,6 @@ def settings_from_environment(environment: Mapping[str, str] = os.environ) -> Se
         SettingsError: It names the variable and what it takes.
     """
     defaults = Settings()
-    hosts = environment.get("ALLOWED_TOKEN_HOSTS") or ",".join(defaults.allowed_token_hosts)
     return Settings(
         secret_prefix=_prefix(environment.get("SECRET_PREFIX") or defaults.secret_prefix),
         refresh_before=timedelta(
@@ -89,7 +88,7 @@ def settings_from_environment(environment: Mapping[str, str] = os.environ) -> Se
                 most=_LONGEST_SCHEDULE,
             )
         ),
-        allowed_token_hosts=tuple(_host(host.strip().lower()) for host in hosts.split(",")),
+        allowed_token_hosts=_hosts(environment.get("ALLOWED_TOKEN_HOSTS", "")),
         uses_refresh_tokens=_choice(environment, "REFRESH_TOKENS", ("use", "ignore")) == "use",
         token_secret_kms_key_id=environment.get("TOKEN_SECRET_KMS_KEY_ID", "").strip(),
         max_workers=_number(
@@ -112,12 +111,11 @@ def _prefix(value: str) -> str:
     return value
 
 
-def _host(value: str) -> str:
-    if not _HOST.fullmatch(value):
-        msg = "ALLOWED_TOKEN_HOSTS takes hosts such as www.autovit.ro, separated by commas"
-        raise SettingsError(msg)
-    # As `host_of` names it: https's own port goes without saying.
-    return value.removesuffix(":443")
+def _hosts(value: str) -> tuple[str, ...]:
+    try:
+        return host_patterns(value)
+    except ValueError as error:
+        raise SettingsError(f"ALLOWED_TOKEN_HOSTS takes {error}") from None
 
 
 def _number(

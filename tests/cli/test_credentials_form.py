@@ -56,7 +56,7 @@ def test_a_grant_is_asked_for_all_that_it_needs_and_secrets_come_last_and_hidden
     )
     fields = fill_in({}, asker=asker)
     assert asker.asked == [
-        "site",
+        "provider",
         "grant_type",
         "client_id",
         "username",
@@ -82,11 +82,11 @@ def test_another_server_is_asked_for_its_endpoint() -> None:
         site="another", token_endpoint="https://e.example/t", client_id="1", client_secret="made-up"
     )
     fields = fill_in({}, asker=asker)
-    assert (fields["grant_type"], "site" in fields) == ("client_credentials", False)
+    assert (fields["grant_type"], "provider" in fields) == ("client_credentials", False)
 
 
 def test_what_was_given_is_not_asked_for() -> None:
-    given = {"site": "otomoto.pl", "grant_type": "client_credentials", "client_id": "1"}
+    given = {"provider": "otomoto.pl", "grant_type": "client_credentials", "client_id": "1"}
     asker = Answers(client_secret="made-up")
     fill_in({**given, "client_secret": "made-up"}, asker=asker)
     assert asker.asked == []
@@ -94,7 +94,7 @@ def test_what_was_given_is_not_asked_for() -> None:
 
 def test_a_correction_asks_for_secrets_alone_and_keeps_those_that_are_not_typed() -> None:
     stored = {
-        "site": "autovit.ro",
+        "provider": "autovit.ro",
         "grant_type": "password",
         "client_id": "1",
         "client_secret": "made-up-kept",
@@ -109,7 +109,7 @@ def test_a_correction_asks_for_secrets_alone_and_keeps_those_that_are_not_typed(
 
 def test_a_correction_to_another_grant_drops_what_it_has_no_field_for() -> None:
     stored = {
-        "site": "autovit.ro",
+        "provider": "autovit.ro",
         "grant_type": "password",
         "client_id": "1",
         "client_secret": "made-up",
@@ -127,8 +127,8 @@ def test_a_correction_to_another_grant_drops_what_it_has_no_field_for() -> None:
 @pytest.mark.parametrize(
     ("stored", "given", "left"),
     [
-        ({"site": "autovit.ro"}, {"token_endpoint": "https://e.example/t"}, "site"),
-        ({"token_endpoint": "https://e.example/t"}, {"site": "autovit.ro"}, "token_endpoint"),
+        ({"provider": "autovit.ro"}, {"token_endpoint": "https://e.example/t"}, "provider"),
+        ({"token_endpoint": "https://e.example/t"}, {"provider": "autovit.ro"}, "token_endpoint"),
     ],
 )
 def test_a_new_place_takes_the_old_one_s(
@@ -143,11 +143,11 @@ def test_a_new_place_takes_the_old_one_s(
     [
         ({}, "not given: site or token_endpoint, grant_type, client_id, client_secret"),
         (
-            {"site": "autovit.ro", "grant_type": "partner", "client_id": "1"},
+            {"provider": "autovit.ro", "grant_type": "partner", "client_id": "1"},
             "not given: partner_code, client_secret, partner_secret",
         ),
         (
-            {"site": "autovit.ro", "grant_type": "magic"},
+            {"provider": "autovit.ro", "grant_type": "magic"},
             "grant_type must be one of: password, partner, client_credentials, refresh_token",
         ),
     ],
@@ -168,6 +168,6 @@ def test_what_is_no_object_is_refused_without_repeating_it(text: str) -> None:
 
 
 def test_a_misspelt_field_is_named() -> None:
-    fields = {"site": "autovit.ro", "grant_type": "client_credentials", "pasword": "made-up"}
+    fields = {"provider": "autovit.ro", "grant_type": "client_credentials", "pasword": "made-up"}
     with pytest.raises(CredentialsError, match="pasword"):
         to_credentials(fields)

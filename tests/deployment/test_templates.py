@@ -96,6 +96,25 @@ def test_what_a_parameter_takes_the_program_takes(parameter: str, bound: str) ->
     settings_from_environment(environment)
 
 
+@pytest.mark.parametrize(
+    "hosts",
+    [
+        *("", "login.example.com", "Login.example.com:8443 , b.example,c.example", "10.0.0.5"),
+        *("*", "*.example.com", "a.example,*.example.com, *"),
+    ],
+)
+def test_the_hosts_that_the_program_takes_a_parameter_takes(hosts: str) -> None:
+    pattern = templates.load(FUNCTION)["Parameters"]["AllowedTokenHosts"]["AllowedPattern"]
+    assert re.fullmatch(pattern, hosts)
+    settings_from_environment({"ALLOWED_TOKEN_HOSTS": hosts})
+
+
+@pytest.mark.parametrize("hosts", ["https://a.example", "a.example,", "a*.example", "**", "a b"])
+def test_hosts_that_the_program_refuses_fail_the_deployment_already(hosts: str) -> None:
+    pattern = templates.load(FUNCTION)["Parameters"]["AllowedTokenHosts"]["AllowedPattern"]
+    assert not re.fullmatch(pattern, hosts)
+
+
 def test_a_token_is_due_at_least_half_an_hour_before_its_expiry() -> None:
     assert templates.load(FUNCTION)["Parameters"]["RefreshBeforeSeconds"]["MinValue"] == 1800
 

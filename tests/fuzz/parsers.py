@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
-from token_refresher.credentials import parse_credentials
+from token_refresher.parsing import parse_credentials
 from token_refresher.errors import CredentialsError, EventError, SettingsError
 from token_refresher.events import parse_event, parse_rotation, parse_trigger
 from token_refresher.journal import JournalEntry

@@ -51,7 +51,7 @@ from tests.unit.fakes import (
     timed_out,
     unavailable,
 )
-from token_refresher.credentials import parse_credentials
+from token_refresher.parsing import parse_credentials
 from token_refresher.errors import SecretStoreError, UnexpectedError
 from token_refresher.oauth.errors import (
     EndpointUnavailableError,

@@ -59,13 +59,13 @@ HOSTS: Final = {
 }
 # Each account's name is its client_id too, so that the servers know who asks.
 ACCOUNTS: Final[Mapping[str, Mapping[str, Any]]] = {
-    "password": {"site": "autovit.ro", "grant_type": "password", "username": "a@example.com"},
-    "partner": {"site": "otomoto.pl", "grant_type": "partner", "partner_code": "partner-name"},
-    "client": {"site": "otomoto.pl", "grant_type": "client_credentials"},
-    "only": {"site": "standvirtual.com", "grant_type": "refresh_token"},
-    "other-only": {"site": "autovit.ro", "grant_type": "refresh_token"},
+    "password": {"provider": "autovit.ro", "grant_type": "password", "username": "a@example.com"},
+    "partner": {"provider": "otomoto.pl", "grant_type": "partner", "partner_code": "partner-name"},
+    "client": {"provider": "otomoto.pl", "grant_type": "client_credentials"},
+    "only": {"provider": "standvirtual.com", "grant_type": "refresh_token"},
+    "other-only": {"provider": "autovit.ro", "grant_type": "refresh_token"},
     "verified": {
-        "site": "autovit.ro",
+        "provider": "autovit.ro",
         "grant_type": "password",
         "username": "b@example.com",
         "verify_url": "https://www.autovit.ro/api/open/account/adverts",

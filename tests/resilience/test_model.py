@@ -65,7 +65,7 @@ from tests.unit.fakes import (
     no_connection,
     throttled,
 )
-from token_refresher.credentials import parse_credentials
+from token_refresher.parsing import parse_credentials
 from token_refresher.errors import FailureClass, SecretStoreError
 from token_refresher.outcomes import Caution, Outcome
 from token_refresher.policy import (
@@ -271,7 +271,7 @@ class Model(RuleBasedStateMachine):
     @rule(number=ACCOUNT, kinds=st.lists(ANSWER, min_size=1, max_size=3), lasts=LASTS)
     def break_a_server(self, number: int, kinds: list[str], lasts: int) -> None:
         """It meets an account of the server that is due: elsewhere little would show."""
-        host = HOSTS[ACCOUNTS[self._account(number)]["site"]]
+        host = HOSTS[ACCOUNTS[self._account(number)]["provider"]]
         self.servers.trouble(host, *kinds)
         self._ends(host, lasts, lambda: self.servers.trouble(host, "fine"))
         self._wait_until_due(number)

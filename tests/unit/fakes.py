@@ -64,7 +64,7 @@ INVOCATION = timedelta(seconds=240)
 
 ACCOUNT = "dealer-17"
 CLIENT: Mapping[str, Any] = {
-    "site": "autovit.ro",
+    "provider": "autovit.ro",
     "client_id": "123",
     "client_secret": "made-up-client-secret",
 }

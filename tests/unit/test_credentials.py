@@ -21,7 +21,7 @@ from token_refresher.credentials import (
 )
 from token_refresher.errors import CredentialsError
 
-CLIENT: Final = {"client_id": "123", "client_secret": "secret-value", "site": "autovit.ro"}
+CLIENT: Final = {"client_id": "123", "client_secret": "secret-value", "provider": "autovit.ro"}
 PASSWORD: Final = {"grant_type": "password", "username": "a@b.example", "password": "secret-value"}
 PARTNER: Final = {"grant_type": "partner", "partner_code": "code", "partner_secret": "secret-value"}
 REFRESH: Final = {"grant_type": "refresh_token", "refresh_token": "secret-value"}
@@ -94,7 +94,7 @@ def test_user_agent_follows_the_sites_rule(credentials: PartnerCredentials, head
         pytest.param({**PASSWORD, "password": ""}, "`password`", id="an empty string"),
         pytest.param({**PASSWORD, "password": None}, "`password`", id="a missing field"),
         pytest.param({"grant_type": "secret-value"}, "`grant_type`", id="an unknown grant"),
-        pytest.param({**MACHINE, "site": None}, "`token_endpoint`", id="neither site nor endpoint"),
+        pytest.param({**MACHINE, "provider": None}, "`token_endpoint`", id="neither site nor endpoint"),
         pytest.param({**MACHINE, "verify_url": "https://u:secret-value@a.example/"}, "`verify_url`",
                      id="credentials in a URL"),
         pytest.param({**MACHINE, "verify_url": "https://[secret-value/"}, "`verify_url`",
@@ -163,7 +163,7 @@ EVERYTHING: Final[dict[str, Any]] = {
     "use_refresh_token": True,
     "assumed_expires_in": 3600,
 }
-ELSEWHERE: Final = {**MACHINE, "site": None}
+ELSEWHERE: Final = {**MACHINE, "provider": None}
 
 
 @pytest.mark.parametrize(

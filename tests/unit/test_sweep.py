@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from token_refresher.sweep import Report
 
 BY_HAND = "published-by-hand-00000000000000000000"
-OTHER_SITE = {**CLIENT_CREDENTIALS, "site": "otomoto.pl"}
+OTHER_SITE = {**CLIENT_CREDENTIALS, "provider": "otomoto.pl"}
 
 
 @pytest.fixture

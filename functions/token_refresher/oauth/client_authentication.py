@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import base64
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 from urllib.parse import quote_plus, urlsplit
 
-from token_refresher.oauth.dialect import RFC_6749
+import msgspec
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from token_refresher.oauth.dialect import Dialect
+from token_refresher.oauth.dialect import RFC_6749, Dialect
+from token_refresher.oauth.hidden import Hidden
 
 AuthMethod = Literal["client_secret_basic", "client_secret_post", "none"]
 
@@ -29,8 +26,7 @@ def host_of(url: str) -> str:
     return host if port == _HTTPS_PORT else f"{host}:{port}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class Client:
+class Client(Hidden, msgspec.Struct, frozen=True, kw_only=True):
     """A client's registration, and what all of its requests have in common.
 
     Attributes:
@@ -63,8 +59,8 @@ class Client:
     user_agent: str
     refresh_endpoint: str | None = None
     scope: str | None = None
-    extra_parameters: Mapping[str, Parameter] = field(default_factory=dict)
-    request_headers: Mapping[str, str] = field(default_factory=dict)
+    extra_parameters: dict[str, Parameter] = {}
+    request_headers: dict[str, str] = {}
     assertion: str | None = None
     dialect: Dialect = RFC_6749
     is_fixed: bool = False
@@ -81,8 +77,7 @@ class Client:
         return host_of(self.token_endpoint)
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Grant:
+class Grant(Hidden, msgspec.Struct, frozen=True):
     """What a token is asked for with.
 
     Attributes:
@@ -91,7 +86,7 @@ class Grant:
         refresh_token: What ``{refresh_token}`` stands for; None for a primary grant.
     """
 
-    parameters: Mapping[str, object]
+    parameters: dict[str, object]
     refresh_token: str | None = None
 
 

@@ -46,8 +46,8 @@ class Dialect(
 
     request_method: Literal["GET", "POST", "PUT"] = "POST"
     request_format: Literal["form", "json", "query"] = "form"
-    access_token: Path = "access_token"
-    refresh_token: Path = "refresh_token"
+    access_token: Path = "access_token"  # noqa: S105 - a path
+    refresh_token: Path = "refresh_token"  # noqa: S105 - likewise
     expires_in: Path = "expires_in"
     expires_in_unit: Literal["milliseconds", "seconds"] = "seconds"
     expires_at: Path | None = None
@@ -72,9 +72,7 @@ class Dialect(
                 raise ValueError(msg)
         scheme = (self.authorization_scheme or "").lower()
         if scheme in BOUND_SCHEMES:
-            msg = (
-                "`dialect.authorization_scheme` must not be a scheme whose tokens are bound to a key"
-            )
+            msg = "`dialect.authorization_scheme` must not bind a token to a key, as DPoP does"
             raise ValueError(msg)
 
     @property

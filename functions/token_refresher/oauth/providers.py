@@ -184,7 +184,9 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     @property
     def fixed_hosts(self) -> frozenset[str]:
         """The hosts of its addresses in which nothing can be chosen."""
-        templates = [grant.token_endpoint or self.token_endpoint for grant in self.grant_types.values()]
+        templates = [
+            grant.token_endpoint or self.token_endpoint for grant in self.grant_types.values()
+        ]
         return frozenset(host_of(each) for each in templates if "{" not in each.split("/")[2])
 
 

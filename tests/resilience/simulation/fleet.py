@@ -38,7 +38,7 @@ from tests.resilience.simulation.secrets_manager import (
 )
 from tests.resilience.simulation.timelines import START, Timelines, moment, seconds_of
 from tests.resilience.simulation.workers import WorkerThreads, watched
-from token_refresher.credentials import parse_credentials
+from token_refresher.parsing import parse_credentials
 from token_refresher.errors import FailureClass
 from token_refresher.journal import JournalEntry
 from token_refresher.leases import LeaseContent, lease_id

@@ -12,7 +12,7 @@ from token_refresher.oauth.providers import ANY_SERVER, DEFAULT_TOKEN_HOSTS, SIT
 
 
 @pytest.mark.parametrize(
-    ("site", "token_endpoint"),
+    ("provider", "token_endpoint"),
     [
         pytest.param(
             "autovit.ro",

@@ -1,0 +1,265 @@
+"""Reads credentials from a secret's text, as people paste and consoles store them.
+
+Every error names the field and the fix, with the nearest right name; a value is in none of them.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from functools import cache
+from typing import Any, Final, get_args, get_origin
+
+import msgspec
+
+from token_refresher import refusals
+from token_refresher.credentials import (
+    AssertionCredentials,
+    ClientCredentials,
+    Credentials,
+    ExtensionCredentials,
+    LoginCredentials,
+    PartnerCredentials,
+    PasswordCredentials,
+    RefreshTokenCredentials,
+)
+from token_refresher.errors import CredentialsError
+from token_refresher.oauth.client_authentication import AuthMethod
+from token_refresher.oauth.dialect import Dialect
+from token_refresher.oauth.providers import provider
+from token_refresher.publishing import Publish
+
+NAMED_GRANTS: Final[dict[str, type[Credentials]]] = {
+    str(struct.__struct_config__.tag): struct
+    for struct in (
+        PasswordCredentials,
+        PartnerCredentials,
+        ClientCredentials,
+        RefreshTokenCredentials,
+        AssertionCredentials,
+    )
+}
+# They begin with a person who consents, each time.
+_NEED_A_PERSON: Final = frozenset(
+    {"authorization_code", "implicit", "urn:ietf:params:oauth:grant-type:device_code"}
+)
+_NESTED: Final = {"dialect": Dialect, "publish": Publish}
+# Whose nulls and blanks mean something to the server.
+_AS_THEY_ARE: Final = frozenset({"grant_parameters"})
+_OF_TEXTS: Final = frozenset({"provider_parameters", "request_headers"})
+# Its lines end as lines do.
+_LINES: Final = frozenset({"ca_certificates"})
+
+_PATH: Final = "a path of at most six keys with dots between them, such as data.access_token"
+_ACCEPTED: Final = {
+    "dialect.authorization_scheme": "one word, such as Bearer",
+    "dialect.expires_in_unit": "seconds or milliseconds",
+    "dialect.request_format": "form, json or query",
+    "dialect.request_method": "GET, POST or PUT",
+    "extra_parameters": "an object of text, numbers, true or false, and lists of texts",
+    "provider_parameters": "an object of text",
+    "publish.as": "text, or an object of text, numbers, true and false",
+    "publish.fields": "a list of paths such as instance_url",
+    "request_headers": "an object of text",
+    "scope": "printable ASCII words with one space between them",
+    "timeout_seconds": "a whole number of seconds from 1 to 30",
+    "token_endpoint_auth_method": ", ".join(get_args(AuthMethod)),
+    "user_agent": "printable ASCII",
+}
+_TYPES: Final = {
+    "array": "a list",
+    "bool": "true or false",
+    "int": "a whole number",
+    "object": "an object",
+    "str": "text",
+}
+
+
+def parse_credentials(text: str | None) -> Credentials:
+    """Validate the value of a credentials secret.
+
+    Args:
+        text: None for a binary secret.
+
+    Raises:
+        CredentialsError: It names the field and the fix, never a value.
+    """
+    if text is None:
+        raise CredentialsError("the credentials are binary: store one JSON object as text")
+    try:
+        content = json.loads(text.removeprefix("\ufeff"), parse_constant=_no_number)
+    except (ValueError, RecursionError):
+        content = None
+    if not isinstance(content, dict):
+        raise CredentialsError(
+            "the credentials are not JSON: store one JSON object as the secret's text"
+        )
+    try:
+        return _from_object(content)
+    except (msgspec.ValidationError, ValueError) as error:
+        problem = f"the credentials do not validate: {_fix(str(error))}"
+    except RecursionError:
+        problem = "the credentials do not validate: they are nested too deeply"
+    # Outside of the handlers: else the error would carry the other one, whose text has a value.
+    raise CredentialsError(problem)
+
+
+def _no_number(_: str) -> None:
+    raise ValueError
+
+
+def _from_object(content: dict[str, Any]) -> Credentials:
+    content = _without_nulls(content)
+    struct = _struct_for(content)
+    _require_known(content, struct)
+    for name, value in content.items():
+        if name not in _LINES:
+            _require_no_blanks(name, value)
+    credentials = msgspec.convert(_as_texts(content, struct), struct, strict=False)
+    refusals.require_valid(credentials)
+    return credentials
+
+
+def _without_nulls(content: dict[str, Any]) -> dict[str, Any]:
+    """Drop nulls, which forms and templates write for what is not there."""
+    return {
+        name: _without_nulls(value)
+        if isinstance(value, dict) and name not in _AS_THEY_ARE
+        else value
+        for name, value in content.items()
+        if value is not None
+    }
+
+
+def _struct_for(content: dict[str, Any]) -> type[Credentials]:
+    """Choose the struct by ``grant_type``."""
+    if "grant_type" not in content:
+        if "grant_parameters" in content:
+            return LoginCredentials
+        raise ValueError(
+            f"`grant_type` is missing: {_one_of(list(NAMED_GRANTS))}; a login of the provider's "
+            "own has `grant_parameters` instead"
+        )
+    grant_type = content["grant_type"]
+    if isinstance(grant_type, str) and grant_type in NAMED_GRANTS:
+        return NAMED_GRANTS[grant_type]
+    if not isinstance(grant_type, str) or not grant_type.strip():
+        raise ValueError("`grant_type` must be text, and not empty")
+    if grant_type in _NEED_A_PERSON:
+        raise ValueError(
+            "`grant_type` must be one that a machine can use by itself: for what a person has "
+            "consented to, refresh_token with the first refresh token"
+        )
+    if "grant_parameters" in content:
+        return ExtensionCredentials
+    name = content.get("provider")
+    if isinstance(name, str) and grant_type in provider(name).grant_types:
+        return ExtensionCredentials
+    # A registered name of its own is not a misspelt other one.
+    near = None if ":" in grant_type else _nearest(grant_type, NAMED_GRANTS)
+    raise ValueError(
+        f"`grant_type` must be {near or _one_of(list(NAMED_GRANTS))}; "
+        "any other brings `grant_parameters`"
+    )
+
+
+def _require_known(content: dict[str, Any], struct: type) -> None:
+    """Name a field that is not known, whatever else is wrong."""
+    fields = msgspec.structs.fields(struct)
+    known = {"grant_type", *(field.encode_name for field in fields)}
+    if unknown := [name for name in content if name not in known]:
+        raise ValueError(_unknown(unknown[0], known))
+
+
+def _unknown(name: str, known: set[str], *, where: str = "") -> str:
+    shown = refusals.plain(name)
+    if shown != name:
+        return "remove or correct a field whose name is not a plain word"
+    if near := _nearest(name, known):
+        return f"`{where}{name}` is no field: did you mean `{where}{near}`?"
+    owners = [grant for grant, struct in NAMED_GRANTS.items() if name in _names_of(struct)]
+    if owners and not where:
+        return (
+            f"`{name}` belongs to the grant_type {owners[0]}: remove it, or, where the server "
+            "asks for it here too, put it into `grant_parameters`"
+        )
+    instead = "" if where else "; what only your server knows goes into `extra_parameters`"
+    return f"remove or correct the unknown field `{where}{name}`{instead}"
+
+
+def _names_of(struct: type) -> set[str]:
+    return {field.encode_name for field in msgspec.structs.fields(struct)}
+
+
+def _nearest(name: str, known: Any) -> str | None:  # noqa: ANN401 - any iterable of names
+    from difflib import get_close_matches  # noqa: PLC0415 - a healthy start needs none of it
+
+    return next(iter(get_close_matches(name.lower(), known, n=1, cutoff=0.75)), None)
+
+
+def _require_no_blanks(name: str, value: object) -> None:
+    """Refuse what was pasted with a blank or a line's end; no server trims it."""
+    if isinstance(value, str):
+        if value != value.strip():
+            raise ValueError(f"`{name}` begins or ends with a blank or a line break: remove it")
+    elif isinstance(value, dict):
+        for key, each in value.items():
+            _require_no_blanks(f"{name}.{refusals.plain(key)}", each)
+    elif isinstance(value, list):
+        for each in value:
+            _require_no_blanks(name, each)
+
+
+def _as_texts(content: dict[str, Any], struct: type) -> dict[str, Any]:
+    """Write numbers as text where text is asked for: an id of digits is often stored as one."""
+    return {
+        name: _text(value)
+        if name in _text_fields(struct)
+        else {key: _text(each) for key, each in value.items()}
+        if name in _OF_TEXTS and isinstance(value, dict)
+        else value
+        for name, value in content.items()
+    }
+
+
+@cache
+def _text_fields(struct: type) -> frozenset[str]:
+    fields = msgspec.structs.fields(struct)
+    return frozenset(field.encode_name for field in fields if _is_text(field.type))
+
+
+def _is_text(kind: object) -> bool:
+    """Whether an annotation such as ``Annotated[str, …] | None`` is one of text."""
+    return kind is str or (get_origin(kind) is not dict and any(map(_is_text, get_args(kind))))
+
+
+def _text(value: object) -> object:
+    is_number = isinstance(value, int) and not isinstance(value, bool)
+    return str(value) if is_number else value
+
+
+def _one_of(words: list[str]) -> str:
+    return f"{', '.join(words[:-1])} or {words[-1]}"
+
+
+def _fix(message: str) -> str:
+    """Word msgspec's message so that it cannot repeat what was in the secret."""
+    said = re.fullmatch(r"(.*?)(?: - at `\$(?:\.)?(.*?)`)?", message, re.DOTALL)
+    assert said  # noqa: S101 - any text does
+    what, where = said[1], re.sub(r"\[.*?\]", "", said[2] or "")
+    if what.startswith(("`", "give ", "remove ")):
+        return what
+    if field := re.fullmatch(r"Object contains unknown field `(.*)`", what, re.DOTALL):
+        return _unknown(field[1], _names_of(_NESTED[where]), where=f"{where}.")
+    if field := re.fullmatch(r"Object missing required field `(\w+)`", what):
+        return f"`{field[1]}` is missing"
+    if where in _ACCEPTED:
+        return f"`{where}` must be {_ACCEPTED[where]}"
+    if where.startswith("dialect."):
+        return f"`{where}` must be {_PATH}"
+    if "length >= 1" in what:
+        return f"`{where}` must not be empty"
+    expected = re.match(r"Expected `(\w+)( \| null)?`(?: ([<>]=) (-?\d+))?", what)
+    kind = _TYPES.get(expected[1], "another") if expected else "another"
+    bound = f" {expected[3]} {expected[4]}" if expected and expected[3] else ""
+    return f"`{where}` must be {kind}{bound}"

@@ -1,0 +1,204 @@
+"""What credentials must not say, beyond what the type of a single field can refuse.
+
+Each refusal closes something that whoever may write one credentials secret could gain by it;
+docs/security.md has a row for each.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+from token_refresher.credentials import ASSERTION, REFRESH_TOKEN
+from token_refresher.oauth.dialect import overlaps
+
+if TYPE_CHECKING:
+    from token_refresher.credentials import Credentials
+
+# What RFC 6749 and 7521 let the program itself say of a client.
+_OF_CLIENTS: Final = frozenset(
+    {"client_assertion", "client_assertion_type", "client_id", "client_secret"}
+)
+_MOST_HEADERS: Final = 16
+_LONGEST_HEADER: Final = 4096
+# RFC 9110 section 5.6.2.
+_HEADER_NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+# What frames a message or routes it: one of these, and the next request on the connection, which
+# is another account's, is not the one that the program has made. And what has a field of its own.
+REFUSED_HEADERS: Final = frozenset(
+    {
+        *("accept-encoding", "connection", "content-encoding", "content-length", "content-type"),
+        *("cookie", "expect", "forwarded", "host", "keep-alive", "range", "te", "trailer"),
+        *("transfer-encoding", "upgrade", "user-agent", "via"),
+    }
+)
+
+
+def require_valid(credentials: Credentials) -> None:
+    """Check what no single field's type can say.
+
+    Raises:
+        ValueError: It names the field, never a value.
+        msgspec.ValidationError: The dialect does not validate.
+    """
+    _require_address(credentials)
+    _require_client(credentials)
+    _require_parameters(credentials)
+    _require_headers(credentials)
+    _require_templates(credentials)
+    _require_certificates(credentials)
+    _require_apart(credentials)
+
+
+def _require_address(credentials: Credentials) -> None:
+    if (credentials.provider is None) == (credentials.token_endpoint is None):
+        raise ValueError("give exactly one of `provider` and `token_endpoint`")
+    if credentials.provider is None and credentials.provider_parameters:
+        raise ValueError("`provider_parameters` need `provider`")
+    for field, url in (
+        ("token_endpoint", credentials.token_endpoint),
+        ("verify_url", credentials.verify_url),
+    ):
+        if url is not None and not _is_plain_https_url(url):
+            msg = f"`{field}` must be an https URL without user, password or fragment"
+            raise ValueError(msg)
+
+
+def _require_client(credentials: Credentials) -> None:
+    method = credentials.auth_method
+    knows_client = credentials.needs_client and credentials.entry.needs_client_id
+    is_public = credentials.token_endpoint_auth_method == "none"  # noqa: S105 - a method
+    if credentials.client_id is None and (method != "none" or (knows_client and not is_public)):
+        raise ValueError("`client_id` is missing")
+    if method == "none" and credentials.client_secret is not None:
+        raise ValueError(
+            "`client_secret` is not sent with the token_endpoint_auth_method `none`: "
+            "remove one of them"
+        )
+    if method != "none" and credentials.client_secret is None:
+        raise ValueError(
+            "`client_secret` is missing; for a public client set `token_endpoint_auth_method` "
+            "to `none`"
+        )
+
+
+def _require_parameters(credentials: Credentials) -> None:
+    """Let no parameter be a second way to say what has a field of its own."""
+    taken = {"grant_type", *credentials.own_parameters}
+    if credentials.scope is not None:
+        taken.add("scope")
+    if credentials.needs_client or credentials.client_id is not None:
+        taken |= _OF_CLIENTS
+    is_json = credentials.client.dialect.request_format == "json"
+    for field, parameters in (
+        ("extra_parameters", credentials.extra_parameters),
+        ("grant_parameters", credentials.grant_parameters),
+    ):
+        for name, value in parameters.items():
+            if name in taken or (field == "extra_parameters" and name == "refresh_token"):
+                msg = f"`{field}` must not hold `{name}`: it has a field of its own"
+                raise ValueError(msg)
+            if not is_json and not _is_form_value(value):
+                msg = (
+                    f"`{field}.{plain(name)}` must be text, a number, true or false, or a list of "
+                    "texts: the request is no JSON"
+                )
+                raise ValueError(msg)
+
+
+def _require_headers(credentials: Credentials) -> None:
+    headers = credentials.request_headers
+    if len({name.lower() for name in headers}) < len(headers):
+        raise ValueError("`request_headers` has two names that differ by case alone")
+    if len(headers) > _MOST_HEADERS:
+        raise ValueError(f"`request_headers` must not hold more than {_MOST_HEADERS}")
+    for name, value in headers.items():
+        if _HEADER_NAME.fullmatch(name) is None:
+            raise ValueError("`request_headers` has a name that no header may have")
+        lower = name.lower()
+        is_refused = lower in REFUSED_HEADERS or lower.startswith("proxy-")
+        if is_refused or (lower == "authorization" and credentials.auth_method != "none"):
+            shown = lower if is_refused and lower in REFUSED_HEADERS else plain(lower)
+            msg = f"`request_headers` must not hold `{shown}`: the program sees to that itself"
+            raise ValueError(msg)
+        is_text = value.isascii() and value.isprintable()
+        if not is_text or len(value) > _LONGEST_HEADER:
+            msg = f"`request_headers.{plain(name)}` must be printable ASCII of at most 4 KiB"
+            raise ValueError(msg)
+
+
+def _require_templates(credentials: Credentials) -> None:
+    for field, name, value in (
+        ("assertion", ASSERTION, credentials.assertion),
+        ("refresh_token", REFRESH_TOKEN, credentials.refresh_token),
+    ):
+        is_used = any(name in text for text in credentials.templates)
+        if is_used and value is None:
+            raise ValueError(f"`{field}` is missing: `{name}` stands for it")
+        if value is not None and not is_used and field not in credentials.own_fields:
+            msg = (
+                f"`{field}` is used by its own grant_type, or where `{name}` stands in "
+                "`grant_parameters` or `request_headers`: remove it, or say where"
+            )
+            raise ValueError(msg)
+    if credentials.is_refresh_only and credentials.use_refresh_token is False:
+        raise ValueError("`use_refresh_token` must be true where `refresh_token` is given")
+
+
+def _require_certificates(credentials: Credentials) -> None:
+    certificates = credentials.ca_certificates
+    if certificates is None:
+        return
+    if credentials.provider is not None:
+        raise ValueError(
+            "`ca_certificates` need `token_endpoint`: a provider's are the public ones"
+        )
+    if "PRIVATE KEY" in certificates:
+        raise ValueError("`ca_certificates` must not hold a private key")
+    if "-----BEGIN CERTIFICATE-----" not in certificates:
+        raise ValueError("`ca_certificates` must be certificates in PEM")
+
+
+def _require_apart(credentials: Credentials) -> None:
+    """Publish nothing from where the refresh token is, by the account's word or the entry's."""
+    dialect, of_entry = credentials.client.dialect, credentials.entry.dialect
+    for field, path, is_allowed in (
+        ("access_token", dialect.access_token, of_entry.renews_by_access_token),
+        ("scope", dialect.scope, False),
+    ):
+        if overlaps(path, of_entry.refresh_token) and not is_allowed:
+            raise ValueError(f"`dialect.{field}` must not be where the refresh token is")
+    if credentials.publish is not None:
+        credentials.publish.require_apart_from({dialect.refresh_token, of_entry.refresh_token})
+
+
+def _is_form_value(value: object) -> bool:
+    if isinstance(value, list):
+        return all(isinstance(each, str) for each in value)
+    return isinstance(value, str | int | float)
+
+
+def plain(name: str) -> str:
+    """A name as it may be shown: what is no name may be a secret in the wrong place."""
+    return name if re.fullmatch(r"[A-Za-z][A-Za-z0-9_.:-]{0,39}", name, re.ASCII) else "…"
+
+
+def _is_plain_https_url(url: str) -> bool:
+    """Whether the URL is https, names a host, and hides no credentials (RFC 6749 3.2)."""
+    try:
+        parts = urlsplit(url)
+        port_is_valid = parts.port != 0
+    except ValueError:
+        return False
+    return (
+        parts.scheme == "https"
+        and bool(parts.hostname)
+        and parts.username is None
+        and parts.password is None
+        and not parts.fragment
+        and port_is_valid
+        and url.isascii()
+        and url.isprintable()
+        and " " not in url
+    )
