@@ -6,22 +6,23 @@ Which fields a grant has is read from the program's own structs, so a new grant 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, Final, Protocol, get_args
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
 
-from token_refresher.credentials import Credentials, parse_credentials
-from token_refresher.oauth.providers import SITES
+from token_refresher.oauth import providers
+from token_refresher.parsing import NAMED_GRANTS, parse_credentials
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from token_refresher.credentials import Credentials
 
 # They are never taken from the command line, which a shell keeps in its history.
 SECRET_FIELDS: Final = frozenset({"client_secret", "partner_secret", "password", "refresh_token"})
 ANOTHER_SERVER: Final = "another"
 
-_STRUCTS: Final = {str(each.__struct_config__.tag): each for each in get_args(Credentials)}
-GRANT_TYPES: Final = tuple(_STRUCTS)
+GRANT_TYPES: Final = tuple(NAMED_GRANTS)
 
 
 class FormError(Exception):
@@ -48,7 +49,7 @@ def fields_needed(grant_type: str) -> list[str]:
         FormError: There is no such grant type.
     """
     try:
-        struct = _STRUCTS[grant_type]
+        struct = NAMED_GRANTS[grant_type]
     except KeyError:
         raise FormError(f"grant_type must be one of: {', '.join(GRANT_TYPES)}") from None
     needed = [field.name for field in msgspec.structs.fields(struct) if field.required]
@@ -88,7 +89,7 @@ def fill_in(
 
 def _kept(stored: Mapping[str, Any], given: Mapping[str, Any]) -> Mapping[str, Any]:
     """Leave out what the grant has no field for: another grant's, or one that is misspelt."""
-    struct = _STRUCTS.get(str(given.get("grant_type", stored.get("grant_type"))))
+    struct = NAMED_GRANTS.get(str(given.get("grant_type", stored.get("grant_type"))))
     if struct is None:
         return stored
     known = {field.name for field in msgspec.structs.fields(struct)}
@@ -97,7 +98,9 @@ def _kept(stored: Mapping[str, Any], given: Mapping[str, Any]) -> Mapping[str, A
 
 def _require_all(fields: Mapping[str, Any]) -> None:
     """Check that nothing is missing, where there is nobody to ask."""
-    missing = [] if fields.keys() & {"provider", "token_endpoint"} else ["site or token_endpoint"]
+    missing = (
+        [] if fields.keys() & {"provider", "token_endpoint"} else ["provider or token_endpoint"]
+    )
     if "grant_type" in fields:
         needed = fields_needed(str(fields["grant_type"]))
     else:
@@ -109,11 +112,11 @@ def _require_all(fields: Mapping[str, Any]) -> None:
 
 def _ask_for_place_and_grant(fields: dict[str, Any], asker: Asker) -> None:
     if not fields.keys() & {"provider", "token_endpoint"}:
-        site = asker.choice("provider", [*SITES, ANOTHER_SERVER])
-        if site == ANOTHER_SERVER:
+        provider = asker.choice("provider", [*providers.names(), ANOTHER_SERVER])
+        if provider == ANOTHER_SERVER:
             fields["token_endpoint"] = asker.text("token_endpoint")
         else:
-            fields["provider"] = site
+            fields["provider"] = provider
     if "grant_type" not in fields:
         # A site's accounts log in; most other servers know machines.
         first = "password" if "provider" in fields else "client_credentials"

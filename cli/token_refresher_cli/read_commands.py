@@ -13,10 +13,10 @@ from rich.console import Group
 from rich.live import Live
 from rich.text import Text
 
-from token_refresher.credentials import RefreshTokenCredentials, parse_credentials
 from token_refresher.errors import SecretStoreError
 from token_refresher.oauth.errors import TokenResponseError
 from token_refresher.oauth.token_response import bearer_token, lifetime
+from token_refresher.parsing import parse_credentials
 from token_refresher.policy import FAILURES, Failure
 from token_refresher_cli import options, screen
 from token_refresher_cli.accounts import in_order, status_of
@@ -39,7 +39,7 @@ from token_refresher_cli.timeline import history_of
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from token_refresher.credentials import RepeatableCredentials
+    from token_refresher.credentials import Credentials
     from token_refresher_cli.accounts import AccountStatus
 
 
@@ -190,15 +190,15 @@ def check(
         raise failed(connection, name, error) from None
     client = credentials.client
     screen.show(
-        f"{name}: {credentials.__struct_config__.tag} grant at {client.host}, "
+        f"{name}: {credentials.grant_name or 'login'} grant at {client.host}, "
         f"{client.auth_method}; the credentials validate"
     )
     if not try_it:
         return
-    if isinstance(credentials, RefreshTokenCredentials):
+    if credentials.is_refresh_only:
         raise ProblemError(
-            "A refresh_token account cannot be tried: it would spend the refresh token, and the "
-            "response would be lost.",
+            "An account with a refresh_token cannot be tried: it would spend the refresh token, "
+            "and the response would be lost.",
             f"Refresh it instead: {connection.target.command('refresh', name)}",
         )
     again = connection.target.command("refresh", name, flags=["--force"])
@@ -251,7 +251,7 @@ def _agree_to_try(again: str, machine: Machine, *, yes: bool) -> None:
         raise ProblemError("It was not asked.")
 
 
-def _try(connection: Connection, credentials: RepeatableCredentials) -> str:
+def _try(connection: Connection, credentials: Credentials) -> str:
     """Ask for a token as a refresh would, judge it likewise, and forget it.
 
     Raises:
@@ -259,11 +259,9 @@ def _try(connection: Connection, credentials: RepeatableCredentials) -> str:
     """
     endpoint, client = connection.endpoint(), credentials.client
     issued_at = connection.now().replace(microsecond=0)
-    response = endpoint.request(client, credentials.grant_parameters)
-    access_token = bearer_token(response.access_token, response.token_type)
-    life = lifetime(
-        response, issued_at=issued_at, assumed_expires_in=credentials.assumed_expires_in
-    )
+    response = endpoint.request(client, credentials.grant)
+    access_token = bearer_token(response.access_token, response.token_type, dialect=client.dialect)
+    life = lifetime(response, issued_at=issued_at, client=client)
     if not life:
         raise TokenResponseError("the access_token had expired when it was issued")
     told = f"the endpoint issued a token that lives {say_duration(life)}"

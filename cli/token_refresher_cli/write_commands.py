@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, TypeGuard
 import typer
 
 from token_refresher import policy
-from token_refresher.credentials import parse_credentials
 from token_refresher.errors import CredentialsError, SecretStoreError
 from token_refresher.outcomes import Outcome
+from token_refresher.parsing import parse_credentials
 from token_refresher.policy import FAILURES, Reason
 from token_refresher.ports import CURRENT, SecretMetadata
 from token_refresher_cli import options, screen

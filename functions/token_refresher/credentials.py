@@ -25,7 +25,7 @@ from token_refresher.oauth.client_authentication import (
     Parameter,
     refresh_grant,
 )
-from token_refresher.oauth.dialect import Dialect
+from token_refresher.oauth.dialect import Dialect  # noqa: TC001 - msgspec reads annotations
 from token_refresher.oauth.hidden import Hidden
 from token_refresher.oauth.providers import Provider, ProviderGrant, provider
 from token_refresher.publishing import Publish  # noqa: TC001 - msgspec reads annotations
@@ -52,7 +52,7 @@ _SECRET_NAME: Final = re.compile(
 )
 
 
-class BaseCredentials(
+class Credentials(
     Hidden,
     msgspec.Struct,
     frozen=True,
@@ -275,13 +275,14 @@ class BaseCredentials(
     @property
     def secrets(self) -> frozenset[str]:
         """What must never be published, though a server sends it back."""
-        given = [self.own_parameters, self.extra_parameters, self.grant_parameters]
-        held = (text for each in (*given, self.request_headers) for text in _secrets_in(each))
+        given: list[Mapping[str, object]] = [self.own_parameters, self.extra_parameters]
+        given += [self.grant_parameters, self.request_headers]
+        held = (text for each in given for text in _secrets_in(each))
         return frozenset({self.client_secret or "", self.assertion or "", *held} - {""})
 
 
 class PasswordCredentials(
-    BaseCredentials, frozen=True, kw_only=True, tag_field="grant_type", tag="password"
+    Credentials, frozen=True, kw_only=True, tag_field="grant_type", tag="password"
 ):
     """RFC 6749 section 4.3."""
 
@@ -302,7 +303,7 @@ class PasswordCredentials(
 
 
 class PartnerCredentials(
-    BaseCredentials, frozen=True, kw_only=True, tag_field="grant_type", tag="partner"
+    Credentials, frozen=True, kw_only=True, tag_field="grant_type", tag="partner"
 ):
     """The OLX extension grant (RFC 6749 section 4.5)."""
 
@@ -318,7 +319,7 @@ class PartnerCredentials(
 
 
 class ClientCredentials(
-    BaseCredentials, frozen=True, kw_only=True, tag_field="grant_type", tag="client_credentials"
+    Credentials, frozen=True, kw_only=True, tag_field="grant_type", tag="client_credentials"
 ):
     """RFC 6749 section 4.4.
 
@@ -328,7 +329,7 @@ class ClientCredentials(
 
 
 class RefreshTokenCredentials(
-    BaseCredentials, frozen=True, kw_only=True, tag_field="grant_type", tag="refresh_token"
+    Credentials, frozen=True, kw_only=True, tag_field="grant_type", tag="refresh_token"
 ):
     """An account that has nothing but an initial refresh token, from a person's consent."""
 
@@ -341,7 +342,7 @@ class RefreshTokenCredentials(
 
 
 class AssertionCredentials(
-    BaseCredentials,
+    Credentials,
     frozen=True,
     kw_only=True,
     tag_field="grant_type",
@@ -364,7 +365,7 @@ class AssertionCredentials(
         return {"assertion": self.assertion}
 
 
-class ExtensionCredentials(BaseCredentials, frozen=True, kw_only=True):
+class ExtensionCredentials(Credentials, frozen=True, kw_only=True):
     """Any other extension grant (RFC 6749 section 4.5)."""
 
     grant_type: NonEmpty
@@ -377,21 +378,10 @@ class ExtensionCredentials(BaseCredentials, frozen=True, kw_only=True):
         return self.grant_type
 
 
-class LoginCredentials(BaseCredentials, frozen=True, kw_only=True):
+class LoginCredentials(Credentials, frozen=True, kw_only=True):
     """A login of the provider's own: no ``grant_type``, exactly these parameters."""
 
     needs_client: ClassVar[bool] = False
-
-
-Credentials = (
-    PasswordCredentials
-    | PartnerCredentials
-    | ClientCredentials
-    | RefreshTokenCredentials
-    | AssertionCredentials
-    | ExtensionCredentials
-    | LoginCredentials
-)
 
 
 class _InItsPlace(msgspec.Struct):
@@ -424,8 +414,8 @@ def require_same_place(credentials: Credentials, *, host: str, place: str, trust
     Args:
         credentials: As they are now.
         host: Where the refresh token came from.
-        place: `BaseCredentials.place`, as it was then.
-        trust: `BaseCredentials.trust`, likewise.
+        place: `Credentials.place`, as it was then.
+        trust: `Credentials.trust`, likewise.
 
     Raises:
         CredentialsError: It names the fields.

@@ -37,7 +37,7 @@ class JournalEntry(StoredJson, frozen=True, kw_only=True, omit_defaults=True):
     Attributes:
         grant: `grant_digest` of the credentials that it was obtained with.
         host: Where it came from: its refresh token is sent to no other.
-        place: What that follows from, as `credentials.BaseCredentials.place` says.
+        place: What that follows from, as `credentials.Credentials.place` says.
         trust: Whom it was shown to besides, likewise.
         lease: The last lease when it was written, so that its time need not be read.
         access_token: As in the response, not judged.
@@ -60,7 +60,7 @@ class JournalEntry(StoredJson, frozen=True, kw_only=True, omit_defaults=True):
     refresh_token: str | None = None
     refresh_is_refused: bool = False
     refresh_token_expires_in: int | None = None
-    response: dict[str, str | int | float | bool] = {}
+    response: dict[str, str | int | float | bool] = msgspec.field(default_factory=dict)
 
     def bearer_token(self, dialect: Dialect) -> str:
         """Judge the response, but for its lifetime, as `oauth.token_response.bearer_token` does.

@@ -15,7 +15,6 @@ import msgspec
 from token_refresher import refusals
 from token_refresher.credentials import (
     AssertionCredentials,
-    BaseCredentials,
     ClientCredentials,
     Credentials,
     ExtensionCredentials,
@@ -30,7 +29,7 @@ from token_refresher.oauth.dialect import Dialect
 from token_refresher.oauth.providers import provider
 from token_refresher.publishing import Publish
 
-NAMED_GRANTS: Final[dict[str, type[BaseCredentials]]] = {
+NAMED_GRANTS: Final[dict[str, type[Credentials]]] = {
     str(struct.__struct_config__.tag): struct
     for struct in (
         PasswordCredentials,
@@ -116,7 +115,7 @@ def _from_object(content: dict[str, Any]) -> Credentials:
     for name, value in content.items():
         if name not in _LINES:
             _require_no_blanks(name, value)
-    credentials: Credentials = msgspec.convert(_as_texts(content, struct), struct, strict=False)
+    credentials = msgspec.convert(_as_texts(content, struct), struct, strict=False)
     refusals.require_valid(credentials)
     return credentials
 
@@ -132,7 +131,7 @@ def _without_nulls(content: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _struct_for(content: dict[str, Any]) -> type[BaseCredentials]:
+def _struct_for(content: dict[str, Any]) -> type[Credentials]:
     """Choose the struct by ``grant_type``."""
     if "grant_type" not in content:
         if "grant_parameters" in content:

@@ -13,9 +13,10 @@ from urllib.parse import unquote, unquote_plus
 
 import msgspec
 
-from token_refresher.model import Hidden
 from token_refresher.oauth.dialect import PATH, find, names_refresh_token, overlaps
 from token_refresher.oauth.errors import TokenResponseError
+from token_refresher.oauth.hidden import Hidden
+from token_refresher.ports import LONGEST_VALUE
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 
 Value: TypeAlias = str | int | float | bool
 
-# What a secret of Secrets Manager holds, in bytes of UTF-8.
-_LONGEST_VERSION: Final = 65_536
 # Of one text out of a response, likewise.
 _LONGEST_TEXT: Final = 2_048
 _MOST_FIELDS: Final = 16
@@ -126,7 +125,7 @@ class Publish(
                 msg = f"`publish.{field}` must not publish what is where the refresh token is"
                 raise ValueError(msg)
 
-    def values_of(self, content: Mapping[str, object]) -> dict[str, Value]:
+    def values_of(self, content: object) -> dict[str, Value]:
         """Take from a parsed response what is to be kept for `render`, by its path.
 
         What cannot be published is left out, so that nothing keeps a response from being
@@ -190,8 +189,8 @@ def _written(value: object) -> str:
 
 
 def _bounded(text: str) -> str:
-    if len(text.encode()) > _LONGEST_VERSION:
-        msg = f"what is published is longer than the {_LONGEST_VERSION:,} bytes of a secret"
+    if len(text.encode()) > LONGEST_VALUE:
+        msg = f"what is published is longer than the {LONGEST_VALUE:,} bytes of a secret"
         raise TokenResponseError(msg, code="token_too_long")
     return text
 

@@ -265,8 +265,9 @@ class _Refresh(Hidden, msgspec.Struct, kw_only=True):
         published = self.account.published
         if published is not None and not published.is_ours and published.expires_at is None:
             value = self.store.read_published(self.account.name)
-            read = published.with_times_of(value.text if value else None)
-            self.record.know(published=read)
+            # None where the version has lost its value.
+            if value is not None:
+                self.record.know(published=published.with_times_of(value.text))
 
     def _require_replaceable(self) -> None:
         """Let nothing be overwritten unasked that other programs may need.

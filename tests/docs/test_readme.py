@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from token_refresher import errors
-from token_refresher.credentials import parse_credentials
+from token_refresher.parsing import parse_credentials
 from token_refresher.model import PublishedToken, TokenVersion
 
 README: Final = (Path(__file__).resolve().parents[2] / "README.md").read_text(encoding="utf-8")

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from token_refresher.credentials import parse_credentials
 from token_refresher.errors import CredentialsError, EventError, SettingsError
 from token_refresher.events import parse_event, parse_rotation, parse_trigger
 from token_refresher.journal import JournalEntry
@@ -37,6 +36,7 @@ from token_refresher.oauth.token_response import (
     parse_retry_after,
     read_token_response,
 )
+from token_refresher.parsing import parse_credentials
 from token_refresher.policy import (
     FAILURES,
     Sending,

@@ -24,7 +24,7 @@ from local.secrets_manager.refusals import RefusalError
 from token_refresher.aws.secret_store import Pace, SecretsManagerStore
 from token_refresher.errors import SecretStoreError
 from token_refresher.model import account_from_metadata, digest12
-from token_refresher.oauth.client_authentication import Client, host_of
+from token_refresher.oauth.client_authentication import Client, Grant, host_of
 from token_refresher.oauth.errors import (
     EndpointUnavailableError,
     OAuthError,
@@ -413,12 +413,13 @@ class FakeTokenEndpoint:
                 raise answer
         yield FakeConnection(self, client)
 
-    def request(self, client: Client, grant: Mapping[str, str]) -> TokenResponse:
+    def request(self, client: Client, grant: Grant) -> TokenResponse:
         self.admit(client)
-        self.requests.append({**grant, "host": client.host})
+        parameters = {name: str(value) for name, value in grant.parameters.items()}
+        self.requests.append({**parameters, "host": client.host})
         self.requested_at.append(self._clock())
         with self._faults.around("request"), self._lock:
-            return self._answered(client.host, grant)
+            return self._answered(client.host, parameters)
 
     def _answered(self, host: str, grant: Mapping[str, str]) -> TokenResponse:
         if self._answers:
@@ -495,9 +496,7 @@ class FakeConnection:
     endpoint: FakeTokenEndpoint
     client: Client
 
-    def request(
-        self, grant: Mapping[str, str], *, before_sending: Callable[[], None]
-    ) -> TokenResponse:
+    def request(self, grant: Grant, *, before_sending: Callable[[], None]) -> TokenResponse:
         before_sending()
         return self.endpoint.request(self.client, grant)
 

@@ -105,6 +105,7 @@ class TokenRequestError(OAuthError):
         code: The response's ``error``, or None where it has none that is a string.
         status: Of the response.
         retry_after: From the ``Retry-After`` header.
+        advice: What to correct, where that is known.
     """
 
     def __init__(
@@ -113,16 +114,18 @@ class TokenRequestError(OAuthError):
         *,
         status: int = HTTPStatus.BAD_REQUEST,
         retry_after: timedelta | None = None,
+        advice: str | None = None,
     ) -> None:
         if code:
             known = code if code in KNOWN_CODES else "unrecognised"
             message = f"the token endpoint answered with the error {known} (status {status:d})"
         else:
-            known = f"status_{status:d}"
+            known, advice = f"status_{status:d}", advice or "check the credentials"
             message = (
                 f"the token endpoint refused the request with status {status:d}, and did not say "
-                "why in the words of RFC 6749: check the credentials"
+                "why in the words of RFC 6749"
             )
+        message += f": {advice}" if advice else ""
         super().__init__(message, code=known, status=status, retry_after=retry_after)
 
     @property
@@ -150,8 +153,8 @@ class MissingExpiryError(OAuthError):
 
     def __init__(self) -> None:
         super().__init__(
-            "the token response has no believable expires_in: "
-            "set assumed_expires_in (seconds) in the credentials",
+            "the token response has no believable expires_in: set assumed_expires_in (seconds) in "
+            "the credentials, or dialect.expires_in to where it is",
             code="missing_expires_in",
         )
 

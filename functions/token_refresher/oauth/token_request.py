@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import urlencode
 
 from token_refresher.oauth.client_authentication import authentication
@@ -50,7 +50,9 @@ def token_request(client: Client, grant: Grant) -> TokenRequest:
         fields["scope"] = client.scope
     parameters = {**client.extra_parameters, **_filled(grant.parameters, variables), **fields}
     headers |= {"Accept": "application/json", "User-Agent": client.user_agent}
-    headers |= _filled(client.request_headers, variables)
+    headers |= {
+        name: str(value) for name, value in _filled(client.request_headers, variables).items()
+    }
     dialect, url = client.dialect, client.token_endpoint
     if grant.refresh_token is not None:
         url = client.refresh_endpoint or url
@@ -65,7 +67,7 @@ def token_request(client: Client, grant: Grant) -> TokenRequest:
     return TokenRequest(dialect.request_method, url, headers, encoded.encode("ascii"))
 
 
-def _filled(values: Mapping[str, object], variables: Mapping[str, str | None]) -> dict[str, object]:
+def _filled(values: Mapping[str, Any], variables: Mapping[str, str | None]) -> dict[str, object]:
     """Put values in the place of their names, in texts that were parsed as such."""
     return {name: _fill(value, variables) for name, value in values.items()}
 

@@ -1,7 +1,8 @@
-"""Reads what a token endpoint answered, and says once what each response means.
+"""Reads what a token endpoint sent back, and says once what each response means.
 
-Pure: bytes in, a `TokenResponse` or an error out. What servers really answer is
-wider than RFC 6749: numbers as strings, objects as errors, pages of a firewall.
+Pure: bytes in, a `TokenResponse` or an error out. What servers really send is wider than
+RFC 6749: forms for JSON, numbers as texts, objects as errors, errors as successes, pages of a
+firewall. A `Dialect` says where in a response things are.
 """
 
 from __future__ import annotations
@@ -14,8 +15,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
-from typing import Final
+from typing import TYPE_CHECKING, Final
+from urllib.parse import parse_qsl, quote_plus
 
+from token_refresher.oauth.dialect import BOUND_SCHEMES, find
 from token_refresher.oauth.errors import (
     KNOWN_CODES,
     PAGE,
@@ -28,19 +31,38 @@ from token_refresher.oauth.errors import (
     TokenResponseError,
 )
 
-# Beyond a year it is not a lifetime but a mistake, such as milliseconds or a timestamp.
-_LONGEST_LIFETIME: Final = timedelta(days=365)
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
-# As JSON. Four of them, some carried over from earlier responses, must fit into one secret: a
-# journal that Secrets Manager does not take loses a refresh token.
-_LONGEST_TEXT: Final = 12 * 1024
+    from token_refresher.oauth.client_authentication import Client
+    from token_refresher.oauth.dialect import Dialect
+
+# Beyond these it is not a lifetime but a mistake, such as milliseconds or a timestamp. A refresh
+# token may outlive an access token: eBay documents 18 months, Intuit five years.
+_LONGEST_LIFETIME: Final = timedelta(days=365)
+_LONGEST_REFRESH_TOKEN_LIFETIME: Final = timedelta(days=3650)
 
 TRANSIENT_STATUSES: Final = frozenset(
     {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS}
 )
 
-# RFC 6750 section 2.1: b64token. A newline above all must never be published.
-_B64TOKEN: Final = re.compile(r"[A-Za-z0-9\-._~+/]+=*")
+# RFC 6749 appendix A.12, but for the two that a quoted string of a header or of JSON would escape.
+# A newline above all must never be published.
+_ACCESS_TOKEN: Final = re.compile(r"[\x21\x23-\x5B\x5D-\x7E]+")
+
+# Names that no RFC gives to the lifetime of a refresh token: GitHub's and eBay's, Keycloak's,
+# Intuit's.
+_REFRESH_TOKEN_LIFETIMES: Final = (
+    "refresh_token_expires_in",
+    "refresh_expires_in",
+    "x_refresh_token_expires_in",
+)
+
+# So many seconds are the year 5138, and so many milliseconds are 1973.
+_LEAST_MILLISECONDS: Final = 10**11
+# What the integers of a secret's JSON may be.
+_LEAST_INTEGER: Final = -(2**63)
+_INTEGER_END: Final = 2**64
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -48,12 +70,15 @@ class TokenResponse:
     """A token response: its fields, parsed but not yet judged.
 
     Attributes:
-        access_token: None where it is absent or no string.
-        token_type: As in the response.
+        access_token: None where it is absent or no text.
+        token_type: As in the response; None where it is absent or empty.
         expires_in: None where it is absent or not to be believed.
         scope: One space-delimited string; None where it is absent.
         refresh_token: None where it is absent, empty or no text.
-        refresh_token_expires_in: None where it is absent or not to be believed.
+        refresh_token_expires_in: As its server or, where that is silent, the credentials say. None
+            where nobody does, or not to be believed.
+        expires_at: Aware; None where the dialect has no such path, or nothing is there.
+        content: All of it: an object or a list, without numbers that JSON cannot hold.
     """
 
     access_token: str | None
@@ -62,20 +87,36 @@ class TokenResponse:
     scope: str | None
     refresh_token: str | None
     refresh_token_expires_in: timedelta | None
+    expires_at: datetime | None = None
+    content: object = None
 
 
-def bearer_token(access_token: str | None, token_type: str | None) -> str:
+def bearer_token(access_token: str | None, token_type: str | None, *, dialect: Dialect) -> str:
     """Judge a token response by RFC 6749 section 5.1, but for its lifetime.
 
+    Args:
+        access_token: As in the response.
+        token_type: As in the response. Absent, it is ``Bearer``.
+        dialect: Where it names the scheme, the token's type may be any word.
+
     Raises:
-        TokenResponseError: No token, not bearer, or characters that RFC 6750 forbids.
+        TokenResponseError: No token, of another type, or characters that no header can hold.
     """
     if not access_token:
-        raise TokenResponseError("the token response has no access_token")
-    if token_type is None or token_type.lower() != "bearer":
-        raise TokenResponseError("the token response's token_type is not bearer")
-    if _B64TOKEN.fullmatch(access_token) is None:
-        raise TokenResponseError("the access_token has characters outside RFC 6750 section 2.1")
+        msg = "the token response has no access_token: set dialect.access_token if it is elsewhere"
+        raise TokenResponseError(msg)
+    kind = (token_type or "bearer").strip().lower()
+    if kind in BOUND_SCHEMES:
+        msg = "the token response's token_type is not bearer: such a token is bound to a key"
+        raise TokenResponseError(msg)
+    if kind != "bearer" and dialect.authorization_scheme is None:
+        msg = (
+            "the token response's token_type is not bearer: set dialect.authorization_scheme to "
+            "what stands before the token in an Authorization header, such as Bearer"
+        )
+        raise TokenResponseError(msg)
+    if _ACCESS_TOKEN.fullmatch(access_token) is None:
+        raise TokenResponseError("the access_token has characters outside RFC 6749 appendix A.12")
     return access_token
 
 
@@ -83,6 +124,7 @@ def read_token_response(
     status: int,
     body: bytes,
     *,
+    client: Client,
     retry_after: str | None,
     now: datetime,
     content_type: str | None = None,
@@ -92,6 +134,7 @@ def read_token_response(
     Args:
         status: The HTTP status.
         body: Not decoded; a truncated one is no JSON and is classified by its status.
+        client: Who asked: its dialect says where things are, and an error what to correct.
         retry_after: The ``Retry-After`` header (RFC 9110 section 10.2.3).
         now: Aware; what a date in ``Retry-After`` is counted from.
         content_type: The ``Content-Type`` header; what is JSON is read as that all the same.
@@ -100,36 +143,69 @@ def read_token_response(
         TokenEndpointError: A redirect, or no token endpoint is there.
         EndpointUnavailableError: Nobody can be served now, or a page came.
         TokenRequestError: An error response, or a refusal in any other form.
-        TokenResponseError: A success without an object.
+        TokenResponseError: A success without an object or a list.
     """
+    dialect = client.dialect
     wait = parse_retry_after(retry_after, now=now)
     content = _parse_json(body)
-    is_page = content is _NO_JSON and _is_html(body, content_type)
-    failure = _failure(status, content, wait, is_page=is_page)
+    if content is _NOTHING:
+        content = _parse_form(body, content_type, dialect)
+    is_page = content is _NOTHING and _is_html(body, content_type)
+    failure = _failure(status, content, wait, client=client, is_page=is_page)
     if failure is not None:
         raise failure
-    if not isinstance(content, dict):
+    if not isinstance(content, dict | list):
         raise TokenResponseError("the token response is not a JSON object", status=status)
+    refresh_token = _text(find(content, dialect.refresh_token))
     return TokenResponse(
-        access_token=_text(content.get("access_token")),
-        token_type=_text(content.get("token_type")),
-        expires_in=parse_expires_in(content.get("expires_in")),
-        scope=_scope(content.get("scope")),
-        refresh_token=_text(content.get("refresh_token")),
-        # Zero means that it does not expire, as Keycloak's offline tokens.
-        refresh_token_expires_in=parse_expires_in(
-            content.get("refresh_token_expires_in") or content.get("refresh_expires_in")
-        )
-        or None,
+        access_token=_text(find(content, dialect.access_token)),
+        token_type=_token_type(_beside(dialect.access_token, "token_type", content)),
+        expires_in=parse_expires_in(
+            find(content, dialect.expires_in), unit=dialect.expires_in_unit
+        ),
+        scope=_scope(find(content, dialect.scope)),
+        refresh_token=refresh_token,
+        refresh_token_expires_in=_refresh_token_lifetime(
+            content, client, is_new=refresh_token is not None
+        ),
+        expires_at=parse_time(find(content, dialect.expires_at)) if dialect.expires_at else None,
+        content=content,
     )
 
 
+def _beside(path: str, name: str, content: object) -> object:
+    """Look a name up where something else is, and else at the top."""
+    parent = path.rpartition(".")[0]
+    beside = find(content, f"{parent}.{name}") if parent else None
+    return find(content, name) if beside is None else beside
+
+
+def _token_type(value: object) -> str | None:
+    """What is no text is a type that nobody knows, and not absent."""
+    return _text(value) or ("unreadable" if value else None)
+
+
+def _refresh_token_lifetime(content: object, client: Client, *, is_new: bool) -> timedelta | None:
+    """Tell how long the refresh token lives; 0 means that it does not expire, as Keycloak's."""
+    dialect, assumed = client.dialect, client.assumed_refresh_token_expires_in
+    if dialect.refresh_token_expires_in is not None:
+        said = [find(content, dialect.refresh_token_expires_in)]
+    else:
+        said = [_beside(dialect.refresh_token, name, content) for name in _REFRESH_TOKEN_LIFETIMES]
+    unit, longest = dialect.expires_in_unit, _LONGEST_REFRESH_TOKEN_LIFETIME
+    for value in said:
+        if told := parse_expires_in(value, unit=unit, longest=longest):
+            return told
+    # Of a refresh token that is kept, only its first response could be counted from.
+    return timedelta(seconds=assumed) if assumed and is_new else None
+
+
 def _failure(
-    status: int, content: object, wait: timedelta | None, *, is_page: bool
+    status: int, content: object, wait: timedelta | None, *, client: Client, is_page: bool
 ) -> OAuthError | None:
     """Classify a response, in the order that is documented; None is a success."""
-    error = content.get("error") if isinstance(content, dict) else None
-    known = error if isinstance(error, str) and error in KNOWN_CODES else None
+    marked = find(content, client.dialect.error) if client.dialect.error else None
+    known = _known_code([marked, content])
     is_success = HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES
     if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
         return TokenEndpointError(
@@ -140,29 +216,30 @@ def _failure(
             retry_after=wait,
         )
     if status in TRANSIENT_STATUSES or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        # Gateways answer 503 too, after the endpoint may have acted; none speaks OAuth.
+        is_own_word = find(content, "error") in tuple(KNOWN_CODES)
         return EndpointUnavailableError(
             f"the token endpoint answered with status {status}",
             code=f"status_{status}",
             status=status,
-            # Gateways answer 503 too, after the endpoint may have acted; none speaks OAuth.
-            is_own_word=known is not None and status == HTTPStatus.SERVICE_UNAVAILABLE,
+            is_own_word=is_own_word and status == HTTPStatus.SERVICE_UNAVAILABLE,
             retry_after=wait,
         )
     # A page says of 410 what it says of 404; anything else is the endpoint's own word.
     is_gone = is_page and status == HTTPStatus.GONE
     if is_gone or (known is None and status in WRONG_ADDRESS):
+        method = ", or dialect.request_method" if status == HTTPStatus.METHOD_NOT_ALLOWED else ""
         return TokenEndpointError(
-            f"no token endpoint is at this address (status {status}): "
-            "correct site or token_endpoint",
+            f"no token endpoint is at this address (status {status}): correct token_endpoint, or "
+            f"provider and provider_parameters{method}",
             code=f"status_{status}",
             status=status,
             retry_after=wait,
         )
-    if is_success and content is not _NO_JSON:
-        if not error:
+    if is_success and content is not _NOTHING:
+        if not _is_refusal(content, client.dialect):
             return None
-        word = error if isinstance(error, str) else "unrecognised"
-        return TokenRequestError(word, status=status, retry_after=wait)
+        return _refused(known or "unrecognised", status, wait, client)
     if is_success or (is_page and status != HTTPStatus.UNAUTHORIZED):
         is_firewall = is_success or status == HTTPStatus.FORBIDDEN
         return EndpointUnavailableError(
@@ -171,9 +248,124 @@ def _failure(
             status=status,
             retry_after=wait,
         )
-    return TokenRequestError(
-        error if isinstance(error, str) else None, status=status, retry_after=wait
+    error = find(content, "error")
+    return _refused(known or (error if isinstance(error, str) else None), status, wait, client)
+
+
+def _refused(
+    code: str | None, status: int, wait: timedelta | None, client: Client
+) -> TokenRequestError:
+    """Make the error of a refusal, with what to correct first."""
+    advice = None
+    # Some servers have a word of their own for a client that they do not know.
+    is_of_the_client = code == "invalid_client" or (
+        status == HTTPStatus.UNAUTHORIZED and code not in KNOWN_CODES
     )
+    if status == HTTPStatus.UNSUPPORTED_MEDIA_TYPE:
+        advice = "it takes no such body: set dialect.request_format"
+    elif is_of_the_client and client.auth_method == "client_secret_basic":
+        if any(
+            quote_plus(each) != each for each in (client.client_id, client.client_secret) if each
+        ):
+            advice = (
+                "HTTP Basic sends client_id and client_secret form-encoded (RFC 6749 section "
+                "2.3.1), and some servers do not decode them: if they are right, set "
+                "token_endpoint_auth_method to client_secret_post"
+            )
+    elif code == "invalid_client" and client.auth_method == "none":
+        advice = "no client_secret is in the credentials: this server may ask for one"
+    elif HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES and code not in KNOWN_CODES:
+        advice = "if it issued a token all the same, correct dialect.access_token or dialect.error"
+    return TokenRequestError(code, status=status, retry_after=wait, advice=advice)
+
+
+# Where servers put what went wrong, in any spelling: {"error": {"code": …}}, {"errors": [{…}]},
+# {"errorCode": …}, {"fault": {"detail": {"errorcode": …}}}.
+_ERRORS: Final = ("error", "errors", "fault", "errorcode", "errcode")
+_CODES: Final = ("code", "status", "statuscode")
+_PLACES: Final = (*_ERRORS, *_CODES, "type", "name", "reason", "message", "detail")
+# Deeper than any response that was seen. What a server nests must not decide how deep this goes.
+_DEEPEST: Final = 5
+# Words for success, where others put an error's code.
+_NO_ERROR: Final = frozenset({"", "false", "none", "null", "ok", "success"})
+_FAILED: Final = frozenset({"error", "fail", "failed", "failure"})
+
+
+def _known_code(content: object) -> str | None:
+    """Find a code of RFC 6749 where servers put them; what was found first counts."""
+    return next((word for word in _words(content, _DEEPEST) if word in KNOWN_CODES), None)
+
+
+def _words(content: object, depth: int) -> Iterator[str]:
+    if isinstance(content, str):
+        yield content.strip().lower()
+    elif depth and isinstance(content, list):
+        for each in content:
+            yield from _words(each, depth - 1)
+    elif depth and isinstance(content, dict):
+        spelt = _spelt_alike(content)
+        for place in _PLACES:
+            yield from _words(spelt.get(place), depth - 1)
+
+
+def _spelt_alike(content: dict[str, object]) -> dict[str, object]:
+    """Name what is there without capitals and underscores; the first of two counts."""
+    alike: dict[str, object] = {}
+    for name, value in content.items():
+        alike.setdefault(re.sub(r"[_-]", "", name).lower(), value)
+    return alike
+
+
+def _is_refusal(content: object, dialect: Dialect) -> bool:
+    """Tell an error that calls itself a success (Slack's, GitHub's) from a token response.
+
+    Beside a token only what is called an error is one: ``code``, ``status`` and the like stand in
+    healthy responses, too.
+    """
+    has_token = any(
+        _text(find(content, path)) for path in (dialect.access_token, dialect.refresh_token)
+    )
+    if dialect.error is not None:
+        is_marked = _is_error(find(content, dialect.error), _DEEPEST)
+        if is_marked or has_token:
+            return is_marked
+    several = content if isinstance(content, list) and not has_token else [content]
+    return any(_tells_error(each, has_token=has_token) for each in several)
+
+
+def _tells_error(content: object, *, has_token: bool) -> bool:
+    if not isinstance(content, dict):
+        return False
+    spelt = _spelt_alike(content)
+    if any(_is_error(spelt.get(name), _DEEPEST) for name in _ERRORS):
+        return True
+    if any(str(spelt.get(name)).lower() == "false" for name in ("ok", "success")):
+        return True
+    if has_token:
+        return False
+    if str(spelt.get("status")).lower() in _FAILED or _is_error(spelt.get("code"), _DEEPEST):
+        return True
+    return any(
+        isinstance(value := spelt.get(name), int) and value >= HTTPStatus.BAD_REQUEST
+        for name in ("status", "statuscode")
+    )
+
+
+def _is_error(value: object, depth: int) -> bool:
+    """Whether there is something where an error would be: not an empty value, 0 or ``ok``."""
+    if isinstance(value, bool) or value is None or not depth:
+        return bool(value)
+    if isinstance(value, dict):
+        spelt = _spelt_alike(value)
+        code = next((spelt[name] for name in ("code", "errorcode") if name in spelt), None)
+        several = list(value.values()) if code is None else [code]
+        return any(_is_error(each, depth - 1) for each in several)
+    if isinstance(value, list):
+        return any(_is_error(each, depth - 1) for each in value)
+    number = _number_of(value)
+    if number is not None:
+        return bool(number) and not HTTPStatus.OK <= number < HTTPStatus.MULTIPLE_CHOICES
+    return str(value).strip().lower() not in _NO_ERROR
 
 
 def _is_html(body: bytes, content_type: str | None) -> bool:
@@ -182,38 +374,109 @@ def _is_html(body: bytes, content_type: str | None) -> bool:
     return begin == b"<" or (begin != b"" and "html" in (content_type or "").lower())
 
 
-_NO_JSON: Final = object()
+_NOTHING: Final = object()
 
 
 def _parse_json(body: bytes) -> object:
     """Parse bytes, so that a byte-order mark is understood."""
     try:
-        # As float, an integer may have any number of digits; none here needs to be exact.
-        return json.loads(body, parse_int=float)
+        try:
+            return _loads(body)
+        except UnicodeDecodeError:
+            # A description in the encoding of its country, most often; what is read is ASCII.
+            return _loads(body.decode("latin-1"))
     except (ValueError, RecursionError):
-        return _NO_JSON
+        return _NOTHING
 
 
-def parse_expires_in(value: object) -> timedelta | None:
-    """Read a lifetime in seconds, however it is written; None where it is not to be believed.
+def _loads(written: bytes | str) -> object:
+    return json.loads(
+        written, parse_int=_integer, parse_float=_finite, parse_constant=lambda _: None
+    )
 
-    Zero and negative numbers are believed: such a token has expired.
-    """
+
+def _integer(written: str) -> int | float | None:
+    """Read an integer of any number of digits; beyond 64 bits it is not exact."""
+    number = _finite(written)
+    if number is None or not _LEAST_INTEGER < number < _INTEGER_END:
+        return number
+    return int(written)
+
+
+def _finite(written: str) -> float | None:
+    """Read a number; None where it is greater than a number can be."""
+    number = float(written)
+    return number if math.isfinite(number) else None
+
+
+# Begins with a name, and has no blank in it, as pages and texts have.
+_FORM: Final = re.compile(rb"\s*([\w.%-]+=[\x21-\x7E]*)\s*")
+
+
+def _parse_form(body: bytes, content_type: str | None, dialect: Dialect) -> object:
+    """Parse a form (``access_token=…&expires_in=…``), as GitHub sends unless asked for JSON."""
+    found = _FORM.fullmatch(body)
+    try:
+        form = dict(parse_qsl(found[1].decode(), errors="strict")) if found else {}
+    except ValueError:
+        return _NOTHING
+    is_called_one = "x-www-form-urlencoded" in (content_type or "").lower()
+    names = {dialect.access_token, dialect.error, "error"}
+    return form if is_called_one or names & form.keys() else _NOTHING
+
+
+def _number_of(value: object) -> float | None:
+    """Read a number, also one that is written as a text; None where it is none, or no end."""
     # True is an int, and it is not one second.
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     try:
-        seconds = float(value)
+        number = float(value)
     except (ValueError, OverflowError):
         return None
-    if math.isnan(seconds) or seconds > _LONGEST_LIFETIME.total_seconds():
+    return number if math.isfinite(number) else None
+
+
+def parse_expires_in(
+    value: object, *, unit: str = "seconds", longest: timedelta = _LONGEST_LIFETIME
+) -> timedelta | None:
+    """Read a lifetime, however it is written; None where it is not to be believed.
+
+    Zero and negative numbers are believed: such a token has expired.
+
+    Args:
+        value: As in the response.
+        unit: ``seconds`` or ``milliseconds``.
+        longest: What is longer is a mistake.
+    """
+    number = _number_of(value)
+    if number is None:
+        return None
+    seconds = number / 1000 if unit == "milliseconds" else number
+    if seconds > longest.total_seconds():
         return None
     return timedelta(seconds=math.floor(max(seconds, 0)))
 
 
-def lifetime(
-    response: TokenResponse, *, issued_at: datetime, assumed_expires_in: int | None
-) -> timedelta:
+def parse_time(value: object) -> datetime | None:
+    """Read a time: epoch seconds, epoch milliseconds or RFC 3339; None where it is none of them.
+
+    A text without an offset is none: whose local time it is, nobody says.
+    """
+    number = _number_of(value)
+    try:
+        if number is not None:
+            is_exact = abs(number) < _LEAST_MILLISECONDS
+            return datetime.fromtimestamp(number if is_exact else number / 1000, UTC)
+        # A leap second is the last one of its minute, which RFC 3339 section 5.6 calls the 60th.
+        written = re.sub(r":60(?=[.Z+-])", ":59", str(value).strip().upper())
+        time = datetime.fromisoformat(written)
+        return time.astimezone(UTC) if time.tzinfo is not None else None
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def lifetime(response: TokenResponse, *, issued_at: datetime, client: Client) -> timedelta:
     """Tell how long the token lives: the least of what its server, its owner and itself say.
 
     Milliseconds for seconds, or a cached token with a full ``expires_in``, would be published as
@@ -222,7 +485,7 @@ def lifetime(
     Args:
         response: A lifetime of 0 in it gives way to the assumed one.
         issued_at: Aware; what the token's own expiry is counted from.
-        assumed_expires_in: Seconds, from the credentials.
+        client: What is assumed of it, and documented: that is only asked where nobody else says.
 
     Returns:
         0 where the token had expired when it was issued.
@@ -230,15 +493,18 @@ def lifetime(
     Raises:
         MissingExpiryError: Nobody says.
     """
-    said = response.expires_in
-    assumed = None if assumed_expires_in is None else timedelta(seconds=assumed_expires_in)
-    if assumed is not None and not said:
-        said = None
-    own = _left_by_itself(response.access_token or "", issued_at)
-    known = [each for each in (said, assumed, own) if each is not None]
-    if not known:
+    ends_at, assumed = response.expires_at, client.assumed_expires_in
+    left = (ends_at - issued_at).total_seconds() if ends_at is not None else None
+    said = [response.expires_in, parse_expires_in(left)]
+    if assumed is not None:
+        said = [each or None for each in said] + [timedelta(seconds=assumed)]
+    said.append(_left_by_itself(response.access_token or "", issued_at))
+    known = [each for each in said if each is not None]
+    if known:
+        return min(known)
+    if client.documented_expires_in is None:
         raise MissingExpiryError
-    return min(known)
+    return timedelta(seconds=client.documented_expires_in)
 
 
 def _left_by_itself(access_token: str, issued_at: datetime) -> timedelta | None:
@@ -254,9 +520,9 @@ def _left_by_itself(access_token: str, issued_at: datetime) -> timedelta | None:
         decoded = base64.b64decode(payload + "=" * (-len(payload) % 4), b"-_", validate=True)
     except ValueError:
         return None
-    content = _parse_json(decoded)
-    exp = content.get("exp") if isinstance(content, dict) else None
-    return parse_expires_in(exp - issued_at.timestamp()) if isinstance(exp, float) else None
+    exp = find(_parse_json(decoded), "exp")
+    number = None if isinstance(exp, str) else _number_of(exp)
+    return None if number is None else parse_expires_in(number - issued_at.timestamp())
 
 
 def parse_retry_after(header: str | None, *, now: datetime) -> timedelta | None:
@@ -274,14 +540,14 @@ def parse_retry_after(header: str | None, *, now: datetime) -> timedelta | None:
 
 
 def _text(value: object) -> str | None:
-    """A string that can be written down; a lone surrogate cannot, nor what no secret holds."""
+    """A text that can be written down; half of a character cannot."""
     if not isinstance(value, str) or not value:
         return None
     try:
-        written = json.dumps(value, ensure_ascii=False).encode()
+        value.encode()
     except UnicodeEncodeError:
         return None
-    return value if len(written) <= _LONGEST_TEXT else None
+    return value
 
 
 def _scope(value: object) -> str | None:

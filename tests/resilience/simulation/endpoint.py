@@ -153,12 +153,12 @@ class SimulatedTokenEndpoint:
         self.time.wait(HANDSHAKE_SECONDS)
         yield SimulatedConnection(self, client)
 
-    def request(self, client: oauth.Client, grant: Mapping[str, str]) -> TokenResponse:
+    def request(self, client: oauth.Client, grant: oauth.Grant) -> TokenResponse:
         """Answer a token request by a primary grant."""
         self.time.wait_for_processor()
-        return self.answer(client, grant)
+        return self.answer(client, grant.parameters)
 
-    def answer(self, sender: oauth.Client, grant: Mapping[str, str]) -> TokenResponse:
+    def answer(self, sender: oauth.Client, grant: Mapping[str, object]) -> TokenResponse:
         """Answer a token request, or fail as the outage of this second does."""
         self.load.request(self.time.now)
         failure = self._failure(sender)
@@ -168,7 +168,7 @@ class SimulatedTokenEndpoint:
         self._pass_firewall()
         client = self.clients[sender.client_id]
         if grant["grant_type"] == "refresh_token":
-            return self._redeem(client, grant["refresh_token"])
+            return self._redeem(client, str(grant["refresh_token"]))
         if grant["grant_type"] == "password":
             if grant["password"] != client.password:
                 raise TokenRequestError("invalid_grant")
@@ -253,9 +253,7 @@ class SimulatedConnection:
     endpoint: SimulatedTokenEndpoint
     client: oauth.Client
 
-    def request(
-        self, grant: Mapping[str, str], *, before_sending: Callable[[], None]
-    ) -> TokenResponse:
+    def request(self, grant: oauth.Grant, *, before_sending: Callable[[], None]) -> TokenResponse:
         """Answer a token request, once nothing forbids it."""
         before_sending()
-        return self.endpoint.answer(self.client, grant)
+        return self.endpoint.answer(self.client, grant.parameters)
