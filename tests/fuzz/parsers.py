@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
-from token_refresher.parsing import parse_credentials
+import msgspec
+
 from token_refresher.errors import CredentialsError, EventError, SettingsError
 from token_refresher.events import parse_event, parse_rotation, parse_trigger
 from token_refresher.journal import JournalEntry
@@ -35,6 +36,7 @@ from token_refresher.oauth.token_response import (
     parse_retry_after,
     read_token_response,
 )
+from token_refresher.parsing import parse_credentials
 from token_refresher.policy import (
     FAILURES,
     Sending,
@@ -53,6 +55,7 @@ from token_refresher.ports import (
     PREVIOUS,
     SecretMetadata,
 )
+from token_refresher.publishing import Publish, Value
 from token_refresher.records import FailureRecord, LeaseEnd
 from token_refresher.settings import settings_from_environment
 
@@ -162,6 +165,37 @@ def _token_response(data: bytes) -> str:
         return _unusable(error)
     assert PublishedToken.from_json(token.to_json()) == token
     return shape(response.scope, response.refresh_token, response.refresh_token_expires_in)
+
+
+def _publish(data: bytes) -> str:
+    """Publish by what stands in the first line, out of a response in the second."""
+    form, _, body = data.partition(b"\n")
+    try:
+        given = msgspec.json.decode(text(form))
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return "no JSON"
+    # An unknown field's name is quoted by msgspec; credentials see to it.
+    is_known = isinstance(given, dict) and given.keys() <= {"fields", "as"}
+    wanted = msgspec.convert(given if is_known else {}, Publish)
+    assert SECRET not in repr(wanted)
+    assert msgspec.json.decode(msgspec.json.encode(wanted), type=Publish) == wanted
+    content = document(body)
+    kept = wanted.values_of(content if isinstance(content, dict) else {})
+    assert kept.keys() <= {*wanted.paths}
+    assert msgspec.json.decode(msgspec.json.encode(kept), type=dict[str, Value]) == kept
+    token = PublishedToken(
+        access_token="made-up", token_type="Bearer", scope="read", issued_at=1, expires_at=2
+    )
+    try:
+        written = wanted.render(token, kept, secrets=[SECRET])
+    except TokenResponseError as error:
+        return f"{error.code} {_unusable(error)[:20]}"
+    assert SECRET not in written
+    assert written == wanted.render(token, kept, secrets=[SECRET])
+    if not isinstance(wanted.as_, str):
+        published = json.loads(written)
+        assert not any(isinstance(each, dict | list | None) for each in published.values())
+    return f"{type(wanted.as_).__name__} {len(wanted.paths)}"
 
 
 def _retry_after(data: bytes) -> str:
@@ -314,6 +348,18 @@ PARSERS: Final = (
         b"403\n" + _json(error={"type": SECRET}),
         b"302\n", b"404\n<html>", b"429 90\n", b"200\n" + b"[" * 2000,
     ), FAILURES),
+    Parser("publish", _publish, tuple(
+        form + b"\n" + _json(
+            instance_url=SECRET[:7], team={"id": 12.5, "name": SECRET}, list=[True, "\ud800"],
+            refresh_token=SECRET, nothing=None, large=2**70,
+        ) for form in (
+            _json(fields=["instance_url", "team.id", "list.0"]), _json(fields=["team.name"]),
+            _json(fields=["refresh_token"]), _json(**{"as": "Bearer {access_token}"}),
+            _json(**{"as": {"a": "{access_token}", "id": "{response.team.id}", "s": "{scope}",
+                            "two": "{response.instance_url}-{response.list.1}"}}),
+            _json(**{"as": f"{{access_token}} {SECRET}"}), _json(**{"as": "{access_token.x}"}),
+        )
+    ), (msgspec.ValidationError,)),
     Parser("Retry-After", _retry_after, (
         b"120", b"Tue, 24 Nov 2026 01:10:00 GMT", b"Tuesday, 24-Nov-26 01:10:00 GMT",
         b"Tue Nov 24 01:10:00 2026", b"Tue, 24 Nov 2026 01:10:00 +0130", b"-1", b"99999999999",

@@ -159,7 +159,8 @@ def test_a_persons_token_tells_its_times_in_its_json(
     [
         pytest.param('{"access_token":"t"}', False, id="a token"),
         pytest.param('{"expires_at":1795482000}', True, id="an object without one"),
-        pytest.param('{"access_token":""}', True, id="one that is empty"),
+        pytest.param('{"access_token":"t","expires_in":60}', True, id="a token and something else"),
+        pytest.param('{"access_token":"t","expires_at":"soon"}', False, id="an expiry as a text"),
         pytest.param('{"access_token":1}', True, id="one that is a number"),
         pytest.param("made-up", True, id="a text"),
         pytest.param(None, True, id="a binary secret"),

@@ -169,6 +169,7 @@ def test_a_listing_that_lags_behind_a_failure_does_not_hammer(world: World) -> N
     [
         pytest.param({"access_token": "a"}, id="that tells none"),
         pytest.param({"access_token": "a", "expires_at": 1e300}, id="beyond all calendars"),
+        pytest.param({"access_token": "a", "expires_at": "tomorrow"}, id="that tells it as a text"),
         pytest.param("", id="that is empty"),
         pytest.param(" {}\n", id="that is an empty object"),
         pytest.param("null", id="that is null"),
@@ -191,7 +192,7 @@ def test_an_external_token_of_unknown_expiry_is_replaced(world: World, token: ob
         pytest.param("made-up", id="no JSON"),
         pytest.param({"username": "u", "password": "p"}, id="another program's object"),
         pytest.param({"expires_at": "tomorrow"}, id="an object with an expiry alone"),
-        pytest.param({"access_token": ""}, id="a token that is empty"),
+        pytest.param({"access_token": "a", "expires_in": 3600}, id="a token response"),
         pytest.param({"access_token": 5}, id="a token that is a number"),
         pytest.param(["access_token"], id="a list"),
     ],
