@@ -151,7 +151,7 @@ def _of_responses() -> Iterator[Coded]:
     """The codes of every status, with a page, with an object, and with a list."""
     now = datetime(2026, 11, 24, tzinfo=UTC)
     client = Client(
-        token_endpoint="https://id.example/token",
+        token_endpoint="https://id.example/token",  # noqa: S106 - an address
         client_id=None,
         client_secret=None,
         auth_method="none",
