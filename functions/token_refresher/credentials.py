@@ -23,6 +23,7 @@ from token_refresher.oauth.client_authentication import (
     Client,
     Grant,
     Parameter,
+    authentication,
     refresh_grant,
 )
 from token_refresher.oauth.dialect import Dialect  # noqa: TC001 - msgspec reads annotations
@@ -278,7 +279,9 @@ class Credentials(
         given: list[Mapping[str, object]] = [self.own_parameters, self.extra_parameters]
         given += [self.grant_parameters, self.request_headers]
         held = (text for each in given for text in _secrets_in(each))
-        return frozenset({self.client_secret or "", self.assertion or "", *held} - {""})
+        # As the client's id and secret travel; what sends back headers sends this.
+        basic = authentication(self.client)[1].get("Authorization", "").removeprefix("Basic ")
+        return frozenset({self.client_secret or "", self.assertion or "", basic, *held} - {""})
 
 
 class PasswordCredentials(

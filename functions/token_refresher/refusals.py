@@ -122,8 +122,7 @@ def _require_headers(credentials: Credentials) -> None:
             shown = lower if is_refused and lower in REFUSED_HEADERS else plain(lower)
             msg = f"`request_headers` must not hold `{shown}`: the program sees to that itself"
             raise ValueError(msg)
-        is_text = value.isascii() and value.isprintable()
-        if not is_text or len(value) > _LONGEST_HEADER:
+        if not _is_header_text(value) or len(value) > _LONGEST_HEADER:
             msg = f"`request_headers.{plain(name)}` must be printable ASCII of at most 4 KiB"
             raise ValueError(msg)
 
@@ -141,6 +140,14 @@ def _require_templates(credentials: Credentials) -> None:
                 f"`{field}` is used by its own grant_type, or where `{name}` stands in "
                 "`grant_parameters` or `request_headers`: remove it, or say where"
             )
+            raise ValueError(msg)
+        headers = [
+            *credentials.entry.request_headers.values(),
+            *credentials.request_headers.values(),
+        ]
+        is_sent_in_header = any(name in text for text in headers)
+        if value is not None and is_sent_in_header and not _is_header_text(value):
+            msg = f"`{field}` must be printable ASCII, since a header holds it"
             raise ValueError(msg)
     if credentials.is_refresh_only and credentials.use_refresh_token is False:
         raise ValueError("`use_refresh_token` must be true where `refresh_token` is given")
@@ -171,6 +178,10 @@ def _require_apart(credentials: Credentials) -> None:
             raise ValueError(f"`dialect.{field}` must not be where the refresh token is")
     if credentials.publish is not None:
         credentials.publish.require_apart_from({dialect.refresh_token, of_entry.refresh_token})
+
+
+def _is_header_text(value: str) -> bool:
+    return value.isascii() and value.isprintable()
 
 
 def _is_form_value(value: object) -> bool:

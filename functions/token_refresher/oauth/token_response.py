@@ -156,7 +156,7 @@ def read_token_response(
         raise failure
     if not isinstance(content, dict | list):
         raise TokenResponseError("the token response is not a JSON object", status=status)
-    refresh_token = _text(find(content, dialect.refresh_token))
+    refresh_token = _refresh_token(content, client)
     return TokenResponse(
         access_token=_text(find(content, dialect.access_token)),
         token_type=_token_type(_beside(dialect.access_token, "token_type", content)),
@@ -171,6 +171,14 @@ def read_token_response(
         expires_at=parse_time(find(content, dialect.expires_at)) if dialect.expires_at else None,
         content=content,
     )
+
+
+def _refresh_token(content: object, client: Client) -> str | None:
+    """Tell the refresh token; one that must go into a header, and that none can hold, is none."""
+    token = _text(find(content, client.dialect.refresh_token))
+    is_for_header = any("{refresh_token}" in each for each in client.request_headers.values())
+    can_be_sent = token is None or not is_for_header or (token.isascii() and token.isprintable())
+    return token if can_be_sent else None
 
 
 def _beside(path: str, name: str, content: object) -> object:
