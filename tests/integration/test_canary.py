@@ -276,6 +276,7 @@ def seen(world: World, capfd: pytest.CaptureFixture[str], *returned: object) -> 
     return captured.out + captured.err + json.dumps([returned, metadata], default=str)
 
 
+@pytest.mark.slow
 def test_credentials_that_ask_for_what_is_not_theirs_are_refused_and_nothing_is_sent_or_told(
     world: World, authority: Authority, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -310,6 +311,30 @@ SHOWS_ALL: Final = {
     "a": "{access_token}",
     "b": "{token_type} {scope} {issued_at} {expires_at}",
     "c": "{response.instance_url}{response.data.0.id}",
+}
+
+
+CODES: Final = {
+    **dict.fromkeys(("access_token", "scope"), "secret_in_response"),
+    **dict.fromkeys(("instance_url", "template", "data"), "secret_in_response"),
+    **dict.fromkeys(("token_type", "nested", "keys"), "invalid_response"),
+    **dict.fromkeys(("error", "form", "success"), "unrecognised"),
+    "headers": "status_503",
+    "page": "firewall",
+    "redirect": "redirect",
+    "unauthorised": "status_401",
+}
+HEADERS_SENT: Final = {
+    *("accept", "accept-encoding", "authorization", "content-length", "content-type", "host"),
+    *("user-agent", "x-given"),
+}
+# What a server appends to a refresh token that it knows to be sent in a header.
+SPOILT: Final = {
+    "line": "\r\nX-Given: MARK",
+    "fold": "\r\n Content-Length: 5",
+    "feed": "\nHost: MARK",
+    "character": "\u0141",
+    "end": "\x00",
 }
 
 
@@ -415,22 +440,161 @@ def test_what_a_server_sends_back_of_a_secret_is_neither_published_nor_told(
         world.put(account, world.credentials(account, **story.fields))
         world.home.replies[account] = lambda story=story: story.reply
     names, summaries = list(told_), []
-    for _ in range(3):
+    for _ in range(2):
         for part in parts_of(names):
             summaries.append(world.deployed.sweep({"accounts": part, "force": True}))
         world.deployed.clock.advance(DUE)
 
-    published = world.published()
-    assert {name for name, text in published.items() if "MARK" in text} == set()
-    assert published == {}
+    codes = {each["account"]: each.get("error") for told in summaries for each in told["accounts"]}
+    assert codes == {name: CODES[name.partition("-")[2]] for name in names}
+    assert world.published() == {}
     everything = seen(world, capfd, summaries)
     assert "MARK" not in everything
     assert [name for name in names if basic(name) in everything] == []
     assert [*world.neighbour.requests, *world.stranger.requests] == []
-    for account in names:
+    assert_each_request_is_of_its_account_alone(world, names)
+
+
+def assert_each_request_is_of_its_account_alone(world: World, accounts: list[str]) -> None:
+    """None was begun, ended or added to by what an account or its server has chosen."""
+    for account in accounts:
         requests = world.home.sent_by(account)
         assert requests
-        # Each request is of one account, and says nothing of another.
-        marks = {word for each in requests for word in re.findall(r"MARK-[a-z]+-([a-z_-]+)", each)}
+        marks = [mark for each in requests for mark in re.findall(r"MARK-[a-z]+-([a-z_-]+)", each)]
         assert {mark.rstrip("-") for mark in marks} == {account}
-    assert len(world.home.requests) == sum(len(world.home.sent_by(name)) for name in names)
+    sent = [world.home.sent_by(account) for account in accounts]
+    assert len(world.home.requests) == sum(map(len, sent))
+    for request in world.home.requests:
+        names = [name.lower() for name in request.headers]
+        assert len({*names}) == len(names)
+        assert {*names} <= HEADERS_SENT
+        assert all(value.isprintable() for value in request.headers.values())
+
+
+# What was given to one host, under one trust.
+
+
+def moves(world: World, account: str, authority: Authority) -> dict[str, dict[str, Any]]:
+    """Fields of credentials that would show a journaled refresh token to somebody else."""
+    given = {"request_headers": {"X-Given": "{refresh_token}"}}
+    path = {"dialect": {"refresh_token": "elsewhere", "access_token": "renewal"}}
+    elsewhere = f"https://{{}}/{account}?key=MARK-key-{account}"
+    return {
+        "to a neighbour": {"token_endpoint": elsewhere.format(world.neighbour.name)},
+        "to a stranger": {"token_endpoint": elsewhere.format(world.stranger.name)},
+        "to a provider": {"token_endpoint": None, "provider": "otomoto.pl"},
+        "under another authority": {"ca_certificates": authority.certificate_file.read_text()},
+        "into a header": given,
+        "into what is published": path,
+        "into a field": {"dialect": {"refresh_token": "x"}, "publish": {"fields": ["renewal"]}},
+        "verified at a stranger": {"verify_url": elsewhere.format(world.stranger.name)},
+    }
+
+
+MOVES: Final = (
+    *("to a neighbour", "to a stranger", "to a provider", "under another authority"),
+    *("into a header", "into what is published", "into a field", "verified at a stranger"),
+)
+
+
+@pytest.mark.parametrize("move", MOVES)
+def test_a_journaled_refresh_token_is_shown_to_nobody_but_who_gave_it(
+    world: World, authority: Authority, capfd: pytest.CaptureFixture[str], move: str
+) -> None:
+    account, numbers = "refresh-only", iter(range(1, 9))
+    initial = {"grant_type": "refresh_token", "refresh_token": refresh_token("refresh-only")}
+    dialect = {"dialect": {"refresh_token": "renewal"}}
+    for host in (world.home, world.neighbour, world.stranger):
+        host.replies[account] = lambda: reply(token(renewal=refresh_token(account, next(numbers))))
+    world.put(account, world.credentials(account, **initial, **dialect))
+    first = world.deployed.sweep()
+    assert first["outcomes"] == {"fresh": 0, "published": 1}
+    before = world.published()
+
+    moved = moves(world, account, authority)[move]
+    world.put(account, world.credentials(account, **{**initial, **dialect, **moved}))
+    summaries = []
+    for event in ({}, {"accounts": [account], "force": True}, {}):
+        summaries.append(world.deployed.sweep(event))
+        world.deployed.clock.advance(DUE)
+
+    codes = {each["error"] for told in summaries for each in told["accounts"]}
+    assert codes <= {"another_host", "host_not_allowed"}
+    assert codes
+    assert len(world.home.requests) == 1
+    assert [*world.neighbour.requests, *world.stranger.requests] == []
+    assert world.published() == before
+    assert "MARK" not in seen(world, capfd, first, summaries) + json.dumps(before)
+
+
+def test_a_refresh_token_that_would_begin_a_request_of_its_own_is_never_sent_in_a_header(
+    world: World, capfd: pytest.CaptureFixture[str]
+) -> None:
+    given = {
+        "grant_type": "refresh_token",
+        "request_headers": {"X-Given": "{refresh_token}"},
+        "use_refresh_token": True,
+    }
+    summaries = []
+    accounts = {f"spoilt-{name}": end for name, end in SPOILT.items()}
+    for account, end in accounts.items():
+        spoilt = f"{refresh_token(account, 1)}{end}"
+        world.put(
+            account, world.credentials(account, refresh_token=refresh_token(account), **given)
+        )
+        world.home.replies[account] = lambda spoilt=spoilt: reply(token(refresh_token=spoilt))
+    for _ in range(3):
+        summaries.append(world.deployed.sweep())
+        world.deployed.clock.advance(DUE)
+
+    codes = {each.get("error") for told in summaries[1:] for each in told["accounts"]}
+    assert codes == {"unsendable_header"}
+    assert_each_request_is_of_its_account_alone(world, list(accounts))
+    assert len(world.home.requests) == len(accounts)
+    published = "".join(world.published().values())
+    assert "MARK" not in seen(world, capfd, summaries) + published
+
+
+def test_an_address_with_a_secret_in_it_is_told_to_nobody(
+    world: World, capfd: pytest.CaptureFixture[str]
+) -> None:
+    accounts, summaries = {}, []
+    for number, failure in enumerate(
+        (reply(token()), reply({}, 404), reply({}, 405), reply({}, 500), Reply(302, (), b""))
+    ):
+        account = f"address-{number}"
+        accounts[account] = f"https://{world.home.name}/{account}?code=MARK-key-{account}"
+        world.home.replies[account] = lambda failure=failure: failure
+    accounts["refused"] = f"https://{world.stranger.name}/MARK-key-refused?code=MARK-key-refused"
+    accounts["silent"] = f"https://{world.neighbour.name}/silent?code=MARK-key-silent"
+    world.neighbour.close()
+    for account, address in accounts.items():
+        world.put(account, world.credentials(account, token_endpoint=address))
+    for _ in range(2):
+        summaries.append(world.deployed.sweep())
+        world.deployed.clock.advance(DUE)
+
+    told_ = {each["account"]: each.get("error") for each in summaries[0]["accounts"]}
+    assert told_ == {
+        "address-0": None,
+        "address-1": "status_404",
+        "address-2": "status_405",
+        "address-3": "status_500",
+        "address-4": "redirect",
+        "refused": "host_not_allowed",
+        "silent": "no_connection",
+    }
+    assert world.stranger.name in json.dumps(summaries)
+    assert "MARK" not in seen(world, capfd, summaries) + "".join(world.published().values())
+
+
+def test_without_a_secret_in_it_the_same_response_is_published(world: World) -> None:
+    account = "control"
+    for place in ("instance_url", "template"):
+        name = f"{account}-{place}"
+        world.put(name, world.credentials(name, **sends_all(name, place)))
+        world.home.replies[name] = lambda name=name: sends_back("instance_url", "plain", name)
+    assert world.deployed.sweep()["outcomes"] == {"fresh": 0, "published": 2}
+    added, whole = (json.loads(text) for _, text in sorted(world.published().items()))
+    assert added["instance_url"] == "https://acme.example/?plain"
+    assert whole["c"] == "https://acme.example/?plain1"
