@@ -1,8 +1,8 @@
 """Marked secrets, and everybody who would like to see them: writers of credentials, and servers.
 
 Each account's secrets have marks of its own. Whatever its credentials ask for and whatever its
-server sends back, no mark reaches a published secret, a log, a metric, an exception, a return value,
-the metadata of a secret, another host or another account's request.
+server sends back, no mark reaches a published secret, a log, a metric, an exception, a return
+value, the metadata of a secret, another host or another account's request.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import re
 import traceback
 from dataclasses import dataclass, field
 from datetime import timedelta
+from itertools import repeat
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
@@ -22,7 +23,7 @@ from token_refresher.errors import CredentialsError
 from token_refresher.parsing import parse_credentials
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from local.authority import Authority
     from local.authorization_server.https import Request
@@ -38,7 +39,7 @@ class Host:
     """A TLS server that keeps what it is sent, and replies as its accounts' scripts say."""
 
     context: Any
-    replies: dict[str, Callable[[], Reply]] = field(default_factory=dict)
+    replies: dict[str, Iterator[Reply]] = field(default_factory=dict)
     requests: list[Request] = field(default_factory=list)
     _server: HttpsServer = field(init=False)
 
@@ -47,7 +48,7 @@ class Host:
 
     def _reply(self, request: Request) -> Reply:
         self.requests.append(request)
-        return self.replies[request.path.split("?")[0].strip("/")]()
+        return next(self.replies[request.path.split("?")[0].strip("/")])
 
     @property
     def name(self) -> str:
@@ -284,7 +285,7 @@ def test_credentials_that_ask_for_what_is_not_theirs_are_refused_and_nothing_is_
     refused = {f"refused-{n}": each for n, each in enumerate(refused_fields(authority))}
     for account, fields in refused.items():
         world.put(account, world.credentials(account, **fields))
-        world.home.replies[account] = lambda: reply(token())
+        world.home.replies[account] = repeat(reply(token()))
     names = list(refused)
     summaries = [world.deployed.sweep({"accounts": part}) for part in parts_of(names)]
 
@@ -403,7 +404,7 @@ def sends_back(place: str, text: str, account: str) -> Reply:
         scope="read",
         refresh_token=refresh_token(account, 1),
     )
-    of_place = {
+    of_place: dict[str, dict[str, Any]] = {
         "access_token": {"access_token": text},
         "scope": {"scope": text},
         "token_type": {"token_type": text},
@@ -438,11 +439,11 @@ def test_what_a_server_sends_back_of_a_secret_is_neither_published_nor_told(
     told_ = stories()
     for account, story in told_.items():
         world.put(account, world.credentials(account, **story.fields))
-        world.home.replies[account] = lambda story=story: story.reply
-    names, summaries = list(told_), []
+        world.home.replies[account] = repeat(story.reply)
+    names, summaries = list(told_), list[dict[str, Any]]()
     for _ in range(2):
-        for part in parts_of(names):
-            summaries.append(world.deployed.sweep({"accounts": part, "force": True}))
+        asked = [{"accounts": part, "force": True} for part in parts_of(names)]
+        summaries += [world.deployed.sweep(each) for each in asked]
         world.deployed.clock.advance(DUE)
 
     codes = {each["account"]: each.get("error") for told in summaries for each in told["accounts"]}
@@ -501,11 +502,11 @@ MOVES: Final = (
 def test_a_journaled_refresh_token_is_shown_to_nobody_but_who_gave_it(
     world: World, authority: Authority, capfd: pytest.CaptureFixture[str], move: str
 ) -> None:
-    account, numbers = "refresh-only", iter(range(1, 9))
+    account = "refresh-only"
     initial = {"grant_type": "refresh_token", "refresh_token": refresh_token("refresh-only")}
     dialect = {"dialect": {"refresh_token": "renewal"}}
     for host in (world.home, world.neighbour, world.stranger):
-        host.replies[account] = lambda: reply(token(renewal=refresh_token(account, next(numbers))))
+        host.replies[account] = repeat(reply(token(renewal=refresh_token(account, 1))))
     world.put(account, world.credentials(account, **initial, **dialect))
     first = world.deployed.sweep()
     assert first["outcomes"] == {"fresh": 0, "published": 1}
@@ -542,7 +543,7 @@ def test_a_refresh_token_that_would_begin_a_request_of_its_own_is_never_sent_in_
         world.put(
             account, world.credentials(account, refresh_token=refresh_token(account), **given)
         )
-        world.home.replies[account] = lambda spoilt=spoilt: reply(token(refresh_token=spoilt))
+        world.home.replies[account] = repeat(reply(token(refresh_token=spoilt)))
     for _ in range(3):
         summaries.append(world.deployed.sweep())
         world.deployed.clock.advance(DUE)
@@ -564,7 +565,7 @@ def test_an_address_with_a_secret_in_it_is_told_to_nobody(
     ):
         account = f"address-{number}"
         accounts[account] = f"https://{world.home.name}/{account}?code=MARK-key-{account}"
-        world.home.replies[account] = lambda failure=failure: failure
+        world.home.replies[account] = repeat(failure)
     accounts["refused"] = f"https://{world.stranger.name}/MARK-key-refused?code=MARK-key-refused"
     accounts["silent"] = f"https://{world.neighbour.name}/silent?code=MARK-key-silent"
     world.neighbour.close()
@@ -593,7 +594,7 @@ def test_without_a_secret_in_it_the_same_response_is_published(world: World) -> 
     for place in ("instance_url", "template"):
         name = f"{account}-{place}"
         world.put(name, world.credentials(name, **sends_all(name, place)))
-        world.home.replies[name] = lambda name=name: sends_back("instance_url", "plain", name)
+        world.home.replies[name] = repeat(sends_back("instance_url", "plain", name))
     assert world.deployed.sweep()["outcomes"] == {"fresh": 0, "published": 2}
     added, whole = (json.loads(text) for _, text in sorted(world.published().items()))
     assert added["instance_url"] == "https://acme.example/?plain"
