@@ -90,8 +90,7 @@ class TokenResponse:
         expires_in: None where it is absent or not to be believed.
         scope: One space-delimited string; None where it is absent.
         refresh_token: None where it is absent, empty or no text.
-        refresh_token_expires_in: As its server or, where that is silent, the credentials say. None
-            where nobody does, or not to be believed.
+        refresh_token_expires_in: None where it is absent or not to be believed.
         expires_at: Aware; None where the dialect has no such path, or nothing is there.
         content: All of it: an object or a list, without numbers that JSON cannot hold.
     """
@@ -171,7 +170,6 @@ def read_token_response(
         raise failure
     if not isinstance(content, dict | list):
         raise TokenResponseError("the token response is not a JSON object", status=status)
-    refresh_token = _text(find(content, dialect.refresh_token))
     return TokenResponse(
         access_token=_text(find(content, dialect.access_token)),
         token_type=_token_type(_beside(dialect.access_token, "token_type", content)),
@@ -179,10 +177,8 @@ def read_token_response(
             find(content, dialect.expires_in), unit=dialect.expires_in_unit
         ),
         scope=_scope(find(content, dialect.scope)),
-        refresh_token=refresh_token,
-        refresh_token_expires_in=_refresh_token_lifetime(
-            content, client, is_new=refresh_token is not None
-        ),
+        refresh_token=_text(find(content, dialect.refresh_token)),
+        refresh_token_expires_in=_refresh_token_lifetime(content, dialect),
         expires_at=parse_time(find(content, dialect.expires_at)) if dialect.expires_at else None,
         content=content,
     )
@@ -200,9 +196,8 @@ def _token_type(value: object) -> str | None:
     return _text(value) or ("unreadable" if value else None)
 
 
-def _refresh_token_lifetime(content: object, client: Client, *, is_new: bool) -> timedelta | None:
+def _refresh_token_lifetime(content: object, dialect: Dialect) -> timedelta | None:
     """Tell how long the refresh token lives; 0 means that it does not expire, as Keycloak's."""
-    dialect, assumed = client.dialect, client.assumed_refresh_token_expires_in
     if dialect.refresh_token_expires_in is not None:
         said = [find(content, dialect.refresh_token_expires_in)]
     else:
@@ -211,8 +206,7 @@ def _refresh_token_lifetime(content: object, client: Client, *, is_new: bool) ->
     for value in said:
         if told := parse_expires_in(value, unit=unit, longest=longest):
             return told
-    # Of a refresh token that is kept, only its first response could be counted from.
-    return timedelta(seconds=assumed) if assumed and is_new else None
+    return None
 
 
 def _failure(

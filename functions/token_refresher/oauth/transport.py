@@ -1,56 +1,107 @@
 """Sends a token request (RFC 6749) and a verify request, over https and nowhere else.
 
-The only module that uses urllib3. It does not decide what is sent, or when.
+The only module that uses urllib3. It does not decide what is sent, or when, or which hosts may be
+asked.
 """
 
 from __future__ import annotations
 
 import math
+import re
 import socket
 import ssl
 import threading
+import zlib
 from contextlib import closing, contextmanager, suppress
+from functools import lru_cache
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 import urllib3
 from urllib3.connection import HTTPException, HTTPSConnection
 from urllib3.exceptions import HTTPError, NewConnectionError, ProtocolError
 
 from token_refresher.oauth.client_authentication import host_of
-from token_refresher.oauth.errors import EndpointUnavailableError, TokenEndpointError
+from token_refresher.oauth.errors import (
+    EndpointUnavailableError,
+    OAuthError,
+    TokenEndpointError,
+    TokenResponseError,
+)
 from token_refresher.oauth.token_request import TokenRequest, token_request, verify_request
 from token_refresher.oauth.token_response import read_token_response
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from datetime import datetime
+    from typing import Protocol
 
     from urllib3 import BaseHTTPResponse
+    from urllib3.util import Url
 
     from token_refresher.oauth.client_authentication import Client, Grant
     from token_refresher.oauth.token_response import TokenResponse
 
-# Tokens are a few kilobytes at most; what is longer is a page, or an attack.
-LONGEST_BODY: Final = 32 * 1024
-# With its headers, interim responses and framing. An HTTP library keeps up to 6.5 MB of headers
-# and takes 45 MB to parse them: sixteen such responses at once would end the whole function.
-LONGEST_RESPONSE: Final = 4 * LONGEST_BODY
+    class AllowedHosts(Protocol):
+        """Which hosts may be asked."""
+
+        def require(self, client: Client) -> None:
+            """Raise where the client may not be sent where it says."""
+
+        def must_be_global(self, host: str) -> bool:
+            """Whether a host may be asked only as long as all of its addresses are global."""
+
+
+# Of a response as it is read, and again once decoded. A secret holds tokens of 64 KiB in all; what
+# is twice as long is a page, or an attack.
+LONGEST_BODY: Final = 128 * 1024
+# With its headers, interim responses and framing; and all that a proxy says. An HTTP library keeps
+# up to 6.5 MB of headers and takes 45 MB to parse them: sixteen such responses at once would end
+# the whole function.
+LONGEST_RESPONSE: Final = 2 * LONGEST_BODY
 CONNECT_SECONDS: Final = 3.0
-# For one token request in all: connecting, sending, waiting, reading, one repeat. Where a
-# connection is opened before, for what else must be done first, that has as much for itself.
+# For a verification in all, and for opening a connection ahead of what else must be done before a
+# request. A token request has its client's own time: connecting, sending, waiting, reading, one
+# repeat.
 REQUEST_SECONDS: Final = 10.0
+# Accounts with authorities of their own seldom have as many different ones.
+_CONTEXTS: Final = 32
 
 # It warns of headers that it cannot read, and quotes them and what follows: a token, once.
 urllib3.connection.log.disabled = True
 urllib3.connectionpool.log.disabled = True
 
-# An encoded body could be a bomb; nothing here is large enough to gain by one.
+# Nothing here is large enough to gain by an encoding. Servers encode all the same, by one of these
+# (RFC 9110 section 8.4.1); for the second some leave out the frame that it should have.
 _ENCODING: Final = {"Accept-Encoding": "identity"}
+_WINDOWS: Final = {
+    "gzip": (16 + zlib.MAX_WBITS,),
+    "x-gzip": (16 + zlib.MAX_WBITS,),
+    "deflate": (zlib.MAX_WBITS, -zlib.MAX_WBITS),
+}
 _WITHOUT_BODY: Final = frozenset({HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED})
 
-# Status, headers, body.
-_Response: TypeAlias = "tuple[int, Mapping[str, str], bytes]"
+# Status, headers, body; None where it is in an encoding that nobody asked for.
+_Response: TypeAlias = "tuple[int, Mapping[str, str], bytes | None]"
+
+# OpenSSL's words for a server that speaks no TLS which is still believed: its version by the alert
+# that it sends or by what it offers, a key of a length or a renegotiation of before 2010.
+_OLD_TLS: Final = re.compile(
+    r"\w*(PROTOCOL_VERSION|UNSUPPORTED_PROTOCOL|UNSUPPORTED_SSL_VERSION|WRONG_SSL_VERSION"
+    r"|VERSION_TOO_LOW|DH_KEY_TOO_SMALL|LEGACY_RENEGOTIATION_DISABLED)"
+)
+# Alerts (RFC 8446 section 6.2) that speak of the certificate of whom they are sent to, who has
+# none.
+_WANTS_CERTIFICATE: Final = re.compile(
+    r"\w+ALERT_(NO_CERTIFICATE|BAD_CERTIFICATE|UNSUPPORTED_CERTIFICATE|CERTIFICATE_UNKNOWN"
+    r"|CERTIFICATE_REQUIRED|UNKNOWN_CA|ACCESS_DENIED)"
+)
+# RFC 8446 appendix B.3.
+_HANDSHAKE, _CERTIFICATE_REQUEST = 22, 13
+
+_BY_PROXY: Final = "the proxy that TOKEN_ENDPOINT_PROXY names"
+_PROXY_STATUS: Final = re.compile(r"Tunnel connection failed: ([0-9]{3})\b")
+_PASSING: Final = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS})
 
 
 class _Exchange(threading.local):
@@ -63,13 +114,19 @@ class _Exchange(threading.local):
     ends_at = math.inf
     sent = False
     received = 0
+    must_be_global = False
+    wants_certificate = False
     monotonic: Callable[[], float]
 
-    def begin(self, monotonic: Callable[[], float]) -> None:
+    def begin(
+        self, seconds: float, monotonic: Callable[[], float], *, must_be_global: bool
+    ) -> None:
         self.monotonic = monotonic
-        self.ends_at = monotonic() + REQUEST_SECONDS
+        self.ends_at = monotonic() + seconds
         self.sent = False
         self.received = 0
+        self.must_be_global = must_be_global
+        self.wants_certificate = False
 
     def remaining(self) -> float:
         """Seconds left of the request's limit.
@@ -86,8 +143,16 @@ class _Exchange(threading.local):
 _exchange: Final = _Exchange()
 
 
-class _TimeLimitedSocket(ssl.SSLSocket):
-    """A TLS socket that knows the end of the whole exchange, not of one read."""
+class _KnownFailureError(OSError):
+    """A failure that is understood where it happens, on its way through an HTTP library."""
+
+    def __init__(self, error: OAuthError) -> None:
+        super().__init__()
+        self.error = error
+
+
+class _TimeLimitedSocket(socket.socket):
+    """A socket that knows the end of the whole exchange, not of one read."""
 
     def recv_into(self, *args: Any, **kwargs: Any) -> int:  # noqa: ANN401 - as inherited
         self.settimeout(_exchange.remaining())
@@ -96,6 +161,10 @@ class _TimeLimitedSocket(ssl.SSLSocket):
         received = super().recv_into(*args, **kwargs)
         _exchange.received += received
         return received
+
+
+class _TimeLimitedTlsSocket(_TimeLimitedSocket, ssl.SSLSocket):
+    """One after a TLS handshake: what is sent on it is the request."""
 
     def send(self, *args: Any, **kwargs: Any) -> int:  # noqa: ANN401 - as inherited
         self.settimeout(_exchange.remaining())
@@ -108,6 +177,9 @@ class _TimeLimitedConnection(HTTPSConnection):
 
     Else a hung host would take three seconds for each of its addresses.
     """
+
+    # What it was last found unusable for.
+    ended_by: OSError | None = None
 
     @property
     def is_connected(self) -> bool:
@@ -123,22 +195,56 @@ class _TimeLimitedConnection(HTTPSConnection):
             self.sock.recv(1)
         except ssl.SSLWantReadError:
             return True
-        except OSError:
-            pass
+        except OSError as error:
+            self.ended_by = error
         return False
 
+    def _tunnel(self) -> None:
+        """Have the proxy connect, and leave no more time to the handshake than it has."""
+        try:
+            super()._tunnel()
+        except (OSError, HTTPException) as error:
+            raise _KnownFailureError(_proxy_failure(str(error))) from None
+        self.sock.settimeout(min(CONNECT_SECONDS, _exchange.remaining()))
+
     def _new_conn(self) -> socket.socket:
+        _exchange.wants_certificate = False
         failure: Exception | None = None
         try:
             found = socket.getaddrinfo(self._dns_host, self.port, 0, socket.SOCK_STREAM)
         except (OSError, UnicodeError) as error:
             failure, found = error, []
         for family, kind, protocol, _, address in found:
+            if _exchange.must_be_global and self.proxy is None:
+                _require_global(str(address[0]))
             try:
-                return _connected(socket.socket(family, kind, protocol), address)
+                return _connected(_TimeLimitedSocket(family, kind, protocol), address)
             except OSError as error:
                 failure = error
+        if self.proxy is not None:
+            raise _KnownFailureError(_no_connection(f"no connection to {_BY_PROXY}"))
         raise NewConnectionError(self, "no address answers") from failure
+
+
+def _require_global(address: str) -> None:
+    """Refuse an address that is none of the Internet's, right before it is connected to.
+
+    A name may lead elsewhere than a moment ago, so only what is connected to can be judged.
+
+    Raises:
+        _KnownFailureError: It is not global.
+    """
+    from token_refresher.oauth.addresses import is_global  # noqa: PLC0415 - few stacks need it
+
+    if not is_global(address):
+        raise _KnownFailureError(
+            TokenEndpointError(
+                "the token endpoint's host has an address that is not global, and ALLOWED_TOKEN_"
+                "HOSTS allows it by * alone: name the host there, or correct the credentials",
+                code="address_not_global",
+                sent=False,
+            )
+        )
 
 
 def _connected(connection: socket.socket, address: Any) -> socket.socket:  # noqa: ANN401
@@ -158,33 +264,75 @@ class _Pool(urllib3.HTTPSConnectionPool):
     ConnectionCls = _TimeLimitedConnection  # type: ignore[mutable-override] # as its own base does
 
 
+def _note_certificate_request(
+    _: object, direction: str, __: object, content: int, message: int, ___: bytes
+) -> None:
+    """Take note that a server asks who we are: no error says so if it then only leaves."""
+    if direction == "read" and content == _HANDSHAKE and message == _CERTIFICATE_REQUEST:
+        _exchange.wants_certificate = True
+
+
+def _prepared(context: ssl.SSLContext) -> ssl.SSLContext:
+    """Have a context make time-limited sockets, and tell of certificates that are asked for."""
+    context.sslsocket_class = _TimeLimitedTlsSocket
+    # For debugging, says Python. Where it goes, mutual TLS of before 1.3 is told as no connection.
+    context._msg_callback = _note_certificate_request  # type: ignore[attr-defined] # noqa: SLF001
+    return context
+
+
+@lru_cache(maxsize=_CONTEXTS)
+def _context_of(ca_certificates: str) -> ssl.SSLContext:
+    """Make the context of accounts that believe these authorities, and of no others."""
+    from token_refresher.oauth.certificates import (  # noqa: PLC0415 - few accounts need it
+        CertificatesError,
+        authorities_of,
+    )
+
+    try:
+        return _prepared(authorities_of(ca_certificates))
+    except CertificatesError as error:
+        raise TokenEndpointError(
+            f"`ca_certificates` takes {error}",
+            code="invalid_ca_certificates",
+            sent=False,
+        ) from None
+
+
 class TokenEndpoint:
     """Token endpoints, and the connections to them.
 
     Args:
-        allowed_hosts: ``host`` or ``host:port``, lower case; from ALLOWED_TOKEN_HOSTS.
-        ssl_context: Verifies certificate and name. Its sockets are made time-limited.
+        hosts: Which may be asked; from ALLOWED_TOKEN_HOSTS.
+        ssl_context: Verifies certificate and name, for all accounts but those with
+            ``ca_certificates`` of their own. Its sockets are made time-limited.
         clock: Gives aware times, for a date in ``Retry-After``.
         monotonic: Gives seconds, for the time limit.
         connections: How many are kept for each host.
+        proxy: ``http://host:port``, which all requests go through; None for none. It sees the
+            hosts' names, and nothing of what is sent.
     """
 
     def __init__(
         self,
         *,
-        allowed_hosts: Collection[str],
+        hosts: AllowedHosts,
         ssl_context: ssl.SSLContext,
         clock: Callable[[], datetime],
         monotonic: Callable[[], float],
         connections: int,
+        proxy: str | None = None,
     ) -> None:
-        self._allowed_hosts = frozenset(allowed_hosts)
-        self._ssl_context = ssl_context
+        self._hosts = hosts
+        self._ssl_context = _prepared(ssl_context)
         self._clock = clock
         self._monotonic = monotonic
-        ssl_context.sslsocket_class = _TimeLimitedSocket
-        # A PoolManager reads no proxy variables, unlike most clients.
-        self._pool = urllib3.PoolManager(ssl_context=ssl_context, maxsize=connections)
+        self._proxy = urllib3.util.parse_url(proxy) if proxy else None
+        # Neither reads proxy variables, unlike most clients.
+        self._pool = (
+            urllib3.ProxyManager(proxy, maxsize=connections)
+            if proxy
+            else urllib3.PoolManager(maxsize=connections)
+        )
         self._pool.pool_classes_by_scheme = {"https": _Pool}
 
     def drop_connections(self) -> None:
@@ -192,21 +340,22 @@ class TokenEndpoint:
         self._pool.clear()
 
     def admit(self, client: Client) -> None:
-        """Check that the client and its tokens may be sent where it says.
+        """Check that the client and its tokens may be sent where it says, as it says.
 
         Raises:
-            TokenEndpointError: A host that ALLOWED_TOKEN_HOSTS does not name.
+            TokenEndpointError: A host that is not allowed, or ``ca_certificates`` that are none.
         """
-        for field, url in (
-            ("token_endpoint", client.token_endpoint),
-            ("verify_url", client.verify_url),
-        ):
-            if url is not None and host_of(url) not in self._allowed_hosts:
-                msg = (
-                    f"the host of {field} is not allowed: add it to the setting "
-                    "ALLOWED_TOKEN_HOSTS, or correct the credentials"
-                )
-                raise TokenEndpointError(msg, code="host_not_allowed", sent=False)
+        self._hosts.require(client)
+        self._context(client)
+
+    def _context(self, client: Client) -> ssl.SSLContext:
+        """Whom a client believes; part of a pooled connection's key."""
+        own = client.ca_certificates
+        return self._ssl_context if own is None else _context_of(own)
+
+    def _begin(self, url: str, seconds: float) -> None:
+        must_be_global = self._hosts.must_be_global(host_of(url))
+        _exchange.begin(seconds, self._monotonic, must_be_global=must_be_global)
 
     @contextmanager
     def connect(self, client: Client) -> Iterator[Connection]:
@@ -219,9 +368,11 @@ class TokenEndpoint:
             OAuthError: Not allowed, or not reached; nothing was sent.
         """
         self.admit(client)
-        _exchange.begin(self._monotonic)
+        url = client.refresh_endpoint or client.token_endpoint
+        self._begin(url, REQUEST_SECONDS)
         with _told_without_the_wire():
-            connection = Connection(client, self._ssl_context, self._clock, self._monotonic)
+            way = _Way(urllib3.util.parse_url(url), self._context(client), self._proxy)
+        connection = Connection(client, way, self._clock, self._begin)
         with closing(connection):
             connection.open()
             yield connection
@@ -241,13 +392,13 @@ class TokenEndpoint:
         """
         self.admit(client)
         request = token_request(client, grant)
-        _exchange.begin(self._monotonic)
+        self._begin(request.url, client.timeout_seconds)
         try:
-            response = self._send(request)
+            response = self._send(request, client)
         except EndpointUnavailableError as error:
             if error.code == "timeout":
                 raise
-            response = self._send(request)
+            response = self._send(request, client)
         return _token_response(response, client, self._clock())
 
     def verify(self, client: Client, access_token: str) -> bool | None:
@@ -259,17 +410,15 @@ class TokenEndpoint:
             outage or a firewall's page; or where there is no such URL.
 
         Raises:
-            TokenEndpointError: A host that ALLOWED_TOKEN_HOSTS does not name.
+            TokenEndpointError: As `admit` says.
         """
         if client.verify_url is None:
             return None
         self.admit(client)
-        headers = verify_request(client, access_token)
-        _exchange.begin(self._monotonic)
+        request = TokenRequest("GET", client.verify_url, verify_request(client, access_token), None)
+        self._begin(request.url, REQUEST_SECONDS)
         try:
-            status, response_headers, _ = self._send(
-                TokenRequest("GET", client.verify_url, headers, None)
-            )
+            status, response_headers, _ = self._send(request, client)
         except (EndpointUnavailableError, TokenEndpointError):
             return None
         is_json = "json" in response_headers.get("Content-Type", "").lower()
@@ -277,12 +426,17 @@ class TokenEndpoint:
             return False
         return True if status < 300 else None  # noqa: PLR2004 - 2xx
 
-    def _send(self, request: TokenRequest) -> _Response:
+    def _send(self, request: TokenRequest, client: Client) -> _Response:
         with _told_without_the_wire():
+            # A context of its own is a pool of its own: accounts share the connections of those
+            # alone who believe the same authorities.
+            pool = self._pool.connection_from_url(
+                request.url, pool_kwargs={"ssl_context": self._context(client)}
+            )
             return _read(
-                self._pool.urlopen(
+                pool.urlopen(
                     request.method,
-                    request.url,
+                    urllib3.util.parse_url(request.url).request_uri,
                     body=request.body,
                     headers={**request.headers, **_ENCODING},
                     retries=False,
@@ -290,11 +444,32 @@ class TokenEndpoint:
                     redirect=False,
                     preload_content=False,
                     decode_content=False,
-                    timeout=urllib3.Timeout(
-                        connect=min(CONNECT_SECONDS, _exchange.remaining()), read=REQUEST_SECONDS
-                    ),
+                    timeout=_exchange.remaining(),
                 )
             )
+
+
+class _Way(NamedTuple):
+    """How a host is reached.
+
+    Attributes:
+        url: On the host.
+        ssl_context: Whom to believe.
+        proxy: What is asked to connect, if not we ourselves.
+    """
+
+    url: Url
+    ssl_context: ssl.SSLContext
+    proxy: Url | None
+
+    def connection(self) -> _TimeLimitedConnection:
+        """Make a connection, not yet opened."""
+        return _TimeLimitedConnection(
+            ((self.proxy or self.url).host or "").strip("[]"),
+            (self.proxy or self.url).port,
+            ssl_context=self.ssl_context,
+            proxy=self.proxy,
+        )
 
 
 class Connection:
@@ -302,22 +477,20 @@ class Connection:
 
     Args:
         client: Whose endpoint it leads to.
-        ssl_context: As the endpoint's.
-        clock: Likewise.
-        monotonic: Likewise.
+        way: How it is reached.
+        clock: As the endpoint's.
+        begin: Begins an exchange: with which address, and within how many seconds.
     """
 
     def __init__(
         self,
         client: Client,
-        ssl_context: ssl.SSLContext,
+        way: _Way,
         clock: Callable[[], datetime],
-        monotonic: Callable[[], float],
+        begin: Callable[[str, float], None],
     ) -> None:
-        self._client, self._clock, self._monotonic = client, clock, monotonic
-        self._url = urllib3.util.parse_url(client.token_endpoint)
-        host = (self._url.host or "").strip("[]")
-        self._connection = _TimeLimitedConnection(host, self._url.port, ssl_context=ssl_context)
+        self._client, self._way, self._clock, self._begin = client, way, clock, begin
+        self._connection = way.connection()
 
     def open(self) -> None:
         """Connect and shake hands; a second time, within the same limit, where that failed.
@@ -333,6 +506,9 @@ class Connection:
     def _open(self) -> None:
         self.close()
         with _told_without_the_wire():
+            if self._way.proxy is not None:
+                # Closing forgets it.
+                self._connection.set_tunnel(self._way.url.host or "", self._way.url.port)
             self._connection.connect()
 
     def close(self) -> None:
@@ -353,8 +529,12 @@ class Connection:
             OAuthError: As `read_token_response` says, or the endpoint was not reached.
         """
         request = token_request(self._client, grant)
-        _exchange.begin(self._monotonic)
+        self._begin(request.url, self._client.timeout_seconds)
         if not self._connection.is_connected:
+            # TLS 1.3 tells only after the handshake that it wanted a certificate of ours.
+            refusal = _refusal_of_tls(self._connection.ended_by)
+            if refusal is not None:
+                raise refusal
             self.open()
         before_sending()
         with _told_without_the_wire():
@@ -374,18 +554,23 @@ class Connection:
 
 def _token_response(response: _Response, client: Client, now: datetime) -> TokenResponse:
     status, headers, content = response
+    if content is None and HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
+        raise TokenResponseError(
+            "the token response is in a content encoding that was not asked for, and is neither "
+            "gzip nor deflate: ask its operator",
+            status=status,
+        )
     return read_token_response(
         status,
-        content,
+        content or b"",
         retry_after=headers.get("Retry-After"),
         content_type=headers.get("Content-Type"),
-        client=client,
         now=now,
     )
 
 
 def _read(response: BaseHTTPResponse) -> _Response:
-    """Read status, headers and at most `LONGEST_BODY` of a response's body."""
+    """Read status, headers and at most `LONGEST_BODY` of a response's body, and of its content."""
     content = b""
     if response.status in _WITHOUT_BODY:
         # What follows is nobody's; the next request must not find it on the wire.
@@ -399,8 +584,30 @@ def _read(response: BaseHTTPResponse) -> _Response:
         if not response.closed:
             # Not read to its end: the connection cannot be used again.
             response.close()
+    decoded = _decoded(content, response.headers.get("Content-Encoding", ""))
     # Cut off, a body is no JSON any more.
-    return response.status, response.headers, content[:LONGEST_BODY]
+    return response.status, response.headers, decoded and decoded[:LONGEST_BODY]
+
+
+def _decoded(body: bytes, encoding: str) -> bytes | None:
+    """Undo a content encoding (RFC 9110 section 8.4), as far as `LONGEST_BODY` and one byte.
+
+    Returns:
+        None where it is another one, or more than one, or not what it says.
+    """
+    codings = {coding.strip().lower() for coding in encoding.split(",")} - {"", "identity"}
+    if not (codings and body):
+        return body
+    for window in _WINDOWS.get(" ".join(codings), ()):
+        decoder = zlib.decompressobj(window)
+        try:
+            # It stops there, so that a few bytes never become many.
+            decoded = decoder.decompress(body, LONGEST_BODY + 1)
+        except zlib.error:
+            continue
+        if decoder.eof or len(decoded) > LONGEST_BODY:
+            return decoded
+    return None
 
 
 def _require_final(status: int) -> None:
@@ -427,25 +634,81 @@ def _told_without_the_wire() -> Iterator[None]:
         raise _unreached(error) from None
 
 
-def _unreached(error: Exception) -> EndpointUnavailableError | TokenEndpointError:
+def _unreached(error: Exception) -> OAuthError:
     """Say why there was no response, and whether anything had left."""
-    causes = {type(cause) for cause in _chain(error)}
-    if any(issubclass(cause, ssl.SSLCertVerificationError) for cause in causes):
-        return TokenEndpointError(
-            "the token endpoint's certificate or name was refused: "
-            "check token_endpoint, and the server's certificate",
-            code="certificate_refused",
-            sent=_exchange.sent,
-        )
+    causes = _chain(error)
+    for cause in causes:
+        if isinstance(cause, _KnownFailureError):
+            return cause.error
+        refusal = _refusal_of_tls(cause)
+        if refusal is not None:
+            return refusal
+    is_late = any(
+        isinstance(each, TimeoutError | urllib3.exceptions.TimeoutError) for each in causes
+    )
     if not _exchange.sent:
-        return EndpointUnavailableError(
-            "no connection to the token endpoint", code="no_connection", sent=False
-        )
-    if any(issubclass(cause, TimeoutError | urllib3.exceptions.TimeoutError) for cause in causes):
+        if _exchange.wants_certificate and not is_late:
+            return _client_certificate_required()
+        return _no_connection("no connection to the token endpoint")
+    if is_late:
         return EndpointUnavailableError("the token endpoint did not answer in time", code="timeout")
     return EndpointUnavailableError(
         "the token endpoint closed the connection before its response was whole",
         code="connection_lost",
+    )
+
+
+def _refusal_of_tls(error: BaseException | None) -> TokenEndpointError | None:
+    """Say what TLS refused, on either side; None where it was not TLS."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return TokenEndpointError(
+            "the token endpoint's certificate or name was refused: "
+            "check token_endpoint, ca_certificates and the server's certificate",
+            code="certificate_refused",
+            sent=_exchange.sent,
+        )
+    # Python has none for an error that it does not know.
+    reason = (error.reason or "") if isinstance(error, ssl.SSLError) else ""
+    if _WANTS_CERTIFICATE.fullmatch(reason):
+        return _client_certificate_required()
+    if _OLD_TLS.fullmatch(reason):
+        return TokenEndpointError(
+            "the token endpoint speaks only TLS that is too old to be safe: "
+            "its operator must offer TLS 1.2 or later",
+            code="tls_too_old",
+            sent=_exchange.sent,
+        )
+    return None
+
+
+def _client_certificate_required() -> TokenEndpointError:
+    return TokenEndpointError(
+        "the token endpoint asks for a client certificate (mutual TLS), and closes the connection "
+        "without one",
+        code="client_certificate_required",
+        sent=_exchange.sent,
+    )
+
+
+def _no_connection(message: str) -> EndpointUnavailableError:
+    return EndpointUnavailableError(message, code="no_connection", sent=False)
+
+
+def _proxy_failure(text: str) -> OAuthError:
+    """Say why a proxy did not connect, by what an HTTP library says of it."""
+    found = _PROXY_STATUS.match(text)
+    if found is None:
+        return _no_connection(f"{_BY_PROXY} did not say whether it connects")
+    status = int(found[1])
+    if status in _PASSING or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return _no_connection(f"{_BY_PROXY} did not reach the token endpoint (status {status})")
+    way_out = "have the token endpoint's host allowed there, or correct the setting"
+    if status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
+        way_out = "it asks for a password, which the setting cannot hold: have the function allowed"
+    return TokenEndpointError(
+        f"{_BY_PROXY} refused to connect with status {status}: {way_out}",
+        code="proxy_refused",
+        sent=False,
     )
 
 

@@ -13,12 +13,13 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import pytest
 
 from local.authorization_server import Endpoint, LosesTheAnswer, firewall_page
 from local.authorization_server.failures import Answers
+from tests.unit.connect_proxy import ConnectProxy, refuses
 from tests.unit.raw_tls_server import (
     GIVE_UP_SECONDS,
     Conversation,
@@ -35,34 +36,32 @@ from tests.unit.raw_tls_server import (
     resets_the_handshake,
     stops_after,
 )
-from token_refresher import PRODUCT_USER_AGENT
-from token_refresher.credentials import (
-    ClientCredentials,
-    PartnerCredentials,
-    PasswordCredentials,
-    RefreshTokenCredentials,
-    parse_credentials,
-)
-from token_refresher.errors import CredentialsError
+from token_refresher.oauth.client_authentication import Client, Grant, host_of, refresh_grant
+from token_refresher.oauth.dialect import Dialect
 from token_refresher.oauth.errors import EndpointUnavailableError, OAuthError, TokenEndpointError
 from token_refresher.oauth.transport import LONGEST_BODY, REQUEST_SECONDS, TokenEndpoint
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
     from pathlib import Path
 
     from local.authority import Authority
     from local.authorization_server import AuthorizationServer
     from local.clock import DrivenClock
-    from token_refresher.credentials import Credentials
+    from tests.unit.connect_proxy import Act
     from token_refresher.oauth.token_response import TokenResponse
 
 TOKEN = "4df2" * 10
 ISSUED = json.dumps({"access_token": TOKEN, "token_type": "bearer", "expires_in": 43200}).encode()
 SUCCESS = answer(ISSUED)
-CLIENT: Mapping[str, Any] = {"client_id": "123", "client_secret": "02468abcdef"}
-REFRESH = {"grant_type": "refresh_token", "refresh_token": "c0ffee" * 6}
-OWN = {"grant_type": "client_credentials"}
+CLIENT: Mapping[str, Any] = {
+    "client_id": "123",
+    "client_secret": "02468abcdef",
+    "auth_method": "client_secret_basic",
+    "user_agent": "invented/1",
+}
+REFRESH = refresh_grant("c0ffee" * 6)
+OWN = Grant({"grant_type": "client_credentials"})
 either_way = pytest.mark.parametrize("grant", [OWN, REFRESH], ids=["pooled", "opened for it"])
 
 # What the canary tests look for: each is in a request, an address or a response.
@@ -106,6 +105,22 @@ def nearly_over(left: float) -> Callable[[], float]:
     return lambda: next(readings)
 
 
+@dataclass(frozen=True, slots=True)
+class Hosts:
+    """Allows some hosts, and some of them by ``*`` alone."""
+
+    named: Collection[str]
+    by_star: Collection[str] = ()
+
+    def require(self, client: Client) -> None:
+        for url in (client.token_endpoint, client.verify_url or client.token_endpoint):
+            if host_of(url) not in {*self.named, *self.by_star}:
+                raise TokenEndpointError("not allowed", code="host_not_allowed", sent=False)
+
+    def must_be_global(self, host: str) -> bool:
+        return host in self.by_star
+
+
 class Wire:
     """Servers over TLS, and clients that trust their authority, until the test ends."""
 
@@ -117,20 +132,27 @@ class Wire:
         server = RawTlsServer(context or self._authority.server_context(), scripts)
         return self._stack.enter_context(server)
 
+    def proxy(self, server: RawTlsServer, *act: Act) -> ConnectProxy:
+        """Start a proxy that leads to a server, whatever host it is asked for."""
+        return self._stack.enter_context(ConnectProxy(server.port, act))
+
     def connect(
         self,
         *servers: RawTlsServer,
         allowed: tuple[str, ...] = (),
+        by_star: tuple[str, ...] = (),
         monotonic: Callable[[], float] = standing_still,
         context: ssl.SSLContext | None = None,
+        proxy: ConnectProxy | str | None = None,
     ) -> TokenEndpoint:
         """Make a client that may reach the given servers."""
         endpoint = TokenEndpoint(
-            allowed_hosts=[*(server.host for server in servers), *allowed],
+            hosts=Hosts([*(server.host for server in servers), *allowed], by_star),
             ssl_context=context or self._authority.client_context(),
             clock=self._clock.now,
             monotonic=monotonic,
             connections=4,
+            proxy=proxy.url if isinstance(proxy, ConnectProxy) else proxy,
         )
         self._stack.callback(endpoint.drop_connections)
         return endpoint
@@ -142,14 +164,12 @@ def wire(authority: Authority, clock: DrivenClock) -> Iterator[Wire]:
         yield Wire(authority, clock, stack)
 
 
-def client_credentials(server: RawTlsServer, **fields: Any) -> ClientCredentials:  # noqa: ANN401
-    return ClientCredentials(**{"token_endpoint": server.url, **CLIENT, **fields})
+def client_of(server: RawTlsServer, **fields: Any) -> Client:  # noqa: ANN401
+    return Client(**{"token_endpoint": server.url, **CLIENT, **fields})
 
 
-def refreshing(server: RawTlsServer) -> RefreshTokenCredentials:
-    return RefreshTokenCredentials(
-        token_endpoint=server.url, refresh_token=REFRESH["refresh_token"], **CLIENT
-    )
+def at(url: str, **fields: Any) -> Client:  # noqa: ANN401
+    return Client(**{"token_endpoint": url, **CLIENT, **fields})
 
 
 def basic(request: RawRequest) -> bytes:
@@ -159,158 +179,48 @@ def basic(request: RawRequest) -> bytes:
     return base64.b64decode(encoded, validate=True)
 
 
-def sent_by(
-    server: RawTlsServer, endpoint: TokenEndpoint, credentials: Credentials, **grant: str
-) -> RawRequest:
-    """Make one request and return it as it arrived."""
-    send(endpoint, credentials, grant or OWN)
-    (request,) = server.requests
-    return request
-
-
-def send(
-    endpoint: TokenEndpoint, credentials: Credentials, grant: Mapping[str, str]
-) -> TokenResponse:
+def send(endpoint: TokenEndpoint, client: Client, grant: Grant) -> TokenResponse:
     """Make a request on the way that its grant takes."""
-    if grant["grant_type"] != "refresh_token":
-        return endpoint.request(credentials.client, grant)
-    with endpoint.connect(credentials.client) as connection:
+    if grant.refresh_token is None:
+        return endpoint.request(client, grant)
+    with endpoint.connect(client) as connection:
         return connection.request(grant, before_sending=lambda: None)
 
 
-def ask(
-    endpoint: TokenEndpoint, server: RawTlsServer, grant: Mapping[str, str] = OWN
-) -> TokenResponse:
-    return send(endpoint, client_credentials(server), grant)
+def ask(endpoint: TokenEndpoint, server: RawTlsServer, grant: Grant = OWN) -> TokenResponse:
+    return send(endpoint, client_of(server), grant)
 
 
-def unavailable(
-    endpoint: TokenEndpoint, credentials: Credentials, grant: Mapping[str, str] = OWN
-) -> EndpointUnavailableError:
+def failure_of(endpoint: TokenEndpoint, client: Client, grant: Grant = OWN) -> OAuthError:
     """Make a request that fails, and return why."""
-    with pytest.raises(EndpointUnavailableError) as failure:
-        send(endpoint, credentials, grant)
+    with pytest.raises(OAuthError) as failure:
+        send(endpoint, client, grant)
     return failure.value
 
 
+def unavailable(
+    endpoint: TokenEndpoint, client: Client, grant: Grant = OWN
+) -> EndpointUnavailableError:
+    """Make a request that fails and may not the next time, and return why."""
+    error = failure_of(endpoint, client, grant)
+    assert isinstance(error, EndpointUnavailableError)
+    return error
+
+
 class TestWhatIsSent:
+    """What `token_request` makes arrives as it was made; see its own tests for the rest."""
+
     @pytest.fixture
     def server(self, wire: Wire) -> RawTlsServer:
         return wire.serve(answers(SUCCESS))
 
-    def test_the_password_grant_goes_with_basic_authentication(
-        self, server: RawTlsServer, wire: Wire
-    ) -> None:
-        credentials = PasswordCredentials(
-            token_endpoint=server.url, username="ion@dealer.ro", password="p w", **CLIENT
-        )
-        request = sent_by(server, wire.connect(server), credentials, **credentials.grant_parameters)
+    @either_way
+    def test_a_form_goes_by_post(self, server: RawTlsServer, wire: Wire, grant: Grant) -> None:
+        send(wire.connect(server), client_of(server), grant)
+        (request,) = server.requests
+        assert request.fields == grant.parameters
         assert basic(request) == b"123:02468abcdef"
-        assert request.fields == {
-            "grant_type": "password",
-            "username": "ion@dealer.ro",
-            "password": "p w",
-        }
-
-    def test_the_partner_grant_goes_with_the_client_in_the_body(
-        self, server: RawTlsServer, wire: Wire
-    ) -> None:
-        credentials = PartnerCredentials(
-            token_endpoint=server.url, partner_code="code", partner_secret="s3cret", **CLIENT
-        )
-        request = sent_by(server, wire.connect(server), credentials, **credentials.grant_parameters)
-        assert "Authorization" not in request.headers
-        assert request.fields == {
-            "grant_type": "partner",
-            "partner_code": "code",
-            "partner_secret": "s3cret",
-            "client_id": "123",
-            "client_secret": "02468abcdef",
-        }
-
-    def test_the_client_credentials_grant_is_a_grant_type_alone(
-        self, server: RawTlsServer, wire: Wire
-    ) -> None:
-        request = sent_by(server, wire.connect(server), client_credentials(server))
-        assert basic(request) == b"123:02468abcdef"
-        assert request.fields == {"grant_type": "client_credentials"}
-
-    def test_a_refresh_token_goes_under_its_name(self, server: RawTlsServer, wire: Wire) -> None:
-        request = sent_by(server, wire.connect(server), refreshing(server), **REFRESH)
-        assert request.fields == REFRESH
-
-    def test_a_numeric_client_id_is_sent_as_digits(self, server: RawTlsServer, wire: Wire) -> None:
-        credentials = client_credentials(server, client_id=123)
-        assert basic(sent_by(server, wire.connect(server), credentials)).startswith(b"123:")
-
-    @pytest.mark.parametrize(
-        ("client_id", "client_secret", "expected"),
-        [
-            pytest.param("a:b", "c:d", b"a%3Ab:c%3Ad", id="a colon cannot move the boundary"),
-            pytest.param("a%3Ab", "100%", b"a%253Ab:100%25", id="a percent sign stays one"),
-            pytest.param("a+b", "c d", b"a%2Bb:c+d", id="a plus stays a plus, a space a space"),
-            pytest.param("ș", "żółć€", b"%C8%99:%C5%BC%C3%B3%C5%82%C4%87%E2%82%AC", id="UTF-8"),
-            pytest.param(
-                "a&b=c", "d/e?f", b"a%26b%3Dc:d%2Fe%3Ff", id="separators are no separators"
-            ),
-        ],
-    )
-    def test_basic_authentication_is_form_encoded_first(
-        self, server: RawTlsServer, wire: Wire, client_id: str, client_secret: str, expected: bytes
-    ) -> None:
-        credentials = client_credentials(server, client_id=client_id, client_secret=client_secret)
-        assert basic(sent_by(server, wire.connect(server), credentials)) == expected
-
-    @pytest.mark.parametrize("grant", [OWN, REFRESH], ids=["primary grant", "refresh token"])
-    def test_client_secret_post_puts_the_secret_into_the_body_alone(
-        self, server: RawTlsServer, wire: Wire, grant: dict[str, str]
-    ) -> None:
-        credentials = client_credentials(
-            server, client_secret="ż:%+ ", token_endpoint_auth_method="client_secret_post"
-        )
-        request = sent_by(server, wire.connect(server), credentials, **grant)
-        assert "Authorization" not in request.headers
-        assert request.fields == {**grant, "client_id": "123", "client_secret": "ż:%+ "}
-
-    @pytest.mark.parametrize("method", ["client_secret_basic", "client_secret_post"])
-    def test_a_standard_server_understands_a_secret_of_any_characters(
-        self, authorization_server: AuthorizationServer, wire: Wire, method: str
-    ) -> None:
-        client_id, secret = "a:b c", "p%41+ &=żółć:"
-        authorization_server.register_client(client_id, secret=secret, auth_methods=[method])
-        text = json.dumps(
-            {
-                "token_endpoint": authorization_server.token_endpoint,
-                "grant_type": "client_credentials",
-                "client_id": client_id,
-                "client_secret": secret,
-                "token_endpoint_auth_method": method,
-            }
-        )
-        endpoint = wire.connect(allowed=(authorization_server.host,))
-        assert endpoint.request(parse_credentials(text).client, OWN).access_token is not None
-        (request,) = authorization_server.requests
-        assert request.auth_method == method
-
-    def test_scope_and_extra_parameters_go_along(self, server: RawTlsServer, wire: Wire) -> None:
-        credentials = client_credentials(
-            server,
-            scope="adverts-write read",
-            extra_parameters={"audience": "https://api/?a=b&c", "resource": ""},
-        )
-        assert sent_by(server, wire.connect(server), credentials).fields == {
-            **OWN,
-            "scope": "adverts-write read",
-            "audience": "https://api/?a=b&c",
-            "resource": "",
-        }
-
-    def test_one_json_answer_without_encoding_is_asked_for(
-        self, server: RawTlsServer, wire: Wire
-    ) -> None:
-        request = sent_by(server, wire.connect(server), client_credentials(server))
-        assert request.method == "POST"
-        assert request.target == "/oauth/token"
+        assert (request.method, request.target) == ("POST", "/oauth/token")
         assert request.headers == {
             "Host": server.host,
             "Accept": "application/json",
@@ -318,59 +228,69 @@ class TestWhatIsSent:
             "Authorization": request.headers["Authorization"],
             "Content-Length": str(len(request.body)),
             "Content-Type": "application/x-www-form-urlencoded",
-            "User-Agent": PRODUCT_USER_AGENT,
+            "User-Agent": "invented/1",
         }
 
-    def test_the_query_of_a_token_endpoint_is_kept(self, server: RawTlsServer, wire: Wire) -> None:
-        credentials = client_credentials(server, token_endpoint=server.url + "?tenant=a%2Fb")
-        request = sent_by(server, wire.connect(server), credentials)
-        assert request.target == "/oauth/token?tenant=a%2Fb"
+    @pytest.mark.parametrize("method", ["GET", "POST", "PUT"])
+    @either_way
+    def test_json_goes_by_any_method(
+        self,
+        server: RawTlsServer,
+        wire: Wire,
+        method: Any,
+        grant: Grant,  # noqa: ANN401
+    ) -> None:
+        dialect = Dialect(request_method=method, request_format="json")
+        send(wire.connect(server), client_of(server, dialect=dialect), grant)
+        (request,) = server.requests
+        assert (request.method, request.headers["Content-Type"]) == (method, "application/json")
+        assert json.loads(request.body) == grant.parameters
 
+    @pytest.mark.parametrize("method", ["GET", "POST"])
+    @either_way
+    def test_a_query_goes_without_a_body(
+        self,
+        server: RawTlsServer,
+        wire: Wire,
+        method: Any,
+        grant: Grant,  # noqa: ANN401
+    ) -> None:
+        dialect = Dialect(request_method=method, request_format="query")
+        client = client_of(server, dialect=dialect, token_endpoint=f"{server.url}?tenant=a%2Fb")
+        send(wire.connect(server), client, grant)
+        (request,) = server.requests
+        assert request.target == f"/oauth/token?tenant=a%2Fb&{urlencode(grant.parameters)}"
+        assert (request.method, request.body) == (method, b"")
 
-class TestUserAgent:
-    HOST = "www.autovit.ro"
-
-    @pytest.fixture
-    def server(
-        self, wire: Wire, authority: Authority, monkeypatch: pytest.MonkeyPatch
-    ) -> RawTlsServer:
-        """The preset's host, found on loopback: its name on the certificate is verified."""
-        server = wire.serve(answers(SUCCESS), context=authority.server_context(self.HOST))
-        here = (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", server.port))
-
-        def resolve(host: str, port: int, *_: object) -> list[object]:
-            assert (host, port) == (self.HOST, 443)
-            return [here]
-
-        monkeypatch.setattr(socket, "getaddrinfo", resolve)
-        return server
+    def test_a_refresh_token_goes_to_the_refresh_endpoint(
+        self, server: RawTlsServer, wire: Wire
+    ) -> None:
+        client = client_of(server, refresh_endpoint=f"https://{server.host}/refresh")
+        endpoint = wire.connect(server)
+        for grant in (OWN, REFRESH):
+            send(endpoint, client, grant)
+        assert [request.target for request in server.requests] == ["/oauth/token", "/refresh"]
 
     @pytest.mark.parametrize(
-        ("username", "expected"),
+        "headers",
         [
-            pytest.param("ion@dealer.ro", "ion@dealer.ro", id="a site that asks for it"),
-            pytest.param("a@b\r\nX-Injected: 1", "own", id="an e-mail cannot add a header"),
+            pytest.param({"X-A": "b\r\nX-Injected: 1"}, id="a header cannot add another"),
+            pytest.param({"X-A\r\nX-Injected": "1"}, id="nor can its name"),
         ],
     )
-    def test_a_site_is_told_the_e_mail(
-        self, server: RawTlsServer, wire: Wire, username: str, expected: str
+    @either_way
+    def test_a_line_break_sends_nothing(
+        self, server: RawTlsServer, wire: Wire, headers: dict[str, str], grant: Grant
     ) -> None:
-        credentials = PasswordCredentials(
-            site="autovit.ro", username=username, password="p", user_agent="own", **CLIENT
-        )
-        request = sent_by(server, wire.connect(allowed=(self.HOST,)), credentials)
-        assert request.headers["User-Agent"] == expected
-        assert request.headers["Host"] == self.HOST
-        assert request.target == "/api/open/oauth/token"
-        assert "X-Injected" not in request.headers
+        error = failure_of(wire.connect(server), client_of(server, request_headers=headers), grant)
+        assert not error.sent
+        assert server.requests == []
 
 
 class TestWhereItIsSent:
     @either_way
     @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-    def test_a_redirect_is_not_followed(
-        self, wire: Wire, status: int, grant: dict[str, str]
-    ) -> None:
+    def test_a_redirect_is_not_followed(self, wire: Wire, status: int, grant: Grant) -> None:
         elsewhere = wire.serve(answers(SUCCESS))
         redirect = answer(b"", status=f"{status} Moved", headers=(f"Location: {elsewhere.url}",))
         server = wire.serve(answers(redirect))
@@ -384,13 +304,13 @@ class TestWhereItIsSent:
         elsewhere = wire.serve(answers(SUCCESS))
         redirect = answer(b"", status="302 Found", headers=(f"Location: {elsewhere.url}",))
         server = wire.serve(answers(redirect))
-        credentials = client_credentials(server, verify_url=server.url)
-        assert wire.connect(server, elsewhere).verify(credentials.client, TOKEN) is None
+        client = client_of(server, verify_url=server.url)
+        assert wire.connect(server, elsewhere).verify(client, TOKEN) is None
         assert elsewhere.connections == 0
 
     @either_way
     def test_a_certificate_for_another_name_is_refused_before_anything_is_sent(
-        self, wire: Wire, authority: Authority, grant: dict[str, str]
+        self, wire: Wire, authority: Authority, grant: Grant
     ) -> None:
         server = wire.serve(answers(SUCCESS), context=authority.server_context("www.autovit.ro"))
         with pytest.raises(TokenEndpointError) as refusal:
@@ -413,15 +333,15 @@ class TestWhereItIsSent:
     )
     @either_way
     def test_a_host_that_is_not_allowed_gets_no_connection(
-        self, wire: Wire, field: str, allowed: tuple[str, ...], grant: dict[str, str]
+        self, wire: Wire, field: str, allowed: tuple[str, ...], grant: Grant
     ) -> None:
         server = wire.serve(answers(SUCCESS))
-        credentials = client_credentials(server, verify_url="https://elsewhere.example/me")
+        client = client_of(server, verify_url="https://elsewhere.example/me")
         endpoint = wire.connect(allowed=tuple(text.format(host=server.host) for text in allowed))
         with pytest.raises(TokenEndpointError, match=f"host of {field} .* ALLOWED_TOKEN_HOSTS") as (
             refusal
         ):
-            send(endpoint, credentials, grant)
+            send(endpoint, client, grant)
         assert (refusal.value.code, refusal.value.sent) == ("host_not_allowed", False)
         assert "example" not in str(refusal.value)
         assert "localhost" not in str(refusal.value)
@@ -430,9 +350,9 @@ class TestWhereItIsSent:
     def test_a_token_is_not_verified_at_a_host_that_is_not_allowed(self, wire: Wire) -> None:
         """A journaled response is verified without any token request before it."""
         server, elsewhere = wire.serve(answers(SUCCESS)), wire.serve(answers(SUCCESS))
-        credentials = client_credentials(server, verify_url=elsewhere.url)
+        client = client_of(server, verify_url=elsewhere.url)
         with pytest.raises(TokenEndpointError) as refusal:
-            wire.connect(server).verify(credentials.client, TOKEN)
+            wire.connect(server).verify(client, TOKEN)
         assert refusal.value.code == "host_not_allowed"
         assert elsewhere.connections == 0
 
@@ -495,17 +415,17 @@ class TestTimeLimit:
     )
     @either_way
     def test_a_slow_drip_ends_at_the_limit(
-        self, wire: Wire, head: bytes, drop: bytes, grant: dict[str, str]
+        self, wire: Wire, head: bytes, drop: bytes, grant: Grant
     ) -> None:
         server = wire.serve(drips(head, drop))
         endpoint = wire.connect(server, monotonic=Ticking(REQUEST_SECONDS / 50))
-        error = unavailable(endpoint, client_credentials(server), grant)
+        error = unavailable(endpoint, client_of(server), grant)
         assert (error.code, error.sent) == ("timeout", True)
         # It had all the time there is: a repeat would take as much again.
         assert server.connections == 1
 
     @either_way
-    def test_nothing_is_read_past_the_limit(self, wire: Wire, grant: dict[str, str]) -> None:
+    def test_nothing_is_read_past_the_limit(self, wire: Wire, grant: Grant) -> None:
         time = Settable()
 
         def let_time_pass() -> None:
@@ -513,7 +433,7 @@ class TestTimeLimit:
 
         server = wire.serve(stops_after(b"H", let_time_pass))
         endpoint = wire.connect(server, monotonic=time)
-        assert unavailable(endpoint, client_credentials(server), grant).code == "timeout"
+        assert unavailable(endpoint, client_of(server), grant).code == "timeout"
 
     @pytest.mark.parametrize(
         ("grant", "expected"),
@@ -528,7 +448,7 @@ class TestTimeLimit:
         ],
     )
     def test_whenever_time_is_up_it_is_known_whether_anything_had_left(
-        self, wire: Wire, grant: dict[str, str], expected: list[str]
+        self, wire: Wire, grant: Grant, expected: list[str]
     ) -> None:
         """Connecting, sending the headers, sending the body, waiting, reading."""
         readings = Ticking(step=0)
@@ -552,7 +472,7 @@ class TestTimeLimit:
     def test_a_handshake_that_never_ends_is_no_connection(self, wire: Wire) -> None:
         server = wire.serve(never_shakes_hands)
         endpoint = wire.connect(server, monotonic=nearly_over(left=0.05))
-        error = unavailable(endpoint, refreshing(server), REFRESH)
+        error = unavailable(endpoint, client_of(server), REFRESH)
         assert (error.code, error.sent) == ("no_connection", False)
 
     def test_a_host_with_many_addresses_has_no_more_time_than_another(
@@ -568,8 +488,8 @@ class TestTimeLimit:
             raise TimeoutError
 
         monkeypatch.setattr(socket.socket, "connect", hang)
-        credentials = ClientCredentials(token_endpoint="https://many.example/", **CLIENT)
-        error = unavailable(wire.connect(allowed=("many.example",), monotonic=time), credentials)
+        client = at("https://many.example/")
+        error = unavailable(wire.connect(allowed=("many.example",), monotonic=time), client)
         assert error.code == "no_connection"
         assert time.now <= REQUEST_SECONDS
 
@@ -609,7 +529,7 @@ class TestTimeLimit:
 
         def ask() -> None:
             try:
-                endpoint.request(client_credentials(hung).client, OWN)
+                endpoint.request(client_of(hung), OWN)
             except EndpointUnavailableError as error:
                 codes.append(error.code)
 
@@ -617,7 +537,7 @@ class TestTimeLimit:
         asking.start()
         assert arrived.wait(REQUEST_SECONDS)
         time.now = REQUEST_SECONDS - 1
-        endpoint.request(client_credentials(quick).client, OWN)
+        endpoint.request(client_of(quick), OWN)
         time.now = REQUEST_SECONDS + 1
         go_on.set()
         asking.join()
@@ -651,9 +571,7 @@ class TestWhatIsRead:
         ],
     )
     @either_way
-    def test_every_framing_is_understood(
-        self, wire: Wire, response: bytes, grant: dict[str, str]
-    ) -> None:
+    def test_every_framing_is_understood(self, wire: Wire, response: bytes, grant: Grant) -> None:
         server = wire.serve(answers_and_closes(response))
         assert ask(wire.connect(server), server, grant).access_token == TOKEN
 
@@ -666,7 +584,7 @@ class TestWhatIsRead:
     )
     @either_way
     def test_the_longest_body(
-        self, wire: Wire, length: int, grant: dict[str, str], *, is_read: bool
+        self, wire: Wire, length: int, grant: Grant, *, is_read: bool
     ) -> None:
         padding = "a" * (length - len(ISSUED) - len(', "a": ""'))
         body = ISSUED[:-1] + f', "a": "{padding}"}}'.encode()
@@ -676,32 +594,28 @@ class TestWhatIsRead:
         if is_read:
             assert ask(endpoint, server, grant).access_token == TOKEN
         else:
-            assert unavailable(endpoint, client_credentials(server), grant).code == "firewall"
+            assert unavailable(endpoint, client_of(server), grant).code == "firewall"
 
     @either_way
-    def test_a_page_that_calls_itself_one_is_a_page(
-        self, wire: Wire, grant: dict[str, str]
-    ) -> None:
+    def test_a_page_that_calls_itself_one_is_a_page(self, wire: Wire, grant: Grant) -> None:
         page = answer(b"blocked", status="403 No", content_type="text/html; charset=utf-8")
         server = wire.serve(answers(page))
-        error = unavailable(wire.connect(server), client_credentials(server), grant)
+        error = unavailable(wire.connect(server), client_of(server), grant)
         assert (error.is_page, error.status) == (True, 403)
 
     @either_way
-    def test_headers_without_end_are_not_read_to_it(
-        self, wire: Wire, grant: dict[str, str]
-    ) -> None:
+    def test_headers_without_end_are_not_read_to_it(self, wire: Wire, grant: Grant) -> None:
         """An HTTP library would keep megabytes of them."""
         server = wire.serve(drips(b"HTTP/1.1 200 OK\r\n", b"X: " + b"a" * 60_000 + b"\r\n"))
-        error = unavailable(wire.connect(server), client_credentials(server), grant)
+        error = unavailable(wire.connect(server), client_of(server), grant)
         assert error.code == "connection_lost"
 
     @either_way
     def test_an_interim_response_is_not_taken_for_the_final_one(
-        self, wire: Wire, grant: dict[str, str]
+        self, wire: Wire, grant: Grant
     ) -> None:
         server = wire.serve(answers(b"HTTP/1.1 102 Processing\r\n\r\n" + SUCCESS))
-        error = unavailable(wire.connect(server), client_credentials(server), grant)
+        error = unavailable(wire.connect(server), client_of(server), grant)
         assert error.code == "connection_lost"
 
     def test_retry_after_is_handed_on(self, wire: Wire, clock: DrivenClock) -> None:
@@ -714,7 +628,7 @@ class TestWhatIsRead:
             )
         )
         endpoint = wire.connect(server)
-        waits = [unavailable(endpoint, client_credentials(server)).retry_after for _ in range(2)]
+        waits = [unavailable(endpoint, client_of(server)).retry_after for _ in range(2)]
         assert waits == [timedelta(seconds=90), timedelta(minutes=7)]
 
     def test_a_retry_after_of_nonsense_costs_no_answer(self, wire: Wire) -> None:
@@ -755,15 +669,15 @@ class TestLostConnections:
         assert len(fixed.requests) == 2
 
         broken = wire.serve(lost)
-        error = unavailable(wire.connect(broken), client_credentials(broken))
+        error = unavailable(wire.connect(broken), client_of(broken))
         assert (error.code, error.sent, error.is_response_lost) == ("connection_lost", True, True)
         assert len(broken.requests) == 2
 
         spent = wire.serve(lost, answers(SUCCESS))
-        error = unavailable(wire.connect(spent), refreshing(spent), REFRESH)
+        error = unavailable(wire.connect(spent), client_of(spent), REFRESH)
         assert (error.code, error.sent) == ("connection_lost", True)
         assert error.is_response_lost
-        assert [request.fields for request in spent.requests] == [REFRESH]
+        assert [request.fields for request in spent.requests] == [REFRESH.parameters]
 
     def test_a_refresh_token_is_sent_again_where_nothing_had_left(self, wire: Wire) -> None:
         server = wire.serve(resets_the_handshake, answers(SUCCESS))
@@ -774,16 +688,14 @@ class TestLostConnections:
         self, wire: Wire
     ) -> None:
         server = wire.serve(resets_the_handshake, answers_and_closes(b""), answers(SUCCESS))
-        error = unavailable(wire.connect(server), refreshing(server), REFRESH)
+        error = unavailable(wire.connect(server), client_of(server), REFRESH)
         assert (error.code, error.sent) == ("connection_lost", True)
         assert (server.connections, len(server.requests)) == (2, 1)
 
     @either_way
-    def test_a_reset_within_the_handshake_is_no_connection(
-        self, wire: Wire, grant: dict[str, str]
-    ) -> None:
+    def test_a_reset_within_the_handshake_is_no_connection(self, wire: Wire, grant: Grant) -> None:
         server = wire.serve(resets_the_handshake)
-        error = unavailable(wire.connect(server), refreshing(server), grant)
+        error = unavailable(wire.connect(server), client_of(server), grant)
         assert (error.code, error.sent) == ("no_connection", False)
         assert not error.is_response_lost
         assert server.connections == 2
@@ -802,16 +714,16 @@ class TestLostConnections:
         speaking.start()
         with listener:
             host = f"localhost:{listener.getsockname()[1]}"
-            credentials = ClientCredentials(token_endpoint=f"https://{host}/", **CLIENT)
-            error = unavailable(wire.connect(allowed=(host,)), credentials)
+            client = at(f"https://{host}/")
+            error = unavailable(wire.connect(allowed=(host,)), client)
             speaking.join()
         assert (error.code, error.sent) == ("no_connection", False)
 
     def test_a_refused_connection_is_no_connection(self, wire: Wire) -> None:
         with socket.create_server(("127.0.0.1", 0)) as closed:
             host = f"localhost:{closed.getsockname()[1]}"
-        credentials = ClientCredentials(token_endpoint=f"https://{host}/", **CLIENT)
-        error = unavailable(wire.connect(allowed=(host,)), credentials, REFRESH)
+        client = at(f"https://{host}/")
+        error = unavailable(wire.connect(allowed=(host,)), client, REFRESH)
         assert (error.code, error.sent) == ("no_connection", False)
         assert error.is_lost_connection
 
@@ -832,20 +744,20 @@ class TestLostConnections:
             raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
         monkeypatch.setattr(socket, "getaddrinfo", resolve)
-        credentials = ClientCredentials(token_endpoint=f"https://{host}/", **CLIENT)
-        error = unavailable(wire.connect(allowed=(host,)), credentials, REFRESH)
+        client = at(f"https://{host}/")
+        error = unavailable(wire.connect(allowed=(host,)), client, REFRESH)
         assert (error.code, error.sent) == ("no_connection", False)
         assert len(asked) in {0, 2}
 
     def test_a_request_whose_repeat_found_nobody_was_sent_all_the_same(self, wire: Wire) -> None:
         server = wire.serve(answers_and_closes(b""), resets_the_handshake)
-        error = unavailable(wire.connect(server), client_credentials(server))
+        error = unavailable(wire.connect(server), client_of(server))
         assert error.sent
         assert len(server.requests) == 1
 
     def test_an_answer_that_says_later_is_not_asked_again(self, wire: Wire) -> None:
         server = wire.serve(answers(answer(b"", status="503 Later")))
-        error = unavailable(wire.connect(server), client_credentials(server))
+        error = unavailable(wire.connect(server), client_of(server))
         assert error.code == "status_503"
         assert len(server.requests) == 1
 
@@ -857,14 +769,14 @@ class TestLostConnections:
         )
         seed = authorization_server.issue_initial_refresh_token("c", user="u")
         authorization_server.fail(LosesTheAnswer())
-        credentials = RefreshTokenCredentials(
+        client = RefreshTokenCredentials(
             token_endpoint=authorization_server.token_endpoint,
             client_id="c",
             client_secret="s",
             refresh_token=seed,
         )
         grant = {"grant_type": "refresh_token", "refresh_token": seed}
-        error = unavailable(wire.connect(allowed=(authorization_server.host,)), credentials, grant)
+        error = unavailable(wire.connect(allowed=(authorization_server.host,)), client, grant)
         assert error.code == "connection_lost"
         assert authorization_server.refresh_tokens_sent[seed] == 1
         assert authorization_server.families_revoked == 0
@@ -877,13 +789,13 @@ class TestConnect:
         self, wire: Wire
     ) -> None:
         server, seen = wire.serve(answers(SUCCESS)), []
-        with wire.connect(server).connect(client_credentials(server).client) as connection:
+        with wire.connect(server).connect(client_of(server)) as connection:
             assert (server.connections, server.requests) == (1, [])
             connection.request(
                 REFRESH, before_sending=lambda: seen.append((server.connections, *server.requests))
             )
         assert seen == [(1,)]
-        assert [request.fields for request in server.requests] == [REFRESH]
+        assert [request.fields for request in server.requests] == [REFRESH.parameters]
 
     def test_what_raises_before_sending_keeps_the_request_from_leaving(self, wire: Wire) -> None:
         gone = threading.Event()
@@ -898,7 +810,7 @@ class TestConnect:
         server = wire.serve(listen)
         with (
             pytest.raises(KeyError, match="the lease"),
-            wire.connect(server).connect(client_credentials(server).client) as connection,
+            wire.connect(server).connect(client_of(server)) as connection,
         ):
             connection.request(REFRESH, before_sending=too_old)
         assert gone.wait(GIVE_UP_SECONDS)
@@ -913,7 +825,7 @@ class TestConnect:
             gone.set()
 
         server = wire.serve(listen)
-        with suppress(KeyError), wire.connect(server).connect(client_credentials(server).client):
+        with suppress(KeyError), wire.connect(server).connect(client_of(server)):
             if fails:
                 raise KeyError
         assert gone.wait(GIVE_UP_SECONDS)
@@ -931,7 +843,7 @@ class TestConnect:
     ) -> None:
         left, seen = threading.Event(), []
         server = wire.serve(leaves_after(meanwhile, left, is_tls=is_tls), answers(SUCCESS))
-        with wire.connect(server).connect(client_credentials(server).client) as connection:
+        with wire.connect(server).connect(client_of(server)) as connection:
             assert left.wait(GIVE_UP_SECONDS)
             response = connection.request(
                 REFRESH, before_sending=lambda: seen.append((server.connections, *server.requests))
@@ -943,7 +855,7 @@ class TestConnect:
     def test_a_connection_that_cannot_be_opened_again_has_sent_nothing(self, wire: Wire) -> None:
         left, seen = threading.Event(), []
         server = wire.serve(leaves_after(b"", left), resets_the_handshake)
-        with wire.connect(server).connect(client_credentials(server).client) as connection:
+        with wire.connect(server).connect(client_of(server)) as connection:
             assert left.wait(GIVE_UP_SECONDS)
             with pytest.raises(EndpointUnavailableError) as failure:
                 connection.request(REFRESH, before_sending=lambda: seen.append(1))
@@ -959,7 +871,7 @@ class TestConnect:
             answers(SUCCESS)(conversation)
 
         server = wire.serve(answer_late)
-        with wire.connect(server).connect(client_credentials(server).client) as connection:
+        with wire.connect(server).connect(client_of(server)) as connection:
             assert secured.wait(GIVE_UP_SECONDS)
             connection.request(REFRESH, before_sending=lambda: None)
         assert server.connections == 1
@@ -968,7 +880,7 @@ class TestConnect:
         """Between the two a lease is written, in as long as that takes."""
         time, server = Settable(), wire.serve(answers(SUCCESS))
         endpoint = wire.connect(server, monotonic=time)
-        with endpoint.connect(client_credentials(server).client) as connection:
+        with endpoint.connect(client_of(server)) as connection:
             time.now += 2 * REQUEST_SECONDS
             response = connection.request(REFRESH, before_sending=lambda: None)
         assert response.access_token == TOKEN
@@ -1002,7 +914,7 @@ class TestConnect:
         context.load_verify_locations(authority.certificate_file)
         context.verify_mode = ssl.CERT_REQUIRED
         server = wire.serve(answers(SUCCESS), context=context)
-        error = unavailable(wire.connect(server), client_credentials(server), REFRESH)
+        error = unavailable(wire.connect(server), client_of(server), REFRESH)
         assert (error.code, error.sent) == (code, is_sent)
         assert server.requests == []
 
@@ -1016,7 +928,7 @@ class TestConnections:
         ask(endpoint, server)
         for _ in range(2):
             with pytest.raises(OAuthError, match="invalid_grant"):
-                endpoint.request(client_credentials(server, client_id="456").client, OWN)
+                endpoint.request(client_of(server, client_id="456"), OWN)
         assert (server.connections, len(server.requests)) == (1, 3)
 
     def test_a_new_sweep_begins_with_new_connections(self, wire: Wire) -> None:
@@ -1031,8 +943,8 @@ class TestConnections:
         """What was left unread would be taken for the next account's response."""
         server = wire.serve(answers(answer(b" " * LONGEST_BODY * 4), SUCCESS))
         endpoint = wire.connect(server)
-        unavailable(endpoint, client_credentials(server))
-        unavailable(endpoint, client_credentials(server))
+        unavailable(endpoint, client_of(server))
+        unavailable(endpoint, client_of(server))
         assert server.connections == 2
 
     def test_a_second_answer_on_the_wire_is_not_the_next_accounts(self, wire: Wire) -> None:
@@ -1079,22 +991,20 @@ class TestVerify:
         self, wire: Wire, response: bytes, verdict: object
     ) -> None:
         server = wire.serve(answers_and_closes(response))
-        credentials = client_credentials(server, verify_url=server.url)
-        assert wire.connect(server).verify(credentials.client, TOKEN) is verdict
+        client = client_of(server, verify_url=server.url)
+        assert wire.connect(server).verify(client, TOKEN) is verdict
         assert len(server.requests) == 1
 
     def test_without_a_verify_url_nobody_is_asked(self, wire: Wire) -> None:
         server = wire.serve(answers(answer(b"[]")))
-        client = client_credentials(server).client
+        client = client_of(server)
         assert wire.connect(server).verify(client, TOKEN) is None
         assert server.connections == 0
 
     def test_the_token_goes_in_its_header_and_the_client_stays_out(self, wire: Wire) -> None:
         server = wire.serve(answers(answer(b"[]")))
-        credentials = client_credentials(
-            server, verify_url=server.url + "?limit=1&page=1", user_agent="own/1"
-        )
-        wire.connect(server).verify(credentials.client, TOKEN)
+        client = client_of(server, verify_url=server.url + "?limit=1&page=1", user_agent="own/1")
+        wire.connect(server).verify(client, TOKEN)
         (request,) = server.requests
         assert (request.method, request.target) == ("GET", "/oauth/token?limit=1&page=1")
         assert request.body == b""
@@ -1110,8 +1020,8 @@ class TestVerify:
     def test_no_connection_says_nothing_of_the_token(self, wire: Wire, script: Script) -> None:
         server = wire.serve(script)
         endpoint = wire.connect(server, monotonic=nearly_over(left=0.05))
-        credentials = client_credentials(server, verify_url=server.url)
-        assert endpoint.verify(credentials.client, TOKEN) is None
+        client = client_of(server, verify_url=server.url)
+        assert endpoint.verify(client, TOKEN) is None
 
     def test_a_certificate_for_another_name_gets_no_token(
         self, wire: Wire, authority: Authority
@@ -1119,36 +1029,36 @@ class TestVerify:
         server = wire.serve(
             answers(answer(b"[]")), context=authority.server_context("www.autovit.ro")
         )
-        credentials = client_credentials(server, verify_url=server.url)
-        assert wire.connect(server).verify(credentials.client, TOKEN) is None
+        client = client_of(server, verify_url=server.url)
+        assert wire.connect(server).verify(client, TOKEN) is None
         assert server.requests == []
 
     def test_a_verification_that_drips_ends_at_the_limit(self, wire: Wire) -> None:
         server = wire.serve(drips(b"HTTP/1.1 200 OK\r\nX: ", b"a"))
         endpoint = wire.connect(server, monotonic=Ticking(REQUEST_SECONDS / 50))
-        credentials = client_credentials(server, verify_url=server.url)
-        assert endpoint.verify(credentials.client, TOKEN) is None
+        client = client_of(server, verify_url=server.url)
+        assert endpoint.verify(client, TOKEN) is None
 
     def test_a_real_resource_server_tells_a_live_token_from_a_dead_one(
         self, authorization_server: AuthorizationServer, wire: Wire
     ) -> None:
         authorization_server.register_client("c", secret="s")
-        credentials = ClientCredentials(
+        client = ClientCredentials(
             token_endpoint=authorization_server.token_endpoint,
             verify_url=authorization_server.resource_url,
             client_id="c",
             client_secret="s",
         )
         endpoint = wire.connect(allowed=(authorization_server.host,))
-        token = endpoint.request(credentials.client, OWN).access_token
+        token = endpoint.request(client, OWN).access_token
         assert token is not None
-        assert endpoint.verify(credentials.client, token) is True
+        assert endpoint.verify(client, token) is True
         authorization_server.revoke_access_token(token)
-        assert endpoint.verify(credentials.client, token) is False
+        assert endpoint.verify(client, token) is False
         authorization_server.fail(firewall_page(), at=Endpoint.RESOURCE)
-        assert endpoint.verify(credentials.client, token) is None
+        assert endpoint.verify(client, token) is None
         authorization_server.fail(Answers(502), at=Endpoint.RESOURCE)
-        assert endpoint.verify(credentials.client, token) is None
+        assert endpoint.verify(client, token) is None
 
 
 class TestNoErrorTellsWhatWasInIt:
@@ -1186,19 +1096,17 @@ class TestNoErrorTellsWhatWasInIt:
     @pytest.mark.parametrize("method", ["client_secret_basic", "client_secret_post"])
     @pytest.mark.parametrize("grant", GRANTS)
     def test_whatever_the_server_does(
-        self, wire: Wire, script: Script, method: str, grant: dict[str, str]
+        self, wire: Wire, script: Script, method: str, grant: Grant
     ) -> None:
         server = wire.serve(script)
-        credentials = self.marked(server, method)
+        client = self.marked(server, method)
         endpoint = wire.connect(server, monotonic=Ticking(REQUEST_SECONDS / 1000))
         with pytest.raises(OAuthError) as failure:
-            send(endpoint, credentials, grant)
+            send(endpoint, client, grant)
         self.assert_silent(failure.value, server)
 
     @pytest.mark.parametrize("grant", GRANTS)
-    def test_a_refused_certificate(
-        self, wire: Wire, authority: Authority, grant: dict[str, str]
-    ) -> None:
+    def test_a_refused_certificate(self, wire: Wire, authority: Authority, grant: Grant) -> None:
         context = authority.server_context(f"{MARK}.example")
         server = wire.serve(answers(SUCCESS), context=context)
         with pytest.raises(TokenEndpointError) as failure:
@@ -1206,7 +1114,7 @@ class TestNoErrorTellsWhatWasInIt:
         self.assert_silent(failure.value, server)
 
     @pytest.mark.parametrize("grant", GRANTS)
-    def test_a_host_that_is_not_allowed(self, wire: Wire, grant: dict[str, str]) -> None:
+    def test_a_host_that_is_not_allowed(self, wire: Wire, grant: Grant) -> None:
         server = wire.serve(answers(SUCCESS))
         with pytest.raises(TokenEndpointError) as failure:
             send(wire.connect(), self.marked(server), grant)
@@ -1214,7 +1122,7 @@ class TestNoErrorTellsWhatWasInIt:
 
     @pytest.mark.parametrize("grant", GRANTS)
     def test_a_name_that_does_not_resolve(
-        self, wire: Wire, monkeypatch: pytest.MonkeyPatch, grant: dict[str, str]
+        self, wire: Wire, monkeypatch: pytest.MonkeyPatch, grant: Grant
     ) -> None:
         server = wire.serve(answers(SUCCESS))
 
@@ -1228,7 +1136,7 @@ class TestNoErrorTellsWhatWasInIt:
 
     @staticmethod
     def marked(server: RawTlsServer, method: Any = None) -> ClientCredentials:  # noqa: ANN401
-        return client_credentials(
+        return client_of(
             server,
             token_endpoint=f"{server.url}/{MARK}?key={MARK}",
             client_id=MARK,
@@ -1262,11 +1170,11 @@ class TestNoErrorTellsWhatWasInIt:
 )
 @either_way
 def test_an_unreadable_header_writes_no_token_to_the_log(
-    wire: Wire, caplog: pytest.LogCaptureFixture, unreadable: bytes, grant: dict[str, str]
+    wire: Wire, caplog: pytest.LogCaptureFixture, unreadable: bytes, grant: Grant
 ) -> None:
     """An HTTP library that warns of bad headers quotes them, and what follows them."""
     server = wire.serve(answers_and_closes(b"HTTP/1.1 200 OK\r\n" + unreadable + b"\r\n\r\n"))
-    unavailable(wire.connect(server), client_credentials(server), grant)
+    unavailable(wire.connect(server), client_of(server), grant)
     assert TOKEN not in caplog.text
     assert server.url not in caplog.text
 
