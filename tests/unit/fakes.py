@@ -81,6 +81,8 @@ PARTNER: Mapping[str, Any] = {
     "partner_secret": "made-up-partner-secret",
 }
 CLIENT_CREDENTIALS: Mapping[str, Any] = {**CLIENT, "grant_type": "client_credentials"}
+# Of no provider, so that nobody documents how long its tokens live.
+ANY_SERVER: Mapping[str, Any] = {"provider": None, "token_endpoint": "https://www.autovit.ro/token"}
 
 
 class RunKilledError(BaseException):
