@@ -49,9 +49,9 @@ from token_refresher.ports import CURRENT
 from token_refresher.records import FAILURE_TAG, FailureRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
-    from token_refresher.oauth.client_authentication import Client
+    from token_refresher.oauth.client_authentication import Client, Grant
     from token_refresher.oauth.token_response import TokenResponse
     from token_refresher.sweep import Report
 
@@ -377,17 +377,17 @@ class OneByOneEndpoint(FakeTokenEndpoint):
         self.refused = threading.Semaphore(0)
         self.asked = threading.Event()
 
-    def request(self, client: Client, grant: Mapping[str, str]) -> TokenResponse:
-        if grant["grant_type"] == "password":
+    def request(self, client: Client, grant: Grant) -> TokenResponse:
+        if grant.parameters["grant_type"] == "password":
             self.asked.set()
             assert self.refused.acquire(timeout=30)
             assert self.refused.acquire(timeout=30)
-        elif grant["grant_type"] == "client_credentials":
+        elif grant.parameters["grant_type"] == "client_credentials":
             assert self.asked.wait(timeout=30)
         try:
             return super().request(client, grant)
         except TokenRequestError:
-            if grant["grant_type"] == "client_credentials":
+            if grant.parameters["grant_type"] == "client_credentials":
                 self.refused.release()
             raise
 
