@@ -12,16 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.pretty import pretty_repr
 
-from tests.unit.fakes import (
-    ACCOUNT,
-    CLIENT_CREDENTIALS,
-    PASSWORD,
-    START,
-    World,
-    denied,
-    response,
-    throttled,
-)
+from tests.unit.fakes import ACCOUNT, PASSWORD, START, World, denied, response, throttled
 from token_refresher.journal import Journal, JournalEntry
 from token_refresher.model import TokenVersion, Unwritten
 from token_refresher.oauth.dialect import RFC_6749, Dialect
@@ -41,7 +32,7 @@ LEASE: Final = f"request-{'0' * 40}-1"
 ENTRY: Final = JournalEntry(
     grant=GRANT, host="www.autovit.ro", lease=LEASE, refresh_token="made-up-refresh-token"
 )
-CREDENTIALS: Final = parse_credentials(json.dumps({**CLIENT_CREDENTIALS, "scope": "as-requested"}))
+CREDENTIALS: Final = parse_credentials(json.dumps({**PASSWORD, "scope": "as-requested"}))
 NO_TIME: Final = timedelta(0)
 
 
@@ -68,38 +59,55 @@ def test_a_response_that_has_expired_is_not_published(life: timedelta) -> None:
         entry_with().published_as(version, RFC_6749)
 
 
-@pytest.mark.parametrize(("token", "kind"), [(None, "bearer"), ("t\n", "bearer"), ("t", "mac")])
-def test_what_is_no_bearer_token_is_never_published(token: str | None, kind: str) -> None:
-    entry = entry_with(access_token=token, token_type=kind)
+@pytest.mark.parametrize(
+    "token",
+    ["a\nb", "a b", "é", "a\r\nHost: x", "abc\n", "\nabc", "\ufeffabc", "a\x00", "\u0661", 'a"b',
+     "a\\b", "\x7f", ""],
+    ids=repr,
+)  # fmt: skip
+def test_characters_that_no_header_can_hold_are_never_published(token: str) -> None:
+    entry = entry_with(access_token=token)
     assert not entry.is_bearer_token(RFC_6749)
-    with pytest.raises(TokenResponseError):
+    with pytest.raises(TokenResponseError, match="access_token"):
         entry.published_as(VERSION, RFC_6749)
 
 
-def test_a_journaled_token_is_judged_by_the_dialect_that_holds_now() -> None:
-    entry, dialect = entry_with(token_type="bot"), Dialect(authorization_scheme="Token")
-    assert not entry.is_bearer_token(RFC_6749)
-    assert entry.is_bearer_token(dialect)
-    assert entry.published_as(VERSION, dialect).token_type == "Token"
+def test_every_other_character_of_an_access_token_is_published() -> None:
+    token = "".join(map(chr, range(0x21, 0x7F))).translate({ord('"'): None, ord("\\"): None})
+    entry = entry_with(access_token=token)
+    assert entry.is_bearer_token(RFC_6749)
+    assert entry.published_as(VERSION, RFC_6749).access_token == token
 
 
-@pytest.mark.parametrize("token_type", ["bearer", "Bearer", "BEARER", None])
+@pytest.mark.parametrize(
+    ("token", "kind"), [(None, "bearer"), ("t", "mac"), ("t", "DPoP"), ("t", "N_A")]
+)
+def test_what_is_no_bearer_token_is_never_published(token: str | None, kind: str) -> None:
+    with pytest.raises(TokenResponseError):
+        entry_with(access_token=token, token_type=kind).published_as(VERSION, RFC_6749)
+
+
+@pytest.mark.parametrize("token_type", ["bearer", "Bearer", "BEARER", "bEaReR", None])
 def test_consumers_are_handed_the_literal_bearer(token_type: str | None) -> None:
-    assert entry_with(token_type=token_type).published_as(VERSION, RFC_6749).token_type == "Bearer"
+    published = entry_with(token_type=token_type).published_as(VERSION, RFC_6749)
+    assert published.token_type == "Bearer"
 
 
-@given(token=st.text(min_size=1), token_type=st.none() | st.text())
+def test_consumers_are_handed_the_scheme_that_the_dialect_names() -> None:
+    dialect = Dialect(authorization_scheme="Zoho-oauthtoken")
+    entry = entry_with(token_type="made-up")
+    assert entry.published_as(VERSION, dialect).token_type == "Zoho-oauthtoken"
+
+
+@given(token=st.text(min_size=1), token_type=st.text(min_size=1))
 @settings(deadline=None)
 def test_a_response_is_published_or_refused_without_a_word_of_it(
-    token: str, token_type: str | None
+    token: str, token_type: str
 ) -> None:
-    entry = entry_with(access_token=f"MARK{token}", token_type=token_type and f"MARK{token_type}")
-    told = ""
-    try:
-        assert entry.published_as(VERSION, RFC_6749).access_token == f"MARK{token}"
-    except TokenResponseError as refusal:
-        told = f"{refusal} {refusal!r}"
-    assert "MARK" not in told
+    entry = entry_with(access_token=f"MARK{token}", token_type=f"MARK{token_type}")
+    with pytest.raises(TokenResponseError) as refusal:
+        entry.published_as(VERSION, RFC_6749)
+    assert "MARK" not in f"{refusal.value} {refusal.value!r}"
 
 
 # What is kept of a response.
@@ -161,11 +169,7 @@ def test_the_refresh_token_is_the_last_that_is_known(
         sent=sent,
         refresh_is_refused=False,
     )
-    assert (entry.refresh_token, entry.host, entry.lease) == (
-        expected,
-        CREDENTIALS.client.host,
-        LEASE,
-    )
+    assert (entry.refresh_token, entry.host, entry.lease) == (expected, "www.autovit.ro", LEASE)
 
 
 @pytest.mark.parametrize(

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import pytest
 
 from tests.unit.fakes import (
     ACCOUNT,
-    ANY_SERVER,
     CLIENT,
     CLIENT_CREDENTIALS,
     HOUR,
@@ -57,6 +56,10 @@ VERIFY_URL = "https://www.autovit.ro/api/open/account/adverts"
 @pytest.fixture
 def world() -> World:
     return World()
+
+
+# By its address, so that nothing is known of its lifetimes.
+ANY_SERVER: Final = {"provider": None, "token_endpoint": "https://www.autovit.ro/token"}
 
 
 def due_again(world: World, credentials: Mapping[str, object] = PASSWORD, **more: object) -> World:
@@ -177,7 +180,7 @@ def test_a_journal_that_is_not_readable_is_as_good_as_none(world: World) -> None
 def test_the_primary_grant_follows_what_says_nothing_against_it(
     world: World, failure: Failure | TokenResponse
 ) -> None:
-    due_again(world, {**PASSWORD, **ANY_SERVER})
+    due_again(world, PASSWORD, **ANY_SERVER)
     world.endpoint.answer(failure)
 
     assert world.refresh().outcome is Outcome.PUBLISHED
