@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import Enum
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from local.secrets_manager.client import MemoryClient
 from local.secrets_manager.memory import Secret, SecretsManager
@@ -81,6 +81,8 @@ PARTNER: Mapping[str, Any] = {
     "partner_secret": "made-up-partner-secret",
 }
 CLIENT_CREDENTIALS: Mapping[str, Any] = {**CLIENT, "grant_type": "client_credentials"}
+# Of no provider, so that nobody documents how long its tokens live.
+ANY_SERVER: Mapping[str, Any] = {"provider": None, "token_endpoint": "https://www.autovit.ro/token"}
 
 
 class RunKilledError(BaseException):
@@ -312,6 +314,10 @@ class AfterRedeeming:
     error: Exception
 
 
+# What a server sends, read by the client that asked: its dialect decides what it is.
+Reading: TypeAlias = "Callable[[Client], TokenResponse]"
+
+
 class FakeTokenEndpoint:
     """A token endpoint with families of refresh tokens; a spent one that comes back ends its own.
 
@@ -354,7 +360,7 @@ class FakeTokenEndpoint:
         self._clock = clock
         self._faults = faults
         self._lock = threading.RLock()
-        self._answers: list[Exception | AfterRedeeming | TokenResponse] = []
+        self._answers: list[Exception | AfterRedeeming | TokenResponse | Reading] = []
         self._outages: dict[str, Callable[[], Exception | AfterRedeeming]] = {}
         self._refresh_tokens: dict[str, RefreshToken] = {}
         self._access_tokens: dict[str, tuple[int, datetime]] = {}
@@ -370,7 +376,7 @@ class FakeTokenEndpoint:
         """Let a refresh token be dead without anybody having used it."""
         del self._refresh_tokens[refresh_token]
 
-    def answer(self, *answers: Exception | AfterRedeeming | TokenResponse) -> None:
+    def answer(self, *answers: Exception | AfterRedeeming | TokenResponse | Reading) -> None:
         """Answer the next requests with these, one at a time; mostly nothing is redeemed."""
         self._answers.extend(answers)
 
@@ -419,6 +425,9 @@ class FakeTokenEndpoint:
         self.requests.append({**parameters, "host": client.host})
         self.requested_at.append(self._clock())
         with self._faults.around("request"), self._lock:
+            if self._answers and callable(read := self._answers[0]):
+                del self._answers[0]
+                return read(client)
             return self._answered(client.host, parameters)
 
     def _answered(self, host: str, grant: Mapping[str, str]) -> TokenResponse:
@@ -432,6 +441,7 @@ class FakeTokenEndpoint:
             answer = answer.error
         if isinstance(answer, Exception):
             raise answer
+        assert isinstance(answer, TokenResponse), "`request` has read what is to be read"
         return answer
 
     def _outage(self, *keys: str) -> Exception | AfterRedeeming | None:
