@@ -270,7 +270,8 @@ def test_an_external_token_without_an_age_is_due_by_its_expiry(
     world: World, lapse: timedelta, reason: str | None
 ) -> None:
     world.add(PASSWORD)
-    publish_by_hand(world, {"expires_at": world.now.timestamp() + 43200})
+    expires_at = world.now.timestamp() + 43200
+    publish_by_hand(world, {"access_token": "a", "expires_at": expires_at})
 
     assert reasons(world.sweep(after=lapse)).get(ACCOUNT) == reason
 
