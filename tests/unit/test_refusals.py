@@ -530,7 +530,8 @@ def test_a_journaled_refresh_token_is_shown_to_nobody_but_who_gave_it(
     [
         ("audience", "audience"),
         ("X-Tenant", "X-Tenant"),
-        ("urn:x", "urn:x"),
+        ("urn:x", "…"),
+        ("a.b", "…"),
         ("a" * 40, "a" * 40),
         ("a" * 41, "…"),
         ("", "…"),
