@@ -78,7 +78,7 @@ class Credentials(
             (RFC 7591); the default is the provider's, else the first where there is a secret.
         user_agent: Sent where the provider does not ask for the account's e-mail.
         extra_parameters: Sent with every token request, such as ``audience`` or ``resource``.
-        grant_parameters: Sent with the account's own grant only.
+        grant_parameters: Sent with the account's primary grant only.
         request_headers: Sent with every token request.
         assertion: A ready-made one, for ``{assertion}`` in the two above.
         refresh_token: The initial one, where ``{refresh_token}`` stands in them.
@@ -212,7 +212,7 @@ class Credentials(
 
     @property
     def grant(self) -> Grant:
-        """The account's own grant, with what the entry and the account add to it."""
+        """The account's primary grant, with what the entry and the account add to it."""
         name = {} if self.grant_name is None else {"grant_type": self.grant_name}
         added = {**self.entry_grant.grant_parameters, **self.grant_parameters}
         return Grant({**added, **name, **self.own_parameters})

@@ -10,13 +10,17 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
+import pytest
 
 from tests.docs.test_links import PATH, functions_of
 from tests.fuzz.parsers import PARSERS
 from token_refresher import settings
 from token_refresher.credentials import Credentials
 from token_refresher.oauth import transport
+from token_refresher.oauth.allowed_hosts import AllowedHosts, host_patterns
+from token_refresher.oauth.client_authentication import Client
 from token_refresher.oauth.dialect import Dialect
+from token_refresher.oauth.errors import TokenEndpointError
 from token_refresher.publishing import Publish
 from token_refresher.refusals import REFUSED_HEADERS
 from tools import templates
@@ -43,6 +47,34 @@ def test_every_threat_has_a_measure_and_a_test_that_holds_it() -> None:
     assert len(threats) > 20
     assert [row[0] for row in threats if len(row) != 3 or not all(row)] == []
     assert [row[0] for row in threats if "::test_" not in row[2]] == []
+
+
+def test_the_patterns_of_hosts_stand_for_what_is_said_of_them() -> None:
+    exact, wildcard, anything = rows("Which hosts may be asked")
+    named = [re.findall("`([^`]+)`", cell) for cell in (exact[0], *wildcard[:2], anything[1])]
+    hosts = AllowedHosts(host_patterns(",".join([*named[0], *named[1]])))
+    admitted, *refused = named[2]
+    for host in [*named[0], admitted]:
+        hosts.require(client_of(host))
+    for host in refused:
+        with pytest.raises(TokenEndpointError):
+            hosts.require(client_of(host))
+    private = [name for name in named[3] if name.isalpha() and name.islower()]
+    assert len(private) == 12
+    AllowedHosts(["*"]).require(client_of("a.example"))
+    for name in private:
+        with pytest.raises(TokenEndpointError):
+            AllowedHosts(["*"]).require(client_of(f"a.{name}"))
+
+
+def client_of(host: str) -> Client:
+    return Client(
+        token_endpoint=f"https://{host}/token",
+        client_id="invented-id",
+        client_secret=None,
+        auth_method="none",
+        user_agent="tests",
+    )
 
 
 def test_every_refusal_says_what_would_be_without_it_and_names_tests_that_are_there() -> None:

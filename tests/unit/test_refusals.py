@@ -135,7 +135,7 @@ def test_a_variable_stands_for_a_field_that_is_given(field: str, where: str) -> 
 @pytest.mark.parametrize("field", ["assertion", "refresh_token"])
 def test_a_field_that_stands_nowhere_is_refused(field: str) -> None:
     given: dict[str, Any] = {field: "invented-value"}
-    assert f"`{field}` is used by its own grant_type" in refusal(**given)
+    assert f"`{field}` is used by its grant_type" in refusal(**given)
 
 
 @pytest.mark.parametrize(
