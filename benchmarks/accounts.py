@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from benchmarks.secrets_manager import DESCRIPTION
 from local.secrets_manager.memory import Secret
-from token_refresher.parsing import parse_credentials
 from token_refresher.journal import JournalEntry
 from token_refresher.leases import LeaseContent, lease_id
 from token_refresher.model import TokenVersion, digest12
+from token_refresher.parsing import parse_credentials
 from token_refresher.ports import CURRENT, JOURNAL_STAGE, LEASE_STAGE, PREVIOUS
 
 if TYPE_CHECKING:

@@ -30,11 +30,12 @@ from token_refresher.refresh import Refresher
 from token_refresher.sweep import Sweeper
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
 
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
     from token_refresher.oauth.client_authentication import Client
+    from token_refresher.oauth.client_authentication import Grant as TokenGrant
     from token_refresher.oauth.token_response import TokenResponse
     from token_refresher.sweep import Report
 
@@ -142,7 +143,7 @@ class VirtualEndpoint:
         """Connect to every host, at once."""
         yield VirtualConnection(self, client)
 
-    def request(self, client: Client, grant: Mapping[str, str]) -> TokenResponse:
+    def request(self, client: Client, grant: TokenGrant) -> TokenResponse:
         """Answer as the host does."""
         self.requests[client.host] += 1
         if client.host == HUNG:
@@ -150,9 +151,15 @@ class VirtualEndpoint:
             raise EndpointUnavailableError("no answer in time", code="timeout")
         self._time.sleep(self._seconds)
         status = 429 if client.host == LIMITED else 200
-        answer = token_response(with_refresh_token=grant["grant_type"] != "client_credentials")
+        answer = token_response(
+            with_refresh_token=grant.parameters["grant_type"] != "client_credentials"
+        )
         return read_token_response(
-            status, json.dumps(answer).encode(), retry_after=None, now=self._time.now()
+            status,
+            json.dumps(answer).encode(),
+            client=client,
+            retry_after=None,
+            now=self._time.now(),
         )
 
     def verify(self, client: Client, access_token: str) -> bool | None:
@@ -167,9 +174,7 @@ class VirtualConnection:
     endpoint: VirtualEndpoint
     client: Client
 
-    def request(
-        self, grant: Mapping[str, str], *, before_sending: Callable[[], None]
-    ) -> TokenResponse:
+    def request(self, grant: TokenGrant, *, before_sending: Callable[[], None]) -> TokenResponse:
         """Answer as the host does."""
         before_sending()
         return self.endpoint.request(self.client, grant)

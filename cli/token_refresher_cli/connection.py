@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from token_refresher.credentials import Credentials
     from token_refresher.model import Account
-    from token_refresher.oauth.client_authentication import Client
+    from token_refresher.oauth.client_authentication import Client, Grant
     from token_refresher.oauth.token_response import TokenResponse
     from token_refresher.ports import SecretMetadata
     from token_refresher.redeem import Connection as OpenConnection
@@ -81,7 +81,7 @@ class _WatchedEndpoint:
         finally:
             self._asked()
 
-    def request(self, client: Client, grant: Mapping[str, str]) -> TokenResponse:
+    def request(self, client: Client, grant: Grant) -> TokenResponse:
         """Pass it on, and tell when it is over."""
         try:
             return self._endpoint.request(client, grant)

@@ -197,8 +197,8 @@ def check(
         return
     if credentials.is_refresh_only:
         raise ProblemError(
-            "An account with a refresh_token cannot be tried: it would spend the refresh token, and the "
-            "response would be lost.",
+            "An account with a refresh_token cannot be tried: it would spend the refresh token, "
+            "and the response would be lost.",
             f"Refresh it instead: {connection.target.command('refresh', name)}",
         )
     again = connection.target.command("refresh", name, flags=["--force"])

@@ -9,19 +9,12 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
-import java.util.regex.Pattern;
 
 /**
  * Calls an API with the published token, which the AWS Secrets Manager Agent keeps for five
  * minutes. It needs nothing but Java 17. In Lambda the agent's token is AWS_SESSION_TOKEN.
  */
 class Token {
-  // The secret's text is a string within the agent's JSON, so its quotes are escaped. That is all
-  // there is to unescape: a published token has the characters of RFC 6750 alone. Where you have a
-  // JSON library, parse the agent's answer, and then its SecretString.
-  private static final Pattern ACCESS_TOKEN =
-      Pattern.compile("\\\\\"access_token\\\\\":\\\\\"([A-Za-z0-9._~+/=-]+)\\\\\"");
-
   private final HttpClient http = HttpClient.newHttpClient();
   private final URI api = URI.create(System.getenv("API_URL"));
 
@@ -33,12 +26,12 @@ class Token {
   }
 
   private String callApi() throws IOException, InterruptedException {
-    String token = read("");
-    HttpResponse<byte[]> answer = send(token);
+    String authorization = read("");
+    HttpResponse<byte[]> answer = send(authorization);
     if (answer.statusCode() == 401) {
       System.out.println("the token was refused; reading it again");
       String newer = read("&refreshNow=true");
-      if (newer.equals(token)) {
+      if (newer.equals(authorization)) {
         throw new IOException("it was refused, and there is no newer one");
       }
       answer = send(newer);
@@ -46,8 +39,9 @@ class Token {
     return answer.statusCode() + ", " + answer.body().length + " bytes";
   }
 
-  private HttpResponse<byte[]> send(String token) throws IOException, InterruptedException {
-    HttpRequest call = request(api).header("Authorization", "Bearer " + token).build();
+  private HttpResponse<byte[]> send(String authorization)
+      throws IOException, InterruptedException {
+    HttpRequest call = request(api).header("Authorization", authorization).build();
     return http.send(call, BodyHandlers.ofByteArray());
   }
 
@@ -60,11 +54,49 @@ class Token {
         .header("X-Aws-Parameters-Secrets-Token", Files.readString(Path.of(file)).strip())
         .build();
     HttpResponse<String> answer = http.send(read, BodyHandlers.ofString());
-    var found = ACCESS_TOKEN.matcher(answer.body());
-    if (answer.statusCode() != 200 || !found.find()) {
+    if (answer.statusCode() != 200) {
       throw new IOException("the agent answered " + answer.statusCode());
     }
-    return found.group(1);
+    String secret = member(answer.body(), "SecretString");
+    return member(secret, "token_type") + " " + member(secret, "access_token");
+  }
+
+  /**
+   * The text of a JSON object's own member, whatever other members come before it or hold. With a
+   * JSON library at hand, parse the agent's answer by it, and then its SecretString.
+   */
+  static String member(String json, String name) throws IOException {
+    int depth = 0;
+    boolean isValue = false;
+    String last = "";
+    for (int at = 0; at < json.length(); at++) {
+      switch (json.charAt(at)) {
+        case '{', '[' -> depth++;
+        case '}', ']' -> depth--;
+        case ':' -> isValue = true;
+        case ',' -> isValue = false;
+        case '"' -> {
+          var text = new StringBuilder();
+          for (at++; json.charAt(at) != '"'; at++) {
+            if (json.charAt(at) != '\\') {
+              text.append(json.charAt(at));
+            } else if (json.charAt(++at) == 'u') {
+              text.append((char) Integer.parseInt(json.substring(at + 1, at + 5), 16));
+              at += 4;
+            } else {
+              int escape = "bfnrt".indexOf(json.charAt(at));
+              text.append(escape < 0 ? json.charAt(at) : "\b\f\n\r\t".charAt(escape));
+            }
+          }
+          if (depth == 1 && isValue && last.equals(name)) {
+            return text.toString();
+          }
+          last = text.toString();
+        }
+        default -> { }
+      }
+    }
+    throw new IOException("there is no text at " + name);
   }
 
   private static HttpRequest.Builder request(URI uri) {

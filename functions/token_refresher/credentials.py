@@ -23,6 +23,7 @@ from token_refresher.oauth.client_authentication import (
     Client,
     Grant,
     Parameter,
+    authentication,
     refresh_grant,
 )
 from token_refresher.oauth.dialect import Dialect  # noqa: TC001 - msgspec reads annotations
@@ -48,7 +49,7 @@ Timeout = Annotated[int, Meta(ge=1, le=30)]
 ASSERTION, REFRESH_TOKEN = "{assertion}", "{refresh_token}"
 # A parameter or header of such a name holds what must not be published.
 _SECRET_NAME: Final = re.compile(
-    r"secret|pass|token|key|assertion|credential|authori", re.IGNORECASE
+    r"pw|secret|pass|token|key|assertion|credential|authori", re.IGNORECASE
 )
 
 
@@ -181,7 +182,7 @@ class Credentials(
             ca_certificates=self.ca_certificates,
             timeout_seconds=self.timeout_seconds,
             assumed_expires_in=self.assumed_expires_in,
-            documented_expires_in=entry.expires_in,
+            documented_expires_in=self.entry_grant.expires_in or entry.expires_in,
             assumed_refresh_token_expires_in=self.assumed_refresh_token_expires_in
             or entry.refresh_token_expires_in,
         )
@@ -267,9 +268,11 @@ class Credentials(
     def trust(self) -> str:
         """Whom a refresh token is shown to besides its host; empty where nothing is said."""
         shown = {k: v for k, v in self.request_headers.items() if REFRESH_TOKEN in v}
-        if not shown and self.ca_certificates is None:
+        # By another path it could be taken for something that is published.
+        path = self.client.dialect.refresh_token
+        if not shown and self.ca_certificates is None and path == self.entry.dialect.refresh_token:
             return ""
-        said = [self.ca_certificates, shown]
+        said = [self.ca_certificates, shown, path]
         return digest12(msgspec.json.encode(said, order="sorted").decode())
 
     @property
@@ -278,7 +281,11 @@ class Credentials(
         given: list[Mapping[str, object]] = [self.own_parameters, self.extra_parameters]
         given += [self.grant_parameters, self.request_headers]
         held = (text for each in given for text in _secrets_in(each))
-        return frozenset({self.client_secret or "", self.assertion or "", *held} - {""})
+        header = authentication(self.client)[1].get("Authorization", "")
+        basic = header.removeprefix("Basic ")
+        # Where there is no other secret, the id is one.
+        client = self.client_secret or (self.client_id if self.client_secret == "" else "") or ""
+        return frozenset({client, self.assertion or "", basic, *held} - {""})
 
 
 class PasswordCredentials(
@@ -430,8 +437,9 @@ def require_same_place(credentials: Credentials, *, host: str, place: str, trust
         )
     if credentials.trust != trust:
         raise CredentialsError(
-            "the refresh token came with other `ca_certificates` or `request_headers` that hold "
-            "`{refresh_token}`: put them back, or a new `refresh_token`",
+            "the refresh token came with other `ca_certificates`, `dialect.refresh_token` or "
+            "`request_headers` that hold `{refresh_token}`: put them back, or a new "
+            "`refresh_token`",
             code="another_host",
         )
 
@@ -439,10 +447,10 @@ def require_same_place(credentials: Credentials, *, host: str, place: str, trust
 def _secrets_in(values: Mapping[str, object]) -> Iterator[str]:
     """The texts under names that tell a secret, however deep, but those known only when sent."""
     for name, value in values.items():
-        if _SECRET_NAME.search(name):
-            yield from (each for each in texts_in(value) if each not in (ASSERTION, REFRESH_TOKEN))
-        elif isinstance(value, dict):
+        if isinstance(value, dict):
             yield from _secrets_in(value)
+        elif _SECRET_NAME.search(name):
+            yield from (each for each in texts_in(value) if each not in (ASSERTION, REFRESH_TOKEN))
 
 
 def texts_in(value: object) -> list[str]:

@@ -78,9 +78,17 @@ class JournalEntry(StoredJson, frozen=True, kw_only=True, omit_defaults=True):
             return False
         return True
 
-    def fits(self) -> bool:
-        """Whether a secret's version holds it."""
-        return len(self.to_json().encode()) <= LONGEST_VALUE
+    def shortened(self) -> JournalEntry:
+        """Leave out what a secret's version does not hold; its refresh token is kept all the same.
+
+        What else is published goes first, then the access token.
+        """
+        entry = self
+        omissions: tuple[dict[str, object], ...] = ({"response": {}}, {"access_token": None})
+        for without in omissions:
+            if len(entry.to_json().encode()) > LONGEST_VALUE:
+                entry = msgspec.structs.replace(entry, **without)
+        return entry
 
     def published_as(self, version: TokenVersion, dialect: Dialect) -> PublishedToken:
         """Judge the response, and make a token of it.

@@ -9,7 +9,7 @@ import hashlib
 import re
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final, Self, TypeVar
 
 import msgspec
 
@@ -98,10 +98,7 @@ class StoredJson(Hidden, msgspec.Struct, frozen=True, kw_only=True, omit_default
     @classmethod
     def from_json(cls, text: str | None) -> Self | None:
         """Read a version's text; None where it is not one of ours."""
-        try:
-            return msgspec.json.decode(text or "", type=cls)
-        except (msgspec.DecodeError, UnicodeError, RecursionError):
-            return None
+        return _decoded(text, cls)
 
 
 class PublishedToken(StoredJson, frozen=True, kw_only=True, omit_defaults=True):
@@ -129,7 +126,7 @@ class Published:
         credentials_digest: None for an external version; its credentials count as unchanged.
         token_digest: Likewise.
         is_foreign: Whether it was read, and is no token in the standard form: something that
-            other programs may need.
+            other programs may need as it is.
     """
 
     version_id: str
@@ -150,15 +147,13 @@ class Published:
         Args:
             text: None where it is binary. What is empty is nobody's.
         """
-        try:
-            content = msgspec.json.decode(text or "", type=_PublishedTimes)
-        except (msgspec.DecodeError, UnicodeError, RecursionError):
-            return replace(self, is_foreign=text is None or text.strip() not in _EMPTY)
+        times = _decoded(text, _PublishedTimes) or _PublishedTimes()
+        is_empty = text is not None and text.strip() in _EMPTY
         return Published(
             self.version_id,
-            _time(content.issued_at),
-            _time(content.expires_at),
-            is_foreign=not content.access_token and text not in _EMPTY,
+            _time(times.issued_at),
+            _time(times.expires_at),
+            is_foreign=not is_empty and _decoded(text, _StandardForm) is None,
         )
 
 
@@ -169,9 +164,28 @@ _EMPTY: Final = frozenset({"", "{}", "null"})
 class _PublishedTimes(msgspec.Struct, frozen=True):
     """What is looked for in a token that somebody else published."""
 
-    access_token: str = ""
     issued_at: float | None = None
     expires_at: float | None = None
+
+
+class _StandardForm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What `PublishedToken` can replace without a consumer missing anything."""
+
+    access_token: str
+    token_type: str | None = None
+    scope: str | None = None
+    issued_at: msgspec.Raw = msgspec.Raw()
+    expires_at: msgspec.Raw = msgspec.Raw()
+
+
+_Form = TypeVar("_Form", bound=msgspec.Struct)
+
+
+def _decoded(text: str | None, form: type[_Form]) -> _Form | None:
+    try:
+        return msgspec.json.decode(text or "", type=form)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return None
 
 
 def _time(epoch_seconds: float | None) -> datetime | None:

@@ -58,7 +58,7 @@ _ACCEPTED: Final = {
     "dialect.request_method": "GET, POST or PUT",
     "extra_parameters": "an object of text, numbers, true or false, and lists of texts",
     "provider_parameters": "an object of text",
-    "publish.as": "text, or an object of text, numbers, true and false",
+    "publish.as": "text, or an object of texts",
     "publish.fields": "a list of paths such as instance_url",
     "request_headers": "an object of text",
     "scope": "printable ASCII words with one space between them",

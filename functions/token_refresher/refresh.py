@@ -7,7 +7,7 @@ like the table in docs/architecture.md.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
@@ -265,8 +265,9 @@ class _Refresh(Hidden, msgspec.Struct, kw_only=True):
         published = self.account.published
         if published is not None and not published.is_ours and published.expires_at is None:
             value = self.store.read_published(self.account.name)
-            read = published.with_times_of(value.text if value else None)
-            self.record.know(published=read)
+            # None where the version has lost its value.
+            if value is not None:
+                self.record.know(published=published.with_times_of(value.text))
 
     def _require_replaceable(self) -> None:
         """Let nothing be overwritten unasked that other programs may need.
@@ -442,17 +443,20 @@ class _Refresh(Hidden, msgspec.Struct, kw_only=True):
         except MissingExpiryError as error:
             missing = error
         sent = redeemed.grant.refresh_token if redeemed is not None else None
+        is_new = response.refresh_token not in (None, sent)
+        assumed = credentials.client.assumed_refresh_token_expires_in
+        if is_new and assumed and response.refresh_token_expires_in is None:
+            # Of one that is kept, only its first response could be counted from.
+            lives = timedelta(seconds=assumed)
+            response = replace(response, refresh_token_expires_in=lives)
         entry = self.journal.entry_of(
             response,
             credentials=credentials,
             lease=self.account.lease,
             sent=sent,
             refresh_is_refused=refresh_is_refused,
-        )
-        fits = entry.fits()
-        if not fits:
-            # Its refresh token is kept all the same.
-            entry = msgspec.structs.replace(entry, access_token=None, response={})
+        ).shortened()
+        is_too_long = response.access_token is not None and entry.access_token is None
         dialect = credentials.client.dialect
         usable = entry.access_token if entry.is_bearer_token(dialect) else None
         digest = token_digest(self.account.name, usable)
@@ -476,7 +480,7 @@ class _Refresh(Hidden, msgspec.Struct, kw_only=True):
             # Nothing that could be used has come.
             self.record.end_lease(lease.version_id, Sending(LeaseEnd.UNANSWERED, lease.taken_at))
         try:
-            if not fits:
+            if is_too_long:
                 raise TokenResponseError(
                     "the token response is longer than a secret holds", code="token_too_long"
                 )
@@ -493,7 +497,7 @@ class _Refresh(Hidden, msgspec.Struct, kw_only=True):
             token=token,
             text=text,
             lease=lease,
-            brings_refresh_token=response.refresh_token is not None,
+            brings_refresh_token=is_new,
             refresh_token_expires_in=response.refresh_token_expires_in,
         )
 

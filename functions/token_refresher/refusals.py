@@ -10,7 +10,7 @@ import re
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-from token_refresher.credentials import ASSERTION, REFRESH_TOKEN
+from token_refresher.credentials import ASSERTION, REFRESH_TOKEN, texts_in
 from token_refresher.oauth.dialect import overlaps
 
 if TYPE_CHECKING:
@@ -67,9 +67,9 @@ def _require_address(credentials: Credentials) -> None:
 
 def _require_client(credentials: Credentials) -> None:
     method = credentials.auth_method
-    knows_client = credentials.needs_client and credentials.entry.needs_client_id
     is_public = credentials.token_endpoint_auth_method == "none"  # noqa: S105 - a method
-    if credentials.client_id is None and (method != "none" or (knows_client and not is_public)):
+    is_needed = method != "none" or (credentials.needs_client and not is_public)
+    if credentials.client_id is None and is_needed and credentials.entry.needs_client_id:
         raise ValueError("`client_id` is missing")
     if method == "none" and credentials.client_secret is not None:
         raise ValueError(
@@ -122,8 +122,7 @@ def _require_headers(credentials: Credentials) -> None:
             shown = lower if is_refused and lower in REFUSED_HEADERS else plain(lower)
             msg = f"`request_headers` must not hold `{shown}`: the program sees to that itself"
             raise ValueError(msg)
-        is_text = value.isascii() and value.isprintable()
-        if not is_text or len(value) > _LONGEST_HEADER:
+        if not _is_printable(value) or len(value) > _LONGEST_HEADER:
             msg = f"`request_headers.{plain(name)}` must be printable ASCII of at most 4 KiB"
             raise ValueError(msg)
 
@@ -142,6 +141,11 @@ def _require_templates(credentials: Credentials) -> None:
                 "`grant_parameters` or `request_headers`: remove it, or say where"
             )
             raise ValueError(msg)
+    in_headers = texts_in(credentials.request_headers)
+    for field, name in (("assertion", ASSERTION), ("refresh_token", REFRESH_TOKEN)):
+        value = getattr(credentials, field) or ""
+        if any(name in text for text in in_headers) and not _is_printable(value):
+            raise ValueError(f"`{field}` must be printable ASCII: a header holds it")
     if credentials.is_refresh_only and credentials.use_refresh_token is False:
         raise ValueError("`use_refresh_token` must be true where `refresh_token` is given")
 
@@ -171,6 +175,10 @@ def _require_apart(credentials: Credentials) -> None:
             raise ValueError(f"`dialect.{field}` must not be where the refresh token is")
     if credentials.publish is not None:
         credentials.publish.require_apart_from({dialect.refresh_token, of_entry.refresh_token})
+
+
+def _is_printable(value: str) -> bool:
+    return value.isascii() and value.isprintable()
 
 
 def _is_form_value(value: object) -> bool:

@@ -56,6 +56,9 @@ class Client:
     refresh_tokens_for: frozenset[str]
     refresh_mode: RefreshMode
     one_live_token: bool
+    # What its access tokens end with, and what else is in each response that brings one.
+    token_ending: str
+    response_fields: dict[str, object] = field(repr=False)
 
     def get_client_id(self) -> str:
         """Return the identifier; Authlib's name for it."""
@@ -199,7 +202,7 @@ class Ledger:
 
     def _access_answer(self, family: Family) -> dict[str, Any]:
         client = family.client
-        value = _new_value(ACCESS_TOKEN_MARK)
+        value = _new_value(ACCESS_TOKEN_MARK) + client.token_ending
         token = AccessToken(value, family, self._clock() + client.access_token_lifetime)
         self._access_tokens[value] = token
         live = self._live.setdefault((client.client_id, family.user), [])
@@ -208,7 +211,11 @@ class Ledger:
                 older.revoked = True
             live.clear()
         live.append(token)
-        answer: dict[str, Any] = {"access_token": value, "token_type": client.dialect.token_type}
+        answer: dict[str, Any] = {
+            **client.response_fields,
+            "access_token": value,
+            "token_type": client.dialect.token_type,
+        }
         lifetime = int(client.access_token_lifetime.total_seconds())
         answer["expires_in"] = str(lifetime) if client.dialect.expires_in_is_text else lifetime
         if family.scope:

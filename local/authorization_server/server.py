@@ -125,6 +125,8 @@ class AuthorizationServer:
         refresh_tokens_for: Iterable[str] = ("password", "partner"),
         refresh_mode: RefreshMode = RefreshMode.ROTATES,
         one_live_token: bool = False,
+        token_ending: str = "",
+        response_fields: Mapping[str, object] | None = None,
     ) -> Client:
         """Register a client, and return it: its fields may be changed at any time.
 
@@ -142,6 +144,8 @@ class AuthorizationServer:
             refresh_tokens_for: The grants whose response has a refresh token.
             refresh_mode: What becomes of a refresh token that is redeemed.
             one_live_token: Whether a new access token kills the older one at once.
+            token_ending: What its access tokens end with, such as characters of some provider.
+            response_fields: What else is in each response that brings an access token.
         """
         if grants is None:
             own = {"password"} if users else set()
@@ -161,6 +165,8 @@ class AuthorizationServer:
             refresh_tokens_for=frozenset(refresh_tokens_for),
             refresh_mode=refresh_mode,
             one_live_token=one_live_token,
+            token_ending=token_ending,
+            response_fields=dict(response_fields or {}),
         )
         with self._ledger.lock:
             self._ledger.clients[client_id] = client

@@ -32,6 +32,16 @@ ACCOUNT: Final = "dealer-17"
 TOKEN_SECRET: Final = f"oauth/tokens/{ACCOUNT}"
 AGENT_TOKEN: Final = "made-up-agent-token"
 
+# What providers' tokens hold beyond RFC 6750, and what stops a reader that takes no JSON parser.
+ODD_ENDING: Final = "!AQ|v^1.1#i{}~%2F/+=&"
+ADDED_FIELDS: Final[dict[str, object]] = {
+    "aid": "the first in the order of letters",
+    "instance_url": 'https://acme.example/?q="}&to=\\u0026|é',
+    "note": '","access_token":"made-up","token_type":"made-up',
+    "seats": 12,
+    "is_sandbox": False,
+}
+
 
 class SecretsFront:
     """Secrets Manager as an example reaches it: by an SDK, or by an agent with a cache.
@@ -137,19 +147,24 @@ class ConsumersWorld:
     function: Function
     tokens: list[str] = field(default_factory=list)
 
-    def onboard(self, *, published_ago: timedelta = timedelta(hours=1)) -> None:
+    def onboard(
+        self, *, published_ago: timedelta = timedelta(hours=1), is_odd: bool = True
+    ) -> None:
         """Onboard the account, and publish a token that was issued so long ago.
 
-        The examples' libraries read this machine's clock, and so does the emulator: the secret's
-        date says what time it is for them.
+        An odd one has characters beyond RFC 6750, and fields beside the standard ones. The
+        examples' libraries read this machine's clock, and so does the emulator: the secret's date
+        says what time it is for them.
         """
         self.server.register_client(
             ACCOUNT,
             secret="made-up-client-secret",
             partners={"partner-name": "made-up-partner-secret"},
             one_live_token=True,
+            token_ending=ODD_ENDING if is_odd else "",
+            response_fields=ADDED_FIELDS,
         )
-        credentials = {
+        credentials: dict[str, object] = {
             "token_endpoint": self.server.token_endpoint,
             "grant_type": "partner",
             "client_id": ACCOUNT,
@@ -157,6 +172,8 @@ class ConsumersWorld:
             "partner_code": "partner-name",
             "partner_secret": "made-up-partner-secret",
         }
+        if is_odd:
+            credentials["publish"] = {"fields": [*ADDED_FIELDS]}
         secrets = self.cloud.client()
         name = f"oauth/credentials/{ACCOUNT}"
         secrets.create_secret(Name=name, SecretString=json.dumps(credentials))

@@ -20,7 +20,14 @@ import yaml
 from botocore.validate import ParamValidator
 
 from local.function import Function
-from tests.docs.consumers_world import AGENT_TOKEN, TOKEN_SECRET, ConsumersWorld, SecretsFront
+from tests.docs.consumers_world import (
+    ADDED_FIELDS,
+    AGENT_TOKEN,
+    ODD_ENDING,
+    TOKEN_SECRET,
+    ConsumersWorld,
+    SecretsFront,
+)
 from tests.unit.fakes import CLIENT_CREDENTIALS, TICK, World, unavailable
 from token_refresher.settings import Settings
 from tools import templates
@@ -208,7 +215,7 @@ def shown(page: str) -> list[str]:
 def test_two_calls_cost_one_read_and_print_what_the_page_shows(
     example: Example, runner: Runner, world: ConsumersWorld
 ) -> None:
-    world.onboard()
+    world.onboard(is_odd=False)
     ran = runner.run(example)
     assert (ran.returncode, ran.stderr) == (0, "")
     assert ran.stdout == shown(example.page)[0]
@@ -237,6 +244,46 @@ def test_a_refused_token_that_nobody_replaced_ends_it_after_one_call_and_two_rea
     assert ran.returncode != 0
     assert REFUSED in ran.stderr
     assert (world.front.reads, world.calls) == (2, (0, 1))
+
+
+def test_what_the_examples_read_has_added_fields_and_characters_of_any_provider(
+    world: ConsumersWorld,
+) -> None:
+    world.onboard()
+    value = world.cloud.client().get_secret_value(SecretId=TOKEN_SECRET)
+    published = json.loads(value["SecretString"])
+    assert published["access_token"].endswith(ODD_ENDING)
+    assert {name: published[name] for name in ADDED_FIELDS} == ADDED_FIELDS
+
+
+def test_java_reads_json_that_others_have_written(tmp_path: Path) -> None:
+    javac = which("javac")
+    if javac is None:
+        pytest.skip("Token.java is not compiled, since this machine lacks javac")
+    (tmp_path / "Read.java").write_text(
+        "import static java.nio.charset.StandardCharsets.UTF_8;\n"
+        "class Read { public static void main(String[] names) throws Exception {\n"
+        " String json = new String(System.in.readAllBytes(), UTF_8);\n"
+        " for (String name : names) json = Token.member(json, name);\n"
+        " System.out.write(json.getBytes(UTF_8)); System.out.flush(); } }\n"
+    )
+    compiled = templates.run(
+        javac, "-d", tmp_path, CONSUMERS / "Token.java", tmp_path / "Read.java"
+    )
+    assert compiled.returncode == 0, compiled.stderr
+    secret = (
+        r'{"note":"}\",\"access_token\":\"no","in":{"access_token":"no","of":[1,"access_token"]},'
+        r'"kind":"access_token", "new":true , "access_token" : "a\/b\u0026c|!^#\\}{\u00e9é\t"}'
+    )
+    answer = json.dumps({"ARN": "made-up", "VersionStages": ["AWSCURRENT"], "SecretString": secret})
+    ran = subprocess.run(  # noqa: S603
+        [which("java") or "java", "-cp", tmp_path, "Read", "SecretString", "access_token"],
+        input=answer.encode(),
+        capture_output=True,
+        check=False,
+    )
+    assert ran.stdout.decode() == json.loads(secret)["access_token"], ran.stderr
+    assert ran.stdout.decode() == "a/b&c|!^#\\}{éé\t"
 
 
 @pytest.mark.parametrize(

@@ -51,7 +51,6 @@ from tests.unit.fakes import (
     timed_out,
     unavailable,
 )
-from token_refresher.parsing import parse_credentials
 from token_refresher.errors import SecretStoreError, UnexpectedError
 from token_refresher.oauth.errors import (
     EndpointUnavailableError,
@@ -59,6 +58,7 @@ from token_refresher.oauth.errors import (
     TokenRequestError,
 )
 from token_refresher.oauth.token_response import read_token_response
+from token_refresher.parsing import parse_credentials
 from token_refresher.ports import CURRENT
 from token_refresher.reporting import summary
 
@@ -68,7 +68,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from token_refresher.model import Unwritten
-    from token_refresher.oauth.client_authentication import Client
+    from token_refresher.oauth.client_authentication import Client, Grant
     from token_refresher.oauth.token_response import TokenResponse
     from token_refresher.ports import SecretMetadata
     from token_refresher.sweep import Sweeper
@@ -284,8 +284,8 @@ class ReadEndpoint(FakeTokenEndpoint):
     def accepts(self, access_token: str) -> bool:
         return access_token not in self.refused and super().accepts(access_token)
 
-    def request(self, client: Client, grant: Mapping[str, str]) -> TokenResponse:
-        value = grant.get("refresh_token", "")
+    def request(self, client: Client, grant: Grant) -> TokenResponse:
+        value = grant.refresh_token or ""
         if value:
             is_needless = value not in self._refused and self.is_token_needless()
             self.sendings.append(Sending(self.clock(), self.run, value, is_needless))
@@ -295,7 +295,7 @@ class ReadEndpoint(FakeTokenEndpoint):
             self._refused.add(value)
             raise
 
-    def _read(self, client: Client, grant: Mapping[str, str]) -> TokenResponse:
+    def _read(self, client: Client, grant: Grant) -> TokenResponse:
         try:
             response = super().request(client, grant)
         except _ResponseError as error:
@@ -311,7 +311,7 @@ class ReadEndpoint(FakeTokenEndpoint):
                 "refresh_token_expires_in": lives and lives.total_seconds(),
             }
             status, body = 200, json.dumps(fields).encode()
-        return read_token_response(status, body, retry_after=None, now=self.clock())
+        return read_token_response(status, body, client=client, retry_after=None, now=self.clock())
 
     def _redeem(self, value: str) -> TokenResponse:
         token, now = self._refresh_tokens.get(value), self.clock()

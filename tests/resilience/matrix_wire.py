@@ -36,8 +36,8 @@ from local.embedded_cloud import EmbeddedCloud
 from tests.resilience.matrix import Boundary, Fault, Point, Scene, Sending, Strike, Written
 from tests.resilience.matrix_memory import RESPONSES
 from tests.unit.fakes import TWELVE_HOURS, RefreshMode
-from token_refresher.parsing import parse_credentials
 from token_refresher.handler import wired
+from token_refresher.parsing import parse_credentials
 from token_refresher.ports import CURRENT, JOURNAL_STAGE, is_lease_id
 from token_refresher.settings import settings_from_environment
 

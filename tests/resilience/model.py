@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from local.secrets_manager.memory import Secret
     from tests.unit.fakes import Faults
-    from token_refresher.oauth.client_authentication import Client
+    from token_refresher.oauth.client_authentication import Client, Grant
     from token_refresher.oauth.token_response import TokenResponse
 
 MARGIN: Final = 90 * MINUTE
@@ -205,11 +205,11 @@ class Servers(FakeTokenEndpoint):
         """Let a host answer so, in turn; ``fine`` is what it does otherwise."""
         self.troubles[host] = cycle(kinds)
 
-    def request(self, client: Client, grant: Mapping[str, str]) -> TokenResponse:
+    def request(self, client: Client, grant: Grant) -> TokenResponse:
         account, host = client.client_id, client.host
-        asked = Asked(account, grant["grant_type"], host, self.now(), self.run)
+        asked = Asked(account, str(grant.parameters["grant_type"]), host, self.now(), self.run)
         self.asked.append(asked)
-        value = grant.get("refresh_token")
+        value = grant.refresh_token
         if value is None:
             return self._requested(asked, client, grant)
         self._judge(asked, value)
@@ -226,7 +226,7 @@ class Servers(FakeTokenEndpoint):
             self.sent[value].clear()
         return response
 
-    def _requested(self, asked: Asked, client: Client, grant: Mapping[str, str]) -> TokenResponse:
+    def _requested(self, asked: Asked, client: Client, grant: Grant) -> TokenResponse:
         try:
             response = super().request(client, grant)
         except FAILURES as error:

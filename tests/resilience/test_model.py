@@ -65,9 +65,9 @@ from tests.unit.fakes import (
     no_connection,
     throttled,
 )
-from token_refresher.parsing import parse_credentials
 from token_refresher.errors import FailureClass, SecretStoreError
 from token_refresher.outcomes import Caution, Outcome
+from token_refresher.parsing import parse_credentials
 from token_refresher.policy import (
     FAILURES,
     Pace,

@@ -11,7 +11,7 @@ import pytest
 
 from token_refresher.errors import HostStoppedError
 from token_refresher.hosts import HostGate
-from token_refresher.oauth.client_authentication import Client
+from token_refresher.oauth.client_authentication import Client, Grant
 from token_refresher.oauth.errors import (
     EndpointUnavailableError,
     OAuthError,
@@ -22,11 +22,11 @@ from token_refresher.oauth.errors import (
 from token_refresher.oauth.token_response import TokenResponse
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
 
 RIGHT, WRONG = "https://a.example/token", "https://a.example/tokens"
 ELSEWHERE = "https://b.example/token"
-OWN = {"grant_type": "client_credentials"}
+OWN = Grant({"grant_type": "client_credentials"})
 TOKEN = TokenResponse("t", "bearer", timedelta(hours=1), None, None, None)
 
 
@@ -92,7 +92,7 @@ class World:
             raise self.opening
         yield Opened(self, client)
 
-    def request(self, client: Client, grant: Mapping[str, str]) -> TokenResponse:
+    def request(self, client: Client, grant: Grant) -> TokenResponse:
         assert grant == OWN
         self.sent.append(client.token_endpoint)
         outcome, self.now = self.outcome, self.now + self.seconds
@@ -159,9 +159,7 @@ class Opened:
     world: World
     client: Client
 
-    def request(
-        self, grant: Mapping[str, str], *, before_sending: Callable[[], None]
-    ) -> TokenResponse:
+    def request(self, grant: Grant, *, before_sending: Callable[[], None]) -> TokenResponse:
         before_sending()
         return self.world.request(self.client, grant)
 

@@ -78,8 +78,10 @@ class ProviderGrant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         token_endpoint: Its own address; for ``refresh_token`` on the same host.
         token_endpoint_auth_method: Its own method.
         grant_parameters: What it sends, beside the account's.
+        expires_in: Seconds; its access token's documented lifetime.
     """
 
+    expires_in: int | None = None
     token_endpoint: str | None = None
     token_endpoint_auth_method: AuthMethod | None = None
     grant_parameters: dict[str, object] = {}
@@ -172,22 +174,36 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         )
 
     def _is_fixed(self, template: str) -> bool:
-        host = template.split("/")[2]
-        for hole in _HOLE.finditer(host):
-            follows = host[hole.end() :].split(":")[0]
-            is_inside = follows.startswith(".") and "{" not in follows
-            has_labels = is_inside and follows.count(".") >= _FIXED_LABELS
-            if self.parameters[hole[1]].kind is not None and not has_labels:
-                return False
-        return True
+        """Whether enough fixed labels follow the last part of the host that is chosen freely.
+
+        What comes before that part is inside of the same domain.
+        """
+        return all(
+            host.rpartition("}")[2].split(":")[0].count(".") >= _FIXED_LABELS
+            for host in self._hosts_of(template)
+            if "}" in host
+        )
+
+    def _hosts_of(self, template: str) -> list[str]:
+        """The hosts of an address, by each value that a parameter is chosen from."""
+        hosts = [template.split("/")[2]]
+        for name, parameter in self.parameters.items():
+            if parameter.kind is None:
+                hosts = [
+                    host.replace(f"{{{name}}}", value)
+                    for host in hosts
+                    for value in parameter.values
+                ]
+        return hosts
 
     @property
     def fixed_hosts(self) -> frozenset[str]:
-        """The hosts of its addresses in which nothing can be chosen."""
-        templates = [
+        """The hosts of its addresses in which nothing can be chosen freely."""
+        templates = {
             grant.token_endpoint or self.token_endpoint for grant in self.grant_types.values()
-        ]
-        return frozenset(host_of(each) for each in templates if "{" not in each.split("/")[2])
+        }
+        hosts = (host for each in templates for host in self._hosts_of(each))
+        return frozenset(host_of(f"https://{host}") for host in hosts if "}" not in host)
 
 
 @cache

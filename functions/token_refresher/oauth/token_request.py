@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import urlencode
 
 from token_refresher.oauth.client_authentication import authentication
+from token_refresher.oauth.errors import TokenEndpointError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,6 +44,9 @@ def token_request(client: Client, grant: Grant) -> TokenRequest:
     Args:
         client: Whose endpoint is asked.
         grant: With what.
+
+    Raises:
+        TokenEndpointError: A header cannot hold what a server has sent.
     """
     variables = {"assertion": client.assertion, "refresh_token": grant.refresh_token}
     fields, headers = authentication(client)
@@ -50,9 +54,14 @@ def token_request(client: Client, grant: Grant) -> TokenRequest:
         fields["scope"] = client.scope
     parameters = {**client.extra_parameters, **_filled(grant.parameters, variables), **fields}
     headers |= {"Accept": "application/json", "User-Agent": client.user_agent}
-    headers |= {
-        name: str(value) for name, value in _filled(client.request_headers, variables).items()
-    }
+    headers |= _filled(client.request_headers, variables)
+    if not all(value.isascii() and value.isprintable() for value in headers.values()):
+        # It would end the header, and begin what its sender likes.
+        raise TokenEndpointError(
+            "a refresh_token or assertion in request_headers is not printable ASCII",
+            code="unsendable_header",
+            sent=False,
+        )
     dialect, url = client.dialect, client.token_endpoint
     if grant.refresh_token is not None:
         url = client.refresh_endpoint or url
@@ -67,7 +76,7 @@ def token_request(client: Client, grant: Grant) -> TokenRequest:
     return TokenRequest(dialect.request_method, url, headers, encoded.encode("ascii"))
 
 
-def _filled(values: Mapping[str, Any], variables: Mapping[str, str | None]) -> dict[str, object]:
+def _filled(values: Mapping[str, Any], variables: Mapping[str, str | None]) -> dict[str, Any]:
     """Put values in the place of their names, in texts that were parsed as such."""
     return {name: _fill(value, variables) for name, value in values.items()}
 

@@ -58,6 +58,21 @@ _REFRESH_TOKEN_LIFETIMES: Final = (
     "x_refresh_token_expires_in",
 )
 
+# Where servers put what went wrong, in any spelling: {"error": {"code": …}}, {"errors": [{…}]},
+# {"errorCode": …}, {"fault": {"detail": {"errorcode": …}}}.
+_ERRORS: Final = ("error", "errors", "fault", "errorcode", "errcode")
+_PLACES: Final = (
+    *_ERRORS, "code", "status", "type", "name", "reason", "message", "detail",
+)  # fmt: skip
+# Deeper than any response that was seen. What a server nests must not decide how deep this goes.
+_DEEPEST: Final = 5
+# Words for success, where others put an error's code.
+_NO_ERROR: Final = frozenset({"", "false", "none", "null", "ok", "success"})
+_FAILED: Final = frozenset({"error", "fail", "failed", "failure"})
+
+# Begins with a name, and has no blank in it, as pages and texts have.
+_FORM: Final = re.compile(rb"\s*([\w.%-]+=[\x21-\x7E]*)\s*")
+
 # So many seconds are the year 5138, and so many milliseconds are 1973.
 _LEAST_MILLISECONDS: Final = 10**11
 # What the integers of a secret's JSON may be.
@@ -75,8 +90,7 @@ class TokenResponse:
         expires_in: None where it is absent or not to be believed.
         scope: One space-delimited string; None where it is absent.
         refresh_token: None where it is absent, empty or no text.
-        refresh_token_expires_in: As its server or, where that is silent, the credentials say. None
-            where nobody does, or not to be believed.
+        refresh_token_expires_in: None where it is absent or not to be believed.
         expires_at: Aware; None where the dialect has no such path, or nothing is there.
         content: All of it: an object or a list, without numbers that JSON cannot hold.
     """
@@ -105,7 +119,7 @@ def bearer_token(access_token: str | None, token_type: str | None, *, dialect: D
     if not access_token:
         msg = "the token response has no access_token: set dialect.access_token if it is elsewhere"
         raise TokenResponseError(msg)
-    kind = (token_type or "bearer").strip().lower()
+    kind = (token_type or "").strip().lower() or "bearer"
     if kind in BOUND_SCHEMES:
         msg = "the token response's token_type is not bearer: such a token is bound to a key"
         raise TokenResponseError(msg)
@@ -156,7 +170,6 @@ def read_token_response(
         raise failure
     if not isinstance(content, dict | list):
         raise TokenResponseError("the token response is not a JSON object", status=status)
-    refresh_token = _text(find(content, dialect.refresh_token))
     return TokenResponse(
         access_token=_text(find(content, dialect.access_token)),
         token_type=_token_type(_beside(dialect.access_token, "token_type", content)),
@@ -164,10 +177,8 @@ def read_token_response(
             find(content, dialect.expires_in), unit=dialect.expires_in_unit
         ),
         scope=_scope(find(content, dialect.scope)),
-        refresh_token=refresh_token,
-        refresh_token_expires_in=_refresh_token_lifetime(
-            content, client, is_new=refresh_token is not None
-        ),
+        refresh_token=_text(find(content, dialect.refresh_token)),
+        refresh_token_expires_in=_refresh_token_lifetime(content, dialect),
         expires_at=parse_time(find(content, dialect.expires_at)) if dialect.expires_at else None,
         content=content,
     )
@@ -185,9 +196,8 @@ def _token_type(value: object) -> str | None:
     return _text(value) or ("unreadable" if value else None)
 
 
-def _refresh_token_lifetime(content: object, client: Client, *, is_new: bool) -> timedelta | None:
+def _refresh_token_lifetime(content: object, dialect: Dialect) -> timedelta | None:
     """Tell how long the refresh token lives; 0 means that it does not expire, as Keycloak's."""
-    dialect, assumed = client.dialect, client.assumed_refresh_token_expires_in
     if dialect.refresh_token_expires_in is not None:
         said = [find(content, dialect.refresh_token_expires_in)]
     else:
@@ -196,8 +206,7 @@ def _refresh_token_lifetime(content: object, client: Client, *, is_new: bool) ->
     for value in said:
         if told := parse_expires_in(value, unit=unit, longest=longest):
             return told
-    # Of a refresh token that is kept, only its first response could be counted from.
-    return timedelta(seconds=assumed) if assumed and is_new else None
+    return None
 
 
 def _failure(
@@ -279,18 +288,6 @@ def _refused(
     return TokenRequestError(code, status=status, retry_after=wait, advice=advice)
 
 
-# Where servers put what went wrong, in any spelling: {"error": {"code": …}}, {"errors": [{…}]},
-# {"errorCode": …}, {"fault": {"detail": {"errorcode": …}}}.
-_ERRORS: Final = ("error", "errors", "fault", "errorcode", "errcode")
-_CODES: Final = ("code", "status", "statuscode")
-_PLACES: Final = (*_ERRORS, *_CODES, "type", "name", "reason", "message", "detail")
-# Deeper than any response that was seen. What a server nests must not decide how deep this goes.
-_DEEPEST: Final = 5
-# Words for success, where others put an error's code.
-_NO_ERROR: Final = frozenset({"", "false", "none", "null", "ok", "success"})
-_FAILED: Final = frozenset({"error", "fail", "failed", "failure"})
-
-
 def _known_code(content: object) -> str | None:
     """Find a code of RFC 6749 where servers put them; what was found first counts."""
     return next((word for word in _words(content, _DEEPEST) if word in KNOWN_CODES), None)
@@ -298,7 +295,7 @@ def _known_code(content: object) -> str | None:
 
 def _words(content: object, depth: int) -> Iterator[str]:
     if isinstance(content, str):
-        yield content.strip().lower()
+        yield _word(content)
     elif depth and isinstance(content, list):
         for each in content:
             yield from _words(each, depth - 1)
@@ -339,16 +336,15 @@ def _tells_error(content: object, *, has_token: bool) -> bool:
     spelt = _spelt_alike(content)
     if any(_is_error(spelt.get(name), _DEEPEST) for name in _ERRORS):
         return True
-    if any(str(spelt.get(name)).lower() == "false" for name in ("ok", "success")):
+    denials = [spelt.get(name) for name in ("ok", "success")]
+    if any(each is False or _word(each) == "false" for each in denials):
         return True
     if has_token:
         return False
-    if str(spelt.get("status")).lower() in _FAILED or _is_error(spelt.get("code"), _DEEPEST):
+    if _word(spelt.get("status")) in _FAILED or _is_error(spelt.get("code"), _DEEPEST):
         return True
-    return any(
-        isinstance(value := spelt.get(name), int) and value >= HTTPStatus.BAD_REQUEST
-        for name in ("status", "statuscode")
-    )
+    numbers = [_number_of(spelt.get(name)) for name in ("status", "statuscode")]
+    return any(number is not None and number >= HTTPStatus.BAD_REQUEST for number in numbers)
 
 
 def _is_error(value: object, depth: int) -> bool:
@@ -365,7 +361,12 @@ def _is_error(value: object, depth: int) -> bool:
     number = _number_of(value)
     if number is not None:
         return bool(number) and not HTTPStatus.OK <= number < HTTPStatus.MULTIPLE_CHOICES
-    return str(value).strip().lower() not in _NO_ERROR
+    return _word(value) not in _NO_ERROR
+
+
+def _word(value: object) -> str:
+    """Read a text that may be a word, in whatever capitals; what is no text is none."""
+    return value.strip().lower() if isinstance(value, str) else ""
 
 
 def _is_html(body: bytes, content_type: str | None) -> bool:
@@ -409,10 +410,6 @@ def _finite(written: str) -> float | None:
     return number if math.isfinite(number) else None
 
 
-# Begins with a name, and has no blank in it, as pages and texts have.
-_FORM: Final = re.compile(rb"\s*([\w.%-]+=[\x21-\x7E]*)\s*")
-
-
 def _parse_form(body: bytes, content_type: str | None, dialect: Dialect) -> object:
     """Parse a form (``access_token=…&expires_in=…``), as GitHub sends unless asked for JSON."""
     found = _FORM.fullmatch(body)
@@ -422,7 +419,7 @@ def _parse_form(body: bytes, content_type: str | None, dialect: Dialect) -> obje
         return _NOTHING
     is_called_one = "x-www-form-urlencoded" in (content_type or "").lower()
     names = {dialect.access_token, dialect.error, "error"}
-    return form if is_called_one or names & form.keys() else _NOTHING
+    return form if form and (is_called_one or names & form.keys()) else _NOTHING
 
 
 def _number_of(value: object) -> float | None:
@@ -464,12 +461,14 @@ def parse_time(value: object) -> datetime | None:
     A text without an offset is none: whose local time it is, nobody says.
     """
     number = _number_of(value)
+    if number is None and not isinstance(value, str):
+        return None
     try:
         if number is not None:
-            is_exact = abs(number) < _LEAST_MILLISECONDS
-            return datetime.fromtimestamp(number if is_exact else number / 1000, UTC)
+            seconds = number if number < _LEAST_MILLISECONDS else number / 1000
+            return datetime.fromtimestamp(seconds, UTC)
         # A leap second is the last one of its minute, which RFC 3339 section 5.6 calls the 60th.
-        written = re.sub(r":60(?=[.Z+-])", ":59", str(value).strip().upper())
+        written = re.sub(r"(:\d\d):60(?=[.Z+-])", r"\1:59", str(value).strip().upper())
         time = datetime.fromisoformat(written)
         return time.astimezone(UTC) if time.tzinfo is not None else None
     except (ValueError, OverflowError, OSError):

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from tests.resilience.interleavings.plays import Environment, Play, Run
-    from token_refresher.oauth.client_authentication import Client
+    from token_refresher.oauth.client_authentication import Client, Grant
     from token_refresher.oauth.token_response import TokenResponse
 
 # A request of ours takes no longer, answered or not.
@@ -213,7 +213,7 @@ class Server:
 
     # What the server does.
 
-    def arrive(self, run: Run, grant: Mapping[str, str]) -> Request:
+    def arrive(self, run: Run, grant: Mapping[str, object]) -> Request:
         """Judge a request that arrives, by those that carried the same refresh token."""
         play, request = self._play, Request(run, self._play.time.now)
         play.tell(f"request {grant.get('refresh_token', grant['grant_type'])}", run)
@@ -238,7 +238,7 @@ class Server:
                 play.broken(Broken.RISKED, f"{run.name}, {left:.0f} s left")
         return request
 
-    def answer(self, grant: Mapping[str, str], request: Request) -> tuple[int, bytes]:
+    def answer(self, grant: Mapping[str, object], request: Request) -> tuple[int, bytes]:
         """Answer a token request."""
         if grant["grant_type"] != "refresh_token":
             family = Family()
@@ -330,10 +330,10 @@ class Endpoint:
         raise NotImplementedError
 
     @contextmanager
-    def connect(self, client: Client) -> Iterator[Connection]:  # noqa: ARG002
+    def connect(self, client: Client) -> Iterator[Connection]:
         """Open a connection of its own."""
         self.handshake()
-        yield Connection(self, self._env)
+        yield Connection(self, self._env, client)
 
     def handshake(self, *, is_again: bool = False) -> None:
         """Open a connection, or fail as all do now."""
@@ -348,12 +348,12 @@ class Endpoint:
         if fault is Fault.CERTIFICATE:
             raise certificate_refused()
 
-    def request(self, client: Client, grant: Mapping[str, str]) -> TokenResponse:  # noqa: ARG002
+    def request(self, client: Client, grant: Grant) -> TokenResponse:
         """Send a primary grant."""
         self.handshake(is_again=True)
-        return Connection(self, self._env).request(grant, before_sending=lambda: None)
+        return Connection(self, self._env, client).request(grant, before_sending=lambda: None)
 
-    def exchange(self, grant: Mapping[str, str]) -> TokenResponse:
+    def exchange(self, client: Client, grant: Mapping[str, object]) -> TokenResponse:
         """Let a request travel, be worked on, and its response come back."""
         env, server = self._env, self._server
         env.wait(env.draw(0.01, 0.1))
@@ -366,13 +366,13 @@ class Endpoint:
             env.give_way("response", of=request)
             env.run.answered_at = env.play.time.now
             return read_token_response(
-                status, body, retry_after=None, now=datetime.fromtimestamp(0, UTC)
+                status, body, client=client, retry_after=None, now=datetime.fromtimestamp(0, UTC)
             )
         finally:
             request.is_returned = not env.run.is_dead
 
     def _work(
-        self, grant: Mapping[str, str], request: Request, fault: Fault | None, *, is_after: bool
+        self, grant: Mapping[str, object], request: Request, fault: Fault | None, *, is_after: bool
     ) -> tuple[int, bytes]:
         env, server = self._env, self._server
 
@@ -408,10 +408,9 @@ class Connection:
 
     endpoint: Endpoint
     env: Environment
+    client: Client
 
-    def request(
-        self, grant: Mapping[str, str], *, before_sending: Callable[[], None]
-    ) -> TokenResponse:
+    def request(self, grant: Grant, *, before_sending: Callable[[], None]) -> TokenResponse:
         """Send one request; a connection that the server has closed is opened again, once."""
         if self.env.draw(0, 1) < self.env.play.setting.reopened:
             self.endpoint.handshake(is_again=True)
@@ -420,7 +419,7 @@ class Connection:
             checked_at = self.env.play.time.now
             self.env.give_way("first byte")
             if self.env.play.time.now - checked_at < IDLE_SECONDS:
-                return self.endpoint.exchange(grant)
+                return self.endpoint.exchange(self.client, grant.parameters)
             self.endpoint.handshake(is_again=True)
         raise EndpointUnavailableError("closed, twice", code="no_connection", sent=False)
 

@@ -38,7 +38,6 @@ from tests.resilience.simulation.secrets_manager import (
 )
 from tests.resilience.simulation.timelines import START, Timelines, moment, seconds_of
 from tests.resilience.simulation.workers import WorkerThreads, watched
-from token_refresher.parsing import parse_credentials
 from token_refresher.errors import FailureClass
 from token_refresher.journal import JournalEntry
 from token_refresher.leases import LeaseContent, lease_id
@@ -49,6 +48,7 @@ from token_refresher.model import (
     account_from_metadata,
     digest12,
 )
+from token_refresher.parsing import parse_credentials
 from token_refresher.policy import (
     FAILURES,
     TICK_SLACK,

@@ -7,6 +7,7 @@ import contextlib
 import json
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlencode
 
 import msgspec
 import pytest
@@ -14,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from token_refresher.oauth.client_authentication import Client
-from token_refresher.oauth.dialect import Dialect
+from token_refresher.oauth.dialect import RFC_6749, Dialect
 from token_refresher.oauth.errors import (
     EndpointUnavailableError,
     MissingExpiryError,
@@ -24,9 +25,11 @@ from token_refresher.oauth.errors import (
     TokenResponseError,
 )
 from token_refresher.oauth.token_response import (
+    bearer_token,
     lifetime,
     parse_expires_in,
     parse_retry_after,
+    parse_time,
     read_token_response,
 )
 
@@ -488,18 +491,698 @@ def test_a_refresh_tokens_life_of_zero_means_that_it_does_not_expire() -> None:
     assert response(refresh_expires_in=0).refresh_token_expires_in is None
 
 
+# Whatever the reading looks at by name.
+NAMES: Final = st.sampled_from(
+    [
+        "access_token", "token_type", "expires_in", "refresh_token", "scope", "error", "errors",
+        "Error_Code", "errcode", "fault", "code", "status", "statusCode", "message", "detail",
+        "type", "name", "reason", "ok", "success", "data", "refresh_expires_in",
+        "error_description",
+    ]
+)  # fmt: skip
+JSON_VALUES: Final = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=4),
+    max_leaves=8,
+)
+CLIENTS: Final = st.sampled_from(
+    [
+        CLIENT,
+        client(client_secret="invented:secret", assumed_expires_in=60),
+        client(auth_method="none", client_id=None, client_secret=None),
+        speaking(
+            access_token="data.access_token", refresh_token="0.code", expires_in="message",
+            expires_at="expires_in", error="errors.code", scope="data", authorization_scheme="ID",
+            refresh_token_expires_in="status", expires_in_unit="milliseconds",
+        ),
+    ]
+)  # fmt: skip
+
+
+@given(status=st.integers(200, 599), content=JSON_VALUES, of=CLIENTS)
+@settings(deadline=None)
+def test_no_json_raises_anything_but_our_errors(status: int, content: object, of: Client) -> None:
+    with contextlib.suppress(OAuthError):
+        told = read(status, json.dumps(content).encode(), of=of)
+        assert lifetime(told, issued_at=NOW, client=of) >= timedelta(0)
+        assert bearer_token(told.access_token, told.token_type, dialect=of.dialect).isascii()
+
+
 @given(
     status=st.integers(200, 599),
-    error=st.text(max_size=8).map(lambda text: f"MARK-{text}"),
-    key=st.sampled_from(["error", "error_description", "message"]),
+    mark=st.text(max_size=8).map(lambda text: f"MARK-{text}"),
+    names=st.lists(NAMES, min_size=1, max_size=4),
+    of=CLIENTS,
 )
 @settings(deadline=None)
-def test_no_text_of_the_wire_is_in_an_error(status: int, error: str, key: str) -> None:
-    bodies = [json.dumps({key: error}).encode(), error.encode(), json.dumps(error).encode()]
-    for body in bodies:
+def test_no_text_of_the_wire_is_in_an_error(
+    status: int, mark: str, names: list[str], of: Client
+) -> None:
+    content: object = mark
+    for name in names:
+        content = {name: content, "access_token": mark, "token_type": mark}
+    texts = [json.dumps(content), json.dumps([content]), json.dumps(mark), mark]
+    texts.append(urlencode(dict.fromkeys(names, mark)))
+    for text in texts:
         shown = ""
         try:
-            read(status, body)
+            told = read(status, text.encode(), of=of)
+            bearer_token(told.access_token, told.token_type, dialect=of.dialect)
+            lifetime(told, issued_at=NOW, client=of)
         except OAuthError as refusal:
-            shown = f"{refusal} {refusal!r} {refusal.code}"
+            shown = f"{refusal} {refusal!r} {refusal.code} {vars(refusal)}"
         assert "MARK-" not in shown
+
+
+@pytest.mark.parametrize(
+    ("access_token", "is_one"),
+    [
+        pytest.param("00Dx0000000!AQEAQ.invented", True, id="Salesforce's"),
+        pytest.param("Atza|IQEBinvented", True, id="Amazon's"),
+        pytest.param("v^1.1#i^1#r^0#p^3#I^3#f^0#t^invented==", True, id="eBay's"),
+        pytest.param("!#$%&'()*+,-./09:;<=>?@AZ[]^_`az{|}~", True, id="every kind of character"),
+        pytest.param("t" * 100_000, True, id="of any length"),
+        pytest.param("a b", False, id="a blank"),
+        pytest.param("a\n", False, id="a line feed at its end"),
+        pytest.param("a\r\nb: c", False, id="another header"),
+        pytest.param("a\tb", False, id="a tabulator"),
+        pytest.param("a\x00", False, id="NUL"),
+        pytest.param("a\x7f", False, id="DEL"),
+        pytest.param('a"b', False, id="a quotation mark"),
+        pytest.param("a\\b", False, id="a backslash"),
+        pytest.param("ż", False, id="a letter outside ASCII"),
+        pytest.param("", False, id="nothing"),
+        pytest.param(None, False, id="none"),
+    ],
+)
+def test_an_access_token_is_what_a_header_can_hold(
+    access_token: str | None, *, is_one: bool
+) -> None:
+    if is_one:
+        assert bearer_token(access_token, "Bearer", dialect=RFC_6749) == access_token
+    else:
+        with pytest.raises(TokenResponseError, match="access_token") as refusal:
+            bearer_token(access_token, "Bearer", dialect=RFC_6749)
+        assert refusal.value.code == "invalid_response"
+
+
+def test_a_token_in_another_place_is_found_by_the_field_that_the_error_names() -> None:
+    told = read_json({"token": "t"})
+    with pytest.raises(TokenResponseError, match=r"set dialect\.access_token"):
+        bearer_token(told.access_token, told.token_type, dialect=RFC_6749)
+    assert read_json({"token": "t"}, speaking(access_token="token")).access_token == "t"
+
+
+@pytest.mark.parametrize("token_type", [None, "", " ", "bearer", "Bearer", "BEARER", " bearer "])
+@pytest.mark.parametrize("scheme", [None, "ID"])
+def test_a_token_is_a_bearer_token_unless_it_says_otherwise(
+    token_type: str | None, scheme: str | None
+) -> None:
+    dialect = Dialect(authorization_scheme=scheme)
+    assert bearer_token("t", token_type, dialect=dialect) == "t"
+
+
+@pytest.mark.parametrize(
+    "token_type",
+    [
+        pytest.param("Application Access Token", id="eBay's"),
+        pytest.param("User Access Token", id="eBay's other"),
+        pytest.param("BearerToken", id="Apigee's"),
+        pytest.param("bot", id="Slack's"),
+        pytest.param("N_A", id="RFC 8693's"),
+    ],
+)
+def test_another_type_is_taken_where_the_dialect_names_the_scheme(token_type: str) -> None:
+    with pytest.raises(TokenResponseError, match=r"set dialect\.authorization_scheme"):
+        bearer_token("t", token_type, dialect=RFC_6749)
+    dialect = Dialect(authorization_scheme="Bearer")
+    assert bearer_token("t", token_type, dialect=dialect) == "t"
+
+
+@pytest.mark.parametrize("token_type", ["dpop", "DPoP", "mac", "MAC", "pop", "PoP", " dpop\n"])
+@pytest.mark.parametrize("scheme", [None, "Bearer", "ID"])
+def test_a_token_that_is_bound_to_a_key_is_refused_whatever_the_dialect_says(
+    token_type: str, scheme: str | None
+) -> None:
+    dialect = Dialect(authorization_scheme=scheme)
+    with pytest.raises(TokenResponseError, match="bound to a key"):
+        bearer_token("t", token_type, dialect=dialect)
+
+
+@pytest.mark.parametrize(
+    ("value", "is_absent"),
+    [(None, True), ("", True), (False, True), (5, False), ({"type": "dpop"}, False),
+     ("\ud800", False)],
+)  # fmt: skip
+def test_a_type_that_is_no_text_is_not_taken_for_bearer(value: object, *, is_absent: bool) -> None:
+    token_type = response(token_type=value).token_type
+    assert (token_type is None) is is_absent
+    if not is_absent:
+        with pytest.raises(TokenResponseError, match="token_type"):
+            bearer_token("t", token_type, dialect=RFC_6749)
+
+
+@pytest.mark.parametrize(
+    ("dialect", "content"),
+    [
+        pytest.param({"access_token": "data.access_token"},
+                     {"data": {"access_token": "t", "token_type": "bot"}}, id="in an object"),
+        pytest.param({"access_token": "0.token"}, [{"token": "t", "token_type": "bot"}],
+                     id="in a list at the top"),
+        pytest.param({"access_token": "data.items.1.token.value"},
+                     {"data": {"items": [{}, {"token": {"value": "t"}}]}, "token_type": "bot"},
+                     id="deep, with its type at the top"),
+        pytest.param({"access_token": "authed_user.access_token"},
+                     {"ok": True, "access_token": "b", "token_type": "mac",
+                      "authed_user": {"access_token": "t", "token_type": "bot"}},
+                     id="beside another token"),
+    ],
+)  # fmt: skip
+def test_a_path_leads_into_the_response_and_its_type_stands_beside_it(
+    dialect: dict[str, str], content: object
+) -> None:
+    told = read_json(content, speaking(**dialect))
+    assert (told.access_token, told.token_type) == ("t", "bot")
+    assert told.content == content
+
+
+def test_every_path_of_a_dialect_is_followed() -> None:
+    of = speaking(
+        access_token="data.token", refresh_token="data.renew", expires_in="data.ttl",
+        expires_in_unit="milliseconds", expires_at="data.until", scope="data.rights",
+        refresh_token_expires_in="data.renew_ttl",
+    )  # fmt: skip
+    told = read_json(
+        {
+            "access_token": "not this", "refresh_token": "not this", "expires_in": 1, "scope": "no",
+            "refresh_token_expires_in": 1,
+            "data": {
+                "token": "t", "renew": "r", "ttl": 1_800_000, "until": "2026-11-24T02:00:00Z",
+                "rights": ["a", "b"], "renew_ttl": "3600000",
+            },
+        },
+        of,
+    )  # fmt: skip
+    assert (told.access_token, told.refresh_token, told.scope) == ("t", "r", "a b")
+    assert (told.expires_in, told.expires_at) == (HOUR / 2, NOW + HOUR)
+    assert told.refresh_token_expires_in == HOUR
+
+
+@pytest.mark.parametrize("content", [[], {}, {"data": []}, {"data": "t"}, [1], {"data": None}])
+@pytest.mark.parametrize("path", ["data.access_token", "0.access_token", "data.0", "data.1.a"])
+def test_a_path_that_leads_nowhere_finds_no_token(content: object, path: str) -> None:
+    assert read_json(content, speaking(access_token=path)).access_token is None
+
+
+def test_what_a_renewal_by_the_token_itself_sends_next_is_the_access_token() -> None:
+    told = read_json({"access_token": "t"}, speaking(refresh_token="access_token"))
+    assert (told.access_token, told.refresh_token) == ("t", "t")
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "seconds"),
+    [
+        pytest.param(1_800_000, "milliseconds", 1800, id="an integer"),
+        pytest.param("1800999", "milliseconds", 1800, id="a text, rounded to the safe side"),
+        pytest.param(999, "milliseconds", 0, id="less than a second"),
+        pytest.param(365 * 86_400_000, "milliseconds", 365 * 86400, id="a year"),
+        pytest.param(365 * 86_400_000 + 1, "milliseconds", None, id="more than a year"),
+        pytest.param(True, "seconds", None, id="true"),
+        pytest.param(False, "seconds", None, id="false"),
+        pytest.param("3600s", "seconds", None, id="a unit"),
+        pytest.param(" 3600 ", "seconds", 3600, id="blanks around it"),
+        pytest.param("-1", "seconds", 0, id="a negative text"),
+        pytest.param("1e3", "seconds", 1000, id="a power"),
+        pytest.param(None, "seconds", None, id="null"),
+    ],
+)
+def test_a_lifetime_is_read_in_its_unit(value: object, unit: str, seconds: int | None) -> None:
+    expected = None if seconds is None else timedelta(seconds=seconds)
+    assert parse_expires_in(value, unit=unit) == expected
+
+
+TWO: Final = datetime(2026, 11, 24, 2, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        pytest.param(TWO.timestamp(), TWO, id="epoch seconds"),
+        pytest.param(str(int(TWO.timestamp())), TWO, id="epoch seconds as a text"),
+        pytest.param(int(TWO.timestamp() * 1000), TWO, id="epoch milliseconds"),
+        pytest.param(str(int(TWO.timestamp() * 1000)), TWO, id="epoch milliseconds as a text"),
+        pytest.param("2026-11-24T02:00:00Z", TWO, id="RFC 3339"),
+        pytest.param("2026-11-24t02:00:00z", TWO, id="in lower case"),
+        pytest.param("2026-11-24 02:00:00Z", TWO, id="with a blank"),
+        pytest.param(" 2026-11-24T02:00:00Z\n", TWO, id="with blanks around it"),
+        pytest.param("2026-11-24T03:30:00+01:30", TWO, id="of another zone"),
+        pytest.param("2026-11-23T21:00:00-05:00", TWO, id="of another day"),
+        pytest.param("2026-11-24T02:00:00-00:00", TWO, id="of an unknown zone"),
+        pytest.param("2026-11-24T02:00:00.5Z", TWO + HOUR / 7200, id="with a fraction"),
+        pytest.param("2026-11-24T02:00:00.000000001Z", TWO, id="in nanoseconds"),
+        pytest.param("2026-11-24T02:59:60Z", TWO + HOUR - timedelta(seconds=1), id="leap second"),
+        pytest.param("2026-11-24T02:59:60.9+00:00", TWO + HOUR - timedelta(seconds=0.1),
+                     id="within a leap second"),
+        pytest.param(0, datetime(1970, 1, 1, tzinfo=UTC), id="the beginning of the epoch"),
+        pytest.param("2026-11-24T02:00:00", None, id="nobody's local time"),
+        pytest.param("2026-11-24", None, id="a day"),
+        pytest.param("2026-02-30T02:00:00Z", None, id="a day that is none"),
+        pytest.param("tomorrow", None, id="a word"),
+        pytest.param("", None, id="an empty text"),
+        pytest.param("9" * 400, None, id="digits without end"),
+        pytest.param(1e300, None, id="after all time"),
+        pytest.param(-1e300, None, id="before all time"),
+        pytest.param("0001-01-01T00:00:00+23:59", None, id="a zone before all time"),
+        pytest.param(True, None, id="true"),
+        pytest.param(None, None, id="null"),
+        pytest.param(["2026-11-24T02:00:00Z"], None, id="a list"),
+    ],
+)  # fmt: skip
+def test_an_expiry_is_read_however_it_is_written(value: object, expected: datetime | None) -> None:
+    assert parse_time(value) == expected
+    assert read_json({"until": value}, speaking(expires_at="until")).expires_at == expected
+
+
+@given(st.text(max_size=40) | st.text("0123456789-:.TtZz+ W", max_size=30) | st.floats())
+@settings(deadline=None)
+def test_no_expiry_breaks_the_reading(value: object) -> None:
+    time = parse_time(value)
+    assert time is None or time.utcoffset() == timedelta(0)
+
+
+@pytest.mark.parametrize(
+    ("content", "known", "expected"),
+    [
+        pytest.param({"until": at(HOUR)}, {}, HOUR, id="an expiry alone"),
+        pytest.param({"until": at(HOUR) + 0.9}, {}, HOUR, id="rounded to the safe side"),
+        pytest.param({"until": at(HOUR), "expires_in": 1800}, {}, HOUR / 2,
+                     id="a lifetime that is less"),
+        pytest.param({"until": at(HOUR), "expires_in": 7200}, {}, HOUR,
+                     id="a lifetime that is more"),
+        pytest.param({"until": at(-HOUR), "expires_in": 7200}, {}, 0 * HOUR, id="it has passed"),
+        pytest.param({"until": at(-HOUR)}, {"assumed_expires_in": 1800}, HOUR / 2,
+                     id="it has passed, where a life is assumed"),
+        pytest.param({"until": 0, "expires_in": 7200}, {"assumed_expires_in": 10800}, 2 * HOUR,
+                     id="zero beside a lifetime, where a life is assumed"),
+        pytest.param({"until": at(2 * HOUR)}, {"assumed_expires_in": 3600}, HOUR,
+                     id="it is later than what is assumed"),
+        pytest.param({"until": "9999-12-31T23:59:59Z"}, {"documented_expires_in": 3600}, HOUR,
+                     id="never, which is not believed"),
+        pytest.param({}, {"documented_expires_in": 3600}, HOUR, id="what is documented"),
+        pytest.param({"expires_in": 7200}, {"documented_expires_in": 3600}, 2 * HOUR,
+                     id="what is documented yields to the response"),
+        pytest.param({"expires_in": 0}, {"documented_expires_in": 3600}, 0 * HOUR,
+                     id="also to a zero"),
+        pytest.param({}, {"documented_expires_in": 3600, "assumed_expires_in": 7200}, 2 * HOUR,
+                     id="and to what is assumed"),
+        pytest.param({"access_token": jwt({"exp": at(2 * HOUR)})}, {"documented_expires_in": 3600},
+                     2 * HOUR, id="and to the token itself"),
+    ],
+)  # fmt: skip
+def test_whoever_says_something_is_asked_before_what_is_documented(
+    content: dict[str, object], known: dict[str, int], expected: timedelta
+) -> None:
+    of = client(dialect=Dialect(expires_at="until"), **known)
+    told = read_json({"access_token": "t"} | content, of)
+    assert lifetime(told, issued_at=NOW, client=of) == expected
+
+
+def test_a_missing_lifetime_names_the_fields_that_would_tell_it() -> None:
+    with pytest.raises(MissingExpiryError, match=r"assumed_expires_in .* dialect\.expires_in"):
+        lifetime(response(expires_in=None), issued_at=NOW, client=CLIENT)
+
+
+@pytest.mark.parametrize(
+    ("content", "of", "expected"),
+    [
+        pytest.param({"x_refresh_token_expires_in": 3600}, CLIENT, HOUR, id="Intuit's"),
+        pytest.param({"refresh_token_expires_in": 547 * 86400}, CLIENT, timedelta(547),
+                     id="eBay's 18 months"),
+        pytest.param({"refresh_token_expires_in": 0, "refresh_expires_in": 3600}, CLIENT, HOUR,
+                     id="one beside a zero"),
+        pytest.param({"refresh_token_expires_in": 86400 * 60 * 1000}, CLIENT, None,
+                     id="milliseconds, which nobody said"),
+        pytest.param({"refresh_expires_in": 3_600_000}, speaking(expires_in_unit="milliseconds"),
+                     HOUR, id="milliseconds by the dialect"),
+        pytest.param({"renew": {"ttl": 60}, "refresh_expires_in": 3600},
+                     speaking(refresh_token_expires_in="renew.ttl"), HOUR / 60,
+                     id="a path goes before names"),
+        pytest.param({"refresh_expires_in": 3600}, speaking(refresh_token_expires_in="renew.ttl"),
+                     None, id="and instead of them"),
+        pytest.param({"data": {"refresh_token": "r", "refresh_expires_in": 3600}},
+                     speaking(refresh_token="data.refresh_token"), HOUR, id="beside its token"),
+        pytest.param({"data": {"refresh_token": "r"}, "refresh_expires_in": 3600},
+                     speaking(refresh_token="data.refresh_token"), HOUR, id="at the top"),
+        pytest.param({}, client(assumed_refresh_token_expires_in=3600), HOUR, id="an assumed one"),
+        pytest.param({"refresh_expires_in": 7200}, client(assumed_refresh_token_expires_in=3600),
+                     2 * HOUR, id="an assumed one yields to what is said"),
+        pytest.param({"refresh_expires_in": 0}, client(assumed_refresh_token_expires_in=3600),
+                     HOUR, id="an assumed one beside a zero"),
+        pytest.param({"refresh_token": None}, client(assumed_refresh_token_expires_in=3600),
+                     None, id="an assumed one, and no new token that it could be counted from"),
+        pytest.param({}, CLIENT, None, id="none"),
+    ],
+)  # fmt: skip
+def test_a_refresh_tokens_life_is_found_under_its_names(
+    content: dict[str, object], of: Client, expected: timedelta | None
+) -> None:
+    told = read_json({"access_token": "t", "refresh_token": "r"} | content, of)
+    assert told.refresh_token_expires_in == expected
+
+
+FORM: Final = b"access_token=t%2B1%3D&expires_in=3600&scope=a+b&token_type=bearer&refresh_token=r"
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    [None, "text/plain", "text/html", "application/json", "application/x-www-form-urlencoded"],
+)
+@pytest.mark.parametrize("end", [b"", b"\n", b"\r\n"], ids=["no end", "LF", "CRLF"])
+def test_a_form_is_read_as_json_would_be(content_type: str | None, end: bytes) -> None:
+    told = read(200, FORM + end, content_type=content_type)
+    assert (told.access_token, told.token_type, told.refresh_token) == ("t+1=", "bearer", "r")
+    assert (told.scope, told.expires_in) == ("a b", HOUR)
+
+
+def test_a_form_is_read_by_the_dialects_names() -> None:
+    of = speaking(access_token="oauth_token", expires_in="expires")
+    told = read(200, b"oauth_token=t&expires=3600", of=of)
+    assert (told.access_token, told.expires_in) == ("t", HOUR)
+
+
+def test_an_error_in_a_form_is_an_error_response() -> None:
+    error = refused(200, b"error=invalid_grant&error_description=MARK")
+    assert (type(error), error.code) == (TokenRequestError, "invalid_grant")
+    error = refused(200, b"error=bad_verification_code&error_description=MARK")
+    assert (type(error), error.code) == (TokenRequestError, "unrecognised")
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type"),
+    [
+        pytest.param(b"<a href=x?access_token=t&error=1>", None, id="a page"),
+        pytest.param(b"please sign in: error=1&access_token=t", None, id="a sentence"),
+        pytest.param(b'{"a":"b=c&error=1"', None, id="JSON that was cut off"),
+        pytest.param(b"a=b&c=d", None, id="a form without anything that is known"),
+        pytest.param(b"access_token=%ff", None, id="no text"),
+        pytest.param(b"access_token", "application/x-www-form-urlencoded", id="no value"),
+        pytest.param(b"access_token=", "application/x-www-form-urlencoded", id="an empty value"),
+        pytest.param(b"", "application/x-www-form-urlencoded", id="nothing"),
+        pytest.param("access_token=ż".encode(), None, id="letters outside ASCII"),
+    ],
+)
+def test_what_only_looks_like_a_form_is_a_page(body: bytes, content_type: str | None) -> None:
+    assert refused(200, body, content_type).is_page
+
+
+def test_what_calls_itself_a_form_is_one_whatever_is_in_it() -> None:
+    told = read(200, b"a=b&c=d", content_type="Application/X-WWW-Form-URLencoded;charset=utf-8")
+    assert told.access_token is None
+
+
+@pytest.mark.parametrize("content_type", [None, "text/html", "text/plain", "nonsense"])
+def test_json_is_json_whatever_it_is_called(content_type: str | None) -> None:
+    assert read(200, b' \n{"access_token":"t"}', content_type=content_type).access_token == "t"
+
+
+def test_a_description_in_another_encoding_hides_no_error() -> None:
+    body = '{"error":"invalid_grant","error_description":"Ungültig"}'.encode("latin-1")
+    assert refused(400, body).code == "invalid_grant"
+
+
+def test_of_a_name_that_comes_twice_the_last_counts() -> None:
+    assert read(200, b'{"access_token":"a","access_token":"b"}').access_token == "b"
+    assert read(200, b"access_token=a&access_token=b").access_token == "b"
+
+
+def test_numbers_are_kept_as_they_are_where_json_and_a_secret_can_hold_them() -> None:
+    body = (
+        b'{"id":1234567890123456789,"most":18446744073709551615,"more":1' + b"0" * 30 +
+        b',"half":0.5,"endless":1' + b"0" * 400 + b',"power":1e999,"nan":NaN,"inf":-Infinity}'
+    )  # fmt: skip
+    content = read(200, body).content
+    assert content == {
+        "id": 1234567890123456789, "most": 2.0**64, "more": 1e30, "half": 0.5, "endless": None,
+        "power": None, "nan": None, "inf": None,
+    }  # fmt: skip
+    assert isinstance(content, dict)
+    assert isinstance(content["id"], int)
+    assert msgspec.json.encode(content)
+
+
+KNOWN: Final = "invalid_client"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param({"error": KNOWN}, id="RFC 6749"),
+        pytest.param({"error": "INVALID_CLIENT"}, id="in capitals"),
+        pytest.param({"error": {"code": KNOWN, "message": "MARK"}}, id="an error with a code"),
+        pytest.param({"error": {"type": KNOWN}}, id="an error with a type"),
+        pytest.param({"error": {"status": KNOWN, "code": 401}}, id="an error with a status"),
+        pytest.param({"error": {"code": 401, "message": KNOWN}}, id="an error with a message"),
+        pytest.param({"error": {"errors": [{"reason": KNOWN}]}}, id="errors in an error"),
+        pytest.param({"errors": [{"code": KNOWN, "detail": "MARK"}]}, id="a list of errors"),
+        pytest.param({"errors": [{"code": "MARK"}, {"errorCode": KNOWN}]}, id="the second of them"),
+        pytest.param({"errors": [KNOWN]}, id="a list of texts"),
+        pytest.param([{"errorCode": KNOWN}], id="a list at the top"),
+        pytest.param({"errorCode": KNOWN, "errorSummary": "MARK"}, id="Okta's"),
+        pytest.param({"ErrorCode": KNOWN, "Error": "MARK"}, id="Apigee's"),
+        pytest.param({"error_code": KNOWN}, id="with an underscore"),
+        pytest.param({"code": KNOWN}, id="a code"),
+        pytest.param({"code": 40105, "error": KNOWN}, id="a number, and the word beside it"),
+        pytest.param({"fault": {"faultstring": "MARK", "detail": {"errorcode": KNOWN}}},
+                     id="a fault"),
+        pytest.param({"type": "MARK", "name": KNOWN}, id="a name"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("status", [400, 401, 403, 404])
+def test_a_code_of_the_standard_is_known_wherever_servers_put_it(
+    content: object, status: int
+) -> None:
+    error = refused(status, json.dumps(content).encode())
+    assert (type(error), error.code, error.status) == (TokenRequestError, KNOWN, status)
+    assert "MARK" not in str(error)
+
+
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [
+        pytest.param({"error": KNOWN}, KNOWN, id="a known error"),
+        pytest.param({"error": "MARK"}, "unrecognised", id="an unknown one"),
+        pytest.param({"ok": False, "error": "invalid_auth"}, "unrecognised", id="Slack's"),
+        pytest.param({"ok": False}, "unrecognised", id="not ok"),
+        pytest.param({"success": "False", "message": "MARK"}, "unrecognised", id="no success"),
+        pytest.param({"error": True}, "unrecognised", id="true"),
+        pytest.param({"error": -118, "error_name": "MARK"}, "unrecognised", id="a number"),
+        pytest.param({"error": {"code": 190, "type": "MARK"}}, "unrecognised", id="Facebook's"),
+        pytest.param({"error": {"message": "MARK"}}, "unrecognised", id="an error without a code"),
+        pytest.param({"error": {"code": None, "message": "MARK"}}, "unrecognised",
+                     id="an error with a null for its code"),
+        pytest.param({"error": [{"a": {"b": {"c": {"d": {"e": 1}}}}}]}, "unrecognised",
+                     id="an error as deep as nobody looks"),
+        pytest.param({"errors": [{"code": KNOWN}]}, KNOWN, id="a list of errors"),
+        pytest.param({"errorCode": "E0000011"}, "unrecognised", id="Okta's"),
+        pytest.param({"errcode": 40029, "errmsg": "MARK"}, "unrecognised", id="WeChat's"),
+        pytest.param({"fault": {"faultstring": "MARK"}}, "unrecognised", id="a fault"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("beside", [{}, {"access_token": "t"}], ids=["alone", "beside a token"])
+def test_an_error_that_calls_itself_a_success_is_a_refusal(
+    content: dict[str, object], code: str, beside: dict[str, str]
+) -> None:
+    error = refused(200, json.dumps(content | beside).encode())
+    assert (type(error), error.code, error.status) == (TokenRequestError, code, 200)
+    assert facts(error) == {"is_refusal"}
+    assert "MARK" not in str(error)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param({"code": 40105, "message": "MARK", "data": {}}, id="TikTok's"),
+        pytest.param({"code": "InvalidCode", "type": "ISV"}, id="Lazada's"),
+        pytest.param({"status": 401, "message": "MARK"}, id="a status"),
+        pytest.param({"statusCode": "403"}, id="a status as a text"),
+        pytest.param({"status": "Error", "message": "MARK"}, id="a status that is a word"),
+        pytest.param([{"code": "MARK"}], id="in a list"),
+    ],
+)
+def test_where_no_token_is_a_code_says_that_there_is_an_error(content: object) -> None:
+    error = refused(200, json.dumps(content).encode())
+    assert (type(error), error.code) == (TokenRequestError, "unrecognised")
+    assert "dialect.access_token" in str(error)
+    assert "MARK" not in str(error)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"error": ""}, {"error": None}, {"error": False}, {"error": 0}, {"error": "0"},
+        {"error": {}}, {"error": []}, {"error": {"code": 0, "message": "MARK"}},
+        {"error": {"code": "ok", "message": "", "log_id": "MARK"}}, {"error": "none"},
+        {"error": {"message": ""}}, {"errors": []}, {"errors": {}}, {"errors": [{}]},
+        {"errorCode": 0}, {"error_code": "0"}, {"errcode": 0, "errmsg": "ok"}, {"fault": None},
+        {"ok": True}, {"success": True}, {"success": "true"}, {"success": 1},
+        {"code": 0}, {"code": 200}, {"code": "0"}, {"code": "SUCCESS"}, {"status": 200},
+        {"status": "approved"}, {"message": "OK"}, {"statusCode": 200}, {"status": True},
+    ],
+    ids=json.dumps,
+)  # fmt: skip
+@pytest.mark.parametrize("has_token", [True, False])
+def test_no_error_is_found_where_there_is_none(
+    content: dict[str, object], *, has_token: bool
+) -> None:
+    told = read_json(content | ({"access_token": "t"} if has_token else {}))
+    assert told.access_token == ("t" if has_token else None)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [{"code": 40105}, {"code": "A00000"}, {"status": "error"}, {"status": 500}, {"name": KNOWN},
+     {"message": "invalid_grant"}, {"type": "invalid_request"}, {"reason": "access_denied"}],
+    ids=json.dumps,
+)  # fmt: skip
+@pytest.mark.parametrize("token", ["access_token", "refresh_token"])
+def test_beside_a_token_no_code_makes_an_error(content: dict[str, object], token: str) -> None:
+    assert getattr(read_json(content | {token: "t"}), token) == "t"
+
+
+@pytest.mark.parametrize("value", [True, 1, -1, "MARK", ["MARK"], {"code": "MARK"}, {"a": "MARK"}])
+@pytest.mark.parametrize("token", [{}, {"access_token": "t"}], ids=["alone", "beside a token"])
+def test_what_is_where_the_dialect_has_its_error_is_one(
+    value: object, token: dict[str, str]
+) -> None:
+    body = json.dumps({"result": {"problem": value}} | token).encode()
+    error = refused(200, body, of=speaking(error="result.problem"))
+    assert (type(error), error.code) == (TokenRequestError, "unrecognised")
+    assert facts(error) == {"is_refusal"}
+    assert "MARK" not in str(error)
+
+
+def test_a_code_of_the_standard_is_known_where_the_dialect_has_its_error() -> None:
+    of = speaking(error="result.problem")
+    body = b'{"result":{"problem":{"code":"invalid_grant"}},"error":"access_denied"}'
+    assert refused(200, body, of=of).code == "invalid_grant"
+    assert refused(400, body, of=of).code == "invalid_grant"
+
+
+@pytest.mark.parametrize("value", [None, False, 0, "", "0", [], {}, {"code": 0}], ids=repr)
+def test_the_dialects_error_may_be_all_that_makes_one_beside_a_token(value: object) -> None:
+    of = speaking(error="result.problem")
+    content = {"result": {"problem": value}, "error": "deprecated"}
+    assert read_json(content | {"access_token": "t"}, of).access_token == "t"
+    assert refused(200, json.dumps(content).encode(), of=of).code == "unrecognised"
+
+
+def test_a_gateway_does_not_speak_for_the_endpoint_in_words_that_only_resemble_the_standard() -> (
+    None
+):
+    body = b'{"error":{"code":"temporarily_unavailable"}}'
+    assert facts(refused(503, body)) == {"is_response_lost"}
+
+
+NAMES_POST: Final = "client_secret_post"
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        pytest.param(400, b'{"error":"invalid_client"}', id="invalid_client"),
+        pytest.param(401, b'{"error":"invalid_client"}', id="invalid_client with 401"),
+        pytest.param(200, b'{"error":"invalid_client"}', id="as a success"),
+        pytest.param(401, b'{"error":"unauthorized"}', id="a word of its own with 401"),
+        pytest.param(401, b'{"message":"no"}', id="401 without a word"),
+        pytest.param(401, b"", id="401 with nothing"),
+    ],
+)
+@pytest.mark.parametrize(
+    "changed",
+    [
+        *({"client_secret": f"invented{each}secret"} for each in ':%+&="/\\ ż|!{@'),
+        {"client_id": "sb-invented!b1|y!b2"},
+    ],
+    ids=repr,
+)
+def test_a_refused_client_whose_encoding_differs_is_told_of_the_other_way(
+    status: int, body: bytes, changed: dict[str, str]
+) -> None:
+    error = refused(status, body, of=client(**changed))
+    assert NAMES_POST in str(error)
+    assert "token_endpoint_auth_method" in str(error)
+    assert f"status {status}" in str(error)
+    assert not any(value in str(error) for value in changed.values())
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "changed"),
+    [
+        pytest.param(401, b'{"error":"invalid_client"}', {"client_secret": "A-z0._~"},
+                     id="nothing was changed by the encoding"),
+        pytest.param(401, b'{"error":"invalid_client"}',
+                     {"client_secret": "a:b", "auth_method": NAMES_POST}, id="it is sent so"),
+        pytest.param(401, b'{"error":"invalid_client"}', {"client_secret": "", "client_id": None},
+                     id="there is neither"),
+        pytest.param(401, b'{"error":"invalid_grant"}', {"client_secret": "a:b"},
+                     id="it is the password that is wrong"),
+        pytest.param(400, b'{"error":"made_up"}', {"client_secret": "a:b"},
+                     id="400 with a word of its own"),
+        pytest.param(401, b'{"error":"invalid_client"}', {"auth_method": "none"},
+                     id="a public client"),
+    ],
+)  # fmt: skip
+def test_no_other_way_is_told_where_it_would_not_help(
+    status: int, body: bytes, changed: dict[str, object]
+) -> None:
+    assert NAMES_POST not in str(refused(status, body, of=client(**changed)))
+
+
+def test_a_public_client_that_is_refused_may_need_a_secret() -> None:
+    public = client(auth_method="none", client_secret=None)
+    assert "client_secret" in str(refused(401, b'{"error":"invalid_client"}', of=public))
+    assert "client_secret" not in str(refused(401, b'{"error":"invalid_grant"}', of=public))
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "words"),
+    [
+        pytest.param(404, JSON, {"token_endpoint", "provider_parameters"}, id="404"),
+        pytest.param(405, JSON,
+                     {"token_endpoint", "provider_parameters", "dialect.request_method"}, id="405"),
+        pytest.param(410, HTML, {"token_endpoint", "provider_parameters"}, id="a page with 410"),
+        pytest.param(415, JSON, {"dialect.request_format"}, id="415"),
+        pytest.param(415, b'{"error":"invalid_request"}', {"dialect.request_format"},
+                     id="415 with a known error"),
+        pytest.param(308, b"", {"token_endpoint"}, id="a redirect"),
+        pytest.param(403, JSON, {"check the credentials"}, id="403"),
+        pytest.param(503, JSON, set[str](), id="an outage, where nothing is to be done"),
+    ],
+)  # fmt: skip
+def test_an_error_says_the_status_and_what_to_correct(
+    status: int, body: bytes, words: set[str]
+) -> None:
+    told = str(refused(status, body))
+    assert f"status {status}" in told
+    assert all(word in told for word in words)
+    assert "site" not in told
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(b'{"ok":' + b"[" * 900 + b"]" * 900 + b"}", id="lists"),
+        pytest.param(b'{"error":' + b'{"error":' * 900 + b"1" + b"}" * 901, id="errors"),
+        pytest.param(b'{"access_token":"t","expires_in":' + b"[" * 900 + b"]" * 900 + b"}",
+                     id="beside a token"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("status", [200, 400])
+def test_no_depth_that_can_be_parsed_breaks_the_judgement(status: int, body: bytes) -> None:
+    of = speaking(error="ok", expires_at="expires_in")
+    with contextlib.suppress(OAuthError):
+        read(status, body, of=of)
+
+
+def test_a_response_shows_nothing_of_itself() -> None:
+    assert "invented" not in repr(response(access_token="invented", refresh_token="invented"))
