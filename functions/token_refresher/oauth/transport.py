@@ -129,6 +129,11 @@ class _Exchange(threading.local):
             raise TimeoutError
         return left
 
+    @property
+    def is_over(self) -> bool:
+        """Whether trying again could only tell less than is known."""
+        return self.monotonic() >= self.ends_at
+
 
 _exchange: Final = _Exchange()
 
@@ -386,7 +391,7 @@ class TokenEndpoint:
         try:
             response = self._send(request, client)
         except EndpointUnavailableError as error:
-            if error.code == "timeout":
+            if error.code == "timeout" or _exchange.is_over:
                 raise
             response = self._send(request, client)
         return _token_response(response, client, self._clock())
@@ -491,6 +496,8 @@ class Connection:
         try:
             self._open()
         except EndpointUnavailableError:
+            if _exchange.is_over:
+                raise
             self._open()
 
     def _open(self) -> None:
@@ -576,7 +583,7 @@ def _read(response: BaseHTTPResponse) -> _Response:
             # Not read to its end: the connection cannot be used again.
             response.close()
     decoded = _decoded(content, response.headers.get("Content-Encoding", ""))
-    # Cut off, a body is no JSON any more.
+    # Cut off, a body is no JSON any more, unless only blanks were.
     return response.status, response.headers, decoded and decoded[:LONGEST_BODY]
 
 
@@ -586,7 +593,8 @@ def _decoded(body: bytes, encoding: str) -> bytes | None:
     Returns:
         None where it is another one, or more than one, or not what it says.
     """
-    codings = {coding.strip().lower() for coding in encoding.split(",")} - {"", "identity"}
+    named = (coding.strip().lower() for coding in encoding.split(","))
+    codings = [coding for coding in named if coding not in {"", "identity"}]
     if not (codings and body):
         return body
     for window in _WINDOWS.get(" ".join(codings), ()):
