@@ -4,9 +4,25 @@ from __future__ import annotations
 
 import base64
 import ssl
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509 import (
+    BasicConstraints,
+    CertificateBuilder,
+    DNSName,
+    Name,
+    NameAttribute,
+    SubjectAlternativeName,
+    random_serial_number,
+)
+from cryptography.x509.oid import NameOID
 
 from local.authority import Authority
 from token_refresher.oauth.certificates import (
@@ -17,6 +33,10 @@ from token_refresher.oauth.certificates import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
+
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+    from cryptography.x509 import Certificate
 
 
 @pytest.fixture(scope="module")
@@ -121,8 +141,75 @@ def test_without_any_nothing_differs_from_what_python_believes() -> None:
     assert public_authorities().verify_flags == flags
 
 
-def test_an_authority_that_lacks_an_extension_is_believed_on_every_python(pem: str) -> None:
-    """Since 3.13 Python would refuse what a company has issued by its own authority for years."""
-    for context in (authorities_of(pem), public_authorities(pem)):
-        assert not context.verify_flags & ssl.VERIFY_X509_STRICT
-        assert context.verify_flags & ssl.VERIFY_X509_PARTIAL_CHAIN
+def issue(
+    name: str, key: EllipticCurvePrivateKey, *, by: Issued | None, is_authority: bool
+) -> Issued:
+    """Issue a certificate with hardly an extension, and none critical."""
+    subject = Name([NameAttribute(NameOID.COMMON_NAME, name)])
+    builder = (
+        CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(by.certificate.subject if by else subject)
+        .public_key(key.public_key())
+        .serial_number(random_serial_number())
+        .not_valid_before(datetime(2000, 1, 1, tzinfo=UTC))
+        .not_valid_after(datetime(2100, 1, 1, tzinfo=UTC))
+        .add_extension(BasicConstraints(ca=is_authority, path_length=None), critical=False)
+    )
+    if not is_authority:
+        builder = builder.add_extension(SubjectAlternativeName([DNSName(name)]), critical=False)
+    return Issued(builder.sign(by.key if by else key, SHA256()), key)
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    certificate: Certificate
+    key: EllipticCurvePrivateKey
+
+    @property
+    def pem(self) -> str:
+        return self.certificate.public_bytes(Encoding.PEM).decode()
+
+    def server_context(self, directory: Path) -> ssl.SSLContext:
+        key = self.key.private_bytes(
+            Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption()
+        ).decode()
+        path = directory / "server.pem"
+        path.write_text(key + self.pem)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(path)
+        return context
+
+
+def shake_hands(client: ssl.SSLContext, server: ssl.SSLContext, name: str) -> None:
+    """Make a handshake without a network.
+
+    Raises:
+        SSLError: One of them refuses.
+    """
+    up, down = ssl.MemoryBIO(), ssl.MemoryBIO()
+    ends = [
+        client.wrap_bio(down, up, server_hostname=name),
+        server.wrap_bio(up, down, server_side=True),
+    ]
+    for _ in range(3):
+        for end in ends:
+            with suppress(ssl.SSLWantReadError):
+                end.do_handshake()
+    assert ends[0].version()
+
+
+@pytest.mark.parametrize("make", [authorities_of, public_authorities])
+def test_a_companys_authority_is_believed_on_every_python(
+    tmp_path: Path, make: Callable[[str], ssl.SSLContext]
+) -> None:
+    """Since 3.13 Python would refuse those that lack extensions, as many have for years."""
+    root = issue("root", generate_private_key(SECP256R1()), by=None, is_authority=True)
+    between = issue("between", generate_private_key(SECP256R1()), by=root, is_authority=True)
+    for authority in (root, between):
+        host = issue(
+            "a.example", generate_private_key(SECP256R1()), by=authority, is_authority=False
+        )
+        shake_hands(make(authority.pem), host.server_context(tmp_path), "a.example")
+        with pytest.raises(ssl.SSLCertVerificationError):
+            shake_hands(make(authority.pem), host.server_context(tmp_path), "b.example")
