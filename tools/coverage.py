@@ -487,7 +487,7 @@ def credentials_of(demand: Demand) -> dict[str, object]:
         said["grant_parameters"] = _with_templates(parameters, templates)
     said["request_headers"] = _with_templates(headers, templates)
     said["dialect"] = _dialect(demand)
-    if demand.expires_in is None:
+    if demand.expires_in is demand.expires_at is None:
         said["assumed_expires_in"] = int(demand.lifetime.total_seconds())
     if demand.published:
         said["publish"] = {"fields": demand.published}

@@ -306,6 +306,10 @@ RENEWAL = coverage.demand_of(consent())
         ),
         (replace(RENEWAL, token="token"), "the token response has no access_token"),
         (replace(RENEWAL, expires_in="lifetime"), "the token response has no believable"),
+        (
+            replace(RENEWAL, expires_in=None, expires_at="until"),
+            "the token response has no believable",
+        ),
         (replace(RENEWAL, expires_in_unit="milliseconds"), "a lifetime where the program does not"),
         (replace(RENEWAL, refresh_token="next"), "a refresh token where the program does not"),
     ],
