@@ -215,6 +215,17 @@ def test_who_counts(entry: dict[str, Any], expected: str | None) -> None:
             ),
             id="an address that its owner finds out once",
         ),
+        pytest.param(
+            login(
+                token_headers={"authorization": "Bearer ${credentials.key}"},
+                refresh_token_headers={
+                    "authorization": "Bearer ${refresh_token}",
+                    "accept": "application/vnd.invented+json",
+                },
+                token_response=TOKEN | {"refresh_token": "access_token"},
+            ),
+            id="a token that is renewed by itself, in a header",
+        ),
         pytest.param({"auth_mode": "BILL", "token_url": URL}, id="BILL"),
     ],
 )
