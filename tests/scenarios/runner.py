@@ -13,7 +13,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 from msgspec import UNSET
@@ -593,8 +593,11 @@ def _sent(client: Client, grant: Grant) -> dict[str, Any]:
     """What a token request looks like on the wire."""
     request = token_request(client, grant)
     body = (request.body or b"").decode()
-    is_json = request.headers.get("Content-Type") == "application/json"
-    form = body or urlsplit(request.url).query
+    if request.headers.get("Content-Type") == "application/json":
+        parameters = json.loads(body)
+    else:
+        form = parse_qs(body or urlsplit(request.url).query)
+        parameters = {name: each if len(each) > 1 else each[0] for name, each in form.items()}
     return {
         "grant_type": grant.parameters.get("grant_type"),
         "refresh_token": grant.refresh_token,
@@ -602,7 +605,7 @@ def _sent(client: Client, grant: Grant) -> dict[str, Any]:
         "method": request.method,
         "address": request.url.partition("?")[0],
         "headers": dict(request.headers),
-        "parameters": json.loads(body) if is_json else dict(parse_qsl(form, strict_parsing=True)),
+        "parameters": parameters,
         "timeout_seconds": client.timeout_seconds,
     }
 
