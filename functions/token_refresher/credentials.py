@@ -219,7 +219,9 @@ class Credentials(
 
     def grant_by(self, refresh_token: str) -> Grant:
         """The grant that sends a refresh token: its own where that holds one, else RFC 6749's."""
-        if any(REFRESH_TOKEN in each for each in texts_in(self.grant.parameters)):
+        # Any other grant that is given one says itself where it stands, be it in a header alone.
+        is_own = self.is_refresh_only and self.grant_name != "refresh_token"
+        if is_own or any(REFRESH_TOKEN in each for each in texts_in(self.grant.parameters)):
             return Grant(self.grant.parameters, refresh_token)
         added = self.entry.grant("refresh_token").grant_parameters
         if self.grant_name == "refresh_token":

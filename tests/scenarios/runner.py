@@ -25,6 +25,7 @@ from tests.scenarios.scenario import (
     ColdStart,
     Credentials,
     DeleteSecret,
+    EditJournal,
     FreezeListing,
     MoveStage,
     Part,
@@ -318,6 +319,8 @@ class _Story:
                 secret.attach(step.stage, list(secret.versions)[step.to - 1])
             case Publish():
                 self._publish(step.account, step.token)
+            case EditJournal():
+                self._edit_journal(step)
             case ChangeServer():
                 self._change_server(step.server)
             case FreezeListing():
@@ -395,6 +398,13 @@ class _Story:
                 }
             )
         secret.put(version_id or "", content, ["AWSCURRENT"])
+
+    def _edit_journal(self, step: EditJournal) -> None:
+        secret = self.world.store.credentials[step.account]
+        version_id = secret.stages["TOKENRESPONSE"]
+        content = json.loads(secret.versions[version_id] or "") | step.changes
+        kept = {name: value for name, value in content.items() if value is not None}
+        secret.versions[version_id] = json.dumps(kept)
 
     def _change_server(self, server: Server) -> None:
         endpoint = self.world.endpoint

@@ -275,6 +275,13 @@ class Publish(Step, frozen=True, kw_only=True, tag="publish by hand"):
     token: Token
 
 
+class EditJournal(Step, frozen=True, kw_only=True, tag="edit journal"):
+    """The journal is as an earlier edition wrote it, whose providers were elsewhere."""
+
+    account: str
+    changes: Object = msgspec.field(name="with")
+
+
 class ChangeServer(Step, frozen=True, kw_only=True, tag="change server"):
     """The token endpoints change their ways."""
 
@@ -291,7 +298,7 @@ class ColdStart(Step, frozen=True, kw_only=True, tag="cold start"):
 
 AnyStep = (
     (Sweep | Sweeps | PutCredentials | DeleteSecret | RestoreSecret | MoveStage)
-    | (Publish | ChangeServer | FreezeListing)
+    | (Publish | EditJournal | ChangeServer | FreezeListing)
     | ColdStart
 )
 
