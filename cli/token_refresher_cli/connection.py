@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ssl
 import threading
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
@@ -24,6 +23,8 @@ from token_refresher.model import (
     accounts_from_listing,
     without_refresh_tokens,
 )
+from token_refresher.oauth.allowed_hosts import AllowedHosts
+from token_refresher.oauth.certificates import public_authorities
 from token_refresher.oauth.transport import TokenEndpoint
 from token_refresher.refresh import Refresher
 from token_refresher.settings import settings_from_environment
@@ -163,11 +164,16 @@ class Connection:
     def endpoint(self) -> TokenEndpoint:
         """Make what sends token requests, to the hosts that the settings allow."""
         return TokenEndpoint(
-            allowed_hosts=self.settings.allowed_token_hosts,
-            ssl_context=ssl.create_default_context(),
+            hosts=AllowedHosts(
+                self.settings.allowed_token_hosts,
+                is_proxied=self.settings.token_endpoint_proxy is not None,
+                stack=self.target.stack,
+            ),
+            ssl_context=public_authorities(self.settings.additional_ca_certificates),
             clock=self._machine.clock,
             monotonic=self._machine.monotonic,
             connections=self.settings.max_workers,
+            proxy=self.settings.token_endpoint_proxy,
         )
 
     def admit(self, credentials: Credentials) -> None:

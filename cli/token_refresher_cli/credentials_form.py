@@ -19,10 +19,11 @@ if TYPE_CHECKING:
     from token_refresher.credentials import Credentials
 
 # They are never taken from the command line, which a shell keeps in its history.
-SECRET_FIELDS: Final = frozenset({"client_secret", "partner_secret", "password", "refresh_token"})
-ANOTHER_SERVER: Final = "another"
-
+SECRET_FIELDS: Final = frozenset(
+    {"assertion", "client_secret", "partner_secret", "password", "refresh_token"}
+)
 GRANT_TYPES: Final = tuple(NAMED_GRANTS)
+_PLACES: Final = ("provider", "token_endpoint")
 
 
 class FormError(Exception):
@@ -43,7 +44,7 @@ class Asker(Protocol):
 
 
 def fields_needed(grant_type: str) -> list[str]:
-    """Name the fields that a grant cannot do without, in the order they are asked for.
+    """Name the fields that a grant most often needs, in the order they are asked for.
 
     Raises:
         FormError: There is no such grant type.
@@ -51,9 +52,13 @@ def fields_needed(grant_type: str) -> list[str]:
     try:
         struct = NAMED_GRANTS[grant_type]
     except KeyError:
-        raise FormError(f"grant_type must be one of: {', '.join(GRANT_TYPES)}") from None
-    needed = [field.name for field in msgspec.structs.fields(struct) if field.required]
-    return sorted(needed, key=lambda name: (name in SECRET_FIELDS, not name.startswith("client_")))
+        raise FormError(
+            f"grant_type must be one of: {', '.join(GRANT_TYPES)}; any other is given with its "
+            "grant_parameters, by --from-file"
+        ) from None
+    own = [field.name for field in msgspec.structs.fields(struct) if field.required]
+    needed = [*(["client_id", "client_secret"] if struct.needs_client else []), *own]
+    return sorted(needed, key=lambda name: (name in SECRET_FIELDS, name != "client_id"))
 
 
 def fill_in(
@@ -70,14 +75,18 @@ def fill_in(
         FormError: Something is missing, and there is nobody to ask.
     """
     fields: dict[str, Any] = {**_kept(stored or {}, given), **given}
-    if "provider" in given:
-        fields.pop("token_endpoint", None)
-    elif "token_endpoint" in given:
-        fields.pop("provider", None)
+    for place, other in (_PLACES, _PLACES[::-1]):
+        if place in given:
+            fields.pop(other, None)
+    if {"token_endpoint", "provider"} & given.keys() and "provider_parameters" not in given:
+        fields.pop("provider_parameters", None)
     if asker is None:
         _require_all(fields)
         return fields
     _ask_for_place_and_grant(fields, asker)
+    if "grant_parameters" in fields:
+        # What else a grant of its own needs, only its server knows.
+        return fields
     for name in fields_needed(str(fields["grant_type"])):
         if name in SECRET_FIELDS and name not in given:
             if answer := asker.secret(name, is_stored=name in fields):
@@ -98,30 +107,46 @@ def _kept(stored: Mapping[str, Any], given: Mapping[str, Any]) -> Mapping[str, A
 
 def _require_all(fields: Mapping[str, Any]) -> None:
     """Check that nothing is missing, where there is nobody to ask."""
-    missing = (
-        [] if fields.keys() & {"provider", "token_endpoint"} else ["provider or token_endpoint"]
-    )
-    if "grant_type" in fields:
+    missing = [] if fields.keys() & {*_PLACES} else ["provider or token_endpoint"]
+    if "grant_parameters" in fields:
+        needed = []
+    elif "grant_type" in fields:
         needed = fields_needed(str(fields["grant_type"]))
     else:
         needed = ["grant_type", "client_id", "client_secret"]
-    missing += [name for name in needed if name not in fields]
+    is_public = fields.get("token_endpoint_auth_method") == "none"
+    optional = {"client_secret"} if is_public or "provider" in fields else set()
+    missing += [name for name in needed if name not in fields and name not in optional]
     if missing:
         raise FormError(f"not given: {', '.join(missing)}")
 
 
 def _ask_for_place_and_grant(fields: dict[str, Any], asker: Asker) -> None:
-    if not fields.keys() & {"provider", "token_endpoint"}:
-        provider = asker.choice("provider", [*providers.names(), ANOTHER_SERVER])
-        if provider == ANOTHER_SERVER:
-            fields["token_endpoint"] = asker.text("token_endpoint")
-        else:
-            fields["provider"] = provider
-    if "grant_type" not in fields:
-        # A site's accounts log in; most other servers know machines.
-        first = "password" if "provider" in fields else "client_credentials"
-        rest = [name for name in GRANT_TYPES if name != first]
+    if not fields.keys() & {*_PLACES}:
+        place = asker.text("provider or token_endpoint")
+        fields["token_endpoint" if "://" in place else "provider"] = place
+    grant_types: Sequence[str] = GRANT_TYPES
+    if "provider" in fields:
+        entry = _entry(str(fields["provider"]))
+        grant_types = [each for each in entry.grant_types if each in NAMED_GRANTS] or GRANT_TYPES
+        parameters = {**fields.get("provider_parameters", {})}
+        for name, parameter in entry.parameters.items():
+            if name not in parameters and parameter.default is None:
+                parameters[name] = asker.text(f"{name}, {parameter.about} ({parameter.example})")
+        if parameters:
+            fields["provider_parameters"] = parameters
+    if "grant_type" not in fields and "grant_parameters" not in fields:
+        # Where nothing else is known, it is machines that ask.
+        first = grant_types[0] if "provider" in fields else "client_credentials"
+        rest = [name for name in grant_types if name != first]
         fields["grant_type"] = asker.choice("grant_type", [first, *rest])
+
+
+def _entry(name: str) -> providers.Provider:
+    try:
+        return providers.provider(name)
+    except providers.ProviderError as error:
+        raise FormError(str(error)) from None
 
 
 def to_credentials(fields: Mapping[str, Any]) -> tuple[Credentials, str]:

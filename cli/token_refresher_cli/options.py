@@ -40,7 +40,7 @@ _WHERE: Final = {
 # What a shell may set once for all commands. AWS's own variables are AWS's to read.
 _VARIABLES: Final = {"prefix": "TOKEN_REFRESHER_PREFIX", "stack": "TOKEN_REFRESHER_STACK"}
 _FIELDS: Final = {
-    "provider": "A preset's name.",
+    "provider": "A name that `token-refresher providers` lists.",
     "token_endpoint": "Any other server's.",
     "grant_type": "How the account gets tokens.",
     "client_id": "As registered.",

@@ -9,7 +9,6 @@ made once for the life of the environment is made when this module is imported.
 from __future__ import annotations
 
 import gc
-import ssl
 import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
@@ -18,6 +17,8 @@ from token_refresher import PRODUCT_USER_AGENT
 from token_refresher.aws.secret_store import Pace, SecretsManagerStore, create_client
 from token_refresher.errors import TokenRefresherError, UnexpectedError
 from token_refresher.events import parse_event, parse_rotation, parse_trigger
+from token_refresher.oauth.allowed_hosts import AllowedHosts
+from token_refresher.oauth.certificates import public_authorities
 from token_refresher.oauth.errors import OAuthError
 from token_refresher.oauth.transport import TokenEndpoint
 from token_refresher.outcomes import Outcome, Result
@@ -224,11 +225,16 @@ def wired(settings: Settings, *, clock: Callable[[], datetime] = utc_now) -> Han
         clock: As for `Handler`.
     """
     endpoint = TokenEndpoint(
-        allowed_hosts=settings.allowed_token_hosts,
-        ssl_context=ssl.create_default_context(),
+        hosts=AllowedHosts(
+            settings.allowed_token_hosts,
+            is_proxied=settings.token_endpoint_proxy is not None,
+            stack=settings.service,
+        ),
+        ssl_context=public_authorities(settings.additional_ca_certificates),
         clock=clock,
         monotonic=time.monotonic,
         connections=settings.max_workers,
+        proxy=settings.token_endpoint_proxy,
     )
     store = SecretsManagerStore(
         create_client(max_workers=settings.max_workers, user_agent=PRODUCT_USER_AGENT),

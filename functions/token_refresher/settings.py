@@ -25,6 +25,12 @@ _SHORTEST_REFRESH_BEFORE: Final = 1800
 _LONGEST_REFRESH_BEFORE: Final = 7 * 24 * 3600
 _LONGEST_SCHEDULE: Final = 15
 _MOST_WORKERS: Final = 64
+# http to the proxy: what goes through it is TLS with the token endpoint. No password, since
+# whoever may describe the function reads its environment.
+_PROXY: Final = re.compile(
+    r"http://[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?:(?P<port>[1-9][0-9]{0,4})"
+)
+_LAST_PORT: Final = 65535
 _PREFIX: Final = re.compile(r"[A-Za-z0-9_+=.@-]+(/[A-Za-z0-9_+=.@-]+)*")
 
 
@@ -37,6 +43,9 @@ class Settings(msgspec.Struct, frozen=True):
         schedule: The time between two sweeps, which the deployment's schedule has.
         allowed_token_hosts: ``host``, ``host:port``, ``*.example.com`` or ``*``; credentials go
             nowhere else, but to providers whose address leaves no host free.
+        token_endpoint_proxy: ``http://host:port``, which token endpoints are reached through.
+        additional_ca_certificates: Whom to believe besides the public authorities; PEM, or as
+            `oauth.certificates` takes it.
         uses_refresh_tokens: False takes the permission to write the credentials path away.
         token_secret_kms_key_id: For token secrets that the function creates; empty for
             the AWS managed key.
@@ -50,6 +59,8 @@ class Settings(msgspec.Struct, frozen=True):
     refresh_before: timedelta = timedelta(seconds=5400)
     schedule: timedelta = timedelta(minutes=5)
     allowed_token_hosts: tuple[str, ...] = ()
+    token_endpoint_proxy: str | None = None
+    additional_ca_certificates: str = ""
     uses_refresh_tokens: bool = True
     token_secret_kms_key_id: str = ""
     max_workers: int = 16
@@ -89,6 +100,10 @@ def settings_from_environment(environment: Mapping[str, str] = os.environ) -> Se
             )
         ),
         allowed_token_hosts=_hosts(environment.get("ALLOWED_TOKEN_HOSTS", "")),
+        token_endpoint_proxy=_proxy(environment.get("TOKEN_ENDPOINT_PROXY")),
+        additional_ca_certificates=_certificates(
+            environment.get("ADDITIONAL_CA_CERTIFICATES", "").strip()
+        ),
         uses_refresh_tokens=_choice(environment, "REFRESH_TOKENS", ("use", "ignore")) == "use",
         token_secret_kms_key_id=environment.get("TOKEN_SECRET_KMS_KEY_ID", "").strip(),
         max_workers=_number(
@@ -116,6 +131,31 @@ def _hosts(value: str) -> tuple[str, ...]:
         return host_patterns(value)
     except ValueError as error:
         raise SettingsError(f"ALLOWED_TOKEN_HOSTS takes {error}") from None
+
+
+def _proxy(value: str | None) -> str | None:
+    if not value:
+        return None
+    found = _PROXY.fullmatch(value)
+    if found is None or int(found["port"]) > _LAST_PORT:
+        msg = "TOKEN_ENDPOINT_PROXY takes http://host:port, without user, password or path"
+        raise SettingsError(msg)
+    return value
+
+
+def _certificates(value: str) -> str:
+    if value:
+        # Few stacks need it.
+        from token_refresher.oauth.certificates import (  # noqa: PLC0415
+            CertificatesError,
+            authorities_of,
+        )
+
+        try:
+            authorities_of(value)
+        except CertificatesError as error:
+            raise SettingsError(f"ADDITIONAL_CA_CERTIFICATES takes {error}") from None
+    return value
 
 
 def _number(

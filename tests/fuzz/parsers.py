@@ -12,7 +12,9 @@ import random
 import traceback
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Final
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlencode
 
 import msgspec
 
@@ -26,6 +28,8 @@ from token_refresher.model import (
     account_from_metadata,
     published_from_id,
 )
+from token_refresher.oauth.client_authentication import Client
+from token_refresher.oauth.dialect import RFC_6749, Dialect
 from token_refresher.oauth.errors import (
     EndpointUnavailableError,
     TokenRequestError,
@@ -34,6 +38,7 @@ from token_refresher.oauth.errors import (
 from token_refresher.oauth.token_response import (
     lifetime,
     parse_retry_after,
+    parse_time,
     read_token_response,
 )
 from token_refresher.parsing import parse_credentials
@@ -72,6 +77,30 @@ REFRESH_BEFORE: Final = timedelta(minutes=90)
 DIGEST: Final = "00dca8b71d6e"
 SCHEDULE: Final = timedelta(minutes=5)
 LEASE: Final = f"request-{'0' * 40}-1"
+_ASKED: Final[dict[str, Any]] = {
+    "token_endpoint": "https://id.example/token",
+    "client_id": "123",
+    "client_secret": SECRET,
+    "user_agent": "made-up/1",
+    "assumed_expires_in": 3600,
+}
+_CLIENT: Final = Client(auth_method="client_secret_basic", **_ASKED)
+# Every path, of which some cross.
+_DIALECT: Final = Client(
+    auth_method="none",
+    **_ASKED,
+    dialect=Dialect(
+        access_token="data.0.token",
+        refresh_token="data.0.renewal",
+        expires_in="data.0.ttl",
+        expires_in_unit="milliseconds",
+        expires_at="data.1",
+        refresh_token_expires_in="data.0.ttl",
+        scope="error",
+        error="problem",
+        authorization_scheme="ID",
+    ),
+)
 VERSION: Final = f"20261124T010000Z-20261124T130000Z-{DIGEST}-0c6d1e2f3a4b"
 
 
@@ -137,34 +166,42 @@ def shape(*values: object) -> str:
 
 def _credentials(data: bytes) -> str:
     credentials = parse_credentials(text(data))
-    assert credentials.endpoint_url.startswith("https://")
+    assert credentials.client.token_endpoint.startswith("https://")
     assert credentials.client.user_agent.isascii()
     assert SECRET not in repr(credentials)
     method, digest = credentials.client.auth_method, credentials.grant_digest
     return f"{type(credentials).__name__} {method} {len(digest)}"
 
 
-def _token_response(data: bytes) -> str:
+def _token_response(data: bytes, client: Client = _CLIENT) -> str:
     head, _, body = data.partition(b"\n")
     fields = head.decode("latin-1").split(" ", 1)
     status = int(fields[0]) if fields[0].isdecimal() and len(fields[0]) == len("200") else 200
-    response = read_token_response(
-        status, body, retry_after=fields[1] if fields[1:] else None, now=NOW
-    )
+    retry_after = fields[1] if fields[1:] else None
+    response = read_token_response(status, body, client=client, retry_after=retry_after, now=NOW)
     assert SECRET not in repr(response)
+    # What is published of it is kept, and that is strict JSON.
+    assert json.loads(json.dumps(response.content, allow_nan=False)) == response.content
     entry = JournalEntry(
         grant="made-up", host="made-up", access_token=response.access_token,
         token_type=response.token_type, scope=response.scope, refresh_token=response.refresh_token,
     )  # fmt: skip
     assert JournalEntry.from_json(entry.to_json()) == entry
-    life = lifetime(response, issued_at=NOW, assumed_expires_in=3600)
+    life = lifetime(response, issued_at=NOW, client=client)
     assert timedelta(0) <= life <= timedelta(hours=1)
     try:
-        token = entry.published_as(TokenVersion(NOW, NOW + life, DIGEST, "0" * 12))
+        token = entry.published_as(TokenVersion(NOW, NOW + life, DIGEST, "0" * 12), client.dialect)
     except TokenResponseError as error:
         return _unusable(error)
     assert PublishedToken.from_json(token.to_json()) == token
-    return shape(response.scope, response.refresh_token, response.refresh_token_expires_in)
+    told = shape(response.scope, response.refresh_token, response.refresh_token_expires_in)
+    return told + shape(response.expires_in, response.expires_at)
+
+
+def _time(data: bytes) -> str:
+    time = parse_time(text(data))
+    assert time is None or time.utcoffset() == timedelta(0)
+    return shape(time)
 
 
 def _publish(data: bytes) -> str:
@@ -225,7 +262,7 @@ def _journal(data: bytes) -> str:
     assert SECRET not in repr(entry)
     assert JournalEntry.from_json(entry.to_json()) == entry
     try:
-        entry.bearer_token()
+        entry.bearer_token(RFC_6749)
     except TokenResponseError as error:
         return _unusable(error)
     return shape(entry.scope, entry.refresh_token)
@@ -311,11 +348,12 @@ def _json(**fields: object) -> bytes:
     return json.dumps(fields).encode()
 
 
-_CLIENT: Final = {"client_id": "123", "client_secret": SECRET}
+_NAMES_AND_SECRET: Final = {"client_id": "123", "client_secret": SECRET}
 _ANSWER: Final = {
     "access_token": SECRET, "token_type": "bearer", "expires_in": 43200,
     "scope": f"read {SECRET}", "refresh_token": SECRET, "refresh_token_expires_in": "2592000",
 }  # fmt: skip
+_FORM: Final = urlencode(_ANSWER).encode()
 _RECORD: Final = "\n".join(
     [
         f"failure=transient: {SECRET}/3/20261124T120000Z/20261124T130000Z/{DIGEST}",
@@ -329,12 +367,12 @@ _RECORD: Final = "\n".join(
 PARSERS: Final = (
     Parser("credentials", _credentials, (
         _json(site="autovit.ro", grant_type="partner", partner_code=SECRET,
-              partner_secret=SECRET, **_CLIENT),
+              partner_secret=SECRET, **_NAMES_AND_SECRET),
         _json(token_endpoint=f"https://a.example:8443/{SECRET}?a=b", grant_type="password",
               username=SECRET, password=SECRET, scope="read write", user_agent="made-up/1",
-              extra_parameters={"audience": SECRET}, assumed_expires_in=3600, **_CLIENT),
+              extra_parameters={"audience": SECRET}, assumed_expires_in=3600, **_NAMES_AND_SECRET),
         _json(site="otomoto.pl", grant_type="refresh_token", refresh_token=SECRET,
-              verify_url="https://www.otomoto.pl/me", use_refresh_token=True, **_CLIENT),
+              verify_url="https://www.otomoto.pl/me", use_refresh_token=True, **_NAMES_AND_SECRET),
         _json(site="autovit.ro", grant_type="client_credentials", client_secret=SECRET,
               client_id=123, token_endpoint_auth_method="client_secret_post"),
     ), (CredentialsError,)),
@@ -347,7 +385,21 @@ PARSERS: Final = (
         b"503 Tue, 24 Nov 2026 01:10:00 GMT\n<html>" + SECRET.encode(),
         b"403\n" + _json(error={"type": SECRET}),
         b"302\n", b"404\n<html>", b"429 90\n", b"200\n" + b"[" * 2000,
+        b"200\n" + _FORM, b"200\nerror=invalid_grant&error_description=" + SECRET.encode(),
+        b"200\n" + _json(ok=False, error=SECRET), b"401\n" + _json(errors=[{"code": SECRET}]),
+        b"415\n" + _json(fault={"detail": {"errorcode": "invalid_client"}, "faultstring": SECRET}),
     ), FAILURES),
+    Parser("token response in a dialect", partial(_token_response, client=_DIALECT), (
+        b"200\n" + _json(data=[{"token": SECRET, "token_type": SECRET, "renewal": SECRET,
+                               "ttl": 1_800_000}, NOW.isoformat()], problem=None, error=[SECRET]),
+        b"200\n" + _json(data=[{"token": SECRET, "token_type": "dpop"}, NOW.timestamp() + 60]),
+        b"200\n" + _json(data=[{"token": "made-up"}, 1795484400000], error="made-up"),
+        b"200\n" + _json(problem={"code": SECRET}), b"401\n" + _json(error="invalid_client"),
+        b"200\n" + _json(code=4, message=SECRET), b"200\n" + b"[" * 40 + b"]" * 40,
+    ), FAILURES),
+    Parser("expiry", _time, (
+        b"2026-11-24T01:00:00Z", b"2026-11-24t01:59:60.25-01:30", b"1795484400", b"1795484400000.5",
+    )),
     Parser("publish", _publish, tuple(
         form + b"\n" + _json(
             instance_url=SECRET[:7], team={"id": 12.5, "name": SECRET}, list=[True, "\ud800"],

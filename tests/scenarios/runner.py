@@ -52,6 +52,7 @@ from token_refresher.errors import (
     LeaseTooOldError,
     OutOfTimeError,
 )
+from token_refresher.oauth.client_authentication import Client
 from token_refresher.oauth.token_response import TokenResponse, read_token_response
 from token_refresher.policy import FAILURES, failure_class_of, is_retrying
 
@@ -115,6 +116,14 @@ _CONNECTIONS: Final[dict[str, Callable[[], Exception]]] = {
     "lost": lost_connection,
     "timed out": timed_out,
 }
+# Whoever asks where every request fails alike.
+_ANYBODY: Final = Client(
+    token_endpoint="https://id.example/token",
+    client_id="made-up",
+    client_secret="made-up",
+    auth_method="client_secret_post",
+    user_agent="made-up/1",
+)
 _PUT_OFF: Final = {
     HostStoppedError: "host stopped",
     OutOfTimeError: "out of time",
@@ -397,33 +406,36 @@ class _Story:
 
     def _respond(self, responses: Iterable[Response]) -> None:
         for response in responses:
-            self.world.endpoint.answer(*(self._made(response) for _ in range(response.times)))
+            is_read_later = response.connection is None and not response.after_redeeming
+            for _ in range(response.times):
+                read = partial(self._read, response)
+                self.world.endpoint.answer(read if is_read_later else self._failure(response))
 
-    def _made(self, response: Response) -> Exception | AfterRedeeming | TokenResponse:
-        made = self._read(response)
-        if not response.after_redeeming:
-            return made
-        assert isinstance(made, Exception), "the server's own response needs no `response`"
-        return AfterRedeeming(made)
-
-    def _read(self, response: Response) -> Exception | TokenResponse:
+    def _read(self, response: Response, client: Client) -> TokenResponse:
         """Make of an HTTP response what the program makes of it."""
-        if response.connection is not None:
-            return _CONNECTIONS[response.connection]()
         body = (response.text or "").encode()
         if response.json is not UNSET:
             body = json.dumps(response.json).encode()
-        try:
-            return read_token_response(
-                response.status or 0, body, retry_after=response.retry_after, now=self.world.now
-            )
-        except FAILURES as error:
-            return error
+        return read_token_response(
+            response.status or 0,
+            body,
+            client=client,
+            retry_after=response.retry_after,
+            now=self.world.now,
+        )
 
     def _failure(self, response: Response) -> Exception | AfterRedeeming:
-        made = self._made(response)
-        assert not isinstance(made, TokenResponse), "`down` takes a failure"
-        return made
+        """Make the error that a response is to whoever asks."""
+        error: Exception | None = None
+        if response.connection is not None:
+            error = _CONNECTIONS[response.connection]()
+        else:
+            try:
+                self._read(response, _ANYBODY)
+            except FAILURES as raised:
+                error = raised
+        assert error is not None, "`down` and `after_redeeming` take a failure"
+        return AfterRedeeming(error) if response.after_redeeming else error
 
     # Sweeps.
 

@@ -1,8 +1,8 @@
 """A loopback proxy that is asked by CONNECT (RFC 9110 section 9.3.6), and leads to one address.
 
-Whatever host a client names, it is connected to the same server on loopback: so a client reaches it
-under any host's real name, with no resolver and no code of the client's patched. It can refuse, drip
-and hang as well. Nothing here sleeps.
+Whatever host a client names, it is connected to the same server on loopback: so a client reaches
+it under any host's real name, with no resolver and no code of the client's patched. It can refuse,
+drip and hang as well. Nothing here sleeps.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ class ConnectProxy:
             self._open.discard(connection)
 
     def _read_head(self, client: socket.socket) -> bool:
-        """Read what is asked, and not a byte of what follows it; False where the client has gone."""
+        """Read what is asked, and no byte of what follows; False where the client has gone."""
         head = b""
         while not head.endswith(b"\r\n\r\n"):
             byte = client.recv(1)

@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import Enum
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from local.secrets_manager.client import MemoryClient
 from local.secrets_manager.memory import Secret, SecretsManager
@@ -312,6 +312,10 @@ class AfterRedeeming:
     error: Exception
 
 
+# What a server sends, read by the client that asked: its dialect decides what it is.
+Reading: TypeAlias = "Callable[[Client], TokenResponse]"
+
+
 class FakeTokenEndpoint:
     """A token endpoint with families of refresh tokens; a spent one that comes back ends its own.
 
@@ -354,7 +358,7 @@ class FakeTokenEndpoint:
         self._clock = clock
         self._faults = faults
         self._lock = threading.RLock()
-        self._answers: list[Exception | AfterRedeeming | TokenResponse] = []
+        self._answers: list[Exception | AfterRedeeming | TokenResponse | Reading] = []
         self._outages: dict[str, Callable[[], Exception | AfterRedeeming]] = {}
         self._refresh_tokens: dict[str, RefreshToken] = {}
         self._access_tokens: dict[str, tuple[int, datetime]] = {}
@@ -370,7 +374,7 @@ class FakeTokenEndpoint:
         """Let a refresh token be dead without anybody having used it."""
         del self._refresh_tokens[refresh_token]
 
-    def answer(self, *answers: Exception | AfterRedeeming | TokenResponse) -> None:
+    def answer(self, *answers: Exception | AfterRedeeming | TokenResponse | Reading) -> None:
         """Answer the next requests with these, one at a time; mostly nothing is redeemed."""
         self._answers.extend(answers)
 
@@ -419,9 +423,10 @@ class FakeTokenEndpoint:
         self.requests.append({**parameters, "host": client.host})
         self.requested_at.append(self._clock())
         with self._faults.around("request"), self._lock:
-            return self._answered(client.host, parameters)
+            answer = self._answered(client.host, parameters)
+            return answer if isinstance(answer, TokenResponse) else answer(client)
 
-    def _answered(self, host: str, grant: Mapping[str, str]) -> TokenResponse:
+    def _answered(self, host: str, grant: Mapping[str, str]) -> TokenResponse | Reading:
         if self._answers:
             answer = self._answers.pop(0)
         else:

@@ -103,6 +103,35 @@ class Conversation:
         """Wait for the client's first byte, and answer nothing."""
         self._connection.recv(1)
 
+    def send_without_handshake(self, data: bytes) -> None:
+        """Send bytes instead of a handshake."""
+        self._connection.sendall(data)
+
+    def greet(self) -> Callable[[], None]:
+        """Say all that a server says before a client's last words of a handshake.
+
+        Returns:
+            What hears those, and sends the alert that they deserve.
+        """
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        tls = self._server.context.wrap_bio(incoming, outgoing, server_side=True)
+
+        def hear() -> None:
+            incoming.write(self._connection.recv(65536))
+            with contextlib.suppress(ssl.SSLWantReadError):
+                tls.do_handshake()
+
+        def refuse() -> None:
+            with contextlib.suppress(ssl.SSLError):
+                while True:
+                    hear()
+            self._connection.sendall(outgoing.read())
+
+        while not outgoing.pending:
+            hear()
+        self._connection.sendall(outgoing.read())
+        return refuse
+
     def reset(self) -> None:
         """Reset the connection, with or without a handshake before."""
         self._connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
@@ -276,6 +305,27 @@ def resets_the_handshake(conversation: Conversation) -> None:
 
 def never_shakes_hands(conversation: Conversation) -> None:
     conversation.wait_without_handshake()
+
+
+def leaves_within_the_handshake(conversation: Conversation) -> None:
+    """Greet, hear that the client goes on, and close without a word."""
+    conversation.greet()
+    conversation.hear_the_greeting()
+
+
+def refuses_the_handshake(
+    when: Callable[[], object] = lambda: None, then: Callable[[], object] = lambda: None
+) -> Script:
+    """Greet, and refuse what the client says then; for a context that asks for a certificate."""
+
+    def play(conversation: Conversation) -> None:
+        refuse = conversation.greet()
+        when()
+        refuse()
+        then()
+        conversation.wait_without_handshake()
+
+    return play
 
 
 def leaves_after(unasked: bytes, left: threading.Event, *, is_tls: bool = True) -> Script:

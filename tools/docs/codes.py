@@ -23,6 +23,7 @@ from token_refresher import errors, hosts
 from token_refresher.aws import secret_store
 from token_refresher.errors import FailureClass, SecretStoreError
 from token_refresher.oauth import errors as oauth_errors
+from token_refresher.oauth.client_authentication import Client
 from token_refresher.oauth.token_response import read_token_response
 from token_refresher.policy import Pace, failure_class_of, pace_of
 from token_refresher.records import JOURNAL_NOT_WRITTEN
@@ -149,9 +150,16 @@ def _written(*kinds: str) -> Iterator[Coded]:
 def _of_responses() -> Iterator[Coded]:
     """The codes of every status, with a page, with an object, and with a list."""
     now = datetime(2026, 11, 24, tzinfo=UTC)
+    client = Client(
+        token_endpoint="https://id.example/token",  # noqa: S106 - an address
+        client_id=None,
+        client_secret=None,
+        auth_method="none",
+        user_agent="",
+    )
     for status, body in product(range(200, 600), (b"<html>", b"{}", b"[]")):
         try:
-            read_token_response(status, body, retry_after=None, now=now)
+            read_token_response(status, body, client=client, retry_after=None, now=now)
         except oauth_errors.OAuthError as error:
             yield _coded(error)
 

@@ -8,12 +8,12 @@ import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, get_args
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from token_refresher import credentials as credentials_module
 from token_refresher import errors, policy, records, reporting
+from token_refresher.credentials import Credentials
 from token_refresher.errors import FailureClass
 from token_refresher.leases import lease_id
 from token_refresher.model import (
@@ -24,6 +24,7 @@ from token_refresher.model import (
 )
 from token_refresher.oauth import errors as oauth_errors
 from token_refresher.outcomes import Caution, Outcome
+from token_refresher.parsing import NAMED_GRANTS
 from token_refresher.policy import TICK_SLACK, Pace, Reason
 from token_refresher.ports import CURRENT, SecretMetadata
 from tools.docs.blocks import Table, code, prose
@@ -160,20 +161,19 @@ def errors_table() -> Table:
 
 def credentials() -> Table:
     """The fields of a credentials secret, as their docstring explains them."""
-    structs = get_args(credentials_module.Credentials)
-    explained = _attributes(credentials_module.BaseCredentials)
-    fields = msgspec.structs.fields(credentials_module.BaseCredentials)
+    explained = _attributes(Credentials)
+    fields = msgspec.structs.fields(Credentials)
     rows = [
         (code(each.name), _default(each), explained[each.name])
         for each in sorted(fields, key=lambda each: not each.required)
     ]
-    grants = "; ".join(map(_grant, structs))
+    grants = "; ".join(map(_grant, NAMED_GRANTS.values()))
     return Table(("field", "default", "meaning"), [("`grant_type`", "required", grants), *rows])
 
 
 def _grant(struct: type[msgspec.Struct]) -> str:
     """Name a grant, and the fields that it alone has."""
-    common = credentials_module.BaseCredentials.__struct_fields__
+    common = Credentials.__struct_fields__
     own = [name for name in struct.__struct_fields__ if name not in common]
     fields = f" ({', '.join(map(code, own))})" if own else ""
     return code(str(struct.__struct_config__.tag)) + fields

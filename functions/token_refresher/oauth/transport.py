@@ -34,23 +34,13 @@ from token_refresher.oauth.token_response import read_token_response
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from datetime import datetime
-    from typing import Protocol
 
     from urllib3 import BaseHTTPResponse
     from urllib3.util import Url
 
+    from token_refresher.oauth.allowed_hosts import AllowedHosts
     from token_refresher.oauth.client_authentication import Client, Grant
     from token_refresher.oauth.token_response import TokenResponse
-
-    class AllowedHosts(Protocol):
-        """Which hosts may be asked."""
-
-        def require(self, client: Client) -> None:
-            """Raise where the client may not be sent where it says."""
-
-        def must_be_global(self, host: str) -> bool:
-            """Whether a host may be asked only as long as all of its addresses are global."""
-
 
 # Of a response as it is read, and again once decoded. A secret holds tokens of 64 KiB in all; what
 # is twice as long is a page, or an attack.
@@ -565,6 +555,7 @@ def _token_response(response: _Response, client: Client, now: datetime) -> Token
         content or b"",
         retry_after=headers.get("Retry-After"),
         content_type=headers.get("Content-Type"),
+        client=client,
         now=now,
     )
 

@@ -149,7 +149,7 @@ class SimulatedTokenEndpoint:
         self.time.wait_for_processor()
         failure = self._failure(client)
         if failure in UNREACHED:
-            self._fail(failure)
+            self._fail(failure, client)
         self.time.wait(HANDSHAKE_SECONDS)
         yield SimulatedConnection(self, client)
 
@@ -163,9 +163,9 @@ class SimulatedTokenEndpoint:
         self.load.request(self.time.now)
         failure = self._failure(sender)
         if failure is not None:
-            self._fail(failure)
+            self._fail(failure, sender)
         self.time.wait(ANSWER_SECONDS)
-        self._pass_firewall()
+        self._pass_firewall(sender)
         client = self.clients[sender.client_id]
         if grant["grant_type"] == "refresh_token":
             return self._redeem(client, str(grant["refresh_token"]))
@@ -211,7 +211,7 @@ class SimulatedTokenEndpoint:
         is_over = outage is None or self.time.now >= outage.ends_at
         return None if outage is None or is_over else outage.failure
 
-    def _fail(self, failure: Failure) -> NoReturn:
+    def _fail(self, failure: Failure, sender: oauth.Client) -> NoReturn:
         """Raise what `transport` would raise."""
         seconds = {
             Failure.REFUSED: REFUSAL_SECONDS,
@@ -222,7 +222,11 @@ class SimulatedTokenEndpoint:
         self.time.wait(seconds.get(failure, ANSWER_SECONDS))
         if failure.status:
             read_token_response(
-                failure.status, failure.body, retry_after=None, now=self.time.clock()
+                failure.status,
+                failure.body,
+                client=sender,
+                retry_after=None,
+                now=self.time.clock(),
             )
         if failure is Failure.CERTIFICATE:
             raise TokenEndpointError("a certificate", code="certificate_refused", sent=False)
@@ -231,7 +235,7 @@ class SimulatedTokenEndpoint:
         code = "timeout" if failure is Failure.SILENT else "connection_lost"
         raise EndpointUnavailableError("no response", code=code)
 
-    def _pass_firewall(self) -> None:
+    def _pass_firewall(self, sender: oauth.Client) -> None:
         """Count the request, and turn it away where there were too many."""
         if self.firewall is None:
             return
@@ -243,7 +247,7 @@ class SimulatedTokenEndpoint:
             self.blocks += 1
             self._blocked_until = now + self.firewall.block.total_seconds()
         if now < self._blocked_until:
-            self._fail(Failure.PAGE)
+            self._fail(Failure.PAGE, sender)
 
 
 @dataclass(frozen=True, slots=True)
