@@ -36,8 +36,8 @@ class Asker(Protocol):
     def text(self, field: str) -> str:
         """Ask for a value that may be seen."""
 
-    def secret(self, field: str, *, is_stored: bool) -> str:
-        """Ask for a value without showing it; empty keeps the stored one, where there is one."""
+    def secret(self, field: str, *, empty: str = "") -> str:
+        """Ask for a value without showing it; ``empty`` says what none means, where it may be."""
 
     def choice(self, field: str, choices: Sequence[str]) -> str:
         """Ask for one of several words; the first is the default."""
@@ -89,7 +89,9 @@ def fill_in(
         return fields
     for name in fields_needed(str(fields["grant_type"])):
         if name in SECRET_FIELDS and name not in given:
-            if answer := asker.secret(name, is_stored=name in fields):
+            public = "for a client without one" if name == "client_secret" else ""
+            empty = "keeps the stored one" if name in fields else public
+            if answer := asker.secret(name, empty=empty):
                 fields[name] = answer
         elif name not in fields:
             fields[name] = asker.text(name)
@@ -115,7 +117,10 @@ def _require_all(fields: Mapping[str, Any]) -> None:
     else:
         needed = ["grant_type", "client_id", "client_secret"]
     is_public = fields.get("token_endpoint_auth_method") == "none"
-    optional = {"client_secret"} if is_public or "provider" in fields else set()
+    if "provider" in fields:
+        method = _entry(str(fields["provider"])).token_endpoint_auth_method
+        is_public = method == "none"
+    optional = {"client_secret"} if is_public else set()
     missing += [name for name in needed if name not in fields and name not in optional]
     if missing:
         raise FormError(f"not given: {', '.join(missing)}")

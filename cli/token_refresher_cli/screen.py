@@ -241,10 +241,10 @@ class TerminalAsker:
         """Ask until there is a response."""
         return str(typer.prompt(field, err=True))
 
-    def secret(self, field: str, *, is_stored: bool) -> str:
-        """Ask without echo; where a value is stored, an empty answer keeps it."""
-        if is_stored:
-            label = f"{field} (hidden; Enter keeps the stored one)"
+    def secret(self, field: str, *, empty: str = "") -> str:
+        """Ask without echo; where an empty answer means something, that is said."""
+        if empty:
+            label = f"{field} (hidden; Enter {empty})"
             hidden: dict[str, Any] = {"hide_input": True, "default": "", "show_default": False}
             return str(typer.prompt(label, err=True, **hidden))
         return str(typer.prompt(f"{field} (hidden)", hide_input=True, err=True))

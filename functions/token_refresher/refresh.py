@@ -238,9 +238,10 @@ class _Refresh(Hidden, msgspec.Struct, kw_only=True):
     def run(self) -> Result:
         """Go through the steps until one of them ends the refresh."""
         self._confirm()
-        if not self._is_due():
-            return self.result(Outcome.NOT_DUE)
+        is_due = self._is_due()
         self._require_replaceable()
+        if not is_due:
+            return self.result(Outcome.NOT_DUE)
         if self.asked.dry_run:
             return self.result(Outcome.WOULD_REFRESH)
         credentials = self._read_credentials()

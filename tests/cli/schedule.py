@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from token_refresher.aws.secret_store import Pace, SecretsManagerStore
+from token_refresher.oauth.allowed_hosts import AllowedHosts
 from token_refresher.oauth.transport import TokenEndpoint
 from token_refresher.refresh import Refresher
 from token_refresher.settings import Settings
@@ -36,7 +37,7 @@ class Schedule:
         settings = Settings()
         monotonic = lambda: self.clock().timestamp()  # noqa: E731
         endpoint = TokenEndpoint(
-            allowed_hosts=[self.server.host],
+            hosts=AllowedHosts([self.server.host]),
             ssl_context=ssl.create_default_context(cafile=self.authority.certificate_file),
             clock=self.clock,
             monotonic=monotonic,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
 
-from token_refresher.credentials import Credentials
 from token_refresher.errors import CredentialsError
+from token_refresher.parsing import NAMED_GRANTS
 from token_refresher_cli.credentials_form import (
     GRANT_TYPES,
     SECRET_FIELDS,
@@ -20,23 +20,26 @@ from token_refresher_cli.credentials_form import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 SHOWN = {"client_id", "partner_code", "username"}
+PLACE = "provider or token_endpoint"
+OLX = {PLACE: "autovit.ro"}
 
 
 class Answers:
     """Somebody who answers what they are asked, and remembers it."""
 
-    def __init__(self, **answers: str) -> None:
-        self._answers = answers
+    def __init__(self, answers: Mapping[str, str] = OLX, **more: str) -> None:
+        self._answers = {**answers, **more}
         self.asked: list[str] = []
 
     def text(self, field: str) -> str:
         self.asked.append(field)
         return self._answers[field]
 
-    def secret(self, field: str, *, is_stored: bool) -> str:
+    def secret(self, field: str, *, empty: str = "") -> str:
+        is_stored = "stored" in empty
         self.asked.append(f"{field}, hidden" + (", stored" if is_stored else ""))
         return self._answers.get(field, "") if is_stored else self._answers[field]
 
@@ -56,7 +59,7 @@ def test_a_grant_is_asked_for_all_that_it_needs_and_secrets_come_last_and_hidden
     )
     fields = fill_in({}, asker=asker)
     assert asker.asked == [
-        "provider",
+        PLACE,
         "grant_type",
         "client_id",
         "username",
@@ -70,19 +73,47 @@ def test_a_grant_is_asked_for_all_that_it_needs_and_secrets_come_last_and_hidden
 @pytest.mark.parametrize("grant_type", GRANT_TYPES)
 def test_a_form_that_was_filled_in_validates_whatever_the_grant(grant_type: str) -> None:
     answers = {name: f"made-up-{name}" for name in SECRET_FIELDS | SHOWN}
-    fields = fill_in({}, asker=Answers(grant_type=grant_type, **answers))
+    place = {PLACE: "https://e.example/t"}
+    fields = fill_in({}, asker=Answers(place, grant_type=grant_type, **answers))
     credentials, text = to_credentials(fields)
-    assert type(credentials) in get_args(Credentials)
-    assert credentials.__struct_config__.tag == grant_type
+    assert type(credentials) is NAMED_GRANTS[grant_type]
     assert msgspec.json.decode(text) == fields
 
 
 def test_another_server_is_asked_for_its_endpoint() -> None:
-    asker = Answers(
-        site="another", token_endpoint="https://e.example/t", client_id="1", client_secret="made-up"
-    )
+    asker = Answers({PLACE: "https://e.example/t"}, client_id="1", client_secret="made-up")
     fields = fill_in({}, asker=asker)
     assert (fields["grant_type"], "provider" in fields) == ("client_credentials", False)
+    assert fields["token_endpoint"] == "https://e.example/t"
+
+
+def test_a_provider_is_asked_for_its_parameters() -> None:
+    domain = "domain, your My Domain, or login or test (acme.my)"
+    asker = Answers({PLACE: "salesforce", domain: "example.my"}, client_id="1", client_secret="x")
+    fields = fill_in({"grant_type": "client_credentials"}, asker=asker)
+    credentials, _ = to_credentials(fields)
+    assert credentials.client.host == "example.my.salesforce.com"
+
+
+def test_a_provider_that_is_not_known_is_told_before_anything_else_is_asked() -> None:
+    asker = Answers({PLACE: "salesforc"})
+    with pytest.raises(FormError, match="did you mean salesforce"):
+        fill_in({}, asker=asker)
+    assert asker.asked == [PLACE]
+
+
+def test_a_public_client_has_no_secret_to_be_typed() -> None:
+    asker = Answers({PLACE: "https://e.example/t"}, client_id="1", client_secret="")
+    credentials, _ = to_credentials(fill_in({}, asker=asker))
+    assert credentials.auth_method == "none"
+
+
+def test_what_a_grant_of_the_server_s_own_needs_is_not_asked_for() -> None:
+    given = {"grant_parameters": {"user": "u"}, "token_endpoint": "https://e.example/login"}
+    asker = Answers()
+    assert fill_in(given, asker=asker) == given
+    assert fill_in(given, asker=None) == given
+    assert asker.asked == []
 
 
 def test_what_was_given_is_not_asked_for() -> None:
@@ -141,14 +172,16 @@ def test_a_new_place_takes_the_old_one_s(
 @pytest.mark.parametrize(
     ("given", "named"),
     [
-        ({}, "not given: site or token_endpoint, grant_type, client_id, client_secret"),
+        ({}, "not given: provider or token_endpoint, grant_type, client_id, client_secret"),
         (
             {"provider": "autovit.ro", "grant_type": "partner", "client_id": "1"},
             "not given: partner_code, client_secret, partner_secret",
         ),
         (
             {"provider": "autovit.ro", "grant_type": "magic"},
-            "grant_type must be one of: password, partner, client_credentials, refresh_token",
+            "grant_type must be one of: password, partner, client_credentials, refresh_token, "  # noqa: ISC004
+            "urn:ietf:params:oauth:grant-type:jwt-bearer; any other is given with its "
+            "grant_parameters, by --from-file",
         ),
     ],
 )

@@ -69,7 +69,7 @@ def test_a_wrong_password_is_found_and_corrected_without_a_secret_on_the_screen(
             ("refresh_token [client_credentials]: ", "password"),
             ("client_id: ", dealer),
             ("username: ", "dealer@example.com"),
-            ("client_secret (hidden): ", CLIENT_SECRET),
+            ("client_secret (hidden; Enter for a client without one): ", CLIENT_SECRET),
             ("password (hidden): ", MISTYPED),
         ):
             terminal.expect(question)
@@ -227,11 +227,13 @@ def test_a_watch_outlasts_calls_that_are_throttled(
         assert terminal.finish() == 130
 
 
-@pytest.mark.parametrize("question", ["client_id: ", "client_secret (hidden): "])
+@pytest.mark.parametrize(
+    "question", ["client_id: ", "client_secret (hidden; Enter for a client without one): "]
+)
 def test_whoever_leaves_a_question_unanswered_has_interrupted(
     shell: Shell, cloud: EmbeddedCloud, question: str
 ) -> None:
-    options = ["--site", "autovit.ro", "--grant-type", "client_credentials"]
+    options = ["--provider", "autovit.ro", "--grant-type", "client_credentials"]
     if "secret" in question:
         options += ["--client-id", "1"]
     with shell.open("add", "dealer-17", *options) as terminal:

@@ -11,8 +11,8 @@ from typing import Final
 import msgspec
 
 from token_refresher import errors
-from token_refresher.parsing import parse_credentials
 from token_refresher.model import PublishedToken, TokenVersion
+from token_refresher.parsing import parse_credentials
 
 README: Final = (Path(__file__).resolve().parents[2] / "README.md").read_text(encoding="utf-8")
 CREDENTIALS, TOKEN = re.findall(r"```json\n(.*?)```", README, re.DOTALL)

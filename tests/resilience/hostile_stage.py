@@ -19,6 +19,7 @@ from tests.resilience.hostile import MARK, Certificate
 from tests.unit.fakes import HOUR, INVOCATION, REFRESH_BEFORE, START, TICK, Faults, MemoryStore
 from tests.unit.raw_tls_server import RawTlsServer, answer, answers
 from token_refresher.model import PublishedToken, TokenVersion, digest12
+from token_refresher.oauth.allowed_hosts import AllowedHosts
 from token_refresher.oauth.transport import TokenEndpoint
 from token_refresher.ports import CURRENT
 from token_refresher.refresh import Refresher
@@ -100,7 +101,7 @@ class Stage:
     def sweep(self) -> Report:
         """Sweep once, with connections that are closed behind it."""
         endpoint = TokenEndpoint(
-            allowed_hosts=self.hosts,
+            hosts=AllowedHosts(self.hosts),
             ssl_context=self.authority.client_context(),
             clock=lambda: self.now,
             monotonic=self.monotonic,

@@ -81,6 +81,8 @@ PARTNER: Mapping[str, Any] = {
     "partner_secret": "made-up-partner-secret",
 }
 CLIENT_CREDENTIALS: Mapping[str, Any] = {**CLIENT, "grant_type": "client_credentials"}
+# Of no provider, so that nobody documents how long its tokens live.
+ANY_SERVER: Mapping[str, Any] = {"provider": None, "token_endpoint": "https://www.autovit.ro/token"}
 
 
 class RunKilledError(BaseException):
@@ -423,10 +425,12 @@ class FakeTokenEndpoint:
         self.requests.append({**parameters, "host": client.host})
         self.requested_at.append(self._clock())
         with self._faults.around("request"), self._lock:
-            answer = self._answered(client.host, parameters)
-            return answer if isinstance(answer, TokenResponse) else answer(client)
+            if self._answers and callable(read := self._answers[0]):
+                del self._answers[0]
+                return read(client)
+            return self._answered(client.host, parameters)
 
-    def _answered(self, host: str, grant: Mapping[str, str]) -> TokenResponse | Reading:
+    def _answered(self, host: str, grant: Mapping[str, str]) -> TokenResponse:
         if self._answers:
             answer = self._answers.pop(0)
         else:
@@ -437,6 +441,7 @@ class FakeTokenEndpoint:
             answer = answer.error
         if isinstance(answer, Exception):
             raise answer
+        assert isinstance(answer, TokenResponse), "`request` has read what is to be read"
         return answer
 
     def _outage(self, *keys: str) -> Exception | AfterRedeeming | None:

@@ -123,7 +123,7 @@ def test_depths_without_end_are_no_journal_no_lease_and_no_token(shape: str) -> 
     published = published_from_id(A_PERSONS_ID, now=NOW)
     assert JournalEntry.from_json(text) is None
     assert LeaseContent.from_json(text) is None
-    assert published.with_times_of(text) == published
+    assert published.with_times_of(text) == replace(published, is_foreign=True)
 
 
 @pytest.mark.parametrize(
@@ -152,6 +152,29 @@ def test_a_persons_token_tells_its_times_in_its_json(
 ) -> None:
     published = published_from_id(A_PERSONS_ID, now=NOW).with_times_of(text)
     assert (published.issued_at, published.expires_at) == (issued_at, expires_at)
+
+
+@pytest.mark.parametrize(
+    ("text", "is_foreign"),
+    [
+        pytest.param('{"access_token":"t"}', False, id="a token"),
+        pytest.param('{"expires_at":1795482000}', True, id="an object without one"),
+        pytest.param('{"access_token":"t","expires_in":60}', True, id="a token and something else"),
+        pytest.param('{"access_token":"t","expires_at":"soon"}', False, id="an expiry as a text"),
+        pytest.param('{"access_token":1}', True, id="one that is a number"),
+        pytest.param("made-up", True, id="a text"),
+        pytest.param(None, True, id="a binary secret"),
+        pytest.param("", False, id="nothing"),
+        pytest.param(" \n", False, id="blanks"),
+        pytest.param("{}", False, id="an empty object"),
+        pytest.param(" {}\n", False, id="an empty object with blanks around it"),
+        pytest.param("null\n", False, id="null"),
+    ],
+)
+def test_only_what_is_no_token_and_not_empty_is_foreign(
+    text: str | None, *, is_foreign: bool
+) -> None:
+    assert published_from_id(A_PERSONS_ID, now=NOW).with_times_of(text).is_foreign is is_foreign
 
 
 # Accounts

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import pytest
 
@@ -31,6 +31,7 @@ from tests.unit.fakes import (
 from token_refresher.errors import FailureClass, OutOfTimeError, UnexpectedError
 from token_refresher.journal import JournalEntry
 from token_refresher.model import TokenVersion, token_digest
+from token_refresher.oauth.dialect import RFC_6749
 from token_refresher.oauth.errors import TokenRequestError
 from token_refresher.outcomes import Caution, Outcome
 from token_refresher.policy import (
@@ -55,6 +56,10 @@ VERIFY_URL = "https://www.autovit.ro/api/open/account/adverts"
 @pytest.fixture
 def world() -> World:
     return World()
+
+
+# By its address, so that nothing is known of its lifetimes.
+ANY_SERVER: Final = {"provider": None, "token_endpoint": "https://www.autovit.ro/token"}
 
 
 def due_again(world: World, credentials: Mapping[str, object] = PASSWORD, **more: object) -> World:
@@ -175,7 +180,7 @@ def test_a_journal_that_is_not_readable_is_as_good_as_none(world: World) -> None
 def test_the_primary_grant_follows_what_says_nothing_against_it(
     world: World, failure: Failure | TokenResponse
 ) -> None:
-    due_again(world)
+    due_again(world, PASSWORD, **ANY_SERVER)
     world.endpoint.answer(failure)
 
     assert world.refresh().outcome is Outcome.PUBLISHED
@@ -196,7 +201,7 @@ def test_a_primary_grants_response_without_a_usable_token_is_told(
 def test_what_a_primary_grant_brings_that_cannot_be_published_is_not_kept(world: World) -> None:
     """It can be had again; and a day of such responses would use up the secret's versions."""
     world.endpoint.lifetime = None
-    world.add(PASSWORD)
+    world.add(PASSWORD, **ANY_SERVER)
     world.sweep_for(HOUR)
 
     assert world.tags()["failure"].startswith("action required: missing_expires_in/")
@@ -210,9 +215,9 @@ def test_a_day_of_responses_that_must_not_be_published_leaves_the_secret_its_ver
 ) -> None:
     """Beyond 144 a day Secrets Manager would take no correction either."""
     if only:
-        world.add_refresh_only(verify_url=VERIFY_URL)
+        world.add_refresh_only(verify_url=VERIFY_URL, **ANY_SERVER)
     else:
-        world.add(PASSWORD, verify_url=VERIFY_URL)
+        world.add(PASSWORD, verify_url=VERIFY_URL, **ANY_SERVER)
     world.sweep()
     if wrong == "no lifetime":
         world.endpoint.lifetime = None
@@ -577,7 +582,7 @@ def published_text(world: World) -> str:
     parsed = TokenVersion.parse(version, now=world.now)
     assert entry is not None
     assert parsed is not None
-    return entry.published_as(parsed).to_json()
+    return entry.published_as(parsed, RFC_6749).to_json()
 
 
 def test_a_journaled_response_counts_as_published_where_nobody_can_look(world: World) -> None:

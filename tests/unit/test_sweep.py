@@ -49,9 +49,9 @@ from token_refresher.ports import CURRENT
 from token_refresher.records import FAILURE_TAG, FailureRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
-    from token_refresher.oauth.client_authentication import Client
+    from token_refresher.oauth.client_authentication import Client, Grant
     from token_refresher.oauth.token_response import TokenResponse
     from token_refresher.sweep import Report
 
@@ -167,9 +167,12 @@ def test_a_listing_that_lags_behind_a_failure_does_not_hammer(world: World) -> N
 @pytest.mark.parametrize(
     "token",
     [
-        pytest.param("a", id="that is no JSON"),
-        pytest.param({"expires_at": "tomorrow"}, id="with a text for an expiry"),
-        pytest.param({"expires_at": 1e300}, id="that expires beyond all calendars"),
+        pytest.param({"access_token": "a"}, id="that tells none"),
+        pytest.param({"access_token": "a", "expires_at": 1e300}, id="beyond all calendars"),
+        pytest.param({"access_token": "a", "expires_at": "tomorrow"}, id="that tells it as a text"),
+        pytest.param("", id="that is empty"),
+        pytest.param(" {}\n", id="that is an empty object"),
+        pytest.param("null", id="that is null"),
         pytest.param(None, id="that lost its value"),
     ],
 )
@@ -181,6 +184,58 @@ def test_an_external_token_of_unknown_expiry_is_replaced(world: World, token: ob
 
     assert reasons(world.sweep()) == {ACCOUNT: "expiry unknown"}
     assert world.access_token() == "access-token-1"
+
+
+@pytest.mark.parametrize(
+    "held",
+    [
+        pytest.param("made-up", id="no JSON"),
+        pytest.param({"username": "u", "password": "p"}, id="another program's object"),
+        pytest.param({"expires_at": "tomorrow"}, id="an object with an expiry alone"),
+        pytest.param({"access_token": "a", "expires_in": 3600}, id="a token response"),
+        pytest.param({"access_token": 5}, id="a token that is a number"),
+        pytest.param(["access_token"], id="a list"),
+    ],
+)
+def test_what_is_no_token_is_never_overwritten_unasked(world: World, held: object) -> None:
+    world.add(PASSWORD)
+    publish_by_hand(world, held)
+    secret = world.store.tokens[ACCOUNT]
+    before = dict(secret.versions)
+    world.sweep()
+    report = world.sweep(after=TICK)
+
+    # Looked at in every sweep, and nothing is asked for.
+    [result] = report.results
+    assert (result.outcome, world.grants) == (Outcome.FAILED, [])
+    assert world.tags()["failure"].startswith("action required: external_secret/1/")
+    assert (secret.versions, secret.stages[CURRENT]) == (before, BY_HAND)
+
+
+def test_what_is_no_token_is_overwritten_by_force(world: World) -> None:
+    world.add(PASSWORD)
+    publish_by_hand(world, "made-up")
+    world.sweep()
+
+    assert outcomes(world.sweep(force=True)) == {ACCOUNT: "published"}
+    assert world.access_token() == "access-token-1"
+
+
+def test_what_is_taken_away_or_made_a_token_needs_nobody_any_more(world: World) -> None:
+    world.add(PASSWORD)
+    publish_by_hand(world, "made-up")
+    world.sweep()
+    world.store.tokens[ACCOUNT].put("another-" + BY_HAND, '{"access_token": "a"}', [CURRENT])
+
+    assert outcomes(world.sweep(after=TICK)) == {ACCOUNT: "published"}
+
+
+def test_what_replaced_a_token_of_ours_is_replaced_in_turn(world: World) -> None:
+    world.add(PASSWORD)
+    world.sweep()
+    publish_by_hand(world, "placeholder")
+
+    assert outcomes(world.sweep(after=TICK)) == {ACCOUNT: "published"}
 
 
 LEAST = "00010101T000000Z"
@@ -215,7 +270,8 @@ def test_an_external_token_without_an_age_is_due_by_its_expiry(
     world: World, lapse: timedelta, reason: str | None
 ) -> None:
     world.add(PASSWORD)
-    publish_by_hand(world, {"expires_at": world.now.timestamp() + 43200})
+    expires_at = world.now.timestamp() + 43200
+    publish_by_hand(world, {"access_token": "a", "expires_at": expires_at})
 
     assert reasons(world.sweep(after=lapse)).get(ACCOUNT) == reason
 
@@ -376,17 +432,18 @@ class OneByOneEndpoint(FakeTokenEndpoint):
         self.refused = threading.Semaphore(0)
         self.asked = threading.Event()
 
-    def request(self, client: Client, grant: Mapping[str, str]) -> TokenResponse:
-        if grant["grant_type"] == "password":
+    def request(self, client: Client, grant: Grant) -> TokenResponse:
+        grant_type = grant.parameters["grant_type"]
+        if grant_type == "password":
             self.asked.set()
             assert self.refused.acquire(timeout=30)
             assert self.refused.acquire(timeout=30)
-        elif grant["grant_type"] == "client_credentials":
+        elif grant_type == "client_credentials":
             assert self.asked.wait(timeout=30)
         try:
             return super().request(client, grant)
         except TokenRequestError:
-            if grant["grant_type"] == "client_credentials":
+            if grant_type == "client_credentials":
                 self.refused.release()
             raise
 

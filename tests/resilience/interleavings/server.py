@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import Enum
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from tests.resilience.interleavings.judgement import Apart, Broken
 from token_refresher.oauth.errors import EndpointUnavailableError, OAuthError, TokenEndpointError
@@ -213,7 +213,7 @@ class Server:
 
     # What the server does.
 
-    def arrive(self, run: Run, grant: Mapping[str, object]) -> Request:
+    def arrive(self, run: Run, grant: Mapping[str, Any]) -> Request:
         """Judge a request that arrives, by those that carried the same refresh token."""
         play, request = self._play, Request(run, self._play.time.now)
         play.tell(f"request {grant.get('refresh_token', grant['grant_type'])}", run)
@@ -238,7 +238,7 @@ class Server:
                 play.broken(Broken.RISKED, f"{run.name}, {left:.0f} s left")
         return request
 
-    def answer(self, grant: Mapping[str, object], request: Request) -> tuple[int, bytes]:
+    def answer(self, grant: Mapping[str, Any], request: Request) -> tuple[int, bytes]:
         """Answer a token request."""
         if grant["grant_type"] != "refresh_token":
             family = Family()
@@ -353,7 +353,7 @@ class Endpoint:
         self.handshake(is_again=True)
         return Connection(self, self._env, client).request(grant, before_sending=lambda: None)
 
-    def exchange(self, client: Client, grant: Mapping[str, object]) -> TokenResponse:
+    def exchange(self, client: Client, grant: Mapping[str, Any]) -> TokenResponse:
         """Let a request travel, be worked on, and its response come back."""
         env, server = self._env, self._server
         env.wait(env.draw(0.01, 0.1))
@@ -372,7 +372,7 @@ class Endpoint:
             request.is_returned = not env.run.is_dead
 
     def _work(
-        self, grant: Mapping[str, object], request: Request, fault: Fault | None, *, is_after: bool
+        self, grant: Mapping[str, Any], request: Request, fault: Fault | None, *, is_after: bool
     ) -> tuple[int, bytes]:
         env, server = self._env, self._server
 

@@ -833,13 +833,6 @@ def test_a_missing_lifetime_names_the_fields_that_would_tell_it() -> None:
                      speaking(refresh_token="data.refresh_token"), HOUR, id="beside its token"),
         pytest.param({"data": {"refresh_token": "r"}, "refresh_expires_in": 3600},
                      speaking(refresh_token="data.refresh_token"), HOUR, id="at the top"),
-        pytest.param({}, client(assumed_refresh_token_expires_in=3600), HOUR, id="an assumed one"),
-        pytest.param({"refresh_expires_in": 7200}, client(assumed_refresh_token_expires_in=3600),
-                     2 * HOUR, id="an assumed one yields to what is said"),
-        pytest.param({"refresh_expires_in": 0}, client(assumed_refresh_token_expires_in=3600),
-                     HOUR, id="an assumed one beside a zero"),
-        pytest.param({"refresh_token": None}, client(assumed_refresh_token_expires_in=3600),
-                     None, id="an assumed one, and no new token that it could be counted from"),
         pytest.param({}, CLIENT, None, id="none"),
     ],
 )  # fmt: skip
