@@ -44,7 +44,7 @@ servers: $(SETUP) .venv-servers/.ready .node-servers/.ready ## Try it on real au
 	@PYTHONPATH=functions:cli:. $(PY) -m tests.servers
 
 .PHONY: providers
-providers: $(SETUP) ## Hold every provider's entry against its documentation, and list them (seconds)
+providers: .venv/.ready ## Hold every provider's entry against its documentation, and list them (seconds)
 	@PYTHONPATH=functions:cli:. $(PY) -m tests.providers
 
 EXAMPLES ?= 3000

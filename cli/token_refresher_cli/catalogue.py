@@ -20,7 +20,7 @@ from token_refresher.settings import Settings
 from token_refresher_cli.durations import say_duration
 
 if TYPE_CHECKING:
-    from token_refresher.oauth.providers import Provider
+    from token_refresher.oauth.providers import Provider, ProviderParameter
 
 LOGIN: Final = "login"
 # What stands where a value of the account's own goes; it validates as one.
@@ -65,6 +65,14 @@ class Grant:
         """Its lifetime in words."""
         return NOT_SAID if self.lifetime is None else say_duration(self.lifetime)
 
+    @property
+    def kept_alive(self) -> str:
+        """Whether there is a live token at any time, in words."""
+        if self.lifetime is None:
+            return "not known"
+        needed = say_duration(self.shortest)
+        return f"no: must live {needed}" if self.lives_too_short else "yes"
+
 
 @dataclass(frozen=True, slots=True)
 class Listed:
@@ -99,15 +107,58 @@ class Listed:
         return f"{entry.rotation}, {say_duration(timedelta(seconds=entry.grace))} of grace"
 
     @property
+    def addresses(self) -> list[tuple[str, str]]:
+        """Its addresses, named."""
+        entry = self.entry
+        named = [("address", entry.token_endpoint)]
+        named += [
+            (f"for {name}", grant.token_endpoint)
+            for name, grant in entry.grant_types.items()
+            if grant.token_endpoint is not None
+        ]
+        if entry.parameters:
+            named.append(("such as", self.grants[0].address))
+        if entry.authorization_endpoint is not None:
+            named.append(("consent", entry.authorization_endpoint))
+        return named
+
+    @property
+    def facts(self) -> list[tuple[str, str]]:
+        """What its entry says besides addresses, grants and pages, named; code in backquotes."""
+        entry = self.entry
+        facts = [(name, _told(each)) for name, each in entry.parameters.items()]
+        free = "any: `AllowedTokenHosts` must have yours"
+        facts.append(("host", "its own: no setting is needed" if entry.is_fixed else free))
+        dialect = msgspec.to_builtins(entry.dialect)
+        if dialect:
+            said = ", ".join(f"`{name}` {value}" for name, value in dialect.items())
+            facts.append(("dialect", said))
+        facts.append(("refresh tokens", self._refresh_tokens_told))
+        if entry.advice is not None:
+            facts.append(("advice", entry.advice))
+        return facts
+
+    @property
+    def _refresh_tokens_told(self) -> str:
+        if self.refresh_tokens.startswith("none"):
+            return self.refresh_tokens
+        used = {
+            "keeps": "stay the same when they are used",
+            "rotates": "rotate: each is good for one use",
+            "varies": "stay or rotate by the client's settings",
+            None: "what becomes of one that is used is not said",
+        }[self.entry.rotation]
+        grace = self.refresh_tokens.partition(", ")[2].removesuffix(" of grace")
+        still = f"; one that was used is still taken for {grace}" if grace else ""
+        seconds = self.entry.refresh_token_expires_in
+        life = f"; they live {self.refresh_token_lifetime}" if seconds is not None else ""
+        return used + still + life
+
+    @property
     def refresh_token_lifetime(self) -> str:
         """How long its refresh tokens live, in words."""
         seconds = self.entry.refresh_token_expires_in
         return NOT_SAID if seconds is None else say_duration(timedelta(seconds=seconds))
-
-    @property
-    def needs_permission(self) -> bool:
-        """Whether its host is chosen freely, and so must be in AllowedTokenHosts."""
-        return not self.entry.is_fixed
 
 
 def listed(name: str) -> Listed:
@@ -123,6 +174,12 @@ def listed(name: str) -> Listed:
 def all_listed() -> list[Listed]:
     """Look all providers up, in alphabetical order."""
     return [listed(name) for name in sorted(names())]
+
+
+def _told(parameter: ProviderParameter) -> str:
+    default = "" if parameter.default is None else f"; `{parameter.default}` if it is not given"
+    accepted = f"{parameter.accepted}, such as `{parameter.example}`"
+    return f"{parameter.about} ({accepted}{default})"
 
 
 def _grant(name: str, grant: str) -> Grant:
