@@ -33,6 +33,8 @@ _KINDS: Final = {
         "the name of a host, in lower case",
     ),
 }
+# What an entry calls a request of the provider's own, without a ``grant_type``.
+LOGIN: Final = "login"
 # Where so many fixed labels follow what people may choose, the host is the provider's own.
 _FIXED_LABELS: Final = 2
 _HOLE: Final = re.compile(r"\{(\w+)\}")
@@ -138,7 +140,7 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     def grant(self, grant_type: str | None) -> ProviderGrant:
         """What a grant departs in; nothing, for one that the entry does not name."""
-        return self.grant_types.get(grant_type or "login") or ProviderGrant()
+        return self.grant_types.get(grant_type or LOGIN) or ProviderGrant()
 
     def endpoint(self, given: Mapping[str, str], *, grant_type: str | None) -> str:
         """Put parameters into a grant's address.
@@ -153,7 +155,9 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def _values(self, given: Mapping[str, str]) -> dict[str, str]:
         if unknown := sorted(given.keys() - self.parameters):
             known = ", ".join(self.parameters) or "none"
-            msg = f"`provider_parameters` has `{unknown[0]}`, but {self.title} takes: {known}"
+            # What is no plain word may be a secret in the wrong place.
+            name = unknown[0] if re.fullmatch(r"\w{1,40}", unknown[0], re.ASCII) else "…"
+            msg = f"`provider_parameters` has `{name}`, but {self.title} takes: {known}"
             raise ProviderError(msg)
         values = {}
         for name, parameter in self.parameters.items():
