@@ -317,7 +317,7 @@ def test_sixteen_headers_are_enough() -> None:
 # Templates.
 
 MISPLACED: Final = (
-    "`{}` is used by its own grant_type, or where `{{{}}}` stands in `grant_parameters` or "
+    "`{}` is used by its grant_type, or where `{{{}}}` stands in `grant_parameters` or "
     "`request_headers`: remove it, or say where"
 )
 
