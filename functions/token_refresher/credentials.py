@@ -82,8 +82,8 @@ class Credentials(
         extra_parameters: Sent with every token request, such as ``audience`` or ``resource``.
         grant_parameters: Sent with this grant alone, and not with a refresh token of its responses.
         request_headers: Sent with every token request.
-        assertion: A ready-made one: of its own grant, or where ``{assertion}`` stands in the two
-            above.
+        assertion: A ready-made one: of the grant of that name, or where ``{assertion}`` stands in
+            the two above.
         refresh_token: The initial one, likewise; ``{refresh_token}`` stands for the last one.
         verify_url: An https URL that must not refuse the new token before it is published.
         use_refresh_token: Whether refresh tokens in the responses are used; unasked, for
@@ -215,7 +215,7 @@ class Credentials(
 
     @property
     def grant(self) -> Grant:
-        """The account's own grant, with what the entry and the account add to it."""
+        """The account's primary grant, with what the entry and the account add to it."""
         name = {} if self.grant_name is None else {"grant_type": self.grant_name}
         added = {**self.entry_grant.grant_parameters, **self.grant_parameters}
         return Grant({**added, **name, **self.own_parameters})

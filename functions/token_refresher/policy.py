@@ -76,7 +76,14 @@ WITHOUT_FAILURE: Final = (_LIVES_TOO_SHORT, _GRANT_ENDING)
 # What is on record although nothing has failed.
 _UNCHANGED: Final = "unchanged"
 _REPLACED: Final = "external_version_replaced"
-_AT_ONCE_CODES: Final = frozenset({"external_secret", "host_not_allowed", "scheduled_for_deletion"})
+_AT_ONCE_CODES: Final = frozenset(
+    {
+        "external_secret",
+        "host_not_allowed",
+        "invalid_ca_certificates",
+        "scheduled_for_deletion",
+    }
+)
 
 
 class Pace(StrEnum):

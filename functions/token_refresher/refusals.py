@@ -139,7 +139,7 @@ def _require_templates(credentials: Credentials) -> None:
             raise ValueError(f"`{field}` is missing: `{name}` stands for it")
         if value is not None and not is_used and field not in credentials.own_fields:
             msg = (
-                f"`{field}` is used by its own grant_type, or where `{name}` stands in "
+                f"`{field}` is used by its grant_type, or where `{name}` stands in "
                 "`grant_parameters` or `request_headers`: remove it, or say where"
             )
             raise ValueError(msg)

@@ -27,9 +27,9 @@ _KINDS: Final = {
     "label": (_LABEL, "one label of a host's name, in lower case"),
     "labels": (rf"{_LABEL}(\.{_LABEL}){{0,3}}", "at most four labels of a host's name"),
     "segment": (r"(?!\.+\Z)[A-Za-z0-9._~-]{1,128}", "one segment of a path"),
-    # The last label has a letter, so that it is a name and no address.
+    # The last label begins with a letter, so that it is a name and no address in any form.
     "host": (
-        rf"({_LABEL}\.)+(?=[a-z0-9-]*[a-z]){_LABEL}(:[0-9]{{1,5}})?",
+        rf"({_LABEL}\.)+(?=[a-z]){_LABEL}(:[0-9]{{1,5}})?",
         "the name of a host, in lower case",
     ),
 }
