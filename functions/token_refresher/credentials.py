@@ -80,19 +80,20 @@ class Credentials(
             (RFC 7591); the default is the provider's, else the first where there is a secret.
         user_agent: Sent where the provider does not ask for the account's e-mail.
         extra_parameters: Sent with every token request, such as ``audience`` or ``resource``.
-        grant_parameters: Sent with the account's primary grant only.
+        grant_parameters: Sent with this grant alone, and not with a refresh token of its responses.
         request_headers: Sent with every token request.
-        assertion: A ready-made one, for ``{assertion}`` in the two above.
-        refresh_token: The initial one, where ``{refresh_token}`` stands in them.
+        assertion: A ready-made one: of its grant, or where ``{assertion}`` stands in the two
+            above.
+        refresh_token: The initial one, likewise; ``{refresh_token}`` stands for the last one.
         verify_url: An https URL that must not refuse the new token before it is published.
-        use_refresh_token: Whether refresh tokens in the responses are used.
+        use_refresh_token: Whether refresh tokens in the responses are used; unasked, for
+            ``password``, ``partner`` and where ``refresh_token`` is given.
         assumed_expires_in: Seconds; an upper bound, and for servers that omit ``expires_in``.
         assumed_refresh_token_expires_in: Seconds, for servers that do not tell.
         timeout_seconds: How long a token request may take.
         ca_certificates: PEM; whom to believe instead of the public authorities.
-        dialect: How the server departs from RFC 6749, as `Dialect` has it; instead of the
-            provider's, field by field.
-        publish: What consumers get, as `Publish` has it.
+        dialect: How the server departs from RFC 6749; instead of the provider's, field by field.
+        publish: What consumers get, if not the standard JSON.
     """
 
     client_id: NonEmpty | None = None
