@@ -82,8 +82,8 @@ class Credentials(
         extra_parameters: Sent with every token request, such as ``audience`` or ``resource``.
         grant_parameters: Sent with this grant alone, and not with a refresh token of its responses.
         request_headers: Sent with every token request.
-        assertion: A ready-made one: of its grant, or where ``{assertion}`` stands in the two
-            above.
+        assertion: A ready-made one: of the grant of that name, or where ``{assertion}`` stands in
+            the two above.
         refresh_token: The initial one, likewise; ``{refresh_token}`` stands for the last one.
         verify_url: An https URL that must not refuse the new token before it is published.
         use_refresh_token: Whether refresh tokens in the responses are used; unasked, for

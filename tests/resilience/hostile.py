@@ -201,7 +201,7 @@ def silence_after(begin: bytes) -> Callable[[Time], Script]:
 
 
 PAGE: Final = f"<html>{MARK}</html>".encode()
-BOMB: Final = body() + b" " * 20_000_000
+BOMB: Final = body(padding=" " * 20_000_000)
 DEEP: Final = LONGEST_BODY // 2 - 1
 OK: Final = b"HTTP/1.1 200 OK\r\n"
 
@@ -273,6 +273,12 @@ ACTION_REQUIRED: Final = (
 )  # fmt: skip
 
 INVALID_RESPONSE: Final = (
+    # Encodings that are none, or more than one.
+    Attack("sends a gzip bomb in a gzip bomb", "invalid_response",
+           encoded("gzip, gzip", gzip.compress(gzip.compress(BOMB)))),
+    Attack("lies about its encoding", "invalid_response", encoded("br", gzip.compress(body()))),
+    Attack("calls gzip what is none", "invalid_response", encoded("gzip", body())),
+    Attack("cuts gzip short", "invalid_response", encoded("gzip", gzip.compress(body())[:-9])),
     *(
         Attack(f"answers {what} for a token", "invalid_response",
                status("200 OK", body(access_token=token)))
@@ -349,11 +355,8 @@ TRANSIENT: Final = (
     Attack("answers in chunks without end", "firewall",
            drips(OK + b"Transfer-Encoding: chunked\r\n\r\n", b"1000\r\n" + b" " * 4096 + b"\r\n")),
     Attack("sends a gzip bomb", "firewall", encoded("gzip", gzip.compress(BOMB))),
-    Attack("sends a gzip bomb in a gzip bomb", "firewall",
-           encoded("gzip, gzip", gzip.compress(gzip.compress(BOMB)))),
     Attack("sends a zlib bomb", "firewall", encoded("deflate", _deflated(15))),
     Attack("sends a raw deflate bomb", "firewall", encoded("deflate", _deflated(-15))),
-    Attack("lies about its encoding", "firewall", encoded("br", gzip.compress(body()))),
     # Half answers, and what is no HTTP.
     *(
         Attack(what, "connection_lost", says(response))
@@ -445,6 +448,9 @@ ODD_BUT_GOOD: Final = (
     Attack("calls JSON a page", "", says(answer(body(), content_type="text/html"))),
     Attack("pads a response beyond what is read", "",
            status("200 OK", body() + b" " * LONGEST_BODY)),
+    Attack("compresses it", "", encoded("gzip", gzip.compress(body()))),
+    Attack("compresses blanks beyond what is read", "",
+           encoded("deflate", zlib.compress(body() + b" " * 20_000_000))),
     Attack("says the token twice, and means the second", "",
            status("200 OK", b'{"access_token": "first", ' + body()[1:])),
     Attack("takes an error back", "",

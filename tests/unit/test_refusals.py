@@ -239,9 +239,8 @@ def test_a_login_without_a_client_names_its_own() -> None:
 
 
 @pytest.mark.parametrize(
-    "value", [pytest.param({"a": 1}, id="an object"), pytest.param(None, id="null"),
-              pytest.param([1], id="a list of numbers"), pytest.param([["x"]], id="a list of lists")]
-)  # fmt: skip
+    "value", [{"a": 1}, None, [1], [["x"]]], ids=["object", "null", "numbers", "lists"]
+)
 def test_what_no_form_can_hold_is_sent_in_json_only(value: object) -> None:
     fields = {"grant_parameters": {"realm": value, "invented `": value}}
     said = refusal(LOGIN, **fields)
@@ -403,7 +402,6 @@ NOT_THERE: Final = "must not be where the refresh token is"
                 ("access_token", {"access_token": "a.b.c", "refresh_token": "a.b"}, "below it"),
                 ("scope", {"scope": "rt", "refresh_token": "rt"}, "the scope's path"),
                 ("scope", {"scope": "refresh_token"}, "the scope, by the usual name"),
-                # It is the access token's own place, which makes no secret of it.
                 ("scope", {"scope": "access_token", "refresh_token": "access_token"},
                  "the scope of a token that is renewed by itself"),
             )

@@ -81,12 +81,14 @@ class ProviderGrant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         token_endpoint_auth_method: Its own method.
         grant_parameters: What it sends, beside the account's.
         expires_in: Seconds; its access token's documented lifetime.
+        example: Fields that its credentials have besides, with values that could be.
     """
 
     expires_in: int | None = None
     token_endpoint: str | None = None
     token_endpoint_auth_method: AuthMethod | None = None
     grant_parameters: dict[str, object] = {}
+    example: dict[str, object] = {}
 
 
 class Provider(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
