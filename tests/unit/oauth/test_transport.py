@@ -1360,11 +1360,43 @@ class TestRefusedByTls:
     ) -> None:
         context = self.mutual(authority, ssl.TLSVersion.TLSv1_2)
         context.verify_mode = ssl.CERT_OPTIONAL
-        server = wire.serve(answers_and_closes(b""), answers(SUCCESS), context=context)
-        endpoint, client = wire.connect(server), client_of(server)
-        if grant.refresh_token is not None:
-            assert failure_of(endpoint, client, grant).code == "connection_lost"
-        assert send(endpoint, client, grant).access_token == TOKEN
+        server = wire.serve(answers(SUCCESS), context=context)
+        assert send(wire.connect(server), client_of(server), grant).access_token == TOKEN
+
+    @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+    @either_way
+    def test_one_that_leaves_later_is_a_lost_connection_and_what_it_asked_for_is_told(
+        self, wire: Wire, authority: Authority, version: ssl.TLSVersion, grant: Grant
+    ) -> None:
+        context = self.mutual(authority, version)
+        context.verify_mode = ssl.CERT_OPTIONAL
+        server = wire.serve(answers_and_closes(b""), context=context)
+        error = unavailable(wire.connect(server), client_of(server), grant)
+        assert (error.code, error.sent) == ("connection_lost", True)
+        assert str(error).endswith("it had asked for a client certificate (mutual TLS)")
+
+    def test_what_one_host_asked_for_is_not_told_of_another(
+        self, wire: Wire, authority: Authority
+    ) -> None:
+        """Whose connection is used again, so that nobody asks."""
+        time = Settable()
+
+        def answer_once(conversation: Conversation) -> None:
+            conversation.read_request()
+            conversation.send(SUCCESS)
+            conversation.read_request()
+            time.now = REQUEST_SECONDS
+            conversation.send(b"no HTTP\r\n\r\n")
+
+        context = self.mutual(authority, ssl.TLSVersion.TLSv1_3)
+        context.verify_mode = ssl.CERT_OPTIONAL
+        asking, other = wire.serve(answers(SUCCESS), context=context), wire.serve(answer_once)
+        endpoint = wire.connect(asking, other, monotonic=time)
+        for server in (other, asking):
+            ask(endpoint, server)
+        error = unavailable(endpoint, client_of(other))
+        assert error.code == "connection_lost"
+        assert str(error).endswith("before its response was whole")
 
     @pytest.mark.parametrize(
         "code",
