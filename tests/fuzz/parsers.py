@@ -92,10 +92,10 @@ _DIALECT: Final = Client(
     dialect=Dialect(
         access_token="data.0.token",
         refresh_token="data.0.renewal",
-        expires_in="data.0.ttl",
+        expires_in="data.0.lives",
         expires_in_unit="milliseconds",
         expires_at="data.1",
-        refresh_token_expires_in="data.0.ttl",
+        refresh_token_expires_in="data.0.lives",
         scope="error",
         error="problem",
         authorization_scheme="ID",
@@ -391,7 +391,7 @@ PARSERS: Final = (
     ), FAILURES),
     Parser("token response in a dialect", partial(_token_response, client=_DIALECT), (
         b"200\n" + _json(data=[{"token": SECRET, "token_type": SECRET, "renewal": SECRET,
-                               "ttl": 1_800_000}, NOW.isoformat()], problem=None, error=[SECRET]),
+                               "lives": 1_800_000}, NOW.isoformat()], problem=None, error=[SECRET]),
         b"200\n" + _json(data=[{"token": SECRET, "token_type": "dpop"}, NOW.timestamp() + 60]),
         b"200\n" + _json(data=[{"token": "made-up"}, 1795484400000], error="made-up"),
         b"200\n" + _json(problem={"code": SECRET}), b"401\n" + _json(error="invalid_client"),

@@ -19,6 +19,8 @@ TABLES: Final[Mapping[str, Callable[[], Table]]] = {
     "needs": program.needs,
     "holds": program.holds,
     "credentials": program.credentials,
+    "dialect": program.dialect,
+    "publish": program.publish,
     "events": program.events,
     "metrics": program.metrics,
     "reasons": program.reasons,
