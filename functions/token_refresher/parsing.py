@@ -49,8 +49,8 @@ _NESTED: Final[dict[str, type[msgspec.Struct]]] = {"dialect": Dialect, "publish"
 # Whose nulls mean something to the server.
 _AS_THEY_ARE: Final = frozenset({"grant_parameters"})
 _OF_TEXTS: Final = frozenset({"provider_parameters", "request_headers"})
-# Its lines end as lines do.
-_LINES: Final = frozenset({"ca_certificates"})
+# Their lines end as lines do.
+_LINES: Final = frozenset({"ca_certificates", "publish"})
 
 _PATH: Final = "a path of at most six keys with dots between them, such as data.access_token"
 _ACCEPTED: Final = {

@@ -446,8 +446,9 @@ class _Refresh(Hidden, msgspec.Struct, kw_only=True):
         sent = redeemed.grant.refresh_token if redeemed is not None else None
         is_new = response.refresh_token not in (None, sent)
         assumed = credentials.client.assumed_refresh_token_expires_in
-        if is_new and assumed and response.refresh_token_expires_in is None:
-            # Of one that is kept, only its first response could be counted from.
+        is_first = self.journal.entry is None
+        if (is_new or is_first) and assumed and response.refresh_token_expires_in is None:
+            # One that is kept is counted from its first response: nothing else of it is known.
             lives = timedelta(seconds=assumed)
             response = replace(response, refresh_token_expires_in=lives)
         entry = self.journal.entry_of(

@@ -13,6 +13,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 from msgspec import UNSET
@@ -24,6 +25,7 @@ from tests.scenarios.scenario import (
     ColdStart,
     Credentials,
     DeleteSecret,
+    EditJournal,
     FreezeListing,
     MoveStage,
     Part,
@@ -52,7 +54,8 @@ from token_refresher.errors import (
     LeaseTooOldError,
     OutOfTimeError,
 )
-from token_refresher.oauth.client_authentication import Client
+from token_refresher.oauth.client_authentication import Client, host_of
+from token_refresher.oauth.token_request import token_request
 from token_refresher.oauth.token_response import TokenResponse, read_token_response
 from token_refresher.policy import FAILURES, failure_class_of, is_retrying
 
@@ -71,6 +74,7 @@ if TYPE_CHECKING:
         Settings,
     )
     from tests.unit.fakes import Accounts
+    from token_refresher.oauth.client_authentication import Grant
     from token_refresher.sweep import Report
 
     Secrets: TypeAlias = dict[str, Secret]
@@ -232,10 +236,10 @@ class _World(World):
 
     def sweep_beside(self) -> None:
         """Let another run sweep; what it asks is asked, but only this one's calls are counted."""
-        requests, calls = list(self.endpoint.requests), list(self.store.calls)
+        askers, calls = list(self.endpoint.askers), list(self.store.calls)
         requested_at = list(self.endpoint.requested_at)
         self.beside().sweep()
-        self.endpoint.requests[:0] = requests
+        self.endpoint.askers[:0] = askers
         self.endpoint.requested_at[:0] = requested_at
         self.store.calls[:] = calls
 
@@ -315,6 +319,8 @@ class _Story:
                 secret.attach(step.stage, list(secret.versions)[step.to - 1])
             case Publish():
                 self._publish(step.account, step.token)
+            case EditJournal():
+                self._edit_journal(step)
             case ChangeServer():
                 self._change_server(step.server)
             case FreezeListing():
@@ -375,19 +381,30 @@ class _Story:
 
     def _publish(self, name: str, token: Token) -> None:
         secret = self.world.store.tokens.setdefault(name, Secret())
-        content = token.json
+        content: str | bytes = json.dumps(token.json or {}) if token.text is None else token.text
+        if token.binary:
+            content = b"\xff"
         version_id = token.version_id
         if token.age is not None:
             issued_at = self.world.now - token.age
             expires_at = issued_at + token.lives
             version_id = token_version_id(name, issued_at, token)
-            content = {
-                "access_token": token.access_token,
-                "token_type": "Bearer",
-                "issued_at": int(issued_at.timestamp()),
-                "expires_at": int(expires_at.timestamp()),
-            }
-        secret.put(version_id or "", json.dumps(content or {}), ["AWSCURRENT"])
+            content = json.dumps(
+                {
+                    "access_token": token.access_token,
+                    "token_type": "Bearer",
+                    "issued_at": int(issued_at.timestamp()),
+                    "expires_at": int(expires_at.timestamp()),
+                }
+            )
+        secret.put(version_id or "", content, ["AWSCURRENT"])
+
+    def _edit_journal(self, step: EditJournal) -> None:
+        secret = self.world.store.credentials[step.account]
+        version_id = secret.stages["TOKENRESPONSE"]
+        content = json.loads(secret.versions[version_id] or "") | step.changes
+        kept = {name: value for name, value in content.items() if value is not None}
+        secret.versions[version_id] = json.dumps(kept)
 
     def _change_server(self, server: Server) -> None:
         endpoint = self.world.endpoint
@@ -415,13 +432,18 @@ class _Story:
         """Make of an HTTP response what the program makes of it."""
         body = (response.text or "").encode()
         if response.json is not UNSET:
-            body = json.dumps(response.json).encode()
+            content = response.json
+            if response.access_token_length is not None:
+                long = content["access_token"].ljust(response.access_token_length, "x")
+                content = {**content, "access_token": long}
+            body = json.dumps(content).encode()
         return read_token_response(
             response.status or 0,
             body,
             client=client,
             retry_after=response.retry_after,
             now=self.world.now,
+            content_type=response.content_type,
         )
 
     def _failure(self, response: Response) -> Exception | AfterRedeeming:
@@ -475,8 +497,8 @@ class _Story:
             world.start_environment()
         endpoint = world.endpoint
         return report, [
-            {**request, "at": at - (since or began)}
-            for request, at in zip(endpoint.requests, endpoint.requested_at, strict=True)
+            {**_sent(*asker), "at": at - (since or began)}
+            for asker, at in zip(endpoint.askers, endpoint.requested_at, strict=True)
         ]
 
     # What came of it.
@@ -544,7 +566,8 @@ class _Story:
                 tags["refused-response"] = "the journal"
         published = _published(current, token.versions.get(current))
         if published is not None:
-            published["is_accepted"] = self.world.endpoint.accepts(published["access_token"])
+            access_token = published["access_token"] or ""
+            published["is_accepted"] = self.world.endpoint.accepts(access_token)
         return {
             "token": published,
             "token_versions": len(token.versions),
@@ -558,14 +581,42 @@ class _Story:
 def _published(version_id: str, text: str | bytes | None) -> dict[str, Any] | None:
     if text is None:
         return None
-    content = json.loads(text)
+    try:
+        content = json.loads(text)
+    except ValueError:
+        content = None
+    fields = content if isinstance(content, dict) else {}
+    access_token = fields.get("access_token")
     return {
-        "access_token": content.get("access_token"),
-        "scope": content.get("scope"),
-        "issued_at": _from_epoch(content.get("issued_at")),
-        "expires_at": _from_epoch(content.get("expires_at")),
+        "access_token": access_token,
+        "length": len(access_token or ""),
+        "scope": fields.get("scope"),
+        "issued_at": _from_epoch(fields.get("issued_at")),
+        "expires_at": _from_epoch(fields.get("expires_at")),
         "json": content,
+        "text": text if isinstance(text, str) else None,
         "version_id": version_id,
+    }
+
+
+def _sent(client: Client, grant: Grant) -> dict[str, Any]:
+    """What a token request looks like on the wire."""
+    request = token_request(client, grant)
+    body = (request.body or b"").decode()
+    if request.headers.get("Content-Type") == "application/json":
+        parameters = json.loads(body)
+    else:
+        form = parse_qs(body or urlsplit(request.url).query)
+        parameters = {name: each if len(each) > 1 else each[0] for name, each in form.items()}
+    return {
+        "grant_type": grant.parameters.get("grant_type"),
+        "refresh_token": grant.refresh_token,
+        "host": host_of(request.url),
+        "method": request.method,
+        "address": request.url.partition("?")[0],
+        "headers": dict(request.headers),
+        "parameters": parameters,
+        "timeout_seconds": client.timeout_seconds,
     }
 
 
@@ -587,6 +638,7 @@ def _journal(version_id: str, text: str | bytes | None, published: str) -> dict[
         "access_token": content.get("access_token"),
         "refresh_token": content.get("refresh_token"),
         "refresh_is_refused": content.get("refresh_is_refused", False),
+        "response": content.get("response", {}),
         "json": content,
         "version_id": version_id,
         "has_the_published_id": version_id == published,

@@ -31,7 +31,18 @@ class Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 class Credentials(Part, frozen=True, kw_only=True):
     """One value of a credentials secret: a shared set with changes, any text, or binary."""
 
-    like: Literal["password", "partner", "client_credentials", "refresh_token"] | None = None
+    like: (
+        Literal[
+            "password",
+            "partner",
+            "client_credentials",
+            "refresh_token",
+            "elsewhere",
+            "login",
+            "token exchange",
+        ]
+        | None
+    ) = None
     changes: Object = msgspec.field(name="with", default_factory=dict)
     text: str | None = None
     binary: bool = False
@@ -51,6 +62,8 @@ class Token(Part, frozen=True, kw_only=True):
     of_credentials: Positive = 1
     version_id: str | None = None
     json: Object | None = None
+    text: str | None = None
+    binary: bool = False
 
     def __post_init__(self) -> None:
         if (self.age is None) == (self.version_id is None):
@@ -85,6 +98,8 @@ class Response(Part, frozen=True, kw_only=True):
     status: Annotated[int, Meta(ge=200, le=599)] | None = None
     json: Any = UNSET
     text: str | None = None
+    content_type: str | None = None
+    access_token_length: Positive | None = None
     retry_after: str | None = None
     connection: Literal["refused", "certificate refused", "lost", "timed out"] | None = None
     after_redeeming: bool = False
@@ -260,6 +275,13 @@ class Publish(Step, frozen=True, kw_only=True, tag="publish by hand"):
     token: Token
 
 
+class EditJournal(Step, frozen=True, kw_only=True, tag="edit journal"):
+    """The journal is as an earlier edition wrote it, whose providers were elsewhere."""
+
+    account: str
+    changes: Object = msgspec.field(name="with")
+
+
 class ChangeServer(Step, frozen=True, kw_only=True, tag="change server"):
     """The token endpoints change their ways."""
 
@@ -276,7 +298,7 @@ class ColdStart(Step, frozen=True, kw_only=True, tag="cold start"):
 
 AnyStep = (
     (Sweep | Sweeps | PutCredentials | DeleteSecret | RestoreSecret | MoveStage)
-    | (Publish | ChangeServer | FreezeListing)
+    | (Publish | EditJournal | ChangeServer | FreezeListing)
     | ColdStart
 )
 
@@ -287,16 +309,23 @@ AnyStep = (
 class ExpectedRequest(Part, frozen=True, kw_only=True):
     """A token request; what is absent is not compared."""
 
-    grant_type: str
-    refresh_token: str | UnsetType = UNSET
+    grant_type: str | None
+    refresh_token: str | UnsetType | None = UNSET
     host: str | UnsetType = UNSET
     at: timedelta | UnsetType = UNSET
+    method: str | UnsetType = UNSET
+    address: str | UnsetType = UNSET
+    headers: dict[str, str] | UnsetType = UNSET
+    parameters: Object | UnsetType = UNSET
+    timeout_seconds: int | UnsetType = UNSET
 
 
 class ExpectedToken(Part, frozen=True, kw_only=True):
     """The published token; what is absent is not compared."""
 
-    access_token: str
+    access_token: str | UnsetType = UNSET
+    length: int | UnsetType = UNSET
+    text: str | UnsetType | None = UNSET
     issued_at: datetime | UnsetType = UNSET
     expires_at: datetime | UnsetType = UNSET
     scope: str | UnsetType | None = UNSET
@@ -311,6 +340,7 @@ class ExpectedJournal(Part, frozen=True, kw_only=True):
     access_token: str | UnsetType | None = UNSET
     refresh_token: str | UnsetType | None = UNSET
     refresh_is_refused: bool | UnsetType = UNSET
+    response: Object | UnsetType = UNSET
     json: Object | UnsetType = UNSET
     version_id: str | UnsetType = UNSET
     has_the_published_id: bool | UnsetType = UNSET
@@ -364,8 +394,8 @@ class Expectation(Part, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         for name, account in self.accounts.items():
-            if account == ExpectedAccount():
-                msg = f"nothing is expected of `{name}`"
+            if account == ExpectedAccount() or account.token == ExpectedToken():
+                msg = f"nothing is expected of `{name}`, or of its token"
                 raise ValueError(msg)
 
 

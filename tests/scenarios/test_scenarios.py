@@ -108,7 +108,7 @@ def _other_text(text: str) -> str:
 
 
 # What is compared as a whole: there, one entry less is as wrong as another value.
-_WHOLE = frozenset({"tags", "calls", "redeemed", "json"})
+_WHOLE = frozenset({"tags", "calls", "redeemed", "json", "parameters", "headers", "response"})
 
 
 def _without(holder: Any, key: Any, parent: tuple[Any, ...]) -> bool:  # noqa: ANN401

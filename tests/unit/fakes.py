@@ -326,6 +326,7 @@ class FakeTokenEndpoint:
     Attributes:
         requests: The grants that were sent, and to which host.
         requested_at: When each of them was.
+        askers: Whose each of them was, and with which grant.
         mode: What becomes of a redeemed refresh token.
         issues_refresh_tokens: Whether the accounts' primary grants are answered with one.
         lifetime: Of the access tokens; None where the response does not say.
@@ -344,6 +345,7 @@ class FakeTokenEndpoint:
     def __init__(self, clock: Callable[[], datetime], faults: Faults) -> None:
         self.requests: list[dict[str, str]] = []
         self.requested_at: list[datetime] = []
+        self.askers: list[tuple[Client, Grant]] = []
         self.mode = RefreshMode.ROTATES
         self.issues_refresh_tokens = True
         self.lifetime: timedelta | None = TWELVE_HOURS
@@ -424,6 +426,7 @@ class FakeTokenEndpoint:
         parameters = {name: str(value) for name, value in grant.parameters.items()}
         self.requests.append({**parameters, "host": client.host})
         self.requested_at.append(self._clock())
+        self.askers.append((client, grant))
         with self._faults.around("request"), self._lock:
             if self._answers and callable(read := self._answers[0]):
                 del self._answers[0]
@@ -434,7 +437,7 @@ class FakeTokenEndpoint:
         if self._answers:
             answer = self._answers.pop(0)
         else:
-            answer = self._outage("", host, grant["grant_type"]) or self._granted(grant)
+            answer = self._outage("", host, grant.get("grant_type", "")) or self._granted(grant)
         if isinstance(answer, AfterRedeeming):
             with suppress(TokenRequestError):
                 self._granted(grant)
@@ -592,6 +595,7 @@ class World:
         self.store.calls.clear()
         self.endpoint.requests.clear()
         self.endpoint.requested_at.clear()
+        self.endpoint.askers.clear()
         ends_at = self.now + self.invocation
         return self.sweeper.sweep(
             time_left=lambda: ends_at - self.now,

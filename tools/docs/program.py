@@ -23,12 +23,12 @@ from token_refresher.model import (
     digest12,
 )
 from token_refresher.oauth import errors as oauth_errors
-from token_refresher.outcomes import Caution, Outcome
 from token_refresher.oauth.dialect import Dialect
+from token_refresher.outcomes import Caution, Outcome
 from token_refresher.parsing import NAMED_GRANTS
-from token_refresher.publishing import Publish
 from token_refresher.policy import TICK_SLACK, Pace, Reason
 from token_refresher.ports import CURRENT, SecretMetadata
+from token_refresher.publishing import Publish
 from tools.docs.blocks import Table, code, prose
 
 if TYPE_CHECKING:

@@ -81,12 +81,14 @@ class ProviderGrant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         token_endpoint_auth_method: Its own method.
         grant_parameters: What it sends, beside the account's.
         expires_in: Seconds; its access token's documented lifetime.
+        example: Fields that its credentials have besides, with values that could be.
     """
 
     expires_in: int | None = None
     token_endpoint: str | None = None
     token_endpoint_auth_method: AuthMethod | None = None
     grant_parameters: dict[str, object] = {}
+    example: dict[str, object] = {}
 
 
 class Provider(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -110,7 +112,8 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         expires_in: Seconds; the access token's documented lifetime.
         refresh_token_expires_in: Seconds; the refresh token's.
         rotation: What becomes of a refresh token that is used: ``rotates`` (a new one comes, the
-            old one ends), ``keeps``, or ``varies`` by the client's settings; None without any.
+            old one ends), ``keeps``, or ``varies`` by the client's settings; None where there is
+            none, or where no page says it.
         grace: Seconds for which a refresh token that was used is still taken.
         secret_fields: Names that AWS's managed external secrets give the fields of credentials.
         advice: What to know or set at the provider, in a sentence or two.
