@@ -43,6 +43,10 @@ resilience: $(SETUP) ## Strike every call of every flow, kill real processes, an
 servers: $(SETUP) .venv-servers/.ready .node-servers/.ready ## Try it on real authorization servers, and write docs/real-servers.md (minutes)
 	@PYTHONPATH=functions:cli:. $(PY) -m tests.servers
 
+.PHONY: providers
+providers: .venv/.ready ## Hold every provider's entry against its documentation, and list them (seconds)
+	@PYTHONPATH=functions:cli:. $(PY) -m tests.providers
+
 EXAMPLES ?= 3000
 .PHONY: model
 model: .venv/.ready ## Drive the program at random against a model of its promises (EXAMPLES=3000)
@@ -136,7 +140,7 @@ clean: ## Remove the environments and what the tools leave behind
 # Tests. tests/README.md says what each suite holds, and how long it takes.
 
 ALONE := tests/unit tests/scenarios tests/fuzz
-FAST := tests/tools tests/cli tests/integration $(ALONE)
+FAST := tests/tools tests/cli tests/integration tests/providers $(ALONE)
 # What takes longest begins first, so that no core waits for another at the end.
 ALL := tests/deployment tests/servers tests/resilience tests/docs $(FAST)
 ON_ALL_CORES := --numprocesses auto --no-loadscope-reorder

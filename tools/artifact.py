@@ -33,6 +33,7 @@ PLATFORMS: Final = {"arm64": "aarch64-manylinux_2_28", "x86_64": "x86_64-manylin
 RUNS: Final = (
     "*.py",
     "*.so",
+    "oauth/providers.json",
     "botocore/cacert.pem",
     "botocore/data/*.json",  # Regions, partitions, retries and defaults of every client.
     "botocore/data/secretsmanager/*/endpoint-rule-set-1.json.gz",

@@ -8,7 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from token_refresher import __version__
-from token_refresher_cli import read_commands, screen, write_commands
+from token_refresher_cli import provider_commands, read_commands, screen, write_commands
 from token_refresher_cli.exit_codes import INTERRUPTED, ExitCode
 from token_refresher_cli.options import located, target_of, with_fields
 from token_refresher_cli.problems import ProblemError, explain
@@ -76,3 +76,4 @@ for command in (
     read_commands.token,
 ):
     app.command()(located(command))
+app.command()(provider_commands.providers)

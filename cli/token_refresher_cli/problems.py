@@ -140,6 +140,10 @@ _WRONG_ADDRESS: Final = ("no token endpoint is there; correct the address", "cor
 # What a refresh fails with, what a person does about it, and the command for it.
 FIXES: Final = {
     "access_denied": ("the server denies access; ask the account's owner or its operator", ""),
+    "address_not_global": (
+        "it is in a private network: name it in AllowedTokenHosts and deploy, or correct it",
+        "correct",
+    ),
     "another_host": (
         "put the address back, or give a new refresh token from the new host",
         "correct",
@@ -149,6 +153,10 @@ FIXES: Final = {
         "",
     ),
     "certificate_refused": ("renew the server's certificate, or correct token_endpoint", "correct"),
+    "client_certificate_required": (
+        "the server asks for a client certificate (mutual TLS), which no account can have",
+        "",
+    ),
     "consent_required": _SIGN_IN,
     "firewall": ("a page came in the endpoint's place; have the function's address allowed", ""),
     "host_not_allowed": (
@@ -156,6 +164,7 @@ FIXES: Final = {
         "correct",
     ),
     "interaction_required": _SIGN_IN,
+    "invalid_ca_certificates": ("give certificates in PEM as ca_certificates", "correct"),
     "invalid_client": ("the server does not know the client_id or its client_secret", "correct"),
     "invalid_credentials": ("a field does not validate, and check names it", "correct"),
     "invalid_grant": ("the server refused the password, code or refresh token", "correct"),
@@ -175,6 +184,10 @@ FIXES: Final = {
         "correct --assumed-expires-in 3600",
     ),
     "no attempt on record": ("see whether the schedule is on, and whether its host fails", ""),
+    "proxy_refused": (
+        "have the proxy allow the token endpoint's host, or deploy with another TokenEndpointProxy",
+        "",
+    ),
     "redirect": ("give its final address as --token-endpoint", "correct"),
     "refresh_token_ending": ("obtain a new refresh token, and store it", "correct"),
     "refresh_token_spent": (
@@ -191,6 +204,7 @@ FIXES: Final = {
         "",
     ),
     "scheduled_for_deletion": ("restore the token secret", "restore"),
+    "tls_too_old": ("the server's operator must offer TLS 1.2 or later", ""),
     "token_lives_too_short": (
         "no sweep is in time for it or its refresh token; ask its server for longer ones",
         "",
@@ -206,8 +220,8 @@ FIXES: Final = {
     ),
 }
 # What this machine may be alone with: its settings, and its network.
-_SETTINGS: Final = frozenset({"host_not_allowed", "refresh_tokens_ignored"})
-_NETWORK: Final = frozenset({"certificate_refused", "no_connection"})
+_SETTINGS: Final = frozenset({"address_not_global", "host_not_allowed", "refresh_tokens_ignored"})
+_NETWORK: Final = frozenset({"certificate_refused", "no_connection", "proxy_refused"})
 
 
 def fix_for(code: str, name: str, target: Target) -> str:
@@ -246,7 +260,8 @@ def doubt(code: str, target: Target) -> str:
     if code in _NETWORK:
         return (
             "this machine may be all that is wrong: its network, DNS, or the certificate "
-            "authorities that SSL_CERT_FILE names; a proxy is never used"
+            "authorities that SSL_CERT_FILE names; a proxy is used only where the setting "
+            "TOKEN_ENDPOINT_PROXY names it"
         )
     return ""
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from token_refresher_cli.accounts import AccountStatus
+    from token_refresher_cli.catalogue import Grant, Listed
     from token_refresher_cli.problems import Problem
     from token_refresher_cli.sweeps import Row
     from token_refresher_cli.target import Target
@@ -86,6 +87,11 @@ def show(renderable: Table | Text | str) -> None:
     # Typer's echo would take the colours out that FORCE_COLOR has asked for.
     sys.stdout.write("\n".join(lines) + "\n")
     sys.stdout.flush()
+
+
+def show_verbatim(text: str) -> None:
+    """Print what is copied from the screen: a terminal alone may break its lines."""
+    results().print(text, soft_wrap=True)
 
 
 def show_json(content: dict[str, Any]) -> None:
@@ -231,6 +237,36 @@ def history_table(history: History, *, now: datetime) -> Table:
             after + (", other credentials" if life.is_with_other_credentials else ""),
             draw(life, history, now=now, width=_TIMELINE_WIDTH),
         )
+    return table
+
+
+def providers_table(found: Sequence[Listed]) -> Table:
+    """One line for each provider, as far as a terminal has room for its title."""
+    table = _table("provider", "title", "grants", "tokens live")
+    for column in (0, 3):
+        table.columns[column].no_wrap = True
+    table.columns[2].min_width = 1 + max(len(grant.name) for one in found for grant in one.grants)
+    for one in found:
+        grants = ", ".join(grant.name for grant in one.grants)
+        table.add_row(one.name, one.entry.title, grants, one.lifetimes)
+    return table
+
+
+def facts_table(facts: Sequence[tuple[str, str]]) -> Table:
+    """What is known of one thing, a line or more for each."""
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True, style="bold")
+    table.add_column(overflow="fold")
+    for name, text in facts:
+        table.add_row(name, text.replace("`", ""))
+    return table
+
+
+def grants_table(grants: Sequence[Grant]) -> Table:
+    """One line for each way to a provider's tokens."""
+    table = _table("grant", "authentication", "tokens live", "kept alive")
+    for grant in grants:
+        table.add_row(grant.name, grant.authentication, grant.lives, grant.kept_alive)
     return table
 
 

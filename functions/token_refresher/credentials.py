@@ -11,6 +11,7 @@ import hashlib
 import re
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, ClassVar, Final
+from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 from msgspec import Meta
@@ -24,9 +25,10 @@ from token_refresher.oauth.client_authentication import (
     Grant,
     Parameter,
     authentication,
+    instead_of,
     refresh_grant,
 )
-from token_refresher.oauth.dialect import Dialect  # noqa: TC001 - msgspec reads annotations
+from token_refresher.oauth.dialect import RFC_6749, Dialect
 from token_refresher.oauth.hidden import Hidden
 from token_refresher.oauth.providers import Provider, ProviderGrant, provider
 from token_refresher.publishing import Publish  # noqa: TC001 - msgspec reads annotations
@@ -78,19 +80,20 @@ class Credentials(
             (RFC 7591); the default is the provider's, else the first where there is a secret.
         user_agent: Sent where the provider does not ask for the account's e-mail.
         extra_parameters: Sent with every token request, such as ``audience`` or ``resource``.
-        grant_parameters: Sent with the account's own grant only.
+        grant_parameters: Sent with this grant alone, and not with a refresh token of its responses.
         request_headers: Sent with every token request.
-        assertion: A ready-made one, for ``{assertion}`` in the two above.
-        refresh_token: The initial one, where ``{refresh_token}`` stands in them.
+        assertion: A ready-made one: of the grant of that name, or where ``{assertion}`` stands in
+            the two above.
+        refresh_token: The initial one, likewise; ``{refresh_token}`` stands for the last one.
         verify_url: An https URL that must not refuse the new token before it is published.
-        use_refresh_token: Whether refresh tokens in the responses are used.
+        use_refresh_token: Whether refresh tokens in the responses are used; unasked, for
+            ``password``, ``partner`` and where ``refresh_token`` is given.
         assumed_expires_in: Seconds; an upper bound, and for servers that omit ``expires_in``.
         assumed_refresh_token_expires_in: Seconds, for servers that do not tell.
         timeout_seconds: How long a token request may take.
         ca_certificates: PEM; whom to believe instead of the public authorities.
-        dialect: How the server departs from RFC 6749, as `Dialect` has it; instead of the
-            provider's, field by field.
-        publish: What consumers get, as `Publish` has it.
+        dialect: How the server departs from RFC 6749; instead of the provider's, field by field.
+        publish: What consumers get, if not the standard JSON.
     """
 
     client_id: NonEmpty | None = None
@@ -174,7 +177,7 @@ class Credentials(
             user_agent=self._user_agent,
             scope=self.scope,
             extra_parameters={**entry.extra_parameters, **self.extra_parameters},
-            request_headers={**entry.request_headers, **self.request_headers},
+            request_headers=instead_of(entry.request_headers, self.request_headers),
             assertion=self.assertion,
             dialect=self._merged_dialect(),
             is_fixed=self.provider is not None and entry.is_fixed,
@@ -212,17 +215,17 @@ class Credentials(
 
     @property
     def grant(self) -> Grant:
-        """The account's own grant, with what the entry and the account add to it."""
+        """The account's primary grant, with what the entry and the account add to it."""
         name = {} if self.grant_name is None else {"grant_type": self.grant_name}
         added = {**self.entry_grant.grant_parameters, **self.grant_parameters}
         return Grant({**added, **name, **self.own_parameters})
 
     def grant_by(self, refresh_token: str) -> Grant:
         """The grant that sends a refresh token: its own where that holds one, else RFC 6749's."""
-        # Any other grant that is given one says itself where it stands, be it in a header alone.
-        is_own = self.is_refresh_only and self.grant_name != "refresh_token"
-        if is_own or any(REFRESH_TOKEN in each for each in texts_in(self.grant.parameters)):
-            return Grant(self.grant.parameters, refresh_token)
+        grant = self.grant
+        is_template = self.is_refresh_only and "refresh_token" not in self.own_fields
+        if is_template or any(REFRESH_TOKEN in each for each in texts_in(grant.parameters)):
+            return Grant(grant.parameters, refresh_token)
         added = self.entry.grant("refresh_token").grant_parameters
         if self.grant_name == "refresh_token":
             added = {**added, **self.grant_parameters}
@@ -270,9 +273,10 @@ class Credentials(
     def trust(self) -> str:
         """Whom a refresh token is shown to besides its host; empty where nothing is said."""
         shown = {k: v for k, v in self.request_headers.items() if REFRESH_TOKEN in v}
-        # By another path it could be taken for something that is published.
+        # By another path it could be taken for something that is published; also by the usual
+        # one, where it was an entry that knew better.
         path = self.client.dialect.refresh_token
-        if not shown and self.ca_certificates is None and path == self.entry.dialect.refresh_token:
+        if not shown and self.ca_certificates is None and path == RFC_6749.refresh_token:
             return ""
         said = [self.ca_certificates, shown, path]
         return digest12(msgspec.json.encode(said, order="sorted").decode())
@@ -282,6 +286,7 @@ class Credentials(
         """What must never be published, though a server sends it back."""
         given: list[Mapping[str, object]] = [self.own_parameters, self.extra_parameters]
         given += [self.grant_parameters, self.request_headers]
+        given += [dict(parse_qsl(urlsplit(self.client.token_endpoint).query))]
         held = (text for each in given for text in _secrets_in(each))
         header = authentication(self.client)[1].get("Authorization", "")
         basic = header.removeprefix("Basic ")

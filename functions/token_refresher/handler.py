@@ -217,14 +217,16 @@ def _time_left(context: LambdaContext) -> Callable[[], timedelta]:
     return lambda: timedelta(milliseconds=context.get_remaining_time_in_millis())
 
 
-def wired(settings: Settings, *, clock: Callable[[], datetime] = utc_now) -> Handler:
-    """Wire the function to Secrets Manager and to the token endpoints.
+def token_endpoints(
+    settings: Settings, *, clock: Callable[[], datetime] = utc_now
+) -> TokenEndpoint:
+    """Wire the token endpoints alone.
 
     Args:
         settings: From the environment.
         clock: As for `Handler`.
     """
-    endpoint = TokenEndpoint(
+    return TokenEndpoint(
         hosts=AllowedHosts(
             settings.allowed_token_hosts,
             is_proxied=settings.token_endpoint_proxy is not None,
@@ -236,13 +238,24 @@ def wired(settings: Settings, *, clock: Callable[[], datetime] = utc_now) -> Han
         connections=settings.max_workers,
         proxy=settings.token_endpoint_proxy,
     )
+
+
+def wired(settings: Settings, *, clock: Callable[[], datetime] = utc_now) -> Handler:
+    """Wire the function to Secrets Manager and to the token endpoints.
+
+    Args:
+        settings: From the environment.
+        clock: As for `Handler`.
+    """
     store = SecretsManagerStore(
         create_client(max_workers=settings.max_workers, user_agent=PRODUCT_USER_AGENT),
         prefix=settings.secret_prefix,
         kms_key_id=settings.token_secret_kms_key_id,
         pace=Pace(monotonic=time.monotonic, sleep=time.sleep),
     )
-    return Handler(settings, store=store, endpoint=endpoint, clock=clock)
+    return Handler(
+        settings, store=store, endpoint=token_endpoints(settings, clock=clock), clock=clock
+    )
 
 
 # Hardly anything that is made here is garbage, and to look for some costs a start its

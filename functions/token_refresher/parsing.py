@@ -5,10 +5,9 @@ Every error names the field and the fix, with the nearest right name; a value is
 
 from __future__ import annotations
 
-import json
 import re
 from functools import cache
-from typing import Any, Final, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Final, get_args, get_origin
 
 import msgspec
 
@@ -26,8 +25,11 @@ from token_refresher.credentials import (
 from token_refresher.errors import CredentialsError
 from token_refresher.oauth.client_authentication import AuthMethod
 from token_refresher.oauth.dialect import Dialect
-from token_refresher.oauth.providers import provider
+from token_refresher.oauth.providers import LOGIN, provider
 from token_refresher.publishing import Publish
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
 
 NAMED_GRANTS: Final[dict[str, type[Credentials]]] = {
     str(struct.__struct_config__.tag): struct
@@ -43,8 +45,8 @@ NAMED_GRANTS: Final[dict[str, type[Credentials]]] = {
 _NEED_A_PERSON: Final = frozenset(
     {"authorization_code", "implicit", "urn:ietf:params:oauth:grant-type:device_code"}
 )
-_NESTED: Final = {"dialect": Dialect, "publish": Publish}
-# Whose nulls and blanks mean something to the server.
+_NESTED: Final[dict[str, type[msgspec.Struct]]] = {"dialect": Dialect, "publish": Publish}
+# Whose nulls mean something to the server.
 _AS_THEY_ARE: Final = frozenset({"grant_parameters"})
 _OF_TEXTS: Final = frozenset({"provider_parameters", "request_headers"})
 # Their lines end as lines do.
@@ -87,7 +89,8 @@ def parse_credentials(text: str | None) -> Credentials:
     if text is None:
         raise CredentialsError("the credentials are binary: store one JSON object as text")
     try:
-        content = json.loads(text.removeprefix("\ufeff"), parse_constant=_no_number)
+        # Unlike Python's own, it takes neither half a character nor a number that no JSON has.
+        content = msgspec.json.decode(text.removeprefix("\ufeff"))
     except (ValueError, RecursionError):
         content = None
     if not isinstance(content, dict):
@@ -102,10 +105,6 @@ def parse_credentials(text: str | None) -> Credentials:
         problem = "the credentials do not validate: they are nested too deeply"
     # Outside of the handlers: else the error would carry the other one, whose text has a value.
     raise CredentialsError(problem)
-
-
-def _no_number(_: str) -> None:
-    raise ValueError
 
 
 def _from_object(content: dict[str, Any]) -> Credentials:
@@ -136,6 +135,8 @@ def _struct_for(content: dict[str, Any]) -> type[Credentials]:
     if "grant_type" not in content:
         if "grant_parameters" in content:
             return LoginCredentials
+        if misspelt := [name for name in content if _nearest(name, ["grant_type"])]:
+            raise ValueError(_unknown(misspelt[0], ["grant_type"]))
         raise ValueError(
             f"`grant_type` is missing: {_one_of(list(NAMED_GRANTS))}; a login of the provider's "
             "own has `grant_parameters` instead"
@@ -145,6 +146,11 @@ def _struct_for(content: dict[str, Any]) -> type[Credentials]:
         return NAMED_GRANTS[grant_type]
     if not isinstance(grant_type, str) or not grant_type.strip():
         raise ValueError("`grant_type` must be text, and not empty")
+    if grant_type == LOGIN:
+        raise ValueError(
+            "`grant_type` must be absent for a login of the provider's own, which has "
+            "`grant_parameters` instead"
+        )
     if grant_type in _NEED_A_PERSON:
         raise ValueError(
             "`grant_type` must be one that a machine can use by itself: for what a person has "
@@ -163,18 +169,18 @@ def _struct_for(content: dict[str, Any]) -> type[Credentials]:
     )
 
 
-def _require_known(content: dict[str, Any], struct: type) -> None:
+def _require_known(content: dict[str, Any], struct: type[Credentials]) -> None:
     """Name a field that is not known, whatever else is wrong."""
-    fields = msgspec.structs.fields(struct)
-    known = {"grant_type", *(field.encode_name for field in fields)}
+    known = ["grant_type", *_names_of(struct)]
     if unknown := [name for name in content if name not in known]:
         raise ValueError(_unknown(unknown[0], known))
 
 
-def _unknown(name: str, known: set[str], *, where: str = "") -> str:
+def _unknown(name: str, known: Sequence[str], *, where: str = "") -> str:
     shown = refusals.plain(name)
     if shown != name:
-        return "remove or correct a field whose name is not a plain word"
+        whose = f" of `{where[:-1]}`" if where else ""
+        return f"remove or correct a field{whose} whose name is not a plain word"
     if near := _nearest(name, known):
         return f"`{where}{name}` is no field: did you mean `{where}{near}`?"
     owners = [grant for grant, struct in NAMED_GRANTS.items() if name in _names_of(struct)]
@@ -187,11 +193,12 @@ def _unknown(name: str, known: set[str], *, where: str = "") -> str:
     return f"remove or correct the unknown field `{where}{name}`{instead}"
 
 
-def _names_of(struct: type) -> set[str]:
-    return {field.encode_name for field in msgspec.structs.fields(struct)}
+def _names_of(struct: type[msgspec.Struct]) -> tuple[str, ...]:
+    # Not by their types, which are evaluated each time that they are asked for.
+    return struct.__struct_encode_fields__
 
 
-def _nearest(name: str, known: Any) -> str | None:  # noqa: ANN401 - any iterable of names
+def _nearest(name: str, known: Iterable[str]) -> str | None:
     from difflib import get_close_matches  # noqa: PLC0415 - a healthy start needs none of it
 
     return next(iter(get_close_matches(name.lower(), known, n=1, cutoff=0.75)), None)
@@ -244,9 +251,10 @@ def _one_of(words: list[str]) -> str:
 
 def _fix(message: str) -> str:
     """Word msgspec's message so that it cannot repeat what was in the secret."""
-    said = re.fullmatch(r"(.*?)(?: - at `\$(?:\.)?(.*?)`)?", message, re.DOTALL)
-    assert said  # noqa: S101 - any text does
-    what, where = said[1], re.sub(r"\[.*?\]", "", said[2] or "")
+    # At its end, for a value that is quoted before may look the same.
+    place = re.search(r" - at `\$\.?([^`]*)`\Z", message)
+    what = message[: place.start()] if place else message
+    where = re.sub(r"\[.*?\]", "", place[1]) if place else ""
     if what.startswith(("`", "give ", "remove ")):
         return what
     if field := re.fullmatch(r"Object contains unknown field `(.*)`", what, re.DOTALL):

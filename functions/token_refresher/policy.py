@@ -76,7 +76,14 @@ WITHOUT_FAILURE: Final = (_LIVES_TOO_SHORT, _GRANT_ENDING)
 # What is on record although nothing has failed.
 _UNCHANGED: Final = "unchanged"
 _REPLACED: Final = "external_version_replaced"
-_AT_ONCE_CODES: Final = frozenset({"external_secret", "host_not_allowed", "scheduled_for_deletion"})
+_AT_ONCE_CODES: Final = frozenset(
+    {
+        "external_secret",
+        "host_not_allowed",
+        "invalid_ca_certificates",
+        "scheduled_for_deletion",
+    }
+)
 
 
 class Pace(StrEnum):
@@ -446,6 +453,16 @@ def version_pace(account: Account) -> timedelta:
     return 2 * PACE_OF_VERSIONS if account.uses_refresh_tokens else PACE_OF_VERSIONS
 
 
+def shortest_lifetime(*, uses_refresh_tokens: bool, schedule: timedelta) -> timedelta:
+    """Tell how long a token must live for the next to be had before it ends.
+
+    Args:
+        uses_refresh_tokens: Whether a refresh writes the credentials secret, too.
+        schedule: The time between two sweeps.
+    """
+    return (2 if uses_refresh_tokens else 1) * PACE_OF_VERSIONS + schedule
+
+
 def minimum_interval(account: Account) -> timedelta:
     """How much time must pass between a publish and the next but one."""
     return 2 * version_pace(account)
@@ -716,7 +733,7 @@ def lives_too_short(account: Account, *, schedule: timedelta) -> bool:
         account: With its tokens.
         schedule: The time between two sweeps.
     """
-    least = version_pace(account) + schedule
+    least = shortest_lifetime(uses_refresh_tokens=account.uses_refresh_tokens, schedule=schedule)
     lifetime, grant = published_lifetime(account), account.grant
     if grant is not None and grant.lifetime < least:
         return True

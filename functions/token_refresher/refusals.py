@@ -85,7 +85,7 @@ def _require_client(credentials: Credentials) -> None:
 
 def _require_parameters(credentials: Credentials) -> None:
     """Let no parameter be a second way to say what has a field of its own."""
-    taken = {"grant_type", *credentials.own_parameters}
+    taken = {"grant_type", *credentials.own_fields, *credentials.own_parameters}
     if credentials.scope is not None:
         taken.add("scope")
     if credentials.needs_client or credentials.client_id is not None:
@@ -128,24 +128,24 @@ def _require_headers(credentials: Credentials) -> None:
 
 
 def _require_templates(credentials: Credentials) -> None:
+    templates = credentials.templates
+    in_headers = texts_in(credentials.client.request_headers)
     for field, name, value in (
         ("assertion", ASSERTION, credentials.assertion),
         ("refresh_token", REFRESH_TOKEN, credentials.refresh_token),
     ):
-        is_used = any(name in text for text in credentials.templates)
+        is_used = any(name in text for text in templates)
         if is_used and value is None:
             raise ValueError(f"`{field}` is missing: `{name}` stands for it")
         if value is not None and not is_used and field not in credentials.own_fields:
             msg = (
-                f"`{field}` is used by its own grant_type, or where `{name}` stands in "
+                f"`{field}` is used by its grant_type, or where `{name}` stands in "
                 "`grant_parameters` or `request_headers`: remove it, or say where"
             )
             raise ValueError(msg)
-    in_headers = texts_in(credentials.request_headers)
-    for field, name in (("assertion", ASSERTION), ("refresh_token", REFRESH_TOKEN)):
-        value = getattr(credentials, field) or ""
-        if any(name in text for text in in_headers) and not _is_printable(value):
-            raise ValueError(f"`{field}` must be printable ASCII: a header holds it")
+        if any(name in text for text in in_headers) and not _is_printable(value or ""):
+            msg = f"`{field}` must be printable ASCII: a header holds it"
+            raise ValueError(msg)
     if credentials.is_refresh_only and credentials.use_refresh_token is False:
         raise ValueError("`use_refresh_token` must be true where `refresh_token` is given")
 

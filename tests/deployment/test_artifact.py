@@ -192,12 +192,12 @@ def test_every_dependency_brings_its_licence(built: Build) -> None:
     assert without == []
 
 
-def test_the_program_is_inside_as_it_is_here(built: Build) -> None:
-    program = built.directory / "token_refresher"
+def test_the_program_and_its_providers_are_inside_as_they_are_here(built: Build) -> None:
+    def content(program: Path) -> dict[Path, bytes]:
+        paths = [*program.rglob("*.py"), *program.rglob("*.json")]
+        return {path.relative_to(program): path.read_bytes() for path in paths}
 
-    assert {path.name: path.read_bytes() for path in program.glob("*.py")} == {
-        path.name: path.read_bytes() for path in artifact.PROGRAM.glob("*.py")
-    }
+    assert content(built.directory / "token_refresher") == content(artifact.PROGRAM)
 
 
 def test_bytecode_is_shipped_for_every_module_or_its_absence_is_told(built: Build) -> None:

@@ -21,6 +21,8 @@ from tools.templates import ACCOUNT, ALL, FUNCTION, MONITORING, ROOT, resolved, 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from local.authority import Authority
+
 KEY: Final = "arn:aws:kms:eu-west-1:123456789012:key/"
 EVERYTHING: Final = {
     "CredentialsKmsKeyArn": f"{KEY}credentials",
@@ -113,6 +115,47 @@ def test_the_hosts_that_the_program_takes_a_parameter_takes(hosts: str) -> None:
 def test_hosts_that_the_program_refuses_fail_the_deployment_already(hosts: str) -> None:
     pattern = templates.load(FUNCTION)["Parameters"]["AllowedTokenHosts"]["AllowedPattern"]
     assert not re.fullmatch(pattern, hosts)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("TokenEndpointProxy", ""),
+        ("TokenEndpointProxy", "http://proxy.example.com:3128"),
+        ("TokenEndpointProxy", "http://10.0.0.5:8080"),
+        ("AdditionalCaCertificates", ""),
+    ],
+)
+def test_a_network_that_the_program_takes_a_parameter_takes(name: str, value: str) -> None:
+    environment = {key: str(each) for key, each in variables(**{name: value}).items()}
+    settings_from_environment(environment)
+    assert re.fullmatch(templates.load(FUNCTION)["Parameters"][name]["AllowedPattern"], value)
+
+
+@pytest.mark.parametrize("between", ["\n", "\r\n", " ", "\\n", ""], ids=repr)
+def test_a_certificate_of_any_form_is_one_parameter_and_one_setting(
+    authority: Authority, between: str
+) -> None:
+    pem = authority.certificate_file.read_text().replace("\n", between)
+    parameter = templates.load(FUNCTION)["Parameters"]["AdditionalCaCertificates"]
+    assert re.fullmatch(parameter["AllowedPattern"], pem)
+    settings_from_environment({"ADDITIONAL_CA_CERTIFICATES": pem})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("TokenEndpointProxy", "http://user:word@proxy.example.com:3128"),
+        ("TokenEndpointProxy", "https://proxy.example.com:3128"),
+        ("TokenEndpointProxy", "http://proxy.example.com"),
+        ("AdditionalCaCertificates", "file://corporate-ca.pem"),
+    ],
+)
+def test_a_network_that_the_program_refuses_fails_the_deployment_already(
+    name: str, value: str
+) -> None:
+    pattern = templates.load(FUNCTION)["Parameters"][name]["AllowedPattern"]
+    assert not re.fullmatch(pattern, value)
 
 
 def test_a_token_is_due_at_least_half_an_hour_before_its_expiry() -> None:

@@ -126,6 +126,8 @@ def test_the_fields_of_each_json_are_named(written: Operator) -> None:
     refreshed, planned = written.tells("refresh dealer-17"), written.tells("plan")
     told = {*refreshed, *planned, *planned["next_due"], *refreshed["accounts"][0]}
     told |= {*planned["looked_in"]}
+    [provider] = written.tells("providers xero")["providers"]
+    told |= {"providers", *provider, *provider["grants"][0]}
     assert set(re.findall(r"`([a-z_]+)`", text)) == told | {
         "status",
         "history",

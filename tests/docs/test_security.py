@@ -9,13 +9,26 @@ import re
 from pathlib import Path
 from typing import Final
 
+import msgspec
+import pytest
+
+from tests.docs.test_links import PATH, functions_of
 from tests.fuzz.parsers import PARSERS
 from token_refresher import settings
+from token_refresher.credentials import Credentials
 from token_refresher.oauth import transport
+from token_refresher.oauth.allowed_hosts import AllowedHosts, host_patterns
+from token_refresher.oauth.client_authentication import Client
+from token_refresher.oauth.dialect import Dialect
+from token_refresher.oauth.errors import TokenEndpointError
+from token_refresher.publishing import Publish
+from token_refresher.refusals import REFUSED_HEADERS
 from tools import templates
 from tools.docs import infrastructure
 
-DOCUMENT: Final = (Path(__file__).resolve().parents[2] / "docs" / "security.md").read_text()
+ROOT: Final = Path(__file__).resolve().parents[2]
+DOCUMENT: Final = (ROOT / "docs" / "security.md").read_text()
+FIELDS: Final = "What a field of the credentials would let somebody do"
 
 
 def section(title: str) -> str:
@@ -34,6 +47,67 @@ def test_every_threat_has_a_measure_and_a_test_that_holds_it() -> None:
     assert len(threats) > 20
     assert [row[0] for row in threats if len(row) != 3 or not all(row)] == []
     assert [row[0] for row in threats if "::test_" not in row[2]] == []
+
+
+def test_the_patterns_of_hosts_stand_for_what_is_said_of_them() -> None:
+    exact, wildcard, anything = rows("Which hosts may be asked")
+    named = [re.findall("`([^`]+)`", cell) for cell in (exact[0], *wildcard[:2], anything[1])]
+    hosts = AllowedHosts(host_patterns(",".join([*named[0], *named[1]])))
+    admitted, *refused = named[2]
+    for host in [*named[0], admitted]:
+        hosts.require(client_of(host))
+    for host in refused:
+        with pytest.raises(TokenEndpointError):
+            hosts.require(client_of(host))
+    private = [name for name in named[3] if name.isalpha() and name.islower()]
+    assert len(private) == 12
+    AllowedHosts(["*"]).require(client_of("a.example"))
+    for name in private:
+        with pytest.raises(TokenEndpointError):
+            AllowedHosts(["*"]).require(client_of(f"a.{name}"))
+
+
+def client_of(host: str) -> Client:
+    return Client(
+        token_endpoint=f"https://{host}/token",
+        client_id="invented-id",
+        client_secret=None,
+        auth_method="none",
+        user_agent="tests",
+    )
+
+
+def test_every_refusal_says_what_would_be_without_it_and_names_tests_that_are_there() -> None:
+    refusals = rows(FIELDS)
+    assert len(refusals) >= 18
+    for field, writer, server, refused, held_by in refusals:
+        assert field
+        assert refused
+        assert writer or server
+        tests = PATH.findall(held_by)
+        assert tests, field
+        assert [test for path, test in tests if test not in functions_of(ROOT / path)] == []
+
+
+def test_every_field_that_is_refused_something_is_one_of_the_credentials() -> None:
+    structs: dict[str, type[msgspec.Struct]] = {
+        "": Credentials,
+        "dialect.": Dialect,
+        "publish.": Publish,
+    }
+    known = {
+        prefix + each.encode_name
+        for prefix, struct in structs.items()
+        for each in msgspec.structs.fields(struct)
+    }
+    named = {name for row in rows(FIELDS) for name in re.findall(r"`([a-z_.]{2,})`", row[0])}
+    assert named - known == set()
+    assert {"ca_certificates", "dialect.access_token", "publish.as", "request_headers"} <= named
+
+
+def test_every_header_that_is_refused_is_told() -> None:
+    told = {name.lower() for row in rows(FIELDS) for name in re.findall(r"`([A-Za-z-]+)`", row[3])}
+    assert {*REFUSED_HEADERS, "authorization"} - told == set()
 
 
 def test_every_statement_and_resource_that_is_named_exists() -> None:

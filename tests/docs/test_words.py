@@ -41,6 +41,10 @@ ALLOWED: Final = (
     ("docs/consumers/agent.md", "`ttl_seconds` of its configuration"),
     ("docs/consumers/cdk_app.py", "secrets_manager_ttl="),
     ("docs/consumers/lambda_extension.md", "`SECRETS_MANAGER_TTL`"),
+    ("docs/providers.md", "ACCESS_TOKEN_TTL says more"),
+    ("docs/providers.md", "shopware.api.access_token_ttl"),
+    ("functions/token_refresher/oauth/providers.json", "ACCESS_TOKEN_TTL says more"),
+    ("functions/token_refresher/oauth/providers.json", "shopware.api.access_token_ttl"),
     ("tests/servers/oidc_provider.mjs", "claims: () =>"),
     ("tests/servers/oidc_provider.mjs", "ttl: {"),
 )

@@ -15,6 +15,7 @@ from local.authorization_server import RefreshMode, firewall_page, too_many_requ
 from local.function import Context
 from local.runtime_api import LambdaRuntime
 from tests.integration.conftest import MACHINE, PARTNER, PASSWORD, Deployed
+from tests.unit.connect_proxy import ConnectProxy, refuses
 from token_refresher.errors import EventError
 from token_refresher.handler import utc_now
 from token_refresher.model import digest12
@@ -45,6 +46,34 @@ def test_every_grant_gets_a_token_that_is_accepted(deployed: Deployed) -> None:
         assert token["token_type"] == "Bearer"
         assert set(token) >= {"access_token", "issued_at", "expires_at"}
         assert "refresh_token" not in token
+
+
+def test_a_corporate_network_is_two_settings(
+    deployed: Deployed, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A proxy for token endpoints alone, and an authority whose certificate lost its lines."""
+    deployed.onboard("machine", MACHINE)
+    deployed.onboard_refresh_only("refresh-only")
+    monkeypatch.delenv("SSL_CERT_FILE")
+    pasted = authority.certificate_file.read_text().replace("\n", " ")
+    host = deployed.server.host
+    with ConnectProxy(int(host.partition(":")[2])) as proxy:
+        settings = {"TOKEN_ENDPOINT_PROXY": proxy.url, "ADDITIONAL_CA_CERTIFICATES": pasted}
+        summary = deployed.handler(**settings)({}, Context())
+
+    assert outcomes(summary) == {"machine": "published", "refresh-only": "published"}
+    assert proxy.hosts == [host] * 2
+
+
+def test_a_proxy_that_refuses_costs_no_lease(deployed: Deployed) -> None:
+    deployed.onboard_refresh_only("refresh-only")
+    with ConnectProxy(0, (refuses("403 Forbidden"),)) as proxy:
+        summary = deployed.handler(TOKEN_ENDPOINT_PROXY=proxy.url)({}, Context())
+
+    [told] = summary["accounts"]
+    assert (told["needs_action"], told["error"]) == (True, "proxy_refused")
+    secret = deployed.secrets.describe_secret(SecretId="oauth/credentials/refresh-only")
+    assert list(secret["VersionIdsToStages"].values()) == [["AWSCURRENT"]]
 
 
 def test_a_sweep_with_nothing_due_only_lists(deployed: Deployed) -> None:

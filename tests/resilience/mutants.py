@@ -180,8 +180,8 @@ MUTANTS: Final = (
     Mutant(
         "lifetime: expires_in is believed, whatever else is said",
         "oauth/token_response",
-        "    return min(known)\n",
-        "    return said or min(known)\n",
+        "        return min(known)\n",
+        "        return response.expires_in or min(known)\n",
     ),
     Mutant(
         "redaction: an unexpected exception's text is told",

@@ -1,169 +1,148 @@
-"""Credentials are validated by grant; a refusal names the field, never a value."""
+"""What credentials make of their fields: a client, its grants, and what they rest on."""
 
 from __future__ import annotations
 
 import json
 from typing import Any, Final
-from urllib.parse import urlsplit
 
+import msgspec
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from rich.pretty import pretty_repr
 
 from token_refresher import PRODUCT_USER_AGENT
-from token_refresher.credentials import (
-    RESERVED_PARAMETERS,
-    PartnerCredentials,
-    RefreshTokenCredentials,
-    parse_credentials,
-    require_same_host,
-)
-from token_refresher.errors import CredentialsError
+from token_refresher.credentials import Credentials, texts_in
+from token_refresher.oauth.dialect import RFC_6749
+from token_refresher.oauth.token_request import token_request
+from token_refresher.parsing import parse_credentials
 
-CLIENT: Final = {"client_id": "123", "client_secret": "secret-value", "provider": "autovit.ro"}
-PASSWORD: Final = {"grant_type": "password", "username": "a@b.example", "password": "secret-value"}
-PARTNER: Final = {"grant_type": "partner", "partner_code": "code", "partner_secret": "secret-value"}
-REFRESH: Final = {"grant_type": "refresh_token", "refresh_token": "secret-value"}
+ANY: Final = {"token_endpoint": "https://login.example.com/token"}
+CLIENT: Final = {"client_id": "invented-id", "client_secret": "invented-secret"}
+OLX: Final = {**CLIENT, "provider": "autovit.ro"}
+SALESFORCE: Final = {
+    **CLIENT,
+    "provider": "salesforce",
+    "provider_parameters": {"domain": "acme.my"},
+}
 MACHINE: Final = {"grant_type": "client_credentials"}
+PASSWORD: Final = {
+    "grant_type": "password",
+    "username": "a@b.example",
+    "password": "invented-password",
+}
+PARTNER: Final = {
+    "grant_type": "partner",
+    "partner_code": "invented-code",
+    "partner_secret": "invented-partner-secret",
+}
+REFRESH: Final = {"grant_type": "refresh_token", "refresh_token": "invented-token"}
+JWT_BEARER: Final = {
+    "grant_type": "urn:ietf:params:oauth:grant-type:jwt-bearer",
+    "assertion": "invented-assertion",
+}
+LOGIN: Final = {"grant_parameters": {"user": "u", "pin": "1234"}}
+ZOOM: Final = {"grant_type": "account_credentials", "grant_parameters": {"account_id": "a"}}
+# A grant of a server's own, which renews a token by the token.
+EXCHANGE: Final = {
+    "grant_type": "fb_exchange_token",
+    "grant_parameters": {"fb_exchange_token": "{refresh_token}"},
+    "refresh_token": "invented-token",
+    "dialect": {"refresh_token": "access_token"},
+}
+# A login that renews what it has by a header.
+BY_HEADER: Final = {
+    "grant_parameters": {"action": "renew"},
+    "request_headers": {"Authorization": "Session {refresh_token}"},
+    "refresh_token": "invented-token",
+}
+PEM: Final = "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----"
 
 
-def parse(*parts: dict[str, Any], **changed: Any) -> Any:  # noqa: ANN401
-    fields = {**CLIENT, **{key: value for part in parts for key, value in part.items()}, **changed}
-    return parse_credentials(json.dumps({k: v for k, v in fields.items() if v is not None}))
+def parse(*parts: dict[str, Any], **changed: object) -> Credentials:
+    fields = {name: value for part in parts for name, value in part.items()} | changed
+    return parse_credentials(json.dumps(fields))
+
+
+# The client.
+
+
+def test_a_client_is_what_its_credentials_say() -> None:
+    fields = {
+        "scope": "read write",
+        "token_endpoint_auth_method": "client_secret_post",
+        "user_agent": "made-up/1",
+        "extra_parameters": {"audience": "x"},
+        "request_headers": {"X-Tenant": "t"},
+        "verify_url": "https://api.example.com/me",
+        "ca_certificates": PEM,
+        "timeout_seconds": 25,
+        "assumed_expires_in": 60,
+        "assumed_refresh_token_expires_in": 3600,
+        "dialect": {"request_format": "json"},
+    }
+    client = parse(ANY, CLIENT, MACHINE, fields).client
+    told = {field: getattr(client, field) for field in client.__struct_fields__}
+    assert told == {
+        **CLIENT,
+        **ANY,
+        **{name: value for name, value in fields.items() if not name.startswith("token_endp")},
+        "auth_method": "client_secret_post",
+        "refresh_endpoint": None,
+        "assertion": None,
+        "dialect": msgspec.structs.replace(RFC_6749, request_format="json"),
+        "is_fixed": False,
+        "documented_expires_in": None,
+    }
+
+
+def test_a_client_of_a_provider_is_what_its_entry_says() -> None:
+    client = parse(SALESFORCE, MACHINE).client
+    assert client.token_endpoint == "https://acme.my.salesforce.com/services/oauth2/token"
+    assert (client.host, client.is_fixed) == ("acme.my.salesforce.com", True)
+    assert client.documented_expires_in is not None
+    # Made once: what is read of it is asked for many times.
+    credentials = parse(SALESFORCE, MACHINE)
+    assert credentials.client is credentials.client
 
 
 @pytest.mark.parametrize(
-    ("grant", "method"),
+    ("parts", "method"),
     [
-        (PASSWORD, "client_secret_basic"),
-        (PARTNER, "client_secret_post"),
-        (MACHINE, "client_secret_basic"),
-    ],
-)
-def test_each_grant_has_its_fields_and_its_authentication(
-    grant: dict[str, str], method: str
-) -> None:
-    credentials = parse(grant)
-    assert credentials.grant_parameters == grant
-    assert credentials.client.auth_method == method
-    assert credentials.endpoint_url == "https://www.autovit.ro/api/open/oauth/token"
-    assert "secret-value" not in repr(credentials) + pretty_repr(credentials)
-
-
-def test_an_error_carries_no_other_one_whose_text_has_a_value() -> None:
-    with pytest.raises(CredentialsError) as caught:
-        parse({**MACHINE, "token_endpoint_auth_method": "secret-value"})
-    assert (caught.value.__context__, caught.value.__cause__) == (None, None)
-
-
-def test_the_authentication_can_be_chosen() -> None:
-    chosen = parse(PARTNER, token_endpoint_auth_method="client_secret_basic")
-    assert chosen.client.auth_method == "client_secret_basic"
-
-
-@pytest.mark.parametrize(
-    ("credentials", "header"),
-    [
-        pytest.param(parse(PASSWORD, user_agent="x"), "a@b.example", id="the e-mail where one is"),
-        pytest.param(parse(PARTNER, user_agent="x"), "x", id="the configured text"),
-        pytest.param(parse(PARTNER), PRODUCT_USER_AGENT, id="the product"),
-        pytest.param(parse(PASSWORD, username="ż", user_agent="x"), "x", id="no header"),
-        pytest.param(parse(PASSWORD, username="ż"), PRODUCT_USER_AGENT, id="no header, no text"),
-        pytest.param(parse(PASSWORD, username="a\r\nX: 1", user_agent="x"), "x", id="two headers"),
-        pytest.param(
-            parse(PASSWORD, site=None, token_endpoint="https://a.example/t"),
-            PRODUCT_USER_AGENT,
-            id="another server is not sent the e-mail",
-        ),
-        pytest.param(
-            parse(PASSWORD, site=None, token_endpoint="https://a.example/t", user_agent="x"),
-            "x",
-            id="but the configured text",
-        ),
-    ],
-)
-def test_user_agent_follows_the_sites_rule(credentials: PartnerCredentials, header: str) -> None:
-    assert credentials.client.user_agent == header
-
-
-@pytest.mark.parametrize(
-    ("fields", "named"),
-    [
-        pytest.param({**PASSWORD, "password": 5}, "`password`", id="a number for a string"),
-        pytest.param({**PASSWORD, "password": ""}, "`password`", id="an empty string"),
-        pytest.param({**PASSWORD, "password": None}, "`password`", id="a missing field"),
-        pytest.param({"grant_type": "secret-value"}, "`grant_type`", id="an unknown grant"),
-        pytest.param({**MACHINE, "provider": None}, "`token_endpoint`", id="neither site nor endpoint"),
-        pytest.param({**MACHINE, "verify_url": "https://u:secret-value@a.example/"}, "`verify_url`",
-                     id="credentials in a URL"),
-        pytest.param({**MACHINE, "verify_url": "https://[secret-value/"}, "`verify_url`",
-                     id="no URL"),
-        pytest.param({**MACHINE, "scope": "secret-value  b"}, "`scope`", id="two spaces"),
-        pytest.param({**MACHINE, "scope": "secret-value\n"}, "`scope`", id="a newline at the end"),
-        pytest.param({**MACHINE, "user_agent": "secret-value\r\nX: y"}, "`user_agent`",
-                     id="a header in a header"),
-        pytest.param({**MACHINE, "extra_parameters": {"a": 1}}, "`extra_parameters",
-                     id="a parameter that is no string"),
-        pytest.param({**MACHINE, "assumed_expires_in": 0}, "`assumed_expires_in`", id="none"),
-        pytest.param({**REFRESH, "use_refresh_token": False}, "`use_refresh_token`",
-                     id="a refresh-only account without refresh tokens"),
-        pytest.param({**MACHINE, "secret value\n": 1}, "plain word", id="a name that is no word"),
+        pytest.param((ANY, CLIENT, PASSWORD), "client_secret_basic", id="a secret"),
+        pytest.param((ANY, CLIENT, PARTNER), "client_secret_basic", id="a partner elsewhere"),
+        pytest.param((OLX, PARTNER), "client_secret_post", id="a partner by the OLX entries"),
+        pytest.param((OLX, PASSWORD), "client_secret_basic", id="a password by the OLX entries"),
+        pytest.param((OLX, PARTNER, {"token_endpoint_auth_method": "client_secret_basic"}),
+                     "client_secret_basic", id="what the account says"),
+        pytest.param((ANY, {"client_id": "c"}, REFRESH), "none", id="a public client"),
+        pytest.param((ANY, LOGIN), "none", id="no client"),
     ],
 )  # fmt: skip
-def test_a_refusal_names_the_field_and_no_value(fields: dict[str, Any], named: str) -> None:
-    with pytest.raises(CredentialsError, match=named) as refusal:
-        parse(fields)
-    assert "secret-value" not in str(refusal.value)
-    assert refusal.value.__cause__ is None
+def test_the_authentication_follows_from_the_account_the_entry_or_the_secret(
+    parts: tuple[dict[str, Any], ...], method: str
+) -> None:
+    assert parse(*parts).client.auth_method == method
 
 
-@pytest.mark.parametrize("text", ["", "{", "secret-value", "\ufeff{}", '"\ud800"'])
-def test_what_is_no_json_is_refused(text: str) -> None:
-    with pytest.raises(CredentialsError, match="JSON") as refusal:
-        parse_credentials(text)
-    assert "secret-value" not in str(refusal.value)
-
-
-def test_a_refresh_only_grant_rests_on_client_and_initial_refresh_token() -> None:
-    digest = parse(REFRESH).grant_digest
-    assert parse(REFRESH, user_agent="x", client_secret="other").grant_digest == digest
-    # A corrected address never sends a refresh token that is spent.
-    assert parse(REFRESH, site="otomoto.pl", scope="other").grant_digest == digest
-    assert parse(REFRESH, client_id="other").grant_digest != digest
-    assert parse(REFRESH, refresh_token="other").grant_digest != digest
-
-
-def test_a_journaled_refresh_token_is_sent_to_no_other_host_than_it_came_from() -> None:
-    credentials = parse(REFRESH)
-    require_same_host(credentials, "www.autovit.ro")
-    with pytest.raises(CredentialsError, match="from another host") as refusal:
-        require_same_host(credentials, "www.otomoto.pl")
-    assert refusal.value.code == "another_host"
-
-
-def test_any_other_grant_rests_on_all_of_its_credentials() -> None:
-    assert parse(PASSWORD).grant_digest != parse(PASSWORD, user_agent="x").grant_digest
-
-
-def test_refresh_tokens_are_used_by_default_but_not_for_client_credentials() -> None:
-    uses = [parse(grant).use_refresh_token for grant in (PASSWORD, PARTNER, REFRESH, MACHINE)]
-    assert uses == [True, True, True, False]
-    assert isinstance(parse(REFRESH), RefreshTokenCredentials)
-
-
-EVERYTHING: Final[dict[str, Any]] = {
-    **CLIENT,
-    **PASSWORD,
-    "scope": "read write",
-    "token_endpoint_auth_method": "client_secret_post",
-    "user_agent": "made-up/1.0",
-    "extra_parameters": {"audience": "made-up-audience"},
-    "verify_url": "https://api.example.com/me",
-    "use_refresh_token": True,
-    "assumed_expires_in": 3600,
-}
-ELSEWHERE: Final = {**MACHINE, "provider": None}
+@pytest.mark.parametrize(
+    ("parts", "header"),
+    [
+        pytest.param((OLX, PASSWORD, {"user_agent": "x"}), "a@b.example", id="the e-mail"),
+        pytest.param((OLX, PARTNER, {"user_agent": "x"}), "x", id="the configured text"),
+        pytest.param((OLX, PARTNER), PRODUCT_USER_AGENT, id="the product"),
+        pytest.param((OLX, PASSWORD, {"username": "ż", "user_agent": "x"}), "x", id="no header"),
+        pytest.param((OLX, PASSWORD, {"username": "ż"}), PRODUCT_USER_AGENT,
+                     id="no header, no text"),
+        pytest.param((OLX, PASSWORD, {"username": "a\r\nX: 1"}), PRODUCT_USER_AGENT,
+                     id="two headers"),
+        pytest.param((ANY, CLIENT, PASSWORD), PRODUCT_USER_AGENT,
+                     id="another server is not sent the e-mail"),
+        pytest.param((ANY, CLIENT, PASSWORD, {"user_agent": "x"}), "x",
+                     id="but the configured text"),
+    ],
+)  # fmt: skip
+def test_the_user_agent_follows_the_providers_rule(
+    parts: tuple[dict[str, Any], ...], header: str
+) -> None:
+    assert parse(*parts).client.user_agent == header
 
 
 @pytest.mark.parametrize(
@@ -177,156 +156,236 @@ ELSEWHERE: Final = {**MACHINE, "provider": None}
     ],
 )
 def test_a_host_is_named_as_the_setting_names_it(url: str, host: str) -> None:
-    assert parse(ELSEWHERE, token_endpoint=url).client.host == host
+    assert parse(ANY, CLIENT, MACHINE, token_endpoint=url).client.host == host
 
 
-@pytest.mark.parametrize("field", ["token_endpoint", "verify_url"])
+# The dialect.
+
+
+def test_a_dialect_is_the_accounts_field_by_field() -> None:
+    said = {"expires_in": "lives", "request_method": "PUT"}
+    dialect = parse(ANY, CLIENT, MACHINE, dialect=said).client.dialect
+    assert dialect == msgspec.structs.replace(RFC_6749, expires_in="lives", request_method="PUT")
+
+
+def test_without_a_dialect_it_is_rfc_6749s() -> None:
+    assert parse(ANY, CLIENT, MACHINE).client.dialect == RFC_6749
+
+
+# Grants.
+
+
 @pytest.mark.parametrize(
-    "url",
+    ("parts", "sent"),
     [
-        pytest.param("http://a.example/token", id="plain http"),
-        pytest.param("HTTP://a.example/token", id="plain http in capitals"),
-        pytest.param("a.example/token", id="no scheme"),
-        pytest.param("//a.example/token", id="a host alone"),
-        pytest.param("x:", id="another scheme"),
-        pytest.param("https:///token", id="no host"),
-        pytest.param("https://user@a.example/", id="a user"),
-        pytest.param("https://@a.example/", id="an empty user"),
-        pytest.param("https://b.example\\@a.example/", id="two hosts, by a backslash"),
-        pytest.param("https://a.example/#here", id="a fragment"),
-        pytest.param("https://a.example:0/", id="port 0"),
-        pytest.param("https://a.example:99999/", id="a port that cannot be"),
-        pytest.param("https://a.example:https/", id="a port that is a word"),
-        pytest.param("https://a.example/a b", id="a space"),
-        pytest.param("https://a.example/\n", id="a newline at its end"),
-        pytest.param("https://\u0105.example/", id="a host outside ASCII"),
+        (PASSWORD, PASSWORD),
+        (PARTNER, PARTNER),
+        (MACHINE, MACHINE),
+        (JWT_BEARER, JWT_BEARER),
+        (ZOOM, {"grant_type": "account_credentials", "account_id": "a"}),
+        (LOGIN, LOGIN["grant_parameters"]),
+        ({**MACHINE, "grant_parameters": {"resource": ["a", "b"], "n": 1}},
+         {**MACHINE, "resource": ["a", "b"], "n": 1}),
     ],
-)
-def test_credentials_and_tokens_go_to_plain_https_addresses_only(field: str, url: str) -> None:
-    fields = {"token_endpoint": "https://a.example/token", field: url}
-    with pytest.raises(CredentialsError, match=f"`{field}` must be an https URL"):
-        parse(ELSEWHERE, **fields)
-
-
-@given(
-    st.builds(
-        "https://{}{}{}".format,
-        st.sampled_from(["", "evil.example", "www.autovit.ro", "[::1]", "www.autovit.ro:443"]),
-        st.text("\\/@?#:;%.[]w 1\t\n", max_size=6),
-        st.sampled_from(["", "evil.example", "www.autovit.ro", "@www.autovit.ro", "/token"]),
-    )
-)
-@settings(deadline=None, max_examples=300)
-def test_an_accepted_address_has_one_host_whoever_reads_it(url: str) -> None:
-    # Readers of addresses disagree on the backslash; none may find another host.
-    try:
-        host = parse(ELSEWHERE, token_endpoint=url).client.host
-    except CredentialsError:
-        return
-    read_otherwise = urlsplit(url.replace("\\", "/")).netloc.removesuffix(":443")
-    assert host != "www.autovit.ro" or read_otherwise.rstrip(":") == host
-
-
-@pytest.mark.parametrize("name", sorted(RESERVED_PARAMETERS))
-def test_no_extra_parameter_says_what_has_a_field_of_its_own(name: str) -> None:
-    with pytest.raises(CredentialsError, match=f"must not hold `{name}`"):
-        parse(MACHINE, extra_parameters={name: "x"})
+    ids=["password", "partner", "client_credentials", "jwt-bearer", "extension", "login", "more"],
+)  # fmt: skip
+def test_a_primary_grant_sends_its_own_fields_and_the_accounts(
+    parts: dict[str, Any], sent: dict[str, Any]
+) -> None:
+    credentials = parse(ANY, CLIENT, parts)
+    assert credentials.grant.parameters == sent
+    assert credentials.grant.refresh_token is None
 
 
 @pytest.mark.parametrize(
-    ("fields", "fix"),
+    ("parts", "sent"),
     [
-        pytest.param({"grant_type": "authorization_code"},
-                     "`grant_type` must be password, partner, client_credentials or refresh_token",
-                     id="a grant that needs a browser"),
-        pytest.param({**MACHINE, "token_endpoint_auth_method": "private_key_jwt"},
-                     "`token_endpoint_auth_method` must be client_secret_basic or "
-                     "client_secret_post", id="a way to authenticate that is not supported"),
-        pytest.param({**MACHINE, "client_id": 1.5},
-                     "Expected `int | str`, got `float` - at `client_id`",
-                     id="a client_id with a fraction"),
-        pytest.param({**MACHINE, "username": "x"}, "remove or correct the unknown field `username`",
-                     id="a field of another grant"),
-        pytest.param({**MACHINE, "assumed_expires_in": 31_536_001},
-                     "Expected `int` <= 31536000 - at `assumed_expires_in`",
-                     id="an assumed lifetime above a year"),
-        pytest.param({**MACHINE, "x matching y - at `$.zzz": ""},
-                     "remove or correct a field whose name is not a plain word",
-                     id="a field whose name reads like another refusal"),
-        pytest.param({**MACHINE, "Invalid x - at `$.zzz": ""},
-                     "remove or correct a field whose name is not a plain word",
-                     id="a field whose name reads like an invalid value"),
+        pytest.param(PASSWORD, {"grant_type": "refresh_token", "refresh_token": "r"},
+                     id="a password's"),
+        pytest.param({**PASSWORD, "grant_parameters": {"realm": "x"}},
+                     {"grant_type": "refresh_token", "refresh_token": "r"},
+                     id="without what its grant sends"),
+        pytest.param({**REFRESH, "grant_parameters": {"realm": "x"}},
+                     {"grant_type": "refresh_token", "refresh_token": "r", "realm": "x"},
+                     id="with what a refresh-only grant sends"),
+        pytest.param(EXCHANGE, {"grant_type": "fb_exchange_token",
+                                "fb_exchange_token": "{refresh_token}"},
+                     id="a server's own, which holds it"),
+        pytest.param(BY_HEADER, {"action": "renew"}, id="a login's, whose header holds it"),
     ],
 )  # fmt: skip
-def test_a_refusal_says_how_to_fix_it(fields: dict[str, Any], fix: str) -> None:
-    with pytest.raises(CredentialsError) as refusal:
-        parse(fields)
-    assert str(refusal.value) == f"the credentials do not validate: {fix}"
-
-
-marked = st.text(max_size=12).map(lambda text: f"MARK-{text}")
-marked_value = st.one_of(
-    marked,
-    st.sampled_from(
-        [
-            "MARK- - at `$.site`",
-            "MARK-` matching regex `x",
-            "unknown field `MARK-`",
-            "https://MARK-:MARK-@example.com/#",
-            "MARK-\n - at `$.grant_type`",
-        ]
-    ),
-    st.lists(marked, max_size=2),
-    st.dictionaries(st.sampled_from(["type", "password", "MARK-"]), marked, max_size=2),
-    st.integers(min_value=70_417_041_704_170_417, max_value=70_417_041_704_170_499),
-)
-
-
-@given(
-    grant=st.sampled_from([PASSWORD, PARTNER, REFRESH, MACHINE, EVERYTHING]),
-    changes=st.dictionaries(
-        st.sampled_from([*EVERYTHING, "partner_code", "refresh_token", "expires_in", "a-b"]),
-        marked_value,
-        min_size=1,
-    ),
-    cut=st.integers(min_value=0, max_value=40),
-)
-@settings(deadline=None, max_examples=400)
-def test_no_value_of_a_document_is_told_whether_or_not_it_validates(
-    grant: dict[str, Any], changes: dict[str, Any], cut: int
+def test_a_refresh_token_is_sent_by_the_grant_that_holds_it(
+    parts: dict[str, Any], sent: dict[str, Any]
 ) -> None:
-    text = json.dumps({**CLIENT, **grant, **changes})
-    try:
-        credentials = parse_credentials(text[: len(text) - cut])
-        shown = f"{credentials} {credentials!r}"
-    except CredentialsError as error:
-        shown = f"{error} {error!r}"
-    assert "MARK-" not in shown
-    assert "704170417041704" not in shown
+    client = {} if parts is BY_HEADER else CLIENT
+    grant = parse(ANY, client, parts).grant_by("r")
+    assert (grant.parameters, grant.refresh_token) == (sent, "r")
 
 
-@pytest.mark.parametrize("grant", [PASSWORD, PARTNER, REFRESH, MACHINE, EVERYTHING])
-def test_no_value_of_a_valid_document_is_shown(grant: dict[str, Any]) -> None:
-    credentials = parse(grant)
-    shown = f"{credentials} {credentials!r}"
-    assert not [value for value in {**CLIENT, **grant}.values() if str(value) in shown]
+def test_a_login_that_renews_by_a_header_sends_nothing_else() -> None:
+    credentials = parse(ANY, BY_HEADER)
+    request = token_request(credentials.client, credentials.grant_by("r"))
+    assert request.body == b"action=renew"
+    assert request.headers["Authorization"] == "Session r"
+
+
+# Refresh tokens.
 
 
 @pytest.mark.parametrize(
-    ("grant", "changes"),
+    ("parts", "uses", "is_only"),
     [
-        pytest.param(REFRESH, {"scope": "read"}, id="a refresh-only account's scope"),
-        pytest.param(REFRESH, {"client_id": 123}, id="its client_id as a number"),
-        pytest.param(PASSWORD, {"use_refresh_token": True}, id="a default, written out"),
-        pytest.param(PASSWORD, {"extra_parameters": {}}, id="an empty default, written out"),
+        pytest.param(PASSWORD, True, False, id="password"),
+        pytest.param(PARTNER, True, False, id="partner"),
+        pytest.param(MACHINE, False, False, id="client_credentials"),
+        pytest.param(JWT_BEARER, False, False, id="jwt-bearer"),
+        pytest.param(ZOOM, False, False, id="an extension grant"),
+        pytest.param(LOGIN, False, False, id="a login"),
+        pytest.param(REFRESH, True, True, id="refresh_token"),
+        pytest.param(EXCHANGE, True, True, id="a template that holds one"),
+        pytest.param({**PASSWORD, "use_refresh_token": False}, False, False, id="not if told so"),
+        pytest.param({**MACHINE, "use_refresh_token": True}, True, False, id="and if told so"),
+    ],
+)
+def test_refresh_tokens_are_used_where_there_are_some_by_the_rfc(
+    parts: dict[str, Any], *, uses: bool, is_only: bool
+) -> None:
+    credentials = parse(ANY, CLIENT, parts)
+    assert (credentials.uses_refresh_tokens, credentials.is_refresh_only) == (uses, is_only)
+
+
+# What a grant rests on.
+
+
+@pytest.mark.parametrize(
+    ("parts", "changed"),
+    [
+        pytest.param(REFRESH, {"token_endpoint": "https://other.example/"}, id="an address"),
+        pytest.param(REFRESH, {"scope": "read", "user_agent": "x"}, id="a scope, a User-Agent"),
+        pytest.param(REFRESH, {"client_secret": "other"}, id="a secret"),
+        pytest.param(REFRESH, {"dialect": {"access_token": "a"}}, id="a dialect"),
+        pytest.param(REFRESH, {"publish": {"fields": ["a"]}}, id="what is published"),
+        pytest.param(EXCHANGE, {"scope": "read"}, id="a template's scope"),
+        pytest.param(MACHINE, {"client_id": "invented-id"}, id="nothing"),
+        pytest.param(PASSWORD, {"extra_parameters": {}}, id="a default, written out"),
+        pytest.param(PASSWORD, {"timeout_seconds": 10}, id="another default, written out"),
+        pytest.param(PASSWORD, {"verify_url": None}, id="a null"),
     ],
 )
 def test_an_edit_beside_the_grant_keeps_its_refresh_token(
-    grant: dict[str, Any], changes: dict[str, Any]
+    parts: dict[str, Any], changed: dict[str, Any]
 ) -> None:
-    assert parse(grant, **changes).grant_digest == parse(grant).grant_digest
+    before = parse(ANY, CLIENT, parts).grant_digest
+    assert parse(ANY, CLIENT, parts, changed).grant_digest == before
+
+
+@pytest.mark.parametrize(
+    ("parts", "changed"),
+    [
+        pytest.param(REFRESH, {"client_id": "other"}, id="another client"),
+        pytest.param(REFRESH, {"refresh_token": "other"}, id="another consent"),
+        pytest.param(EXCHANGE, {"refresh_token": "other"}, id="another token in a template"),
+        pytest.param(PASSWORD, {"user_agent": "x"}, id="anything of a primary grant"),
+        pytest.param(PASSWORD, {"password": "other"}, id="its password"),
+        pytest.param(PASSWORD, {"dialect": {"access_token": "a"}}, id="its dialect"),
+        pytest.param(PASSWORD, {"ca_certificates": PEM}, id="its authorities"),
+        pytest.param(LOGIN, {"grant_parameters": {"user": "v"}}, id="a login's parameters"),
+        pytest.param(ZOOM, {"grant_type": "other"}, id="a grant's name"),
+    ],
+)
+def test_a_grant_that_is_another_uses_no_refresh_token_of_the_one_before(
+    parts: dict[str, Any], changed: dict[str, Any]
+) -> None:
+    before = parse(ANY, CLIENT, parts).grant_digest
+    assert parse(ANY, CLIENT, parts, changed).grant_digest != before
 
 
 def test_the_order_of_the_fields_is_no_edit() -> None:
-    backwards = json.dumps(dict(reversed(list(EVERYTHING.items()))))
-    assert parse_credentials(backwards).grant_digest == parse(EVERYTHING).grant_digest
+    fields = {**ANY, **CLIENT, **PASSWORD, "extra_parameters": {"a": "1", "b": "2"}}
+    turned = {name: fields[name] for name in reversed(fields)}
+    turned["extra_parameters"] = {"b": "2", "a": "1"}
+    assert parse(turned).grant_digest == parse(fields).grant_digest
+
+
+def test_a_number_and_its_text_are_the_same_client() -> None:
+    assert parse(ANY, CLIENT, REFRESH, client_id=7).grant_digest == (
+        parse(ANY, CLIENT, REFRESH, client_id="7").grant_digest
+    )
+
+
+# Where it leads.
+
+
+def test_a_written_address_has_no_place_and_nobody_is_trusted_besides() -> None:
+    credentials = parse(ANY, CLIENT, REFRESH)
+    assert (credentials.place, credentials.trust) == ("", "")
+
+
+def test_a_place_is_a_provider_and_its_parameters() -> None:
+    place = parse(SALESFORCE, REFRESH).place
+    assert place == parse(SALESFORCE, REFRESH, scope="other").place != ""
+    assert place != parse(SALESFORCE, REFRESH, provider_parameters={"domain": "b.my"}).place
+    assert place != parse(OLX, REFRESH).place
+
+
+# What is never published.
+
+
+@pytest.mark.parametrize(
+    ("parts", "held"),
+    [
+        pytest.param({}, set(), id="the client's"),
+        pytest.param(PASSWORD, {"invented-password"}, id="a password"),
+        pytest.param(PARTNER, {"invented-partner-secret"}, id="a partner's"),
+        pytest.param(JWT_BEARER, {"invented-assertion"}, id="an assertion"),
+        pytest.param({"extra_parameters": {"api_key": "k", "audience": "a"}}, {"k"}, id="a key"),
+        pytest.param({"grant_parameters": {"tokens": ["a", "b"], "n": 1}}, {"a", "b"},
+                     id="a list of tokens"),
+        pytest.param({"request_headers": {"X-Api-Key": "k", "X-Tenant": "t"}}, {"k"},
+                     id="a header"),
+        pytest.param({"grant_parameters": {"login": {"user": "u", "pwd": "p", "Passcode": "q"}},
+                      "dialect": {"request_format": "json"}}, {"p", "q"}, id="deep in an object"),
+        pytest.param({"token_endpoint": "https://a.example/t?tenant=t&api_key=a%20k"}, {"a k"},
+                     id="in the address"),
+    ],
+)  # fmt: skip
+def test_what_must_not_be_published_is_known_by_its_field_or_its_name(
+    parts: dict[str, Any], held: set[str]
+) -> None:
+    in_body = {"token_endpoint_auth_method": "client_secret_post"}
+    assert parse(ANY, CLIENT, in_body, MACHINE, parts).secrets == {"invented-secret"} | held
+
+
+def test_where_the_secret_is_empty_the_id_is_one() -> None:
+    credentials = parse(ANY, CLIENT, MACHINE, client_secret="")
+    assert "invented-id" in credentials.secrets
+    assert "" not in credentials.secrets
+
+
+def test_the_pair_that_basic_sends_is_never_published() -> None:
+    credentials = parse(ANY, CLIENT, MACHINE)
+    header = token_request(credentials.client, credentials.grant).headers["Authorization"]
+    assert credentials.secrets == {"invented-secret", header.removeprefix("Basic ")}
+
+
+def test_what_a_template_stands_for_is_no_secret_of_its_own() -> None:
+    assert parse(ANY, EXCHANGE, CLIENT).secrets.isdisjoint({"{refresh_token}", "{assertion}"})
+
+
+def test_who_has_no_secret_holds_none() -> None:
+    assert parse(ANY, {"client_id": "c"}, REFRESH).secrets == frozenset()
+
+
+def test_texts_are_found_however_deep_and_names_are_none() -> None:
+    assert texts_in({"a": ["b", {"c": "d"}], "e": 1, "f": None}) == ["b", "d"]
+
+
+# Headers.
+
+
+def test_an_accounts_header_stands_instead_of_the_programs_in_any_case() -> None:
+    credentials = parse(ANY, CLIENT, MACHINE, request_headers={"accept": "text/x"})
+    headers = token_request(credentials.client, credentials.grant).headers
+    assert {name: value for name, value in headers.items() if name.lower() == "accept"} == {
+        "accept": "text/x"
+    }

@@ -198,6 +198,27 @@ def test_a_primary_grants_response_without_a_usable_token_is_told(
     assert world.tags().keys() == {"failure"}
 
 
+def test_a_token_is_published_and_kept_up_to_what_a_secret_holds(world: World) -> None:
+    """Keycloak's reach 30 KiB; a journal has the refresh token beside it."""
+    due_again(world)
+    world.endpoint.answer(response(access_token="t" * 30_000, refresh_token="r" * 30_000))
+
+    assert world.refresh().outcome is Outcome.PUBLISHED
+    assert world.access_token() == "t" * 30_000
+    journal = world.journal()
+    assert journal is not None
+    assert (journal["access_token"], journal["refresh_token"]) == ("t" * 30_000, "r" * 30_000)
+
+
+def test_a_token_that_no_secret_holds_is_told_by_its_length(world: World) -> None:
+    due_again(world, CLIENT_CREDENTIALS)
+    before = world.access_token()
+    world.endpoint.answer(response(access_token="t" * 66_000))
+
+    assert code(world.refresh().error) == "token_too_long"
+    assert world.access_token() == before
+
+
 def test_what_a_primary_grant_brings_that_cannot_be_published_is_not_kept(world: World) -> None:
     """It can be had again; and a day of such responses would use up the secret's versions."""
     world.endpoint.lifetime = None

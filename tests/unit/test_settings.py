@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import pytest
 
 from token_refresher.errors import SettingsError
 from token_refresher.settings import Settings, settings_from_environment
+
+if TYPE_CHECKING:
+    from local.authority import Authority
 
 
 def test_an_empty_environment_is_the_defaults() -> None:
@@ -23,6 +27,7 @@ def test_every_setting_is_read() -> None:
             "REFRESH_BEFORE_SECONDS": "1800",
             "SCHEDULE_MINUTES": "15",
             "ALLOWED_TOKEN_HOSTS": "A.example, b.example:8443,*.c.example, *",
+            "TOKEN_ENDPOINT_PROXY": "http://proxy.example.com:3128",
             "REFRESH_TOKENS": "ignore",
             "TOKEN_SECRET_KMS_KEY_ID": "alias/tokens",
             "MAX_WORKERS": "1",
@@ -35,6 +40,7 @@ def test_every_setting_is_read() -> None:
         refresh_before=timedelta(minutes=30),
         schedule=timedelta(minutes=15),
         allowed_token_hosts=("a.example", "b.example:8443", "*.c.example", "*"),
+        token_endpoint_proxy="http://proxy.example.com:3128",
         uses_refresh_tokens=False,
         token_secret_kms_key_id="alias/tokens",
         max_workers=1,
@@ -59,6 +65,9 @@ def test_every_setting_is_read() -> None:
         ("SCHEDULE_MINUTES", "2.5"),
         ("ALLOWED_TOKEN_HOSTS", "https://a.example"),
         ("ALLOWED_TOKEN_HOSTS", "a.example,,b.example"),
+        ("TOKEN_ENDPOINT_PROXY", "proxy.example.com:3128"),
+        ("TOKEN_ENDPOINT_PROXY", "https://proxy.example.com:3128"),
+        ("ADDITIONAL_CA_CERTIFICATES", "corporate.pem"),
         ("REFRESH_TOKENS", "yes"),
         ("MAX_WORKERS", "0"),
         ("MAX_WORKERS", "65"),
@@ -91,6 +100,17 @@ def test_the_defaults_are_the_documented_ones() -> None:
     )
 
 
+def test_additional_authorities_are_kept_as_they_were_pasted(authority: Authority) -> None:
+    pasted = authority.certificate_file.read_text().replace("\n", " ")
+    read = settings_from_environment({"ADDITIONAL_CA_CERTIFICATES": pasted})
+    assert read.additional_ca_certificates == pasted.strip()
+
+
+@pytest.mark.parametrize("variable", ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "ALL_PROXY"])
+def test_no_proxy_is_taken_from_any_other_variable(variable: str) -> None:
+    assert settings_from_environment({variable: "http://proxy:3128"}) == Settings()
+
+
 def test_unless_told_otherwise_the_functions_own_environment_is_read(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -112,6 +132,23 @@ def test_a_host_may_be_given_with_the_port_that_https_has_anyway() -> None:
         pytest.param("ALLOWED_TOKEN_HOSTS", "*.ro", id="a wildcard for a whole domain"),
         pytest.param("ALLOWED_TOKEN_HOSTS", "www.autovit.ro/api", id="a path after a host"),
         pytest.param("ALLOWED_TOKEN_HOSTS", " ", id="blanks for hosts"),
+        pytest.param("TOKEN_ENDPOINT_PROXY", "http://u:p@proxy.example.com:3128", id="a password"),
+        pytest.param("TOKEN_ENDPOINT_PROXY", "http://proxy.example.com", id="a proxy of no port"),
+        pytest.param(
+            "TOKEN_ENDPOINT_PROXY", "http://proxy.example.com:65536", id="a port too many"
+        ),
+        pytest.param("TOKEN_ENDPOINT_PROXY", "http://proxy.example.com:3128/", id="a proxy's path"),
+        pytest.param("TOKEN_ENDPOINT_PROXY", "socks5://proxy.example.com:1080", id="another kind"),
+        pytest.param(
+            "ADDITIONAL_CA_CERTIFICATES",
+            "-----BEGIN CERTIFICATE-----\naW52ZW50ZWQ=\n-----END CERTIFICATE-----",
+            id="a certificate that is none",
+        ),
+        pytest.param(
+            "ADDITIONAL_CA_CERTIFICATES",
+            "-----BEGIN PRIVATE KEY-----\naW52ZW50ZWQ=\n-----END PRIVATE KEY-----",
+            id="a key for a certificate",
+        ),
         pytest.param("SECRET_PREFIX", "/oauth", id="a prefix that begins with a slash"),
         pytest.param("SECRET_PREFIX", "a//b", id="a prefix with an empty part"),
     ],

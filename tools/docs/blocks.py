@@ -1,7 +1,7 @@
 """The blocks of a document: facts from the code, and what people wrote beside them.
 
-A block stands between ``<!-- generated: NAME -->`` and ``<!-- end -->``. Of its table the first
-columns are facts. The last ones may be words, such as what to do about an error: they are
+A block stands between ``<!-- generated: NAME -->`` and ``<!-- end -->``. Most are tables, whose
+first columns are facts. The last ones may be words, such as what to do about an error: they are
 written in the document itself, and found again by the first cell of their row.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -66,7 +66,23 @@ class Table:
         return [(found, (*cells, *words[found[0]])) for found, cells in rows]
 
 
-Row = tuple[tuple[str, ...], tuple[str, ...]]
+@dataclass(frozen=True, slots=True)
+class Text:
+    """Text that is all from the code, with no room for words.
+
+    Attributes:
+        text: Markdown, with its last line's end.
+    """
+
+    text: str
+
+    def render(self, _: str) -> str:
+        """Write the text, whatever stood there before."""
+        return self.text
+
+
+Block: TypeAlias = Table | Text
+Row: TypeAlias = tuple[tuple[str, ...], tuple[str, ...]]
 
 
 def merged(rows: Sequence[Row]) -> list[Row]:
@@ -104,7 +120,7 @@ def block_names(text: str) -> list[str]:
     return [block["name"] for block in _BLOCK.finditer(text)]
 
 
-def rewritten(text: str, tables: Mapping[str, Callable[[], Table]]) -> str:
+def rewritten(text: str, tables: Mapping[str, Callable[[], Block]]) -> str:
     """Write every block of a document again.
 
     Raises:

@@ -96,7 +96,9 @@ def _table(pairs: Iterable[Coded]) -> Table:
 
 
 def _of_the_account() -> Iterator[Coded]:
-    yield from _written("CredentialsError", "MissingExpiryError", "RejectedAgainError")
+    yield from _written(
+        "CredentialsError", "ExternalSecretError", "MissingExpiryError", "RejectedAgainError"
+    )
     now = datetime(2026, 11, 24, tzinfo=UTC)
     for is_spent in (False, True):
         yield _coded(errors.RefreshTokenHeldError(is_spent=is_spent, until=now, by_force=now))

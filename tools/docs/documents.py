@@ -5,20 +5,31 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from tools.docs import architecture, codes, command_line, costs, infrastructure, program, scenarios
+from tools.docs import (
+    architecture,
+    codes,
+    command_line,
+    costs,
+    infrastructure,
+    program,
+    providers,
+    scenarios,
+)
 from tools.docs.blocks import DocumentError, block_names, rewritten
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from tools.docs.blocks import Table
+    from tools.docs.blocks import Block
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 
-TABLES: Final[Mapping[str, Callable[[], Table]]] = {
+TABLES: Final[Mapping[str, Callable[[], Block]]] = {
     "needs": program.needs,
     "holds": program.holds,
     "credentials": program.credentials,
+    "dialect": program.dialect,
+    "publish": program.publish,
     "events": program.events,
     "metrics": program.metrics,
     "reasons": program.reasons,
@@ -43,6 +54,9 @@ TABLES: Final[Mapping[str, Callable[[], Table]]] = {
     "costs": costs.costs,
     "modules": architecture.modules,
     "stages": architecture.stages,
+    "providers": providers.overview,
+    "providers-short-lived": providers.short_lived,
+    "providers-one-by-one": providers.one_by_one,
     "sdk-refresh": scenarios.sdk_refresh,
     **command_line.OPTIONS,
 }

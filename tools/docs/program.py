@@ -23,10 +23,12 @@ from token_refresher.model import (
     digest12,
 )
 from token_refresher.oauth import errors as oauth_errors
+from token_refresher.oauth.dialect import Dialect
 from token_refresher.outcomes import Caution, Outcome
 from token_refresher.parsing import NAMED_GRANTS
 from token_refresher.policy import TICK_SLACK, Pace, Reason
 from token_refresher.ports import CURRENT, SecretMetadata
+from token_refresher.publishing import Publish
 from tools.docs.blocks import Table, code, prose
 
 if TYPE_CHECKING:
@@ -167,8 +169,28 @@ def credentials() -> Table:
         (code(each.name), _default(each), explained[each.name])
         for each in sorted(fields, key=lambda each: not each.required)
     ]
-    grants = "; ".join(map(_grant, NAMED_GRANTS.values()))
+    named = "; ".join(map(_grant, NAMED_GRANTS.values()))
+    grants = f"{named}; any other with `grant_parameters`; none for a login"
     return Table(("field", "default", "meaning"), [("`grant_type`", "required", grants), *rows])
+
+
+def dialect() -> Table:
+    """The fields of a dialect, likewise."""
+    return _described(Dialect)
+
+
+def publish() -> Table:
+    """The two forms of what is published, likewise."""
+    return _described(Publish)
+
+
+def _described(struct: type[msgspec.Struct]) -> Table:
+    explained = _attributes(struct)
+    rows = [
+        (code(each.encode_name), _default(each), explained[each.name])
+        for each in msgspec.structs.fields(struct)
+    ]
+    return Table(("field", "default", "meaning"), rows)
 
 
 def _grant(struct: type[msgspec.Struct]) -> str:
@@ -182,7 +204,9 @@ def _grant(struct: type[msgspec.Struct]) -> str:
 def _default(field: msgspec.structs.FieldInfo) -> str:
     if field.required:
         return "required"
-    return code("true") if field.default is True else ""
+    return (
+        code(str(field.default)) if field.default and isinstance(field.default, str | int) else ""
+    )
 
 
 def _attributes(described: type[Any]) -> dict[str, str]:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import base64
-from typing import Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 from urllib.parse import quote_plus, urlsplit
 
 import msgspec
 
 from token_refresher.oauth.dialect import RFC_6749, Dialect
 from token_refresher.oauth.hidden import Hidden
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 AuthMethod = Literal["client_secret_basic", "client_secret_post", "none"]
 
@@ -93,6 +96,13 @@ class Grant(Hidden, msgspec.Struct, frozen=True):
 def refresh_grant(refresh_token: str) -> Grant:
     """Ask with a refresh token (RFC 6749 section 6)."""
     return Grant({"grant_type": "refresh_token", "refresh_token": refresh_token}, refresh_token)
+
+
+def instead_of(headers: Mapping[str, str], others: Mapping[str, str]) -> dict[str, str]:
+    """Put headers in the place of those of the same name, in any case (RFC 9110 section 5.1)."""
+    given = {name.lower() for name in others}
+    kept = {name: value for name, value in headers.items() if name.lower() not in given}
+    return {**kept, **others}
 
 
 def authentication(client: Client) -> tuple[dict[str, str], dict[str, str]]:

@@ -1,7 +1,7 @@
 """What can go wrong with a token endpoint: facts, as its response or its silence tells them.
 
 OAuthError
-├── TokenEndpointError          host, redirect, certificate, no token endpoint there
+├── TokenEndpointError          host, proxy, certificate, redirect, no token endpoint there
 ├── TokenRequestError           an error response, RFC 6749 section 5.2, or a refusal without
 ├── TokenResponseError          a success response that is not section 5.1
 ├── MissingExpiryError          a success response without a lifetime

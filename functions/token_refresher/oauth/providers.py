@@ -27,12 +27,14 @@ _KINDS: Final = {
     "label": (_LABEL, "one label of a host's name, in lower case"),
     "labels": (rf"{_LABEL}(\.{_LABEL}){{0,3}}", "at most four labels of a host's name"),
     "segment": (r"(?!\.+\Z)[A-Za-z0-9._~-]{1,128}", "one segment of a path"),
-    # The last label has a letter, so that it is a name and no address.
+    # The last label begins with a letter, so that it is a name and no address in any form.
     "host": (
-        rf"({_LABEL}\.)+(?=[a-z0-9-]*[a-z]){_LABEL}(:[0-9]{{1,5}})?",
+        rf"({_LABEL}\.)+(?=[a-z]){_LABEL}(:[0-9]{{1,5}})?",
         "the name of a host, in lower case",
     ),
 }
+# What an entry calls a request of the provider's own, without a ``grant_type``.
+LOGIN: Final = "login"
 # Where so many fixed labels follow what people may choose, the host is the provider's own.
 _FIXED_LABELS: Final = 2
 _HOLE: Final = re.compile(r"\{(\w+)\}")
@@ -79,12 +81,14 @@ class ProviderGrant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         token_endpoint_auth_method: Its own method.
         grant_parameters: What it sends, beside the account's.
         expires_in: Seconds; its access token's documented lifetime.
+        example: Fields that its credentials have besides, with values that could be.
     """
 
     expires_in: int | None = None
     token_endpoint: str | None = None
     token_endpoint_auth_method: AuthMethod | None = None
     grant_parameters: dict[str, object] = {}
+    example: dict[str, object] = {}
 
 
 class Provider(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -108,7 +112,8 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         expires_in: Seconds; the access token's documented lifetime.
         refresh_token_expires_in: Seconds; the refresh token's.
         rotation: What becomes of a refresh token that is used: ``rotates`` (a new one comes, the
-            old one ends), ``keeps``, or ``varies`` by the client's settings; None without any.
+            old one ends), ``keeps``, or ``varies`` by the client's settings; None where there is
+            none, or where no page says it.
         grace: Seconds for which a refresh token that was used is still taken.
         secret_fields: Names that AWS's managed external secrets give the fields of credentials.
         advice: What to know or set at the provider, in a sentence or two.
@@ -136,7 +141,7 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     def grant(self, grant_type: str | None) -> ProviderGrant:
         """What a grant departs in; nothing, for one that the entry does not name."""
-        return self.grant_types.get(grant_type or "login") or ProviderGrant()
+        return self.grant_types.get(grant_type or LOGIN) or ProviderGrant()
 
     def endpoint(self, given: Mapping[str, str], *, grant_type: str | None) -> str:
         """Put parameters into a grant's address.
@@ -151,7 +156,9 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def _values(self, given: Mapping[str, str]) -> dict[str, str]:
         if unknown := sorted(given.keys() - self.parameters):
             known = ", ".join(self.parameters) or "none"
-            msg = f"`provider_parameters` has `{unknown[0]}`, but {self.title} takes: {known}"
+            # What is no plain word may be a secret in the wrong place.
+            name = unknown[0] if re.fullmatch(r"\w{1,40}", unknown[0], re.ASCII) else "…"
+            msg = f"`provider_parameters` has `{name}`, but {self.title} takes: {known}"
             raise ProviderError(msg)
         values = {}
         for name, parameter in self.parameters.items():

@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import urlencode
 
-from token_refresher.oauth.client_authentication import authentication
+from token_refresher.oauth.client_authentication import authentication, instead_of
 from token_refresher.oauth.errors import TokenEndpointError
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def token_request(client: Client, grant: Grant) -> TokenRequest:
         fields["scope"] = client.scope
     parameters = {**client.extra_parameters, **_filled(grant.parameters, variables), **fields}
     headers |= {"Accept": "application/json", "User-Agent": client.user_agent}
-    headers |= _filled(client.request_headers, variables)
+    headers = instead_of(headers, _filled(client.request_headers, variables))
     if not all(value.isascii() and value.isprintable() for value in headers.values()):
         # It would end the header, and begin what its sender likes.
         raise TokenEndpointError(

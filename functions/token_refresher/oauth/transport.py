@@ -15,8 +15,9 @@ import zlib
 from contextlib import closing, contextmanager, suppress
 from functools import lru_cache
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+import msgspec
 import urllib3
 from urllib3.connection import HTTPException, HTTPSConnection
 from urllib3.exceptions import HTTPError, NewConnectionError, ProtocolError
@@ -74,15 +75,16 @@ _WITHOUT_BODY: Final = frozenset({HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED
 # Status, headers, body; None where it is in an encoding that nobody asked for.
 _Response: TypeAlias = "tuple[int, Mapping[str, str], bytes | None]"
 
+# Texts, since a healthy run compiles none of them.
 # OpenSSL's words for a server that speaks no TLS which is still believed: its version by the alert
 # that it sends or by what it offers, a key of a length or a renegotiation of before 2010.
-_OLD_TLS: Final = re.compile(
+_OLD_TLS: Final = (
     r"\w*(PROTOCOL_VERSION|UNSUPPORTED_PROTOCOL|UNSUPPORTED_SSL_VERSION|WRONG_SSL_VERSION"
     r"|VERSION_TOO_LOW|DH_KEY_TOO_SMALL|LEGACY_RENEGOTIATION_DISABLED)"
 )
 # Alerts (RFC 8446 section 6.2) that speak of the certificate of whom they are sent to, who has
 # none.
-_WANTS_CERTIFICATE: Final = re.compile(
+_WANTS_CERTIFICATE: Final = (
     r"\w+ALERT_(NO_CERTIFICATE|BAD_CERTIFICATE|UNSUPPORTED_CERTIFICATE|CERTIFICATE_UNKNOWN"
     r"|CERTIFICATE_REQUIRED|UNKNOWN_CA|ACCESS_DENIED)"
 )
@@ -90,7 +92,7 @@ _WANTS_CERTIFICATE: Final = re.compile(
 _HANDSHAKE, _CERTIFICATE_REQUEST = 22, 13
 
 _BY_PROXY: Final = "the proxy that TOKEN_ENDPOINT_PROXY names"
-_PROXY_STATUS: Final = re.compile(r"Tunnel connection failed: ([0-9]{3})\b")
+_PROXY_STATUS: Final = r"Tunnel connection failed: ([0-9]{3})\b"
 _PASSING: Final = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS})
 
 
@@ -128,6 +130,11 @@ class _Exchange(threading.local):
         if left <= 0:
             raise TimeoutError
         return left
+
+    @property
+    def is_over(self) -> bool:
+        """Whether trying again could only tell less than is known."""
+        return self.monotonic() >= self.ends_at
 
 
 _exchange: Final = _Exchange()
@@ -386,7 +393,7 @@ class TokenEndpoint:
         try:
             response = self._send(request, client)
         except EndpointUnavailableError as error:
-            if error.code == "timeout":
+            if error.code == "timeout" or _exchange.is_over:
                 raise
             response = self._send(request, client)
         return _token_response(response, client, self._clock())
@@ -439,7 +446,7 @@ class TokenEndpoint:
             )
 
 
-class _Way(NamedTuple):
+class _Way(msgspec.Struct, frozen=True):
     """How a host is reached.
 
     Attributes:
@@ -491,6 +498,8 @@ class Connection:
         try:
             self._open()
         except EndpointUnavailableError:
+            if _exchange.is_over:
+                raise
             self._open()
 
     def _open(self) -> None:
@@ -576,7 +585,7 @@ def _read(response: BaseHTTPResponse) -> _Response:
             # Not read to its end: the connection cannot be used again.
             response.close()
     decoded = _decoded(content, response.headers.get("Content-Encoding", ""))
-    # Cut off, a body is no JSON any more.
+    # Cut off, a body is no JSON any more, unless only blanks were.
     return response.status, response.headers, decoded and decoded[:LONGEST_BODY]
 
 
@@ -586,7 +595,8 @@ def _decoded(body: bytes, encoding: str) -> bytes | None:
     Returns:
         None where it is another one, or more than one, or not what it says.
     """
-    codings = {coding.strip().lower() for coding in encoding.split(",")} - {"", "identity"}
+    named = (coding.strip().lower() for coding in encoding.split(","))
+    codings = [coding for coding in named if coding not in {"", "identity"}]
     if not (codings and body):
         return body
     for window in _WINDOWS.get(" ".join(codings), ()):
@@ -660,9 +670,9 @@ def _refusal_of_tls(error: BaseException | None) -> TokenEndpointError | None:
         )
     # Python has none for an error that it does not know.
     reason = (error.reason or "") if isinstance(error, ssl.SSLError) else ""
-    if _WANTS_CERTIFICATE.fullmatch(reason):
+    if re.fullmatch(_WANTS_CERTIFICATE, reason):
         return _client_certificate_required()
-    if _OLD_TLS.fullmatch(reason):
+    if re.fullmatch(_OLD_TLS, reason):
         return TokenEndpointError(
             "the token endpoint speaks only TLS that is too old to be safe: "
             "its operator must offer TLS 1.2 or later",
@@ -687,7 +697,7 @@ def _no_connection(message: str) -> EndpointUnavailableError:
 
 def _proxy_failure(text: str) -> OAuthError:
     """Say why a proxy did not connect, by what an HTTP library says of it."""
-    found = _PROXY_STATUS.match(text)
+    found = re.match(_PROXY_STATUS, text)
     if found is None:
         return _no_connection(f"{_BY_PROXY} did not say whether it connects")
     status = int(found[1])

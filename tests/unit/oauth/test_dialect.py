@@ -95,7 +95,7 @@ def test_a_token_may_be_renewed_by_itself() -> None:
 
 @pytest.mark.parametrize("scheme", ["DPoP", "mac", "PoP"])
 def test_a_scheme_that_binds_tokens_to_a_key_is_refused(scheme: str) -> None:
-    with pytest.raises(msgspec.ValidationError, match="authorization_scheme. must not bind"):
+    with pytest.raises(msgspec.ValidationError, match=r"authorization_scheme. must not bind"):
         read({"authorization_scheme": scheme})
 
 

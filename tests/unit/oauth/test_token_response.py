@@ -668,7 +668,7 @@ def test_a_path_leads_into_the_response_and_its_type_stands_beside_it(
 
 def test_every_path_of_a_dialect_is_followed() -> None:
     of = speaking(
-        access_token="data.token", refresh_token="data.renew", expires_in="data.ttl",
+        access_token="data.token", refresh_token="data.renew", expires_in="data.lives",
         expires_in_unit="milliseconds", expires_at="data.until", scope="data.rights",
         refresh_token_expires_in="data.renew_ttl",
     )  # fmt: skip
@@ -677,7 +677,7 @@ def test_every_path_of_a_dialect_is_followed() -> None:
             "access_token": "not this", "refresh_token": "not this", "expires_in": 1, "scope": "no",
             "refresh_token_expires_in": 1,
             "data": {
-                "token": "t", "renew": "r", "ttl": 1_800_000, "until": "2026-11-24T02:00:00Z",
+                "token": "t", "renew": "r", "lives": 1_800_000, "until": "2026-11-24T02:00:00Z",
                 "rights": ["a", "b"], "renew_ttl": "3600000",
             },
         },
@@ -824,10 +824,10 @@ def test_a_missing_lifetime_names_the_fields_that_would_tell_it() -> None:
                      id="milliseconds, which nobody said"),
         pytest.param({"refresh_expires_in": 3_600_000}, speaking(expires_in_unit="milliseconds"),
                      HOUR, id="milliseconds by the dialect"),
-        pytest.param({"renew": {"ttl": 60}, "refresh_expires_in": 3600},
-                     speaking(refresh_token_expires_in="renew.ttl"), HOUR / 60,
+        pytest.param({"renew": {"lives": 60}, "refresh_expires_in": 3600},
+                     speaking(refresh_token_expires_in="renew.lives"), HOUR / 60,
                      id="a path goes before names"),
-        pytest.param({"refresh_expires_in": 3600}, speaking(refresh_token_expires_in="renew.ttl"),
+        pytest.param({"refresh_expires_in": 3600}, speaking(refresh_token_expires_in="renew.lives"),
                      None, id="and instead of them"),
         pytest.param({"data": {"refresh_token": "r", "refresh_expires_in": 3600}},
                      speaking(refresh_token="data.refresh_token"), HOUR, id="beside its token"),

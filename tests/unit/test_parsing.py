@@ -1,0 +1,558 @@
+"""Credentials as people paste them; an error names the field and the fix, never a value."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from token_refresher.credentials import (
+    AssertionCredentials,
+    ClientCredentials,
+    Credentials,
+    ExtensionCredentials,
+    LoginCredentials,
+    PartnerCredentials,
+    PasswordCredentials,
+    RefreshTokenCredentials,
+)
+from token_refresher.errors import CredentialsError
+from token_refresher.parsing import parse_credentials
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+JWT_BEARER: Final = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+SAML_BEARER: Final = "urn:ietf:params:oauth:grant-type:saml2-bearer"
+TOKEN_EXCHANGE: Final = "urn:ietf:params:oauth:grant-type:token-exchange"
+
+SERVER: Final = {
+    "token_endpoint": "https://login.example.com/token",
+    "client_id": "invented-id",
+    "client_secret": "invented-secret",
+}
+MACHINE: Final = {**SERVER, "grant_type": "client_credentials"}
+PASSWORD: Final = {
+    **SERVER,
+    "grant_type": "password",
+    "username": "a@b.example",
+    "password": "invented-password",
+}
+PARTNER: Final = {
+    **SERVER,
+    "grant_type": "partner",
+    "partner_code": "invented-code",
+    "partner_secret": "invented-partner-secret",
+}
+REFRESH: Final = {**SERVER, "grant_type": "refresh_token", "refresh_token": "invented-token"}
+ASSERTION: Final = {**SERVER, "grant_type": JWT_BEARER, "assertion": "invented-assertion"}
+EXTENSION: Final = {
+    **SERVER,
+    "grant_type": TOKEN_EXCHANGE,
+    "grant_parameters": {"subject_token": "invented-subject"},
+}
+LOGIN: Final = {
+    "token_endpoint": "https://login.example.com/token",
+    "grant_parameters": {"user": "u", "pin": "invented-pin"},
+}
+GRANTS: Final = {
+    PasswordCredentials: PASSWORD,
+    PartnerCredentials: PARTNER,
+    ClientCredentials: MACHINE,
+    RefreshTokenCredentials: REFRESH,
+    AssertionCredentials: ASSERTION,
+    ExtensionCredentials: EXTENSION,
+    LoginCredentials: LOGIN,
+}
+
+
+def parse(fields: dict[str, Any], **changed: object) -> Credentials:
+    return parse_credentials(json.dumps({**fields, **changed}))
+
+
+def refusal(fields: dict[str, Any], **changed: object) -> str:
+    """What is said of it, and nothing that it would carry along."""
+    with pytest.raises(CredentialsError) as caught:
+        parse(fields, **changed)
+    assert (caught.value.__cause__, caught.value.__context__) == (None, None)
+    said = str(caught.value)
+    assert said.startswith("the credentials do not validate: ")
+    return said.removeprefix("the credentials do not validate: ")
+
+
+# What is taken.
+
+
+@pytest.mark.parametrize(
+    ("struct", "fields"), GRANTS.items(), ids=lambda of: getattr(of, "__name__", "fields")
+)
+def test_each_grant_has_a_form_of_its_own(
+    struct: type[Credentials], fields: dict[str, Any]
+) -> None:
+    assert type(parse(fields)) is struct
+
+
+@pytest.mark.parametrize("fields", GRANTS.values(), ids=lambda of: of.get("grant_type", "login"))
+def test_what_credentials_hold_is_shown_nowhere(fields: dict[str, Any]) -> None:
+    credentials = parse(fields)
+    shown = f"{credentials} {credentials!r} {credentials.client!r} {credentials.grant!r}"
+    assert "invented" not in shown
+
+
+def test_a_byte_order_mark_is_dropped() -> None:
+    assert parse_credentials("\ufeff" + json.dumps(MACHINE)) == parse(MACHINE)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        pytest.param({"scope": None, "dialect": None}, id="in the object"),
+        pytest.param({"dialect": {"error": None}}, id="in the dialect"),
+        pytest.param({"extra_parameters": {"audience": None}}, id="in parameters"),
+        pytest.param({"request_headers": {"X-Trace": None}}, id="in headers"),
+        pytest.param({"publish": None}, id="of a whole"),
+    ],
+)
+def test_nulls_are_as_good_as_absent(changed: dict[str, Any]) -> None:
+    assert parse(MACHINE, **changed).grant_digest == parse(MACHINE).grant_digest
+
+
+def test_nulls_in_what_the_server_asks_for_are_sent() -> None:
+    fields = {"grant_parameters": {"a": None, "b": {"c": None}}}
+    credentials = parse(LOGIN, dialect={"request_format": "json"}, **fields)
+    assert credentials.grant.parameters == {"a": None, "b": {"c": None}}
+
+
+@pytest.mark.parametrize(
+    ("field", "written", "meant"),
+    [
+        pytest.param("use_refresh_token", "false", False, id="false"),
+        pytest.param("use_refresh_token", "TRUE", True, id="true in capitals"),
+        pytest.param("assumed_expires_in", "3600", 3600, id="a number"),
+        pytest.param("assumed_expires_in", 3600.0, 3600, id="a number with a fraction of nothing"),
+        pytest.param("timeout_seconds", "30", 30, id="another"),
+        pytest.param("client_id", 123, "123", id="an id of digits"),
+        pytest.param("client_secret", 2**70, str(2**70), id="a secret of many digits"),
+        pytest.param("client_secret", "", "", id="an empty secret"),
+        pytest.param("client_secret", "null", "null", id="a secret that is a word"),
+        pytest.param("scope", 7, "7", id="a scope of digits"),
+        pytest.param("request_headers", {"X-Tenant": 7}, {"X-Tenant": "7"}, id="a header's"),
+        pytest.param("extra_parameters", {"a": "true", "b": "5"}, {"a": "true", "b": "5"},
+                     id="but a parameter stays what it is"),
+        pytest.param("extra_parameters", {"a": True, "b": 5, "c": 0.5, "d": ["x", "y"]},
+                     {"a": True, "b": 5, "c": 0.5, "d": ["x", "y"]}, id="of any kind"),
+    ],
+)  # fmt: skip
+def test_what_consoles_write_is_taken_as_it_is_meant(
+    field: str, written: object, meant: object
+) -> None:
+    assert getattr(parse(MACHINE, **{field: written}), field) == meant
+
+
+def test_a_providers_parameter_may_be_a_number() -> None:
+    fields = {**MACHINE, "provider": "salesforce", "provider_parameters": {"domain": 17}}
+    del fields["token_endpoint"]
+    assert parse(fields).client.host == "17.salesforce.com"
+
+
+def test_certificates_end_as_lines_do() -> None:
+    pem = "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n"
+    assert parse(MACHINE, ca_certificates=pem).ca_certificates == pem
+
+
+# What is refused as a whole.
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "{", "invented-secret", "[]", "null", "7", '"invented"', '{"a": NaN}', '{"a": 1e999}',
+        '{"a": "\\ud800"}', '{"a": "\ud800"}', "\ufeff", '{"a": 1} x', "[" * 100_000,
+        '{"a":' * 100_000, '{"a": ' + "9" * 5_000 + "}",
+    ],
+    ids=lambda text: repr(text[:12]),
+)  # fmt: skip
+def test_what_is_no_object_is_refused_without_a_word_of_it(text: str) -> None:
+    with pytest.raises(CredentialsError, match="not JSON: store one JSON object") as caught:
+        parse_credentials(text)
+    assert "invented" not in str(caught.value)
+    assert (caught.value.__cause__, caught.value.__context__) == (None, None)
+
+
+def test_a_binary_secret_is_refused() -> None:
+    with pytest.raises(CredentialsError, match="binary: store one JSON object as text"):
+        parse_credentials(None)
+
+
+def test_what_is_nested_without_end_is_refused() -> None:
+    nested = '{"a":' * 900 + "1" + "}" * 900
+    text = json.dumps(LOGIN).removesuffix("}") + f', "extra_parameters": {nested}}}'
+    with pytest.raises(CredentialsError, match="nested too deeply"):
+        parse_credentials(text)
+
+
+# Blanks.
+
+
+@pytest.mark.parametrize("blank", [" x", "x ", "x\n", "\tx", "x\r\n", "\u00a0x", "x\u2028"])
+@pytest.mark.parametrize(
+    ("where", "fields"),
+    [
+        ("client_secret", lambda text: {"client_secret": text}),
+        ("client_id", lambda text: {"client_id": text}),
+        ("token_endpoint", lambda text: {"token_endpoint": text}),
+        ("scope", lambda text: {"scope": text}),
+        ("grant_parameters.user", lambda text: {"grant_parameters": {"user": text}}),
+        ("grant_parameters.a.b", lambda text: {"grant_parameters": {"a": {"b": [text]}}}),
+        ("extra_parameters.audience", lambda text: {"extra_parameters": {"audience": text}}),
+        ("extra_parameters.resource", lambda text: {"extra_parameters": {"resource": ["a", text]}}),
+        ("request_headers.X-Key", lambda text: {"request_headers": {"X-Key": text}}),
+        ("dialect.access_token", lambda text: {"dialect": {"access_token": text}}),
+        ("publish.fields", lambda text: {"publish": {"fields": [text]}}),
+    ],
+    ids=lambda of: of if isinstance(of, str) else "text",
+)
+def test_blanks_around_a_text_are_refused_by_the_fields_name(
+    where: str, fields: Callable[[str], dict[str, Any]], blank: str
+) -> None:
+    said = refusal(MACHINE, **fields(blank))
+    assert said == f"`{where}` begins or ends with a blank or a line break: remove it"
+
+
+def test_a_blank_under_a_name_that_is_no_plain_word_is_told_without_it() -> None:
+    said = refusal(MACHINE, extra_parameters={"invented secret": "x "})
+    assert said.startswith("`extra_parameters.…` begins or ends with a blank")
+
+
+# Names.
+
+
+@pytest.mark.parametrize(
+    ("fields", "written", "meant"),
+    [
+        pytest.param(PASSWORD, "pasword", "password", id="a letter is missing"),
+        pytest.param(PASSWORD, "Username", "username", id="a capital"),
+        pytest.param(MACHINE, "clientId", "client_id", id="another language's spelling"),
+        pytest.param(MACHINE, "client-secret", "client_secret", id="a hyphen"),
+        pytest.param(MACHINE, "token_endpont", "token_endpoint", id="the address"),
+        pytest.param(MACHINE, "scopes", "scope", id="a plural"),
+        pytest.param(REFRESH, "refreshToken", "refresh_token", id="a refresh token"),
+        pytest.param(ASSERTION, "asertion", "assertion", id="an assertion"),
+        pytest.param(MACHINE, "grantType", "grant_type", id="the grant"),
+        pytest.param(LOGIN, "grant_parameter", "grant_parameters", id="a singular"),
+        pytest.param(MACHINE, "provider_parameter", "provider_parameters", id="of a provider"),
+    ],
+)
+def test_a_misspelt_name_is_told_with_the_right_one_though_that_is_missing(
+    fields: dict[str, Any], written: str, meant: str
+) -> None:
+    misspelt = {name: value for name, value in fields.items() if name != meant} | {written: "x"}
+    if fields is LOGIN:
+        misspelt["grant_type"] = "password"
+    assert refusal(misspelt) == f"`{written}` is no field: did you mean `{meant}`?"
+
+
+@pytest.mark.parametrize(
+    ("field", "written", "meant"),
+    [
+        pytest.param("dialect", "acces_token", "access_token", id="of a dialect"),
+        pytest.param("dialect", "request_fromat", "request_format", id="another"),
+        pytest.param("publish", "field", "fields", id="of what is published"),
+    ],
+)
+def test_a_misspelt_name_within_a_field_is_told_likewise(
+    field: str, written: str, meant: str
+) -> None:
+    said = refusal(MACHINE, **{field: {written: "x"}})
+    assert said == f"`{field}.{written}` is no field: did you mean `{field}.{meant}`?"
+
+
+@pytest.mark.parametrize(
+    ("fields", "name", "grant"),
+    [
+        pytest.param(MACHINE, "username", "password", id="a user in client_credentials"),
+        pytest.param(REFRESH, "partner_code", "partner", id="a partner in refresh_token"),
+        pytest.param(LOGIN, "password", "password", id="a password beside a login"),
+    ],
+)
+def test_a_field_of_another_grant_is_told_with_that_grant(
+    fields: dict[str, Any], name: str, grant: str
+) -> None:
+    said = refusal(fields, **{name: "x"})
+    assert said.startswith(f"`{name}` belongs to the grant_type {grant}: remove it, or, ")
+    assert said.endswith("put it into `grant_parameters`")
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        pytest.param({"tenant": "x"}, "remove or correct the unknown field `tenant`; what only "
+                     "your server knows goes into `extra_parameters`", id="a server's own"),
+        pytest.param({"dialect": {"zzz": 1}}, "remove or correct the unknown field `dialect.zzz`",
+                     id="within a field"),
+        pytest.param({"invented secret": 1}, "remove or correct a field whose name is not a plain "
+                     "word", id="a name with a blank"),
+        pytest.param({"publish": {"invented\n`": 1}}, "remove or correct a field of `publish` "
+                     "whose name is not a plain word", id="such a name within a field"),
+        pytest.param({"x` - at `$.zzz": 1}, "remove or correct a field whose name is not a plain "
+                     "word", id="a name that reads like another error"),
+        pytest.param({"a" * 41: 1}, "remove or correct a field whose name is not a plain word",
+                     id="a name as long as a secret"),
+    ],
+)  # fmt: skip
+def test_an_unknown_field_is_told(fields: dict[str, Any], said: str) -> None:
+    assert refusal(MACHINE, **fields) == said
+
+
+# The grant.
+
+
+@pytest.mark.parametrize(
+    ("grant_type", "said"),
+    [
+        pytest.param("clientcredentials", "`grant_type` must be client_credentials; any other "
+                     "brings `grant_parameters`", id="a misspelt one"),
+        pytest.param("Password", "`grant_type` must be password; any other brings "
+                     "`grant_parameters`", id="one in capitals"),
+        pytest.param("zzz", "`grant_type` must be password, partner, client_credentials, "
+                     f"refresh_token or {JWT_BEARER}; any other brings `grant_parameters`",
+                     id="one that nobody knows"),
+        pytest.param(SAML_BEARER, "`grant_type` must be password, partner, client_credentials, "
+                     f"refresh_token or {JWT_BEARER}; any other brings `grant_parameters`",
+                     id="a registered one is not corrected to its neighbour"),
+        pytest.param("login", "`grant_type` must be absent for a login of the provider's own, "
+                     "which has `grant_parameters` instead", id="what a list calls a login"),
+        pytest.param("", "`grant_type` must be text, and not empty", id="an empty one"),
+        pytest.param("  ", "`grant_type` must be text, and not empty", id="a blank one"),
+        pytest.param(["password"], "`grant_type` must be text, and not empty", id="a list"),
+        *(
+            pytest.param(name, "`grant_type` must be one that a machine can use by itself: for "
+                         "what a person has consented to, refresh_token with the first refresh "
+                         "token", id=f"{name}, which a person begins")
+            for name in ("authorization_code", "implicit",
+                         "urn:ietf:params:oauth:grant-type:device_code")
+        ),
+    ],
+)  # fmt: skip
+def test_a_grant_that_cannot_be_used_is_told(grant_type: object, said: str) -> None:
+    assert refusal(SERVER, grant_type=grant_type) == said
+
+
+@pytest.mark.parametrize("grant_type", ["authorization_code", "implicit", "login"])
+def test_no_parameters_make_such_a_grant_one_of_a_machine(grant_type: str) -> None:
+    said = refusal(SERVER, grant_type=grant_type, grant_parameters={"code": "x"})
+    assert said.startswith("`grant_type` must be ")
+
+
+def test_a_missing_grant_is_told_with_those_that_there_are() -> None:
+    assert refusal(SERVER) == (
+        "`grant_type` is missing: password, partner, client_credentials, refresh_token or "
+        f"{JWT_BEARER}; a login of the provider's own has `grant_parameters` instead"
+    )
+
+
+@pytest.mark.parametrize("grant_type", [SAML_BEARER, TOKEN_EXCHANGE, "account_credentials", "zzz"])
+def test_any_other_grant_comes_with_its_parameters(grant_type: str) -> None:
+    credentials = parse(SERVER, grant_type=grant_type, grant_parameters={"account_id": "x"})
+    assert credentials.grant.parameters == {"grant_type": grant_type, "account_id": "x"}
+
+
+def test_a_named_grant_may_bring_parameters_too() -> None:
+    credentials = parse(MACHINE, grant_parameters={"account_id": "x"})
+    assert type(credentials) is ClientCredentials
+    assert credentials.grant.parameters == {"grant_type": "client_credentials", "account_id": "x"}
+
+
+def test_a_grant_of_the_provider_needs_no_parameters_of_the_account() -> None:
+    fields = {"client_id": "c", "client_secret": "s", "grant_type": "partner"}
+    assert type(parse(fields, provider="autovit.ro", partner_code="c", partner_secret="s"))
+    said = refusal(fields, provider="autovit", grant_type="zzz")
+    assert said.startswith("`provider` names none that is known; did you mean autovit.ro")
+    assert refusal(fields, provider="autovit.ro", grant_type="zzz").startswith("`grant_type` must")
+    assert refusal(fields, provider=5, grant_type="zzz").startswith("`grant_type` must")
+
+
+# Types.
+
+
+TEXT: Final = "text"
+WORDS: Final = "printable ASCII words with one space between them"
+WHOLE: Final = "a whole number"
+SECONDS: Final = "a whole number of seconds from 1 to 30"
+METHODS: Final = "client_secret_basic, client_secret_post, none"
+PARAMETERS: Final = "an object of text, numbers, true or false, and lists of texts"
+TEXTS: Final = "an object of text"
+PATH: Final = "a path of at most six keys with dots between them, such as data.access_token"
+PATHS: Final = "a list of paths such as instance_url"
+TEMPLATE: Final = "text, or an object of texts"
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "accepted"),
+    [
+        ("client_id", 1.5, TEXT),
+        ("client_id", True, TEXT),
+        ("client_secret", ["invented"], TEXT),
+        ("password", {"invented": 1}, TEXT),
+        ("scope", "invented  b", WORDS),
+        ("scope", "invented\nb", WORDS),
+        ("scope", ["invented"], WORDS),
+        ("user_agent", "invented\r\nX: y", "printable ASCII"),
+        ("use_refresh_token", "invented", "true or false"),
+        ("assumed_expires_in", 0, f"{WHOLE} >= 1"),
+        ("assumed_expires_in", "0", f"{WHOLE} >= 1"),
+        ("assumed_expires_in", "invented", WHOLE),
+        ("assumed_expires_in", 1.5, WHOLE),
+        ("assumed_expires_in", 31_536_001, f"{WHOLE} <= 31536000"),
+        ("assumed_refresh_token_expires_in", -1, f"{WHOLE} >= 1"),
+        ("timeout_seconds", 0, SECONDS),
+        ("timeout_seconds", 31, SECONDS),
+        ("timeout_seconds", "invented", SECONDS),
+        ("token_endpoint_auth_method", "private_key_jwt", METHODS),
+        ("extra_parameters", "invented", PARAMETERS),
+        ("extra_parameters", {"a": {"invented": 1}}, PARAMETERS),
+        ("extra_parameters", {"a": ["x", 1]}, PARAMETERS),
+        ("grant_parameters", ["invented"], "an object"),
+        ("request_headers", ["invented"], TEXTS),
+        ("request_headers", {"X-A": ["invented"]}, TEXTS),
+        ("provider_parameters", "invented", TEXTS),
+        ("dialect", "invented", "an object"),
+        ("dialect.request_method", "invented", "GET, POST or PUT"),
+        ("dialect.request_format", 5, "form, json or query"),
+        ("dialect.expires_in_unit", "days", "seconds or milliseconds"),
+        ("dialect.access_token", "a b", PATH),
+        ("dialect.expires_at", 5, PATH),
+        ("dialect.authorization_scheme", "a b", "one word, such as Bearer"),
+        ("publish", "invented", "an object"),
+        ("publish.fields", "invented", PATHS),
+        ("publish.fields", [1], PATHS),
+        ("publish.as", ["invented"], TEMPLATE),
+        ("publish.as", {"a": ["invented"]}, TEMPLATE),
+    ],
+    ids=lambda of: repr(of)[:40],
+)
+def test_what_is_of_the_wrong_kind_is_told_by_what_is_right(
+    field: str, value: object, accepted: str
+) -> None:
+    name, _, within = field.partition(".")
+    given = {name: {within: value} if within else value}
+    assert refusal(PASSWORD, **given) == f"`{field}` must be {accepted}"
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "said"),
+    [
+        ("client_id", "", "`client_id` must not be empty"),
+        ("password", "", "`password` must not be empty"),
+        ("publish", {}, "`publish` takes exactly one of `fields` and `as`"),
+    ],
+)
+def test_what_is_empty_is_told(field: str, value: object, said: str) -> None:
+    assert refusal(PASSWORD, **{field: value}) == said
+
+
+@pytest.mark.parametrize(
+    ("fields", "missing"),
+    [
+        (PASSWORD, "username"),
+        (PASSWORD, "password"),
+        (PARTNER, "partner_code"),
+        (PARTNER, "partner_secret"),
+        (REFRESH, "refresh_token"),
+        (ASSERTION, "assertion"),
+    ],
+)
+def test_a_missing_field_is_told(fields: dict[str, Any], missing: str) -> None:
+    for absent in ({missing: None}, {name: None for name in fields if name == missing}):
+        assert refusal(fields, **absent) == f"`{missing}` is missing"
+
+
+# Whatever is wrong, no value is told.
+
+EVERYTHING: Final[dict[str, Any]] = {
+    **PASSWORD,
+    "scope": "read write",
+    "token_endpoint_auth_method": "client_secret_post",
+    "user_agent": "invented/1.0",
+    "provider": "salesforce",
+    "provider_parameters": {"domain": "acme.my"},
+    "extra_parameters": {"audience": "invented-audience"},
+    "grant_parameters": {"realm": "invented-realm"},
+    "request_headers": {"X-Tenant": "invented-tenant"},
+    "assertion": "invented-assertion",
+    "refresh_token": "invented-token",
+    "partner_code": "invented-code",
+    "partner_secret": "invented-partner-secret",
+    "verify_url": "https://api.example.com/me",
+    "use_refresh_token": True,
+    "assumed_expires_in": 3600,
+    "assumed_refresh_token_expires_in": 3600,
+    "timeout_seconds": 10,
+    "ca_certificates": "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----",
+    "dialect": {"access_token": "data.token", "request_format": "json"},
+    "publish": {"fields": ["instance_url"]},
+}
+MARK: Final = "Canary7041"
+NUMBER: Final = 704_170_417_041_704
+WRONG: Final = {
+    "a text": MARK,
+    "a text with blanks": f" {MARK} ",
+    "a text with a line break": f"{MARK}\r\n{MARK}: x",
+    "a text beyond ASCII": f"{MARK}\u0105",
+    "a text like an error": f"x` - at `$.{MARK}",
+    "another": f"Object contains unknown field `{MARK}` - at `$.dialect`",
+    "an address": f"https://{MARK}:{MARK}@example.com/#{MARK}",
+    "no address": f"https://[{MARK}/",
+    "a number": NUMBER,
+    "a fraction": NUMBER + 0.5,
+    "a list": [MARK],
+    "a list of lists": [[MARK]],
+    "an object": {"a": MARK},
+    "an object of objects": {"a": {"b": MARK}},
+    "a name": {f"{MARK} {MARK}": MARK},
+    "a path": {"access_token": f"{MARK} {MARK}", "fields": [f"{MARK} {MARK}"]},
+    "a template": {"as": f"{{{MARK}}}"},
+    "a header": {"Host": MARK},
+    "a parameter": {"grant_type": MARK},
+    "true": True,
+}
+
+
+@pytest.mark.parametrize("kind", WRONG)
+@pytest.mark.parametrize("field", EVERYTHING)
+@pytest.mark.parametrize("grant", GRANTS.values(), ids=lambda of: of.get("grant_type", "login"))
+def test_a_canary_in_any_field_is_in_no_error(grant: dict[str, Any], field: str, kind: str) -> None:
+    try:
+        credentials = parse(grant, **{field: WRONG[kind]})
+        told = f"{credentials!r} {credentials.client!r}"
+    except CredentialsError as error:
+        told = f"{error} {error!r} {error.__cause__} {error.__context__}"
+        # It names a field.
+        told = told if "`" in told else MARK
+    assert MARK.lower() not in told.lower()
+    assert str(NUMBER) not in told
+
+
+@given(
+    fields=st.dictionaries(
+        st.sampled_from([*EVERYTHING, "grant_type", "token_endpoint", "site", MARK + " x"]),
+        st.sampled_from([*WRONG.values(), *EVERYTHING.values()]),
+        min_size=1,
+    ),
+    grant=st.sampled_from([*GRANTS.values(), EVERYTHING]),
+    cut=st.integers(min_value=0, max_value=40),
+)
+@settings(deadline=None, max_examples=400)
+def test_however_much_is_wrong_no_value_is_told(
+    grant: dict[str, Any], fields: dict[str, Any], cut: int
+) -> None:
+    text = json.dumps({**grant, **fields})
+    try:
+        told = repr(parse_credentials(text[: len(text) - cut]))
+    except CredentialsError as error:
+        told = f"{error} {error!r}"
+    assert MARK.lower() not in told.lower()
+    assert str(NUMBER) not in told

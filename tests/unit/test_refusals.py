@@ -1,0 +1,546 @@
+"""What credentials must not say: each row closes something that could be gained by saying it."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from token_refresher.credentials import Credentials, require_refresh_tokens, require_same_place
+from token_refresher.errors import CredentialsError
+from token_refresher.parsing import parse_credentials
+from token_refresher.refusals import REFUSED_HEADERS, plain
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+SERVER: Final = {
+    "token_endpoint": "https://login.example.com/token",
+    "client_id": "invented-id",
+    "client_secret": "invented-secret",
+}
+MACHINE: Final = {**SERVER, "grant_type": "client_credentials"}
+PASSWORD: Final = {
+    **SERVER,
+    "grant_type": "password",
+    "username": "a@b.example",
+    "password": "invented-password",
+}
+REFRESH: Final = {**SERVER, "grant_type": "refresh_token", "refresh_token": "invented-token"}
+PUBLIC: Final = {
+    "token_endpoint": "https://login.example.com/token",
+    "client_id": "invented-id",
+    "grant_type": "refresh_token",
+    "refresh_token": "invented-token",
+    "token_endpoint_auth_method": "none",
+}
+LOGIN: Final = {
+    "token_endpoint": "https://login.example.com/token",
+    "grant_parameters": {"user": "u", "pin": "invented-pin"},
+}
+JWT_BEARER: Final = {
+    "token_endpoint": "https://login.example.com/token",
+    "grant_type": "urn:ietf:params:oauth:grant-type:jwt-bearer",
+    "assertion": "invented-assertion",
+}
+# A grant of a server's own, which renews a token by the token.
+EXCHANGE: Final = {
+    **SERVER,
+    "grant_type": "fb_exchange_token",
+    "grant_parameters": {"fb_exchange_token": "{refresh_token}"},
+    "refresh_token": "invented-token",
+    "dialect": {"refresh_token": "access_token"},
+}
+PEM: Final = "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----"
+
+
+def parse(fields: dict[str, Any], **changed: object) -> Credentials:
+    return parse_credentials(json.dumps({**fields, **changed}))
+
+
+def refusal(fields: dict[str, Any], **changed: object) -> str:
+    with pytest.raises(CredentialsError) as caught:
+        parse(fields, **changed)
+    said = str(caught.value)
+    assert "invented" not in said
+    return said.removeprefix("the credentials do not validate: ")
+
+
+# Addresses.
+
+
+@pytest.mark.parametrize("field", ["token_endpoint", "verify_url"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        pytest.param("http://a.example/token", id="plain http"),
+        pytest.param("HTTP://a.example/token", id="plain http in capitals"),
+        pytest.param("a.example/token", id="no scheme"),
+        pytest.param("//a.example/token", id="a host alone"),
+        pytest.param("x:", id="another scheme"),
+        pytest.param("https:///token", id="no host"),
+        pytest.param("https://user@a.example/", id="a user"),
+        pytest.param("https://@a.example/", id="an empty user"),
+        pytest.param("https://u:invented@a.example/", id="a password"),
+        pytest.param("https://b.example\\@a.example/", id="two hosts, by a backslash"),
+        pytest.param("https://a.example/#here", id="a fragment"),
+        pytest.param("https://a.example:0/", id="port 0"),
+        pytest.param("https://a.example:99999/", id="a port that cannot be"),
+        pytest.param("https://a.example:https/", id="a port that is a word"),
+        pytest.param("https://a.example/a b", id="a space"),
+        pytest.param("https://a.example/\nx", id="a line break"),
+        pytest.param("https://[invented/", id="no URL"),
+        pytest.param("https://\u0105.example/", id="a host outside ASCII"),
+    ],
+)
+def test_credentials_and_tokens_go_to_plain_https_addresses_only(field: str, url: str) -> None:
+    said = f"`{field}` must be an https URL without user, password or fragment"
+    assert refusal(MACHINE, **{field: url}) == said
+
+
+@given(
+    st.builds(
+        "https://{}{}{}".format,
+        st.sampled_from(["", "evil.example", "www.autovit.ro", "[::1]", "www.autovit.ro:443"]),
+        st.text("\\/@?#:;%.[]w 1\t\n", max_size=6),
+        st.sampled_from(["", "evil.example", "www.autovit.ro", "@www.autovit.ro", "/token"]),
+    )
+)
+@settings(deadline=None, max_examples=300)
+def test_an_accepted_address_has_one_host_whoever_reads_it(url: str) -> None:
+    # Readers of addresses disagree on the backslash; none may find another host.
+    try:
+        host = parse(MACHINE, token_endpoint=url).client.host
+    except CredentialsError:
+        return
+    read_otherwise = url.replace("\\", "/").split("/")[2].split("?")[0].removesuffix(":443")
+    assert host != "www.autovit.ro" or read_otherwise.rstrip(":") == host
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        pytest.param({"token_endpoint": None}, "give exactly one of `provider` and "
+                     "`token_endpoint`", id="no address"),
+        pytest.param({"provider": "autovit.ro"}, "give exactly one of `provider` and "
+                     "`token_endpoint`", id="two addresses"),
+        pytest.param({"provider_parameters": {"domain": "invented"}},
+                     "`provider_parameters` need `provider`", id="parameters of no provider"),
+        pytest.param({"token_endpoint": None, "provider": "invented"}, "`provider` names none that "
+                     "is known: see `token-refresher providers`", id="a provider of nobody"),
+        pytest.param({"token_endpoint": None, "provider": "Autovit"}, "`provider` names none that "
+                     "is known; did you mean autovit.ro?", id="a provider that is misspelt"),
+        pytest.param({"token_endpoint": None, "provider": "salesforce"},
+                     "`provider_parameters.domain` must be at most four labels of a host's name, "
+                     "such as acme.my: ", id="a parameter that is missing"),
+        pytest.param({"token_endpoint": None, "provider": "salesforce",
+                      "provider_parameters": {"domain": "invented.example/"}},
+                     "`provider_parameters.domain` must be at most four labels of a host's name, "
+                     "such as acme.my: ", id="a parameter that leaves its place"),
+        pytest.param({"token_endpoint": None, "provider": "autovit.ro",
+                      "provider_parameters": {"domain": "x"}},
+                     "`provider_parameters` has `domain`, but Autovit.ro (OLX motors) takes: none",
+                     id="a parameter that nobody asked for"),
+        pytest.param({"token_endpoint": None, "provider": "salesforce",
+                      "provider_parameters": {"domain": "x", "invented `": "x"}},
+                     "`provider_parameters` has `…`, but Salesforce takes: domain",
+                     id="one whose name is no word"),
+    ],
+)  # fmt: skip
+def test_an_address_follows_from_one_thing(changed: dict[str, Any], said: str) -> None:
+    assert refusal(MACHINE, **changed).startswith(said)
+
+
+# The client.
+
+
+@pytest.mark.parametrize(
+    ("fields", "changed", "said"),
+    [
+        pytest.param(MACHINE, {"client_id": None}, "`client_id` is missing", id="no id"),
+        pytest.param(PUBLIC, {"client_id": None, "token_endpoint_auth_method": None},
+                     "`client_id` is missing", id="no client at all, unless somebody says so"),
+        pytest.param(LOGIN, {"client_secret": "s"}, "`client_id` is missing",
+                     id="a login with a secret of nobody"),
+        pytest.param(MACHINE, {"client_secret": None,
+                               "token_endpoint_auth_method": "client_secret_basic"},
+                     "`client_secret` is missing; for a public client set "
+                     "`token_endpoint_auth_method` to `none`", id="a method without its secret"),
+        pytest.param(MACHINE, {"token_endpoint_auth_method": "none"}, "`client_secret` is not sent "
+                     "with the token_endpoint_auth_method `none`: remove one of them",
+                     id="a secret that nobody is told"),
+    ],
+)  # fmt: skip
+def test_a_client_has_what_its_method_sends(
+    fields: dict[str, Any], changed: dict[str, Any], said: str
+) -> None:
+    assert refusal(fields, **changed) == said
+
+
+@pytest.mark.parametrize(
+    ("fields", "changed", "method"),
+    [
+        pytest.param(PUBLIC, {}, "none", id="a public one"),
+        pytest.param(PUBLIC, {"token_endpoint_auth_method": None}, "none", id="by having none"),
+        pytest.param(PUBLIC, {"client_id": None}, "none", id="one that the server does not know"),
+        pytest.param(MACHINE, {"client_secret": ""}, "client_secret_basic", id="an empty secret"),
+        pytest.param(LOGIN, {}, "none", id="a login's, which is none"),
+        pytest.param(JWT_BEARER, {}, "none", id="an assertion's, which is none"),
+        pytest.param(JWT_BEARER, {"client_id": "c", "client_secret": "s"}, "client_secret_basic",
+                     id="an assertion's, which is one"),
+    ],
+)  # fmt: skip
+def test_a_client_without_a_secret_is_a_public_one(
+    fields: dict[str, Any], changed: dict[str, Any], method: str
+) -> None:
+    assert parse(fields, **changed).client.auth_method == method
+
+
+# Parameters.
+
+
+@pytest.mark.parametrize("field", ["extra_parameters", "grant_parameters"])
+@pytest.mark.parametrize(
+    ("fields", "name"),
+    [
+        *((MACHINE, name) for name in ("grant_type", "client_id", "client_secret",
+                                       "client_assertion", "client_assertion_type")),
+        (PASSWORD, "username"),
+        (PASSWORD, "password"),
+        ({**SERVER, "grant_type": "partner", "partner_code": "c", "partner_secret": "s"},
+         "partner_secret"),
+        ({**MACHINE, "scope": "read"}, "scope"),
+        (JWT_BEARER, "assertion"),
+        (REFRESH, "refresh_token"),
+        ({**LOGIN, "client_id": "c"}, "client_id"),
+        (LOGIN, "grant_type"),
+    ],
+    ids=lambda of: of if isinstance(of, str) else of.get("grant_type", "login")[-12:],
+)  # fmt: skip
+def test_no_parameter_says_what_has_a_field_of_its_own(
+    fields: dict[str, Any], name: str, field: str
+) -> None:
+    said = f"`{field}` must not hold `{name}`: it has a field of its own"
+    assert refusal(fields, **{field: {name: "x"}}) == said
+
+
+def test_no_other_grant_than_its_own_sends_a_refresh_token() -> None:
+    said = refusal(MACHINE, extra_parameters={"refresh_token": "x"})
+    assert said == "`extra_parameters` must not hold `refresh_token`: it has a field of its own"
+    parse(MACHINE, grant_parameters={"refresh_token": "x"})
+
+
+def test_a_login_without_a_client_names_its_own() -> None:
+    login = {"client_id": "c", "client_secret": "s", "scope": "all"}
+    assert parse(LOGIN, grant_parameters=login).grant.parameters == login
+
+
+@pytest.mark.parametrize(
+    "value", [{"a": 1}, None, [1], [["x"]]], ids=["object", "null", "numbers", "lists"]
+)
+def test_what_no_form_can_hold_is_sent_in_json_only(value: object) -> None:
+    fields = {"grant_parameters": {"realm": value, "invented `": value}}
+    said = refusal(LOGIN, **fields)
+    assert said.startswith("`grant_parameters.realm` must be text, a number, true or false, or a ")
+    fields["grant_parameters"].pop("realm")
+    assert refusal(LOGIN, **fields).startswith("`grant_parameters.…` must be text")
+    assert refusal(LOGIN, dialect={"request_format": "query"}, **fields).startswith("`grant_param")
+    parse(LOGIN, dialect={"request_format": "json"}, **fields)
+
+
+# Headers.
+
+
+@pytest.mark.parametrize("spell", [str, str.upper, str.title], ids=["lower", "upper", "title"])
+@pytest.mark.parametrize(
+    "name",
+    sorted(
+        REFUSED_HEADERS
+        | {"authorization", "proxy-authorization", "proxy-connection", "proxy-x"}
+    ),
+)  # fmt: skip
+def test_no_header_frames_a_message_or_has_a_field_of_its_own(
+    name: str, spell: Callable[[str], str]
+) -> None:
+    said = f"`request_headers` must not hold `{name}`: the program sees to that itself"
+    assert refusal(MACHINE, request_headers={spell(name): "5"}) == said
+
+
+def test_all_that_frames_or_routes_a_message_is_refused() -> None:
+    assert {
+        *("host", "content-length", "content-type", "content-encoding", "transfer-encoding"),
+        *("connection", "keep-alive", "te", "trailer", "upgrade", "expect", "range", "cookie"),
+        *("via", "forwarded", "accept-encoding", "user-agent"),
+    } == REFUSED_HEADERS  # fmt: skip
+
+
+def test_a_header_authenticates_only_where_nothing_else_does() -> None:
+    headers = {"Authorization": "Bearer {assertion}"}
+    credentials = parse(LOGIN, request_headers=headers, assertion="invented")
+    assert credentials.client.request_headers == headers
+
+
+@pytest.mark.parametrize(
+    "name", ["", "X Y", "X:", "X\r\nY", "X\u0105", "(X)", "X/Y", "invented secret"], ids=repr
+)
+def test_a_header_has_a_name_of_http(name: str) -> None:
+    said = refusal(MACHINE, request_headers={name: "x"})
+    assert said == "`request_headers` has a name that no header may have"
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["a\r\nX: y", "a\nb", "a\x00b", "\u0105", "a\x7fb", "x" * 4097],
+    ids=lambda of: repr(of[:9]),
+)
+def test_a_header_holds_printable_ascii_of_4_kib(value: str) -> None:
+    said = refusal(MACHINE, request_headers={"X-Tenant": value})
+    assert said == "`request_headers.X-Tenant` must be printable ASCII of at most 4 KiB"
+    parse(MACHINE, request_headers={"X-Tenant": "x" * 4096})
+
+
+def test_two_headers_do_not_differ_by_case_alone() -> None:
+    said = refusal(MACHINE, request_headers={"X-Tenant": "a", "x-tenant": "b"})
+    assert said == "`request_headers` has two names that differ by case alone"
+
+
+def test_sixteen_headers_are_enough() -> None:
+    headers = {f"X-{number}": "x" for number in range(16)}
+    parse(MACHINE, request_headers=headers)
+    said = refusal(MACHINE, request_headers={**headers, "X-16": "x"})
+    assert said == "`request_headers` must not hold more than 16"
+
+
+# Templates.
+
+MISPLACED: Final = (
+    "`{}` is used by its grant_type, or where `{{{}}}` stands in `grant_parameters` or "
+    "`request_headers`: remove it, or say where"
+)
+
+
+@pytest.mark.parametrize("name", ["assertion", "refresh_token"])
+def test_what_no_template_holds_is_not_given(name: str) -> None:
+    assert refusal(MACHINE, **{name: "invented"}) == MISPLACED.format(name, name)
+    elsewhere = {name: "invented", "extra_parameters": {"a": f"{{{name}}}"}}
+    assert refusal(MACHINE, **elsewhere) == MISPLACED.format(name, name)
+
+
+@pytest.mark.parametrize("name", ["assertion", "refresh_token"])
+@pytest.mark.parametrize(
+    "where",
+    [
+        pytest.param(lambda text: {"grant_parameters": {"a": text}}, id="in a parameter"),
+        pytest.param(lambda text: {"grant_parameters": {"a": {"b": [f"x {text}"]}},
+                                   "dialect": {"request_format": "json"}}, id="deep in one"),
+        pytest.param(lambda text: {"request_headers": {"X-Key": f"Key {text}"}}, id="in a header"),
+    ],
+)  # fmt: skip
+def test_what_a_template_holds_is_given(where: Callable[[str], dict[str, Any]], name: str) -> None:
+    said = refusal(MACHINE, **where(f"{{{name}}}"))
+    assert said == f"`{name}` is missing: `{{{name}}}` stands for it"
+    parse(MACHINE, **where(f"{{{name}}}"), **{name: "invented"})
+
+
+@pytest.mark.parametrize("name", ["assertion", "refresh_token"])
+@pytest.mark.parametrize("value", ["a\r\nX: y", "a\nb", "\u0105"], ids=repr)
+def test_what_a_header_holds_is_printable_ascii(name: str, value: str) -> None:
+    header = {"request_headers": {"X-Key": f"{{{name}}}"}}
+    said = refusal(MACHINE, **header, **{name: value})
+    assert said == f"`{name}` must be printable ASCII: a header holds it"
+
+
+def test_who_has_nothing_but_a_refresh_token_uses_it() -> None:
+    for fields in (REFRESH, EXCHANGE):
+        said = refusal(fields, use_refresh_token=False)
+        assert said == "`use_refresh_token` must be true where `refresh_token` is given"
+        with pytest.raises(CredentialsError, match="the setting REFRESH_TOKENS=use") as caught:
+            require_refresh_tokens(parse(fields), uses_refresh_tokens=False)
+        assert caught.value.code == "refresh_tokens_ignored"
+        require_refresh_tokens(parse(fields), uses_refresh_tokens=True)
+    require_refresh_tokens(parse(MACHINE), uses_refresh_tokens=False)
+
+
+# Certificates.
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        pytest.param({"provider": "autovit.ro", "token_endpoint": None, "ca_certificates": PEM},
+                     "`ca_certificates` need `token_endpoint`: a provider's are the public ones",
+                     id="of a provider"),
+        pytest.param({"ca_certificates": f"{PEM}\n-----BEGIN RSA PRIVATE KEY-----\ninvented"},
+                     "`ca_certificates` must not hold a private key", id="with a key"),
+        pytest.param({"ca_certificates": "invented"},
+                     "`ca_certificates` must be certificates in PEM", id="that are none"),
+        pytest.param({"ca_certificates": "-----BEGIN PUBLIC KEY-----"},
+                     "`ca_certificates` must be certificates in PEM", id="that are something else"),
+    ],
+)  # fmt: skip
+def test_certificates_stand_for_one_servers_authorities(changed: dict[str, Any], said: str) -> None:
+    assert refusal(MACHINE, **changed) == said
+
+
+# What is published.
+
+NOT_THERE: Final = "must not be where the refresh token is"
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        *(
+            pytest.param({"dialect": dialect}, f"`dialect.{field}` {NOT_THERE}", id=why)
+            for field, dialect, why in (
+                ("access_token", {"access_token": "refresh_token"}, "the token's usual name"),
+                ("access_token", {"access_token": "a.refreshToken"}, "another spelling"),
+                ("access_token", {"access_token": "a", "refresh_token": "a.b"}, "above it"),
+                ("access_token", {"access_token": "a.b.c", "refresh_token": "a.b"}, "below it"),
+                ("scope", {"scope": "rt", "refresh_token": "rt"}, "the scope's path"),
+                ("scope", {"scope": "refresh_token"}, "the scope, by the usual name"),
+                ("scope", {"scope": "access_token", "refresh_token": "access_token"},
+                 "the scope of a token that is renewed by itself"),
+            )
+        ),
+        *(
+            pytest.param({"dialect": {"refresh_token": "a.rt"}, "publish": {"fields": [path]}},
+                         "`publish.fields` must not publish what is where the refresh token is",
+                         id=f"published: {path}")
+            for path in ("a.rt", "a", "a.rt.b")
+        ),
+        pytest.param({"dialect": {"refresh_token": "rt"},
+                      "publish": {"as": "{access_token} {response.rt}"}},
+                     "`publish.as` must not publish what is where the refresh token is",
+                     id="in a template"),
+        pytest.param({"publish": {"fields": ["refreshToken"]}}, "`publish.fields[0]` must not "
+                     "publish a refresh token, client secret or password", id="by its name"),
+        pytest.param({"publish": {"as": {"t": "{access_token}", "s": "{response.client_secret}"}}},
+                     "`publish.as.s` must not publish a refresh token, client secret or password",
+                     id="a client secret by its name"),
+        pytest.param({"publish": {"as": "{access_token} {client_secret}"}},
+                     "`publish.as` has a variable that is none of ", id="no such variable"),
+    ],
+)  # fmt: skip
+def test_nothing_is_published_from_where_a_secret_is(changed: dict[str, Any], said: str) -> None:
+    assert refusal(PASSWORD, **changed).startswith(said)
+
+
+def test_a_token_that_is_renewed_by_itself_is_published() -> None:
+    assert parse(EXCHANGE).client.dialect.renews_by_access_token
+
+
+# Where a refresh token goes.
+
+
+def at(credentials: Credentials) -> dict[str, str]:
+    """What the journal of a response to these credentials says of where it came from."""
+    return {
+        "host": credentials.client.host,
+        "place": credentials.place,
+        "trust": credentials.trust,
+    }
+
+
+SALESFORCE: Final = {
+    **{name: value for name, value in REFRESH.items() if name != "token_endpoint"},
+    "provider": "salesforce",
+    "provider_parameters": {"domain": "acme.my"},
+}
+HEADER: Final = {"request_headers": {"X-Key": "{refresh_token}"}}
+DIALECT: Final = {"dialect": {"refresh_token": "rt"}}
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        pytest.param(REFRESH, {}, id="the same"),
+        pytest.param(REFRESH, {"token_endpoint": "https://login.example.com/other"}, id="a path"),
+        pytest.param(REFRESH, {"scope": "read", "user_agent": "x", "client_secret": "other"},
+                     id="a scope, a User-Agent, a secret"),
+        pytest.param(REFRESH, {"request_headers": {"X-Tenant": "x"}}, id="a header without it"),
+        pytest.param(REFRESH, {"dialect": {"request_format": "json"}}, id="a form"),
+        pytest.param(REFRESH, {"dialect": {"access_token": "data.token"}}, id="the token's path"),
+        pytest.param(REFRESH, {"publish": {"fields": ["instance_url"]}}, id="what is published"),
+        pytest.param({**REFRESH, "ca_certificates": PEM}, {}, id="the same authorities"),
+        pytest.param(SALESFORCE, {}, id="the same provider"),
+        pytest.param(SALESFORCE, {"provider": None, "provider_parameters": None,
+                                  "token_endpoint": "https://acme.my.salesforce.com/token"},
+                     id="the provider's host by its address"),
+    ],
+)  # fmt: skip
+def test_a_journaled_refresh_token_is_sent_after_such_a_change(
+    before: dict[str, Any], after: dict[str, Any]
+) -> None:
+    require_same_place(parse(before, **after), **at(parse(before)))
+
+
+def test_an_address_that_follows_from_the_same_provider_may_have_moved() -> None:
+    journal = {**at(parse(SALESFORCE)), "host": "eu1.salesforce.com"}
+    require_same_place(parse(SALESFORCE), **journal)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "why"),
+    [
+        pytest.param(REFRESH, {"token_endpoint": "https://evil.example/"}, "another host",
+                     id="another host"),
+        pytest.param(REFRESH, {"token_endpoint": "https://login.example.com:8443/"},
+                     "another host", id="another port"),
+        pytest.param(SALESFORCE, {"provider_parameters": {"domain": "evil.my"}}, "another host",
+                     id="another tenant"),
+        pytest.param(SALESFORCE, {"provider": "autovit.ro", "provider_parameters": None},
+                     "another host", id="another provider"),
+        pytest.param(SALESFORCE, {"provider": None, "provider_parameters": None,
+                                  "token_endpoint": "https://evil.example/"},
+                     "another host", id="an address instead of a provider"),
+        pytest.param(REFRESH, {"ca_certificates": PEM}, "ca_certificates", id="other authorities"),
+        pytest.param({**REFRESH, "ca_certificates": PEM}, {"ca_certificates": f"{PEM}\n{PEM}"},
+                     "ca_certificates", id="one more authority"),
+        pytest.param({**REFRESH, "ca_certificates": PEM}, {"ca_certificates": None},
+                     "ca_certificates", id="the public authorities"),
+        pytest.param(REFRESH, HEADER, "request_headers", id="a header that holds it"),
+        pytest.param({**REFRESH, **HEADER}, {"request_headers": {"X-Other": "{refresh_token}"}},
+                     "request_headers", id="another header that holds it"),
+        pytest.param(REFRESH, DIALECT, "dialect.refresh_token", id="another path of it"),
+        pytest.param({**REFRESH, **DIALECT}, {"dialect": {"access_token": "rt"}},
+                     "dialect.refresh_token", id="its path for the token's"),
+        pytest.param({**REFRESH, **DIALECT},
+                     {"dialect": {"access_token": "rt", "refresh_token": "x"}},
+                     "dialect.refresh_token", id="its path for the token's, and another for it"),
+    ],
+)  # fmt: skip
+def test_a_journaled_refresh_token_is_shown_to_nobody_but_who_gave_it(
+    before: dict[str, Any], after: dict[str, Any], why: str
+) -> None:
+    with pytest.raises(CredentialsError, match=why) as caught:
+        require_same_place(parse(before, **after), **at(parse(before)))
+    assert caught.value.code == "another_host"
+    assert "invented" not in str(caught.value)
+
+
+# Names in messages.
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("audience", "audience"),
+        ("X-Tenant", "X-Tenant"),
+        ("urn:x", "urn:x"),
+        ("a" * 40, "a" * 40),
+        ("a" * 41, "…"),
+        ("", "…"),
+        ("1a", "…"),
+        ("a b", "…"),
+        ("a\n", "…"),
+        ("a`", "…"),
+        ("\u0105", "…"),
+    ],
+    ids=repr,
+)
+def test_a_name_is_shown_where_it_is_a_word(name: str, shown: str) -> None:
+    assert plain(name) == shown
