@@ -110,7 +110,8 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         request_headers: Likewise.
         user_agent: ``{username}`` where it wants to see the account's.
         expires_in: Seconds; the access token's documented lifetime.
-        refresh_token_expires_in: Seconds; the refresh token's.
+        refresh_token_expires_in: Seconds; the refresh token's, from when it was issued. None where
+            it ends only when it is not used for so long.
         rotation: What becomes of a refresh token that is used: ``rotates`` (a new one comes, the
             old one ends), ``keeps``, or ``varies`` by the client's settings; None where there is
             none, or where no page says it.
