@@ -28,6 +28,7 @@ from token_refresher.model import (
     account_from_metadata,
     published_from_id,
 )
+from token_refresher.oauth.allowed_hosts import host_patterns
 from token_refresher.oauth.client_authentication import Client
 from token_refresher.oauth.dialect import RFC_6749, Dialect
 from token_refresher.oauth.errors import (
@@ -340,7 +341,10 @@ def _settings(data: bytes) -> str:
     assert not {"credentials", "tokens"} & set(settings.secret_prefix.split("/"))
     assert timedelta(minutes=30) <= settings.refresh_before <= timedelta(days=7)
     assert timedelta(minutes=1) <= settings.schedule <= timedelta(minutes=15)
-    assert all(host.isascii() and host == host.lower() for host in settings.allowed_token_hosts)
+    hosts = settings.allowed_token_hosts
+    assert all(host.isascii() and host == host.lower() for host in hosts)
+    # The command that a refusal names sets them again.
+    assert host_patterns(",".join(hosts)) == hosts
     return f"{settings.uses_refresh_tokens} {settings.tracing} {settings.per_account_metrics}"
 
 
@@ -456,6 +460,7 @@ PARSERS: Final = (
         b"SECRET_PREFIX=team/oauth\nREFRESH_BEFORE_SECONDS=5400\nREFRESH_TOKENS=ignore",
         b"SCHEDULE_MINUTES=15",
         b"ALLOWED_TOKEN_HOSTS=a.example, b.example:8443\nMAX_WORKERS=16\nPER_ACCOUNT_METRICS=true",
+        b"ALLOWED_TOKEN_HOSTS=*.a.example.com,*,B.example:443,10.0.0.5",
         b"POWERTOOLS_TRACE_DISABLED=false\nTOKEN_SECRET_KMS_KEY_ID=made-up",
     ), (SettingsError,)),
 )  # fmt: skip

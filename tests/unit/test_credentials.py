@@ -163,9 +163,9 @@ def test_a_host_is_named_as_the_setting_names_it(url: str, host: str) -> None:
 
 
 def test_a_dialect_is_the_accounts_field_by_field() -> None:
-    said = {"expires_in": "ttl", "request_method": "PUT"}
+    said = {"expires_in": "lives", "request_method": "PUT"}
     dialect = parse(ANY, CLIENT, MACHINE, dialect=said).client.dialect
-    assert dialect == msgspec.structs.replace(RFC_6749, expires_in="ttl", request_method="PUT")
+    assert dialect == msgspec.structs.replace(RFC_6749, expires_in="lives", request_method="PUT")
 
 
 def test_without_a_dialect_it_is_rfc_6749s() -> None:
@@ -204,7 +204,7 @@ def test_a_primary_grant_sends_its_own_fields_and_the_accounts(
                      id="a password's"),
         pytest.param({**PASSWORD, "grant_parameters": {"realm": "x"}},
                      {"grant_type": "refresh_token", "refresh_token": "r"},
-                     id="without what its own grant sends"),
+                     id="without what its grant sends"),
         pytest.param({**REFRESH, "grant_parameters": {"realm": "x"}},
                      {"grant_type": "refresh_token", "refresh_token": "r", "realm": "x"},
                      id="with what a refresh-only grant sends"),
