@@ -240,7 +240,7 @@ def provider(name: str) -> Provider:
 def _unknown(name: str) -> str:
     from difflib import get_close_matches  # noqa: PLC0415 - a healthy start needs none of it
 
-    near = " or ".join(get_close_matches(name.lower(), _entries(), n=2, cutoff=0.5))
+    near = " or ".join(get_close_matches(name.lower(), _entries(), n=2, cutoff=0.7))
     meant = f"; did you mean {near}?" if near else ": see `token-refresher providers`"
     return f"`provider` names none that is known{meant}"
 
