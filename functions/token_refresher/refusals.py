@@ -189,7 +189,7 @@ def _is_form_value(value: object) -> bool:
 
 def plain(name: str) -> str:
     """A name as it may be shown: what is no name may be a secret in the wrong place."""
-    return name if re.fullmatch(r"[A-Za-z][A-Za-z0-9_.:-]{0,39}", name, re.ASCII) else "…"
+    return name if re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]{0,39}", name, re.ASCII) else "…"
 
 
 def _is_plain_https_url(url: str) -> bool:

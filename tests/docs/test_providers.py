@@ -8,6 +8,7 @@ from typing import Final
 
 import pytest
 
+from token_refresher.oauth.providers import names
 from token_refresher.parsing import parse_credentials
 from token_refresher.policy import shortest_lifetime
 from token_refresher.settings import Settings
@@ -31,3 +32,8 @@ def test_the_lifetimes_that_are_enough_are_the_policys() -> None:
             uses_refresh_tokens=uses_refresh_tokens, schedule=Settings().schedule
         )
         assert shortest.total_seconds() == int(minutes) * 60
+
+
+def test_the_readme_tells_how_many_there_are() -> None:
+    [told] = re.findall(r"\[(\d+) providers\]", (ROOT / "README.md").read_text("utf-8"))
+    assert int(told) == len(names())

@@ -28,13 +28,15 @@ from token_refresher.model import (
     account_from_metadata,
     published_from_id,
 )
-from token_refresher.oauth.client_authentication import Client
+from token_refresher.oauth.allowed_hosts import host_patterns
+from token_refresher.oauth.client_authentication import Client, host_of
 from token_refresher.oauth.dialect import RFC_6749, Dialect
 from token_refresher.oauth.errors import (
     EndpointUnavailableError,
     TokenRequestError,
     TokenResponseError,
 )
+from token_refresher.oauth.token_request import token_request
 from token_refresher.oauth.token_response import (
     lifetime,
     parse_retry_after,
@@ -166,11 +168,64 @@ def shape(*values: object) -> str:
 
 def _credentials(data: bytes) -> str:
     credentials = parse_credentials(text(data))
-    assert credentials.client.token_endpoint.startswith("https://")
-    assert credentials.client.user_agent.isascii()
-    assert SECRET not in repr(credentials)
-    method, digest = credentials.client.auth_method, credentials.grant_digest
-    return f"{type(credentials).__name__} {method} {len(digest)}"
+    client = credentials.client
+    assert client.token_endpoint.lower().startswith("https://")
+    assert SECRET not in repr(credentials) + repr(client)
+    assert len(credentials.grant_digest) == len(credentials.grant_digest.strip()) == 64
+    # Whatever was taken can be sent, and makes one request.
+    for grant in (credentials.grant, credentials.grant_by("made-up-refresh-token")):
+        request = token_request(client, grant)
+        assert client.host == host_of(request.url)
+        head = "".join(f"{name}: {value}" for name, value in request.headers.items())
+        assert head.isascii()
+        assert head.isprintable()
+        assert len({name.lower() for name in request.headers}) == len(request.headers)
+    if not credentials.is_refresh_only:
+        assert "made-up-refresh-token" not in repr(credentials.secrets)
+    told = shape(credentials.place or None, credentials.trust or None, credentials.publish)
+    return f"{type(credentials).__name__} {client.auth_method} {told}"
+
+
+# By their places, so that a spoiled line is still one of a field of the format.
+_FIELDS: Final = (
+    "token_endpoint", "client_id", "client_secret", "grant_type", "scope", "username", "password",
+    "partner_code", "partner_secret", "refresh_token", "assertion", "provider",
+    "provider_parameters.domain", "token_endpoint_auth_method", "user_agent", "verify_url",
+    "use_refresh_token", "assumed_expires_in", "assumed_refresh_token_expires_in",
+    "timeout_seconds", "ca_certificates", "extra_parameters", "extra_parameters.audience",
+    "grant_parameters", "grant_parameters.realm", "request_headers", "request_headers.X-Key",
+    "request_headers.Authorization", "dialect", "dialect.request_method", "dialect.request_format",
+    "dialect.access_token", "dialect.refresh_token", "dialect.expires_in", "dialect.expires_at",
+    "dialect.expires_in_unit", "dialect.scope", "dialect.error", "dialect.authorization_scheme",
+    "publish", "publish.fields", "publish.as",
+)  # fmt: skip
+
+
+def _fields(data: bytes) -> str:
+    """Read credentials that are made of lines, each with a field of the format and its value."""
+    content: dict[str, Any] = {}
+    for line in text(data).split("\n"):
+        name, _, within = _FIELDS[ord(line[:1] or "\0") % len(_FIELDS)].partition(".")
+        try:
+            value = json.loads(line[1:])
+        except (ValueError, RecursionError):
+            value = line[1:]
+        if not within:
+            content[name] = value
+        elif isinstance(content.setdefault(name, {}), dict):
+            content[name][within] = value
+    try:
+        written = json.dumps(content)
+    except RecursionError:
+        # What Python reads it cannot always write.
+        return "too deep"
+    return _credentials(written.encode())
+
+
+def _lines(**values: object) -> bytes:
+    """Write a seed for `_fields`; two underscores stand for a point."""
+    places = ((_FIELDS.index(name.replace("__", ".")), each) for name, each in values.items())
+    return "\n".join(f"{chr(len(_FIELDS) + at)}{json.dumps(each)}" for at, each in places).encode()
 
 
 def _token_response(data: bytes, client: Client = _CLIENT) -> str:
@@ -340,7 +395,10 @@ def _settings(data: bytes) -> str:
     assert not {"credentials", "tokens"} & set(settings.secret_prefix.split("/"))
     assert timedelta(minutes=30) <= settings.refresh_before <= timedelta(days=7)
     assert timedelta(minutes=1) <= settings.schedule <= timedelta(minutes=15)
-    assert all(host.isascii() and host == host.lower() for host in settings.allowed_token_hosts)
+    hosts = settings.allowed_token_hosts
+    assert all(host.isascii() and host == host.lower() for host in hosts)
+    # The command that a refusal names sets them again.
+    assert host_patterns(",".join(hosts)) == hosts
     return f"{settings.uses_refresh_tokens} {settings.tracing} {settings.per_account_metrics}"
 
 
@@ -366,15 +424,41 @@ _RECORD: Final = "\n".join(
 
 PARSERS: Final = (
     Parser("credentials", _credentials, (
-        _json(site="autovit.ro", grant_type="partner", partner_code=SECRET,
+        _json(provider="autovit.ro", grant_type="partner", partner_code=SECRET,
               partner_secret=SECRET, **_NAMES_AND_SECRET),
         _json(token_endpoint=f"https://a.example:8443/{SECRET}?a=b", grant_type="password",
               username=SECRET, password=SECRET, scope="read write", user_agent="made-up/1",
               extra_parameters={"audience": SECRET}, assumed_expires_in=3600, **_NAMES_AND_SECRET),
-        _json(site="otomoto.pl", grant_type="refresh_token", refresh_token=SECRET,
+        _json(provider="otomoto.pl", grant_type="refresh_token", refresh_token=SECRET,
               verify_url="https://www.otomoto.pl/me", use_refresh_token=True, **_NAMES_AND_SECRET),
-        _json(site="autovit.ro", grant_type="client_credentials", client_secret=SECRET,
-              client_id=123, token_endpoint_auth_method="client_secret_post"),
+        _json(provider="salesforce", provider_parameters={"domain": "acme.my"}, client_id=123,
+              grant_type="client_credentials", client_secret=SECRET,
+              token_endpoint_auth_method="client_secret_post"),
+    ), (CredentialsError,)),
+    Parser("fields of credentials", _fields, (
+        _lines(token_endpoint=f"https://a.example/{SECRET}", client_id=SECRET, client_secret=SECRET,
+               grant_type="password", username=SECRET, password=SECRET, scope=f"read {SECRET}",
+               token_endpoint_auth_method="client_secret_post", user_agent=SECRET,
+               extra_parameters__audience=SECRET,
+               verify_url="https://a.example/me", use_refresh_token="true", timeout_seconds="30",
+               assumed_expires_in="3600", publish__fields=["instance_url"]),
+        _lines(token_endpoint="https://a.example/t", client_id=SECRET, grant_type=SECRET,
+               grant_parameters__realm=f"{{refresh_token}} {SECRET}", refresh_token=SECRET,
+               dialect__refresh_token="access_token", dialect__authorization_scheme="ID",
+               dialect__expires_at="until", publish__as=f"{{access_token}} {SECRET}"),
+        _lines(token_endpoint="https://a.example/t?a=b", grant_parameters={"pin": SECRET, "n": 1},
+               request_headers__Authorization="Bearer {assertion}", assertion=SECRET,
+               dialect__request_format="json", dialect__request_method="PUT",
+               ca_certificates="-----BEGIN CERTIFICATE-----", use_refresh_token=True),
+        _lines(provider="salesforce", provider_parameters__domain="acme.my", client_id=SECRET,
+               client_secret="", grant_type="refresh_token", refresh_token=SECRET,
+               dialect__request_format="query", dialect__request_method="GET",
+               assumed_refresh_token_expires_in=60, publish={"as": {"t": "{access_token}"}}),
+        _lines(provider="autovit.ro", client_id=7, client_secret=SECRET, grant_type="partner",
+               partner_code=SECRET, partner_secret=SECRET, dialect__access_token="a.b",
+               dialect__expires_in="a.c", dialect__expires_in_unit="milliseconds"),
+        _lines(token_endpoint="https://a.example/t", assertion=SECRET,
+               grant_type="urn:ietf:params:oauth:grant-type:jwt-bearer"),
     ), (CredentialsError,)),
     Parser("token response", _token_response, (
         b"200\n" + _json(**_ANSWER),
@@ -456,6 +540,7 @@ PARSERS: Final = (
         b"SECRET_PREFIX=team/oauth\nREFRESH_BEFORE_SECONDS=5400\nREFRESH_TOKENS=ignore",
         b"SCHEDULE_MINUTES=15",
         b"ALLOWED_TOKEN_HOSTS=a.example, b.example:8443\nMAX_WORKERS=16\nPER_ACCOUNT_METRICS=true",
+        b"ALLOWED_TOKEN_HOSTS=*.a.example.com,*,B.example:443,10.0.0.5",
         b"POWERTOOLS_TRACE_DISABLED=false\nTOKEN_SECRET_KMS_KEY_ID=made-up",
     ), (SettingsError,)),
 )  # fmt: skip
@@ -467,7 +552,7 @@ _STUMBLING_BLOCKS: Final = (
     b":", b"\x00", b"\xff\xfe", b"\xef\xbb\xbf", b"\xed\xa0\x80", b"\r\n", b"\n", b"\t", b" ", b"/",
     b"..", b"@", b"#", b"?", b"%2e", b"[::1]", b"http://", b"\xc2\xb2", b"\xd9\xa4", b"=", b"-",
     b"99991231T235959Z", b"00010101T000000Z", b"20260230T240000Z", b"AWSCURRENT", b"a" * 600,
-    SECRET.encode(),
+    SECRET.encode(), b"` - at `$.", b"{refresh_token}", b"{assertion}", b"{access_token}",
 )  # fmt: skip
 
 

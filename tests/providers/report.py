@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from tests.providers.contract import Contract
 
 WIDTH: Final = 80
+LEGEND: Final = (
+    "refresh: what becomes of a refresh token that is used, and how long it is still taken"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +77,7 @@ def main() -> int:
     ]
     played = play_all(contracts)
     Console(width=WIDTH, highlight=False, markup=False).print(table(played))
+    sys.stdout.write(f"{LEGEND}\n")
     broken = [each for each in played if each.differences]
     for each in broken:
         for difference in each.differences:

@@ -18,6 +18,7 @@ from tests.providers.contract import CONTRACTS, contracts_of
 from tests.providers.stage import Stage
 from token_refresher.oauth import providers
 from token_refresher.oauth.providers import provider
+from token_refresher_cli.catalogue import all_listed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -57,6 +58,25 @@ def test_every_contract_asks_twice_and_says_what_is_published_each_time() -> Non
         assert len(contract.exchanges) == len(contract.published) == 2, contract
         first, second = (each["access_token"] for each in contract.published)
         assert first != second, contract
+
+
+def paths_of(value: object, path: str = "") -> set[str]:
+    """The paths of all that is no object."""
+    if not isinstance(value, dict):
+        return {path}
+    return {each for name, inner in value.items() for each in paths_of(inner, f"{path}.{name}")}
+
+
+def test_what_people_are_told_to_store_is_what_contracts_store() -> None:
+    stored: dict[tuple[str, str], set[str]] = {}
+    for contract in contracts_of():
+        key = (contract.provider, contract.grant)
+        stored[key] = stored.get(key, set()) | paths_of(contract.credentials)
+    for one in all_listed():
+        for grant in one.grants:
+            # Of some providers the contract is a public client's, which has no secret.
+            told = paths_of(grant.example) - {".client_secret"}
+            assert told <= stored[one.name, grant.name], (one.name, grant.name)
 
 
 def test_every_entry_names_a_page_of_its_documentation() -> None:

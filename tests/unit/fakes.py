@@ -24,7 +24,7 @@ from local.secrets_manager.refusals import RefusalError
 from token_refresher.aws.secret_store import Pace, SecretsManagerStore
 from token_refresher.errors import SecretStoreError
 from token_refresher.model import account_from_metadata, digest12
-from token_refresher.oauth.client_authentication import Client, Grant, host_of
+from token_refresher.oauth.allowed_hosts import AllowedHosts
 from token_refresher.oauth.errors import (
     EndpointUnavailableError,
     OAuthError,
@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
     from token_refresher.model import Account
+    from token_refresher.oauth.client_authentication import Client, Grant
     from token_refresher.outcomes import Result
     from token_refresher.sweep import Report
 
@@ -339,7 +340,7 @@ class FakeTokenEndpoint:
         spent_came_back: How often a refresh token was sent after it was spent.
         verdict: What ``verify_url`` says.
         verified: The access tokens that were sent there.
-        allowed_hosts: Where credentials may go.
+        allowed_hosts: Where credentials may go, besides the hosts of providers.
     """
 
     def __init__(self, clock: Callable[[], datetime], faults: Faults) -> None:
@@ -358,7 +359,7 @@ class FakeTokenEndpoint:
         self.spent_came_back = 0
         self.verdict: bool | None = True
         self.verified: list[str] = []
-        self.allowed_hosts = {"www.autovit.ro", "www.otomoto.pl", "www.standvirtual.com"}
+        self.allowed_hosts: set[str] = set()
         self._clock = clock
         self._faults = faults
         self._lock = threading.RLock()
@@ -406,10 +407,7 @@ class FakeTokenEndpoint:
         """There are none."""
 
     def admit(self, client: Client) -> None:
-        urls = [client.token_endpoint, client.verify_url]
-        if not {host_of(url) for url in urls if url} <= self.allowed_hosts:
-            msg = "the host is not allowed"
-            raise TokenEndpointError(msg, code="host_not_allowed")
+        AllowedHosts(sorted(self.allowed_hosts)).require(client)
 
     @contextmanager
     def connect(self, client: Client) -> Iterator[FakeConnection]:

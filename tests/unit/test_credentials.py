@@ -162,10 +162,15 @@ def test_a_host_is_named_as_the_setting_names_it(url: str, host: str) -> None:
 # The dialect.
 
 
-def test_a_dialect_is_the_accounts_field_by_field() -> None:
-    said = {"expires_in": "ttl", "request_method": "PUT"}
-    dialect = parse(ANY, CLIENT, MACHINE, dialect=said).client.dialect
-    assert dialect == msgspec.structs.replace(RFC_6749, expires_in="ttl", request_method="PUT")
+@pytest.mark.parametrize("where", [ANY, {"provider": "tiktok-business"}], ids=["any", "entry"])
+def test_a_dialect_is_the_accounts_field_by_field_and_else_the_entrys(
+    where: dict[str, Any],
+) -> None:
+    before = parse(where, CLIENT, REFRESH).client.dialect
+    said = {"expires_in": "lives", "request_method": "PUT"}
+    dialect = parse(where, CLIENT, REFRESH, dialect=said).client.dialect
+    assert dialect == msgspec.structs.replace(before, expires_in="lives", request_method="PUT")
+    assert (before == RFC_6749) == (where is ANY)
 
 
 def test_without_a_dialect_it_is_rfc_6749s() -> None:
@@ -204,7 +209,7 @@ def test_a_primary_grant_sends_its_own_fields_and_the_accounts(
                      id="a password's"),
         pytest.param({**PASSWORD, "grant_parameters": {"realm": "x"}},
                      {"grant_type": "refresh_token", "refresh_token": "r"},
-                     id="without what its own grant sends"),
+                     id="without what its grant sends"),
         pytest.param({**REFRESH, "grant_parameters": {"realm": "x"}},
                      {"grant_type": "refresh_token", "refresh_token": "r", "realm": "x"},
                      id="with what a refresh-only grant sends"),

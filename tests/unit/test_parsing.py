@@ -211,7 +211,6 @@ def test_what_is_nested_without_end_is_refused() -> None:
         ("extra_parameters.resource", lambda text: {"extra_parameters": {"resource": ["a", text]}}),
         ("request_headers.X-Key", lambda text: {"request_headers": {"X-Key": text}}),
         ("dialect.access_token", lambda text: {"dialect": {"access_token": text}}),
-        ("publish.fields", lambda text: {"publish": {"fields": [text]}}),
     ],
     ids=lambda of: of if isinstance(of, str) else "text",
 )
@@ -220,6 +219,13 @@ def test_blanks_around_a_text_are_refused_by_the_fields_name(
 ) -> None:
     said = refusal(MACHINE, **fields(blank))
     assert said == f"`{where}` begins or ends with a blank or a line break: remove it"
+
+
+def test_a_template_ends_as_lines_do() -> None:
+    written = "token={access_token}\n"
+    publish = parse(MACHINE, publish={"as": written}).publish
+    assert publish is not None
+    assert publish.as_ == written
 
 
 def test_a_blank_under_a_name_that_is_no_plain_word_is_told_without_it() -> None:
@@ -367,10 +373,11 @@ def test_a_named_grant_may_bring_parameters_too() -> None:
 
 
 def test_a_grant_of_the_provider_needs_no_parameters_of_the_account() -> None:
-    fields = {"client_id": "c", "client_secret": "s", "grant_type": "partner"}
-    assert type(parse(fields, provider="autovit.ro", partner_code="c", partner_secret="s"))
+    fields = {"client_id": "c", "client_secret": "s", "grant_type": "fb_exchange_token"}
+    given = {"provider": "facebook", "provider_parameters": {"version": "v1"}, "refresh_token": "r"}
+    assert type(parse(fields, **given)) is ExtensionCredentials
     said = refusal(fields, provider="autovit", grant_type="zzz")
-    assert said.startswith("`provider` names none that is known; did you mean autovit.ro")
+    assert said.startswith("`provider` names none that is known; did you mean ")
     assert refusal(fields, provider="autovit.ro", grant_type="zzz").startswith("`grant_type` must")
     assert refusal(fields, provider=5, grant_type="zzz").startswith("`grant_type` must")
 

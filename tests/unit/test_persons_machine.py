@@ -74,7 +74,8 @@ def test_no_failure_at_a_persons_machine_changes_what_is_on_record(
 
 def test_settings_that_refuse_the_host_at_a_persons_machine_are_not_recorded() -> None:
     world = World()
-    world.add(PASSWORD)
+    world.add(PASSWORD, provider=None, token_endpoint="https://id.example/token")
+    world.endpoint.allowed_hosts.add("id.example")
     published(world)
     at_a_persons_machine(world)
     world.endpoint.allowed_hosts.clear()

@@ -98,7 +98,7 @@ def test_what_cannot_be_reached_takes_no_lease(
 
 def test_a_host_that_is_not_allowed_takes_no_lease(world: World) -> None:
     leases = world.leases()
-    world.endpoint.allowed_hosts.clear()
+    world.add_refresh_only(provider=None, token_endpoint="https://id.example/token")
 
     assert code(world.refresh().error) == "host_not_allowed"
     assert world.leases() == leases

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
 
 import pytest
 from hypothesis import given, settings
@@ -53,6 +54,15 @@ EXCHANGE: Final = {
     "grant_parameters": {"fb_exchange_token": "{refresh_token}"},
     "refresh_token": "invented-token",
     "dialect": {"refresh_token": "access_token"},
+}
+# The entry has the refresh token where others have the access token.
+FACEBOOK: Final = {
+    "provider": "facebook",
+    "provider_parameters": {"version": "v24.0"},
+    "client_id": "invented-id",
+    "client_secret": "invented-secret",
+    "grant_type": "fb_exchange_token",
+    "refresh_token": "invented-token",
 }
 PEM: Final = "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----"
 
@@ -116,7 +126,7 @@ def test_an_accepted_address_has_one_host_whoever_reads_it(url: str) -> None:
         host = parse(MACHINE, token_endpoint=url).client.host
     except CredentialsError:
         return
-    read_otherwise = url.replace("\\", "/").split("/")[2].split("?")[0].removesuffix(":443")
+    read_otherwise = urlsplit(url.replace("\\", "/")).netloc.removesuffix(":443")
     assert host != "www.autovit.ro" or read_otherwise.rstrip(":") == host
 
 
@@ -129,10 +139,10 @@ def test_an_accepted_address_has_one_host_whoever_reads_it(url: str) -> None:
                      "`token_endpoint`", id="two addresses"),
         pytest.param({"provider_parameters": {"domain": "invented"}},
                      "`provider_parameters` need `provider`", id="parameters of no provider"),
-        pytest.param({"token_endpoint": None, "provider": "invented"}, "`provider` names none that "
+        pytest.param({"token_endpoint": None, "provider": "9999"}, "`provider` names none that "
                      "is known: see `token-refresher providers`", id="a provider of nobody"),
         pytest.param({"token_endpoint": None, "provider": "Autovit"}, "`provider` names none that "
-                     "is known; did you mean autovit.ro?", id="a provider that is misspelt"),
+                     "is known; did you mean autovit.ro", id="a provider that is misspelt"),
         pytest.param({"token_endpoint": None, "provider": "salesforce"},
                      "`provider_parameters.domain` must be at most four labels of a host's name, "
                      "such as acme.my: ", id="a parameter that is missing"),
@@ -431,6 +441,24 @@ def test_nothing_is_published_from_where_a_secret_is(changed: dict[str, Any], sa
 
 def test_a_token_that_is_renewed_by_itself_is_published() -> None:
     assert parse(EXCHANGE).client.dialect.renews_by_access_token
+    assert parse(FACEBOOK).client.dialect.renews_by_access_token
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        pytest.param({"dialect": {"access_token": "a", "refresh_token": "b",
+                                  "scope": "access_token"}}, f"`dialect.scope` {NOT_THERE}",
+                     id="the scope"),
+        pytest.param({"dialect": {"access_token": "a", "refresh_token": "b"},
+                      "publish": {"fields": ["access_token.b"]}}, "`publish.fields` must not "
+                     "publish what is where the refresh token is", id="what is published"),
+    ],
+)  # fmt: skip
+def test_nothing_is_published_from_where_the_entry_has_the_refresh_token(
+    changed: dict[str, Any], said: str
+) -> None:
+    assert refusal(FACEBOOK, **changed) == said
 
 
 # Where a refresh token goes.
@@ -511,6 +539,10 @@ def test_an_address_that_follows_from_the_same_provider_may_have_moved() -> None
         pytest.param({**REFRESH, **DIALECT},
                      {"dialect": {"access_token": "rt", "refresh_token": "x"}},
                      "dialect.refresh_token", id="its path for the token's, and another for it"),
+        pytest.param(FACEBOOK, {"provider": None, "provider_parameters": None,
+                                "grant_type": "refresh_token",
+                                "token_endpoint": "https://graph.facebook.com/oauth/access_token"},
+                     "dialect.refresh_token", id="the usual path, where the entry knew better"),
     ],
 )  # fmt: skip
 def test_a_journaled_refresh_token_is_shown_to_nobody_but_who_gave_it(
@@ -530,7 +562,8 @@ def test_a_journaled_refresh_token_is_shown_to_nobody_but_who_gave_it(
     [
         ("audience", "audience"),
         ("X-Tenant", "X-Tenant"),
-        ("urn:x", "urn:x"),
+        ("urn:x", "…"),
+        ("a.b", "…"),
         ("a" * 40, "a" * 40),
         ("a" * 41, "…"),
         ("", "…"),

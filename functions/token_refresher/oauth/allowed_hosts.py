@@ -22,9 +22,10 @@ _LABEL: Final = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 # No top-level domain begins with a digit; the last part of an IPv4 address always does, also where
 # it is octal or hexadecimal, which resolvers take.
 _TOP: Final = r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?"
-_HOST: Final = re.compile(rf"{_LABEL}(\.{_LABEL})*(:[1-9][0-9]{{0,4}})?")
-_WILDCARD: Final = re.compile(rf"\*(\.{_LABEL})+\.{_TOP}")
-_PUBLIC: Final = re.compile(rf"({_LABEL}\.)+(?P<top>{_TOP})")
+# Compiled where they are needed, which most starts do without.
+_HOST: Final = rf"{_LABEL}(\.{_LABEL})*(:[1-9][0-9]{{0,4}})?"
+_WILDCARD: Final = rf"\*(\.{_LABEL})+\.{_TOP}"
+_PUBLIC: Final = rf"({_LABEL}\.)+(?P<top>{_TOP})"
 _LONGEST_NAME: Final = 253
 _LAST_PORT: Final = 65535
 # Names under these are found by a network's own resolver, or by no resolver at all: reserved by
@@ -56,14 +57,15 @@ def host_patterns(text: str) -> tuple[str, ...]:
 
 
 def _is_pattern(entry: str) -> bool:
-    is_wildcard = len(entry) <= _LONGEST_NAME and _WILDCARD.fullmatch(entry) is not None
-    return entry == _ANY or is_wildcard or _is_host(entry)
+    if entry.startswith("*."):
+        return len(entry) <= _LONGEST_NAME and re.fullmatch(_WILDCARD, entry) is not None
+    return entry == _ANY or _is_host(entry)
 
 
 def _is_host(entry: str) -> bool:
     name, _, port = entry.partition(":")
     has_bounds = len(name) <= _LONGEST_NAME and len(port) <= len(str(_LAST_PORT))
-    return has_bounds and bool(_HOST.fullmatch(entry)) and int(port or 1) <= _LAST_PORT
+    return has_bounds and bool(re.fullmatch(_HOST, entry)) and int(port or 1) <= _LAST_PORT
 
 
 class AllowedHosts:
@@ -115,8 +117,8 @@ class AllowedHosts:
 
     def _is_named(self, host: str) -> bool:
         first, _, domain = host.partition(".")
-        is_label = re.fullmatch(_LABEL, first) is not None
-        return host in self._hosts or (is_label and domain in self._domains)
+        is_within = domain in self._domains and re.fullmatch(_LABEL, first) is not None
+        return is_within or host in self._hosts
 
     def _obstacle(self, client: Client, field: str, host: str) -> str | None:
         """Say why ``*`` does not allow a host, nothing where it is not set; None where it does."""
@@ -128,7 +130,7 @@ class AllowedHosts:
             return ": `*` is not for verify_url"
         if client.ca_certificates is not None:
             return ": `*` is not for an account with ca_certificates"
-        name = _PUBLIC.fullmatch(host)
+        name = re.fullmatch(_PUBLIC, host)
         if name is None or len(host) > _LONGEST_NAME or name["top"] in _PRIVATE:
             return ": `*` stands for public names, at port 443 alone"
         return None

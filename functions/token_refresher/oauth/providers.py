@@ -112,7 +112,8 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         expires_in: Seconds; the access token's documented lifetime.
         refresh_token_expires_in: Seconds; the refresh token's.
         rotation: What becomes of a refresh token that is used: ``rotates`` (a new one comes, the
-            old one ends), ``keeps``, or ``varies`` by the client's settings; None without any.
+            old one ends), ``keeps``, or ``varies`` by the client's settings; None where there is
+            none, or where no page says it.
         grace: Seconds for which a refresh token that was used is still taken.
         secret_fields: Names that AWS's managed external secrets give the fields of credentials.
         advice: What to know or set at the provider, in a sentence or two.

@@ -118,7 +118,6 @@ class _Exchange(threading.local):
         self.sent = False
         self.received = 0
         self.must_be_global = must_be_global
-        self.wants_certificate = False
 
     def remaining(self) -> float:
         """Seconds left of the request's limit.
@@ -424,6 +423,8 @@ class TokenEndpoint:
         return True if status < 300 else None  # noqa: PLR2004 - 2xx
 
     def _send(self, request: TokenRequest, client: Client) -> _Response:
+        # A connection that is used again has asked whom it was opened for, and not this thread.
+        _exchange.wants_certificate = False
         with _told_without_the_wire():
             # A context of its own is a pool of its own: accounts share the connections of those
             # alone who believe the same authorities.
@@ -653,8 +654,12 @@ def _unreached(error: Exception) -> OAuthError:
         return _no_connection("no connection to the token endpoint")
     if is_late:
         return EndpointUnavailableError("the token endpoint did not answer in time", code="timeout")
+    hint = ""
+    if _exchange.wants_certificate:
+        # Most servers that ask do without; some only leave.
+        hint = "; it had asked for a client certificate (mutual TLS)"
     return EndpointUnavailableError(
-        "the token endpoint closed the connection before its response was whole",
+        f"the token endpoint closed the connection before its response was whole{hint}",
         code="connection_lost",
     )
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+import socket
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from token_refresher.oauth.allowed_hosts import AllowedHosts, host_patterns
 from token_refresher.oauth.client_authentication import Client
@@ -138,6 +141,20 @@ def test_a_pattern_stands_for_these_hosts_alone(text: str, host: str, *, is_allo
 )
 def test_any_is_a_public_name_at_port_443_and_nothing_else(host: str) -> None:
     assert not allows("*", client(host))
+
+
+@given(
+    st.lists(
+        st.sampled_from(["0", "1", "127", "0x7f", "0177", "x", "0x", "f", "1e1", "-", "", "com"]),
+        min_size=1,
+        max_size=5,
+    ).map(".".join)
+)
+@settings(deadline=None, max_examples=500)
+def test_any_is_no_address_however_a_resolver_would_read_it(host: str) -> None:
+    if allows("*", client(host)):
+        with pytest.raises(OSError, match="illegal IP address"):
+            socket.inet_aton(host)
 
 
 @pytest.mark.parametrize("host", [PUBLIC, "vendor.com", "a.b.c.d.vendor.co", "a.xn--p1ai"])
