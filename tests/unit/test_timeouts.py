@@ -10,6 +10,7 @@ import pytest
 
 from tests.unit.fakes import MINUTE, PASSWORD, TICK, UNTIL_DUE, FakeTokenEndpoint, World, timed_out
 from token_refresher.errors import NotAttemptedError
+from token_refresher.oauth.errors import EndpointUnavailableError
 from token_refresher.outcomes import Outcome
 
 if TYPE_CHECKING:
@@ -82,7 +83,8 @@ def test_no_server_however_slow_holds_a_refresh_beyond_its_invocation(
     result = world.refresh()
 
     assert len(endpoint.timeouts) > before
-    assert (result.outcome, result.error and result.error.code) == (Outcome.FAILED, "timeout")
+    assert isinstance(result.error, EndpointUnavailableError)
+    assert (result.outcome, result.error.code) == (Outcome.FAILED, "timeout")
     assert world.now - begun <= world.invocation - timedelta(seconds=5)
 
     endpoint.is_slow = False
