@@ -56,7 +56,7 @@ from token_refresher.ports import CURRENT
 from token_refresher.publishing import render
 from token_refresher.recording import Record
 from token_refresher.records import LeaseEnd
-from token_refresher.redeem import Redeemed, Redemption, time_to_request
+from token_refresher.redeem import Redeemed, Redemption, time_to_fall_back, time_to_request
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -391,6 +391,10 @@ class _Refresh(Hidden, msgspec.Struct, kw_only=True):
             else:
                 failure = redeemed
         if failure is not None:
+            if self._time_left() < time_to_fall_back(client.timeout_seconds):
+                # The refresh token has had it all. Its end is on record, so the next sweep begins
+                # with the primary grant.
+                raise failure
             try:
                 self.endpoint.admit(client)
             except NotAttemptedError:
