@@ -235,13 +235,14 @@ class _Refresh(Hidden, msgspec.Struct, kw_only=True):
     def run(self) -> Result:
         """Go through the steps until one of them ends the refresh."""
         self._confirm()
-        is_due = self._is_due()
-        self._require_replaceable()
-        if not is_due:
+        is_foreign = self._is_foreign()
+        if not self._is_due() and not is_foreign:
             return self.result(Outcome.NOT_DUE)
-        if self.asked.dry_run:
+        if self.asked.dry_run and not is_foreign:
             return self.result(Outcome.WOULD_REFRESH)
         credentials = self._read_credentials()
+        if credentials is not None and is_foreign:
+            raise ExternalSecretError
         if credentials is None or not self._is_due():
             return self.result(Outcome.NOT_DUE)
         if not self._read_journal(credentials):
@@ -267,19 +268,15 @@ class _Refresh(Hidden, msgspec.Struct, kw_only=True):
             if value is not None:
                 self.record.know(published=published.with_times_of(value.text))
 
-    def _require_replaceable(self) -> None:
-        """Let nothing be overwritten unasked that other programs may need.
+    def _is_foreign(self) -> bool:
+        """Whether the token secret holds what other programs may need: not overwritten unasked.
 
         What replaced a token of ours, such as a placeholder of a tool that ran again, is replaced
         in turn; so is what a person forces, and what is to be staged for a rotation.
-
-        Raises:
-            ExternalSecretError: The token secret holds something else.
         """
         published, asked = self.account.published, self.asked
         is_foreign = published is not None and published.is_foreign
-        if is_foreign and self.account.previous is None and not (asked.force or asked.stage_as):
-            raise ExternalSecretError
+        return is_foreign and self.account.previous is None and not (asked.force or asked.stage_as)
 
     def _is_due(self, *, has_primary_grant: bool = False) -> bool:
         """Decide again, with what has been read since."""
@@ -471,7 +468,8 @@ class _Refresh(Hidden, msgspec.Struct, kw_only=True):
         usable = entry.access_token if entry.is_bearer_token(dialect) else None
         digest = token_digest(self.account.name, usable)
         published = self.account.published
-        if usable and published is not None and published.token_digest == digest:
+        is_handed_out_again = published is not None and published.token_digest == digest
+        if usable and published and is_handed_out_again and not dialect.renews_by_access_token:
             # Handed out once more, it still ends when it was told to.
             ends_at = published.expires_at
             if ends_at is not None and ends_at > issued_at:
@@ -573,7 +571,7 @@ class _Refresh(Hidden, msgspec.Struct, kw_only=True):
         Returns:
             None where a journaled one has turned out to be of no use.
         """
-        if self._is_unchanged(response):
+        if self._is_unchanged(credentials, response):
             return self._unchanged(response)
         self._verify(credentials, response)
         if self.asked.stage_as:
@@ -597,8 +595,13 @@ class _Refresh(Hidden, msgspec.Struct, kw_only=True):
         )
         return self._succeeded(response, Outcome.PUBLISHED, then)
 
-    def _is_unchanged(self, response: _Response) -> bool:
-        """Whether the endpoint has handed out the published token once more, and it lives."""
+    def _is_unchanged(self, credentials: Credentials, response: _Response) -> bool:
+        """Whether the endpoint has handed out the published token once more, and it lives.
+
+        A token that is renewed by itself has been renewed all the same.
+        """
+        if credentials.client.dialect.renews_by_access_token:
+            return False
         published, version = self.account.published, response.version
         if published is None or published.expires_at is None or self.asked.stage_as:
             return False
