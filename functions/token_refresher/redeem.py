@@ -86,6 +86,11 @@ def time_to_request(timeout_seconds: int) -> timedelta:
     return 2 * _TIME_TO_WRITE + timedelta(seconds=timeout_seconds)
 
 
+def time_to_fall_back(timeout_seconds: int) -> timedelta:
+    """Tell what a primary grant may take after a refresh token, likewise: a request, one write."""
+    return _TIME_TO_WRITE + timedelta(seconds=timeout_seconds)
+
+
 def allows_primary_grant(error: OAuthError) -> bool:
     """Whether the account's primary grant may be tried in the same run, after its refresh token."""
     if isinstance(error, EndpointUnavailableError):

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from token_refresher import records
-from token_refresher.credentials import require_refresh_tokens, require_same_place
 from token_refresher.errors import (
     ExternalSecretError,
     LeasedError,
@@ -41,7 +40,6 @@ from token_refresher.oauth.errors import (
 from token_refresher.oauth.hidden import Hidden
 from token_refresher.oauth.token_response import lifetime
 from token_refresher.outcomes import Asked, Caution, Outcome, Result
-from token_refresher.parsing import parse_credentials
 from token_refresher.policy import (
     FAILURES,
     Decision,
@@ -53,10 +51,9 @@ from token_refresher.policy import (
     unchanged_record,
 )
 from token_refresher.ports import CURRENT
-from token_refresher.publishing import render
 from token_refresher.recording import Record
 from token_refresher.records import LeaseEnd
-from token_refresher.redeem import Redeemed, Redemption, time_to_request
+from token_refresher.redeem import Redeemed, Redemption, time_to_fall_back, time_to_request
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -300,6 +297,10 @@ class _Refresh(Hidden, msgspec.Struct, kw_only=True):
             self._is_due()
             return None
         self.record.know(credentials_version=value.version_id)
+        # Here, since most starts find nothing due, and read no credentials.
+        from token_refresher.credentials import require_refresh_tokens  # noqa: PLC0415
+        from token_refresher.parsing import parse_credentials  # noqa: PLC0415
+
         credentials = parse_credentials(value.text)
         require_refresh_tokens(credentials, uses_refresh_tokens=self.refresher.uses_refresh_tokens)
         longer = self._client_of(credentials).timeout_seconds - _USUAL_TIMEOUT_SECONDS
@@ -391,6 +392,10 @@ class _Refresh(Hidden, msgspec.Struct, kw_only=True):
             else:
                 failure = redeemed
         if failure is not None:
+            if self._time_left() < time_to_fall_back(client.timeout_seconds):
+                # The refresh token has had it all. Its end is on record, so the next sweep begins
+                # with the primary grant.
+                raise failure
             try:
                 self.endpoint.admit(client)
             except NotAttemptedError:
@@ -405,6 +410,8 @@ class _Refresh(Hidden, msgspec.Struct, kw_only=True):
         entry = self.journal.entry
         if entry is not None:
             if self.journal.is_only_grant:
+                from token_refresher.credentials import require_same_place  # noqa: PLC0415
+
                 require_same_place(
                     credentials, host=entry.host, place=entry.place, trust=entry.trust
                 )
@@ -451,13 +458,14 @@ class _Refresh(Hidden, msgspec.Struct, kw_only=True):
             # One that is kept is counted from its first response: nothing else of it is known.
             lives = timedelta(seconds=assumed)
             response = replace(response, refresh_token_expires_in=lives)
-        entry = self.journal.entry_of(
+        whole = self.journal.entry_of(
             response,
             credentials=credentials,
             lease=self.account.lease,
             sent=sent,
             refresh_is_refused=refresh_is_refused,
-        ).shortened()
+        )
+        entry = whole.shortened()
         is_too_long = response.access_token is not None and entry.access_token is None
         dialect = credentials.client.dialect
         usable = entry.access_token if entry.is_bearer_token(dialect) else None
@@ -490,7 +498,7 @@ class _Refresh(Hidden, msgspec.Struct, kw_only=True):
             if missing is not None:
                 raise missing
             token = entry.published_as(version, dialect)
-            text = self._text(credentials, entry, token, sent)
+            text = self._text(credentials, whole, token, sent)
         except OAuthError:
             self._refuse(version)
             raise
@@ -521,6 +529,8 @@ class _Refresh(Hidden, msgspec.Struct, kw_only=True):
             tokens.discard(token.access_token)
         secrets = credentials.secrets.union(each for each in tokens if each)
         if credentials.publish is None:
+            from token_refresher.publishing import render  # noqa: PLC0415
+
             return render(token, secrets=secrets)
         return credentials.publish.render(token, entry.response, secrets=secrets)
 

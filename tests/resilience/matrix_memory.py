@@ -12,9 +12,10 @@ import logging
 import re
 import traceback
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Final
+from urllib.parse import parse_qsl
 
 from local.secrets_manager.memory import Secret, SecretsManager
 from tests.resilience.matrix import (
@@ -52,11 +53,13 @@ from tests.unit.fakes import (
     unavailable,
 )
 from token_refresher.errors import SecretStoreError, UnexpectedError
+from token_refresher.oauth.client_authentication import Grant
 from token_refresher.oauth.errors import (
     EndpointUnavailableError,
     TokenEndpointError,
     TokenRequestError,
 )
+from token_refresher.oauth.token_request import token_request
 from token_refresher.oauth.token_response import read_token_response
 from token_refresher.parsing import parse_credentials
 from token_refresher.ports import CURRENT
@@ -68,7 +71,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from token_refresher.model import Unwritten
-    from token_refresher.oauth.client_authentication import Client, Grant
+    from token_refresher.oauth.client_authentication import Client
+    from token_refresher.oauth.dialect import Dialect
     from token_refresher.oauth.token_response import TokenResponse
     from token_refresher.ports import SecretMetadata
     from token_refresher.sweep import Sweeper
@@ -77,6 +81,7 @@ LONGEST_LAG: Final = timedelta(seconds=300)
 SLOW: Final = timedelta(seconds=50)
 # The last half hour of a token, and what clocks differ.
 LAST_SENDINGS: Final = 35 * MINUTE
+SHOP: Final = "https://shop.example/17"
 VERIFY_URL: Final = "https://www.autovit.ro/api/open/account/adverts"
 
 # What a library's exception may quote; no such text may get anywhere.
@@ -259,6 +264,7 @@ class ReadEndpoint(FakeTokenEndpoint):
         latest: The refresh token that was issued last.
         sendings: What arrived.
         run: The sweep that is at it.
+        renews_by_access_token: Whether an access token is its own refresh token.
         is_token_needless: Whether the published token lives for long and would be accepted.
         is_refusing: Whether ``verify_url`` refuses.
         refused: The access tokens that the program was told to be refused.
@@ -271,6 +277,7 @@ class ReadEndpoint(FakeTokenEndpoint):
         self.latest: str | None = None
         self.sendings: list[Sending] = []
         self.run: object = None
+        self.renews_by_access_token = False
         self.is_token_needless: Callable[[], bool] = lambda: False
         self.is_refusing = False
         self.refused: set[str] = set()
@@ -297,20 +304,11 @@ class ReadEndpoint(FakeTokenEndpoint):
 
     def _read(self, client: Client, grant: Grant) -> TokenResponse:
         try:
-            response = super().request(client, grant)
+            response = super().request(client, _arrived(client, grant))
         except _ResponseError as error:
             status, body = RESPONSES[error.fault]
         else:
-            lives = response.refresh_token_expires_in
-            fields = {
-                "access_token": response.access_token,
-                "token_type": response.token_type,
-                "expires_in": response.expires_in and response.expires_in.total_seconds(),
-                "scope": response.scope,
-                "refresh_token": response.refresh_token,
-                "refresh_token_expires_in": lives and lives.total_seconds(),
-            }
-            status, body = 200, json.dumps(fields).encode()
+            status, body = 200, json.dumps(_written(client.dialect, response)).encode()
         return read_token_response(status, body, client=client, retry_after=None, now=self.clock())
 
     def _redeem(self, value: str) -> TokenResponse:
@@ -322,8 +320,19 @@ class ReadEndpoint(FakeTokenEndpoint):
             token.is_spent = False
         return super()._redeem(value)
 
+    def _token(self, family: int, refresh_token: str | None) -> TokenResponse:
+        response = super()._token(family, refresh_token)
+        if not self.renews_by_access_token or refresh_token is None:
+            return response
+        self._access_tokens[refresh_token] = self._access_tokens[response.access_token or ""]
+        return replace(response, access_token=refresh_token)
+
     def _new_refresh_token(self, family: int) -> str:
         self.latest = super()._new_refresh_token(family)
+        if self.renews_by_access_token:
+            token, kind = self._refresh_tokens.pop(self.latest), "access-token-9"
+            self.latest = self.latest.replace("refresh-token-", kind)
+            self._refresh_tokens[self.latest] = token
         self._issued_at[self.latest] = self.clock()
         return self.latest
 
@@ -341,6 +350,46 @@ class ReadEndpoint(FakeTokenEndpoint):
         elif verdict:
             self.refused.discard(access_token)
         return verdict
+
+
+def _arrived(client: Client, grant: Grant) -> Grant:
+    """Read a request as its server does, wherever its parameters are."""
+    method, url, _, body = token_request(client, grant)
+    address, _, query = url.partition("?")
+    fields: dict[str, Any] = dict(parse_qsl(query))
+    if client.dialect.request_format == "json":
+        fields |= json.loads(body or b"")
+    elif body is not None:
+        fields |= parse_qsl(body.decode())
+    assert method == client.dialect.request_method
+    if grant.refresh_token is not None:
+        assert address == (client.refresh_endpoint or client.token_endpoint)
+        name = next(name for name, value in fields.items() if value == grant.refresh_token)
+        fields["refresh_token"] = fields.pop(name)
+    return Grant(fields, grant.refresh_token)
+
+
+def _written(dialect: Dialect, response: TokenResponse) -> dict[str, Any]:
+    """Write a response as a server of this dialect does, and with more than was asked for."""
+    unit = 1000 if dialect.expires_in_unit == "milliseconds" else 1
+    expires_in, lives = response.expires_in, response.refresh_token_expires_in
+    content: dict[str, Any] = {"shop": {"url": SHOP}, "token_type": response.token_type}
+    for path, value in (
+        (dialect.refresh_token, response.refresh_token),
+        (dialect.access_token, response.access_token),
+        (dialect.expires_in, expires_in and unit * expires_in.total_seconds()),
+        (dialect.scope, response.scope),
+        (
+            dialect.refresh_token_expires_in or "refresh_token_expires_in",
+            lives and unit * lives.total_seconds(),
+        ),
+    ):
+        *above, last = path.split(".")
+        place = content
+        for name in above:
+            place = place.setdefault(name, {})
+        place[last] = value
+    return content
 
 
 class _Listener(logging.Handler):
@@ -361,6 +410,7 @@ class MemoryScene(Scene):
     Attributes:
         others_go_on: Whether the struck run stands still, so that it is others who call.
         refuses_tags: Whether the token secret has fifty tags of other people's.
+        form: What credentials say besides, or instead; None takes a field out.
     """
 
     # A test that lets them lie sees whether the matrix notices.
@@ -370,6 +420,7 @@ class MemoryScene(Scene):
     world: World = field(default_factory=lambda: World(max_workers=1))
     others_go_on: bool = False
     refuses_tags: bool = False
+    form: Mapping[str, object] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         world = self.world
@@ -400,7 +451,7 @@ class MemoryScene(Scene):
 
     def onboard(self, grant: Mapping[str, str], **more: object) -> None:
         self.puts.append(self.now)
-        self.world.add({**CLIENT, **grant}, ACCOUNT, **more)
+        self.world.add({**CLIENT, **grant, **self.form}, ACCOUNT, **more)
 
     def onboard_refresh_only(self, **more: object) -> None:
         initial = self.server.seed()
@@ -628,7 +679,56 @@ def _woken(scene: MemoryScene) -> None:
     scene.change_environment()
 
 
+def _in_form(prepare: Callable[[Scene], None], **form: object) -> Callable[[MemoryScene], None]:
+    def prepared(scene: MemoryScene) -> None:
+        scene.form = form
+        scene.server.allowed_hosts |= {"graph.instagram.com", "api.trustpilot.com"}
+        scene.server.renews_by_access_token = form.get("provider") == "instagram"
+        prepare(scene)
+
+    return prepared
+
+
+def _overwritten(scene: MemoryScene) -> None:
+    """Another tool has put something of its own over the published token."""
+    due(scene)
+    content = json.dumps({"issued_at": 0, "expires_at": scene.now.timestamp(), "url": SHOP})
+    scene.store.tokens[ACCOUNT].put("made-by-another-tool-of-this-house", content, [CURRENT])
+
+
+# How a server may depart from RFC 6749, all at once; and what more is published.
+DIALECT: Final[Mapping[str, object]] = {
+    "provider": None,
+    "token_endpoint": "https://www.autovit.ro/token",
+    "dialect": {
+        "request_method": "PUT",
+        "request_format": "json",
+        "access_token": "data.token",
+        "refresh_token": "data.renewal",
+        "expires_in": "data.lives",
+        "expires_in_unit": "milliseconds",
+    },
+    "publish": {"fields": ["shop.url"]},
+}
+_INSTAGRAM: Final[Mapping[str, object]] = {
+    "provider": "instagram",
+    "grant_type": "ig_refresh_token",
+    "client_id": None,
+    "client_secret": None,
+}
+
 FLOWS_IN_MEMORY: Final = (
+    Flow("refresh: another dialect", _in_form(due, **DIALECT)),
+    Flow(
+        "refresh-only: another dialect", _in_form(due_refresh_only, **DIALECT), is_refresh_only=True
+    ),
+    Flow(
+        "refresh-only: a token that is renewed by itself",
+        _in_form(due_refresh_only, **_INSTAGRAM),
+        is_refresh_only=True,
+    ),
+    Flow("refresh: an address of its own", _in_form(due, provider="trustpilot")),
+    Flow("overwritten by another tool", _overwritten),
     Flow("refresh-only: server with a grace of a minute", _with_grace, is_refresh_only=True),
     Flow("refresh-only: refresh tokens of 30 minutes", _short_refresh_tokens, is_refresh_only=True),
     Flow("refresh-only: no token lives", _dead, is_refresh_only=True, failed_before=True),

@@ -206,7 +206,7 @@ class Servers(FakeTokenEndpoint):
         self.troubles[host] = cycle(kinds)
 
     def request(self, client: Client, grant: Grant) -> TokenResponse:
-        account, host = client.client_id, client.host
+        account, host = client.client_id or "", client.host
         asked = Asked(account, str(grant.parameters["grant_type"]), host, self.now(), self.run)
         self.asked.append(asked)
         value = grant.refresh_token

@@ -35,6 +35,11 @@ MATRIX: Final = ("tests/resilience/test_matrix.py", "-k")
 # What only runs that overlap tell, and so many plays of them.
 OVERLAPS: Final = ("tests/resilience/test_interleavings.py",)
 PLAYS: Final = 1500
+# What is about one module.
+REFRESH: Final = ("tests/scenarios", "tests/unit/test_refresh.py", "tests/unit/test_journal.py")
+TIMES: Final = ("tests/unit/test_timeouts.py",)
+REFUSALS: Final = ("tests/unit/test_refusals.py", "tests/unit/test_credentials.py")
+REQUESTS: Final = ("tests/unit/oauth/test_token_request.py", "tests/unit/test_refusals.py")
 FAILED: Final = re.compile(r"^FAILED (.+?)(?: - .*)?$", re.MULTILINE)
 WITHIN_SECONDS: Final = 600
 TESTS_FAILED: Final = 1  # pytest's exit code; others mean that it could not run
@@ -141,8 +146,116 @@ MUTANTS: Final = (
     Mutant(
         "journal: its refresh token is sent to any host",
         "refresh",
-        "                require_same_host(credentials, entry.host)\n",
+        "                require_same_place(\n"
+        "                    credentials, host=entry.host, place=entry.place, trust=entry.trust\n"
+        "                )\n",
         "                pass\n",
+    ),
+    Mutant(
+        "journal: its refresh token is shown to whom other certificates or headers name",
+        "credentials",
+        "    if credentials.trust != trust:\n",
+        "    if False:\n",
+        REFUSALS,
+    ),
+    Mutant(
+        "journal: whoever follows from the same provider is another host all the same",
+        "credentials",
+        "    if not is_same_host and not (place and credentials.place == place):\n",
+        "    if not is_same_host:\n",
+        REFUSALS,
+    ),
+    Mutant(
+        "journal: what a secret does not hold is not shortened",
+        "refresh",
+        "        ).shortened()\n",
+        "        )\n",
+        REFRESH,
+    ),
+    Mutant(
+        "refresh token: one that comes back unchanged counts as new",
+        "refresh",
+        "        is_new = response.refresh_token not in (None, sent)\n",
+        "        is_new = response.refresh_token is not None\n",
+        REFRESH,
+    ),
+    Mutant(
+        "timeout: an account's own is not cut to a schedule of a minute",
+        "refresh",
+        "        if self.refresher.schedule > _SHORT_SCHEDULE:\n",
+        "        if True:\n",
+        TIMES,
+    ),
+    Mutant(
+        "timeout: a primary grant follows a refresh token, whatever time is left",
+        "refresh",
+        "            if self._time_left() < time_to_fall_back(client.timeout_seconds):\n",
+        "            if False:\n",
+        TIMES,
+    ),
+    Mutant(
+        "external secret: what other programs may need is overwritten unasked",
+        "refresh",
+        "        if is_foreign and self.account.previous is None and",
+        "        if False and",
+    ),
+    Mutant(
+        "publishing: a secret that a server sends back is published",
+        "publishing",
+        "        if secret in decoded or (",
+        "        if False and (",
+        ("tests/unit/test_publishing.py",),
+    ),
+    Mutant(
+        "publishing: refresh tokens are no secrets",
+        "refresh",
+        "        secrets = credentials.secrets.union(each for each in tokens if each)\n",
+        "        secrets = credentials.secrets\n",
+        (*REFRESH, "tests/integration/test_canary.py"),
+    ),
+    Mutant(
+        "publishing: a path may name a refresh token",
+        "publishing",
+        "        if names_refresh_token(path) or any(",
+        "        if any(",
+        ("tests/unit/test_publishing.py",),
+    ),
+    Mutant(
+        "headers: those that frame a message are an account's to write",
+        "refusals",
+        "        is_refused = lower in REFUSED_HEADERS or",
+        "        is_refused = False and",
+        REFUSALS,
+    ),
+    Mutant(
+        "headers: what a server has sent fills them as it is",
+        "oauth/token_request",
+        "    if not all(value.isascii() and value.isprintable() for value in headers.values()):\n",
+        "    if False:\n",
+        REQUESTS,
+    ),
+    Mutant(
+        "templates: what fills them is filled again",
+        "oauth/token_request",
+        "        return _VARIABLE.sub(lambda name: variables[name[1]] or name[0], value)\n",
+        "        for name in variables:\n"
+        "            value = value.replace('{' + name + '}', variables[name] or '')\n"
+        "        return value\n",
+        REQUESTS,
+    ),
+    Mutant(
+        "hosts: one that only `*` allows may be anywhere",
+        "oauth/transport",
+        "            if _exchange.must_be_global and self.proxy is None:\n",
+        "            if False:\n",
+        ("tests/unit/oauth/test_transport.py",),
+    ),
+    Mutant(
+        "connections: accounts share them, whomever they believe",
+        "oauth/transport",
+        '                request.url, pool_kwargs={"ssl_context": self._context(client)}\n',
+        "                request.url\n",
+        ("tests/unit/oauth/test_transport.py",),
     ),
     Mutant(
         "journal: whether the published one stands is not looked at",

@@ -183,7 +183,9 @@ def test_sixteen_hostile_hosts_at_once_keep_nobody_from_a_token(authority: Autho
     with ExitStack() as stack:
         good = stack.enter_context(good_server(authority))
         for number, attack in enumerate(quick):
-            hostile = stack.enter_context(hostile_server(authority, attack.played(Time())))
+            script = attack.played(Time())
+            server = hostile_server(authority, script, attack.certificate)
+            hostile = stack.enter_context(server)
             stage.add(f"{VICTIM}-{number}", hostile, left=30 * MINUTE)
         for number in range(4):
             stage.add(f"{NEIGHBOUR}-{number}", good, left=HOUR)

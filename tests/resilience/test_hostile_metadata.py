@@ -193,7 +193,7 @@ def test_every_hostile_host_is_survived_in_one_sweep_of_the_whole_function(
     captured = capfd.readouterr()
     seen = captured.out + captured.err + json.dumps(answer) + json.dumps(recorded)
     assert captured.out.count('"failure_class"') == len(expected)
-    for hidden in (MARK, "Basic ", "Authorization", read(secrets, NEIGHBOUR)["access_token"]):
+    for hidden in (MARK, "Basic ", "Authorization:", read(secrets, NEIGHBOUR)["access_token"]):
         assert hidden not in seen
 
 

@@ -166,7 +166,7 @@ class SimulatedTokenEndpoint:
             self._fail(failure, sender)
         self.time.wait(ANSWER_SECONDS)
         self._pass_firewall(sender)
-        client = self.clients[sender.client_id]
+        client = self.clients[sender.client_id or ""]
         if grant["grant_type"] == "refresh_token":
             return self._redeem(client, str(grant["refresh_token"]))
         if grant["grant_type"] == "password":
@@ -203,7 +203,7 @@ class SimulatedTokenEndpoint:
 
     def _failure(self, sender: oauth.Client) -> Failure | None:
         """Tell how a request of this second fails; None where it does not."""
-        own = self.clients[sender.client_id].failure
+        own = self.clients[sender.client_id or ""].failure
         if own is not None:
             return own
         number = bisect_right(self.outages, self.time.now, key=lambda outage: outage.begins_at)
