@@ -44,6 +44,7 @@ from token_refresher.outcomes import Asked, Caution, Outcome, Result
 from token_refresher.parsing import parse_credentials
 from token_refresher.policy import (
     FAILURES,
+    TICK_SLACK,
     Decision,
     Sending,
     decide,
@@ -467,7 +468,8 @@ class _Refresh(Hidden, msgspec.Struct, kw_only=True):
         usable = entry.access_token if entry.is_bearer_token(dialect) else None
         digest = token_digest(self.account.name, usable)
         published = self.account.published
-        if usable and published is not None and published.token_digest == digest:
+        is_same = usable and published is not None and published.token_digest == digest
+        if is_same and published is not None and not dialect.renews_by_access_token:
             # Handed out once more, it still ends when it was told to.
             ends_at = published.expires_at
             if ends_at is not None and ends_at > issued_at:
@@ -598,6 +600,10 @@ class _Refresh(Hidden, msgspec.Struct, kw_only=True):
             return False
         is_same = published.token_digest == version.token_digest
         has_same_credentials = published.credentials_digest == version.credentials_digest
+        # One that is renewed by itself may stay the same text, and live on.
+        is_longer = version.expires_at > published.expires_at + TICK_SLACK
+        if is_longer and not self._is_rejected:
+            return False
         return is_same and has_same_credentials and self._now() < published.expires_at
 
     def _unchanged(self, response: _Response) -> Result:
