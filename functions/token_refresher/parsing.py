@@ -6,8 +6,7 @@ Every error names the field and the fix, with the nearest right name; a value is
 from __future__ import annotations
 
 import re
-from functools import cache
-from typing import TYPE_CHECKING, Any, Final, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Final, get_args
 
 import msgspec
 
@@ -48,6 +47,13 @@ _NEED_A_PERSON: Final = frozenset(
 _NESTED: Final[dict[str, type[msgspec.Struct]]] = {"dialect": Dialect, "publish": Publish}
 # Whose nulls mean something to the server.
 _AS_THEY_ARE: Final = frozenset({"grant_parameters"})
+# What a person or a form may have stored as a number.
+_OF_DIGITS: Final = frozenset(
+    {
+        *("assertion", "client_id", "client_secret", "partner_code", "partner_secret", "password"),
+        *("refresh_token", "scope", "username"),
+    }
+)
 _OF_TEXTS: Final = frozenset({"provider_parameters", "request_headers"})
 # Their lines end as lines do.
 _LINES: Final = frozenset({"ca_certificates", "publish"})
@@ -114,7 +120,7 @@ def _from_object(content: dict[str, Any]) -> Credentials:
     for name, value in content.items():
         if name not in _LINES:
             _require_no_blanks(name, value)
-    credentials = msgspec.convert(_as_texts(content, struct), struct, strict=False)
+    credentials = msgspec.convert(_as_texts(content), struct, strict=False)
     refusals.require_valid(credentials)
     return credentials
 
@@ -217,27 +223,16 @@ def _require_no_blanks(name: str, value: object) -> None:
             _require_no_blanks(name, each)
 
 
-def _as_texts(content: dict[str, Any], struct: type) -> dict[str, Any]:
+def _as_texts(content: dict[str, Any]) -> dict[str, Any]:
     """Write numbers as text where text is asked for: an id of digits is often stored as one."""
     return {
         name: _text(value)
-        if name in _text_fields(struct)
+        if name in _OF_DIGITS
         else {key: _text(each) for key, each in value.items()}
         if name in _OF_TEXTS and isinstance(value, dict)
         else value
         for name, value in content.items()
     }
-
-
-@cache
-def _text_fields(struct: type) -> frozenset[str]:
-    fields = msgspec.structs.fields(struct)
-    return frozenset(field.encode_name for field in fields if _is_text(field.type))
-
-
-def _is_text(kind: object) -> bool:
-    """Whether an annotation such as ``Annotated[str, …] | None`` is one of text."""
-    return kind is str or (get_origin(kind) is not dict and any(map(_is_text, get_args(kind))))
 
 
 def _text(value: object) -> object:

@@ -456,13 +456,14 @@ class _Refresh(Hidden, msgspec.Struct, kw_only=True):
             # One that is kept is counted from its first response: nothing else of it is known.
             lives = timedelta(seconds=assumed)
             response = replace(response, refresh_token_expires_in=lives)
-        entry = self.journal.entry_of(
+        whole = self.journal.entry_of(
             response,
             credentials=credentials,
             lease=self.account.lease,
             sent=sent,
             refresh_is_refused=refresh_is_refused,
-        ).shortened()
+        )
+        entry = whole.shortened()
         is_too_long = response.access_token is not None and entry.access_token is None
         dialect = credentials.client.dialect
         usable = entry.access_token if entry.is_bearer_token(dialect) else None
@@ -496,7 +497,7 @@ class _Refresh(Hidden, msgspec.Struct, kw_only=True):
             if missing is not None:
                 raise missing
             token = entry.published_as(version, dialect)
-            text = self._text(credentials, entry, token, sent)
+            text = self._text(credentials, whole, token, sent)
         except OAuthError:
             self._refuse(version)
             raise

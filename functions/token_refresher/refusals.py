@@ -116,7 +116,8 @@ def _require_headers(credentials: Credentials) -> None:
     for name, value in headers.items():
         if _HEADER_NAME.fullmatch(name) is None:
             raise ValueError("`request_headers` has a name that no header may have")
-        lower = name.lower()
+        # Gateways there are that take one for the other.
+        lower = name.lower().replace("_", "-")
         is_refused = lower in REFUSED_HEADERS or lower.startswith("proxy-")
         if is_refused or (lower == "authorization" and credentials.auth_method != "none"):
             shown = lower if is_refused and lower in REFUSED_HEADERS else plain(lower)

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from token_refresher.errors import CredentialsError
+from token_refresher.oauth.providers import provider
 from token_refresher.parsing import NAMED_GRANTS
 from token_refresher_cli.credentials_form import (
     GRANT_TYPES,
@@ -88,7 +89,7 @@ def test_another_server_is_asked_for_its_endpoint() -> None:
 
 
 def test_a_provider_is_asked_for_its_parameters() -> None:
-    domain = "domain, your My Domain, or login or test (acme.my)"
+    domain = f"domain, {provider('salesforce').parameters['domain'].about} (acme.my)"
     asker = Answers({PLACE: "salesforce", domain: "example.my"}, client_id="1", client_secret="x")
     fields = fill_in({"grant_type": "client_credentials"}, asker=asker)
     credentials, _ = to_credentials(fields)

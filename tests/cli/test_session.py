@@ -64,9 +64,8 @@ def test_a_wrong_password_is_found_and_corrected_without_a_secret_on_the_screen(
 ) -> None:
     with shell.open("add", dealer) as terminal:
         for question, answer in (
-            ("another [autovit.ro]: ", "another"),
-            ("token_endpoint: ", server.token_endpoint),
-            ("refresh_token [client_credentials]: ", "password"),
+            ("provider or token_endpoint: ", server.token_endpoint),
+            ("jwt-bearer [client_credentials]: ", "password"),
             ("client_id: ", dealer),
             ("username: ", "dealer@example.com"),
             ("client_secret (hidden; Enter for a client without one): ", CLIENT_SECRET),
@@ -76,9 +75,7 @@ def test_a_wrong_password_is_found_and_corrected_without_a_secret_on_the_screen(
             terminal.enter(answer)
         terminal.expect("created oauth/credentials/dealer-17")
         assert terminal.finish() == 0
-    shown = terminal.plain.replace(server.host, "api.example.com").replace(
-        "(hidden): ", "(hidden):"
-    )
+    shown = terminal.plain.replace(server.host, "api.example.com").replace("): \n", "):\n")
     assert f"```text\n$ token-refresher add dealer-17\n{shown}```" in DOCUMENT
 
     with shell.open("refresh", dealer) as terminal:

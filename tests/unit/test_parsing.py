@@ -152,6 +152,28 @@ def test_what_consoles_write_is_taken_as_it_is_meant(
     assert getattr(parse(MACHINE, **{field: written}), field) == meant
 
 
+@pytest.mark.parametrize(
+    ("fields", "name"),
+    [
+        (PASSWORD, "username"),
+        (PASSWORD, "password"),
+        (PARTNER, "partner_code"),
+        (PARTNER, "partner_secret"),
+        (REFRESH, "refresh_token"),
+        (ASSERTION, "assertion"),
+    ],
+)
+def test_what_is_nothing_but_digits_may_be_a_number(fields: dict[str, Any], name: str) -> None:
+    assert getattr(parse(fields, **{name: 7041}), name) == "7041"
+
+
+@pytest.mark.parametrize("name", ["provider", "token_endpoint", "verify_url", "user_agent"])
+def test_what_is_never_a_number_is_not_taken_for_one(name: str) -> None:
+    absent = {"token_endpoint": None} if name == "provider" else {}
+    accepted = "printable ASCII" if name == "user_agent" else "text"
+    assert refusal(MACHINE, **absent, **{name: 5}) == f"`{name}` must be {accepted}"
+
+
 def test_a_providers_parameter_may_be_a_number() -> None:
     fields = {**MACHINE, "provider": "salesforce", "provider_parameters": {"domain": 17}}
     del fields["token_endpoint"]

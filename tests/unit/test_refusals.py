@@ -264,7 +264,11 @@ def test_what_no_form_can_hold_is_sent_in_json_only(value: object) -> None:
 # Headers.
 
 
-@pytest.mark.parametrize("spell", [str, str.upper, str.title], ids=["lower", "upper", "title"])
+@pytest.mark.parametrize(
+    "spell",
+    [str, str.upper, str.title, lambda name: name.replace("-", "_")],
+    ids=["lower", "upper", "title", "underscores"],
+)
 @pytest.mark.parametrize(
     "name",
     sorted(

@@ -110,7 +110,8 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         request_headers: Likewise.
         user_agent: ``{username}`` where it wants to see the account's.
         expires_in: Seconds; the access token's documented lifetime.
-        refresh_token_expires_in: Seconds; the refresh token's.
+        refresh_token_expires_in: Seconds; the refresh token's, from when it was issued. None where
+            it ends only when it is not used for so long.
         rotation: What becomes of a refresh token that is used: ``rotates`` (a new one comes, the
             old one ends), ``keeps``, or ``varies`` by the client's settings; None where there is
             none, or where no page says it.
@@ -239,7 +240,7 @@ def provider(name: str) -> Provider:
 def _unknown(name: str) -> str:
     from difflib import get_close_matches  # noqa: PLC0415 - a healthy start needs none of it
 
-    near = " or ".join(get_close_matches(name.lower(), _entries(), n=2, cutoff=0.5))
+    near = " or ".join(get_close_matches(name.lower(), _entries(), n=2, cutoff=0.7))
     meant = f"; did you mean {near}?" if near else ": see `token-refresher providers`"
     return f"`provider` names none that is known{meant}"
 
