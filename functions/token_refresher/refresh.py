@@ -42,6 +42,7 @@ from token_refresher.oauth.token_response import lifetime
 from token_refresher.outcomes import Asked, Caution, Outcome, Result
 from token_refresher.policy import (
     FAILURES,
+    TICK_SLACK,
     Decision,
     Sending,
     decide,
@@ -571,7 +572,7 @@ class _Refresh(Hidden, msgspec.Struct, kw_only=True):
         Returns:
             None where a journaled one has turned out to be of no use.
         """
-        if self._is_unchanged(credentials, response):
+        if self._is_unchanged(response):
             return self._unchanged(response)
         self._verify(credentials, response)
         if self.asked.stage_as:
@@ -595,18 +596,17 @@ class _Refresh(Hidden, msgspec.Struct, kw_only=True):
         )
         return self._succeeded(response, Outcome.PUBLISHED, then)
 
-    def _is_unchanged(self, credentials: Credentials, response: _Response) -> bool:
-        """Whether the endpoint has handed out the published token once more, and it lives.
-
-        A token that is renewed by itself has been renewed all the same.
-        """
-        if credentials.client.dialect.renews_by_access_token:
-            return False
+    def _is_unchanged(self, response: _Response) -> bool:
+        """Whether the endpoint has handed out the published token once more, and it lives."""
         published, version = self.account.published, response.version
         if published is None or published.expires_at is None or self.asked.stage_as:
             return False
         is_same = published.token_digest == version.token_digest
         has_same_credentials = published.credentials_digest == version.credentials_digest
+        # One that is renewed by itself may stay the same text, and live on.
+        is_longer = version.expires_at > published.expires_at + TICK_SLACK
+        if is_longer and not self._is_rejected:
+            return False
         return is_same and has_same_credentials and self._now() < published.expires_at
 
     def _unchanged(self, response: _Response) -> Result:

@@ -254,7 +254,7 @@ MUTANTS: Final = (
         "connections: accounts share them, whomever they believe",
         "oauth/transport",
         '                request.url, pool_kwargs={"ssl_context": self._context(client)}\n',
-        "                request.url\n",
+        '                request.url, pool_kwargs={"ssl_context": self._ssl_context}\n',
         ("tests/unit/oauth/test_transport.py",),
     ),
     Mutant(
