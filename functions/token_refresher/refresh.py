@@ -240,7 +240,8 @@ class _Refresh(Hidden, msgspec.Struct, kw_only=True):
         """Go through the steps until one of them ends the refresh."""
         self._confirm()
         is_due = self._is_due()
-        self._require_replaceable()
+        if self.account.unwritten is None:
+            self._require_replaceable()
         if not is_due:
             return self.result(Outcome.NOT_DUE)
         if self.asked.dry_run:
@@ -250,6 +251,8 @@ class _Refresh(Hidden, msgspec.Struct, kw_only=True):
             return self.result(Outcome.NOT_DUE)
         if not self._read_journal(credentials):
             return self._not_kept(Outcome.FAILED)
+        # Whatever is there, what was answered is kept first.
+        self._require_replaceable()
         if not self._is_due(has_primary_grant=not self.journal.is_only_grant):
             return self.result(Outcome.NOT_DUE)
         journaled = self._journaled(credentials)
