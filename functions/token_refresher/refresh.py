@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from token_refresher import records
-from token_refresher.credentials import require_refresh_tokens, require_same_place
 from token_refresher.errors import (
     ExternalSecretError,
     LeasedError,
@@ -41,7 +40,6 @@ from token_refresher.oauth.errors import (
 from token_refresher.oauth.hidden import Hidden
 from token_refresher.oauth.token_response import lifetime
 from token_refresher.outcomes import Asked, Caution, Outcome, Result
-from token_refresher.parsing import parse_credentials
 from token_refresher.policy import (
     FAILURES,
     TICK_SLACK,
@@ -54,7 +52,6 @@ from token_refresher.policy import (
     unchanged_record,
 )
 from token_refresher.ports import CURRENT
-from token_refresher.publishing import render
 from token_refresher.recording import Record
 from token_refresher.records import LeaseEnd
 from token_refresher.redeem import Redeemed, Redemption, time_to_fall_back, time_to_request
@@ -239,20 +236,22 @@ class _Refresh(Hidden, msgspec.Struct, kw_only=True):
     def run(self) -> Result:
         """Go through the steps until one of them ends the refresh."""
         self._confirm()
-        is_due = self._is_due()
-        if self.account.unwritten is None:
-            self._require_replaceable()
-        if not is_due:
+        is_foreign = self._is_foreign()
+        if not self._is_due() and not is_foreign:
             return self.result(Outcome.NOT_DUE)
-        if self.asked.dry_run:
+        if self.asked.dry_run and not is_foreign:
             return self.result(Outcome.WOULD_REFRESH)
         credentials = self._read_credentials()
+        is_kept = self.account.unwritten is None or self.asked.dry_run
+        if credentials is not None and is_foreign and is_kept:
+            raise ExternalSecretError
         if credentials is None or not self._is_due():
             return self.result(Outcome.NOT_DUE)
         if not self._read_journal(credentials):
             return self._not_kept(Outcome.FAILED)
-        # Whatever is there, what was answered is kept first.
-        self._require_replaceable()
+        if is_foreign:
+            # What was answered has been kept first.
+            raise ExternalSecretError
         if not self._is_due(has_primary_grant=not self.journal.is_only_grant):
             return self.result(Outcome.NOT_DUE)
         journaled = self._journaled(credentials)
@@ -274,19 +273,15 @@ class _Refresh(Hidden, msgspec.Struct, kw_only=True):
             if value is not None:
                 self.record.know(published=published.with_times_of(value.text))
 
-    def _require_replaceable(self) -> None:
-        """Let nothing be overwritten unasked that other programs may need.
+    def _is_foreign(self) -> bool:
+        """Whether the token secret holds what other programs may need: not overwritten unasked.
 
         What replaced a token of ours, such as a placeholder of a tool that ran again, is replaced
         in turn; so is what a person forces, and what is to be staged for a rotation.
-
-        Raises:
-            ExternalSecretError: The token secret holds something else.
         """
         published, asked = self.account.published, self.asked
         is_foreign = published is not None and published.is_foreign
-        if is_foreign and self.account.previous is None and not (asked.force or asked.stage_as):
-            raise ExternalSecretError
+        return is_foreign and self.account.previous is None and not (asked.force or asked.stage_as)
 
     def _is_due(self, *, has_primary_grant: bool = False) -> bool:
         """Decide again, with what has been read since."""
@@ -304,6 +299,10 @@ class _Refresh(Hidden, msgspec.Struct, kw_only=True):
             self._is_due()
             return None
         self.record.know(credentials_version=value.version_id)
+        # Here, since most starts find nothing due, and read no credentials.
+        from token_refresher.credentials import require_refresh_tokens  # noqa: PLC0415
+        from token_refresher.parsing import parse_credentials  # noqa: PLC0415
+
         credentials = parse_credentials(value.text)
         require_refresh_tokens(credentials, uses_refresh_tokens=self.refresher.uses_refresh_tokens)
         longer = self._client_of(credentials).timeout_seconds - _USUAL_TIMEOUT_SECONDS
@@ -413,6 +412,8 @@ class _Refresh(Hidden, msgspec.Struct, kw_only=True):
         entry = self.journal.entry
         if entry is not None:
             if self.journal.is_only_grant:
+                from token_refresher.credentials import require_same_place  # noqa: PLC0415
+
                 require_same_place(
                     credentials, host=entry.host, place=entry.place, trust=entry.trust
                 )
@@ -472,8 +473,8 @@ class _Refresh(Hidden, msgspec.Struct, kw_only=True):
         usable = entry.access_token if entry.is_bearer_token(dialect) else None
         digest = token_digest(self.account.name, usable)
         published = self.account.published
-        is_same = usable and published is not None and published.token_digest == digest
-        if is_same and published is not None and not dialect.renews_by_access_token:
+        is_handed_out_again = published is not None and published.token_digest == digest
+        if usable and published and is_handed_out_again and not dialect.renews_by_access_token:
             # Handed out once more, it still ends when it was told to.
             ends_at = published.expires_at
             if ends_at is not None and ends_at > issued_at:
@@ -531,6 +532,8 @@ class _Refresh(Hidden, msgspec.Struct, kw_only=True):
             tokens.discard(token.access_token)
         secrets = credentials.secrets.union(each for each in tokens if each)
         if credentials.publish is None:
+            from token_refresher.publishing import render  # noqa: PLC0415
+
             return render(token, secrets=secrets)
         return credentials.publish.render(token, entry.response, secrets=secrets)
 

@@ -16,7 +16,6 @@ from token_refresher.errors import FailureClass, RotationError
 from token_refresher.events import Step
 from token_refresher.model import PublishedToken, published_from_id
 from token_refresher.outcomes import Outcome
-from token_refresher.parsing import parse_credentials
 from token_refresher.policy import FAILURES, Reason, failure_class_of, next_attempt
 from token_refresher.ports import CURRENT, PENDING
 
@@ -123,6 +122,8 @@ class Rotation(msgspec.Struct, frozen=True, kw_only=True):
         value = self.store.read_credentials(asked.account)
         if value is None:
             return
+        from token_refresher.parsing import parse_credentials  # noqa: PLC0415 - as in a refresh
+
         client = parse_credentials(value.text).client
         if client.verify_url and self.endpoint.verify(client, token.access_token) is False:
             raise self._ended(asked, "verify_url refused the staged access_token")

@@ -394,3 +394,11 @@ def test_an_accounts_header_stands_instead_of_the_programs_in_any_case() -> None
     assert {name: value for name, value in headers.items() if name.lower() == "accept"} == {
         "accept": "text/x"
     }
+
+
+def test_an_accounts_header_stands_instead_of_the_entrys_in_any_case() -> None:
+    walmart = {**CLIENT, "provider": "walmart", "request_headers": {"wm_svc.name": "Mine"}}
+    headers = parse(walmart, MACHINE).client.request_headers
+    assert headers["wm_svc.name"] == "Mine"
+    assert "WM_SVC.NAME" not in headers
+    assert headers["WM_QOS.CORRELATION_ID"]
