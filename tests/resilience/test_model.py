@@ -65,7 +65,7 @@ from tests.unit.fakes import (
     no_connection,
     throttled,
 )
-from token_refresher.errors import ExternalSecretError, FailureClass, SecretStoreError
+from token_refresher.errors import FailureClass, SecretStoreError
 from token_refresher.outcomes import Caution, Outcome
 from token_refresher.parsing import parse_credentials
 from token_refresher.policy import (
@@ -775,24 +775,6 @@ def test_a_token_secret_that_was_deleted_is_made_again_for_a_journaled_answer() 
     result = world.refresh(after=TICK)
 
     assert (result.outcome, result.error) == (Outcome.PUBLISHED, None)
-
-
-def test_what_another_tool_puts_over_a_token_costs_no_refresh_token() -> None:
-    """The response could not be journaled, and is kept before anything is said of the secret."""
-    world = World(max_workers=1)
-    world.add_refresh_only()
-    world.faults.always("before journal", denied)
-    assert world.refresh().outcome is Outcome.PUBLISHED
-    for number in range(2):
-        content = json.dumps({"number": number})
-        world.store.tokens[FAKE_ACCOUNT].put(f"another-tool-{number:030}", content, ["AWSCURRENT"])
-    world.faults.fix()
-
-    assert isinstance(world.refresh(after=TICK).error, ExternalSecretError)
-    assert world.token() == {"number": 1}
-    assert world.journal() is not None
-    world.start_environment()
-    assert world.refresh(after=HOUR, force=True).outcome is Outcome.PUBLISHED
 
 
 @pytest.mark.parametrize(
