@@ -55,10 +55,27 @@ _OF_DIGITS: Final = frozenset(
     }
 )
 _OF_TEXTS: Final = frozenset({"provider_parameters", "request_headers"})
+# What providers' consoles and other programs call a field of ours.
+_CALLED: Final = {
+    "apikey": "client_id",
+    "apisecret": "client_secret",
+    "apikeysecret": "client_secret",
+    "accesstokenurl": "token_endpoint",
+    "appid": "client_id",
+    "appsecret": "client_secret",
+    "consumerkey": "client_id",
+    "consumersecret": "client_secret",
+    "endpoint": "token_endpoint",
+    "headers": "request_headers",
+    "secret": "client_secret",
+    "tokenuri": "token_endpoint",
+    "tokenurl": "token_endpoint",
+    "url": "token_endpoint",
+}
 # Their lines end as lines do.
 _LINES: Final = frozenset({"ca_certificates", "publish"})
 
-_PATH: Final = "a path of at most six keys with dots between them, such as data.access_token"
+_PATH: Final = "a path of at most six keys with dots between them, such as data.0.token"
 _ACCEPTED: Final = {
     "dialect.authorization_scheme": "one word, such as Bearer",
     "dialect.expires_in_unit": "seconds or milliseconds",
@@ -94,14 +111,15 @@ def parse_credentials(text: str | None) -> Credentials:
     """
     if text is None:
         raise CredentialsError("the credentials are binary: store one JSON object as text")
+    place = ""
     try:
         # Unlike Python's own, it takes neither half a character nor a number that no JSON has.
         content = msgspec.json.decode(text.removeprefix("\ufeff"))
-    except (ValueError, RecursionError):
-        content = None
+    except (ValueError, RecursionError) as error:
+        content, place = None, "".join(re.findall(r" \(byte [0-9]+\)\Z", str(error)))
     if not isinstance(content, dict):
         raise CredentialsError(
-            "the credentials are not JSON: store one JSON object as the secret's text"
+            f"the credentials are not JSON: store one JSON object as the secret's text{place}"
         )
     try:
         return _from_object(content)
@@ -179,7 +197,13 @@ def _require_known(content: dict[str, Any], struct: type[Credentials]) -> None:
     """Name a field that is not known, whatever else is wrong."""
     known = ["grant_type", *_names_of(struct)]
     if unknown := [name for name in content if name not in known]:
-        raise ValueError(_unknown(unknown[0], known))
+        name, of = unknown[0], content.get("provider")
+        if isinstance(of, str) and name in provider(of).parameters:
+            raise ValueError(f"`{name}` goes into `provider_parameters`")
+        meant = _CALLED.get(re.sub("[_-]", "", name.lower()))
+        if meant is not None and meant not in content:
+            raise ValueError(f"`{refusals.plain(name)}` is no field: did you mean `{meant}`?")
+        raise ValueError(_unknown(name, known))
 
 
 def _unknown(name: str, known: Sequence[str], *, where: str = "") -> str:
@@ -211,10 +235,16 @@ def _nearest(name: str, known: Iterable[str]) -> str | None:
 
 
 def _require_no_blanks(name: str, value: object) -> None:
-    """Refuse what was pasted with a blank or a line's end; no server trims it."""
+    """Refuse what was pasted with a blank, a line's end or what no screen shows.
+
+    No server trims it.
+    """
     if isinstance(value, str):
-        if value != value.strip():
-            raise ValueError(f"`{name}` begins or ends with a blank or a line break: remove it")
+        if any(each.isspace() or not each.isprintable() for each in (value[:1], value[-1:])):
+            raise ValueError(
+                f"`{name}` begins or ends with a blank, a line break or an invisible character: "
+                "remove it"
+            )
     elif isinstance(value, dict):
         for key, each in value.items():
             _require_no_blanks(f"{name}.{refusals.plain(key)}", each)

@@ -61,7 +61,7 @@ def _require_address(credentials: Credentials) -> None:
         ("verify_url", credentials.verify_url),
     ):
         if url is not None and not _is_plain_https_url(url):
-            msg = f"`{field}` must be an https URL without user, password or fragment"
+            msg = f"`{field}` must be an https URL without user, password, fragment or placeholder"
             raise ValueError(msg)
 
 
@@ -122,6 +122,8 @@ def _require_headers(credentials: Credentials) -> None:
         if is_refused or (lower == "authorization" and credentials.auth_method != "none"):
             shown = lower if is_refused and lower in REFUSED_HEADERS else plain(lower)
             msg = f"`request_headers` must not hold `{shown}`: the program sees to that itself"
+            if not is_refused:
+                msg += ", unless `token_endpoint_auth_method` is `none`"
             raise ValueError(msg)
         if not _is_printable(value) or len(value) > _LONGEST_HEADER:
             msg = f"`request_headers.{plain(name)}` must be printable ASCII of at most 4 KiB"
@@ -207,7 +209,6 @@ def _is_plain_https_url(url: str) -> bool:
         and parts.password is None
         and not parts.fragment
         and port_is_valid
-        and url.isascii()
-        and url.isprintable()
-        and " " not in url
+        # RFC 3986 section 2, which has no place for what documentation leaves to be filled in.
+        and re.fullmatch(r"[\w.~:/?#\[\]@!$&'()*+,;=%-]+", url, re.ASCII) is not None
     )

@@ -102,12 +102,14 @@ def refusal(fields: dict[str, Any], **changed: object) -> str:
         pytest.param("https://a.example:https/", id="a port that is a word"),
         pytest.param("https://a.example/a b", id="a space"),
         pytest.param("https://a.example/\nx", id="a line break"),
+        pytest.param("https://a.example/{tenant}/token", id="a placeholder"),
+        pytest.param("https://<tenant>.example/token", id="another"),
         pytest.param("https://[invented/", id="no URL"),
         pytest.param("https://\u0105.example/", id="a host outside ASCII"),
     ],
 )
 def test_credentials_and_tokens_go_to_plain_https_addresses_only(field: str, url: str) -> None:
-    said = f"`{field}` must be an https URL without user, password or fragment"
+    said = f"`{field}` must be an https URL without user, password, fragment or placeholder"
     assert refusal(MACHINE, **{field: url}) == said
 
 
@@ -145,11 +147,11 @@ def test_an_accepted_address_has_one_host_whoever_reads_it(url: str) -> None:
                      "is known; did you mean autovit.ro", id="a provider that is misspelt"),
         pytest.param({"token_endpoint": None, "provider": "salesforce"},
                      "`provider_parameters.domain` must be at most four labels of a host's name, "
-                     "such as acme.my: ", id="a parameter that is missing"),
+                     "without its end, such as acme.my: ", id="a parameter that is missing"),
         pytest.param({"token_endpoint": None, "provider": "salesforce",
                       "provider_parameters": {"domain": "invented.example/"}},
                      "`provider_parameters.domain` must be at most four labels of a host's name, "
-                     "such as acme.my: ", id="a parameter that leaves its place"),
+                     "without its end, such as acme.my: ", id="a parameter that leaves its place"),
         pytest.param({"token_endpoint": None, "provider": "autovit.ro",
                       "provider_parameters": {"domain": "x"}},
                      "`provider_parameters` has `domain`, but Autovit.ro (OLX motors) takes: none",
@@ -280,6 +282,8 @@ def test_no_header_frames_a_message_or_has_a_field_of_its_own(
     name: str, spell: Callable[[str], str]
 ) -> None:
     said = f"`request_headers` must not hold `{name}`: the program sees to that itself"
+    if name == "authorization":
+        said += ", unless `token_endpoint_auth_method` is `none`"
     assert refusal(MACHINE, request_headers={spell(name): "5"}) == said
 
 
