@@ -289,7 +289,8 @@ class Credentials(
         given += [dict(parse_qsl(urlsplit(self.client.token_endpoint).query))]
         held = (text for each in given for text in _secrets_in(each))
         header = authentication(self.client)[1].get("Authorization", "")
-        basic = header.removeprefix("Basic ")
+        # With its padding or without.
+        basic = header.removeprefix("Basic ").rstrip("=")
         # Where there is no other secret, the id is one.
         client = self.client_id if self.client_secret == "" else self.client_secret
         return frozenset({client or "", self.assertion or "", basic, *held} - {""})

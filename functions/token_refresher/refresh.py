@@ -242,12 +242,16 @@ class _Refresh(Hidden, msgspec.Struct, kw_only=True):
         if self.asked.dry_run and not is_foreign:
             return self.result(Outcome.WOULD_REFRESH)
         credentials = self._read_credentials()
-        if credentials is not None and is_foreign:
+        is_kept = self.account.unwritten is None or self.asked.dry_run
+        if credentials is not None and is_foreign and is_kept:
             raise ExternalSecretError
         if credentials is None or not self._is_due():
             return self.result(Outcome.NOT_DUE)
         if not self._read_journal(credentials):
             return self._not_kept(Outcome.FAILED)
+        if is_foreign:
+            # What was answered has been kept first.
+            raise ExternalSecretError
         if not self._is_due(has_primary_grant=not self.journal.is_only_grant):
             return self.result(Outcome.NOT_DUE)
         journaled = self._journaled(credentials)

@@ -13,9 +13,11 @@ import traceback
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
 
+import botocore
 import msgspec
 
 from token_refresher.errors import CredentialsError, EventError, SettingsError
@@ -29,6 +31,7 @@ from token_refresher.model import (
     published_from_id,
 )
 from token_refresher.oauth.allowed_hosts import host_patterns
+from token_refresher.oauth.certificates import CertificatesError, authorities_of
 from token_refresher.oauth.client_authentication import Client, host_of
 from token_refresher.oauth.dialect import RFC_6749, Dialect
 from token_refresher.oauth.errors import (
@@ -78,6 +81,10 @@ NOW: Final = datetime(2026, 11, 24, 1, tzinfo=UTC)
 REFRESH_BEFORE: Final = timedelta(minutes=90)
 DIGEST: Final = "00dca8b71d6e"
 SCHEDULE: Final = timedelta(minutes=5)
+# Any that is the same each time: the first of the public ones.
+_PUBLIC: Final = Path(botocore.__file__).with_name("cacert.pem").read_bytes()
+_END: Final = b"-----END CERTIFICATE-----\n"
+_AUTHORITY: Final = _PUBLIC[_PUBLIC.index(b"-----BEGIN") :].partition(_END)[0] + _END
 LEASE: Final = f"request-{'0' * 40}-1"
 _ASKED: Final[dict[str, Any]] = {
     "token_endpoint": "https://id.example/token",
@@ -223,7 +230,7 @@ def _fields(data: bytes) -> str:
 
 
 def _lines(**values: object) -> bytes:
-    """Write a seed for `_fields`; two underscores stand for a point."""
+    """Write a first input for `_fields`; two underscores stand for a point."""
     places = ((_FIELDS.index(name.replace("__", ".")), each) for name, each in values.items())
     return "\n".join(f"{chr(len(_FIELDS) + at)}{json.dumps(each)}" for at, each in places).encode()
 
@@ -389,6 +396,10 @@ def _rotation(data: bytes) -> str:
     return parse_rotation(document(data), secret_prefix="oauth").step
 
 
+def _certificates_of(data: bytes) -> str:
+    return f"{len(authorities_of(text(data)).get_ca_certs())}"
+
+
 def _settings(data: bytes) -> str:
     lines = [line.partition("=") for line in text(data).split("\n")]
     settings = settings_from_environment({name: value for name, _, value in lines})
@@ -536,6 +547,11 @@ PARSERS: Final = (
         _json(Step="createSecret", ClientRequestToken=VERSION,
               SecretId="arn:aws:secretsmanager:eu-west-1:123456789012:secret:oauth/tokens/a-Ab12cD"),
     ), (EventError,)),
+    Parser("certificates", _certificates_of, (
+        _AUTHORITY, _AUTHORITY.replace(b"\n", b" "), _AUTHORITY.replace(b"\n", rb"\n"),
+        _AUTHORITY * 2, b",".join(2 * [b"".join(_AUTHORITY.split(b"\n")[1:-2])]),
+        f"notes of {SECRET}\n".encode() + _AUTHORITY, SECRET.encode(),
+    ), (CertificatesError,)),
     Parser("settings", _settings, (
         b"SECRET_PREFIX=team/oauth\nREFRESH_BEFORE_SECONDS=5400\nREFRESH_TOKENS=ignore",
         b"SCHEDULE_MINUTES=15",

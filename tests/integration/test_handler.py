@@ -184,7 +184,7 @@ def test_what_was_not_attempted_says_when_the_next_sweep_is(deployed: Deployed) 
 HARD_CASES: Final[dict[str, dict[str, Any]]] = {
     "a/b.c/d@e.example": PASSWORD,
     "misspelt": {**PASSWORD, "passwrd": "MARK"},
-    "number": {**PASSWORD, "password": 5},
+    "number": {**PASSWORD, "password": 5.5},
     "elsewhere": {**MACHINE, "token_endpoint": "https://elsewhere.example/token"},
 }
 

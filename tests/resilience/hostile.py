@@ -6,6 +6,7 @@ wait do not sleep: the time that the program is told passes whenever it looks.
 
 from __future__ import annotations
 
+import base64
 import gzip
 import json
 import zlib
@@ -34,6 +35,10 @@ if TYPE_CHECKING:
 # In everything that a hostile server says, and in everything that is secret.
 MARK: Final = "canary"
 TOKEN: Final = f"made-up-{MARK}-token"
+CLIENT_ID: Final = "123"
+SECRET: Final = f"made-up-{MARK}-secret"
+ENCODED: Final = "".join(f"%{ord(each):02x}" for each in SECRET)
+BASIC: Final = base64.b64encode(f"{CLIENT_ID}:{SECRET}".encode()).decode().rstrip("=")
 ELSEWHERE: Final = "elsewhere.example"
 
 # Of time: a thousand looks at it are one request's limit.
@@ -310,6 +315,16 @@ INVALID_RESPONSE: Final = (
     ),
     Attack("takes the token back in the same answer", "invalid_response",
            raw('"expires_in": 60, "access_token": null')),
+    # What the account itself has sent, sent back for a token.
+    *(
+        Attack(f"answers {what} for a token", "secret_in_response",
+               status("200 OK", body(access_token=token)))
+        for what, token in (
+            ("the client secret", SECRET), ("the client secret, percent-encoded", ENCODED),
+            ("the client secret among other things", f"{TOKEN}.{SECRET}.{TOKEN}"),
+            ("what the client authenticated with", BASIC),
+        )
+    ),
 )  # fmt: skip
 
 TRANSIENT: Final = (

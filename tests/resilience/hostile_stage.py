@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import trustme
 
-from tests.resilience.hostile import MARK, Certificate
+from tests.resilience.hostile import CLIENT_ID, MARK, SECRET, Certificate
 from tests.unit.fakes import HOUR, INVOCATION, REFRESH_BEFORE, START, TICK, Faults, MemoryStore
 from tests.unit.raw_tls_server import RawTlsServer, answer, answers
 from token_refresher.model import PublishedToken, TokenVersion, digest12
@@ -40,7 +40,7 @@ NEIGHBOUR: Final = "neighbour"
 NEIGHBOURS_TOKEN: Final = "made-up-token-of-the-neighbour"
 OLD_TOKEN: Final = "made-up-old-token"
 
-CLIENT: Final = {"client_id": "123", "client_secret": f"made-up-{MARK}-secret"}
+CLIENT: Final = {"client_id": CLIENT_ID, "client_secret": SECRET}
 PRIMARY_GRANT: Final[Mapping[str, Any]] = {**CLIENT, "grant_type": "client_credentials"}
 INITIAL_REFRESH_TOKEN: Final = f"made-up-{MARK}-initial"
 REFRESH_ONLY: Final[Mapping[str, Any]] = {

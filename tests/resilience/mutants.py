@@ -168,8 +168,8 @@ MUTANTS: Final = (
     Mutant(
         "journal: what a secret does not hold is not shortened",
         "refresh",
-        "        ).shortened()\n",
-        "        )\n",
+        "        entry = whole.shortened()\n",
+        "        entry = whole\n",
         REFRESH,
     ),
     Mutant(
@@ -196,8 +196,8 @@ MUTANTS: Final = (
     Mutant(
         "external secret: what other programs may need is overwritten unasked",
         "refresh",
-        "        if is_foreign and self.account.previous is None and",
-        "        if False and",
+        "        return is_foreign and self.account.previous is None and",
+        "        return False and",
     ),
     Mutant(
         "publishing: a secret that a server sends back is published",

@@ -28,7 +28,12 @@ from tests.unit.fakes import (
     timed_out,
     unavailable,
 )
-from token_refresher.errors import FailureClass, OutOfTimeError, UnexpectedError
+from token_refresher.errors import (
+    ExternalSecretError,
+    FailureClass,
+    OutOfTimeError,
+    UnexpectedError,
+)
 from token_refresher.journal import JournalEntry
 from token_refresher.model import TokenVersion, token_digest
 from token_refresher.oauth.dialect import RFC_6749
@@ -553,6 +558,23 @@ def test_where_refresh_tokens_are_used_no_more_nothing_of_them_is_kept(world: Wo
     assert kept is not None
     assert (result.outcome, result.account.unwritten) == (Outcome.PUBLISHED, None)
     assert world.grants == ["password"]
+
+
+def test_what_another_tool_puts_over_a_token_costs_no_refresh_token(world: World) -> None:
+    """The response could not be journaled, and is kept before anything is said of the secret."""
+    world.add_refresh_only()
+    world.faults.always("before journal", denied)
+    assert world.refresh().outcome is Outcome.PUBLISHED
+    for number in range(2):
+        content = json.dumps({"number": number})
+        world.store.tokens[ACCOUNT].put(f"another-tool-{number:030}", content, [CURRENT])
+    world.faults.fix()
+
+    assert isinstance(world.refresh(after=TICK).error, ExternalSecretError)
+    assert world.token() == {"number": 1}
+    assert world.journal() is not None
+    world.start_environment()
+    assert world.refresh(after=HOUR, force=True).outcome is Outcome.PUBLISHED
 
 
 def test_a_response_that_is_kept_late_and_must_not_be_published_is_refused_all_the_same(

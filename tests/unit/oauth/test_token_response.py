@@ -668,7 +668,7 @@ def test_every_path_of_a_dialect_is_followed() -> None:
     of = speaking(
         access_token="data.token", refresh_token="data.renew", expires_in="data.lives",
         expires_in_unit="milliseconds", expires_at="data.until", scope="data.rights",
-        refresh_token_expires_in="data.renew_ttl",
+        refresh_token_expires_in="data.renew_lives",
     )  # fmt: skip
     told = read_json(
         {
@@ -676,7 +676,7 @@ def test_every_path_of_a_dialect_is_followed() -> None:
             "refresh_token_expires_in": 1,
             "data": {
                 "token": "t", "renew": "r", "lives": 1_800_000, "until": "2026-11-24T02:00:00Z",
-                "rights": ["a", "b"], "renew_ttl": "3600000",
+                "rights": ["a", "b"], "renew_lives": "3600000",
             },
         },
         of,
