@@ -240,7 +240,7 @@ class Credentials(
 
     @property
     def is_refresh_only(self) -> bool:
-        """Whether the account has nothing but a refresh token: its grant, or it holds one."""
+        """Whether its initial refresh token is all that the account can get a token by."""
         return self.refresh_token is not None
 
     @property
@@ -292,8 +292,8 @@ class Credentials(
         # With its padding or without.
         basic = header.removeprefix("Basic ").rstrip("=")
         # Where there is no other secret, the id is one.
-        client = self.client_secret or (self.client_id if self.client_secret == "" else "") or ""
-        return frozenset({client, self.assertion or "", basic, *held} - {""})
+        client = self.client_id if self.client_secret == "" else self.client_secret
+        return frozenset({client or "", self.assertion or "", basic, *held} - {""})
 
 
 class PasswordCredentials(

@@ -10,46 +10,36 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Self, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
+
+from tests.unit.loopback import GIVE_UP_SECONDS, LOOPBACK, LoopbackServer, be_heard_on_close
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-LOOPBACK = "127.0.0.1"
-# Only a defect in a test makes anybody wait as long as this.
-GIVE_UP_SECONDS = 20
 
-
-@dataclass(slots=True)
-class ConnectProxy:
+class ConnectProxy(LoopbackServer):
     """Listens as long as the ``with`` block.
 
     Attributes:
         target: The loopback port that every host is taken for.
         act: What is done once a client has asked; one for each connection, the last one again for
             all further ones.
-        asked: The first line of every request, such as ``CONNECT login.example:443 HTTP/1.1``.
-        heads: All of it, with the headers.
+        heads: All that was asked, with the headers.
     """
 
-    target: int
-    act: tuple[Act, ...] = ()
-    heads: list[str] = field(default_factory=list)
-    _listener: socket.socket = field(init=False)
-    _open: set[socket.socket] = field(default_factory=set)
-    _threads: list[threading.Thread] = field(default_factory=list)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def __post_init__(self) -> None:
-        self._listener = socket.create_server((LOOPBACK, 0))
+    def __init__(self, target: int, act: tuple[Act, ...] = ()) -> None:
+        super().__init__()
+        self.target, self.act = target, act or (connects,)
+        self.heads: list[str] = []
 
     @property
     def url(self) -> str:
-        return f"http://{LOOPBACK}:{self._listener.getsockname()[1]}"
+        return f"http://{LOOPBACK}:{self.port}"
 
     @property
     def asked(self) -> list[str]:
+        """The first line of every request, such as ``CONNECT login.example:443 HTTP/1.1``."""
         return [head.partition("\r\n")[0] for head in self.heads]
 
     @property
@@ -57,56 +47,9 @@ class ConnectProxy:
         """What clients asked to be connected to."""
         return [line.split(" ")[1] for line in self.asked]
 
-    def __enter__(self) -> Self:
-        self._start(self._accept)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Stop listening, cut what is open, and wait for every thread."""
-        with contextlib.suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
-        with self._lock:
-            for connection in self._open:
-                with contextlib.suppress(OSError):
-                    connection.shutdown(socket.SHUT_RDWR)
-        for thread in list(self._threads):
-            thread.join(GIVE_UP_SECONDS)
-        self._listener.close()
-
-    def _start(self, act: Callable[[], None]) -> None:
-        thread = threading.Thread(target=act, daemon=True)
-        self._threads.append(thread)
-        thread.start()
-
-    def _accept(self) -> None:
-        number = 0
-        while True:
-            try:
-                client, _ = self._listener.accept()
-            except OSError:
-                return
-            acts = self.act or (connects,)
-            act = acts[min(number, len(acts) - 1)]
-            number += 1
-            self._keep(client)
-
-            def serve(client: socket.socket = client, act: Act = act) -> None:
-                with client, contextlib.suppress(OSError):
-                    if self._read_head(client):
-                        act(self, client)
-                self._forget(client)
-
-            self._start(serve)
-
-    def _keep(self, connection: socket.socket) -> None:
-        connection.settimeout(GIVE_UP_SECONDS)
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        with self._lock:
-            self._open.add(connection)
-
-    def _forget(self, connection: socket.socket) -> None:
-        with self._lock:
-            self._open.discard(connection)
+    def serve(self, connection: socket.socket, number: int) -> None:
+        if self._read_head(connection):
+            self.act[min(number, len(self.act) - 1)](self, connection)
 
     def _read_head(self, client: socket.socket) -> bool:
         """Read what is asked, and no byte of what follows; False where the client has gone."""
@@ -120,14 +63,16 @@ class ConnectProxy:
         return True
 
     def relay(self, client: socket.socket) -> None:
-        """Connect to the target, and pass on what each says until both have ended."""
-        with socket.create_connection((LOOPBACK, self.target)) as server:
-            self._keep(server)
-            back = threading.Thread(target=_pass_on, args=(server, client), daemon=True)
-            back.start()
-            _pass_on(client, server)
-            back.join(GIVE_UP_SECONDS)
-            self._forget(server)
+        """Connect to the target, and pass on what each says until the target has ended."""
+        server = socket.create_connection((LOOPBACK, self.target))
+        with self.held(server):
+            there = threading.Thread(target=_pass_on, args=(client, server), daemon=True)
+            there.start()
+            _pass_on(server, client)
+            with contextlib.suppress(OSError):
+                client.shutdown(socket.SHUT_RD)
+            there.join(GIVE_UP_SECONDS)
+            be_heard_on_close(client)
 
 
 def _pass_on(source: socket.socket, sink: socket.socket) -> None:

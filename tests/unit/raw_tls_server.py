@@ -11,18 +11,16 @@ import contextlib
 import socket
 import ssl
 import struct
-import threading
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Self, TypeAlias
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import parse_qsl
+
+from tests.unit.loopback import LoopbackServer, be_heard_on_close
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-LOOPBACK = "127.0.0.1"
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)
-# Only a defect in a test makes anybody wait as long as this.
-GIVE_UP_SECONDS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,8 +136,8 @@ class Conversation:
         self._connection.close()
 
     def leave(self) -> None:
-        """Close the connection now, and not when the server has forgotten it."""
-        self._secured().shutdown(socket.SHUT_RDWR)
+        """Say no more; `LoopbackServer.closed` is set once the client has all that was said."""
+        be_heard_on_close(self._connection)
 
     def close(self) -> None:
         self._connection.close()
@@ -148,33 +146,19 @@ class Conversation:
 Script: TypeAlias = "Callable[[Conversation], None]"
 
 
-@dataclass(slots=True)
-class RawTlsServer:
+class RawTlsServer(LoopbackServer):
     """Listens as long as the ``with`` block.
 
     Attributes:
         context: Its certificate.
         scripts: What each connection meets.
         requests: All that were read to their end.
-        connections: How many were accepted.
     """
 
-    context: ssl.SSLContext
-    scripts: tuple[Script, ...]
-    requests: list[RawRequest] = field(default_factory=list)
-    connections: int = 0
-    _listener: socket.socket = field(init=False)
-    _open: set[socket.socket] = field(default_factory=set)
-    _threads: list[threading.Thread] = field(default_factory=list)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def __post_init__(self) -> None:
-        self._listener = socket.create_server((LOOPBACK, 0))
-
-    @property
-    def port(self) -> int:
-        number: int = self._listener.getsockname()[1]
-        return number
+    def __init__(self, context: ssl.SSLContext, scripts: tuple[Script, ...]) -> None:
+        super().__init__()
+        self.context, self.scripts = context, scripts
+        self.requests: list[RawRequest] = []
 
     @property
     def host(self) -> str:
@@ -184,59 +168,9 @@ class RawTlsServer:
     def url(self) -> str:
         return f"https://{self.host}/oauth/token"
 
-    def __enter__(self) -> Self:
-        self._start(self._accept)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Stop listening, cut what is open, and wait for every thread."""
-        with contextlib.suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
-        with self._lock:
-            for connection in self._open:
-                with contextlib.suppress(OSError):
-                    connection.shutdown(socket.SHUT_RDWR)
-        for thread in list(self._threads):
-            thread.join(GIVE_UP_SECONDS)
-        self._listener.close()
-
-    def _start(self, act: Callable[[], None]) -> None:
-        thread = threading.Thread(target=act, daemon=True)
-        self._threads.append(thread)
-        thread.start()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                connection, _ = self._listener.accept()
-            except OSError:
-                return
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            connection.settimeout(GIVE_UP_SECONDS)
-            script = self.scripts[min(self.connections, len(self.scripts) - 1)]
-            self.connections += 1
-            # A second handle on the same connection: closing the server shuts it down.
-            handle = connection.dup()
-            with self._lock:
-                self._open.add(handle)
-            conversation = Conversation(self, connection)
-
-            def play(
-                conversation: Conversation = conversation,
-                script: Script = script,
-                handle: socket.socket = handle,
-            ) -> None:
-                try:
-                    script(conversation)
-                except OSError:
-                    pass  # The client left, or refused the certificate.
-                finally:
-                    with self._lock:
-                        self._open.discard(handle)
-                        handle.close()
-                    conversation.close()
-
-            self._start(play)
+    def serve(self, connection: socket.socket, number: int) -> None:
+        with contextlib.closing(Conversation(self, connection)) as conversation:
+            self.scripts[min(number, len(self.scripts) - 1)](conversation)
 
 
 # Scripts
@@ -313,28 +247,30 @@ def leaves_within_the_handshake(conversation: Conversation) -> None:
     conversation.hear_the_greeting()
 
 
-def refuses_the_handshake(
-    when: Callable[[], object] = lambda: None, then: Callable[[], object] = lambda: None
-) -> Script:
+def refuses_the_handshake(when: Callable[[], object] = lambda: None) -> Script:
     """Greet, and refuse what the client says then; for a context that asks for a certificate."""
 
     def play(conversation: Conversation) -> None:
         refuse = conversation.greet()
         when()
         refuse()
-        then()
         conversation.wait_without_handshake()
 
     return play
 
 
-def leaves_after(unasked: bytes, left: threading.Event, *, is_tls: bool = True) -> Script:
-    """Shake hands, send what nobody has asked for, close, and say so."""
+def refuses_the_handshake_and_leaves(conversation: Conversation) -> None:
+    """Refuse likewise, and close."""
+    conversation.greet()()
+    conversation.leave()
+
+
+def leaves_after(unasked: bytes, *, is_tls: bool = True) -> Script:
+    """Shake hands, send what nobody has asked for, and close."""
 
     def play(conversation: Conversation) -> None:
         (conversation.send if is_tls else conversation.send_in_the_clear)(unasked)
         conversation.leave()
-        left.set()
 
     return play
 

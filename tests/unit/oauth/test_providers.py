@@ -45,41 +45,40 @@ def with_kind(kind: str, template: str = "https://x.example/{p}") -> Provider:
 # The file.
 
 
-@pytest.mark.parametrize("name", names())
-def test_an_entry_says_what_it_needs_and_no_more(name: str) -> None:
-    of = provider(name)
-    assert of.title
-    assert of.grant_types
-    for parameter in of.parameters.values():
-        # Of one kind, or one of some values.
-        assert (parameter.kind is None) == bool(parameter.values)
-        assert parameter.accepts(parameter.example)
-        assert parameter.default is None or parameter.accepts(parameter.default)
+def test_an_entry_says_what_it_needs_and_no_more() -> None:
+    for name in names():
+        of = provider(name)
+        assert of.title, name
+        assert of.grant_types, name
+        for parameter in of.parameters.values():
+            # Of one kind, or one of some values.
+            assert (parameter.kind is None) == bool(parameter.values), name
+            assert parameter.accepts(parameter.example), name
+            assert parameter.default is None or parameter.accepts(parameter.default), name
 
 
-@pytest.mark.parametrize("name", names())
-def test_an_entrys_addresses_are_https_with_its_parameters_alone(name: str) -> None:
-    of = provider(name)
-    example = {key: parameter.example for key, parameter in of.parameters.items()}
-    endpoints = [of.endpoint(example, grant_type=None)]
-    endpoints += [of.endpoint(example, grant_type=grant) for grant in of.grant_types]
-    for url in endpoints:
-        assert re.fullmatch(r"https://[a-z0-9.-]+(:\d+)?(/[\x21-\x7E]*)?", url)
-        assert "{" not in url
+def test_an_entrys_addresses_are_https_with_its_parameters_alone() -> None:
+    for name in names():
+        of = provider(name)
+        example = {key: parameter.example for key, parameter in of.parameters.items()}
+        for grant in (None, *of.grant_types):
+            url = of.endpoint(example, grant_type=grant)
+            assert re.fullmatch(r"https://[a-z0-9.-]+(:\d+)?(/[\x21-\x7E]*)?", url), name
+            assert "{" not in url, name
 
 
-@pytest.mark.parametrize("name", names())
-def test_an_entrys_refresh_tokens_stay_on_its_host(name: str) -> None:
-    of = provider(name)
-    templates = {grant.token_endpoint or of.token_endpoint for grant in of.grant_types.values()}
-    assert len({template.split("/")[2] for template in templates}) == 1
+def test_an_entrys_refresh_tokens_stay_on_its_host() -> None:
+    for name in names():
+        of = provider(name)
+        addresses = {grant.token_endpoint or of.token_endpoint for grant in of.grant_types.values()}
+        assert len({address.split("/")[2] for address in addresses}) == 1, name
 
 
-@pytest.mark.parametrize("name", names())
-def test_what_is_chosen_of_a_host_is_a_part_of_a_hosts_name(name: str) -> None:
-    of = provider(name)
-    for hole in re.findall(r"\{(\w+)\}", of.token_endpoint.split("/")[2]):
-        assert of.parameters[hole].kind in {None, "label", "labels", "host"}
+def test_what_is_chosen_of_a_host_is_a_part_of_a_hosts_name() -> None:
+    for name in names():
+        of = provider(name)
+        for hole in re.findall(r"\{(\w+)\}", of.token_endpoint.split("/")[2]):
+            assert of.parameters[hole].kind in {None, "label", "labels", "host"}, name
 
 
 def test_the_olx_sites_send_partners_in_the_body() -> None:

@@ -25,8 +25,8 @@ from local.authorization_server import Endpoint, LosesTheAnswer, firewall_page
 from local.authorization_server.failures import Answers
 from tests.unit.connect_proxy import ConnectProxy, connects, hangs, refuses, says
 from tests.unit.connect_proxy import drips as proxy_drips
+from tests.unit.loopback import GIVE_UP_SECONDS
 from tests.unit.raw_tls_server import (
-    GIVE_UP_SECONDS,
     Conversation,
     RawRequest,
     RawTlsServer,
@@ -40,6 +40,7 @@ from tests.unit.raw_tls_server import (
     leaves_within_the_handshake,
     never_shakes_hands,
     refuses_the_handshake,
+    refuses_the_handshake_and_leaves,
     resets_the_handshake,
     stops_after,
 )
@@ -852,10 +853,10 @@ class TestConnect:
     def test_a_connection_that_is_of_no_use_any_more_is_opened_again(
         self, wire: Wire, meanwhile: bytes, *, is_tls: bool
     ) -> None:
-        left, seen = threading.Event(), []
-        server = wire.serve(leaves_after(meanwhile, left, is_tls=is_tls), answers(SUCCESS))
+        seen: list[object] = []
+        server = wire.serve(leaves_after(meanwhile, is_tls=is_tls), answers(SUCCESS))
         with wire.connect(server).connect(client_of(server)) as connection:
-            assert left.wait(GIVE_UP_SECONDS)
+            assert server.closed.wait(GIVE_UP_SECONDS)
             response = connection.request(
                 REFRESH, before_sending=lambda: seen.append((server.connections, *server.requests))
             )
@@ -864,10 +865,10 @@ class TestConnect:
         assert (server.connections, len(server.requests)) == (2, 1)
 
     def test_a_connection_that_cannot_be_opened_again_has_sent_nothing(self, wire: Wire) -> None:
-        left, seen = threading.Event(), []
-        server = wire.serve(leaves_after(b"", left), resets_the_handshake)
+        seen: list[object] = []
+        server = wire.serve(leaves_after(b""), resets_the_handshake)
         with wire.connect(server).connect(client_of(server)) as connection:
-            assert left.wait(GIVE_UP_SECONDS)
+            assert server.closed.wait(GIVE_UP_SECONDS)
             with pytest.raises(EndpointUnavailableError) as failure:
                 connection.request(REFRESH, before_sending=lambda: seen.append(1))
         assert (failure.value.code, failure.value.sent) == ("no_connection", False)
@@ -1140,12 +1141,11 @@ class TestProxy:
     def test_a_connection_that_broke_is_opened_again_through_it(
         self, wire: Wire, authority: Authority, client: Client
     ) -> None:
-        left = threading.Event()
         context = authority.server_context(self.HOST)
-        server = wire.serve(leaves_after(b"", left), answers(SUCCESS), context=context)
+        server = wire.serve(leaves_after(b""), answers(SUCCESS), context=context)
         proxy = wire.proxy(server)
         with wire.connect(allowed=(self.HOST,), proxy=proxy).connect(client) as connection:
-            assert left.wait(GIVE_UP_SECONDS)
+            assert proxy.closed.wait(GIVE_UP_SECONDS)
             connection.request(REFRESH, before_sending=lambda: None)
         assert proxy.hosts == [f"{self.HOST}:443"] * 2
 
@@ -1316,11 +1316,10 @@ class TestRefusedByTls:
         self, wire: Wire, authority: Authority
     ) -> None:
         """It tells after the handshake, while the lease is taken; a proxy may pass it on later."""
-        told = threading.Event()
         context = self.mutual(authority, ssl.TLSVersion.TLSv1_3)
-        server = wire.serve(refuses_the_handshake(then=told.set), context=context)
+        server = wire.serve(refuses_the_handshake_and_leaves, context=context)
         with wire.connect(server).connect(client_of(server)) as connection:
-            assert told.wait(GIVE_UP_SECONDS)
+            assert server.closed.wait(GIVE_UP_SECONDS)
             with pytest.raises(TokenEndpointError) as failure:
                 connection.request(REFRESH, before_sending=lambda: pytest.fail("it would leave"))
         assert (failure.value.code, failure.value.sent) == ("client_certificate_required", False)
