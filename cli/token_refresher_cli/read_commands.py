@@ -14,6 +14,7 @@ from rich.live import Live
 from rich.text import Text
 
 from token_refresher.errors import SecretStoreError
+from token_refresher.model import PublishedToken
 from token_refresher.oauth.errors import TokenResponseError
 from token_refresher.oauth.token_response import bearer_token, lifetime
 from token_refresher.parsing import parse_credentials
@@ -264,6 +265,9 @@ def _try(connection: Connection, credentials: Credentials) -> str:
     life = lifetime(response, issued_at=issued_at, client=client)
     if not life:
         raise TokenResponseError("the access_token had expired when it was issued")
+    if (publish := credentials.publish) is not None:
+        token = PublishedToken(access_token=access_token, token_type="", issued_at=0, expires_at=0)
+        publish.render(token, publish.values_of(response.content), secrets=credentials.secrets)
     told = f"the endpoint issued a token that lives {say_duration(life)}"
     if credentials.verify_url is not None:
         verdict = endpoint.verify(client, access_token)
