@@ -20,7 +20,7 @@ from token_refresher.oauth.token_response import bearer_token
 from token_refresher.ports import LONGEST_VALUE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
     from datetime import datetime
 
     from token_refresher.credentials import Credentials
@@ -95,6 +95,22 @@ class JournalEntry(StoredJson, frozen=True, kw_only=True, omit_defaults=True):
             if len(entry.to_json().encode()) > LONGEST_VALUE:
                 entry = msgspec.structs.replace(entry, **without)
         return entry
+
+    def without(self, secrets: Collection[str]) -> JournalEntry:
+        """Leave out what tells a secret, so that no later run publishes it.
+
+        That run would not know which refresh token was sent; and a response without a scope has
+        this one's.
+        """
+        from token_refresher.publishing import tells_secret  # noqa: PLC0415 - not at a start
+
+        told = {
+            name: None
+            for name in ("access_token", "scope")
+            if tells_secret(getattr(self, name) or "", secrets)
+        }
+        response = {k: v for k, v in self.response.items() if not tells_secret(v, secrets)}
+        return msgspec.structs.replace(self, **told, response=response)
 
     def published_as(self, version: TokenVersion, dialect: Dialect) -> PublishedToken:
         """Judge the response, and make a token of it.

@@ -261,15 +261,21 @@ def _fill(
     return text
 
 
-def _require_no_secret(field: str, value: Value, secrets: Collection[str]) -> None:
-    """Refuse a value that tells a secret, also as a form encodes it."""
+def tells_secret(value: Value, secrets: Collection[str]) -> bool:
+    """Whether a value tells a secret, also as a form encodes it."""
     text = _written(value)
     decoded = (text, unquote(text), unquote_plus(text))
-    for secret in filter(None, secrets):
-        is_contained = any(secret in each for each in decoded)
-        if secret in decoded or (is_contained and len(secret) >= _SHORTEST_CONTAINED):
-            msg = (
-                f"`{field}` would publish a client secret, password or refresh token: either the "
-                "token endpoint sends it back, or `publish` itself holds it"
-            )
-            raise TokenResponseError(msg, code="secret_in_response")
+    return any(
+        secret in decoded
+        or (len(secret) >= _SHORTEST_CONTAINED and any(secret in each for each in decoded))
+        for secret in filter(None, secrets)
+    )
+
+
+def _require_no_secret(field: str, value: Value, secrets: Collection[str]) -> None:
+    if tells_secret(value, secrets):
+        msg = (
+            f"`{field}` would publish a client secret, password or refresh token: either the "
+            "token endpoint sends it back, or `publish` itself holds it"
+        )
+        raise TokenResponseError(msg, code="secret_in_response")

@@ -462,6 +462,7 @@ class _Refresh(Hidden, msgspec.Struct, kw_only=True):
         )
         entry = whole.shortened()
         is_too_long = response.access_token is not None and entry.access_token is None
+        entry = entry.without(self._secrets(credentials, whole, sent))
         dialect = credentials.client.dialect
         usable = entry.access_token if entry.is_bearer_token(dialect) else None
         version = self._version_of(
@@ -479,10 +480,10 @@ class _Refresh(Hidden, msgspec.Struct, kw_only=True):
                 raise TokenResponseError(
                     "the token response is longer than a secret holds", code="token_too_long"
                 )
-            entry.bearer_token(dialect)
+            whole.bearer_token(dialect)
             if missing is not None:
                 raise missing
-            token = entry.published_as(version, dialect)
+            token = whole.published_as(version, dialect)
             text = self._text(credentials, whole, token, sent)
         except OAuthError:
             self._refuse(version)
@@ -524,16 +525,21 @@ class _Refresh(Hidden, msgspec.Struct, kw_only=True):
         Raises:
             TokenResponseError: It would, or the response lacks what is to be published.
         """
-        tokens = {credentials.refresh_token, entry.refresh_token, sent}
-        if credentials.client.dialect.renews_by_access_token:
-            # It is its own refresh token.
-            tokens.discard(token.access_token)
-        secrets = credentials.secrets.union(each for each in tokens if each)
+        secrets = self._secrets(credentials, entry, sent)
         if credentials.publish is None:
             from token_refresher.publishing import render  # noqa: PLC0415
 
             return render(token, secrets=secrets)
         return credentials.publish.render(token, entry.response, secrets=secrets)
+
+    def _secrets(
+        self, credentials: Credentials, entry: JournalEntry, sent: str | None
+    ) -> frozenset[str]:
+        tokens = {credentials.refresh_token, entry.refresh_token, sent}
+        if credentials.client.dialect.renews_by_access_token:
+            # It is its own refresh token.
+            tokens.discard(entry.access_token)
+        return credentials.secrets.union(each for each in tokens if each)
 
     def _journal(self, version: TokenVersion, entry: JournalEntry, lease: Lease | None) -> None:
         """Keep what was answered before anything else is done with it."""
