@@ -54,7 +54,7 @@ from token_refresher.policy import (
 from token_refresher.ports import CURRENT
 from token_refresher.recording import Record
 from token_refresher.records import LeaseEnd
-from token_refresher.redeem import Redeemed, Redemption, time_to_fall_back, time_to_request
+from token_refresher.redeem import Redeemed, Redemption, time_to_keep, time_to_request
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -250,7 +250,7 @@ class _Refresh(Hidden, msgspec.Struct, kw_only=True):
         if not self._read_journal(credentials):
             return self._not_kept(Outcome.FAILED)
         if is_foreign:
-            # What was answered has been kept first.
+            # The response that could not be journaled before now is.
             raise ExternalSecretError
         if not self._is_due(has_primary_grant=not self.journal.is_only_grant):
             return self.result(Outcome.NOT_DUE)
@@ -394,7 +394,7 @@ class _Refresh(Hidden, msgspec.Struct, kw_only=True):
             else:
                 failure = redeemed
         if failure is not None:
-            if self._time_left() < time_to_fall_back(client.timeout_seconds):
+            if self._time_left() < time_to_keep(client.timeout_seconds):
                 # The refresh token has had it all. Its end is on record, so the next sweep begins
                 # with the primary grant.
                 raise failure
@@ -472,13 +472,8 @@ class _Refresh(Hidden, msgspec.Struct, kw_only=True):
         dialect = credentials.client.dialect
         usable = entry.access_token if entry.is_bearer_token(dialect) else None
         digest = token_digest(self.account.name, usable)
-        published = self.account.published
-        is_handed_out_again = published is not None and published.token_digest == digest
-        if usable and published and is_handed_out_again and not dialect.renews_by_access_token:
-            # Handed out once more, it still ends when it was told to.
-            ends_at = published.expires_at
-            if ends_at is not None and ends_at > issued_at:
-                life = min(life, ends_at - issued_at)
+        if usable and not dialect.renews_by_access_token:
+            life = self._left_of(life, digest, issued_at)
         version = TokenVersion(
             issued_at,
             issued_at + life,
@@ -513,6 +508,14 @@ class _Refresh(Hidden, msgspec.Struct, kw_only=True):
             brings_refresh_token=is_new,
             refresh_token_expires_in=response.refresh_token_expires_in,
         )
+
+    def _left_of(self, life: timedelta, digest: str, now: datetime) -> timedelta:
+        """Tell how long a token lives; one that was handed out before still ends as it was told."""
+        published = self.account.published
+        if published is None or published.token_digest != digest or published.expires_at is None:
+            return life
+        left = published.expires_at - now
+        return min(life, left) if left > timedelta(0) else life
 
     def _text(
         self,
