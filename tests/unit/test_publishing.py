@@ -281,7 +281,7 @@ def test_a_short_secret_is_refused_only_where_it_is_all_of_a_value() -> None:
         pytest.param({"as": "{response.}{access_token}"}, "six parts", id="no path"),
         pytest.param({"fields": ["a..b"]}, r"fields\[0\]` must be a path", id="an empty part"),
         pytest.param({"fields": ["x", "a b"]}, r"fields\[1\]` must be a path", id="a blank"),
-        pytest.param({"fields": ["a.b.c.d.e.f.g"]}, "at most six parts", id="seven parts"),
+        pytest.param({"fields": ["a.b.c.d.e.f.g"]}, "at most six keys", id="seven parts"),
         pytest.param({"fields": ["a\n"]}, "must be a path", id="a line break"),
         pytest.param({"fields": ["refresh_token"]}, "must not publish a refresh", id="by name"),
         pytest.param({"fields": ["data.x_refreshToken"]}, "must not publish", id="its variant"),
