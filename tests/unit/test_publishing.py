@@ -278,7 +278,7 @@ def test_a_short_secret_is_refused_only_where_it_is_all_of_a_value() -> None:
         pytest.param({"as": "{access_token.x}"}, "variable that is none", id="an attribute"),
         pytest.param({"as": "{access_token!r}"}, "variable that is none", id="a conversion"),
         pytest.param({"as": "{instance_url}{access_token}"}, "response.PATH", id="no response."),
-        pytest.param({"as": "{response.}{access_token}"}, "six parts", id="no path"),
+        pytest.param({"as": "{response.}{access_token}"}, "six keys", id="no path"),
         pytest.param({"fields": ["a..b"]}, r"fields\[0\]` must be a path", id="an empty part"),
         pytest.param({"fields": ["x", "a b"]}, r"fields\[1\]` must be a path", id="a blank"),
         pytest.param({"fields": ["a.b.c.d.e.f.g"]}, "at most six keys", id="seven parts"),
