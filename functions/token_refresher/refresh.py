@@ -54,7 +54,7 @@ from token_refresher.policy import (
 from token_refresher.ports import CURRENT
 from token_refresher.recording import Record
 from token_refresher.records import LeaseEnd
-from token_refresher.redeem import Redeemed, Redemption, time_to_fall_back, time_to_request
+from token_refresher.redeem import Redeemed, Redemption, time_to_keep, time_to_request
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -250,7 +250,7 @@ class _Refresh(Hidden, msgspec.Struct, kw_only=True):
         if not self._read_journal(credentials):
             return self._not_kept(Outcome.FAILED)
         if is_foreign:
-            # What was answered has been kept first.
+            # The response that could not be journaled before now is.
             raise ExternalSecretError
         if not self._is_due(has_primary_grant=not self.journal.is_only_grant):
             return self.result(Outcome.NOT_DUE)
@@ -394,7 +394,7 @@ class _Refresh(Hidden, msgspec.Struct, kw_only=True):
             else:
                 failure = redeemed
         if failure is not None:
-            if self._time_left() < time_to_fall_back(client.timeout_seconds):
+            if self._time_left() < time_to_keep(client.timeout_seconds):
                 # The refresh token has had it all. Its end is on record, so the next sweep begins
                 # with the primary grant.
                 raise failure
