@@ -362,7 +362,7 @@ def token(
             f"What is published for {name} is not a token of this program.",
             f"Publish one: {connection.target.command('refresh', name, flags=['--force'])}",
         )
-    text, expires_at = value.text, version.expires_at and version.expires_at.timestamp()
+    text, expires_at = value.text, version.expires_at.timestamp() if version.expires_at else None
     if published is not None:
         text, expires_at = published.access_token, published.expires_at or expires_at
     if expires_at is not None and expires_at <= connection.now().timestamp():
