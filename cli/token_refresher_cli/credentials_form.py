@@ -116,11 +116,10 @@ def _require_all(fields: Mapping[str, Any]) -> None:
         needed = fields_needed(str(fields["grant_type"]))
     else:
         needed = ["grant_type", "client_id", "client_secret"]
-    is_public = fields.get("token_endpoint_auth_method") == "none"
-    if "provider" in fields:
+    method = fields.get("token_endpoint_auth_method")
+    if method is None and "provider" in fields:
         method = _entry(str(fields["provider"])).token_endpoint_auth_method
-        is_public = method == "none"
-    optional = {"client_secret"} if is_public else set()
+    optional = {"client_secret"} if method == "none" else set()
     missing += [name for name in needed if name not in fields and name not in optional]
     if missing:
         raise FormError(f"not given: {', '.join(missing)}")

@@ -78,6 +78,12 @@ class JournalEntry(StoredJson, frozen=True, kw_only=True, omit_defaults=True):
             return False
         return True
 
+    @property
+    def refresh_token_lives(self) -> timedelta | None:
+        """How long the refresh token lives, from when it was issued; None where nobody says."""
+        lives = self.refresh_token_expires_in
+        return None if lives is None else timedelta(seconds=lives)
+
     def shortened(self) -> JournalEntry:
         """Leave out what a secret's version does not hold; its refresh token is kept all the same.
 
@@ -219,9 +225,14 @@ class Journal(Hidden, msgspec.Struct, kw_only=True):
             refresh_is_refused: Whether the server has just refused the grant type.
         """
         before = self.entry
+        is_new = response.refresh_token not in (None, sent)
         is_refused = refresh_is_refused or (before is not None and before.refresh_is_refused)
         granted = before.scope if sent and before is not None else None
         lives, publish = response.refresh_token_expires_in, credentials.publish
+        assumed = credentials.client.assumed_refresh_token_expires_in
+        if (is_new or before is None) and assumed and lives is None:
+            # One that is kept is counted from its first response: nothing else of it is known.
+            lives = timedelta(seconds=assumed)
         return JournalEntry(
             grant=self.grant,
             host=credentials.client.host,

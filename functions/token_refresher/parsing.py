@@ -283,14 +283,13 @@ def _require_no_blanks(name: str, value: object) -> None:
 
 def _as_texts(content: dict[str, Any]) -> dict[str, Any]:
     """Write numbers as text where text is asked for: an id of digits is often stored as one."""
-    return {
-        name: _text(value)
-        if name in _OF_DIGITS
-        else {key: _text(each) for key, each in value.items()}
-        if name in _OF_TEXTS and isinstance(value, dict)
-        else value
-        for name, value in content.items()
-    }
+    written = {**content}
+    for name in _OF_DIGITS & content.keys():
+        written[name] = _text(content[name])
+    for name in _OF_TEXTS & content.keys():
+        if isinstance(content[name], dict):
+            written[name] = {key: _text(each) for key, each in content[name].items()}
+    return written
 
 
 def _text(value: object) -> object:

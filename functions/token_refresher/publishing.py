@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 Value: TypeAlias = str | int | float | bool
 
-# Of one text out of a response, likewise.
+# In bytes, of one text out of a response.
 _LONGEST_TEXT: Final = 2_048
 _MOST_FIELDS: Final = 16
 # Of 64 KiB each: a few thousand would take the memory of all accounts.
@@ -213,7 +213,7 @@ def _require_template(field: str, pieces: list[str]) -> None:
             continue
         path = variable.removeprefix(_RESPONSE)
         if path == variable or not re.match(PATH, path):
-            where = "of at most six parts with a point between them"
+            where = "of at most six keys with dots between them"
             msg = (
                 f"`{field}` must be a path into the token response {where}"
                 if field.startswith("publish.fields")

@@ -10,6 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.unit import pasted
+from tests.unit.pasted import ANY, SERVER, parse, refusal
 from token_refresher.credentials import (
     AssertionCredentials,
     ClientCredentials,
@@ -30,35 +32,17 @@ JWT_BEARER: Final = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 SAML_BEARER: Final = "urn:ietf:params:oauth:grant-type:saml2-bearer"
 TOKEN_EXCHANGE: Final = "urn:ietf:params:oauth:grant-type:token-exchange"
 
-SERVER: Final = {
-    "token_endpoint": "https://login.example.com/token",
-    "client_id": "invented-id",
-    "client_secret": "invented-secret",
-}
-MACHINE: Final = {**SERVER, "grant_type": "client_credentials"}
-PASSWORD: Final = {
-    **SERVER,
-    "grant_type": "password",
-    "username": "a@b.example",
-    "password": "invented-password",
-}
-PARTNER: Final = {
-    **SERVER,
-    "grant_type": "partner",
-    "partner_code": "invented-code",
-    "partner_secret": "invented-partner-secret",
-}
-REFRESH: Final = {**SERVER, "grant_type": "refresh_token", "refresh_token": "invented-token"}
-ASSERTION: Final = {**SERVER, "grant_type": JWT_BEARER, "assertion": "invented-assertion"}
+MACHINE: Final = {**SERVER, **pasted.MACHINE}
+PASSWORD: Final = {**SERVER, **pasted.PASSWORD}
+PARTNER: Final = {**SERVER, **pasted.PARTNER}
+REFRESH: Final = {**SERVER, **pasted.REFRESH}
+ASSERTION: Final = {**SERVER, **pasted.JWT_BEARER}
 EXTENSION: Final = {
     **SERVER,
     "grant_type": TOKEN_EXCHANGE,
     "grant_parameters": {"subject_token": "invented-subject"},
 }
-LOGIN: Final = {
-    "token_endpoint": "https://login.example.com/token",
-    "grant_parameters": {"user": "u", "pin": "invented-pin"},
-}
+LOGIN: Final = {**ANY, **pasted.LOGIN}
 GRANTS: Final = {
     PasswordCredentials: PASSWORD,
     PartnerCredentials: PARTNER,
@@ -68,20 +52,6 @@ GRANTS: Final = {
     ExtensionCredentials: EXTENSION,
     LoginCredentials: LOGIN,
 }
-
-
-def parse(fields: dict[str, Any], **changed: object) -> Credentials:
-    return parse_credentials(json.dumps({**fields, **changed}))
-
-
-def refusal(fields: dict[str, Any], **changed: object) -> str:
-    """What is said of it, and nothing that it would carry along."""
-    with pytest.raises(CredentialsError) as caught:
-        parse(fields, **changed)
-    assert (caught.value.__cause__, caught.value.__context__) == (None, None)
-    said = str(caught.value)
-    assert said.startswith("the credentials do not validate: ")
-    return said.removeprefix("the credentials do not validate: ")
 
 
 # What is taken.
