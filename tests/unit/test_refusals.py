@@ -319,6 +319,15 @@ def test_what_a_template_holds_is_given(where: Callable[[str], dict[str, Any]], 
 
 
 @pytest.mark.parametrize("name", ["assertion", "refresh_token"])
+def test_a_template_does_not_multiply_what_is_sent(name: str) -> None:
+    """Of 64 KiB, four thousand times, it would take the memory of all accounts."""
+    values = {name: "invented"}
+    parse(LOGIN, grant_parameters={"a": f"{{{name}}}" * 15, "b": [f"{{{name}}}"]}, **values)
+    said = refusal(LOGIN, grant_parameters={"a": f"{{{name}}}" * 16, "b": f"{{{name}}}"}, **values)
+    assert said == f"`{{{name}}}` must not stand for `{name}` more than 16 times"
+
+
+@pytest.mark.parametrize("name", ["assertion", "refresh_token"])
 @pytest.mark.parametrize("value", ["a\r\nX: y", "a\nb", "\u0105"], ids=repr)
 def test_what_a_header_holds_is_printable_ascii(name: str, value: str) -> None:
     header = {"request_headers": {"X-Key": f"{{{name}}}"}}
