@@ -81,6 +81,7 @@ _CALLED: Final = {
     "pass": "password",
     "pwd": "password",
     "secret": "client_secret",
+    "site": "provider",
     "tokenuri": "token_endpoint",
     "tokenurl": "token_endpoint",
     "url": "token_endpoint",

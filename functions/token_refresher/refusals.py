@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 _OF_CLIENTS: Final = frozenset(
     {"client_assertion", "client_assertion_type", "client_id", "client_secret"}
 )
+# What is written in braces, when a value is meant.
+_MEANT: Final = frozenset(
+    {"accesstoken", "assertion", "clientid", "clientsecret", "password", "refreshtoken", "username"}
+)
 _MOST_HEADERS: Final = 16
 _LONGEST_HEADER: Final = 4096
 # Of 64 KiB each: a few thousand would take the memory of all accounts.
@@ -155,8 +159,22 @@ def _require_templates(credentials: Credentials) -> None:
         if any(name in text for text in in_headers) and not _is_printable(value or ""):
             msg = f"`{field}` must be printable ASCII: a header holds it"
             raise ValueError(msg)
+    written = [credentials.grant_parameters, credentials.request_headers]
+    _require_no_misspelt(texts_in(written), {ASSERTION, REFRESH_TOKEN})
+    _require_no_misspelt(texts_in(credentials.extra_parameters), set())
     if credentials.is_refresh_only and credentials.use_refresh_token is False:
         raise ValueError("`use_refresh_token` must be true where `refresh_token` is given")
+
+
+def _require_no_misspelt(texts: list[str], known: set[str]) -> None:
+    """Send no name in braces that was meant to stand for a value, but for none that does."""
+    for text in texts:
+        for name in re.findall(r"\$?\{+[^{}]{1,40}\}+", text):
+            if name not in known and re.sub(r"[^a-z]", "", name.lower()) in _MEANT:
+                raise ValueError(
+                    "remove a name in braces that stands for nothing: `{assertion}` and "
+                    "`{refresh_token}` alone do, in `grant_parameters` and `request_headers`"
+                )
 
 
 def _require_certificates(credentials: Credentials) -> None:

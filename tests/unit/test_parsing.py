@@ -288,6 +288,10 @@ def test_what_others_call_a_field_is_told_with_our_name_where_that_is_missing(
     assert said.startswith(f"remove or correct the unknown field `{written}`")
 
 
+def test_what_an_earlier_version_called_a_provider_is_told_with_its_name() -> None:
+    assert refusal(MACHINE, site="autovit.ro") == "`site` is no field: did you mean `provider`?"
+
+
 def test_what_others_call_a_user_is_told_to_a_grant_that_has_one() -> None:
     fields = {name: value for name, value in PASSWORD.items() if name != "username"}
     assert refusal(fields, email="x") == "`email` is no field: did you mean `username`?"
