@@ -45,6 +45,15 @@ _NEED_A_PERSON: Final = frozenset(
     {"authorization_code", "implicit", "urn:ietf:params:oauth:grant-type:device_code"}
 )
 _NESTED: Final[dict[str, type[msgspec.Struct]]] = {"dialect": Dialect, "publish": Publish}
+# Whoever gives them has pasted a token response.
+_OF_RESPONSES: Final = frozenset({"access_token", "expires_at", "expires_in"})
+# What forms that store nothing but texts hold as one of JSON.
+_OBJECTS: Final = frozenset(
+    {
+        *("dialect", "extra_parameters", "grant_parameters", "provider_parameters", "publish"),
+        "request_headers",
+    }
+)
 # Whose nulls mean something to the server.
 _AS_THEY_ARE: Final = frozenset({"grant_parameters"})
 # What a person or a form may have stored as a number.
@@ -55,10 +64,32 @@ _OF_DIGITS: Final = frozenset(
     }
 )
 _OF_TEXTS: Final = frozenset({"provider_parameters", "request_headers"})
+# What providers' consoles and other programs call a field of ours.
+_CALLED: Final = {
+    "apikey": "client_id",
+    "apisecret": "client_secret",
+    "apikeysecret": "client_secret",
+    "accesstokenurl": "token_endpoint",
+    "appid": "client_id",
+    "appsecret": "client_secret",
+    "consumerkey": "client_id",
+    "consumersecret": "client_secret",
+    "email": "username",
+    "endpoint": "token_endpoint",
+    "headers": "request_headers",
+    "login": "username",
+    "pass": "password",
+    "pwd": "password",
+    "secret": "client_secret",
+    "tokenuri": "token_endpoint",
+    "tokenurl": "token_endpoint",
+    "url": "token_endpoint",
+    "user": "username",
+}
 # Their lines end as lines do.
 _LINES: Final = frozenset({"ca_certificates", "publish"})
 
-_PATH: Final = "a path of at most six keys with dots between them, such as data.access_token"
+_PATH: Final = "a path of at most six keys with dots between them, such as data.0.token"
 _ACCEPTED: Final = {
     "dialect.authorization_scheme": "one word, such as Bearer",
     "dialect.expires_in_unit": "seconds or milliseconds",
@@ -94,14 +125,15 @@ def parse_credentials(text: str | None) -> Credentials:
     """
     if text is None:
         raise CredentialsError("the credentials are binary: store one JSON object as text")
+    place = ""
     try:
         # Unlike Python's own, it takes neither half a character nor a number that no JSON has.
         content = msgspec.json.decode(text.removeprefix("\ufeff"))
-    except (ValueError, RecursionError):
-        content = None
+    except (ValueError, RecursionError) as error:
+        content, place = None, "".join(re.findall(r" \(byte [0-9]+\)\Z", str(error)))
     if not isinstance(content, dict):
         raise CredentialsError(
-            "the credentials are not JSON: store one JSON object as the secret's text"
+            f"the credentials are not JSON: store one JSON object as the secret's text{place}"
         )
     try:
         return _from_object(content)
@@ -114,7 +146,7 @@ def parse_credentials(text: str | None) -> Credentials:
 
 
 def _from_object(content: dict[str, Any]) -> Credentials:
-    content = _without_nulls(content)
+    content = _without_nulls({name: _as_object(name, value) for name, value in content.items()})
     struct = _struct_for(content)
     _require_known(content, struct)
     for name, value in content.items():
@@ -123,6 +155,17 @@ def _from_object(content: dict[str, Any]) -> Credentials:
     credentials = msgspec.convert(_as_texts(content), struct, strict=False)
     refusals.require_valid(credentials)
     return credentials
+
+
+def _as_object(name: str, value: object) -> object:
+    """Read an object that was stored as the text of one; what is none stays what it is."""
+    if name not in _OBJECTS or not isinstance(value, str):
+        return value
+    try:
+        decoded = msgspec.json.decode(value)
+    except (ValueError, RecursionError):
+        return value
+    return decoded if isinstance(decoded, dict) else value
 
 
 def _without_nulls(content: dict[str, Any]) -> dict[str, Any]:
@@ -179,7 +222,16 @@ def _require_known(content: dict[str, Any], struct: type[Credentials]) -> None:
     """Name a field that is not known, whatever else is wrong."""
     known = ["grant_type", *_names_of(struct)]
     if unknown := [name for name in content if name not in known]:
-        raise ValueError(_unknown(unknown[0], known))
+        name, of = unknown[0], content.get("provider")
+        if isinstance(of, str) and name in provider(of).parameters:
+            raise ValueError(f"`{name}` goes into `provider_parameters`")
+        for field, nested in _NESTED.items():
+            if name in _names_of(nested) and name not in _OF_RESPONSES:
+                raise ValueError(f"`{name}` goes into `{field}`")
+        meant = _CALLED.get(re.sub("[_-]", "", name.lower()))
+        if meant in known and meant not in content:
+            raise ValueError(f"`{refusals.plain(name)}` is no field: did you mean `{meant}`?")
+        raise ValueError(_unknown(name, known))
 
 
 def _unknown(name: str, known: Sequence[str], *, where: str = "") -> str:
@@ -211,10 +263,16 @@ def _nearest(name: str, known: Iterable[str]) -> str | None:
 
 
 def _require_no_blanks(name: str, value: object) -> None:
-    """Refuse what was pasted with a blank or a line's end; no server trims it."""
+    """Refuse what was pasted with a blank, a line's end or what no screen shows.
+
+    No server trims it.
+    """
     if isinstance(value, str):
-        if value != value.strip():
-            raise ValueError(f"`{name}` begins or ends with a blank or a line break: remove it")
+        if any(each.isspace() or not each.isprintable() for each in (value[:1], value[-1:])):
+            raise ValueError(
+                f"`{name}` begins or ends with a blank, a line break or an invisible character: "
+                "remove it"
+            )
     elif isinstance(value, dict):
         for key, each in value.items():
             _require_no_blanks(f"{name}.{refusals.plain(key)}", each)

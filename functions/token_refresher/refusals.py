@@ -22,6 +22,8 @@ _OF_CLIENTS: Final = frozenset(
 )
 _MOST_HEADERS: Final = 16
 _LONGEST_HEADER: Final = 4096
+# Of 64 KiB each: a few thousand would take the memory of all accounts.
+_MOST_VARIABLES: Final = 16
 # RFC 9110 section 5.6.2.
 _HEADER_NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 # What frames a message or routes it: one of these, and the next request on the connection, which
@@ -60,8 +62,8 @@ def _require_address(credentials: Credentials) -> None:
         ("token_endpoint", credentials.token_endpoint),
         ("verify_url", credentials.verify_url),
     ):
-        if url is not None and not _is_plain_https_url(url):
-            msg = f"`{field}` must be an https URL without user, password or fragment"
+        if url is not None and not is_plain_https_url(url):
+            msg = f"`{field}` must be an https URL without user, password, fragment or placeholder"
             raise ValueError(msg)
 
 
@@ -122,6 +124,8 @@ def _require_headers(credentials: Credentials) -> None:
         if is_refused or (lower == "authorization" and credentials.auth_method != "none"):
             shown = lower if is_refused and lower in REFUSED_HEADERS else plain(lower)
             msg = f"`request_headers` must not hold `{shown}`: the program sees to that itself"
+            if not is_refused:
+                msg += ", unless `token_endpoint_auth_method` is `none`"
             raise ValueError(msg)
         if not _is_printable(value) or len(value) > _LONGEST_HEADER:
             msg = f"`request_headers.{plain(name)}` must be printable ASCII of at most 4 KiB"
@@ -135,7 +139,11 @@ def _require_templates(credentials: Credentials) -> None:
         ("assertion", ASSERTION, credentials.assertion),
         ("refresh_token", REFRESH_TOKEN, credentials.refresh_token),
     ):
-        is_used = any(name in text for text in templates)
+        uses = sum(text.count(name) for text in templates)
+        is_used = uses > 0
+        if uses > _MOST_VARIABLES:
+            msg = f"`{name}` must not stand for `{field}` more than {_MOST_VARIABLES} times"
+            raise ValueError(msg)
         if is_used and value is None:
             raise ValueError(f"`{field}` is missing: `{name}` stands for it")
         if value is not None and not is_used and field not in credentials.own_fields:
@@ -193,7 +201,7 @@ def plain(name: str) -> str:
     return name if re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]{0,39}", name, re.ASCII) else "…"
 
 
-def _is_plain_https_url(url: str) -> bool:
+def is_plain_https_url(url: str) -> bool:
     """Whether the URL is https, names a host, and hides no credentials (RFC 6749 3.2)."""
     try:
         parts = urlsplit(url)
@@ -207,7 +215,6 @@ def _is_plain_https_url(url: str) -> bool:
         and parts.password is None
         and not parts.fragment
         and port_is_valid
-        and url.isascii()
-        and url.isprintable()
-        and " " not in url
+        # RFC 3986 section 2, which has no place for what documentation leaves to be filled in.
+        and re.fullmatch(r"[\w.~:/?#\[\]@!$&'()*+,;=%-]+", url, re.ASCII) is not None
     )

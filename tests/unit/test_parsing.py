@@ -175,6 +175,13 @@ def test_what_is_no_object_is_refused_without_a_word_of_it(text: str) -> None:
     assert (caught.value.__cause__, caught.value.__context__) == (None, None)
 
 
+def test_where_json_goes_wrong_is_told() -> None:
+    with pytest.raises(
+        CredentialsError, match=r"one JSON object as the secret's text \(byte 12\)\Z"
+    ):
+        parse_credentials('{"a": "b",\n }')
+
+
 def test_a_binary_secret_is_refused() -> None:
     with pytest.raises(CredentialsError, match="binary: store one JSON object as text"):
         parse_credentials(None)
@@ -209,9 +216,17 @@ def test_what_is_nested_without_end_is_refused() -> None:
 def test_blanks_around_a_text_are_refused_by_the_fields_name(
     where: str, fields: Callable[[str], dict[str, Any]]
 ) -> None:
-    for blank in (" x", "x ", "x\n", "\tx", "x\r\n", "\u00a0x", "x\u2028"):
+    blanks = (" x", "x ", "x\n", "\tx", "x\r\n", "\u00a0x", "x\u2028")
+    for blank in (*blanks, "x\u200b", "\ufeffx", "x\x00"):
         said = refusal(MACHINE, **fields(blank))
-        assert said == f"`{where}` begins or ends with a blank or a line break: remove it", blank
+        assert said == (
+            f"`{where}` begins or ends with a blank, a line break or an invisible character: "
+            "remove it"
+        ), blank
+
+
+def test_what_no_screen_shows_within_a_text_is_its_owners() -> None:
+    assert parse(MACHINE, client_secret="a\u200bb \u00e9").client_secret == "a\u200bb \u00e9"
 
 
 def test_a_template_ends_as_lines_do() -> None:
@@ -252,6 +267,73 @@ def test_a_misspelt_name_is_told_with_the_right_one_though_that_is_missing(
     if fields is LOGIN:
         misspelt["grant_type"] = "password"
     assert refusal(misspelt) == f"`{written}` is no field: did you mean `{meant}`?"
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("token_url", "token_endpoint"),
+        ("tokenUri", "token_endpoint"),
+        ("api_key", "client_id"),
+        ("consumer-secret", "client_secret"),
+        ("headers", "request_headers"),
+    ],
+)
+def test_what_others_call_a_field_is_told_with_our_name_where_that_is_missing(
+    written: str, meant: str
+) -> None:
+    called = {name: value for name, value in MACHINE.items() if name != meant} | {written: "x"}
+    assert refusal(called) == f"`{written}` is no field: did you mean `{meant}`?"
+    said = refusal(called, **{meant: {} if meant == "request_headers" else "x"})
+    assert said.startswith(f"remove or correct the unknown field `{written}`")
+
+
+def test_what_others_call_a_user_is_told_to_a_grant_that_has_one() -> None:
+    fields = {name: value for name, value in PASSWORD.items() if name != "username"}
+    assert refusal(fields, email="x") == "`email` is no field: did you mean `username`?"
+    assert refusal(MACHINE, email="x").startswith("remove or correct the unknown field `email`")
+
+
+@pytest.mark.parametrize(
+    ("name", "where"),
+    [("request_format", "dialect"), ("authorization_scheme", "dialect"), ("as", "publish")],
+)
+def test_a_field_of_a_field_is_told_where_it_goes(name: str, where: str) -> None:
+    assert refusal(MACHINE, **{name: "x"}) == f"`{name}` goes into `{where}`"
+
+
+def test_a_pasted_response_is_not_taken_for_a_dialect() -> None:
+    assert "dialect" not in refusal(MACHINE, access_token="invented")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("provider_parameters", {}),
+        ("extra_parameters", {"audience": "a", "expiring": 1}),
+        ("request_headers", {"X-Tenant": 7}),
+        ("dialect", {"request_format": "json", "error": None}),
+        ("publish", {"fields": ["instance_url"]}),
+    ],
+)
+def test_an_object_that_a_console_stored_as_a_text_is_taken(name: str, value: object) -> None:
+    assert parse(MACHINE, **{name: json.dumps(value)}) == parse(MACHINE, **{name: value})
+
+
+def test_nulls_of_a_login_stay_in_a_text_too() -> None:
+    dialect = {"request_format": "json"}
+    parameters = parse(LOGIN, dialect=dialect, grant_parameters='{"a": null}').grant.parameters
+    assert parameters == {"a": None}
+
+
+@pytest.mark.parametrize("text", ["{invented", "[1]", "invented", '{"a": "\\ud800"}', "{" * 2000])
+def test_a_text_that_is_no_object_is_none(text: str) -> None:
+    assert refusal(MACHINE, dialect=text) == "`dialect` must be an object"
+
+
+def test_a_providers_parameter_in_the_wrong_place_is_told_with_the_right_one() -> None:
+    fields = {**MACHINE, "provider": "salesforce", "token_endpoint": None}
+    assert refusal(fields, domain="acme.my") == "`domain` goes into `provider_parameters`"
 
 
 @pytest.mark.parametrize(
@@ -385,7 +467,7 @@ SECONDS: Final = "a whole number of seconds from 1 to 30"
 METHODS: Final = "client_secret_basic, client_secret_post, none"
 PARAMETERS: Final = "an object of text, numbers, true or false, and lists of texts"
 TEXTS: Final = "an object of text"
-PATH: Final = "a path of at most six keys with dots between them, such as data.access_token"
+PATH: Final = "a path of at most six keys with dots between them, such as data.0.token"
 PATHS: Final = "a list of paths such as instance_url"
 TEMPLATE: Final = "text, or an object of texts"
 

@@ -62,12 +62,14 @@ FACEBOOK: Final = {
         pytest.param("https://a.example:https/", id="a port that is a word"),
         pytest.param("https://a.example/a b", id="a space"),
         pytest.param("https://a.example/\nx", id="a line break"),
+        pytest.param("https://a.example/{tenant}/token", id="a placeholder"),
+        pytest.param("https://<tenant>.example/token", id="another"),
         pytest.param("https://[invented/", id="no URL"),
         pytest.param("https://\u0105.example/", id="a host outside ASCII"),
     ],
 )
 def test_credentials_and_tokens_go_to_plain_https_addresses_only(field: str, url: str) -> None:
-    said = f"`{field}` must be an https URL without user, password or fragment"
+    said = f"`{field}` must be an https URL without user, password, fragment or placeholder"
     assert refusal(MACHINE, **{field: url}) == said
 
 
@@ -105,11 +107,11 @@ def test_an_accepted_address_has_one_host_whoever_reads_it(url: str) -> None:
                      "is known; did you mean autovit.ro", id="a provider that is misspelt"),
         pytest.param({"token_endpoint": None, "provider": "salesforce"},
                      "`provider_parameters.domain` must be at most four labels of a host's name, "
-                     "such as acme.my: ", id="a parameter that is missing"),
+                     "without its end, such as acme.my: ", id="a parameter that is missing"),
         pytest.param({"token_endpoint": None, "provider": "salesforce",
                       "provider_parameters": {"domain": "invented.example/"}},
                      "`provider_parameters.domain` must be at most four labels of a host's name, "
-                     "such as acme.my: ", id="a parameter that leaves its place"),
+                     "without its end, such as acme.my: ", id="a parameter that leaves its place"),
         pytest.param({"token_endpoint": None, "provider": "autovit.ro",
                       "provider_parameters": {"domain": "x"}},
                      "`provider_parameters` has `domain`, but Autovit.ro (OLX motors) takes: none",
@@ -235,6 +237,8 @@ def test_no_header_frames_a_message_or_has_a_field_of_its_own(spell: Callable[[s
         *("authorization", "proxy-authorization", "proxy-connection", "proxy-x"),
     ):
         said = f"`request_headers` must not hold `{name}`: the program sees to that itself"
+        if name == "authorization":
+            said += ", unless `token_endpoint_auth_method` is `none`"
         assert refusal(MACHINE, request_headers={spell(name): "5"}) == said
 
 
@@ -312,6 +316,15 @@ def test_what_a_template_holds_is_given(where: Callable[[str], dict[str, Any]], 
     said = refusal(MACHINE, **where(f"{{{name}}}"))
     assert said == f"`{name}` is missing: `{{{name}}}` stands for it"
     parse(MACHINE, **where(f"{{{name}}}"), **{name: "invented"})
+
+
+@pytest.mark.parametrize("name", ["assertion", "refresh_token"])
+def test_a_template_does_not_multiply_what_is_sent(name: str) -> None:
+    """Of 64 KiB, four thousand times, it would take the memory of all accounts."""
+    values = {name: "invented"}
+    parse(LOGIN, grant_parameters={"a": f"{{{name}}}" * 15, "b": [f"{{{name}}}"]}, **values)
+    said = refusal(LOGIN, grant_parameters={"a": f"{{{name}}}" * 16, "b": f"{{{name}}}"}, **values)
+    assert said == f"`{{{name}}}` must not stand for `{name}` more than 16 times"
 
 
 @pytest.mark.parametrize("name", ["assertion", "refresh_token"])

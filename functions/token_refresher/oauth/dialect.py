@@ -13,8 +13,8 @@ from msgspec import Meta
 
 # Keys of objects and indices of lists, such as `data.0.token`. Six parts are deeper than any
 # response that was seen; no expressions, since a path comes from whoever may write credentials.
-_PART: Final = r"[^.\s\x00-\x1F\x7F]{1,64}"
-PATH: Final = rf"^{_PART}(\.{_PART}){{0,5}}\Z"
+_PART: Final = r"[^.\[\]\s\x00-\x1F\x7F]{1,64}"
+PATH: Final = rf"^(?!\$\.|/){_PART}(\.{_PART}){{0,5}}\Z"
 Path = Annotated[str, Meta(pattern=PATH)]
 
 # RFC 9110 section 11.1.

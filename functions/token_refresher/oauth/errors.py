@@ -118,6 +118,7 @@ class TokenRequestError(OAuthError):
     ) -> None:
         if code:
             known = code if code in KNOWN_CODES else "unrecognised"
+            advice = advice or ("check the credentials" if known != code else None)
             message = f"the token endpoint answered with the error {known} (status {status:d})"
         else:
             known, advice = f"status_{status:d}", advice or "check the credentials"

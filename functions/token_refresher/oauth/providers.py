@@ -24,7 +24,10 @@ _FILE: Final = Path(__file__).with_name("providers.json")
 # What a parameter may be, so that it stays inside of the place that it is put into.
 _KINDS: Final = {
     "label": (LABEL, "one label of a host's name, in lower case"),
-    "labels": (rf"{LABEL}(\.{LABEL}){{0,3}}", "at most four labels of a host's name"),
+    "labels": (
+        rf"{LABEL}(\.{LABEL}){{0,3}}",
+        "at most four labels of a host's name, without its end",
+    ),
     "segment": (r"(?!\.+\Z)[A-Za-z0-9._~-]{1,128}", "one segment of a path"),
     # The last label begins with a letter, so that it is a name and no address in any form.
     "host": (
@@ -149,11 +152,11 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Raises:
             ProviderError: It names the parameter, never its value.
         """
-        values = self._values(given)
         template = self.grant(grant_type).token_endpoint or self.token_endpoint
+        values = self._values(given, end=template.split("/")[2].rpartition("}")[2])
         return _HOLE.sub(lambda hole: values[hole[1]], template)
 
-    def _values(self, given: Mapping[str, str]) -> dict[str, str]:
+    def _values(self, given: Mapping[str, str], *, end: str) -> dict[str, str]:
         if unknown := sorted(given.keys() - self.parameters):
             known = ", ".join(self.parameters) or "none"
             # What is no plain word may be a secret in the wrong place.
@@ -163,7 +166,9 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         values = {}
         for name, parameter in self.parameters.items():
             value = given.get(name, parameter.default)
-            if value is None or not parameter.accepts(value):
+            # The end of the host, which is there already, is often pasted with the rest.
+            is_whole = bool(end) and value is not None and value.endswith(end)
+            if value is None or is_whole or not parameter.accepts(value):
                 msg = (
                     f"`provider_parameters.{name}` must be {parameter.accepted}, "
                     f"such as {parameter.example}: {parameter.about}"
@@ -239,7 +244,12 @@ def provider(name: str) -> Provider:
 def _unknown(name: str) -> str:
     from difflib import get_close_matches  # noqa: PLC0415 - a healthy start needs none of it
 
-    near = " or ".join(get_close_matches(name.lower(), _entries(), n=2, cutoff=0.7))
+    asked = name.lower()
+    near = " or ".join(
+        get_close_matches(asked, _entries(), n=2, cutoff=0.7)
+        or [each for each in _entries() if each in asked]
+        or [each for each in _entries() if asked in provider(each).title.lower().split()]
+    )
     meant = f"; did you mean {near}?" if near else ": see `token-refresher providers`"
     return f"`provider` names none that is known{meant}"
 

@@ -22,6 +22,7 @@ from token_refresher.oauth.dialect import BOUND_SCHEMES, find
 from token_refresher.oauth.errors import (
     KNOWN_CODES,
     PAGE,
+    TEMPORARY_CODES,
     WRONG_ADDRESS,
     EndpointUnavailableError,
     MissingExpiryError,
@@ -36,6 +37,9 @@ if TYPE_CHECKING:
 
     from token_refresher.oauth.client_authentication import Client
     from token_refresher.oauth.dialect import Dialect
+
+# Servlet containers say with a page, too, what no firewall says.
+_REFUSING_BY_PAGES: Final = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.UNSUPPORTED_MEDIA_TYPE})
 
 # Beyond these it is not a lifetime but a mistake, such as milliseconds or a timestamp. A refresh
 # token may outlive an access token: eBay documents 18 months, Intuit five years.
@@ -164,7 +168,7 @@ def read_token_response(
     content = _parse_json(body)
     if content is _NOTHING:
         content = _parse_form(body, content_type, dialect)
-    is_page = content is _NOTHING and _is_html(body, content_type)
+    is_page = content is _NOTHING and _is_html(status, body, content_type)
     failure = _failure(status, content, wait, client=client, is_page=is_page)
     if failure is not None:
         raise failure
@@ -249,7 +253,7 @@ def _failure(
         if not _is_refusal(content, client.dialect):
             return None
         return _refused(known or "unrecognised", status, wait, client)
-    if is_success or (is_page and status != HTTPStatus.UNAUTHORIZED):
+    if is_success or (is_page and status not in _REFUSING_BY_PAGES):
         is_firewall = is_success or status == HTTPStatus.FORBIDDEN
         return EndpointUnavailableError(
             f"a page instead of JSON came with status {status}: a firewall or an error page",
@@ -266,6 +270,9 @@ def _refused(
 ) -> TokenRequestError:
     """Make the error of a refusal, with what to correct first."""
     advice = None
+    if status == HTTPStatus.UNAUTHORIZED and code in TEMPORARY_CODES:
+        # ServiceNow's `server_error` is a wrong password, and would be sent every half hour.
+        code = None
     # Some servers have a word of their own for a client that they do not know.
     is_of_the_client = code == "invalid_client" or (
         status == HTTPStatus.UNAUTHORIZED and code not in KNOWN_CODES
@@ -369,10 +376,14 @@ def _word(value: object) -> str:
     return value.strip().lower() if isinstance(value, str) else ""
 
 
-def _is_html(body: bytes, content_type: str | None) -> bool:
-    """Tell a page from a text; nothing at all is no page, whatever it calls itself."""
+def _is_html(status: int, body: bytes, content_type: str | None) -> bool:
+    """Tell a page from a text; nothing at all is no page, whatever it calls itself.
+
+    Frameworks call a text of theirs html unasked; of what calls itself so, a block's alone is one.
+    """
     begin = body.lstrip(b"\xef\xbb\xbf \t\r\n")[:1]
-    return begin == b"<" or (begin != b"" and "html" in (content_type or "").lower())
+    is_called_one = status == HTTPStatus.FORBIDDEN and "html" in (content_type or "").lower()
+    return begin == b"<" or (begin != b"" and is_called_one)
 
 
 _NOTHING: Final = object()

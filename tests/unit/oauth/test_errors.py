@@ -79,7 +79,10 @@ def test_an_error_code_of_the_standard_is_named_with_its_status(code: str) -> No
 def test_any_other_error_code_is_shown_as_unrecognised(code: str) -> None:
     error = TokenRequestError(code)
     assert (error.code, error.status) == ("unrecognised", 400)
-    assert str(error) == "the token endpoint answered with the error unrecognised (status 400)"
+    assert str(error) == (
+        "the token endpoint answered with the error unrecognised (status 400): "
+        "check the credentials"
+    )
 
 
 @pytest.mark.parametrize("code", [None, ""])

@@ -100,10 +100,19 @@ def test_an_entry_is_read_once() -> None:
     [
         ("Autovit.RO", "`provider` names none that is known; did you mean autovit.ro"),
         ("salesforc", "`provider` names none that is known; did you mean salesforce"),
+        ("https://login.salesforce.com", "`provider` names none that is known; did you mean sales"),
+        ("Entra", "`provider` names none that is known; did you mean microsoft"),
         ("zzzzzz", "`provider` names none that is known: see `token-refresher providers`"),
         ("invented-secret\n`", "`provider` names none that is known: see `token-refresher pro"),
     ],
-    ids=["capitals", "a letter is missing", "nothing near", "no name"],
+    ids=[
+        "capitals",
+        "a letter is missing",
+        "in an address",
+        "another name",
+        "nothing near",
+        "no name",
+    ],
 )
 def test_a_name_that_is_not_known_is_told_with_the_nearest(name: str, said: str) -> None:
     with pytest.raises(ProviderError) as caught:
@@ -153,6 +162,13 @@ def test_a_parameter_that_would_leave_its_place_is_refused(kind: str, value: str
         f"`provider_parameters.p` must be {accepted}, such as acme: what it is"
     )
     assert not value or f" {value}" not in str(caught.value)
+
+
+def test_a_parameter_does_not_repeat_the_end_of_its_host() -> None:
+    of = entry("https://{p}.a.example/t", parameters={"p": {"kind": "labels"}})
+    assert of.endpoint({"p": "acme.my"}, grant_type=None) == "https://acme.my.a.example/t"
+    with pytest.raises(ProviderError, match="at most four labels of a host's name, without its e"):
+        of.endpoint({"p": "acme.a.example"}, grant_type=None)
 
 
 def test_a_parameter_of_a_list_is_one_of_it() -> None:

@@ -111,7 +111,10 @@ def facts(error: OAuthError) -> set[str]:
         pytest.param(400, b'{"error":""}', "status_400", id="an error that is empty"),
         pytest.param(410, TEXT, "status_410", id="410 with a text"),
         pytest.param(415, JSON, "status_415", id="415 with JSON"),
+        pytest.param(415, HTML, "status_415", id="415 with a page"),
         pytest.param(422, JSON, "status_422", id="422 with JSON"),
+        pytest.param(401, b'{"error":"server_error","error_description":"access_denied"}',
+                     "status_401", id="401 in words that say later"),
         pytest.param(400, b'{"error":"made_up"}', "unrecognised", id="a code of its own"),
         pytest.param(401, b'{"error":"token_expired"}', "unrecognised", id="likewise with 401"),
         pytest.param(400, b'{"error":"invalid_grant","error_human_title":"warto\xc5\x9b\xc4\x87"}',
@@ -180,6 +183,18 @@ def test_what_is_no_refusal_and_no_lost_response_is_neither(
     assert (type(error), error.code, error.status) == (kind, code, status)
     assert facts(error) == set()
     assert str(status) in str(error)
+
+
+def test_a_text_that_calls_itself_html_is_a_refusal_but_for_a_blocks() -> None:
+    text = b"Oauth error invalid_request: MARK"
+    assert facts(refused(400, text, "text/html; charset=utf-8")) == {"is_refusal"}
+    assert facts(refused(410, text, "text/html")) == {"is_refusal"}
+    assert refused(403, text, "text/html").is_page
+
+
+def test_a_refusal_says_what_to_do_whatever_its_word_is() -> None:
+    assert str(refused(400, b'{"error":"inactive_user"}')).endswith(": check the credentials")
+    assert "dialect.request_format" in str(refused(415, HTML, "text/html"))
 
 
 @pytest.mark.parametrize(
