@@ -302,7 +302,7 @@ def test_a_server_that_is_not_there_is_told(
         answers_and_closes(b"made-up-mark\r\n\r\n"),
         answers_and_closes(answer(b'{"issuer": "made-up-mark"', length=1000)),
         answers_and_closes(
-            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-1\r\nmade-up-mark"
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-2\r\nmade-up-mark"
         ),
     ],
     ids=["nothing", "no HTTP", "half a response", "a chunk of negative length"],
