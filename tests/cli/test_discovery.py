@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from local.authorization_server.https import Door, HttpsServer, Reply, Request
-from tests.cli.operator import SECRET
+from tests.cli.operator import COMMANDS, SECRET
 from tests.unit.connect_proxy import ConnectProxy, refuses
 from tests.unit.raw_tls_server import RawTlsServer, answer, answers_and_closes, drips
 from token_refresher import PRODUCT_USER_AGENT
@@ -570,6 +570,15 @@ def test_a_person_sees_what_was_found_before_anything_is_asked(
             terminal.enter(reply)
         terminal.expect("created oauth/credentials/erp")
         assert terminal.finish() == 0
+
+
+@pytest.mark.parametrize("command", ["add", "correct"])
+def test_every_option_is_named_whole_in_eighty_columns(shell: Shell, command: str) -> None:
+    with shell.open(command, "--help", columns=COLUMNS) as terminal:
+        assert terminal.finish() == 0
+    assert terminal.screen.overlong == []
+    options = {name for each in COMMANDS.commands[command].params for name in each.opts}
+    assert {name for name in options if name.startswith("--")} <= set(terminal.plain.split())
 
 
 def test_a_problem_fits_into_eighty_columns_and_no_word_is_broken(
