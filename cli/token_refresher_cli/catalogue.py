@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from token_refresher.oauth.providers import names, provider
+from token_refresher.oauth.providers import LOGIN, names, provider
 from token_refresher.parsing import NAMED_GRANTS, parse_credentials
 from token_refresher.policy import shortest_lifetime
 from token_refresher.settings import Settings
@@ -22,7 +22,6 @@ from token_refresher_cli.durations import say_duration
 if TYPE_CHECKING:
     from token_refresher.oauth.providers import Provider, ProviderParameter
 
-LOGIN: Final = "login"
 # What stands where a value of the account's own goes; it validates as one.
 PLACEHOLDER: Final = "..."
 NOT_SAID: Final = "not said"

@@ -122,8 +122,11 @@ def _kept(stored: Mapping[str, Any], given: Mapping[str, Any]) -> Mapping[str, A
 
 
 def _is_public(fields: Mapping[str, Any]) -> bool:
-    """Whether the client is said to have no secret."""
-    return fields.get("token_endpoint_auth_method") == "none"
+    """Whether the client is said to have no secret, by the account or by its provider."""
+    method = fields.get("token_endpoint_auth_method")
+    if method is None and "provider" in fields:
+        method = _entry(str(fields["provider"])).token_endpoint_auth_method
+    return method == "none"
 
 
 def _require_all(fields: Mapping[str, Any]) -> None:
@@ -135,11 +138,7 @@ def _require_all(fields: Mapping[str, Any]) -> None:
         needed = fields_needed(str(fields["grant_type"]))
     else:
         needed = ["grant_type", "client_id", "client_secret"]
-    is_public = _is_public(fields)
-    if "provider" in fields:
-        method = _entry(str(fields["provider"])).token_endpoint_auth_method
-        is_public = method == "none"
-    optional = {"client_secret"} if is_public else set()
+    optional = {"client_secret"} if _is_public(fields) else set()
     missing += [name for name in needed if name not in fields and name not in optional]
     if missing:
         raise FormError(f"not given: {', '.join(missing)}")

@@ -14,6 +14,7 @@ from rich.live import Live
 from rich.text import Text
 
 from token_refresher.errors import SecretStoreError
+from token_refresher.model import PublishedToken, published_from_id
 from token_refresher.oauth.errors import TokenResponseError
 from token_refresher.oauth.token_response import bearer_token, lifetime
 from token_refresher.parsing import parse_credentials
@@ -264,6 +265,9 @@ def _try(connection: Connection, credentials: Credentials) -> str:
     life = lifetime(response, issued_at=issued_at, client=client)
     if not life:
         raise TokenResponseError("the access_token had expired when it was issued")
+    if (publish := credentials.publish) is not None:
+        token = PublishedToken(access_token=access_token, token_type="", issued_at=0, expires_at=0)
+        publish.render(token, publish.values_of(response.content), secrets=credentials.secrets)
     told = f"the endpoint issued a token that lives {say_duration(life)}"
     if credentials.verify_url is not None:
         verdict = endpoint.verify(client, access_token)
@@ -332,7 +336,10 @@ def token(
     ] = False,
     as_json: options.AsJson = False,
 ) -> None:
-    """Print an account's published token, for a pipe. To a terminal only with --show."""
+    """Print an account's published token, for a pipe. To a terminal only with --show.
+
+    What is published in a form of the account's own is printed whole.
+    """
     connection, machine = connect(ctx)
     if machine.prints_to_a_person and not show:
         raise ProblemError(
@@ -345,13 +352,19 @@ def token(
     if value is None:
         connection.require(name)
         raise ProblemError(f"{name} has no token yet.", f"See why: {why}")
+    version = published_from_id(value.version_id, now=connection.now())
     try:
         published = msgspec.json.decode(value.text or "", type=_Token)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
+        published = None
+    if published is None and not version.is_ours:
         raise ProblemError(
             f"What is published for {name} is not a token of this program.",
             f"Publish one: {connection.target.command('refresh', name, flags=['--force'])}",
-        ) from None
-    if published.expires_at is not None and published.expires_at <= connection.now().timestamp():
+        )
+    text, expires_at = value.text, version.expires_at.timestamp() if version.expires_at else None
+    if published is not None:
+        text, expires_at = published.access_token, published.expires_at or expires_at
+    if expires_at is not None and expires_at <= connection.now().timestamp():
         raise ProblemError(f"The published token of {name} has expired.", f"See why: {why}")
-    sys.stdout.write(f"{value.text if as_json else published.access_token}\n")
+    sys.stdout.write(f"{value.text if as_json else text}\n")

@@ -20,7 +20,7 @@ from token_refresher.oauth.token_response import bearer_token
 from token_refresher.ports import LONGEST_VALUE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
     from datetime import datetime
 
     from token_refresher.credentials import Credentials
@@ -78,6 +78,12 @@ class JournalEntry(StoredJson, frozen=True, kw_only=True, omit_defaults=True):
             return False
         return True
 
+    @property
+    def refresh_token_lives(self) -> timedelta | None:
+        """How long the refresh token lives, from when it was issued; None where nobody says."""
+        lives = self.refresh_token_expires_in
+        return None if lives is None else timedelta(seconds=lives)
+
     def shortened(self) -> JournalEntry:
         """Leave out what a secret's version does not hold; its refresh token is kept all the same.
 
@@ -89,6 +95,22 @@ class JournalEntry(StoredJson, frozen=True, kw_only=True, omit_defaults=True):
             if len(entry.to_json().encode()) > LONGEST_VALUE:
                 entry = msgspec.structs.replace(entry, **without)
         return entry
+
+    def without(self, secrets: Collection[str]) -> JournalEntry:
+        """Leave out what tells a secret, so that no later run publishes it.
+
+        That run would not know which refresh token was sent; and a response without a scope has
+        this one's.
+        """
+        from token_refresher.publishing import tells_secret  # noqa: PLC0415 - not at a start
+
+        told = {
+            name: None
+            for name in ("access_token", "scope")
+            if tells_secret(getattr(self, name) or "", secrets)
+        }
+        response = {k: v for k, v in self.response.items() if not tells_secret(v, secrets)}
+        return msgspec.structs.replace(self, **told, response=response)
 
     def published_as(self, version: TokenVersion, dialect: Dialect) -> PublishedToken:
         """Judge the response, and make a token of it.
@@ -203,9 +225,14 @@ class Journal(Hidden, msgspec.Struct, kw_only=True):
             refresh_is_refused: Whether the server has just refused the grant type.
         """
         before = self.entry
+        is_new = response.refresh_token not in (None, sent)
         is_refused = refresh_is_refused or (before is not None and before.refresh_is_refused)
         granted = before.scope if sent and before is not None else None
         lives, publish = response.refresh_token_expires_in, credentials.publish
+        assumed = credentials.client.assumed_refresh_token_expires_in
+        if (is_new or before is None) and assumed and lives is None:
+            # One that is kept is counted from its first response: nothing else of it is known.
+            lives = timedelta(seconds=assumed)
         return JournalEntry(
             grant=self.grant,
             host=credentials.client.host,

@@ -25,9 +25,11 @@ if TYPE_CHECKING:
 
 Value: TypeAlias = str | int | float | bool
 
-# Of one text out of a response, likewise.
+# In bytes, of one text out of a response.
 _LONGEST_TEXT: Final = 2_048
 _MOST_FIELDS: Final = 16
+# Of 64 KiB each: a few thousand would take the memory of all accounts.
+_MOST_VARIABLES: Final = 64
 # A shorter secret would be found in many a text that does not tell it.
 _SHORTEST_CONTAINED: Final = 8
 # From here on a float may be another integer than the one that was sent; and no JSON that is
@@ -80,6 +82,9 @@ class Publish(
             raise ValueError("`publish.as` must hold {access_token}")
         if max(len(entries), len(self.paths)) > _MOST_FIELDS:
             msg = f"`publish` takes at most {_MOST_FIELDS} fields"
+            raise ValueError(msg)
+        if sum(len(pieces) // 2 for _, _, pieces in entries) > _MOST_VARIABLES:
+            msg = f"`publish.as` takes at most {_MOST_VARIABLES} variables"
             raise ValueError(msg)
         names = [name.lower() for _, name, _ in entries]
         if self.fields and (_NEVER_ADDED.intersection(names) or len({*names}) < len(names)):
@@ -208,7 +213,7 @@ def _require_template(field: str, pieces: list[str]) -> None:
             continue
         path = variable.removeprefix(_RESPONSE)
         if path == variable or not re.match(PATH, path):
-            where = "of at most six parts with a point between them"
+            where = "of at most six keys with dots between them"
             msg = (
                 f"`{field}` must be a path into the token response {where}"
                 if field.startswith("publish.fields")
@@ -261,15 +266,21 @@ def _fill(
     return text
 
 
-def _require_no_secret(field: str, value: Value, secrets: Collection[str]) -> None:
-    """Refuse a value that tells a secret, also as a form encodes it."""
+def tells_secret(value: Value, secrets: Collection[str]) -> bool:
+    """Whether a value tells a secret, also as a form encodes it."""
     text = _written(value)
     decoded = (text, unquote(text), unquote_plus(text))
-    for secret in filter(None, secrets):
-        is_contained = any(secret in each for each in decoded)
-        if secret in decoded or (is_contained and len(secret) >= _SHORTEST_CONTAINED):
-            msg = (
-                f"`{field}` would publish a client secret, password or refresh token: either the "
-                "token endpoint sends it back, or `publish` itself holds it"
-            )
-            raise TokenResponseError(msg, code="secret_in_response")
+    return any(
+        secret in decoded
+        or (len(secret) >= _SHORTEST_CONTAINED and any(secret in each for each in decoded))
+        for secret in filter(None, secrets)
+    )
+
+
+def _require_no_secret(field: str, value: Value, secrets: Collection[str]) -> None:
+    if tells_secret(value, secrets):
+        msg = (
+            f"`{field}` would publish a client secret, password or refresh token: either the "
+            "token endpoint sends it back, or `publish` itself holds it"
+        )
+        raise TokenResponseError(msg, code="secret_in_response")

@@ -81,14 +81,14 @@ if TYPE_CHECKING:
             """Ask ``verify_url`` whether a token is accepted; None where nobody can tell."""
 
 
+def time_to_keep(timeout_seconds: int) -> timedelta:
+    """Tell what a request and the write that keeps its response may take."""
+    return timedelta(seconds=timeout_seconds) + _TIME_TO_WRITE
+
+
 def time_to_request(timeout_seconds: int) -> timedelta:
-    """Tell what a request and the two writes around it may take: less, and it is not begun."""
-    return 2 * _TIME_TO_WRITE + timedelta(seconds=timeout_seconds)
-
-
-def time_to_fall_back(timeout_seconds: int) -> timedelta:
-    """Tell what a primary grant may take after a refresh token, likewise: a request, one write."""
-    return _TIME_TO_WRITE + timedelta(seconds=timeout_seconds)
+    """Tell what these may take with the write of a lease before: less, and none is begun."""
+    return _TIME_TO_WRITE + time_to_keep(timeout_seconds)
 
 
 def allows_primary_grant(error: OAuthError) -> bool:
@@ -213,7 +213,7 @@ class Redemption(Hidden, msgspec.Struct, frozen=True, kw_only=True):
 
         def before_sending() -> None:
             lease.require_young(self.clock())
-            if self.time_left() < _TIME_TO_WRITE + timedelta(seconds=client.timeout_seconds):
+            if self.time_left() < time_to_keep(client.timeout_seconds):
                 raise OutOfTimeError("connecting and leasing left no time to keep a response")
 
         try:

@@ -7,7 +7,7 @@ like the table in docs/architecture.md.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
@@ -54,7 +54,7 @@ from token_refresher.policy import (
 from token_refresher.ports import CURRENT
 from token_refresher.recording import Record
 from token_refresher.records import LeaseEnd
-from token_refresher.redeem import Redeemed, Redemption, time_to_fall_back, time_to_request
+from token_refresher.redeem import Redeemed, Redemption, time_to_keep, time_to_request
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -250,7 +250,7 @@ class _Refresh(Hidden, msgspec.Struct, kw_only=True):
         if not self._read_journal(credentials):
             return self._not_kept(Outcome.FAILED)
         if is_foreign:
-            # What was answered has been kept first.
+            # The response that could not be journaled before now is.
             raise ExternalSecretError
         if not self._is_due(has_primary_grant=not self.journal.is_only_grant):
             return self.result(Outcome.NOT_DUE)
@@ -361,14 +361,14 @@ class _Refresh(Hidden, msgspec.Struct, kw_only=True):
         except TokenResponseError:
             self._refuse(version)
             raise
-        expires_in = entry.refresh_token_expires_in
+        lives = entry.refresh_token_lives
         return _Response(
             version=version,
             token=token,
             text=text,
             is_journaled=True,
-            brings_refresh_token=expires_in is not None,
-            refresh_token_expires_in=timedelta(seconds=expires_in) if expires_in else None,
+            brings_refresh_token=lives is not None,
+            refresh_token_expires_in=lives,
         )
 
     def _request(self, credentials: Credentials) -> _Response:
@@ -394,7 +394,7 @@ class _Refresh(Hidden, msgspec.Struct, kw_only=True):
             else:
                 failure = redeemed
         if failure is not None:
-            if self._time_left() < time_to_fall_back(client.timeout_seconds):
+            if self._time_left() < time_to_keep(client.timeout_seconds):
                 # The refresh token has had it all. Its end is on record, so the next sweep begins
                 # with the primary grant.
                 raise failure
@@ -453,13 +453,6 @@ class _Refresh(Hidden, msgspec.Struct, kw_only=True):
         except MissingExpiryError as error:
             missing = error
         sent = redeemed.grant.refresh_token if redeemed is not None else None
-        is_new = response.refresh_token not in (None, sent)
-        assumed = credentials.client.assumed_refresh_token_expires_in
-        is_first = self.journal.entry is None
-        if (is_new or is_first) and assumed and response.refresh_token_expires_in is None:
-            # One that is kept is counted from its first response: nothing else of it is known.
-            lives = timedelta(seconds=assumed)
-            response = replace(response, refresh_token_expires_in=lives)
         whole = self.journal.entry_of(
             response,
             credentials=credentials,
@@ -469,24 +462,14 @@ class _Refresh(Hidden, msgspec.Struct, kw_only=True):
         )
         entry = whole.shortened()
         is_too_long = response.access_token is not None and entry.access_token is None
+        entry = entry.without(self._secrets(credentials, whole, sent))
         dialect = credentials.client.dialect
         usable = entry.access_token if entry.is_bearer_token(dialect) else None
-        digest = token_digest(self.account.name, usable)
-        published = self.account.published
-        is_handed_out_again = published is not None and published.token_digest == digest
-        if usable and published and is_handed_out_again and not dialect.renews_by_access_token:
-            # Handed out once more, it still ends when it was told to.
-            ends_at = published.expires_at
-            if ends_at is not None and ends_at > issued_at:
-                life = min(life, ends_at - issued_at)
-        version = TokenVersion(
-            issued_at,
-            issued_at + life,
-            self.account.credentials_digest,
-            digest,
+        version = self._version_of(
+            usable, issued_at, life, is_renewed=dialect.renews_by_access_token
         )
         # What a primary grant brings that must not be published can be had again, and is not kept.
-        is_usable = usable is not None and life > timedelta(0)
+        is_usable = usable is not None and version.expires_at > issued_at
         if is_usable or (lease is not None and (response.refresh_token or (usable and missing))):
             self._journal(version, entry, lease)
         elif lease is not None:
@@ -497,10 +480,10 @@ class _Refresh(Hidden, msgspec.Struct, kw_only=True):
                 raise TokenResponseError(
                     "the token response is longer than a secret holds", code="token_too_long"
                 )
-            entry.bearer_token(dialect)
+            whole.bearer_token(dialect)
             if missing is not None:
                 raise missing
-            token = entry.published_as(version, dialect)
+            token = whole.published_as(version, dialect)
             text = self._text(credentials, whole, token, sent)
         except OAuthError:
             self._refuse(version)
@@ -510,9 +493,25 @@ class _Refresh(Hidden, msgspec.Struct, kw_only=True):
             token=token,
             text=text,
             lease=lease,
-            brings_refresh_token=is_new,
-            refresh_token_expires_in=response.refresh_token_expires_in,
+            brings_refresh_token=response.refresh_token not in (None, sent),
+            refresh_token_expires_in=entry.refresh_token_lives,
         )
+
+    def _version_of(
+        self, access_token: str | None, issued_at: datetime, life: timedelta, *, is_renewed: bool
+    ) -> TokenVersion:
+        """Make the version id of a response.
+
+        A token that is handed out once more still ends when it was told to, unless it is one that
+        ``is_renewed`` by itself.
+        """
+        digest = token_digest(self.account.name, access_token)
+        published, expires_at = self.account.published, issued_at + life
+        if access_token and published and published.token_digest == digest and not is_renewed:
+            ends_at = published.expires_at
+            if ends_at is not None and ends_at > issued_at:
+                expires_at = min(expires_at, ends_at)
+        return TokenVersion(issued_at, expires_at, self.account.credentials_digest, digest)
 
     def _text(
         self,
@@ -526,16 +525,21 @@ class _Refresh(Hidden, msgspec.Struct, kw_only=True):
         Raises:
             TokenResponseError: It would, or the response lacks what is to be published.
         """
-        tokens = {credentials.refresh_token, entry.refresh_token, sent}
-        if credentials.client.dialect.renews_by_access_token:
-            # It is its own refresh token.
-            tokens.discard(token.access_token)
-        secrets = credentials.secrets.union(each for each in tokens if each)
+        secrets = self._secrets(credentials, entry, sent)
         if credentials.publish is None:
             from token_refresher.publishing import render  # noqa: PLC0415
 
             return render(token, secrets=secrets)
         return credentials.publish.render(token, entry.response, secrets=secrets)
+
+    def _secrets(
+        self, credentials: Credentials, entry: JournalEntry, sent: str | None
+    ) -> frozenset[str]:
+        tokens = {credentials.refresh_token, entry.refresh_token, sent}
+        if credentials.client.dialect.renews_by_access_token:
+            # It is its own refresh token.
+            tokens.discard(entry.access_token)
+        return credentials.secrets.union(each for each in tokens if each)
 
     def _journal(self, version: TokenVersion, entry: JournalEntry, lease: Lease | None) -> None:
         """Keep what was answered before anything else is done with it."""

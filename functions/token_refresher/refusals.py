@@ -22,6 +22,8 @@ _OF_CLIENTS: Final = frozenset(
 )
 _MOST_HEADERS: Final = 16
 _LONGEST_HEADER: Final = 4096
+# Of 64 KiB each: a few thousand would take the memory of all accounts.
+_MOST_VARIABLES: Final = 16
 # RFC 9110 section 5.6.2.
 _HEADER_NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 # What frames a message or routes it: one of these, and the next request on the connection, which
@@ -137,7 +139,11 @@ def _require_templates(credentials: Credentials) -> None:
         ("assertion", ASSERTION, credentials.assertion),
         ("refresh_token", REFRESH_TOKEN, credentials.refresh_token),
     ):
-        is_used = any(name in text for text in templates)
+        uses = sum(text.count(name) for text in templates)
+        is_used = uses > 0
+        if uses > _MOST_VARIABLES:
+            msg = f"`{name}` must not stand for `{field}` more than {_MOST_VARIABLES} times"
+            raise ValueError(msg)
         if is_used and value is None:
             raise ValueError(f"`{field}` is missing: `{name}` stands for it")
         if value is not None and not is_used and field not in credentials.own_fields:

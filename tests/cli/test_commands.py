@@ -272,6 +272,20 @@ def test_trying_credentials_asks_the_verify_url_too(operator: Operator) -> None:
     assert "verify_url accepts it; it was not published" in said
 
 
+def test_trying_credentials_looks_for_what_they_publish(operator: Operator) -> None:
+    operator.add("dealer-17", publish={"fields": ["instance_url"]})
+    failed = operator.run("check dealer-17 --try --yes")
+    assert (failed.exit_code, "publish.fields[0]" in failed.stderr) == (1, True)
+
+
+def test_what_is_published_in_a_form_of_the_account_s_own_is_printed_whole(
+    operator: Operator,
+) -> None:
+    operator.add("dealer-17", publish={"as": "Bearer {access_token}"})
+    operator.says("refresh dealer-17")
+    assert re.fullmatch(r"Bearer \w+\n", operator.says("token dealer-17"))
+
+
 def test_an_account_without_a_token_has_no_history(operator: Operator) -> None:
     operator.add("dealer-17")
     assert operator.says("history dealer-17") == "no token in 3 d\n"

@@ -121,6 +121,13 @@ def test_a_client_that_is_said_to_be_public_is_not_asked_for_a_secret_and_keeps_
     assert asker.asked == []
 
 
+@pytest.mark.parametrize("place", [{"provider": "xero"}, {"token_endpoint": "https://e.example/t"}])
+def test_a_public_client_is_missing_no_secret(place: dict[str, str]) -> None:
+    public = {"client_id": "1", "token_endpoint_auth_method": "none"}
+    given = {**place, **public, "grant_type": "refresh_token", "refresh_token": "made-up"}
+    assert fill_in(given, asker=None) == given
+
+
 def test_what_a_grant_of_the_server_s_own_needs_is_not_asked_for() -> None:
     given = {"grant_parameters": {"user": "u"}, "token_endpoint": "https://e.example/login"}
     asker = Answers()

@@ -189,7 +189,7 @@ MUTANTS: Final = (
     Mutant(
         "timeout: a primary grant follows a refresh token, whatever time is left",
         "refresh",
-        "            if self._time_left() < time_to_fall_back(client.timeout_seconds):\n",
+        "            if self._time_left() < time_to_keep(client.timeout_seconds):\n",
         "            if False:\n",
         TIMES,
     ),

@@ -2,65 +2,42 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any, Final
 
 import msgspec
 import pytest
 
+from tests.unit.pasted import (
+    ANY,
+    CLIENT,
+    EXCHANGE,
+    JWT_BEARER,
+    LOGIN,
+    MACHINE,
+    PARTNER,
+    PASSWORD,
+    PEM,
+    REFRESH,
+    parse,
+)
 from token_refresher import PRODUCT_USER_AGENT
-from token_refresher.credentials import Credentials, texts_in
+from token_refresher.credentials import texts_in
 from token_refresher.oauth.dialect import RFC_6749
 from token_refresher.oauth.token_request import token_request
-from token_refresher.parsing import parse_credentials
 
-ANY: Final = {"token_endpoint": "https://login.example.com/token"}
-CLIENT: Final = {"client_id": "invented-id", "client_secret": "invented-secret"}
 OLX: Final = {**CLIENT, "provider": "autovit.ro"}
 SALESFORCE: Final = {
     **CLIENT,
     "provider": "salesforce",
     "provider_parameters": {"domain": "acme.my"},
 }
-MACHINE: Final = {"grant_type": "client_credentials"}
-PASSWORD: Final = {
-    "grant_type": "password",
-    "username": "a@b.example",
-    "password": "invented-password",
-}
-PARTNER: Final = {
-    "grant_type": "partner",
-    "partner_code": "invented-code",
-    "partner_secret": "invented-partner-secret",
-}
-REFRESH: Final = {"grant_type": "refresh_token", "refresh_token": "invented-token"}
-JWT_BEARER: Final = {
-    "grant_type": "urn:ietf:params:oauth:grant-type:jwt-bearer",
-    "assertion": "invented-assertion",
-}
-LOGIN: Final = {"grant_parameters": {"user": "u", "pin": "1234"}}
 ZOOM: Final = {"grant_type": "account_credentials", "grant_parameters": {"account_id": "a"}}
-# A grant of a server's own, which renews a token by the token.
-EXCHANGE: Final = {
-    "grant_type": "fb_exchange_token",
-    "grant_parameters": {"fb_exchange_token": "{refresh_token}"},
-    "refresh_token": "invented-token",
-    "dialect": {"refresh_token": "access_token"},
-}
 # A login that renews what it has by a header.
 BY_HEADER: Final = {
     "grant_parameters": {"action": "renew"},
     "request_headers": {"Authorization": "Session {refresh_token}"},
     "refresh_token": "invented-token",
 }
-PEM: Final = "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----"
-
-
-def parse(*parts: dict[str, Any], **changed: object) -> Credentials:
-    fields = {name: value for part in parts for name, value in part.items()} | changed
-    return parse_credentials(json.dumps(fields))
-
-
 # The client.
 
 

@@ -10,6 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.unit import pasted
+from tests.unit.pasted import ANY, SERVER, parse, refusal
 from token_refresher.credentials import (
     AssertionCredentials,
     ClientCredentials,
@@ -30,35 +32,17 @@ JWT_BEARER: Final = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 SAML_BEARER: Final = "urn:ietf:params:oauth:grant-type:saml2-bearer"
 TOKEN_EXCHANGE: Final = "urn:ietf:params:oauth:grant-type:token-exchange"
 
-SERVER: Final = {
-    "token_endpoint": "https://login.example.com/token",
-    "client_id": "invented-id",
-    "client_secret": "invented-secret",
-}
-MACHINE: Final = {**SERVER, "grant_type": "client_credentials"}
-PASSWORD: Final = {
-    **SERVER,
-    "grant_type": "password",
-    "username": "a@b.example",
-    "password": "invented-password",
-}
-PARTNER: Final = {
-    **SERVER,
-    "grant_type": "partner",
-    "partner_code": "invented-code",
-    "partner_secret": "invented-partner-secret",
-}
-REFRESH: Final = {**SERVER, "grant_type": "refresh_token", "refresh_token": "invented-token"}
-ASSERTION: Final = {**SERVER, "grant_type": JWT_BEARER, "assertion": "invented-assertion"}
+MACHINE: Final = {**SERVER, **pasted.MACHINE}
+PASSWORD: Final = {**SERVER, **pasted.PASSWORD}
+PARTNER: Final = {**SERVER, **pasted.PARTNER}
+REFRESH: Final = {**SERVER, **pasted.REFRESH}
+ASSERTION: Final = {**SERVER, **pasted.JWT_BEARER}
 EXTENSION: Final = {
     **SERVER,
     "grant_type": TOKEN_EXCHANGE,
     "grant_parameters": {"subject_token": "invented-subject"},
 }
-LOGIN: Final = {
-    "token_endpoint": "https://login.example.com/token",
-    "grant_parameters": {"user": "u", "pin": "invented-pin"},
-}
+LOGIN: Final = {**ANY, **pasted.LOGIN}
 GRANTS: Final = {
     PasswordCredentials: PASSWORD,
     PartnerCredentials: PARTNER,
@@ -68,20 +52,6 @@ GRANTS: Final = {
     ExtensionCredentials: EXTENSION,
     LoginCredentials: LOGIN,
 }
-
-
-def parse(fields: dict[str, Any], **changed: object) -> Credentials:
-    return parse_credentials(json.dumps({**fields, **changed}))
-
-
-def refusal(fields: dict[str, Any], **changed: object) -> str:
-    """What is said of it, and nothing that it would carry along."""
-    with pytest.raises(CredentialsError) as caught:
-        parse(fields, **changed)
-    assert (caught.value.__cause__, caught.value.__context__) == (None, None)
-    said = str(caught.value)
-    assert said.startswith("the credentials do not validate: ")
-    return said.removeprefix("the credentials do not validate: ")
 
 
 # What is taken.
@@ -316,6 +286,49 @@ def test_what_others_call_a_field_is_told_with_our_name_where_that_is_missing(
     assert refusal(called) == f"`{written}` is no field: did you mean `{meant}`?"
     said = refusal(called, **{meant: {} if meant == "request_headers" else "x"})
     assert said.startswith(f"remove or correct the unknown field `{written}`")
+
+
+def test_what_others_call_a_user_is_told_to_a_grant_that_has_one() -> None:
+    fields = {name: value for name, value in PASSWORD.items() if name != "username"}
+    assert refusal(fields, email="x") == "`email` is no field: did you mean `username`?"
+    assert refusal(MACHINE, email="x").startswith("remove or correct the unknown field `email`")
+
+
+@pytest.mark.parametrize(
+    ("name", "where"),
+    [("request_format", "dialect"), ("authorization_scheme", "dialect"), ("as", "publish")],
+)
+def test_a_field_of_a_field_is_told_where_it_goes(name: str, where: str) -> None:
+    assert refusal(MACHINE, **{name: "x"}) == f"`{name}` goes into `{where}`"
+
+
+def test_a_pasted_response_is_not_taken_for_a_dialect() -> None:
+    assert "dialect" not in refusal(MACHINE, access_token="invented")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("provider_parameters", {}),
+        ("extra_parameters", {"audience": "a", "expiring": 1}),
+        ("request_headers", {"X-Tenant": 7}),
+        ("dialect", {"request_format": "json", "error": None}),
+        ("publish", {"fields": ["instance_url"]}),
+    ],
+)
+def test_an_object_that_a_console_stored_as_a_text_is_taken(name: str, value: object) -> None:
+    assert parse(MACHINE, **{name: json.dumps(value)}) == parse(MACHINE, **{name: value})
+
+
+def test_nulls_of_a_login_stay_in_a_text_too() -> None:
+    dialect = {"request_format": "json"}
+    parameters = parse(LOGIN, dialect=dialect, grant_parameters='{"a": null}').grant.parameters
+    assert parameters == {"a": None}
+
+
+@pytest.mark.parametrize("text", ["{invented", "[1]", "invented", '{"a": "\\ud800"}', "{" * 2000])
+def test_a_text_that_is_no_object_is_none(text: str) -> None:
+    assert refusal(MACHINE, dialect=text) == "`dialect` must be an object"
 
 
 def test_a_providers_parameter_in_the_wrong_place_is_told_with_the_right_one() -> None:

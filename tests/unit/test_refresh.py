@@ -1171,3 +1171,30 @@ def test_external_versions_at_every_tick_stay_within_a_day_of_versions(world: Wo
         world.sweep(after=TICK)
         published += len(world.endpoint.requests)
     assert 48 <= published <= 144
+
+
+@pytest.mark.parametrize("place", ["access_token", "scope"])
+@pytest.mark.parametrize("is_killed", [False, True], ids=["refused", "killed before it is judged"])
+def test_a_refresh_token_that_a_server_sent_back_is_never_published_later(
+    world: World, place: str, *, is_killed: bool
+) -> None:
+    """When nobody knows any more that it was one: it is neither the first nor the last."""
+    world.add_refresh_only()
+    world.endpoint.answer(response(refresh_token="invented-refresh-token-2"))
+    world.sweep()
+    told = {place: "invented-refresh-token-2", "refresh_token": "invented-refresh-token-3"}
+    world.endpoint.answer(response(**told))
+    if is_killed:
+        world.faults.once("after journal", RunKilledError())
+        with pytest.raises(RunKilledError):
+            world.sweep(after=UNTIL_DUE)
+        world.start_environment()
+    else:
+        world.sweep(after=UNTIL_DUE)
+    for number in range(4, 20):
+        new = {"access_token": f"token-{number}", "refresh_token": f"invented-{number}"}
+        world.endpoint.answer(response(**new))
+        world.sweep(after=2 * HOUR)
+        versions = world.store.tokens[ACCOUNT].versions.values()
+        assert not any("invented-refresh-token" in (text or "") for text in versions)
+    assert world.access_token().startswith("token-")

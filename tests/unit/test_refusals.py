@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
@@ -10,51 +9,27 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.unit import pasted
+from tests.unit.pasted import ANY, PEM, SERVER, parse, refusal
 from token_refresher.credentials import Credentials, require_refresh_tokens, require_same_place
 from token_refresher.errors import CredentialsError
-from token_refresher.parsing import parse_credentials
 from token_refresher.refusals import REFUSED_HEADERS, plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-SERVER: Final = {
-    "token_endpoint": "https://login.example.com/token",
-    "client_id": "invented-id",
-    "client_secret": "invented-secret",
-}
-MACHINE: Final = {**SERVER, "grant_type": "client_credentials"}
-PASSWORD: Final = {
-    **SERVER,
-    "grant_type": "password",
-    "username": "a@b.example",
-    "password": "invented-password",
-}
-REFRESH: Final = {**SERVER, "grant_type": "refresh_token", "refresh_token": "invented-token"}
+MACHINE: Final = {**SERVER, **pasted.MACHINE}
+PASSWORD: Final = {**SERVER, **pasted.PASSWORD}
+REFRESH: Final = {**SERVER, **pasted.REFRESH}
 PUBLIC: Final = {
-    "token_endpoint": "https://login.example.com/token",
+    **ANY,
+    **pasted.REFRESH,
     "client_id": "invented-id",
-    "grant_type": "refresh_token",
-    "refresh_token": "invented-token",
     "token_endpoint_auth_method": "none",
 }
-LOGIN: Final = {
-    "token_endpoint": "https://login.example.com/token",
-    "grant_parameters": {"user": "u", "pin": "invented-pin"},
-}
-JWT_BEARER: Final = {
-    "token_endpoint": "https://login.example.com/token",
-    "grant_type": "urn:ietf:params:oauth:grant-type:jwt-bearer",
-    "assertion": "invented-assertion",
-}
-# A grant of a server's own, which renews a token by the token.
-EXCHANGE: Final = {
-    **SERVER,
-    "grant_type": "fb_exchange_token",
-    "grant_parameters": {"fb_exchange_token": "{refresh_token}"},
-    "refresh_token": "invented-token",
-    "dialect": {"refresh_token": "access_token"},
-}
+LOGIN: Final = {**ANY, **pasted.LOGIN}
+JWT_BEARER: Final = {**ANY, **pasted.JWT_BEARER}
+EXCHANGE: Final = {**SERVER, **pasted.EXCHANGE}
 # The entry has the refresh token where others have the access token.
 FACEBOOK: Final = {
     "provider": "facebook",
@@ -64,21 +39,6 @@ FACEBOOK: Final = {
     "grant_type": "fb_exchange_token",
     "refresh_token": "invented-token",
 }
-PEM: Final = "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----"
-
-
-def parse(fields: dict[str, Any], **changed: object) -> Credentials:
-    return parse_credentials(json.dumps({**fields, **changed}))
-
-
-def refusal(fields: dict[str, Any], **changed: object) -> str:
-    with pytest.raises(CredentialsError) as caught:
-        parse(fields, **changed)
-    said = str(caught.value)
-    assert "invented" not in said
-    return said.removeprefix("the credentials do not validate: ")
-
-
 # Addresses.
 
 
@@ -356,6 +316,15 @@ def test_what_a_template_holds_is_given(where: Callable[[str], dict[str, Any]], 
     said = refusal(MACHINE, **where(f"{{{name}}}"))
     assert said == f"`{name}` is missing: `{{{name}}}` stands for it"
     parse(MACHINE, **where(f"{{{name}}}"), **{name: "invented"})
+
+
+@pytest.mark.parametrize("name", ["assertion", "refresh_token"])
+def test_a_template_does_not_multiply_what_is_sent(name: str) -> None:
+    """Of 64 KiB, four thousand times, it would take the memory of all accounts."""
+    values = {name: "invented"}
+    parse(LOGIN, grant_parameters={"a": f"{{{name}}}" * 15, "b": [f"{{{name}}}"]}, **values)
+    said = refusal(LOGIN, grant_parameters={"a": f"{{{name}}}" * 16, "b": f"{{{name}}}"}, **values)
+    assert said == f"`{{{name}}}` must not stand for `{name}` more than 16 times"
 
 
 @pytest.mark.parametrize("name", ["assertion", "refresh_token"])

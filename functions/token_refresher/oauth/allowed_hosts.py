@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from token_refresher.oauth.client_authentication import host_of
+from token_refresher.oauth.client_authentication import LABEL, host_of
 from token_refresher.oauth.errors import TokenEndpointError
 
 if TYPE_CHECKING:
@@ -18,14 +18,13 @@ if TYPE_CHECKING:
     from token_refresher.oauth.client_authentication import Client
 
 _ANY: Final = "*"
-_LABEL: Final = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 # No top-level domain begins with a digit; the last part of an IPv4 address always does, also where
 # it is octal or hexadecimal, which resolvers take.
 _TOP: Final = r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?"
 # Compiled where they are needed, which most starts do without.
-_HOST: Final = rf"{_LABEL}(\.{_LABEL})*(:[1-9][0-9]{{0,4}})?"
-_WILDCARD: Final = rf"\*(\.{_LABEL})+\.{_TOP}"
-_PUBLIC: Final = rf"({_LABEL}\.)+(?P<top>{_TOP})"
+_HOST: Final = rf"{LABEL}(\.{LABEL})*(:[1-9][0-9]{{0,4}})?"
+_WILDCARD: Final = rf"\*(\.{LABEL})+\.{_TOP}"
+_PUBLIC: Final = rf"({LABEL}\.)+(?P<top>{_TOP})"
 _LONGEST_NAME: Final = 253
 _LAST_PORT: Final = 65535
 # Names under these are found by a network's own resolver, or by no resolver at all: reserved by
@@ -117,7 +116,7 @@ class AllowedHosts:
 
     def _is_named(self, host: str) -> bool:
         first, _, domain = host.partition(".")
-        is_within = domain in self._domains and re.fullmatch(_LABEL, first) is not None
+        is_within = domain in self._domains and re.fullmatch(LABEL, first) is not None
         return is_within or host in self._hosts
 
     def _obstacle(self, client: Client, field: str, host: str) -> str | None:

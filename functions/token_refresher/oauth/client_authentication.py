@@ -20,6 +20,8 @@ AuthMethod = Literal["client_secret_basic", "client_secret_post", "none"]
 Parameter: TypeAlias = str | int | float | bool | list[str]
 
 _HTTPS_PORT: Final = 443
+# One label of a host's name (RFC 1123 section 2.1), in lower case.
+LABEL: Final = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 
 
 def host_of(url: str) -> str:

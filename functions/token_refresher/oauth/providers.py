@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 
-from token_refresher.oauth.client_authentication import AuthMethod, Parameter, host_of
+from token_refresher.oauth.client_authentication import LABEL, AuthMethod, Parameter, host_of
 from token_refresher.oauth.dialect import Dialect
 
 if TYPE_CHECKING:
@@ -21,18 +21,17 @@ if TYPE_CHECKING:
 
 _FILE: Final = Path(__file__).with_name("providers.json")
 
-_LABEL: Final = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 # What a parameter may be, so that it stays inside of the place that it is put into.
 _KINDS: Final = {
-    "label": (_LABEL, "one label of a host's name, in lower case"),
+    "label": (LABEL, "one label of a host's name, in lower case"),
     "labels": (
-        rf"{_LABEL}(\.{_LABEL}){{0,3}}",
+        rf"{LABEL}(\.{LABEL}){{0,3}}",
         "at most four labels of a host's name, without its end",
     ),
     "segment": (r"(?!\.+\Z)[A-Za-z0-9._~-]{1,128}", "one segment of a path"),
     # The last label begins with a letter, so that it is a name and no address in any form.
     "host": (
-        rf"({_LABEL}\.)+(?=[a-z]){_LABEL}(:[0-9]{{1,5}})?",
+        rf"({LABEL}\.)+(?=[a-z]){LABEL}(:[0-9]{{1,5}})?",
         "the name of a host, in lower case",
     ),
 }

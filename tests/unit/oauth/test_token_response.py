@@ -703,7 +703,8 @@ def test_every_path_of_a_dialect_is_followed() -> None:
 
 @pytest.mark.parametrize("path", ["data.access_token", "0.access_token", "data.0", "data.1.a"])
 def test_a_path_that_leads_nowhere_finds_no_token(path: str) -> None:
-    for content in ([], {}, {"data": []}, {"data": "t"}, [1], {"data": None}):
+    contents: tuple[object, ...] = ([], {}, {"data": []}, {"data": "t"}, [1], {"data": None})
+    for content in contents:
         assert read_json(content, speaking(access_token=path)).access_token is None, content
 
 
