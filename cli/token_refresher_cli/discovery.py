@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 import urllib3
-from urllib3.exceptions import DecodeError, HTTPError
+from urllib3.exceptions import DecodeError, HTTPError, NewConnectionError
 
 from token_refresher import PRODUCT_USER_AGENT
 from token_refresher.oauth.client_authentication import host_of
@@ -208,6 +208,8 @@ def _unreached(error: Exception, issuer: str) -> DiscoveryError:
     if any(isinstance(each, ssl.SSLCertVerificationError) for each in error.args):
         problem = f"the certificate or the name of {host} was refused"
         return DiscoveryError(problem, code="certificate_refused")
-    if isinstance(error, TimeoutError | urllib3.exceptions.TimeoutError):
+    is_late = isinstance(error, TimeoutError | urllib3.exceptions.TimeoutError)
+    # To urllib3 a refused connection is one that was late.
+    if is_late and not isinstance(error, NewConnectionError):
         return DiscoveryError(f"{host} did not answer in time", code="no_connection")
     return DiscoveryError(f"no connection to {host}, or it was lost", code="no_connection")

@@ -42,10 +42,10 @@ _WHERE: Final = {
 _VARIABLES: Final = {"prefix": "TOKEN_REFRESHER_PREFIX", "stack": "TOKEN_REFRESHER_STACK"}
 _FIELDS: Final = {
     "provider": "A name that `token-refresher providers` lists.",
-    "provider_parameter": "NAME=VALUE, for each that the provider asks for.",
+    "provider_parameter": "One that the provider asks for; may be repeated.",
     "token_endpoint": "Any other server's.",
     "issuer": "Any other server's, to find its token_endpoint by.",
-    "token_endpoint_auth_method": "How the client authenticates.",
+    "token_endpoint_auth_method": "client_secret_basic, client_secret_post or none.",
     "grant_type": "How the account gets tokens.",
     "client_id": "As registered.",
     "username": "For the password grant.",
@@ -58,6 +58,8 @@ _KINDS: Final[Mapping[str, Any]] = {
     "provider_parameter": list[str],
     "token_endpoint_auth_method": AuthMethod,
 }
+# What a type does not say, or says so long that no room is left for the option's name.
+_METAVARS: Final = {"provider_parameter": "NAME=VALUE", "token_endpoint_auth_method": "METHOD"}
 # Each says where tokens come from.
 _PLACES: Final = ("provider", "token_endpoint", "issuer")
 
@@ -84,7 +86,12 @@ def _with_options(
     added = []
     for name, text in options.items():
         kind: Any = _KINDS.get(name, str)
-        option = typer.Option(help=text, envvar=_VARIABLES.get(name), rich_help_panel=panel)
+        option = typer.Option(
+            help=text,
+            envvar=_VARIABLES.get(name),
+            metavar=_METAVARS.get(name),
+            rich_help_panel=panel,
+        )
         taken = Annotated[kind | None, option]
         place = inspect.Parameter.KEYWORD_ONLY
         added.append(inspect.Parameter(name, place, default=None, annotation=taken))
