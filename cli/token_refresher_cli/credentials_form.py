@@ -23,7 +23,7 @@ SECRET_FIELDS: Final = frozenset(
     {"assertion", "client_secret", "partner_secret", "password", "refresh_token"}
 )
 GRANT_TYPES: Final = tuple(NAMED_GRANTS)
-_PLACES: Final = ("provider", "token_endpoint")
+PLACES: Final = frozenset({"provider", "token_endpoint"})
 
 
 class FormError(Exception):
@@ -74,12 +74,9 @@ def fill_in(
     Raises:
         FormError: Something is missing, and there is nobody to ask.
     """
-    fields: dict[str, Any] = {**_kept(stored or {}, given), **given}
-    for place, other in (_PLACES, _PLACES[::-1]):
-        if place in given:
-            fields.pop(other, None)
-    if {"token_endpoint", "provider"} & given.keys() and "provider_parameters" not in given:
-        fields.pop("provider_parameters", None)
+    fields = joined(_kept(stored or {}, given), given)
+    if _is_public(fields) and "client_secret" not in given:
+        fields.pop("client_secret", None)
     if asker is None:
         _require_all(fields)
         return fields
@@ -88,6 +85,8 @@ def fill_in(
         # What else a grant of its own needs, only its server knows.
         return fields
     for name in fields_needed(str(fields["grant_type"])):
+        if name == "client_secret" and _is_public(fields):
+            continue
         if name in SECRET_FIELDS and name not in given:
             public = "for a client without one" if name == "client_secret" else ""
             empty = "keeps the stored one" if name in fields else public
@@ -95,6 +94,21 @@ def fill_in(
                 fields[name] = answer
         elif name not in fields:
             fields[name] = asker.text(name)
+    return fields
+
+
+def joined(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
+    """Put fields over earlier ones: another place in the old one's, parameters one by one."""
+    fields = dict(before)
+    if PLACES & after.keys() and any(before.get(name) != after.get(name) for name in PLACES):
+        if PLACES & before.keys():
+            fields.pop("provider_parameters", None)
+        for name in PLACES:
+            fields.pop(name, None)
+    parameters, others = fields.get("provider_parameters"), after.get("provider_parameters")
+    fields.update(after)
+    if isinstance(parameters, dict) and isinstance(others, dict):
+        fields["provider_parameters"] = {**parameters, **others}
     return fields
 
 
@@ -107,26 +121,31 @@ def _kept(stored: Mapping[str, Any], given: Mapping[str, Any]) -> Mapping[str, A
     return {name: value for name, value in stored.items() if name in {"grant_type", *known}}
 
 
+def _is_public(fields: Mapping[str, Any]) -> bool:
+    """Whether the client is said to have no secret, by the account or by its provider."""
+    method = fields.get("token_endpoint_auth_method")
+    if method is None and "provider" in fields:
+        method = _entry(str(fields["provider"])).token_endpoint_auth_method
+    return method == "none"
+
+
 def _require_all(fields: Mapping[str, Any]) -> None:
     """Check that nothing is missing, where there is nobody to ask."""
-    missing = [] if fields.keys() & {*_PLACES} else ["provider or token_endpoint"]
+    missing = [] if fields.keys() & PLACES else ["provider or token_endpoint"]
     if "grant_parameters" in fields:
         needed = []
     elif "grant_type" in fields:
         needed = fields_needed(str(fields["grant_type"]))
     else:
         needed = ["grant_type", "client_id", "client_secret"]
-    method = fields.get("token_endpoint_auth_method")
-    if method is None and "provider" in fields:
-        method = _entry(str(fields["provider"])).token_endpoint_auth_method
-    optional = {"client_secret"} if method == "none" else set()
+    optional = {"client_secret"} if _is_public(fields) else set()
     missing += [name for name in needed if name not in fields and name not in optional]
     if missing:
         raise FormError(f"not given: {', '.join(missing)}")
 
 
 def _ask_for_place_and_grant(fields: dict[str, Any], asker: Asker) -> None:
-    if not fields.keys() & {*_PLACES}:
+    if not fields.keys() & PLACES:
         place = asker.text("provider or token_endpoint")
         fields["token_endpoint" if "://" in place else "provider"] = place
     grant_types: Sequence[str] = GRANT_TYPES

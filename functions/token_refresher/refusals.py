@@ -66,7 +66,7 @@ def _require_address(credentials: Credentials) -> None:
         ("token_endpoint", credentials.token_endpoint),
         ("verify_url", credentials.verify_url),
     ):
-        if url is not None and not _is_plain_https_url(url):
+        if url is not None and not is_plain_https_url(url):
             msg = f"`{field}` must be an https URL without user, password, fragment or placeholder"
             raise ValueError(msg)
 
@@ -219,7 +219,7 @@ def plain(name: str) -> str:
     return name if re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]{0,39}", name, re.ASCII) else "…"
 
 
-def _is_plain_https_url(url: str) -> bool:
+def is_plain_https_url(url: str) -> bool:
     """Whether the URL is https, names a host, and hides no credentials (RFC 6749 3.2)."""
     try:
         parts = urlsplit(url)
