@@ -126,11 +126,13 @@ class Listed:
         """What its entry says besides addresses, grants and pages, named; code in backquotes."""
         entry = self.entry
         facts = [(name, _told(each)) for name, each in entry.parameters.items()]
-        free = "any: `AllowedTokenHosts` must have yours"
-        facts.append(("host", "its own: no setting is needed" if entry.is_fixed else free))
+        free = "yours, in `AllowedTokenHosts`"
+        facts.append(
+            ("host to allow", "none: it is the provider's own" if entry.is_fixed else free)
+        )
         dialect = msgspec.to_builtins(entry.dialect)
         if dialect:
-            said = ", ".join(f"`{name}` {value}" for name, value in dialect.items())
+            said = ", ".join(f"`{name}`: {value}" for name, value in dialect.items())
             facts.append(("dialect", said))
         facts.append(("refresh tokens", self._refresh_tokens_told))
         if entry.advice is not None:

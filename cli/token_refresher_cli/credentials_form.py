@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
 
+from token_refresher.credentials import ExtensionCredentials, LoginCredentials
 from token_refresher.oauth import providers
 from token_refresher.parsing import NAMED_GRANTS, parse_credentials
 
@@ -23,7 +24,20 @@ SECRET_FIELDS: Final = frozenset(
     {"assertion", "client_secret", "partner_secret", "password", "refresh_token"}
 )
 GRANT_TYPES: Final = tuple(NAMED_GRANTS)
+_STRUCTS: Final[tuple[type[Credentials], ...]] = (
+    *NAMED_GRANTS.values(),
+    ExtensionCredentials,
+    LoginCredentials,
+)
+_FIELDS: Final = {
+    "grant_type",
+    *(field.name for struct in _STRUCTS for field in msgspec.structs.fields(struct)),
+}
 PLACES: Final = frozenset({"provider", "token_endpoint"})
+
+
+# What is not asked for, since it has parts.
+_ONLY_IN_FILES: Final = frozenset({"extra_parameters", "grant_parameters", "request_headers"})
 
 
 class FormError(Exception):
@@ -33,8 +47,8 @@ class FormError(Exception):
 class Asker(Protocol):
     """Somebody who can be asked."""
 
-    def text(self, field: str) -> str:
-        """Ask for a value that may be seen."""
+    def text(self, field: str, *, about: str = "") -> str:
+        """Ask for a value that may be seen; ``about`` says what it is, where its name does not."""
 
     def secret(self, field: str, *, empty: str = "") -> str:
         """Ask for a value without showing it; ``empty`` says what none means, where it may be."""
@@ -46,16 +60,11 @@ class Asker(Protocol):
 def fields_needed(grant_type: str) -> list[str]:
     """Name the fields that a grant most often needs, in the order they are asked for.
 
-    Raises:
-        FormError: There is no such grant type.
+    What a grant of the server's own needs is not known here: none, and validation says the rest.
     """
-    try:
-        struct = NAMED_GRANTS[grant_type]
-    except KeyError:
-        raise FormError(
-            f"grant_type must be one of: {', '.join(GRANT_TYPES)}; any other is given with its "
-            "grant_parameters, by --from-file"
-        ) from None
+    struct = NAMED_GRANTS.get(grant_type)
+    if struct is None:
+        return []
     own = [field.name for field in msgspec.structs.fields(struct) if field.required]
     needed = [*(["client_id", "client_secret"] if struct.needs_client else []), *own]
     return sorted(needed, key=lambda name: (name in SECRET_FIELDS, name != "client_id"))
@@ -72,11 +81,13 @@ def fill_in(
         stored: What is corrected. Its secrets are asked for again, the rest is kept.
 
     Raises:
-        FormError: Something is missing, and there is nobody to ask.
+        CredentialsError: A given field is none.
+        FormError: Something is missing, and there is nobody to ask, or it is none to be asked.
     """
     fields = joined(_kept(stored or {}, given), given)
     if _is_public(fields) and "client_secret" not in given:
         fields.pop("client_secret", None)
+    _require_known(given, fields)
     if asker is None:
         _require_all(fields)
         return fields
@@ -129,6 +140,15 @@ def _is_public(fields: Mapping[str, Any]) -> bool:
     return method == "none"
 
 
+def _require_known(given: Mapping[str, Any], fields: Mapping[str, Any]) -> None:
+    """Name a field that is none before the one that is meant is asked for in its place."""
+    unknown = {name: value for name, value in given.items() if name not in _FIELDS}
+    if unknown:
+        of = {name: fields[name] for name in ("provider",) if name in fields}
+        grant_type = str(fields.get("grant_type", "client_credentials"))
+        to_credentials({"grant_type": grant_type, **of, **unknown})
+
+
 def _require_all(fields: Mapping[str, Any]) -> None:
     """Check that nothing is missing, where there is nobody to ask."""
     missing = [] if fields.keys() & PLACES else ["provider or token_endpoint"]
@@ -139,6 +159,8 @@ def _require_all(fields: Mapping[str, Any]) -> None:
     else:
         needed = ["grant_type", "client_id", "client_secret"]
     optional = {"client_secret"} if _is_public(fields) else set()
+    if "provider" in fields and not _entry(str(fields["provider"])).needs_client_id:
+        optional.add("client_id")
     missing += [name for name in needed if name not in fields and name not in optional]
     if missing:
         raise FormError(f"not given: {', '.join(missing)}")
@@ -148,21 +170,48 @@ def _ask_for_place_and_grant(fields: dict[str, Any], asker: Asker) -> None:
     if not fields.keys() & PLACES:
         place = asker.text("provider or token_endpoint")
         fields["token_endpoint" if "://" in place else "provider"] = place
-    grant_types: Sequence[str] = GRANT_TYPES
-    if "provider" in fields:
-        entry = _entry(str(fields["provider"]))
-        grant_types = [each for each in entry.grant_types if each in NAMED_GRANTS] or GRANT_TYPES
-        parameters = {**fields.get("provider_parameters", {})}
-        for name, parameter in entry.parameters.items():
-            if name not in parameters and parameter.default is None:
-                parameters[name] = asker.text(f"{name}, {parameter.about} ({parameter.example})")
-        if parameters:
-            fields["provider_parameters"] = parameters
+    entry = _entry(str(fields["provider"])) if "provider" in fields else None
+    if entry is not None:
+        _ask_for_parameters(fields, entry, asker)
     if "grant_type" not in fields and "grant_parameters" not in fields:
         # Where nothing else is known, it is machines that ask.
-        first = grant_types[0] if "provider" in fields else "client_credentials"
-        rest = [name for name in grant_types if name != first]
-        fields["grant_type"] = asker.choice("grant_type", [first, *rest])
+        known = list(entry.grant_types) if entry else ["client_credentials", *GRANT_TYPES]
+        fields["grant_type"] = asker.choice("grant_type", list(dict.fromkeys(known)))
+        if entry is not None:
+            _require_file_for_the_rest(fields, entry)
+            example = entry.grant(fields["grant_type"]).example
+            if "scope" in example and "scope" not in fields:
+                fields["scope"] = asker.text("scope", about=f"such as {example['scope']}")
+
+
+def _ask_for_parameters(fields: dict[str, Any], entry: providers.Provider, asker: Asker) -> None:
+    given = fields.get("provider_parameters", {})
+    if not isinstance(given, dict):
+        # Validation says what it must be.
+        return
+    parameters = {**given}
+    for name, parameter in entry.parameters.items():
+        if name not in parameters and parameter.default is None:
+            about = f"{parameter.about}; such as {parameter.example}"
+            parameters[name] = asker.text(name, about=about)
+    if parameters:
+        fields["provider_parameters"] = parameters
+    if not given:
+        try:
+            entry.endpoint(parameters, grant_type=None)
+        except providers.ProviderError as error:
+            raise FormError(str(error)) from None
+
+
+def _require_file_for_the_rest(fields: Mapping[str, Any], entry: providers.Provider) -> None:
+    """Say where to find a grant's other fields: only its provider knows what they are."""
+    grant_type = str(fields["grant_type"])
+    needed = _ONLY_IN_FILES & entry.grant(grant_type).example.keys() - fields.keys()
+    if needed or grant_type not in NAMED_GRANTS:
+        raise FormError(
+            f"{grant_type} takes fields that are not asked for: put what `token-refresher "
+            f"providers {fields['provider']}` shows into a file, and give it by --from-file"
+        )
 
 
 def _entry(name: str) -> providers.Provider:

@@ -159,6 +159,10 @@ FIXES: Final = {
         "",
     ),
     "consent_required": _SIGN_IN,
+    "external_secret": (
+        "the token secret holds what others wrote, and stays as it is; to replace it",
+        "refresh --force",
+    ),
     "firewall": ("a page came in the endpoint's place; have the function's address allowed", ""),
     "host_not_allowed": (
         "add the host to AllowedTokenHosts and deploy, or correct the address",
@@ -257,7 +261,12 @@ def doubt(code: str, target: Target) -> str:
             "so an account that has only a refresh token needs a new one"
         )
     if code in _SETTINGS and not target.stack:
-        return "so say the settings of this shell; with --stack those of the function count"
+        return (
+            "so say the settings of this shell; with --stack those of the function count, and the "
+            "command names the hosts that it allows already"
+            if code == "host_not_allowed"
+            else "so say the settings of this shell; with --stack those of the function count"
+        )
     if code in _NETWORK:
         return (
             "this machine may be all that is wrong: its network, DNS, or the certificate "
@@ -284,10 +293,10 @@ def explain(error: Exception, target: Target) -> Problem:
         fix = doubt(error.code, target) or "give the server's token_endpoint instead"
         return Problem(_sentence(str(error)), _sentence(fix))
     if isinstance(error, FormError | TokenRefresherError | OAuthError):
-        return Problem(_sentence(str(error)), "")
+        return Problem(sentence(str(error)), "")
     if type(error).__module__.startswith("botocore."):
         return explain_call("AWS", type(error).__name__, "", target)
-    return Problem(_sentence(str(UnexpectedError(error))), "")
+    return Problem(sentence(str(UnexpectedError(error))), "")
 
 
 def may_pass(error: RefusedError | SecretStoreError) -> bool:
@@ -338,8 +347,14 @@ def explain_call(operation: str, code: str, resource: str, target: Target) -> Pr
     return Problem(told.what, told.fix.format(login=login, identity=identity))
 
 
-def _sentence(text: str) -> str:
-    return f"{text[:1].upper()}{text[1:]}" + ("" if text.endswith(".") else ".")
+def sentence(text: str) -> str:
+    """Begin with a capital and end with a full stop, where no command or mark ends it."""
+    return f"{text[:1].upper()}{text[1:]}{ending(text)}"
+
+
+def ending(text: str) -> str:
+    """The full stop that a sentence lacks; none where it ends with a mark, or with a command."""
+    return "" if text.endswith((".", "?", '"')) else "."
 
 
 def failure_text(error: Failure) -> str:

@@ -313,7 +313,8 @@ def history(
     gap = f"without a live one for {say_duration(told.gap)}" if told.gap else "never without one"
     screen.show(f"{count} in {days} d, {gap}" if told.lives else f"no token in {days} d")
     if told.external:
-        screen.show(f"{told.external} external versions: their ids tell nothing")
+        count = "1 external version" if told.external == 1 else f"{told.external} external versions"
+        screen.show(f"{count}: written by others, and no id tells when their tokens live")
 
 
 class _Token(msgspec.Struct, frozen=True):

@@ -7,6 +7,7 @@ terminal there are no colours, no line is broken, and nothing moves.
 from __future__ import annotations
 
 import json
+import re
 import sys
 from contextlib import contextmanager
 from datetime import datetime
@@ -37,6 +38,11 @@ if TYPE_CHECKING:
 # Wider than any line: what reads a pipe wants whole lines.
 _NO_TERMINALS_WIDTH: Final = 1000
 _TIMELINE_WIDTH: Final = 36
+_BESIDE_THE_TIMELINE: Final = 62
+# So that the default and what is typed are on its line, in a terminal of 80 columns.
+_LONGEST_QUESTION: Final = 40
+# A command that ends a sentence, to be pasted.
+_COMMAND: Final = re.compile(r"(?<=:) (?=(?:token-refresher|aws|make) )")
 
 _STYLES: Final = {
     State.ACTION_REQUIRED: "bold red",
@@ -79,6 +85,11 @@ def show(renderable: Table | Text | str) -> None:
     """Print a result; in a pipe without the spaces that fill a table's last column."""
     console = results()
     if _is_seen(console):
+        if isinstance(renderable, str):
+            _print_whole(console, renderable)
+            return
+        if isinstance(renderable, Table):
+            _keep_words_whole(renderable, console.width)
         console.print(renderable)
         return
     with console.capture() as captured:
@@ -100,8 +111,17 @@ def show_json(content: dict[str, Any]) -> None:
 
 
 def note(text: str, *, style: str = "") -> None:
-    """Tell something that is no result."""
-    notes().print(Text(text, style=style))
+    """Tell something that is no result; a command keeps its line, however narrow the terminal."""
+    _print_whole(notes(), text, style=style)
+
+
+def _print_whole(console: Console, text: str, *, style: str = "") -> None:
+    said, *command = _COMMAND.split(text, maxsplit=1)
+    if command and len(text) > console.width:
+        console.print(Text(said, style=style))
+        console.print(Text(command[0], style=style), soft_wrap=True)
+    else:
+        console.print(Text(text, style=style))
 
 
 def show_problem(problem: Problem) -> None:
@@ -132,6 +152,22 @@ def _table(*headings: str) -> Table:
     for heading in headings:
         table.add_column(heading, overflow="fold")
     return table
+
+
+def _keep_words_whole(table: Table, width: int) -> None:
+    """Give each column room for its longest word, where there is room for all of these."""
+    texts = [[str(cell) for cell in (column.header, *column.cells)] for column in table.columns]
+    whole = [max(map(len, column)) for column in texts]
+    least = [max(len(word) for text in column for word in text.split() or [""]) for column in texts]
+    for index, column in enumerate(table.columns):
+        floor = whole[index] if column.no_wrap else column.min_width or 0
+        least[index] = max(least[index], floor)
+    left = width - sum(least) - sum(table.padding[1:2]) * (len(texts) - 1)
+    if not 0 <= left < sum(whole) - sum(least):
+        return
+    for column, longest, needed in zip(table.columns, whole, least, strict=True):
+        column.width = min(longest, needed + left)
+        left -= column.width - needed
 
 
 def _expiry(at: datetime | None, now: datetime) -> str:
@@ -224,6 +260,8 @@ def refresh_table(rows: Sequence[Row], *, now: datetime) -> Table:
 def history_table(history: History, *, now: datetime) -> Table:
     """One line for each token, with its bar on the time line."""
     table = _table("issued (UTC)", "expires (UTC)", "lived for", "stage", "after the last", "")
+    table.columns[-1].no_wrap = True
+    width = max(1, min(_TIMELINE_WIDTH, results().width - _BESIDE_THE_TIMELINE))
     for life in history.lives:
         after = "-"
         if life.after is not None:
@@ -235,7 +273,7 @@ def history_table(history: History, *, now: datetime) -> Table:
             say_duration(life.lifetime),
             life.stage or "-",
             after + (", other credentials" if life.is_with_other_credentials else ""),
-            draw(life, history, now=now, width=_TIMELINE_WIDTH),
+            draw(life, history, now=now, width=width),
         )
     return table
 
@@ -273,8 +311,10 @@ def grants_table(grants: Sequence[Grant]) -> Table:
 class TerminalAsker:
     """Asks the person at the terminal; what is secret is not shown."""
 
-    def text(self, field: str) -> str:
+    def text(self, field: str, *, about: str = "") -> str:
         """Ask until there is a response."""
+        if about:
+            note(f"{field}: {about}")
         return str(typer.prompt(field, err=True))
 
     def secret(self, field: str, *, empty: str = "") -> str:
@@ -287,9 +327,12 @@ class TerminalAsker:
 
     def choice(self, field: str, choices: Sequence[str]) -> str:
         """Ask until one of the choices is named."""
+        label = f"{field}: {', '.join(choices)}"
+        if len(label) > _LONGEST_QUESTION:
+            note(label)
+            label = field
         while True:
-            label = f"{field}: {', '.join(choices)}"
             answer: str = typer.prompt(label, default=choices[0], err=True)
             if answer in choices:
                 return answer
-            note(f"{field} is one of these words.")
+            note(f"{field} is one of: {', '.join(choices)}")

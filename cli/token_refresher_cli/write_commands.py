@@ -32,6 +32,7 @@ from token_refresher_cli.problems import (
     RefusedError,
     about,
     doubt,
+    ending,
     explain,
     explain_call,
     fix_for,
@@ -198,14 +199,14 @@ def _completed(
         ProblemError: It does not validate; nothing was written.
     """
     asker = screen.TerminalAsker() if machine.can_ask else None
-    fields = fill_in(given, asker=asker, stored=stored)
     try:
+        fields = fill_in(given, asker=asker, stored=stored)
         credentials, text = to_credentials(fields)
         connection.admit(credentials)
     except FAILURES as error:
         hint = doubt(error.code, connection.target)
         raise ProblemError(
-            f"{name}: {error}.", f"Nothing was written{hint and f': {hint}'}."
+            f"{name}: {error}{ending(str(error))}", f"Nothing was written{hint and f': {hint}'}."
         ) from None
     return text, credentials
 

@@ -126,7 +126,7 @@ def test_an_external_version_is_told_apart_and_can_be_printed(
     cloud.client().create_secret(Name="oauth/tokens/dealer-17", SecretString=theirs)
     assert operator.tells("status")["accounts"][0]["state"] == "external version"
     assert operator.says("token dealer-17") == "made-up-theirs\n"
-    assert "1 external versions" in operator.says("history dealer-17")
+    assert "1 external version: " in operator.says("history dealer-17")
 
 
 def test_an_expired_token_is_not_printed(operator: Operator) -> None:

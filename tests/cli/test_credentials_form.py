@@ -10,6 +10,7 @@ import pytest
 from token_refresher.errors import CredentialsError
 from token_refresher.oauth.providers import provider
 from token_refresher.parsing import NAMED_GRANTS
+from token_refresher_cli.catalogue import all_listed
 from token_refresher_cli.credentials_form import (
     GRANT_TYPES,
     SECRET_FIELDS,
@@ -24,6 +25,8 @@ from token_refresher_cli.credentials_form import (
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from token_refresher_cli.catalogue import Grant
+
 SHOWN = {"client_id", "partner_code", "username"}
 PLACE = "provider or token_endpoint"
 OLX = {PLACE: "autovit.ro"}
@@ -35,8 +38,10 @@ class Answers:
     def __init__(self, answers: Mapping[str, str] = OLX, **more: str) -> None:
         self._answers = {**answers, **more}
         self.asked: list[str] = []
+        self.told: list[str] = []
 
-    def text(self, field: str) -> str:
+    def text(self, field: str, *, about: str = "") -> str:
+        self.told.append(about)
         self.asked.append(field)
         return self._answers[field]
 
@@ -90,11 +95,64 @@ def test_another_server_is_asked_for_its_endpoint() -> None:
 
 
 def test_a_provider_is_asked_for_its_parameters() -> None:
-    domain = f"domain, {provider('salesforce').parameters['domain'].about} (acme.my)"
-    asker = Answers({PLACE: "salesforce", domain: "example.my"}, client_id="1", client_secret="x")
+    asker = Answers({PLACE: "salesforce"}, domain="example.my", client_id="1", client_secret="x")
     fields = fill_in({"grant_type": "client_credentials"}, asker=asker)
     credentials, _ = to_credentials(fields)
     assert credentials.client.host == "example.my.salesforce.com"
+    parameter = provider("salesforce").parameters["domain"]
+    assert f"{parameter.about}; such as {parameter.example}" in asker.told
+
+
+def test_a_whole_url_in_a_parameter_s_place_is_told_before_anything_else_is_asked() -> None:
+    asker = Answers({PLACE: "salesforce"}, domain="https://example.my.salesforce.com")
+    with pytest.raises(FormError, match=r"parameters\.domain"):
+        fill_in({}, asker=asker)
+    assert asker.asked == [PLACE, "domain"]
+
+
+def test_parameters_that_are_no_object_are_left_to_validation() -> None:
+    given = {"provider": "salesforce", "provider_parameters": "acme.my"}
+    filled = fill_in(given, asker=Answers(client_id="1", client_secret="made-up"))
+    with pytest.raises(CredentialsError, match="provider_parameters` must be an object"):
+        to_credentials(filled)
+
+
+def test_a_scope_that_a_grant_cannot_do_without_is_asked_for() -> None:
+    asker = Answers(
+        {PLACE: "microsoft"}, tenant="acme.example", scope="x", client_id="1", client_secret="y"
+    )
+    assert fill_in({}, asker=asker)["scope"] == "x"
+    del asker.asked[:]
+    given = {"provider": "microsoft", "scope": "given"}
+    assert fill_in(given, asker=asker)["scope"] == "given"
+    assert "scope" not in asker.asked
+
+
+@pytest.mark.parametrize("name", ["looker", "sage-intacct", "tiktok", "zoom"])
+def test_fields_that_only_a_provider_knows_are_said_to_come_from_a_file(name: str) -> None:
+    parameters = provider(name).parameters.items()
+    asker = Answers({PLACE: name}, **{each: one.example for each, one in parameters})
+    with pytest.raises(FormError, match=f"providers {name}` shows into a file"):
+        fill_in({}, asker=asker)
+
+
+@pytest.mark.parametrize(
+    "grant",
+    [
+        pytest.param(grant, id=f"{one.name}-{grant.name}")
+        for one in all_listed()
+        for grant in one.grants
+    ],
+)
+def test_what_is_shown_of_a_provider_is_taken_from_a_file_as_it_is(grant: Grant) -> None:
+    assert fill_in(grant.example, asker=None) == grant.example
+
+
+def test_a_misspelt_field_is_told_before_the_right_one_is_asked_for() -> None:
+    given = {"provider": "xero", "grant_type": "refresh_token", "client_id": "1", "token": "x"}
+    for asker in (Answers(), None):
+        with pytest.raises(CredentialsError, match="unknown field `token`"):
+            fill_in(given, asker=asker)
 
 
 def test_a_provider_that_is_not_known_is_told_before_anything_else_is_asked() -> None:
@@ -232,12 +290,6 @@ def test_parameters_of_a_file_are_those_of_the_provider_that_an_option_names() -
         (
             {"provider": "autovit.ro", "grant_type": "partner", "client_id": "1"},
             "not given: partner_code, client_secret, partner_secret",
-        ),
-        (
-            {"provider": "autovit.ro", "grant_type": "magic"},
-            "grant_type must be one of: password, partner, client_credentials, refresh_token, "  # noqa: ISC004
-            "urn:ietf:params:oauth:grant-type:jwt-bearer; any other is given with its "
-            "grant_parameters, by --from-file",
         ),
     ],
 )

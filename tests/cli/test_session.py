@@ -65,7 +65,7 @@ def test_a_wrong_password_is_found_and_corrected_without_a_secret_on_the_screen(
     with shell.open("add", dealer) as terminal:
         for question, answer in (
             ("provider or token_endpoint: ", server.token_endpoint),
-            ("jwt-bearer [client_credentials]: ", "password"),
+            ("grant_type [client_credentials]: ", "password"),
             ("client_id: ", dealer),
             ("username: ", "dealer@example.com"),
             ("client_secret (hidden; Enter for a client without one): ", CLIENT_SECRET),
@@ -162,6 +162,20 @@ def test_no_line_is_wider_than_the_terminal_whatever_moves_on_it(
         assert watch.screen.overlong == [], watch.screen.text
         watch.interrupt()
         assert watch.finish() == 130
+
+
+def test_no_word_and_no_command_is_broken_in_eighty_columns(
+    shell: Shell, onboard: Callable[..., None], schedule: Schedule, dealer: str
+) -> None:
+    onboard(dealer, MISTYPED)
+    schedule.sweep()
+    with shell.open("status", columns=80) as terminal:
+        assert terminal.finish() == 1
+    lines = [line.rstrip() for line in terminal.screen.text.splitlines()]
+    row = next(line for line in lines if line.startswith(dealer))
+    assert row.split("  ")[:2] == [dealer, "action required"]
+    assert "invalid_grant" in row
+    assert "token-refresher correct dealer-17" in lines
 
 
 def test_what_goes_into_a_pipe_has_no_escape_codes_and_no_broken_lines(

@@ -147,8 +147,8 @@ class AllowedHosts:
             stack = f"STACK={self._stack} " if self._stack else ""
             message = (
                 f"the host of {field} is {host}, which the setting ALLOWED_TOKEN_HOSTS does not "
-                f'allow{obstacle}; run make deploy {stack}PARAMETERS="AllowedTokenHosts={hosts}" '
-                "or correct the credentials"
+                f"allow{obstacle}; correct the credentials, or run: "
+                f'make deploy {stack}PARAMETERS="AllowedTokenHosts={hosts}"'
             )
         return TokenEndpointError(message, code="host_not_allowed", sent=False)
 

@@ -220,9 +220,8 @@ def test_the_refusal_names_the_host_the_setting_and_the_command_that_adds_to_wha
     hosts = AllowedHosts(host_patterns("a.example, *.b.example"), stack="cell-2")
     assert refusal(hosts, client("USER.vendor.com:8443")) == (
         "the host of token_endpoint is user.vendor.com:8443, which the setting "
-        "ALLOWED_TOKEN_HOSTS does not allow; run make deploy STACK=cell-2 "
-        'PARAMETERS="AllowedTokenHosts=a.example,*.b.example,user.vendor.com:8443" '
-        "or correct the credentials"
+        "ALLOWED_TOKEN_HOSTS does not allow; correct the credentials, or run: make deploy "
+        'STACK=cell-2 PARAMETERS="AllowedTokenHosts=a.example,*.b.example,user.vendor.com:8443"'
     )
 
 
