@@ -291,7 +291,7 @@ def explain(error: Exception, target: Target) -> Problem:
         return explain_call(error.operation, error.code, resource, target)
     if isinstance(error, DiscoveryError):
         fix = doubt(error.code, target) or "give the server's token_endpoint instead"
-        return Problem(_sentence(str(error)), _sentence(fix))
+        return Problem(sentence(str(error)), sentence(fix))
     if isinstance(error, FormError | TokenRefresherError | OAuthError):
         return Problem(sentence(str(error)), "")
     if type(error).__module__.startswith("botocore."):
