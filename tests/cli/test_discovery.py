@@ -562,7 +562,7 @@ def test_a_person_sees_what_was_found_before_anything_is_asked(
         terminal.expect(f"{server.url}/.well-known/openid-configuration says:")
         terminal.expect(f"token_endpoint: {server.token_endpoint}")
         for question, reply in (
-            ("jwt-bearer [client_credentials]: ", ""),
+            ("grant_type [client_credentials]: ", ""),
             ("client_id: ", "erp"),
             ("client_secret (hidden; Enter for a client without one): ", SECRET),
         ):
