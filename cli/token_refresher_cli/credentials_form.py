@@ -86,7 +86,8 @@ def fill_in(
     """
     fields: dict[str, Any] = {**_kept(stored or {}, given), **given}
     for place, other in (_PLACES, _PLACES[::-1]):
-        if place in given:
+        # Both are left, to be refused.
+        if place in given and other not in given:
             fields.pop(other, None)
     if {"token_endpoint", "provider"} & given.keys() and "provider_parameters" not in given:
         fields.pop("provider_parameters", None)
@@ -135,7 +136,7 @@ def _require_all(fields: Mapping[str, Any]) -> None:
     elif "grant_type" in fields:
         needed = fields_needed(str(fields["grant_type"]))
     else:
-        needed = ["grant_type", "client_id", "client_secret"]
+        needed = ["grant_type or grant_parameters", "client_id", "client_secret"]
     entry = _entry(str(fields["provider"])) if "provider" in fields else None
     method = fields.get("token_endpoint_auth_method", entry and entry.token_endpoint_auth_method)
     optional = {"client_secret"} if method == "none" else set()

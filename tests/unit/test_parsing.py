@@ -291,6 +291,9 @@ def test_what_others_call_a_field_is_told_with_our_name_where_that_is_missing(
 def test_a_providers_parameter_in_the_wrong_place_is_told_with_the_right_one() -> None:
     fields = {**MACHINE, "provider": "salesforce", "token_endpoint": None}
     assert refusal(fields, domain="acme.my") == "`domain` goes into `provider_parameters`"
+    zoom = {**fields, "provider": "zoom", "grant_type": "account_credentials"}
+    assert refusal(zoom, account_id="x") == "`account_id` goes into `grant_parameters`"
+    assert refusal(zoom, zzzz="x").startswith("remove or correct the unknown field `zzzz`")
 
 
 @pytest.mark.parametrize(
