@@ -30,6 +30,7 @@ from token_refresher.refresh import Refresher
 from token_refresher.settings import settings_from_environment
 from token_refresher.sweep import Sweeper
 from token_refresher_cli.deployed_function import DeployedFunction
+from token_refresher_cli.discovery import discover
 from token_refresher_cli.problems import ProblemError, about
 from token_refresher_cli.secrets_manager import PeoplesCalls
 
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from token_refresher.ports import SecretMetadata
     from token_refresher.redeem import Connection as OpenConnection
     from token_refresher.sweep import Report
+    from token_refresher_cli.discovery import Discovered
     from token_refresher_cli.machine import Machine
     from token_refresher_cli.target import Target
 
@@ -173,6 +175,19 @@ class Connection:
             clock=self._machine.clock,
             monotonic=self._machine.monotonic,
             connections=self.settings.max_workers,
+            proxy=self.settings.token_endpoint_proxy,
+        )
+
+    def discover(self, issuer: str) -> Discovered:
+        """Find a token endpoint by its issuer, on the way that token requests take.
+
+        Raises:
+            DiscoveryError: There is none to be found.
+        """
+        return discover(
+            issuer,
+            ssl_context=public_authorities(self.settings.additional_ca_certificates),
+            monotonic=self._machine.monotonic,
             proxy=self.settings.token_endpoint_proxy,
         )
 

@@ -33,7 +33,7 @@ _FIELDS: Final = {
     "grant_type",
     *(field.name for struct in _STRUCTS for field in msgspec.structs.fields(struct)),
 }
-_PLACES: Final = ("provider", "token_endpoint")
+PLACES: Final = frozenset({"provider", "token_endpoint"})
 
 
 # What is not asked for, since it has parts.
@@ -84,13 +84,9 @@ def fill_in(
         CredentialsError: A given field is none.
         FormError: Something is missing, and there is nobody to ask, or it is none to be asked.
     """
-    fields: dict[str, Any] = {**_kept(stored or {}, given), **given}
-    for place, other in (_PLACES, _PLACES[::-1]):
-        # Both are left, to be refused.
-        if place in given and other not in given:
-            fields.pop(other, None)
-    if {"token_endpoint", "provider"} & given.keys() and "provider_parameters" not in given:
-        fields.pop("provider_parameters", None)
+    fields = joined(_kept(stored or {}, given), given)
+    if _is_public(fields) and "client_secret" not in given:
+        fields.pop("client_secret", None)
     _require_known(given, fields)
     if asker is None:
         _require_all(fields)
@@ -100,6 +96,8 @@ def fill_in(
         # What else a grant of its own needs, only its server knows.
         return fields
     for name in fields_needed(str(fields["grant_type"])):
+        if name == "client_secret" and _is_public(fields):
+            continue
         if name in SECRET_FIELDS and name not in given:
             public = "for a client without one" if name == "client_secret" else ""
             empty = "keeps the stored one" if name in fields else public
@@ -110,6 +108,21 @@ def fill_in(
     return fields
 
 
+def joined(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
+    """Put fields over earlier ones: another place in the old one's, parameters one by one."""
+    fields = dict(before)
+    if PLACES & after.keys() and any(before.get(name) != after.get(name) for name in PLACES):
+        if PLACES & before.keys():
+            fields.pop("provider_parameters", None)
+        for name in PLACES:
+            fields.pop(name, None)
+    parameters, others = fields.get("provider_parameters"), after.get("provider_parameters")
+    fields.update(after)
+    if isinstance(parameters, dict) and isinstance(others, dict):
+        fields["provider_parameters"] = {**parameters, **others}
+    return fields
+
+
 def _kept(stored: Mapping[str, Any], given: Mapping[str, Any]) -> Mapping[str, Any]:
     """Leave out what the grant has no field for: another grant's, or one that is misspelt."""
     struct = NAMED_GRANTS.get(str(given.get("grant_type", stored.get("grant_type"))))
@@ -117,6 +130,14 @@ def _kept(stored: Mapping[str, Any], given: Mapping[str, Any]) -> Mapping[str, A
         return stored
     known = {field.name for field in msgspec.structs.fields(struct)}
     return {name: value for name, value in stored.items() if name in {"grant_type", *known}}
+
+
+def _is_public(fields: Mapping[str, Any]) -> bool:
+    """Whether the client is said to have no secret, by the account or by its provider."""
+    method = fields.get("token_endpoint_auth_method")
+    if method is None and "provider" in fields:
+        method = _entry(str(fields["provider"])).token_endpoint_auth_method
+    return method == "none"
 
 
 def _require_known(given: Mapping[str, Any], fields: Mapping[str, Any]) -> None:
@@ -130,17 +151,15 @@ def _require_known(given: Mapping[str, Any], fields: Mapping[str, Any]) -> None:
 
 def _require_all(fields: Mapping[str, Any]) -> None:
     """Check that nothing is missing, where there is nobody to ask."""
-    missing = [] if fields.keys() & {*_PLACES} else ["provider or token_endpoint"]
+    missing = [] if fields.keys() & PLACES else ["provider or token_endpoint"]
     if "grant_parameters" in fields:
         needed = []
     elif "grant_type" in fields:
         needed = fields_needed(str(fields["grant_type"]))
     else:
         needed = ["grant_type or grant_parameters", "client_id", "client_secret"]
-    entry = _entry(str(fields["provider"])) if "provider" in fields else None
-    method = fields.get("token_endpoint_auth_method", entry and entry.token_endpoint_auth_method)
-    optional = {"client_secret"} if method == "none" else set()
-    if entry is not None and not entry.needs_client_id:
+    optional = {"client_secret"} if _is_public(fields) else set()
+    if "provider" in fields and not _entry(str(fields["provider"])).needs_client_id:
         optional.add("client_id")
     missing += [name for name in needed if name not in fields and name not in optional]
     if missing:
@@ -148,7 +167,7 @@ def _require_all(fields: Mapping[str, Any]) -> None:
 
 
 def _ask_for_place_and_grant(fields: dict[str, Any], asker: Asker) -> None:
-    if not fields.keys() & {*_PLACES}:
+    if not fields.keys() & PLACES:
         place = asker.text("provider or token_endpoint")
         fields["token_endpoint" if "://" in place else "provider"] = place
     entry = _entry(str(fields["provider"])) if "provider" in fields else None

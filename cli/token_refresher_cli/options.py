@@ -12,6 +12,7 @@ import msgspec
 import typer
 
 from token_refresher.events import AccountName
+from token_refresher.oauth.client_authentication import AuthMethod
 from token_refresher_cli.target import Target
 
 if TYPE_CHECKING:
@@ -41,7 +42,10 @@ _WHERE: Final = {
 _VARIABLES: Final = {"prefix": "TOKEN_REFRESHER_PREFIX", "stack": "TOKEN_REFRESHER_STACK"}
 _FIELDS: Final = {
     "provider": "A name that `token-refresher providers` lists.",
+    "provider_parameter": "One that the provider asks for; may be repeated.",
     "token_endpoint": "Any other server's.",
+    "issuer": "Any other server's, to find its token_endpoint by.",
+    "token_endpoint_auth_method": "client_secret_basic, client_secret_post or none.",
     "grant_type": "How the account gets tokens.",
     "client_id": "As registered.",
     "username": "For the password grant.",
@@ -49,6 +53,15 @@ _FIELDS: Final = {
     "scope": "One space-delimited string.",
     "assumed_expires_in": "Seconds, for servers that omit it.",
 }
+_KINDS: Final[Mapping[str, Any]] = {
+    "assumed_expires_in": int,
+    "provider_parameter": list[str],
+    "token_endpoint_auth_method": AuthMethod,
+}
+# What a type does not say, or says so long that no room is left for the option's name.
+_METAVARS: Final = {"provider_parameter": "NAME=VALUE", "token_endpoint_auth_method": "METHOD"}
+# Each says where tokens come from.
+_PLACES: Final = ("provider", "token_endpoint", "issuer")
 
 
 def located(command: Callable[..., None]) -> Callable[..., None]:
@@ -72,8 +85,13 @@ def _with_options(
     signature = inspect.signature(command, eval_str=True)
     added = []
     for name, text in options.items():
-        kind: Any = int if name == "assumed_expires_in" else str
-        option = typer.Option(help=text, envvar=_VARIABLES.get(name), rich_help_panel=panel)
+        kind: Any = _KINDS.get(name, str)
+        option = typer.Option(
+            help=text,
+            envvar=_VARIABLES.get(name),
+            metavar=_METAVARS.get(name),
+            rich_help_panel=panel,
+        )
         taken = Annotated[kind | None, option]
         place = inspect.Parameter.KEYWORD_ONLY
         added.append(inspect.Parameter(name, place, default=None, annotation=taken))
@@ -94,8 +112,36 @@ def set_target(ctx: typer.Context, target: Target) -> None:
 
 def fields_of(ctx: typer.Context) -> dict[str, Any]:
     """Tell the fields that the options of `with_fields` give."""
-    given = ctx.meta["Fields of the credentials"]
-    return {name: value for name, value in given.items() if value is not None}
+    given = {name: value for name, value in _given(ctx).items() if value not in (None, [])}
+    if len(places := [name for name in _PLACES if name in given]) > 1:
+        hint = " / ".join(f"--{name.replace('_', '-')}" for name in places)
+        raise typer.BadParameter("one of them at a time", param_hint=hint)
+    given.pop("issuer", None)
+    if pairs := given.pop("provider_parameter", None):
+        given["provider_parameters"] = _parameters(pairs)
+    return given
+
+
+def issuer_of(ctx: typer.Context) -> str | None:
+    """Tell the issuer whose token endpoint is to be found; it is no field of the credentials."""
+    issuer: str | None = _given(ctx)["issuer"]
+    return issuer
+
+
+def _given(ctx: typer.Context) -> dict[str, Any]:
+    given: dict[str, Any] = ctx.meta["Fields of the credentials"]
+    return given
+
+
+def _parameters(pairs: list[str]) -> dict[str, str]:
+    parameters: dict[str, str] = {}
+    for pair in pairs:
+        name, is_pair, value = pair.partition("=")
+        if not (name and is_pair) or name in parameters:
+            problem = "NAME=VALUE, and each name once"
+            raise typer.BadParameter(problem, param_hint="--provider-parameter")
+        parameters[name] = value
+    return parameters
 
 
 Name = Annotated[str, typer.Argument(help="The account.", callback=account_name)]

@@ -18,6 +18,7 @@ from token_refresher.oauth.errors import WRONG_ADDRESS, OAuthError
 from token_refresher.oauth.token_response import TRANSIENT_STATUSES
 from token_refresher.policy import failure_class_of
 from token_refresher_cli.credentials_form import FormError
+from token_refresher_cli.discovery import DiscoveryError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -288,6 +289,9 @@ def explain(error: Exception, target: Target) -> Problem:
     if isinstance(error, SecretStoreError):
         resource = "*" if error.operation == "ListSecrets" else ""
         return explain_call(error.operation, error.code, resource, target)
+    if isinstance(error, DiscoveryError):
+        fix = doubt(error.code, target) or "give the server's token_endpoint instead"
+        return Problem(sentence(str(error)), sentence(fix))
     if isinstance(error, FormError | TokenRefresherError | OAuthError):
         return Problem(sentence(str(error)), "")
     if type(error).__module__.startswith("botocore."):

@@ -6,18 +6,25 @@ import sys
 import threading
 from dataclasses import asdict
 from datetime import timedelta
-from typing import TYPE_CHECKING, Annotated, Any, Final, TypeGuard
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeGuard, get_args
 
 import typer
 
 from token_refresher import policy
 from token_refresher.errors import CredentialsError, SecretStoreError
+from token_refresher.oauth.client_authentication import AuthMethod
 from token_refresher.outcomes import Outcome
 from token_refresher.parsing import parse_credentials
 from token_refresher.policy import FAILURES, Reason
 from token_refresher.ports import CURRENT, SecretMetadata
 from token_refresher_cli import options, screen
-from token_refresher_cli.credentials_form import FormError, fill_in, read_object, to_credentials
+from token_refresher_cli.credentials_form import (
+    FormError,
+    fill_in,
+    joined,
+    read_object,
+    to_credentials,
+)
 from token_refresher_cli.durations import say_duration, say_when
 from token_refresher_cli.exit_codes import INTERRUPTED, ExitCode
 from token_refresher_cli.problems import (
@@ -67,7 +74,7 @@ def add(
 ) -> None:
     """Onboard an account: ask for what it needs, validate, create its credentials secret."""
     connection, machine = connect(ctx)
-    given = _given(ctx, from_file)
+    given = _with_endpoint(ctx, connection, machine, _given(ctx, from_file), stored={})
     text, _ = _completed(connection, machine, name, given, stored=None)
     try:
         version_id = connection.people.create_credentials(name, text, kms_key_id=kms_key_id)
@@ -100,6 +107,7 @@ def correct(
         connection.require(name)
     else:
         stored, before = _stored(connection, name)
+    given = _with_endpoint(ctx, connection, machine, given, stored=stored or {})
     text, credentials = _completed(connection, machine, name, given, stored=stored)
     if credentials == before:
         screen.show(f"{name}: that is what is stored; nothing was written")
@@ -138,7 +146,39 @@ def _given(ctx: typer.Context, from_file: Path | None) -> dict[str, Any]:
         except OSError as error:
             raise FormError(f"cannot read {from_file}: {error.strerror}") from None
         fields = read_object(text)
-    return fields | options.fields_of(ctx)
+    return joined(fields, options.fields_of(ctx))
+
+
+def _with_endpoint(
+    ctx: typer.Context,
+    connection: Connection,
+    machine: Machine,
+    given: dict[str, Any],
+    *,
+    stored: dict[str, Any],
+) -> dict[str, Any]:
+    """Find the token endpoint where an issuer is given, and tell what its server says.
+
+    Raises:
+        DiscoveryError: There is none to be found; nobody was asked for a secret.
+    """
+    issuer = options.issuer_of(ctx)
+    if issuer is None:
+        return given
+    with screen.waiting("Looking for the token endpoint"):
+        found = connection.discover(issuer)
+    fields = {"token_endpoint": found.token_endpoint}
+    has_secret = machine.can_ask or "client_secret" in stored | given
+    method = found.auth_method(has_secret=has_secret)
+    if method and "token_endpoint_auth_method" not in given:
+        fields["token_endpoint_auth_method"] = method
+    screen.note(f"{found.metadata_url} says:")
+    for name, value in fields.items():
+        screen.note(f"{name}: {value}")
+    used = (stored | given | fields).get("token_endpoint_auth_method")
+    if not found.auth_methods & ({str(used)} if used else {*get_args(AuthMethod)}):
+        screen.note("It lists no token_endpoint_auth_method that these credentials could use.")
+    return joined(given, fields)
 
 
 def _completed(

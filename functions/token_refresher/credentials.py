@@ -51,7 +51,7 @@ Timeout = Annotated[int, Meta(ge=1, le=30)]
 ASSERTION, REFRESH_TOKEN = "{assertion}", "{refresh_token}"
 # A parameter or header of such a name holds what must not be published.
 _SECRET_NAME: Final = re.compile(
-    r"pw|secret|pass|token|key|assertion|credential|authori", re.IGNORECASE
+    r"pw|secret|pass|token|key|assertion|credential|authori|sig|^code$", re.IGNORECASE
 )
 
 

@@ -45,6 +45,15 @@ _NEED_A_PERSON: Final = frozenset(
     {"authorization_code", "implicit", "urn:ietf:params:oauth:grant-type:device_code"}
 )
 _NESTED: Final[dict[str, type[msgspec.Struct]]] = {"dialect": Dialect, "publish": Publish}
+# Whoever gives them has pasted a token response.
+_OF_RESPONSES: Final = frozenset({"access_token", "expires_at", "expires_in"})
+# What forms that store nothing but texts hold as one of JSON.
+_OBJECTS: Final = frozenset(
+    {
+        *("dialect", "extra_parameters", "grant_parameters", "provider_parameters", "publish"),
+        "request_headers",
+    }
+)
 # Whose nulls mean something to the server.
 _AS_THEY_ARE: Final = frozenset({"grant_parameters"})
 # What a person or a form may have stored as a number.
@@ -65,12 +74,18 @@ _CALLED: Final = {
     "appsecret": "client_secret",
     "consumerkey": "client_id",
     "consumersecret": "client_secret",
+    "email": "username",
     "endpoint": "token_endpoint",
     "headers": "request_headers",
+    "login": "username",
+    "pass": "password",
+    "pwd": "password",
     "secret": "client_secret",
+    "site": "provider",
     "tokenuri": "token_endpoint",
     "tokenurl": "token_endpoint",
     "url": "token_endpoint",
+    "user": "username",
 }
 # Their lines end as lines do.
 _LINES: Final = frozenset({"ca_certificates", "publish"})
@@ -132,7 +147,7 @@ def parse_credentials(text: str | None) -> Credentials:
 
 
 def _from_object(content: dict[str, Any]) -> Credentials:
-    content = _without_nulls(content)
+    content = _without_nulls({name: _as_object(name, value) for name, value in content.items()})
     struct = _struct_for(content)
     _require_known(content, struct)
     for name, value in content.items():
@@ -141,6 +156,17 @@ def _from_object(content: dict[str, Any]) -> Credentials:
     credentials = msgspec.convert(_as_texts(content), struct, strict=False)
     refusals.require_valid(credentials)
     return credentials
+
+
+def _as_object(name: str, value: object) -> object:
+    """Read an object that was stored as the text of one; what is none stays what it is."""
+    if name not in _OBJECTS or not isinstance(value, str):
+        return value
+    try:
+        decoded = msgspec.json.decode(value)
+    except (ValueError, RecursionError):
+        return value
+    return decoded if isinstance(decoded, dict) else value
 
 
 def _without_nulls(content: dict[str, Any]) -> dict[str, Any]:
@@ -204,8 +230,11 @@ def _require_known(content: dict[str, Any], struct: type[Credentials]) -> None:
             for place, has in {"provider_parameters": entry.parameters, **example}.items():
                 if isinstance(has, dict) and name in has:
                     raise ValueError(f"`{name}` goes into `{place}`")
+        for field, nested in _NESTED.items():
+            if name in _names_of(nested) and name not in _OF_RESPONSES:
+                raise ValueError(f"`{name}` goes into `{field}`")
         meant = _CALLED.get(re.sub("[_-]", "", name.lower()))
-        if meant is not None and meant not in content:
+        if meant in known and meant not in content:
             raise ValueError(f"`{refusals.plain(name)}` is no field: did you mean `{meant}`?")
         raise ValueError(_unknown(name, known))
 

@@ -28,6 +28,8 @@ Value: TypeAlias = str | int | float | bool
 # In bytes, of one text out of a response.
 _LONGEST_TEXT: Final = 2_048
 _MOST_FIELDS: Final = 16
+# Of 64 KiB each: a few thousand would take the memory of all accounts.
+_MOST_VARIABLES: Final = 64
 # A shorter secret would be found in many a text that does not tell it.
 _SHORTEST_CONTAINED: Final = 8
 # From here on a float may be another integer than the one that was sent; and no JSON that is
@@ -80,6 +82,9 @@ class Publish(
             raise ValueError("`publish.as` must hold {access_token}")
         if max(len(entries), len(self.paths)) > _MOST_FIELDS:
             msg = f"`publish` takes at most {_MOST_FIELDS} fields"
+            raise ValueError(msg)
+        if sum(len(pieces) // 2 for _, _, pieces in entries) > _MOST_VARIABLES:
+            msg = f"`publish.as` takes at most {_MOST_VARIABLES} variables"
             raise ValueError(msg)
         names = [name.lower() for _, name, _ in entries]
         if self.fields and (_NEVER_ADDED.intersection(names) or len({*names}) < len(names)):

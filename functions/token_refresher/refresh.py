@@ -205,6 +205,7 @@ class _Refresh(Hidden, msgspec.Struct, kw_only=True):
         record: The account as known now, its records, and cautions gathered on the way.
         journal: Empty where its refresh tokens are not used.
         decision: Why it is due, by what has been read so far.
+        refresh_tokens: All that were seen, so that none is published.
     """
 
     refresher: Refresher
@@ -213,6 +214,7 @@ class _Refresh(Hidden, msgspec.Struct, kw_only=True):
     record: Record
     journal: Journal
     decision: Decision
+    refresh_tokens: set[str | None] = msgspec.field(default_factory=set)
 
     @property
     def account(self) -> Account:
@@ -357,7 +359,7 @@ class _Refresh(Hidden, msgspec.Struct, kw_only=True):
         self.record.ensure_token_secret()
         try:
             token = entry.published_as(version, credentials.client.dialect)
-            text = self._text(credentials, entry, token)
+            text = self._text(credentials, entry, token, self._secrets(credentials, entry))
         except TokenResponseError:
             self._refuse(version)
             raise
@@ -462,7 +464,8 @@ class _Refresh(Hidden, msgspec.Struct, kw_only=True):
         )
         entry = whole.shortened()
         is_too_long = response.access_token is not None and entry.access_token is None
-        entry = entry.without(self._secrets(credentials, whole, sent))
+        secrets = self._secrets(credentials, whole, sent)
+        entry = entry.without(secrets)
         dialect = credentials.client.dialect
         usable = entry.access_token if entry.is_bearer_token(dialect) else None
         version = self._version_of(
@@ -484,7 +487,7 @@ class _Refresh(Hidden, msgspec.Struct, kw_only=True):
             if missing is not None:
                 raise missing
             token = whole.published_as(version, dialect)
-            text = self._text(credentials, whole, token, sent)
+            text = self._text(credentials, whole, token, secrets)
         except OAuthError:
             self._refuse(version)
             raise
@@ -518,14 +521,13 @@ class _Refresh(Hidden, msgspec.Struct, kw_only=True):
         credentials: Credentials,
         entry: JournalEntry,
         token: PublishedToken,
-        sent: str | None = None,
+        secrets: frozenset[str],
     ) -> str:
         """Write what is published, which tells no secret of the account, whoever sends it back.
 
         Raises:
             TokenResponseError: It would, or the response lacks what is to be published.
         """
-        secrets = self._secrets(credentials, entry, sent)
         if credentials.publish is None:
             from token_refresher.publishing import render  # noqa: PLC0415
 
@@ -533,9 +535,14 @@ class _Refresh(Hidden, msgspec.Struct, kw_only=True):
         return credentials.publish.render(token, entry.response, secrets=secrets)
 
     def _secrets(
-        self, credentials: Credentials, entry: JournalEntry, sent: str | None
+        self, credentials: Credentials, entry: JournalEntry, sent: str | None = None
     ) -> frozenset[str]:
-        tokens = {credentials.refresh_token, entry.refresh_token, sent}
+        """Tell what must not be published of an entry that is, or will be, the journal's."""
+        # A primary grant may come after one that was sent.
+        before = self.journal.entry
+        self.refresh_tokens |= {credentials.refresh_token, entry.refresh_token, sent}
+        self.refresh_tokens.add(before.refresh_token if before is not None else None)
+        tokens = {*self.refresh_tokens}
         if credentials.client.dialect.renews_by_access_token:
             # It is its own refresh token.
             tokens.discard(entry.access_token)

@@ -20,8 +20,14 @@ if TYPE_CHECKING:
 _OF_CLIENTS: Final = frozenset(
     {"client_assertion", "client_assertion_type", "client_id", "client_secret"}
 )
+# What is written in braces, when a value is meant.
+_MEANT: Final = frozenset(
+    {"accesstoken", "assertion", "clientid", "clientsecret", "password", "refreshtoken", "username"}
+)
 _MOST_HEADERS: Final = 16
 _LONGEST_HEADER: Final = 4096
+# Of 64 KiB each: a few thousand would take the memory of all accounts.
+_MOST_VARIABLES: Final = 16
 # RFC 9110 section 5.6.2.
 _HEADER_NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 # What frames a message or routes it: one of these, and the next request on the connection, which
@@ -60,7 +66,7 @@ def _require_address(credentials: Credentials) -> None:
         ("token_endpoint", credentials.token_endpoint),
         ("verify_url", credentials.verify_url),
     ):
-        if url is not None and not _is_plain_https_url(url):
+        if url is not None and not is_plain_https_url(url):
             msg = f"`{field}` must be an https URL without user, password, fragment or placeholder"
             raise ValueError(msg)
 
@@ -137,7 +143,11 @@ def _require_templates(credentials: Credentials) -> None:
         ("assertion", ASSERTION, credentials.assertion),
         ("refresh_token", REFRESH_TOKEN, credentials.refresh_token),
     ):
-        is_used = any(name in text for text in templates)
+        uses = sum(text.count(name) for text in templates)
+        is_used = uses > 0
+        if uses > _MOST_VARIABLES:
+            msg = f"`{name}` must not stand for `{field}` more than {_MOST_VARIABLES} times"
+            raise ValueError(msg)
         if is_used and value is None:
             raise ValueError(f"`{field}` is missing: `{name}` stands for it")
         if value is not None and not is_used and field not in credentials.own_fields:
@@ -149,8 +159,22 @@ def _require_templates(credentials: Credentials) -> None:
         if any(name in text for text in in_headers) and not _is_printable(value or ""):
             msg = f"`{field}` must be printable ASCII: a header holds it"
             raise ValueError(msg)
+    written = [credentials.grant_parameters, credentials.request_headers]
+    _require_no_misspelt(texts_in(written), {ASSERTION, REFRESH_TOKEN})
+    _require_no_misspelt(texts_in(credentials.extra_parameters), set())
     if credentials.is_refresh_only and credentials.use_refresh_token is False:
         raise ValueError("`use_refresh_token` must be true where `refresh_token` is given")
+
+
+def _require_no_misspelt(texts: list[str], known: set[str]) -> None:
+    """Send no name in braces that was meant to stand for a value, but for none that does."""
+    for text in texts:
+        for name in re.findall(r"\$?\{+[^{}]{1,40}\}+", text):
+            if name not in known and re.sub(r"[^a-z]", "", name.lower()) in _MEANT:
+                raise ValueError(
+                    "remove a name in braces that stands for nothing: `{assertion}` and "
+                    "`{refresh_token}` alone do, in `grant_parameters` and `request_headers`"
+                )
 
 
 def _require_certificates(credentials: Credentials) -> None:
@@ -195,7 +219,7 @@ def plain(name: str) -> str:
     return name if re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]{0,39}", name, re.ASCII) else "…"
 
 
-def _is_plain_https_url(url: str) -> bool:
+def is_plain_https_url(url: str) -> bool:
     """Whether the URL is https, names a host, and hides no credentials (RFC 6749 3.2)."""
     try:
         parts = urlsplit(url)

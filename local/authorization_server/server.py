@@ -1,4 +1,4 @@
-"""The authorization server as tests and the demo use it: two endpoints, clients, failures."""
+"""The authorization server as tests and the demo use it: endpoints, clients, failures."""
 
 from __future__ import annotations
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 TOKEN_PATH = "/api/open/oauth/token"  # noqa: S105
 RESOURCE_PATH = "/api/open/account/adverts"
+METADATA_PATH = "/.well-known/openid-configuration"
 JSON: Final = (("Content-Type", "application/json"),)
 WAIT_SLICE_SECONDS = 0.02
 
@@ -305,7 +306,17 @@ class AuthorizationServer:
             return self._reply_with_token(request)
         if path == RESOURCE_PATH and request.method == "GET":
             return self._reply_with_resource(request)
+        if path == METADATA_PATH and request.method == "GET":
+            return self._reply_with_metadata()
         return Reply(HTTPStatus.NOT_FOUND, (), b"")
+
+    def _reply_with_metadata(self) -> Reply:
+        metadata = {
+            "issuer": self.url,
+            "token_endpoint": self.token_endpoint,
+            "token_endpoint_auth_methods_supported": AUTH_METHODS,
+        }
+        return Reply(HTTPStatus.OK, JSON, json.dumps(metadata).encode())
 
     def _reply_with_token(self, request: Request) -> Reply:
         fields = dict(parse_qsl(request.body.decode(errors="replace"), keep_blank_values=True))

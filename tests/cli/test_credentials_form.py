@@ -17,6 +17,7 @@ from token_refresher_cli.credentials_form import (
     FormError,
     fields_needed,
     fill_in,
+    joined,
     read_object,
     to_credentials,
 )
@@ -174,6 +175,17 @@ def test_a_public_client_has_no_secret_to_be_typed() -> None:
     assert credentials.auth_method == "none"
 
 
+def test_a_client_that_is_said_to_be_public_is_not_asked_for_a_secret_and_keeps_none() -> None:
+    stored = {"token_endpoint": "https://e.example/t", "grant_type": "client_credentials"}
+    stored |= {"client_id": "1", "client_secret": "made-up"}
+    asker = Answers()
+    given = {"token_endpoint_auth_method": "none"}
+    for each in (asker, None):
+        credentials, _ = to_credentials(fill_in(given, asker=each, stored=stored))
+        assert credentials.auth_method == "none"
+    assert asker.asked == []
+
+
 @pytest.mark.parametrize("place", [{"provider": "xero"}, {"token_endpoint": "https://e.example/t"}])
 def test_a_public_client_is_missing_no_secret(place: dict[str, str]) -> None:
     public = {"client_id": "1", "token_endpoint_auth_method": "none"}
@@ -240,6 +252,42 @@ def test_a_new_place_takes_the_old_one_s(
 ) -> None:
     rest = {"grant_type": "client_credentials", "client_id": "1", "client_secret": "made-up"}
     assert left not in fill_in(given, asker=None, stored={**rest, **stored})
+
+
+OKTA = {"provider": "okta", "provider_parameters": {"org": "a", "domain": "okta-emea.com"}}
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        pytest.param(
+            {"provider_parameters": {"org": "b"}},
+            {"provider": "okta", "provider_parameters": {"org": "b", "domain": "okta-emea.com"}},
+            id="one parameter leaves the others",
+        ),
+        pytest.param({"provider": "okta"}, OKTA, id="the same provider keeps them"),
+        pytest.param({"provider": "xero"}, {"provider": "xero"}, id="another provider has its own"),
+        pytest.param(
+            {"provider": "zoho", "provider_parameters": {"region": "eu"}},
+            {"provider": "zoho", "provider_parameters": {"region": "eu"}},
+            id="whatever its parameters are",
+        ),
+        pytest.param(
+            {"token_endpoint": "https://e.example/t"},
+            {"token_endpoint": "https://e.example/t"},
+            id="an endpoint has none",
+        ),
+    ],
+)
+def test_parameters_belong_to_their_provider(
+    given: dict[str, Any], expected: dict[str, Any]
+) -> None:
+    assert joined(OKTA, given) == expected
+
+
+def test_parameters_of_a_file_are_those_of_the_provider_that_an_option_names() -> None:
+    parameters = {"provider_parameters": {"org": "a"}}
+    assert joined(parameters, {"provider": "okta"}) == {"provider": "okta", **parameters}
 
 
 @pytest.mark.parametrize(

@@ -91,6 +91,12 @@ def written(operator: Operator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     return operator
 
 
+def as_typed(line: str, written: Operator) -> str:
+    """Take a command's words, with the server on this machine in the place of the world's."""
+    line = line.removeprefix("$ token-refresher ")
+    return line.replace("https://api.example.com", written.server.url)
+
+
 def as_documented(printed: str, written: Operator) -> str:
     """Put AWS and a server of the world in the place of those on this machine."""
     printed = printed.replace(written.server.host, "api.example.com")
@@ -111,10 +117,7 @@ def test_every_command_that_is_shown_prints_what_is_shown(written: Operator) -> 
             written.schedule.sweep()
             continue
         lines = [line for line in step["block"].splitlines() if line.startswith("$ ")]
-        said = [
-            f"{line}\n{written.run(line.removeprefix('$ token-refresher ')).output}"
-            for line in lines
-        ]
+        said = [f"{line}\n{written.run(as_typed(line, written)).output}" for line in lines]
         shown.append(step["block"])
         printed.append(as_documented("".join(said), written))
     assert printed == shown

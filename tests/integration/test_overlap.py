@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tests.integration.conftest import Deployed
 
 
-@pytest.mark.parametrize("processes", [2, 4])
+@pytest.mark.parametrize("processes", [2, pytest.param(4, marks=pytest.mark.slow)])
 def test_no_refresh_token_is_sent_twice(deployed: Deployed, processes: int) -> None:
     with ExitStack() as stack:
         functions = [

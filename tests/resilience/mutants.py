@@ -175,8 +175,8 @@ MUTANTS: Final = (
     Mutant(
         "refresh token: one that comes back unchanged counts as new",
         "refresh",
-        "        is_new = response.refresh_token not in (None, sent)\n",
-        "        is_new = response.refresh_token is not None\n",
+        "            brings_refresh_token=response.refresh_token not in (None, sent),\n",
+        "            brings_refresh_token=response.refresh_token is not None,\n",
         REFRESH,
     ),
     Mutant(
@@ -202,15 +202,15 @@ MUTANTS: Final = (
     Mutant(
         "publishing: a secret that a server sends back is published",
         "publishing",
-        "        if secret in decoded or (",
-        "        if False and (",
+        "    return any(\n        secret in decoded\n",
+        "    return False and any(\n        secret in decoded\n",
         ("tests/unit/test_publishing.py",),
     ),
     Mutant(
         "publishing: refresh tokens are no secrets",
         "refresh",
-        "        secrets = credentials.secrets.union(each for each in tokens if each)\n",
-        "        secrets = credentials.secrets\n",
+        "        return credentials.secrets.union(each for each in tokens if each)\n",
+        "        return credentials.secrets\n",
         (*REFRESH, "tests/integration/test_canary.py"),
     ),
     Mutant(

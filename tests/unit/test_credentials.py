@@ -329,6 +329,8 @@ def test_a_place_is_a_provider_and_its_parameters() -> None:
                       "dialect": {"request_format": "json"}}, {"p", "q"}, id="deep in an object"),
         pytest.param({"token_endpoint": "https://a.example/t?tenant=t&api_key=a%20k"}, {"a k"},
                      id="in the address"),
+        pytest.param({"token_endpoint": "https://a.example/t?code=c&sig=s&encoding=e"}, {"c", "s"},
+                     id="an address that is its own key"),
     ],
 )  # fmt: skip
 def test_what_must_not_be_published_is_known_by_its_field_or_its_name(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ FORBIDDEN = {
 FOLDERS = [folder for folder in FORBIDDEN if (ROOT / folder).is_dir()]
 
 
+@cache
 def imported_by(folder: str) -> dict[str, set[str]]:
     """What the modules of a folder import, by its top level, and which do."""
     found: dict[str, set[str]] = {}

@@ -288,6 +288,53 @@ def test_what_others_call_a_field_is_told_with_our_name_where_that_is_missing(
     assert said.startswith(f"remove or correct the unknown field `{written}`")
 
 
+def test_what_an_earlier_version_called_a_provider_is_told_with_its_name() -> None:
+    assert refusal(MACHINE, site="autovit.ro") == "`site` is no field: did you mean `provider`?"
+
+
+def test_what_others_call_a_user_is_told_to_a_grant_that_has_one() -> None:
+    fields = {name: value for name, value in PASSWORD.items() if name != "username"}
+    assert refusal(fields, email="x") == "`email` is no field: did you mean `username`?"
+    assert refusal(MACHINE, email="x").startswith("remove or correct the unknown field `email`")
+
+
+@pytest.mark.parametrize(
+    ("name", "where"),
+    [("request_format", "dialect"), ("authorization_scheme", "dialect"), ("as", "publish")],
+)
+def test_a_field_of_a_field_is_told_where_it_goes(name: str, where: str) -> None:
+    assert refusal(MACHINE, **{name: "x"}) == f"`{name}` goes into `{where}`"
+
+
+def test_a_pasted_response_is_not_taken_for_a_dialect() -> None:
+    assert "dialect" not in refusal(MACHINE, access_token="invented")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("provider_parameters", {}),
+        ("extra_parameters", {"audience": "a", "expiring": 1}),
+        ("request_headers", {"X-Tenant": 7}),
+        ("dialect", {"request_format": "json", "error": None}),
+        ("publish", {"fields": ["instance_url"]}),
+    ],
+)
+def test_an_object_that_a_console_stored_as_a_text_is_taken(name: str, value: object) -> None:
+    assert parse(MACHINE, **{name: json.dumps(value)}) == parse(MACHINE, **{name: value})
+
+
+def test_nulls_of_a_login_stay_in_a_text_too() -> None:
+    dialect = {"request_format": "json"}
+    parameters = parse(LOGIN, dialect=dialect, grant_parameters='{"a": null}').grant.parameters
+    assert parameters == {"a": None}
+
+
+@pytest.mark.parametrize("text", ["{invented", "[1]", "invented", '{"a": "\\ud800"}', "{" * 2000])
+def test_a_text_that_is_no_object_is_none(text: str) -> None:
+    assert refusal(MACHINE, dialect=text) == "`dialect` must be an object"
+
+
 def test_a_providers_parameter_in_the_wrong_place_is_told_with_the_right_one() -> None:
     fields = {**MACHINE, "provider": "salesforce", "token_endpoint": None}
     assert refusal(fields, domain="acme.my") == "`domain` goes into `provider_parameters`"

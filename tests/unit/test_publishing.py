@@ -268,6 +268,7 @@ def test_a_short_secret_is_refused_only_where_it_is_all_of_a_value() -> None:
         pytest.param({}, "exactly one of `fields` and `as`", id="neither"),
         pytest.param({"fields": [], "as": None}, "exactly one", id="nothing in both"),
         pytest.param({"fields": ["a"], "as": "{access_token}"}, "exactly one", id="both"),
+        pytest.param({"as": "{access_token}" * 65}, "at most 64 variables", id="too many"),
         pytest.param({"as": ""}, r"must hold \{access_token\}", id="an empty text"),
         pytest.param({"as": {}}, r"must hold \{access_token\}", id="an empty object"),
         pytest.param({"as": "Bearer {response.token}"}, "must hold", id="no access token"),

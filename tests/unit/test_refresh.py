@@ -37,7 +37,7 @@ from token_refresher.errors import (
 from token_refresher.journal import JournalEntry
 from token_refresher.model import TokenVersion, token_digest
 from token_refresher.oauth.dialect import RFC_6749
-from token_refresher.oauth.errors import TokenRequestError
+from token_refresher.oauth.errors import TokenRequestError, TokenResponseError
 from token_refresher.outcomes import Caution, Outcome
 from token_refresher.policy import (
     FAILURES,
@@ -1198,3 +1198,17 @@ def test_a_refresh_token_that_a_server_sent_back_is_never_published_later(
         versions = world.store.tokens[ACCOUNT].versions.values()
         assert not any("invented-refresh-token" in (text or "") for text in versions)
     assert world.access_token().startswith("token-")
+
+
+def test_a_primary_grant_does_not_publish_the_refresh_token_that_failed_before_it(
+    world: World,
+) -> None:
+    world.add(PASSWORD)
+    world.endpoint.answer(response(refresh_token="invented-refresh-token-1"))
+    world.sweep()
+    echo = response(scope="a invented-refresh-token-1", refresh_token="invented-refresh-token-2")
+    world.endpoint.answer(TokenRequestError("invalid_grant"), echo)
+    result = world.refresh(after=UNTIL_DUE)
+    assert len(world.endpoint.requests) == 2
+    assert isinstance(result.error, TokenResponseError)
+    assert result.error.code == "secret_in_response"

@@ -318,6 +318,39 @@ def test_what_a_template_holds_is_given(where: Callable[[str], dict[str, Any]], 
     parse(MACHINE, **where(f"{{{name}}}"), **{name: "invented"})
 
 
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"grant_parameters": {"a": "{refreshToken}"}},
+        {"grant_parameters": {"a": ["x", "{password}"]}},
+        {"grant_parameters": {"a": "{{assertion}}"}, "assertion": "invented"},
+        {"grant_parameters": {"a": "{Assertion}", "b": "{assertion}"}, "assertion": "invented"},
+        {"request_headers": {"X-Key": "Key ${assertion}"}, "assertion": "invented"},
+        {"request_headers": {"X-Key": "{client_secret}"}},
+        {"extra_parameters": {"a": "{refresh_token}"}},
+    ],
+    ids=repr,
+)
+def test_a_name_in_braces_that_stands_for_nothing_is_told(changed: dict[str, Any]) -> None:
+    said = refusal(MACHINE, **changed)
+    assert said.startswith("remove a name in braces that stands for nothing: `{assertion}` and ")
+    assert "invented" not in said
+
+
+def test_other_braces_are_the_servers() -> None:
+    texts = {"query": "{viewer{login}}", "a": "{}", "b": "{other}", "c": "pass{word"}
+    assert parse(MACHINE, grant_parameters=texts).grant_parameters == texts
+
+
+@pytest.mark.parametrize("name", ["assertion", "refresh_token"])
+def test_a_template_does_not_multiply_what_is_sent(name: str) -> None:
+    """Of 64 KiB, four thousand times, it would take the memory of all accounts."""
+    values = {name: "invented"}
+    parse(LOGIN, grant_parameters={"a": f"{{{name}}}" * 15, "b": [f"{{{name}}}"]}, **values)
+    said = refusal(LOGIN, grant_parameters={"a": f"{{{name}}}" * 16, "b": f"{{{name}}}"}, **values)
+    assert said == f"`{{{name}}}` must not stand for `{name}` more than 16 times"
+
+
 @pytest.mark.parametrize("name", ["assertion", "refresh_token"])
 @pytest.mark.parametrize("value", ["a\r\nX: y", "a\nb", "\u0105"], ids=repr)
 def test_what_a_header_holds_is_printable_ascii(name: str, value: str) -> None:

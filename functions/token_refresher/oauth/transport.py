@@ -593,6 +593,8 @@ def _read(response: BaseHTTPResponse) -> _Response:
 def _decoded(body: bytes, encoding: str) -> bytes | None:
     """Undo a content encoding (RFC 9110 section 8.4), as far as `LONGEST_BODY` and one byte.
 
+    What begins as JSON is none: proxies decode and keep the header, servers name a charset in it.
+
     Returns:
         None where it is another one, or more than one, or not what it says.
     """
@@ -609,7 +611,7 @@ def _decoded(body: bytes, encoding: str) -> bytes | None:
             continue
         if decoder.eof or len(decoded) > LONGEST_BODY:
             return decoded
-    return None
+    return body if body.lstrip()[:1] in {b"{", b"["} else None
 
 
 def _require_final(status: int) -> None:

@@ -1558,10 +1558,13 @@ class TestEncodings:
         server = wire.serve(answers(encoded))
         assert ask(wire.connect(server), server, grant).access_token == TOKEN
 
-    @pytest.mark.parametrize("coding", ["identity", "", "IDENTITY"])
-    def test_none_is_none(self, wire: Wire, coding: str) -> None:
+    @pytest.mark.parametrize("coding", ["identity", "", "IDENTITY", "gzip", "br", "UTF-8", "none"])
+    @either_way
+    def test_json_is_none_whatever_it_is_called(
+        self, wire: Wire, coding: str, grant: Grant
+    ) -> None:
         server = wire.serve(answers(answer(ISSUED, headers=(f"Content-Encoding: {coding}",))))
-        assert ask(wire.connect(server), server).access_token == TOKEN
+        assert ask(wire.connect(server), server, grant).access_token == TOKEN
 
     @pytest.mark.parametrize(
         ("coding", "body"),
@@ -1569,7 +1572,6 @@ class TestEncodings:
             pytest.param("br", b"\x0b\x02\x80{}\x03", id="another"),
             pytest.param("gzip, deflate", gzipped(gzipped(ISSUED), 15), id="more than one"),
             pytest.param("gzip, gzip", gzipped(gzipped(ISSUED)), id="one twice"),
-            pytest.param("gzip", ISSUED, id="in name alone"),
             pytest.param("gzip", gzipped(ISSUED)[:-9], id="cut short"),
             pytest.param("deflate", b"\xff" * 20, id="broken"),
         ],
@@ -1595,7 +1597,7 @@ class TestEncodings:
     def test_a_bomb_is_decoded_as_far_as_a_body_may_go(
         self, wire: Wire, window: int, grant: Grant
     ) -> None:
-        bomb = gzipped(b" " * 100 * 1024 * 1024, window)
+        bomb = gzipped(b" " * 128 * LONGEST_BODY, window)
         assert len(bomb) < LONGEST_BODY
         coding = "gzip" if window > 0 else "deflate"
         server = wire.serve(answers(answer(bomb, headers=(f"Content-Encoding: {coding}",))))
