@@ -157,7 +157,7 @@ def _require_all(fields: Mapping[str, Any]) -> None:
     elif "grant_type" in fields:
         needed = fields_needed(str(fields["grant_type"]))
     else:
-        needed = ["grant_type", "client_id", "client_secret"]
+        needed = ["grant_type or grant_parameters", "client_id", "client_secret"]
     optional = {"client_secret"} if _is_public(fields) else set()
     if "provider" in fields and not _entry(str(fields["provider"])).needs_client_id:
         optional.add("client_id")

@@ -224,8 +224,12 @@ def _require_known(content: dict[str, Any], struct: type[Credentials]) -> None:
     known = ["grant_type", *_names_of(struct)]
     if unknown := [name for name in content if name not in known]:
         name, of = unknown[0], content.get("provider")
-        if isinstance(of, str) and name in provider(of).parameters:
-            raise ValueError(f"`{name}` goes into `provider_parameters`")
+        if isinstance(of, str):
+            entry = provider(of)
+            example = entry.grant(content.get("grant_type")).example
+            for place, has in {"provider_parameters": entry.parameters, **example}.items():
+                if isinstance(has, dict) and name in has:
+                    raise ValueError(f"`{name}` goes into `{place}`")
         for field, nested in _NESTED.items():
             if name in _names_of(nested) and name not in _OF_RESPONSES:
                 raise ValueError(f"`{name}` goes into `{field}`")

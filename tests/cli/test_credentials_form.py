@@ -148,6 +148,13 @@ def test_what_is_shown_of_a_provider_is_taken_from_a_file_as_it_is(grant: Grant)
     assert fill_in(grant.example, asker=None) == grant.example
 
 
+def test_two_places_are_refused_as_that() -> None:
+    given = {"provider": "xero", "token_endpoint": "https://e.example/t", "client_secret": "x"}
+    fields = fill_in({**given, "grant_type": "client_credentials", "client_id": "1"}, asker=None)
+    with pytest.raises(CredentialsError, match="exactly one of `provider`"):
+        to_credentials(fields)
+
+
 def test_a_misspelt_field_is_told_before_the_right_one_is_asked_for() -> None:
     given = {"provider": "xero", "grant_type": "refresh_token", "client_id": "1", "token": "x"}
     for asker in (Answers(), None):
@@ -286,7 +293,11 @@ def test_parameters_of_a_file_are_those_of_the_provider_that_an_option_names() -
 @pytest.mark.parametrize(
     ("given", "named"),
     [
-        ({}, "not given: provider or token_endpoint, grant_type, client_id, client_secret"),
+        (
+            {},
+            "not given: provider or token_endpoint, grant_type or grant_parameters, client_id, "  # noqa: ISC004
+            "client_secret",
+        ),
         (
             {"provider": "autovit.ro", "grant_type": "partner", "client_id": "1"},
             "not given: partner_code, client_secret, partner_secret",

@@ -338,6 +338,9 @@ def test_a_text_that_is_no_object_is_none(text: str) -> None:
 def test_a_providers_parameter_in_the_wrong_place_is_told_with_the_right_one() -> None:
     fields = {**MACHINE, "provider": "salesforce", "token_endpoint": None}
     assert refusal(fields, domain="acme.my") == "`domain` goes into `provider_parameters`"
+    zoom = {**fields, "provider": "zoom", "grant_type": "account_credentials"}
+    assert refusal(zoom, account_id="x") == "`account_id` goes into `grant_parameters`"
+    assert refusal(zoom, zzzz="x").startswith("remove or correct the unknown field `zzzz`")
 
 
 @pytest.mark.parametrize(
