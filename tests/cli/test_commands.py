@@ -242,7 +242,10 @@ def test_stored_credentials_that_do_not_validate_are_found_and_corrected(
         ("token strange", "What is published for strange is not a token of this program"),
         ("add other --from-file not-there.json", "Cannot read not-there.json: No such file"),
         ("add other --from-file latin.json", "What was read is not UTF-8"),
-        ("add other --provider autovit.ro", "Not given: grant_type, client_id, client_secret"),
+        (
+            "add other --provider autovit.ro",
+            "Not given: grant_type or grant_parameters, client_id, client_secret",
+        ),
     ],
 )
 def test_what_cannot_be_done_is_refused_in_one_sentence(
