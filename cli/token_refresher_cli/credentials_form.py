@@ -234,6 +234,21 @@ def to_credentials(fields: Mapping[str, Any]) -> tuple[Credentials, str]:
     return parse_credentials(text), text
 
 
+def caution(credentials: Credentials) -> str:
+    """Tell what the provider's entry does not know of, or has besides; empty for neither."""
+    if credentials.provider is None:
+        return ""
+    entry, grant = credentials.entry, credentials.grant_name or providers.LOGIN
+    if grant not in entry.grant_types:
+        known = ", ".join(entry.grant_types)
+        return f"{entry.title} is known to take {known}, and not {grant}: see its documentation"
+    shown = entry.grant_types[grant].example.get("grant_parameters")
+    wanted = shown.keys() - credentials.grant_parameters if isinstance(shown, dict) else set()
+    if not wanted:
+        return ""
+    return f"{entry.title} takes {', '.join(sorted(wanted))} in grant_parameters, too"
+
+
 def read_object(text: str) -> dict[str, Any]:
     """Read fields from a file's text.
 

@@ -22,6 +22,7 @@ from token_refresher.policy import FAILURES, Failure
 from token_refresher_cli import options, screen
 from token_refresher_cli.accounts import in_order, status_of
 from token_refresher_cli.connection import Connection
+from token_refresher_cli.credentials_form import caution
 from token_refresher_cli.durations import say_duration, say_when
 from token_refresher_cli.exit_codes import ExitCode
 from token_refresher_cli.machine import Machine
@@ -194,6 +195,8 @@ def check(
         f"{name}: {credentials.grant_name or 'login'} grant at {client.host}, "
         f"{client.auth_method}; the credentials validate"
     )
+    if doubts := caution(credentials):
+        screen.note(doubts, style="yellow")
     if not try_it:
         return
     if credentials.is_refresh_only:

@@ -20,6 +20,7 @@ from token_refresher.ports import CURRENT, SecretMetadata
 from token_refresher_cli import options, screen
 from token_refresher_cli.credentials_form import (
     FormError,
+    caution,
     fill_in,
     joined,
     read_object,
@@ -208,6 +209,8 @@ def _completed(
         raise ProblemError(
             f"{name}: {error}{ending(str(error))}", f"Nothing was written{hint and f': {hint}'}."
         ) from None
+    if doubts := caution(credentials):
+        screen.note(doubts, style="yellow")
     return text, credentials
 
 

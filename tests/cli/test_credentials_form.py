@@ -15,6 +15,7 @@ from token_refresher_cli.credentials_form import (
     GRANT_TYPES,
     SECRET_FIELDS,
     FormError,
+    caution,
     fields_needed,
     fill_in,
     joined,
@@ -310,6 +311,32 @@ def test_where_nobody_can_be_asked_everything_that_is_missing_is_named(
     with pytest.raises(FormError) as raised:
         fill_in(given, asker=None)
     assert str(raised.value) == named
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"grant_type": "client_credentials"}, "Zoom is known to take account_credentials, "),
+        (
+            {"grant_type": "account_credentials", "grant_parameters": {"accountid": "1"}},
+            "Zoom takes account_id in grant_parameters, too",
+        ),
+        ({"grant_type": "account_credentials", "grant_parameters": {"account_id": "1"}}, ""),
+    ],
+)
+def test_what_a_provider_is_not_known_to_take_is_told_and_not_refused(
+    fields: dict[str, Any], told: str
+) -> None:
+    given = {"provider": "zoom", "client_id": "1", "client_secret": "made-up", **fields}
+    credentials, _ = to_credentials(given)
+    assert caution(credentials).startswith(told)
+    assert bool(caution(credentials)) == bool(told)
+
+
+def test_a_server_of_ones_own_is_not_doubted() -> None:
+    given = {"token_endpoint": "https://e.example/t", "grant_type": "client_credentials"}
+    credentials, _ = to_credentials({**given, "client_id": "1", "client_secret": "made-up"})
+    assert caution(credentials) == ""
 
 
 @pytest.mark.parametrize("text", ["", "[1]", "made-up-secret", '{"password": "made-up-secret"'])
