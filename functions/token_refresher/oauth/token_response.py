@@ -70,6 +70,8 @@ _PLACES: Final = (
 )  # fmt: skip
 # Deeper than any response that was seen. What a server nests must not decide how deep this goes.
 _DEEPEST: Final = 5
+# Of a list: a server that sends thousands must not make everybody wait.
+_LONGEST_LIST: Final = 16
 # Words for success, where others put an error's code.
 _NO_ERROR: Final = frozenset({"", "false", "none", "null", "ok", "success"})
 _FAILED: Final = frozenset({"error", "fail", "failed", "failure"})
@@ -304,7 +306,7 @@ def _words(content: object, depth: int) -> Iterator[str]:
     if isinstance(content, str):
         yield _word(content)
     elif depth and isinstance(content, list):
-        for each in content:
+        for each in content[:_LONGEST_LIST]:
             yield from _words(each, depth - 1)
     elif depth and isinstance(content, dict):
         spelt = _spelt_alike(content)
@@ -334,7 +336,7 @@ def _is_refusal(content: object, dialect: Dialect) -> bool:
         if is_marked or has_token:
             return is_marked
     several = content if isinstance(content, list) and not has_token else [content]
-    return any(_tells_error(each, has_token=has_token) for each in several)
+    return any(_tells_error(each, has_token=has_token) for each in several[:_LONGEST_LIST])
 
 
 def _tells_error(content: object, *, has_token: bool) -> bool:
@@ -364,7 +366,7 @@ def _is_error(value: object, depth: int) -> bool:
         several = list(value.values()) if code is None else [code]
         return any(_is_error(each, depth - 1) for each in several)
     if isinstance(value, list):
-        return any(_is_error(each, depth - 1) for each in value)
+        return any(_is_error(each, depth - 1) for each in value[:_LONGEST_LIST])
     number = _number_of(value)
     if number is not None:
         return bool(number) and not HTTPStatus.OK <= number < HTTPStatus.MULTIPLE_CHOICES
