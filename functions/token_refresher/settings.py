@@ -27,9 +27,7 @@ _LONGEST_SCHEDULE: Final = 15
 _MOST_WORKERS: Final = 64
 # http to the proxy: what goes through it is TLS with the token endpoint. No password, since
 # whoever may describe the function reads its environment.
-_PROXY: Final = re.compile(
-    r"http://[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?:(?P<port>[1-9][0-9]{0,4})"
-)
+_PROXY: Final = r"http://[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?:(?P<port>[1-9][0-9]{0,4})"
 _LAST_PORT: Final = 65535
 _PREFIX: Final = re.compile(r"[A-Za-z0-9_+=.@-]+(/[A-Za-z0-9_+=.@-]+)*")
 
@@ -136,7 +134,7 @@ def _hosts(value: str) -> tuple[str, ...]:
 def _proxy(value: str | None) -> str | None:
     if not value:
         return None
-    found = _PROXY.fullmatch(value)
+    found = re.fullmatch(_PROXY, value)
     if found is None or int(found["port"]) > _LAST_PORT:
         msg = "TOKEN_ENDPOINT_PROXY takes http://host:port, without user, password or path"
         raise SettingsError(msg)

@@ -12,10 +12,12 @@ import logging
 import re
 import traceback
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 from urllib.parse import parse_qsl
+
+import msgspec
 
 from local.secrets_manager.memory import Secret, SecretsManager
 from tests.resilience.matrix import (
@@ -325,7 +327,7 @@ class ReadEndpoint(FakeTokenEndpoint):
         if not self.renews_by_access_token or refresh_token is None:
             return response
         self._access_tokens[refresh_token] = self._access_tokens[response.access_token or ""]
-        return replace(response, access_token=refresh_token)
+        return msgspec.structs.replace(response, access_token=refresh_token)
 
     def _new_refresh_token(self, family: int) -> str:
         self.latest = super()._new_refresh_token(family)

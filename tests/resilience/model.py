@@ -9,10 +9,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import defaultdict
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import cycle
 from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
 
 from tests.unit.fakes import (
     HOUR,
@@ -288,4 +290,4 @@ class Servers(FakeTokenEndpoint):
         if trouble in TOO_LATE:
             outage = TOO_LATE[trouble]()
             raise outage
-        return replace(response, **GARBAGE.get(trouble, {}))
+        return msgspec.structs.replace(response, **GARBAGE.get(trouble, {}))

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from token_refresher.oauth.client_authentication import Client, Grant
 
-_VARIABLE: Final = re.compile(r"\{(assertion|refresh_token)\}")
+_VARIABLE: Final = r"\{(assertion|refresh_token)\}"
 
 
 class TokenRequest(NamedTuple):
@@ -84,7 +84,7 @@ def _filled(values: Mapping[str, Any], variables: Mapping[str, str | None]) -> d
 def _fill(value: object, variables: Mapping[str, str | None]) -> object:
     if isinstance(value, str):
         # Once, so that a value is never taken for a name; a name without a value stays.
-        return _VARIABLE.sub(lambda name: variables[name[1]] or name[0], value)
+        return re.sub(_VARIABLE, lambda name: variables[name[1]] or name[0], value)
     if isinstance(value, dict):
         return _filled(value, variables)
     return [_fill(each, variables) for each in value] if isinstance(value, list) else value

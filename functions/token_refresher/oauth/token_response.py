@@ -11,12 +11,13 @@ import base64
 import json
 import math
 import re
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qsl, quote_plus
+
+import msgspec
 
 from token_refresher.oauth.dialect import BOUND_SCHEMES, find
 from token_refresher.oauth.errors import (
@@ -31,6 +32,7 @@ from token_refresher.oauth.errors import (
     TokenRequestError,
     TokenResponseError,
 )
+from token_refresher.oauth.hidden import Hidden
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,7 +54,7 @@ TRANSIENT_STATUSES: Final = frozenset(
 
 # RFC 6749 appendix A.12, but for the two that a quoted string of a header or of JSON would escape.
 # A newline above all must never be published.
-_ACCESS_TOKEN: Final = re.compile(r"[\x21\x23-\x5B\x5D-\x7E]+")
+_ACCESS_TOKEN: Final = r"[\x21\x23-\x5B\x5D-\x7E]+"  # noqa: S105 - a pattern
 
 # Names that no RFC gives to the lifetime of a refresh token: GitHub's and eBay's, Keycloak's,
 # Intuit's.
@@ -77,7 +79,7 @@ _NO_ERROR: Final = frozenset({"", "false", "none", "null", "ok", "success"})
 _FAILED: Final = frozenset({"error", "fail", "failed", "failure"})
 
 # Begins with a name, and has no blank in it, as pages and texts have.
-_FORM: Final = re.compile(rb"\s*([\w.%-]+=[\x21-\x7E]*)\s*")
+_FORM: Final = rb"\s*([\w.%-]+=[\x21-\x7E]*)\s*"
 
 # So many seconds are the year 5138, and so many milliseconds are 1973.
 _LEAST_MILLISECONDS: Final = 10**11
@@ -86,8 +88,7 @@ _LEAST_INTEGER: Final = -(2**63)
 _INTEGER_END: Final = 2**64
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class TokenResponse:
+class TokenResponse(Hidden, msgspec.Struct, frozen=True):
     """A token response: its fields, parsed but not yet judged.
 
     Attributes:
@@ -135,7 +136,7 @@ def bearer_token(access_token: str | None, token_type: str | None, *, dialect: D
             "what stands before the token in an Authorization header, such as Bearer"
         )
         raise TokenResponseError(msg)
-    if _ACCESS_TOKEN.fullmatch(access_token) is None:
+    if re.fullmatch(_ACCESS_TOKEN, access_token) is None:
         raise TokenResponseError("the access_token has characters outside RFC 6749 appendix A.12")
     return access_token
 
@@ -425,7 +426,7 @@ def _finite(written: str) -> float | None:
 
 def _parse_form(body: bytes, content_type: str | None, dialect: Dialect) -> object:
     """Parse a form (``access_token=…&expires_in=…``), as GitHub sends unless asked for JSON."""
-    found = _FORM.fullmatch(body)
+    found = re.fullmatch(_FORM, body)
     try:
         form = dict(parse_qsl(found[1].decode(), errors="strict")) if found else {}
     except ValueError:
