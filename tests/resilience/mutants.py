@@ -237,7 +237,7 @@ MUTANTS: Final = (
     Mutant(
         "templates: what fills them is filled again",
         "oauth/token_request",
-        "        return _VARIABLE.sub(lambda name: variables[name[1]] or name[0], value)\n",
+        "        return re.sub(_VARIABLE, lambda name: variables[name[1]] or name[0], value)\n",
         "        for name in variables:\n"
         "            value = value.replace('{' + name + '}', variables[name] or '')\n"
         "        return value\n",
