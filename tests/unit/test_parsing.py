@@ -190,7 +190,8 @@ def test_a_binary_secret_is_refused() -> None:
 def test_what_is_nested_without_end_is_refused() -> None:
     nested = '{"a":' * 900 + "1" + "}" * 900
     text = json.dumps(LOGIN).removesuffix("}") + f', "extra_parameters": {nested}}}'
-    with pytest.raises(CredentialsError, match="nested too deeply"):
+    # How deep is too deep depends on the interpreter.
+    with pytest.raises(CredentialsError, match=r"nested too deeply|`extra_parameters` must be"):
         parse_credentials(text)
 
 
