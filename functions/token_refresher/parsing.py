@@ -90,6 +90,9 @@ _CALLED: Final = {
 # Their lines end as lines do.
 _LINES: Final = frozenset({"ca_certificates", "publish"})
 
+# A key must never be told to go where it would be sent.
+_OF_SIGNED_CLIENTS: Final = frozenset({"certificate", "client_certificate", "private_key"})
+
 _PATH: Final = "a path of at most six keys with dots between them, such as data.0.token"
 _ACCEPTED: Final = {
     "dialect.authorization_scheme": "one word, such as Bearer",
@@ -244,6 +247,8 @@ def _unknown(name: str, known: Sequence[str], *, where: str = "") -> str:
     if shown != name:
         whose = f" of `{where[:-1]}`" if where else ""
         return f"remove or correct a field{whose} whose name is not a plain word"
+    if name in _OF_SIGNED_CLIENTS:
+        return f"remove `{where}{name}`: clients that sign, or have a certificate, are not taken"
     if near := _nearest(name, known):
         return f"`{where}{name}` is no field: did you mean `{where}{near}`?"
     owners = [grant for grant, struct in NAMED_GRANTS.items() if name in _names_of(struct)]

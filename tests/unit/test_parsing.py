@@ -182,6 +182,12 @@ def test_where_json_goes_wrong_is_told() -> None:
         parse_credentials('{"a": "b",\n }')
 
 
+@pytest.mark.parametrize("name", ["certificate", "client_certificate", "private_key"])
+def test_a_key_is_never_told_to_go_where_it_would_be_sent(name: str) -> None:
+    said = refusal(MACHINE, **{name: "-----BEGIN PRIVATE KEY-----"})
+    assert said == f"remove `{name}`: clients that sign, or have a certificate, are not taken"
+
+
 def test_a_binary_secret_is_refused() -> None:
     with pytest.raises(CredentialsError, match="binary: store one JSON object as text"):
         parse_credentials(None)
