@@ -8,7 +8,13 @@ import typer
 from typer.core import TyperGroup
 
 from token_refresher import __version__
-from token_refresher_cli import provider_commands, read_commands, screen, write_commands
+from token_refresher_cli import (
+    provider_commands,
+    read_commands,
+    refresh_command,
+    screen,
+    write_commands,
+)
 from token_refresher_cli.exit_codes import INTERRUPTED, ExitCode
 from token_refresher_cli.options import located, target_of, with_fields
 from token_refresher_cli.problems import ProblemError, explain
@@ -71,7 +77,7 @@ for command in (
     with_fields(write_commands.add),
     read_commands.check,
     with_fields(write_commands.correct),
-    write_commands.refresh,
+    refresh_command.refresh,
     read_commands.history,
     read_commands.token,
 ):

@@ -1,10 +1,8 @@
-"""The commands that change something: add, correct, refresh."""
+"""The commands that write credentials: add, correct."""
 
 from __future__ import annotations
 
 import sys
-import threading
-from dataclasses import asdict
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeGuard, get_args
 
@@ -13,7 +11,6 @@ import typer
 from token_refresher import policy
 from token_refresher.errors import CredentialsError, SecretStoreError
 from token_refresher.oauth.client_authentication import AuthMethod
-from token_refresher.outcomes import Outcome
 from token_refresher.parsing import parse_credentials
 from token_refresher.policy import FAILURES, Reason
 from token_refresher.ports import CURRENT, SecretMetadata
@@ -27,7 +24,7 @@ from token_refresher_cli.credentials_form import (
     to_credentials,
 )
 from token_refresher_cli.durations import say_duration, say_when
-from token_refresher_cli.exit_codes import INTERRUPTED, ExitCode
+from token_refresher_cli.exit_codes import ExitCode
 from token_refresher_cli.problems import (
     ProblemError,
     RefusedError,
@@ -35,30 +32,21 @@ from token_refresher_cli.problems import (
     doubt,
     ending,
     explain,
-    explain_call,
     fix_for,
-    fix_here,
     may_pass,
-    says_all,
 )
 from token_refresher_cli.read_commands import connect, stored_text
 from token_refresher_cli.secrets_manager import AlreadyThereError
-from token_refresher_cli.sweeps import NOT_TOLD, rows_of_report, rows_of_summary
 
 if TYPE_CHECKING:
-    from datetime import datetime
     from pathlib import Path
 
     from token_refresher.credentials import Credentials
     from token_refresher.model import Account
     from token_refresher_cli.connection import Connection
     from token_refresher_cli.machine import Machine
-    from token_refresher_cli.sweeps import Row
-    from token_refresher_cli.target import Target
 
 _BETWEEN_TWO_LOOKS: Final = timedelta(seconds=2)
-# The function's own limit.
-_MOST_NAMES: Final = 100
 _WRITTEN: Final = "The credentials were written."
 
 
@@ -310,120 +298,3 @@ def _is_served(account: Account | None) -> TypeGuard[Account]:
     published = account.published
     is_of_these = published and published.credentials_digest == account.credentials_digest
     return bool(is_of_these) or account.counting_failure is not None
-
-
-def refresh(
-    ctx: typer.Context,
-    names: options.Names,
-    *,
-    force: Annotated[bool, typer.Option("--force", help="Whether or not they are due.")] = False,
-    remote: Annotated[
-        bool, typer.Option("--remote", help="Let the function of --stack do it.")
-    ] = False,
-    as_json: options.AsJson = False,
-) -> None:
-    """Refresh accounts now, as a sweep does. Exits with 1 if one of them was not."""
-    connection, _ = connect(ctx)
-    names = list(dict.fromkeys(names))
-    interrupted = threading.Event()
-    if remote:
-        rows = _refreshed_by_function(connection, names, force=force)
-    else:
-
-        def finish() -> None:
-            interrupted.set()
-            screen.note("Interrupted: finishing what has begun.")
-
-        with screen.waiting("Asking for tokens", len(names)) as asked:
-            report = connection.sweep(names, force=force, asked=asked, on_interrupt=finish)
-        rows = rows_of_report(report)
-    now = connection.now()
-    if as_json:
-        screen.show_json({"refreshed_at": now, "accounts": [asdict(row) for row in rows]})
-    else:
-        screen.show(screen.refresh_table(rows, now=now))
-    for row in rows:
-        _say_what_helps(connection, row, now=now, remote=remote)
-    failed = [row.account for row in rows if row.has_failed and not row.is_unknown]
-    if failed and not remote:
-        _say_that_nothing_is_recorded(connection, failed, force=force)
-    if interrupted.is_set():
-        raise typer.Exit(INTERRUPTED)
-    if all(row.is_unknown for row in rows):
-        raise typer.Exit(ExitCode.NOTHING_DONE)
-    if not all(row.went_well for row in rows):
-        raise typer.Exit(ExitCode.ACTION_REQUIRED)
-
-
-def _refreshed_by_function(connection: Connection, names: list[str], *, force: bool) -> list[Row]:
-    if connection.function is None:
-        raise ProblemError(
-            "--remote needs the name of a stack.", "Give --stack, or set TOKEN_REFRESHER_STACK."
-        )
-    if not connection.is_remote_possible:
-        raise ProblemError(
-            "The function of this stack has another prefix than --prefix.", "Give --stack alone."
-        )
-    if len(names) > _MOST_NAMES:
-        raise ProblemError(
-            f"The function takes {_MOST_NAMES} names at once, and {len(names)} are given.",
-            "Give fewer; its schedule serves all that are due.",
-        )
-    with screen.waiting("The function is working"):
-        summary = connection.function.invoke({"accounts": names, "force": force})
-    return rows_of_summary(summary, names)
-
-
-def _say_what_helps(connection: Connection, row: Row, *, now: datetime, remote: bool) -> None:
-    """Say what a person does about an account that has no new token now, if anything."""
-    target, name = connection.target, row.account
-    if row.is_unknown:
-        screen.show_problem(connection.unknown(name).problem)
-    elif row.outcome in {Outcome.NOT_DUE, NOT_TOLD}:
-        screen.note(f"{name} {_why_not(row, target, now=now)}")
-    elif row.has_failed and row.error and says_all(row.error) and not remote:
-        where = f"secrets under {target.secret_prefix}/"
-        operation = (row.detail or "").partition(" failed: ")[0]
-        screen.show_problem(explain_call(operation, row.error, where, target))
-    elif row.has_failed and (
-        fix := (fix_for if remote else fix_here)(row.error or "", name, target)
-    ):
-        screen.note(f"{name}: {fix}")
-    elif row.outcome == Outcome.UNCHANGED:
-        screen.note(f"{name} got the published token once more.{_next(row, now)}")
-    elif row.outcome == Outcome.LEASED_BY_ANOTHER_RUN:
-        look = target.command("status", name)
-        screen.note(f"{name} is being refreshed by another run; see what comes of it: {look}")
-
-
-def _say_that_nothing_is_recorded(connection: Connection, names: list[str], *, force: bool) -> None:
-    """Say whose view a failure is, and how the function's is had.
-
-    A person's machine has its own trust store, network, settings, permissions and clock. A
-    failure that is theirs would hold back an account that is well, and wake a person at night.
-    """
-    screen.note("A failure on this machine is not recorded: the function may see it otherwise.")
-    if connection.is_remote_possible:
-        flags = ["--force", "--remote"] if force else ["--remote"]
-        command = connection.target.command("refresh", *names, flags=flags)
-        screen.note(f"To let the function try: {command}")
-    elif connection.function is None:
-        screen.note("To let the function try, add --remote, and --stack or TOKEN_REFRESHER_STACK.")
-
-
-def _why_not(row: Row, target: Target, *, now: datetime) -> str:
-    """Say why an account that nothing is wrong with now was not refreshed, and what helps."""
-    until = _next(row, now)
-    add = target.command("add", row.account)
-    return {
-        Reason.AWAITING_CREDENTIALS: f"has no credentials yet: {add}",
-        Reason.BACKING_OFF: f"failed before, and --force asks now.{until}",
-        Reason.ORPHANED: f"has lost its credentials: {add}",
-        Reason.RATE_LIMITED: f"is rate limited, and --force does not help.{until}",
-        Reason.UNCHANGED: f"got the published token once more; --force does not help.{until}",
-        NOT_TOLD: "is not in the function's answer; its log tells",
-    }.get(row.reason, "is not due; --force asks all the same")
-
-
-def _next(row: Row, now: datetime) -> str:
-    return f" The next attempt is {say_when(row.retry_at, now=now)}." if row.retry_at else ""
