@@ -85,7 +85,7 @@ def test_a_stranger_who_follows_the_quick_start_calls_an_api_with_a_token(tmp_pa
             pasted = [line for line in takewhile(str.strip, cloud.stdout) if line[:4] != "echo"]
             script = tmp_path / "quick-start.sh"
             lines = [*shell.splitlines(), "set -v"]
-            for line in block("sh").splitlines():
+            for line in block("sh").replace("\\\n", "").splitlines():
                 lines += pasted if line.startswith("export ") else [line]
             lines += [f"{environment}/bin/python {tmp_path / 'workload.py'}", "make undeploy"]
             script.write_text("\n".join(line.rstrip() for line in lines))
