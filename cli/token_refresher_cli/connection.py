@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from difflib import get_close_matches
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import boto3
@@ -52,6 +53,9 @@ if TYPE_CHECKING:
 # Nothing cuts a command off, so every refresh has all the time that it may take; but it must
 # run out, or a journal that cannot be written would be tried for ever.
 _TIME_LEFT: Final = timedelta(hours=1)
+# Half of what a Region allows: the function writes there, too, and what it could not write in time
+# may be a refresh token.
+_PEOPLES_WRITES_PER_SECOND: Final = 24
 
 
 class _WatchedEndpoint:
@@ -127,16 +131,20 @@ class Connection:
         client = create_client(max_workers=self.settings.max_workers, user_agent=PRODUCT_USER_AGENT)
         self.target = replace(target, secret_prefix=prefix, aws_region=client.meta.region_name)
         self._endpoint_url = client.meta.endpoint_url
+        pace = partial(
+            Pace,
+            monotonic=machine.monotonic,
+            sleep=lambda seconds: machine.pause(timedelta(seconds=seconds)),
+        )
         self.store = SecretsManagerStore(
             client,
             prefix=prefix,
             kms_key_id=self.settings.token_secret_kms_key_id,
-            pace=Pace(
-                monotonic=machine.monotonic,
-                sleep=lambda seconds: machine.pause(timedelta(seconds=seconds)),
-            ),
+            pace=pace(),
         )
-        self.people = PeoplesCalls(client, prefix=prefix)
+        self.people = PeoplesCalls(
+            client, prefix=prefix, pace=pace(per_second=_PEOPLES_WRITES_PER_SECOND)
+        )
 
     def place(self) -> dict[str, str | None]:
         """Tell where this is, so that an empty list can be told from a wrong place.
@@ -198,9 +206,17 @@ class Connection:
             CredentialsError: They need refresh tokens, which the settings ignore.
             TokenEndpointError: A host that ALLOWED_TOKEN_HOSTS does not name.
         """
-        uses = self.settings.uses_refresh_tokens
-        require_refresh_tokens(credentials, uses_refresh_tokens=uses)
-        self.endpoint().admit(credentials.client)
+        self.admission()(credentials)
+
+    def admission(self) -> Callable[[Credentials], None]:
+        """Make what `admit` does once for many: the authorities to believe are read once."""
+        uses, endpoint = self.settings.uses_refresh_tokens, self.endpoint()
+
+        def admit(credentials: Credentials) -> None:
+            require_refresh_tokens(credentials, uses_refresh_tokens=uses)
+            endpoint.admit(credentials.client)
+
+        return admit
 
     def sweep(
         self,

@@ -1,20 +1,47 @@
 """The calls to Secrets Manager that people make and the function never does.
 
-It creates and corrects credentials, and lists the versions of a token secret.
+It creates, corrects, deletes and restores credentials, and lists the versions of a token secret.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from token_refresher.aws.secret_store import metadata_of
 from token_refresher.ports import CURRENT
 from token_refresher_cli.problems import RefusedError
 from token_refresher_cli.timeline import ListedVersion
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from mypy_boto3_secretsmanager import SecretsManagerClient
+
+    from token_refresher.aws.secret_store import Pace
+    from token_refresher.ports import SecretMetadata
+
+# CloudFormation's mark on what a stack has made; nobody else can set it.
+_OF_STACK: Final = "aws:cloudformation:stack-name"
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """What a person may want to know of a secret before it is deleted or restored.
+
+    Attributes:
+        secret_id: Its name.
+        metadata: As the program sees it.
+        last_read_on: The day on which its value was last read, in UTC; None where it never was.
+        stack: The CloudFormation stack that has made it; None where none has.
+    """
+
+    secret_id: str
+    metadata: SecretMetadata
+    last_read_on: datetime | None
+    stack: str | None
 
 
 class AlreadyThereError(Exception):
@@ -27,13 +54,15 @@ class PeoplesCalls:
     Args:
         client: From `secret_store.create_client`.
         prefix: Without a slash at its end.
+        pace: Shared by all writes of the command.
 
     Every method raises `RefusedError` where Secrets Manager refuses.
     """
 
-    def __init__(self, client: SecretsManagerClient, *, prefix: str) -> None:
+    def __init__(self, client: SecretsManagerClient, *, prefix: str, pace: Pace) -> None:
         self._client = client
         self._prefix = prefix
+        self._pace = pace
 
     def create_credentials(self, account: str, text: str, *, kms_key_id: str) -> str:
         """Create an account's credentials secret, or give one without a value its first.
@@ -46,6 +75,7 @@ class PeoplesCalls:
         """
         secret_id = f"{self._prefix}/credentials/{account}"
         key: dict[str, Any] = {"KmsKeyId": kms_key_id} if kms_key_id else {}
+        self._pace.wait()
         try:
             answer = self._call("create_secret", Name=secret_id, SecretString=text, **key)
         except RefusedError as error:
@@ -66,6 +96,7 @@ class PeoplesCalls:
         """
         secret_id = f"{self._prefix}/credentials/{account}"
         stages = {"VersionStages": [CURRENT]}
+        self._pace.wait()
         answer = self._call("put_secret_value", SecretId=secret_id, SecretString=text, **stages)
         return str(answer["VersionId"])
 
@@ -86,6 +117,34 @@ class PeoplesCalls:
             if not page.get("NextToken"):
                 return found
             asked["NextToken"] = page["NextToken"]
+
+    def describe(self, secret_id: str) -> Described | None:
+        """Describe one secret, also one that is to be deleted; None where there is none."""
+        try:
+            found = self._call("describe_secret", SecretId=secret_id)
+        except RefusedError as error:
+            if error.code == "ResourceNotFoundException":
+                return None
+            raise
+        metadata = metadata_of(found, found.get("VersionIdsToStages"))
+        read_on, stack = found.get("LastAccessedDate"), metadata.tags.get(_OF_STACK)
+        return Described(secret_id, metadata, read_on, stack)
+
+    def delete(self, secret_id: str, *, recovery_days: int) -> datetime:
+        """Schedule a secret for deletion.
+
+        Returns:
+            Until when it can be restored.
+        """
+        self._pace.wait()
+        days = {"RecoveryWindowInDays": recovery_days}
+        until: datetime = self._call("delete_secret", SecretId=secret_id, **days)["DeletionDate"]
+        return until
+
+    def restore(self, secret_id: str) -> None:
+        """Let a secret that is to be deleted be as it was."""
+        self._pace.wait()
+        self._call("restore_secret", SecretId=secret_id)
 
     def _call(self, method: str, **arguments: Any) -> dict[str, Any]:  # noqa: ANN401
         try:
