@@ -294,7 +294,7 @@ class Connection:
             with about(self.target.token_id(name)):
                 token = self.store.describe_token(name)
             account = self.account(name, credentials, token)
-            if not account.has_credentials_secret and token is None:
+            if not account.has_credentials_secret and (token is None or token.is_deleted):
                 raise self.unknown(name)
             found.append(account)
         return found
@@ -311,7 +311,12 @@ class Connection:
         return account if self.settings.uses_refresh_tokens else without_refresh_tokens(account)
 
     def unknown(self, name: str) -> ProblemError:
-        """Say that there is no such account, and which names come near."""
+        """Say that there is no such account, or that it is removed; and which names come near."""
+        if self._is_removed(name):
+            return ProblemError(
+                f"{name} is removed: its secrets are to be deleted.",
+                f"To bring it back: {self.target.command('restore', name)}",
+            )
         try:
             credentials, tokens = self.store.list_secrets()
         except SecretStoreError:
@@ -325,6 +330,14 @@ class Connection:
             f"{self.target.aws_region}.{meant}",
             "" if near else f"Those that there are: {self.target.command('status')}",
         )
+
+    def _is_removed(self, name: str) -> bool:
+        try:
+            found = self.store.describe_credentials(name) or self.store.describe_token(name)
+        except SecretStoreError:
+            # But a courtesy, too.
+            return False
+        return found is not None and found.is_deleted
 
     def require(self, name: str) -> None:
         """Check that an account has at least one of its secrets.

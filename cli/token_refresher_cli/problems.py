@@ -171,6 +171,9 @@ def doubt(code: str, target: Target) -> str:
 
 
 def _restoring(secret_id: str, target: Target) -> str:
+    for path in (target.credentials_id(""), target.token_id("")):
+        if secret_id.startswith(path):
+            return target.command("restore", secret_id.removeprefix(path))
     return target.aws("secretsmanager", "restore-secret", "--secret-id", secret_id)
 
 

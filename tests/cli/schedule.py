@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from local.authority import Authority
     from local.authorization_server import AuthorizationServer
+    from token_refresher.sweep import Report
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,7 @@ class Schedule:
     authority: Authority
     clock: Callable[[], datetime]
 
-    def sweep(self) -> None:
+    def sweep(self) -> Report:
         """Refresh every account that is due."""
         settings = Settings()
         monotonic = lambda: self.clock().timestamp()  # noqa: E731
@@ -43,7 +44,7 @@ class Schedule:
             monotonic=monotonic,
             connections=1,
         )
-        Sweeper(
+        report = Sweeper(
             Refresher(
                 store=SecretsManagerStore(
                     self.secrets,
@@ -62,3 +63,4 @@ class Schedule:
             max_workers=1,
         ).sweep(time_left=lambda: timedelta(minutes=4))
         endpoint.drop_connections()
+        return report

@@ -266,7 +266,9 @@ def test_one_account_is_told_by_its_name_whatever_the_file_calls_it(operator: Op
 
 
 def test_a_dry_run_of_one_account_changes_nothing(operator: Operator) -> None:
-    told = operator.says("add dealer-1 --from-file - --dry-run", stdin=operator.document("dealer-1"))
+    told = operator.says(
+        "add dealer-1 --from-file - --dry-run", stdin=operator.document("dealer-1")
+    )
     assert told == "1 account: 1 to create\n"
     assert stored(operator) == {}
 
