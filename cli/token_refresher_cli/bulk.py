@@ -119,8 +119,7 @@ def add_many(
     ]
     adding = _Adding(connection, machine, kms_key_id=kms_key_id, dry_run=dry_run)
     adding.look()
-    if adding.run(entries):
-        screen.note("Interrupted: what had begun was finished.")
+    adding.run(entries)
     _tell(adding, entries, connection, wrong=total - len(entries))
     if adding.left:
         again = connection.target.command("add", flags=flags)
@@ -310,12 +309,8 @@ class _Adding:
                 raise
             screen.note("You may not list the accounts; those that are there are met one by one.")
 
-    def run(self, entries: Sequence[Entry]) -> bool:
-        """Serve all accounts.
-
-        Returns:
-            Whether a person has interrupted it; what had begun was finished.
-        """
+    def run(self, entries: Sequence[Entry]) -> None:
+        """Serve all accounts; where a person interrupts, what has begun is finished."""
         doing = "Comparing" if self._dry_run else "Creating credentials"
         # Python raises KeyboardInterrupt in the main thread alone.
         with (
@@ -331,12 +326,13 @@ class _Adding:
                     wait(running)
                     break
                 except KeyboardInterrupt:
-                    # Also a second one: what has begun takes seconds, and is told.
+                    # A second one changes nothing: what has begun takes seconds, and is told.
+                    if not self.is_interrupted:
+                        screen.note("Interrupted: finishing what has begun.")
                     self.is_interrupted = True
                     self._stop.set()
             for each in running:
                 each.result()
-        return self.is_interrupted
 
     def _serve(self, entry: Entry) -> None:
         standing = Standing.LEFT

@@ -662,7 +662,10 @@ def test_an_account_without_credentials_is_not_refreshed_and_that_is_told(
     awaiting, orphaned = operator.run("refresh awaiting"), operator.run("refresh orphaned")
     assert (awaiting.exit_code, orphaned.exit_code) == (1, 1)
     assert "awaiting has no credentials yet: token-refresher add" in awaiting.stderr
-    assert "orphaned has lost its credentials: token-refresher add" in orphaned.stderr
+    assert (
+        "orphaned has no credentials any more; where it was removed: token-refresher restore"
+        in orphaned.stderr
+    )
 
 
 def test_a_fresh_account_is_no_failure(operator: Operator) -> None:
