@@ -158,7 +158,7 @@ NameOrNone = Annotated[
     str | None,
     typer.Argument(
         help="The account; none where --from-file has many.",
-        callback=lambda value: value and account_name(value),
+        callback=lambda value: None if value is None else account_name(value),
     ),
 ]
 Names = Annotated[list[str], typer.Argument(help="The accounts.", callback=_account_names)]

@@ -715,7 +715,7 @@ def test_what_is_about_to_be_deleted_is_said_to_be_restored(
     refused = operator.run(line, stdin=value["SecretString"])
     assert refused.exit_code == 3
     assert f"{deleted} is scheduled for deletion." in refused.stderr
-    assert f"restore-secret --secret-id {deleted}" in refused.stderr
+    assert "Restore it: token-refresher restore dealer-17" in refused.stderr
 
 
 def test_a_named_account_is_seen_though_the_listing_lags(operator: Operator, relay: Relay) -> None:
