@@ -179,3 +179,20 @@ def test_ctrl_c_finishes_what_has_begun_and_says_how_to_go_on(
         f"40 accounts: {40 - int(created[1])} created, {created[1]} there already\n"
     )
     assert list(stored(cloud)) == names
+
+
+@pytest.mark.parametrize("nth", [1, 2])
+def test_a_removal_that_is_interrupted_is_finished_by_the_same_command(
+    shell: Shell, cloud: EmbeddedCloud, relay: Relay, nth: int
+) -> None:
+    client = cloud.client()
+    for path in ("credentials", "tokens"):
+        client.create_secret(Name=f"oauth/{path}/dealer-17", SecretString="{}")
+    removing = Killed(shell, relay, "remove", "dealer-17", "--yes")
+    code, _, err = removing.run(signal.SIGINT, "DeleteSecret", nth)
+    assert code == 130
+    assert "Interrupted at dealer-17: the same command goes on with it." in err
+    assert removing.run(None, "", 0)[0] == 0
+    assert cloud_names(cloud) == []
+    assert shell.run("restore", "dealer-17").returncode == 0
+    assert len(cloud_names(cloud)) == 2
