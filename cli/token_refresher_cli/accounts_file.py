@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from token_refresher.events import AccountName
+from token_refresher.refusals import plain
 from token_refresher_cli.credentials_form import FormError, read_object
 
 if TYPE_CHECKING:
@@ -208,8 +209,7 @@ def _columns(header: Sequence[str]) -> list[str]:
         raise FormError("a column, or a part of its name, has no name")
     if twice := sorted({name for name in columns if columns.count(name) > 1}):
         # Whatever is there has been taken for a name; it may be a value.
-        shown = twice[0] if twice[0].replace(".", "").replace("_", "").isalpha() else "…"
-        raise FormError(f"two columns are called `{shown}`")
+        raise FormError(f"two columns are called `{plain(twice[0])}`")
     return columns
 
 
@@ -225,9 +225,9 @@ def _row(number: int, columns: Sequence[str], cells: Sequence[str]) -> Line | Wr
         for part in path:
             place = place.setdefault(part, {})
             if not isinstance(place, dict):
-                return Wrong(number, "", f"`{part}` is given both as a whole and in parts")
-        if last in place:
-            return Wrong(number, "", f"`{last}` is given both as a whole and in parts")
+                break
+        if not isinstance(place, dict) or last in place:
+            return Wrong(number, "", f"`{plain(first)}` is given both as a whole and in parts")
         place[last] = _list(cell) if name in _LISTS else cell
     return _line(number, content)
 

@@ -74,7 +74,7 @@ def test_an_account_that_is_there_twice_is_told_with_both_lines() -> None:
         ("name,scope\nmade-up,x\n", "it is neither JSON lines nor CSV with a column `account`"),
         ('"made-up', "it is neither JSON lines nor CSV with a column `account`"),
         ("account,scope,scope\n", "two columns are called `scope`"),
-        ("account,made-up,made-up\n", "two columns are called `…`"),
+        ("account,made-up key,made-up key\n", "two columns are called `…`"),
         ("account,,scope\n", "a column, or a part of its name, has no name"),
         ("account,publish.\n", "a column, or a part of its name, has no name"),
     ],
