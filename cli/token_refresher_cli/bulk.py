@@ -111,17 +111,13 @@ def add_many(
             raise ProblemError(
                 f"{wrong} of {_count(total)} in {name} are wrong.", "Nothing was written."
             )
-    flags = [
-        "--from-file",
-        str(file),
-        *options.flags_of(ctx),
-        *(["--kms-key-id", kms_key_id] if kms_key_id else []),
-    ]
     adding = _Adding(connection, machine, kms_key_id=kms_key_id, dry_run=dry_run)
     adding.look()
     adding.run(entries)
     _tell(adding, entries, connection, wrong=total - len(entries))
     if adding.left:
+        key = ["--kms-key-id", kms_key_id] if kms_key_id else []
+        flags = ["--from-file", str(file), *options.flags_of(ctx), *key]
         again = connection.target.command("add", flags=flags)
         screen.note(f"To go on where it stopped: {again}")
     if dry_run and problems:
