@@ -215,7 +215,9 @@ def explain_call(operation: str, code: str, resource: str, target: Target) -> Pr
         target: Where.
     """
     if code in fixes.DENIED:
-        action = _ACTIONS.get(operation, f"secretsmanager:{operation}")
+        # One of another service is named by its action.
+        plain = operation if ":" in operation else f"secretsmanager:{operation}"
+        action = _ACTIONS.get(operation, plain)
         where = f" on {resource}" if resource else ""
         return Problem(
             f"Your AWS identity may not {action}{where}.",
