@@ -40,14 +40,16 @@ def _function(patient: Patient) -> Finding:
     trouble = patient.configuration.trouble
     if trouble is not None:
         look = patient.target.aws("lambda", "get-function", "--function-name", stack)
-        return wrong(f"{stack} cannot run: {trouble}", f"Deploy it again, and see: {look}")
+        return wrong(
+            f"the function {stack} cannot run: {trouble}", f"Deploy it again, and see: {look}"
+        )
     prefix = patient.target.secret_prefix
     if not patient.connection.is_remote_possible:
         return wrong(
-            f"{stack} looks after accounts of another prefix than {prefix}",
+            f"the function {stack} looks after accounts of another prefix than {prefix}",
             "Leave --prefix and TOKEN_REFRESHER_PREFIX out, or name the stack of that prefix.",
         )
-    return well(f"{stack} can run, its settings are valid, and it looks after {prefix}/")
+    return well(f"the function {stack} can run, with valid settings, and looks after {prefix}/")
 
 
 def _schedule(patient: Patient) -> Finding:
@@ -66,7 +68,7 @@ def _throttling(patient: Patient) -> Finding:
         stack = patient.stack.stack
         words = ("--function-name", stack, "--reserved-concurrent-executions", "1")
         return wrong(
-            f"{stack} has a reserved concurrency of 0: it is never started",
+            f"the function {stack} has a reserved concurrency of 0: it is never started",
             f"Let it run: {patient.target.aws('lambda', 'put-function-concurrency', *words)}",
         )
     return well("no concurrency is reserved" if reserved is None else f"{reserved} at a time")

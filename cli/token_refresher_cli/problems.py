@@ -5,6 +5,7 @@ AWS's own messages are dropped, as everywhere in the program: they may repeat wh
 
 from __future__ import annotations
 
+import re
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Self
@@ -250,7 +251,8 @@ def sentence(text: str) -> str:
 
 def ending(text: str) -> str:
     """The full stop that a sentence lacks; none where it ends with a mark, or with a command."""
-    return "" if text.endswith((".", "?", '"')) else "."
+    is_command = re.search(r": (?:token-refresher|aws|make) ", text) is not None
+    return "" if is_command or text.endswith((".", "?", '"')) else "."
 
 
 def failure_text(error: Failure) -> str:
