@@ -235,6 +235,8 @@ def explain_call(operation: str, code: str, resource: str, target: Target) -> Pr
             f"There is no function {resource} here.",
             "--stack takes the stack's name; check the account and the Region.",
         )
+    if code == "ValidationError" and operation.startswith("cloudformation:"):
+        return Problem(f"There is no stack {resource} of template.yaml here.", "")
     if code == "InvalidRequestException" and resource and operation not in _ACTIONS:
         fix = f"Restore it: {_restoring(resource, target)}"
         return Problem(f"{resource} is scheduled for deletion.", fix)

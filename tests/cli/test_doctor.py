@@ -183,12 +183,10 @@ def test_a_kms_key_that_the_stack_does_not_name_is_found(
     assert operator.run(DEALER).exit_code == 0
 
 
-def test_a_credentials_secret_that_is_to_be_deleted_is_found(
-    operator: Operator, deployed: Deployed
-) -> None:
+@pytest.mark.usefixtures("deployed")
+def test_a_credentials_secret_that_is_to_be_deleted_is_found(operator: Operator) -> None:
     operator.add("dealer-17")
     operator.secrets.delete_secret(SecretId="oauth/credentials/dealer-17", RecoveryWindowInDays=7)
-    assert deployed
     step, said, fix = found(operator)
     assert (step, "scheduled for deletion" in said) == ("credentials secret", True)
     assert "aws secretsmanager restore-secret --secret-id oauth/credentials/dealer-17" in fix
@@ -205,9 +203,8 @@ def test_a_token_secret_that_is_to_be_deleted_is_found(
     assert "restore-secret --secret-id oauth/tokens/dealer-17" in fix
 
 
-def test_credentials_that_are_gone_awaited_or_unknown_are_told_apart(
-    operator: Operator, deployed: Deployed
-) -> None:
+@pytest.mark.usefixtures("deployed")
+def test_credentials_that_are_gone_awaited_or_unknown_are_told_apart(operator: Operator) -> None:
     operator.secrets.create_secret(Name="oauth/tokens/orphaned", SecretString="{}")
     operator.secrets.create_secret(Name="oauth/credentials/awaited")
     _, said, fix = found(operator, "doctor orphaned")
@@ -216,9 +213,9 @@ def test_credentials_that_are_gone_awaited_or_unknown_are_told_apart(
     assert (said.endswith("has no value yet"), "add awaited" in fix) == (True, True)
     unknown = operator.run("doctor awaitet")
     assert (unknown.exit_code, "Did you mean awaited" in unknown.stdout) == (3, True)
-    assert deployed
 
 
+@pytest.mark.usefixtures("deployed")
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -227,7 +224,7 @@ def test_credentials_that_are_gone_awaited_or_unknown_are_told_apart(
     ],
 )
 def test_credentials_that_do_not_validate_are_found(
-    operator: Operator, deployed: Deployed, text: str, said: str
+    operator: Operator, text: str, said: str
 ) -> None:
     operator.add("dealer-17")
     put(operator, text)
@@ -235,19 +232,17 @@ def test_credentials_that_do_not_validate_are_found(
     assert (step, "made-up" in told) == ("credentials", False)
     assert said in told
     assert "token-refresher correct dealer-17" in fix
-    assert deployed
 
 
-def test_credentials_that_are_binary_are_found(operator: Operator, deployed: Deployed) -> None:
+@pytest.mark.usefixtures("deployed")
+def test_credentials_that_are_binary_are_found(operator: Operator) -> None:
     operator.secrets.create_secret(Name="oauth/credentials/dealer-17", SecretBinary=b"{}")
     step, told, _ = found(operator)
     assert (step, "binary" in told) == ("credentials", True)
-    assert deployed
 
 
-def test_a_host_that_the_function_does_not_allow_is_found(
-    operator: Operator, deployed: Deployed
-) -> None:
+@pytest.mark.usefixtures("deployed")
+def test_a_host_that_the_function_does_not_allow_is_found(operator: Operator) -> None:
     operator.add("dealer-17")
     put(operator, operator.document("dealer-17", token_endpoint="https://login.example/token"))
     step, said, fix = found(operator)
@@ -257,7 +252,6 @@ def test_a_host_that_the_function_does_not_allow_is_found(
     # The shell's own settings are no more than its own.
     _, _, fix = found(operator, "doctor dealer-17")
     assert "so say the settings of this shell" in fix.lower()
-    assert deployed
 
 
 def test_a_host_that_is_not_found_is_told_as_seen_from_here(
@@ -472,12 +466,10 @@ def test_events_that_failed_are_found(operator: Operator, deployed: Deployed) ->
     assert f"aws sqs receive-message --queue-url {url}" in fix
 
 
-def test_another_prefix_than_the_function_s_is_found(
-    operator: Operator, deployed: Deployed
-) -> None:
+@pytest.mark.usefixtures("deployed")
+def test_another_prefix_than_the_function_s_is_found(operator: Operator) -> None:
     step, said, _ = found(operator, f"{DEALER} --prefix team")
     assert (step, "another prefix than team" in said) == ("function", True)
-    assert deployed
 
 
 def test_all_accounts_that_need_action_are_told_worst_first_with_their_doctor(
