@@ -18,7 +18,7 @@ from token_refresher.ports import CURRENT, SecretMetadata
 from token_refresher_cli import screen
 from token_refresher_cli.deployment_steps import SERVING
 from token_refresher_cli.durations import say_duration, say_when
-from token_refresher_cli.exit_codes import ExitCode
+from token_refresher_cli.exit_codes import INTERRUPTED, ExitCode
 from token_refresher_cli.findings import Verdict, examine
 from token_refresher_cli.patient import Patient
 from token_refresher_cli.problems import (
@@ -71,6 +71,25 @@ def see_it_through(
     if within_minutes is None:
         screen.note(_what_comes(connection, name, version_id))
         return
+    try:
+        account = _served(connection, machine, name, version_id, within_minutes)
+    except KeyboardInterrupt:
+        screen.note(f"Interrupted. {_WRITTEN}")
+        raise typer.Exit(INTERRUPTED) from None
+    if (failure := account.counting_failure) and failure.failures:
+        raise _failed(connection, name, failure)
+    left = account.live_until - connection.now() if account.live_until else timedelta(0)
+    screen.show(f"{name}: published, expires in {say_duration(left)}")
+
+
+def _served(
+    connection: Connection, machine: Machine, name: str, version_id: str, within_minutes: int
+) -> Account:
+    """Wait until the function has served an account, well or not.
+
+    Raises:
+        ProblemError: It has not in time, or will not.
+    """
     patient = Patient(connection, name)
     with screen.telling("Looking whether a sweep will come") as tell:
         _require_sweeps(patient)
@@ -81,10 +100,7 @@ def see_it_through(
                 raise _in_vain(connection, name, within_minutes)
             tell(_awaited(patient, account, first, until=until, now=now))
             machine.pause(_BETWEEN_TWO_LOOKS)
-    if (failure := account.counting_failure) and failure.failures:
-        raise _failed(patient, failure)
-    left = account.live_until - connection.now() if account.live_until else timedelta(0)
-    screen.show(f"{name}: published, expires in {say_duration(left)}")
+    return account
 
 
 def _require_sweeps(patient: Patient) -> None:
@@ -152,25 +168,24 @@ def _awaited(
     if held is not None:
         reason, at = held
         if at > until:
-            flags = ["--force"] if reason is Reason.BACKING_OFF else []
-            look = target.command("refresh", name, flags=flags)
+            look = f"From here, at once: {target.command('refresh', name, flags=['--force'])}"
             if reason is Reason.RATE_LIMITED:
                 look = f"--force does not help. See it: {target.command('status', name)}"
-            else:
-                look = f"From here, at once: {look}"
             raise ProblemError(
                 f"{name} is tried {say_when(at, now=now)}, at {at:%H:%M} UTC, since "
                 f"{_HOLDS[reason]}. {_WRITTEN}",
                 look,
                 is_under_way=True,
             )
-        return f"Waiting for {name}, which is tried from {at:%H:%M} UTC on, since {_HOLDS[reason]}"
+        return f"Held until {at:%H:%M} UTC, since {_HOLDS[reason]}"
     expected = _next_sweep(patient)
     if expected is None or first is None:
         return f"Waiting for the next sweep to serve {name}"
-    told = f"Waiting for the sweep at {expected:%H:%M} UTC to serve {name}"
-    # What it lists may be five minutes old.
-    return told + (f"; the one at {first:%H:%M} may not have seen it" if expected > first else "")
+    told = f"Waiting for the sweep at {expected:%H:%M} UTC"
+    if expected > first:
+        # What it lists may be five minutes old.
+        return f"{told}; the one at {first:%H:%M} may not have seen it"
+    return f"{told} to serve {name}"
 
 
 def _held(
@@ -199,14 +214,13 @@ def _in_vain(connection: Connection, name: str, within_minutes: int) -> ProblemE
     return ProblemError(what, fix, is_under_way=True)
 
 
-def _failed(patient: Patient, failure: FailureRecord) -> typer.Exit:
+def _failed(connection: Connection, name: str, failure: FailureRecord) -> typer.Exit:
     """Tell a failure that the function has recorded; the command ends with what is returned."""
-    name, now = patient.name, patient.connection.now()
     screen.note(f"{name}: {failure.code} ({failure.failure_class})", style="bold red")
-    if fix := fix_for(failure.code, name, patient.target):
+    if fix := fix_for(failure.code, name, connection.target):
         screen.note(sentence(fix))
-    screen.note(f"It is tried again {say_when(failure.next_attempt, now=now)}.")
-    screen.note(f"More: {patient.target.command('doctor', name)}")
+    again = say_when(failure.next_attempt, now=connection.now())
+    screen.note(f"It is tried again {again}; more: {connection.target.command('doctor', name)}")
     return typer.Exit(ExitCode.ACTION_REQUIRED)
 
 

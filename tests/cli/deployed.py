@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from local.embedded_cloud import EmbeddedCloud
-    from tests.cli.operator import Operator
+    from tests.cli.schedule import Schedule
 
 STACK: Final = "token-refresher"
 _HANDLER: Final = re.compile(r"^      Handler: token_refresher\.handler\.\w+$", re.MULTILINE)
@@ -37,12 +37,12 @@ class Deployed:
     """A stack named ``token-refresher``."""
 
     cloud: EmbeddedCloud
-    operator: Operator
+    schedule: Schedule
 
     @classmethod
-    def with_parameters(cls, cloud: EmbeddedCloud, operator: Operator, **given: str) -> Deployed:
-        """Deploy it, and let it sweep once."""
-        parameters = {"AllowedTokenHosts": operator.server.host, **given}
+    def with_parameters(cls, cloud: EmbeddedCloud, schedule: Schedule, **given: str) -> Deployed:
+        """Deploy it; nothing has swept yet."""
+        parameters = {"AllowedTokenHosts": schedule.server.host, **given}
         formation = cloud.client("cloudformation")
         formation.create_stack(
             StackName=STACK,
@@ -56,18 +56,18 @@ class Deployed:
         formation.get_waiter("stack_create_complete").wait(
             StackName=STACK, WaiterConfig={"Delay": 0.1, "MaxAttempts": 100}
         )
-        return cls(cloud, operator)
+        return cls(cloud, schedule)
 
     def sweep(self) -> None:
         """Sweep as the schedule does, and tell CloudWatch."""
-        self.operator.schedule.sweep()
+        self.schedule.sweep()
         self.cloud.client("cloudwatch").put_metric_data(
             Namespace="TokenRefresher",
             MetricData=[
                 {
                     "MetricName": "SweepsCompleted",
                     "Dimensions": [{"Name": "service", "Value": STACK}],
-                    "Timestamp": self.operator.clock.now(),
+                    "Timestamp": self.schedule.clock(),
                     "Value": 1,
                     "Unit": "Count",
                 }

@@ -46,7 +46,7 @@ DEALER: Final = f"doctor dealer-17 --stack {STACK}"
 
 @pytest.fixture
 def deployed(cloud: EmbeddedCloud, operator: Operator) -> Deployed:
-    return Deployed.with_parameters(cloud, operator)
+    return Deployed.with_parameters(cloud, operator.schedule)
 
 
 def found(operator: Operator, line: str = DEALER) -> tuple[str, str, str]:
@@ -257,7 +257,7 @@ def test_a_host_that_the_function_does_not_allow_is_found(operator: Operator) ->
 def test_a_host_that_is_not_found_is_told_as_seen_from_here(
     operator: Operator, cloud: EmbeddedCloud
 ) -> None:
-    Deployed.with_parameters(cloud, operator, AllowedTokenHosts="nowhere.invalid")
+    Deployed.with_parameters(cloud, operator.schedule, AllowedTokenHosts="nowhere.invalid")
     operator.add("dealer-17")
     nowhere = "https://nowhere.invalid/token"
     put(operator, operator.document("dealer-17", token_endpoint=nowhere))
@@ -292,7 +292,9 @@ def test_a_certificate_that_the_function_refuses_too_is_wrong(
     operator: Operator, cloud: EmbeddedCloud, clock: DrivenClock
 ) -> None:
     with Authority() as other, AuthorizationServer(other, clock.now) as strange:
-        deployed = Deployed.with_parameters(cloud, operator, AllowedTokenHosts=strange.host)
+        deployed = Deployed.with_parameters(
+            cloud, operator.schedule, AllowedTokenHosts=strange.host
+        )
         operator.add("dealer-17")
         put(operator, operator.document("dealer-17", token_endpoint=strange.token_endpoint))
         operator.schedule.hosts.append(strange.host)
@@ -317,7 +319,7 @@ def test_a_certificate_that_has_expired_is_told_as_such(
     server = HttpsServer(lambda _: Reply(200, (), b"{}"), context)
     try:
         host = f"localhost:{server.port}"
-        Deployed.with_parameters(cloud, operator, AllowedTokenHosts=host)
+        Deployed.with_parameters(cloud, operator.schedule, AllowedTokenHosts=host)
         operator.add("dealer-17")
         put(operator, operator.document("dealer-17", token_endpoint=f"https://{host}/token"))
         step, said, _ = found(operator)
@@ -420,8 +422,7 @@ def test_a_permission_that_the_function_lacks_is_found(
     rest = ("ListSecrets", "DescribeSecret", "CreateSecret", "TagResource", "PutSecretValue")
     role = create_role(deployed.cloud, allow(*(f"secretsmanager:{each}" for each in rest)))
     secrets = deployed.cloud.client(credentials=deployed.cloud.assume(role))
-    operator.schedule = replace(operator.schedule, secrets=secrets)
-    deployed.sweep()
+    replace(deployed, schedule=replace(operator.schedule, secrets=secrets)).sweep()
     step, said, fix = found(operator)
     assert (step, said.startswith("AccessDeniedException (action required)")) == (
         "permissions",
