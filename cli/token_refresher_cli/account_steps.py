@@ -199,9 +199,9 @@ def _client_and_grant(patient: Patient) -> Finding:
 def _recorded(patient: Patient, failure: FailureRecord, fix: str = "") -> Finding:
     """Tell a failure that the function has recorded, and when it tries again."""
     again = patient.status.next_attempt_at
-    times = "" if failure.failures == 1 else f", {failure.failures} times"
-    since = say_when(failure.since, now=patient.now)
-    said = f"{failure.code} ({failure.failure_class}){times} since {since}"
+    when = say_when(failure.since, now=patient.now)
+    times = when if failure.failures == 1 else f"{failure.failures} times, first {when}"
+    said = f"{failure.code} ({failure.failure_class}), {times}"
     if again is not None:
         is_future = again > patient.now
         said += f"; tried again {say_when(again, now=patient.now) if is_future else 'next sweep'}"

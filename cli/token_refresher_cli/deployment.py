@@ -68,7 +68,7 @@ class Alarm:
     """One that is on.
 
     Attributes:
-        name: Its name.
+        name: Its name, less the stack's.
         metric: What it watches.
         since: Aware.
     """
@@ -212,7 +212,11 @@ class Deployment:
         if not told:
             return None
         return [
-            Alarm(one["AlarmName"], one.get("MetricName", ""), one["StateUpdatedTimestamp"])
+            Alarm(
+                one["AlarmName"].removeprefix(f"{self.stack} "),
+                one.get("MetricName", ""),
+                one["StateUpdatedTimestamp"],
+            )
             for one in told
             if one["StateValue"] == "ALARM"
         ]

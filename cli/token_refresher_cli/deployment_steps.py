@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Final
 
 from token_refresher.fixes import DENIED
 from token_refresher_cli.durations import say_duration, say_when
-from token_refresher_cli.findings import Step, unknown, well, wrong
+from token_refresher_cli.findings import Finding, Step, Verdict, unknown, well, wrong
 from token_refresher_cli.problems import RefusedError, explain, may_pass, says_all
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from token_refresher_cli.findings import Finding
     from token_refresher_cli.patient import Patient
 
 # Its alarm waits as long; what is told of a sweep arrives a minute or two after it.
@@ -40,16 +39,14 @@ def _function(patient: Patient) -> Finding:
     trouble = patient.configuration.trouble
     if trouble is not None:
         look = patient.target.aws("lambda", "get-function", "--function-name", stack)
-        return wrong(
-            f"the function {stack} cannot run: {trouble}", f"Deploy it again, and see: {look}"
-        )
+        return wrong(f"it cannot run: {trouble}", f"Deploy it again, and see: {look}")
     prefix = patient.target.secret_prefix
     if not patient.connection.is_remote_possible:
         return wrong(
-            f"the function {stack} looks after accounts of another prefix than {prefix}",
+            f"it looks after accounts of another prefix than {prefix}",
             "Leave --prefix and TOKEN_REFRESHER_PREFIX out, or name the stack of that prefix.",
         )
-    return well(f"the function {stack} can run, with valid settings, and looks after {prefix}/")
+    return well(f"it can run, its settings are valid, and it looks after {prefix}/")
 
 
 def _schedule(patient: Patient) -> Finding:
@@ -68,7 +65,7 @@ def _throttling(patient: Patient) -> Finding:
         stack = patient.stack.stack
         words = ("--function-name", stack, "--reserved-concurrent-executions", "1")
         return wrong(
-            f"the function {stack} has a reserved concurrency of 0: it is never started",
+            "the function has a reserved concurrency of 0: it is never started",
             f"Let it run: {patient.target.aws('lambda', 'put-function-concurrency', *words)}",
         )
     return well("no concurrency is reserved" if reserved is None else f"{reserved} at a time")
@@ -82,8 +79,12 @@ def _last_sweep(patient: Patient) -> Finding:
     if since is not None and not is_late(patient, since):
         within = say_duration(patient.connection.settings.schedule)
         return unknown(f"none yet: the schedule is new, and begins within {within}")
-    when = "in the last 15 days" if last is None else f"since {say_when(last, now=now)}"
-    return wrong(f"no sweep was completed {when}", f"See why in its log: {patient.log()}")
+    told = (
+        "no sweep was completed in the last 15 days"
+        if last is None
+        else f"the last one was completed {say_when(last, now=now)}"
+    )
+    return wrong(told, f"See why in its log: {patient.log()}")
 
 
 def is_late(patient: Patient, last: datetime) -> bool:
@@ -106,18 +107,18 @@ def _failed_events(patient: Patient) -> Finding:
 def _alarms(patient: Patient) -> Finding:
     alarms = patient.stack.alarms()
     if alarms is None:
-        return unknown("the stack has none")
+        return Finding(Verdict.SKIPPED, "the stack has none")
     of_function = [alarm for alarm in alarms if alarm.metric not in _OF_ACCOUNTS]
     if of_function:
         first = min(of_function, key=lambda alarm: alarm.since)
         return wrong(
-            f"“{first.name}” is on since {say_when(first.since, now=patient.now)}",
+            f"“{first.name}” went off {say_when(first.since, now=patient.now)}",
             f"docs/runbook.md, Alarms, says what it means; the log: {patient.log()}",
         )
     if not alarms:
         return well("none is on")
     names = ", ".join(f"“{alarm.name}”" for alarm in alarms)
-    return well(f"on for what is told of accounts, and not of the function: {names}")
+    return well(f"on for accounts, and not for the function: {names}")
 
 
 def _permissions(patient: Patient) -> Finding:

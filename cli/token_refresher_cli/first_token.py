@@ -118,7 +118,7 @@ def _require_sweeps(patient: Patient) -> None:
     for step, finding in examine(patient, SERVING):
         if finding.verdict is Verdict.WRONG:
             raise ProblemError(
-                f"No sweep will serve {patient.name}: {finding.said}. {_WRITTEN}",
+                f"Nothing will serve {patient.name}: {step.name}: {finding.said}. {_WRITTEN}",
                 f"{finding.fix}\n{_from_here(patient)}",
                 is_under_way=True,
             )

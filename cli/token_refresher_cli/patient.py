@@ -1,4 +1,4 @@
-"""What `doctor` looks at, read when a step first asks for it, and no oftener than once."""
+"""What `doctor` looks at, read when a step first asks for it, and once."""
 
 from __future__ import annotations
 
