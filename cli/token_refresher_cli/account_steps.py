@@ -68,13 +68,13 @@ def _is_deleted(patient: Patient, secret_id: str) -> Finding:
 
 
 def _encryption(patient: Patient) -> Finding:
-    target, name = patient.target, patient.name
-    secrets = {"credentials": target.credentials_id(name)}
-    if patient.token_secret is not None:
-        secrets["tokens"] = target.token_id(name)
+    secrets = {
+        "credentials": patient.target.credentials_id(patient.name),
+        "tokens": patient.target.token_id(patient.name),
+    }
     said = []
     for kind, secret_id in secrets.items():
-        key_id = patient.facts(secret_id).kms_key_id
+        key_id = _key_id(patient, kind, secret_id)
         if key_id in _AWS_MANAGED:
             continue
         key = patient.aws.key(key_id or "")
@@ -86,11 +86,18 @@ def _encryption(patient: Patient) -> Finding:
     return well("; ".join(said) or "by the AWS managed key")
 
 
+def _key_id(patient: Patient, kind: str, secret_id: str) -> str | None:
+    """Name the key of a secret; of a token secret that is not there yet, the one to come."""
+    if kind == "tokens" and patient.token_secret is None:
+        return patient.connection.settings.token_secret_kms_key_id
+    return patient.facts(secret_id).kms_key_id
+
+
 def _unusable(patient: Patient, secret_id: str, arn: str, state: str) -> Finding:
     verb = "cancel-key-deletion" if state == "PendingDeletion" else "enable-key"
     command = patient.target.aws("kms", verb, "--key-id", arn)
     return wrong(
-        f"the KMS key that encrypts {secret_id} is {state}",
+        f"the KMS key of {secret_id} is {state}",
         f"Whoever looks after the key makes it usable: {command}",
     )
 

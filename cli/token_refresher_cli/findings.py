@@ -81,8 +81,7 @@ def examine(patient: Patient, steps: Iterable[Step]) -> Iterator[tuple[Step, Fin
             try:
                 finding = step.look(patient)
             except (RefusedError, SecretStoreError) as error:
-                what = explain(error, patient.target).what
-                finding = unknown(what[:1].lower() + what[1:].removesuffix("."))
+                finding = unknown(explain(error, patient.target).what.removesuffix("."))
         yield step, finding
         if finding.verdict is Verdict.WRONG:
             return

@@ -123,7 +123,7 @@ def _require_sweeps(patient: Patient) -> None:
                 is_under_way=True,
             )
         if finding.verdict is Verdict.UNKNOWN:
-            screen.note(f"Of {step.name} is not known: {finding.said}", style="yellow")
+            screen.note(f"{step.name}, not known: {finding.said}", style="yellow")
 
 
 def _from_here(patient: Patient) -> str:

@@ -167,6 +167,18 @@ def test_a_kms_key_that_cannot_be_used_is_found_before_what_it_brings_about(
     assert f"aws kms {command} --key-id {key}" in fix
 
 
+def test_the_kms_key_of_a_token_secret_to_come_is_looked_at(
+    operator: Operator, cloud: EmbeddedCloud
+) -> None:
+    kms = cloud.client("kms")
+    key = kms.create_key()["KeyMetadata"]["Arn"]
+    Deployed.with_parameters(cloud, operator.schedule, TokenSecretKmsKeyArn=key)
+    operator.add("dealer-17")
+    kms.disable_key(KeyId=key)
+    step, said, _ = found(operator)
+    assert (step, said) == ("encryption", "the KMS key of oauth/tokens/dealer-17 is Disabled")
+
+
 def test_a_kms_key_that_the_stack_does_not_name_is_found(
     operator: Operator, deployed: Deployed
 ) -> None:
@@ -593,7 +605,7 @@ def test_whoever_lacks_a_statement_is_told_what_is_not_known(
     unknown = {name: one["found"] for name, one in told.items() if one["verdict"] == "not known"}
     assert unknown.keys() == UNSEEN[sid].keys()
     for name, permission in UNSEEN[sid].items():
-        assert unknown[name].startswith(f"your AWS identity may not {permission}")
+        assert unknown[name].startswith(f"Your AWS identity may not {permission}")
     assert operator.run(DEALER).exit_code == 0
 
 

@@ -199,4 +199,4 @@ def test_a_function_that_no_stack_has_deployed_is_waited_for_and_what_is_not_kno
     operator.waits += [deployed.sweep]
     waited = operator.run(ADD, stdin=operator.document("dealer-17"))
     assert waited.exit_code == 0
-    assert "Of schedule is not known: there is no stack token-refresher" in waited.stderr
+    assert "schedule, not known: There is no stack token-refresher" in waited.stderr
