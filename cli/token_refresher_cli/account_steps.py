@@ -39,6 +39,9 @@ _ANSWERS: Final = KNOWN_CODES | {
     *("token_refused", "unrecognised"),
 }
 _SENT_IN_VAIN: Final = frozenset({LeaseEnd.UNANSWERED, LeaseEnd.SPENT})
+# What the function does with each secret, and with a token secret besides.
+_READS: Final = ("DescribeSecret", "GetSecretValue")
+_PUBLISHES: Final = ("CreateSecret", "PutSecretValue", "TagResource", "UntagResource")
 # As Secrets Manager names its own key.
 _AWS_MANAGED: Final = (None, "", "alias/aws/secretsmanager")
 _KEYS_OF_THE_STACK: Final = {
@@ -109,10 +112,7 @@ def _is_unnamed(patient: Patient, kind: str, arn: str) -> bool:
     """
     if patient.deployment is None or (patient.has_token_of_these and patient.failure is None):
         return False
-    try:
-        return patient.stack.parameters().get(_KEYS_OF_THE_STACK[kind]) != arn
-    except RefusedError:
-        return False
+    return patient.stack.parameters().get(_KEYS_OF_THE_STACK[kind]) != arn
 
 
 def _unnamed(patient: Patient, secret_id: str, kind: str, arn: str) -> Finding:
@@ -260,13 +260,52 @@ def _lease(patient: Patient) -> Finding:
 
 def _permissions(patient: Patient) -> Finding:
     failure = patient.failure
-    if failure is None or not _is_of_aws(failure):
-        return well("no call of the function that AWS refused is on record")
-    fix = fix_for(failure.code, patient.name, patient.target)
-    if patient.deployment is not None:
-        sees = "its log names the call" if failure.code in DENIED else "its log tells more"
-        fix = f"{fix.partition(', and detail')[0]}; {sees}: {patient.log()}".removeprefix("; ")
-    return _recorded(patient, failure, sentence(fix))
+    is_denied = failure is not None and failure.code in DENIED
+    is_unproven = failure is None and not patient.has_token_of_these
+    lacking = _lacking(patient) if patient.deployment and (is_denied or is_unproven) else ""
+    if failure is not None and _is_of_aws(failure):
+        return _recorded(patient, failure, _how_to_allow(patient, failure, lacking))
+    if lacking:
+        return wrong(lacking, _deploying(patient))
+    return well("no call of the function that AWS refused is on record")
+
+
+def _how_to_allow(patient: Patient, failure: FailureRecord, lacking: str) -> str:
+    fix = sentence(fix_for(failure.code, patient.name, patient.target).partition(", and detail")[0])
+    if lacking:
+        return f"{sentence(lacking)} {_deploying(patient)}"
+    if patient.deployment is None:
+        return fix
+    return f"{fix} Its log tells which call it was: {patient.log()}"
+
+
+def _deploying(patient: Patient) -> str:
+    return f"Allow it, as the stack does: make deploy STACK={patient.target.stack}"
+
+
+def _lacking(patient: Patient) -> str:
+    """Say which calls the policies of the function's role do not allow; empty for none.
+
+    Where they may not be asked, the function's record has to do.
+    """
+    target, role = patient.target, patient.configuration.role
+    _, partition, _, _, account, _ = role.split(":", 5)
+    path = f"arn:{partition}:secretsmanager:{target.aws_region}:{account}:secret"
+    writes = ("PutSecretValue",) if patient.connection.settings.uses_refresh_tokens else ()
+    needed = {
+        target.credentials_id(patient.name): (*_READS, *writes),
+        target.token_id(patient.name): (*_READS, *_PUBLISHES),
+    }
+    for secret_id, calls in needed.items():
+        actions = [f"secretsmanager:{call}" for call in calls]
+        try:
+            # The six characters that every secret's ARN ends with, whatever they are.
+            denied = patient.stack.denied(role, actions, f"{path}:{secret_id}-AAAAAA")
+        except RefusedError:
+            return ""
+        if denied:
+            return f"the function's role may not {', '.join(denied)} on {secret_id}"
+    return ""
 
 
 def _token(patient: Patient) -> Finding:

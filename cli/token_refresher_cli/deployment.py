@@ -15,10 +15,11 @@ from botocore import xform_name
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from token_refresher.records import FAILURE_TAG
 from token_refresher_cli.problems import RefusedError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
 # As SAM and the template name them.
@@ -42,10 +43,12 @@ class Configuration:
     Attributes:
         trouble: Why it cannot run, in Lambda's word; None where it can.
         is_in_vpc: Whether it is in a network of the customer's, where names and ways may differ.
+        role: The ARN of the role that it acts as.
     """
 
     trouble: str | None
     is_in_vpc: bool
+    role: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +165,7 @@ class Deployment:
         return Configuration(
             trouble=next(filter(None, troubles), None),
             is_in_vpc=bool(told.get("VpcConfig", {}).get("SubnetIds")),
+            role=told["Role"],
         )
 
     def reserved_concurrency(self) -> int | None:
@@ -229,6 +233,37 @@ class Deployment:
             "sqs", "GetQueueAttributes", url, QueueUrl=url, AttributeNames=[counted]
         )
         return FailedEvents(url, int(told["Attributes"][counted]))
+
+    def denied(self, role: str, actions: Sequence[str], resource: str) -> list[str]:
+        """Tell which actions the policies of a role do not allow; it tries none.
+
+        A policy of the resource, of a key or of the organisation is not looked at.
+
+        Args:
+            role: Its ARN.
+            actions: As IAM names them.
+            resource: An ARN.
+        """
+        told = self._aws.ask(
+            "iam",
+            "SimulatePrincipalPolicy",
+            role,
+            PolicySourceArn=role,
+            ActionNames=actions,
+            ResourceArns=[resource],
+            ContextEntries=[
+                {
+                    "ContextKeyName": "aws:TagKeys",
+                    "ContextKeyValues": [FAILURE_TAG],
+                    "ContextKeyType": "stringList",
+                }
+            ],
+        )
+        return [
+            one["EvalActionName"]
+            for one in told["EvaluationResults"]
+            if one["EvalDecision"] != "allowed"
+        ]
 
     def _physical_name(self, resource: str) -> str:
         told = self._aws.ask(

@@ -21,6 +21,12 @@ _SLACK: Final = timedelta(minutes=10)
 # What accounts themselves set off; they are looked at on their own.
 _OF_ACCOUNTS: Final = frozenset({"AccountsNeedingAction", "AccountsRetrying", "MarginUsed"})
 
+# Of a schedule, what is kept when it is put again.
+_DEFINITION: Final = (
+    "{Name: Name, Description: Description, ScheduleExpression: ScheduleExpression, "
+    "FlexibleTimeWindow: FlexibleTimeWindow, Target: Target}"
+)
+
 
 def _identity(patient: Patient) -> Finding:
     try:
@@ -51,12 +57,20 @@ def _function(patient: Patient) -> Finding:
 
 def _schedule(patient: Patient) -> Finding:
     if not patient.schedule.is_enabled:
-        look = patient.target.aws("scheduler", "get-schedule", "--name", patient.schedule.name)
         return wrong(
             "the schedule is disabled: no sweep begins, and no token is refreshed",
-            f"Enable it, in the console or with update-schedule and what this tells: {look}",
+            f"Enable it: {_enabling(patient)}",
         )
     return well(f"a sweep begins every {say_duration(patient.connection.settings.schedule)}")
+
+
+def _enabling(patient: Patient) -> str:
+    """Write the command that enables a schedule, which is put as a whole or not at all."""
+    target = patient.target
+    words = ("--name", patient.schedule.name, "--query", _DEFINITION, "--output", "json")
+    definition = target.aws("scheduler", "get-schedule", *words)
+    enable = target.aws("scheduler", "update-schedule", "--state", "ENABLED")
+    return f'{enable} --cli-input-json "$({definition})"'
 
 
 def _throttling(patient: Patient) -> Finding:
@@ -76,15 +90,13 @@ def _last_sweep(patient: Patient) -> Finding:
     if last is not None and not is_late(patient, last):
         return well(f"completed {say_when(last, now=now)}")
     since = patient.scheduled_since
+    if since is None and last is None:
+        return unknown("none in 15 days, and since when there is a schedule may not be seen")
     if since is not None and not is_late(patient, since):
         within = say_duration(patient.connection.settings.schedule)
         return unknown(f"none yet: the schedule is new, and begins within {within}")
-    told = (
-        "no sweep was completed in the last 15 days"
-        if last is None
-        else f"the last one was completed {say_when(last, now=now)}"
-    )
-    return wrong(told, f"See why in its log: {patient.log()}")
+    told = "none in 15 days" if last is None else say_when(last, now=now)
+    return wrong(f"the last one was completed: {told}", f"See why in its log: {patient.log()}")
 
 
 def is_late(patient: Patient, last: datetime) -> bool:

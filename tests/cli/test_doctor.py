@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import ssl
+import subprocess
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
@@ -15,12 +17,13 @@ from local.authority import Authority
 from local.authorization_server import AuthorizationServer
 from local.authorization_server.failures import LosesTheAnswer, unavailable
 from local.authorization_server.https import Door, HttpsServer, Reply
+from local.embedded_cloud import ROOT, free_port
 from tests.cli.deployed import STACK, Deployed
 from tests.cli.operator import EMAIL, PASSWORD, SECRET, pasted
 from tests.cli.relay import LOST, Instead
 from tests.cli.test_permissions import STATEMENTS, UNSEEN
 from tests.integration.test_emulator_functions import deploy
-from tests.integration.test_emulator_iam import ACCOUNT, allow, create_role
+from tests.integration.test_emulator_iam import ACCOUNT, allow, create_role, policy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -91,21 +94,17 @@ def test_it_changes_nothing_asks_no_server_and_calls_nothing_that_writes(
     operator.add("dealer-17")
     operator.add("dealer-18", password="made-up-wrong")
     deployed.sweep()
-    before, asked, calls = state_of(operator), len(operator.server.requests), set[str]()
-
-    def note(operation: str) -> None:
-        calls.add(operation)
-
-    relay.illness = note
+    before, asked = state_of(operator), len(operator.server.requests)
     with operator.by_way_of(relay):
         operator.run(DEALER)
         operator.run(f"doctor dealer-18 --stack {STACK}")
         operator.run(f"doctor --stack {STACK}")
     assert state_of(operator) == before
     assert len(operator.server.requests) == asked
-    named = {call for call in calls if call.isidentifier()}
-    assert {"DescribeSecret", "GetSecretValue", "ListSecrets"} <= named
-    assert [call for call in named if not call.startswith(("Describe", "Get", "List"))] == []
+    calls = set(relay.calls)
+    assert {"DescribeSecret", "GetSecretValue", "DescribeAlarms", "GetCallerIdentity"} <= calls
+    reads = ("Describe", "Get", "List", "GET ")
+    assert [call for call in calls if not call.startswith(reads)] == []
 
 
 def test_a_disabled_schedule_is_found(operator: Operator, deployed: Deployed) -> None:
@@ -113,7 +112,15 @@ def test_a_disabled_schedule_is_found(operator: Operator, deployed: Deployed) ->
     deployed.disable_schedule()
     step, said, fix = found(operator)
     assert (step, "disabled" in said) == ("schedule", True)
-    assert "aws scheduler get-schedule --name" in fix
+    # What it advises is pasted.
+    subprocess.run(  # noqa: S603
+        ["bash", "-euo", "pipefail", "-c", fix.removeprefix("Enable it: ")],  # noqa: S607
+        env={**os.environ, "PATH": f"{ROOT / '.venv-deploy' / 'bin'}:{os.defpath}"},  # noqa: TID251
+        check=True,
+        capture_output=True,
+    )
+    told = {step["step"]: step["verdict"] for step in operator.tells(DEALER)["steps"]}
+    assert told["schedule"] == "ok"
 
 
 def test_a_function_that_is_never_started_is_found(operator: Operator, deployed: Deployed) -> None:
@@ -341,6 +348,47 @@ def test_a_certificate_that_has_expired_is_told_as_such(
     assert (step, "has expired" in said) == ("TLS", True)
 
 
+def test_what_the_function_was_answered_is_not_wrong_for_a_machine_without_a_way(
+    operator: Operator, deployed: Deployed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    operator.add("dealer-17", password="made-up-wrong")
+    deployed.sweep()
+    with Authority() as other:
+        monkeypatch.setenv("SSL_CERT_FILE", str(other.certificate_file))
+        told = {step["step"]: step for step in operator.tells(DEALER)["steps"]}
+    assert told["TLS"]["found"].endswith("alone: the function was answered invalid_grant")
+    assert told["client and grant"]["verdict"] == "wrong"
+
+
+def test_behind_a_proxy_names_are_the_proxy_s_to_look_up(
+    operator: Operator, cloud: EmbeddedCloud
+) -> None:
+    proxy = f"http://127.0.0.1:{free_port()}"
+    Deployed.with_parameters(cloud, operator.schedule, TokenEndpointProxy=proxy)
+    operator.add("dealer-17")
+    told = {step["step"]: step for step in operator.tells(DEALER)["steps"]}
+    assert told["DNS"]["verdict"] == "not looked at"
+    assert told["TLS"]["found"].startswith("no connection to the proxy that TOKEN_ENDPOINT_PROXY")
+    assert told["TLS"]["verdict"] == "wrong"
+
+
+def test_what_a_network_of_the_function_s_own_may_reach_is_not_known(
+    operator: Operator, cloud: EmbeddedCloud
+) -> None:
+    host = "nowhere.invalid"
+    Deployed.with_parameters(cloud, operator.schedule, AllowedTokenHosts=host)
+    cloud.client("lambda").update_function_configuration(
+        FunctionName=STACK,
+        VpcConfig={"SubnetIds": ["subnet-0a1b2c3d"], "SecurityGroupIds": ["sg-0a1b2c3d"]},
+    )
+    operator.add("dealer-17")
+    put(operator, operator.document("dealer-17", token_endpoint=f"https://{host}/token"))
+    told = {step["step"]: step for step in operator.tells(DEALER)["steps"]}
+    for step in ("DNS", "TLS"):
+        assert told[step]["verdict"] == "not known"
+        assert told[step]["found"].endswith("; the function is in a network of its own")
+
+
 def test_a_wrong_client_and_a_wrong_password_are_told_from_the_function_s_records(
     operator: Operator, deployed: Deployed
 ) -> None:
@@ -441,10 +489,42 @@ def test_a_permission_that_the_function_lacks_is_found(
         "permissions",
         True,
     )
-    assert "The function's role lacks a permission; its log names the call: aws logs tail" in fix
+    assert "The function's role lacks a permission. Its log tells which call it was: aws" in fix
     step, said, fix = found(operator, f"doctor --stack {STACK}")
     assert (step, said) == ("permissions", "a call was denied for 1 of 1 accounts: dealer-17")
     assert "its log names the call" in fix
+
+
+def test_a_permission_that_was_taken_from_the_function_s_role_is_named(
+    operator: Operator, deployed: Deployed
+) -> None:
+    operator.add("dealer-17")
+    assert operator.tells(DEALER)["steps"][-1]["step"] == "token"
+    iam, role = deployed.cloud.client("iam"), deployed.name_of("FunctionRole")
+    statement = {"Effect": "Deny", "Action": "secretsmanager:GetSecretValue", "Resource": "*"}
+    iam.put_role_policy(RoleName=role, PolicyName="taken", PolicyDocument=policy(statement))
+    step, said, fix = found(operator)
+    denied = "the function's role may not secretsmanager:GetSecretValue on oauth/credentials/"
+    assert (step, said) == ("permissions", f"{denied}dealer-17")
+    assert fix == f"Allow it, as the stack does: make deploy STACK={STACK}"
+    who = deployed.cloud.assume(_trusted(iam, role))
+    secrets = deployed.cloud.client(credentials=who)
+    replace(deployed, schedule=replace(operator.schedule, secrets=secrets)).sweep()
+    step, said, fix = found(operator)
+    assert (step, said.startswith("AccessDeniedException")) == ("permissions", True)
+    assert denied in fix.replace("The", "the", 1)
+
+
+def _trusted(iam: Any, role: str) -> str:  # noqa: ANN401
+    """Let a test act as the function's role, whose policies then count."""
+    trust = {
+        "Effect": "Allow",
+        "Principal": {"AWS": f"arn:aws:iam::{ACCOUNT}:root"},
+        "Action": "sts:AssumeRole",
+    }
+    iam.update_assume_role_policy(RoleName=role, PolicyDocument=policy(trust))
+    arn: str = iam.get_role(RoleName=role)["Role"]["Arn"]
+    return arn
 
 
 def test_an_alarm_of_the_function_that_is_on_is_found(

@@ -55,7 +55,7 @@ def test_what_no_sweep_will_ever_serve_is_told_before_anything_is_waited_for(
             FunctionName=STACK, ReservedConcurrentExecutions=0
         )
     elif obstacle == "stopped":
-        said = "last sweep: the last one was completed "
+        said = "last sweep: the last one was completed: "
         operator.clock.set(deployed.scheduled_since() + timedelta(hours=1))
     else:
         line, said = f"{ADD} --prefix team", "function: it looks after accounts of another prefix"
