@@ -15,7 +15,7 @@ from token_refresher.errors import CredentialsError
 from token_refresher.fixes import DENIED
 from token_refresher.leases import ABANDONED_AFTER, LeaseContent
 from token_refresher.oauth.errors import KNOWN_CODES, OAuthError
-from token_refresher.policy import FAILURES
+from token_refresher.policy import FAILURES, Reason
 from token_refresher.records import LeaseEnd
 from token_refresher_cli.accounts import State
 from token_refresher_cli.deployment_steps import ALARMS, IDENTITY, SERVING
@@ -28,13 +28,14 @@ if TYPE_CHECKING:
     from token_refresher_cli.patient import Patient
 
 _HERE: Final = "seen from this machine"
-# Of a way that ended before anybody answered; this machine's may be another.
+_OF_THIS_SHELL: Final = "so say the settings of this shell; with --stack the function's count"
+# Of a way that ended before any response; this machine's may be another.
 _ON_THE_WAY: Final = frozenset(
     {"address_not_global", "certificate_refused", "client_certificate_required", "connection_lost"}
     | {"no_connection", "proxy_refused", "timeout", "tls_too_old"}
 )
-# By these somebody answered, whatever it was.
-_ANSWERS: Final = KNOWN_CODES | {
+# With these a response came, whatever it was.
+_RESPONSES: Final = KNOWN_CODES | {
     *("blocked", "firewall", "invalid_response", "missing_expires_in", "redirect"),
     *("token_refused", "unrecognised"),
 }
@@ -140,10 +141,11 @@ def _host(patient: Patient) -> Finding:
     try:
         patient.connection.admit(credentials)
     except FAILURES as error:
-        hint = doubt(error.code, patient.target)
-        return wrong(
-            str(error), sentence(hint or fix_for(error.code, patient.name, patient.target))
-        )
+        said, _, way_out = str(error).partition("; ")
+        if patient.deployment is None:
+            return unknown(f"{said}: {_OF_THIS_SHELL}")
+        fix = way_out or fix_for(error.code, patient.name, patient.target)
+        return wrong(said, sentence(fix))
     whose = "the function's settings" if patient.deployment else "this shell's settings"
     return well(f"{credentials.client.host} is allowed by {whose}")
 
@@ -168,6 +170,9 @@ def _tls(patient: Patient) -> Finding:
         with patient.connection.endpoint().connect(client):
             return well(f"{client.host} is believed, {_HERE}")
     except OAuthError as error:
+        if error.code == "host_not_allowed":
+            # Those of the function have been looked at before.
+            return unknown(f"not tried: {_OF_THIS_SHELL}")
         hint = doubt(error.code, patient.target)
         fix = fix_for(error.code, patient.name, patient.target)
         return _not_reached(patient, str(error), sentence(f"{hint}; else {fix}" if hint else fix))
@@ -179,8 +184,8 @@ def _not_reached(patient: Patient, said: str, fix: str) -> Finding:
     if failure is not None and failure.code in _ON_THE_WAY:
         told = f"{said}; so it is for the function, which has recorded {failure.code}"
         return wrong(told, sentence(fix_for(failure.code, name, patient.target)))
-    if failure is not None and _was_answered(failure):
-        return unknown(f"{said}, {_HERE} alone: the function was answered {failure.code}")
+    if failure is not None and _has_responded(failure):
+        return unknown(f"{said}, {_HERE} alone: a response to the function was {failure.code}")
     if failure is None and patient.has_token_of_these:
         return unknown(f"{said}, {_HERE} alone: the function got its last token there")
     if patient.deployment is not None and patient.configuration.is_in_vpc:
@@ -188,8 +193,8 @@ def _not_reached(patient: Patient, said: str, fix: str) -> Finding:
     return wrong(f"{said}, {_HERE}", fix)
 
 
-def _was_answered(failure: FailureRecord) -> bool:
-    return failure.code in _ANSWERS or failure.code.startswith(("status_", "page_"))
+def _has_responded(failure: FailureRecord) -> bool:
+    return failure.code in _RESPONSES or failure.code.startswith(("status_", "page_"))
 
 
 def _client_and_grant(patient: Patient) -> Finding:
@@ -200,7 +205,7 @@ def _client_and_grant(patient: Patient) -> Finding:
         issued_at = patient.account.published.issued_at
         when = say_when(issued_at, now=patient.now) if issued_at else "before"
         return well(f"accepted {when}")
-    return unknown("nobody is asked, and no answer to the function is on record")
+    return unknown("nobody is asked, and no response to the function is on record")
 
 
 def _recorded(patient: Patient, failure: FailureRecord, fix: str = "") -> Finding:
@@ -238,15 +243,12 @@ def _lease(patient: Patient) -> Finding:
     lease = LeaseContent.from_json(value.text) if value is not None else None
     leased = f"leased {say_when(lease.time, now=patient.now)}" if lease is not None else "leased"
     if _is_sent_in_vain(patient):
-        end = account.lease_end or LeaseEnd.UNANSWERED
-        code = f"refresh_token_{end}"
+        said = f"the refresh token was {leased}, and is {account.lease_end}"
+        code = f"refresh_token_{account.lease_end}"
         fix = sentence(fix_for(code, patient.name, patient.target))
-        if failure is not None and not _is_of_aws(failure):
-            return _recorded(patient, failure, fix)._replace(
-                said=f"the refresh token was {leased}, and is {end}: "
-                f"{_recorded(patient, failure).said}"
-            )
-        return wrong(f"the refresh token was {leased}, and is {end}", fix)
+        if failure is not None:
+            said += f": {_recorded(patient, failure).said}"
+        return wrong(said, fix)
     if account.lease_end is not None or lease is None:
         return well(f"{leased}; {account.lease_end or 'not to be read yet'}")
     journal = account.journal
@@ -314,7 +316,7 @@ def _token(patient: Patient) -> Finding:
         return _is_deleted(patient, patient.target.token_id(patient.name))
     at_once = f"The next sweep asks; or at once: {patient.target.command('refresh', patient.name)}"
     again = status.next_attempt_at
-    if status.reason == "backing off" or status.state is State.RATE_LIMITED:
+    if status.reason is Reason.BACKING_OFF or status.state is State.RATE_LIMITED:
         when = say_when(again, now=now) if again is not None else "later"
         at_once = f"It is {status.state}, and tried {when}: {patient.target.command('status')}"
     if account.published is None:
@@ -326,6 +328,9 @@ def _token(patient: Patient) -> Finding:
         return unknown("others have published it, and only its value tells when it expires")
     if status.expires_at <= now:
         return wrong(_life(patient), at_once)
+    if not patient.has_token_of_these and account.published.is_ours:
+        when = say_when(again, now=now) if again is not None and again > now else "next sweep"
+        return well(f"{_life(patient)}; the credentials are new, and tried {when}")
     return well(f"{_life(patient)}; {_consumer(patient)}")
 
 

@@ -267,11 +267,22 @@ def test_a_host_that_the_function_does_not_allow_is_found(operator: Operator) ->
     put(operator, operator.document("dealer-17", token_endpoint="https://login.example/token"))
     step, said, fix = found(operator)
     assert (step, "login.example" in said) == ("host", True)
-    assert "make deploy" in said
-    assert "correct dealer-17" in fix
-    # The shell's own settings are no more than its own.
-    _, _, fix = found(operator, "doctor dealer-17")
-    assert "so say the settings of this shell" in fix.lower()
+    assert f'or run: make deploy STACK={STACK} PARAMETERS="AllowedTokenHosts=' in fix
+
+
+def test_a_host_that_a_shell_s_settings_do_not_allow_is_not_wrong_for_that(
+    operator: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    operator.add("dealer-17")
+    operator.schedule.sweep()
+    monkeypatch.setenv("ALLOWED_TOKEN_HOSTS", "")
+    told = {step["step"]: step for step in operator.tells("doctor dealer-17")["steps"]}
+    for step in ("host", "TLS"):
+        assert told[step]["verdict"] == "not known"
+        assert (
+            "the settings of this shell; with --stack the function's count" in (told[step]["found"])
+        )
+    assert told["token"]["verdict"] == "ok"
 
 
 def test_a_host_that_is_not_found_is_told_as_seen_from_here(
@@ -356,7 +367,7 @@ def test_what_the_function_was_answered_is_not_wrong_for_a_machine_without_a_way
     with Authority() as other:
         monkeypatch.setenv("SSL_CERT_FILE", str(other.certificate_file))
         told = {step["step"]: step for step in operator.tells(DEALER)["steps"]}
-    assert told["TLS"]["found"].endswith("alone: the function was answered invalid_grant")
+    assert told["TLS"]["found"].endswith("alone: a response to the function was invalid_grant")
     assert told["client and grant"]["verdict"] == "wrong"
 
 
@@ -403,6 +414,17 @@ def test_a_wrong_client_and_a_wrong_password_are_told_from_the_function_s_record
     assert fix.endswith(f"token-refresher correct dealer-17 --stack {STACK}")
     step, said, _ = found(operator, f"doctor dealer-18 --stack {STACK}")
     assert (step, said.startswith("invalid_client (action required)")) == ("client and grant", True)
+
+
+def test_credentials_that_were_put_over_a_living_token_are_told_as_new(
+    operator: Operator, deployed: Deployed
+) -> None:
+    operator.add("dealer-17")
+    deployed.sweep()
+    operator.says(f"correct dealer-17 --scope read --from-file - --stack {STACK}", stdin="{}")
+    told = operator.tells(DEALER)["steps"][-1]
+    assert told["found"] == "it lives for 12 h; the credentials are new, and tried next sweep"
+    assert told["verdict"] == "ok"
 
 
 def test_what_may_pass_says_when_it_is_tried_again(operator: Operator, deployed: Deployed) -> None:
