@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from token_refresher.oauth.client_authentication import Client
     from token_refresher_cli.connection import Connection
     from token_refresher_cli.machine import Machine
-    from token_refresher_cli.secrets_manager import Described
+    from token_refresher_cli.secrets_manager import SecretFacts
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,25 +57,25 @@ class _Found:
     """
 
     account: Account
-    credentials: Described | None
-    token: Described | None
+    credentials: SecretFacts | None
+    token: SecretFacts | None
 
     @property
     def name(self) -> str:
         return self.account.name
 
     @property
-    def secrets(self) -> list[Described]:
+    def secrets(self) -> list[SecretFacts]:
         """In the order in which they are deleted."""
         return [one for one in (self.credentials, self.token) if one is not None]
 
     @property
-    def to_delete(self) -> list[Described]:
+    def to_delete(self) -> list[SecretFacts]:
         """Those that are not marked yet."""
         return [one for one in self.secrets if not one.metadata.is_deleted]
 
     @property
-    def to_restore(self) -> list[Described]:
+    def to_restore(self) -> list[SecretFacts]:
         """Those that are marked, the token's first."""
         return [one for one in reversed(self.secrets) if one.metadata.is_deleted]
 
@@ -151,8 +151,8 @@ def _look(connection: Connection, name: str) -> _Found:
         ProblemError: There is neither.
     """
     target = connection.target
-    credentials = connection.people.describe(target.credentials_id(name))
-    token = connection.people.describe(target.token_id(name))
+    credentials = _described(connection, target.credentials_id(name))
+    token = _described(connection, target.token_id(name))
     if credentials is None and token is None:
         raise connection.unknown(name)
     account = connection.account(
@@ -161,6 +161,15 @@ def _look(connection: Connection, name: str) -> _Found:
         None if token is None else token.metadata,
     )
     return _Found(account, credentials, token)
+
+
+def _described(connection: Connection, secret_id: str) -> SecretFacts | None:
+    try:
+        return connection.people.describe(secret_id)
+    except RefusedError as error:
+        if error.code == "ResourceNotFoundException":
+            return None
+        raise
 
 
 def _revocation(connection: Connection, one: _Found) -> _Revocation | str:
@@ -236,9 +245,9 @@ def _preview(
         screen.note(f"{one.name} is removed already. To bring it back: {command}")
 
 
-def _consumers(connection: Connection, one: _Found, token: Described) -> str:
+def _consumers(connection: Connection, one: _Found, token: SecretFacts) -> str:
     """Tell what those lose who read the token."""
-    read_on, live_until = token.last_read_on, one.account.live_until
+    read_on, live_until = token.last_read_at, one.account.live_until
     read = f"last read it on {read_on:%Y-%m-%d}" if read_on else "have not read it yet"
     left = (live_until - connection.now()) if live_until else timedelta(0)
     lives = f"; what they hold lives {say_duration(left)} more" if left > timedelta(0) else ""

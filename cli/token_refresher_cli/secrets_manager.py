@@ -27,25 +27,27 @@ if TYPE_CHECKING:
 _OF_STACK: Final = "aws:cloudformation:stack-name"
 
 
+class AlreadyThereError(Exception):
+    """There are credentials of this name, and they have a value."""
+
+
 @dataclass(frozen=True, slots=True)
-class Described:
-    """What a person may want to know of a secret before it is deleted or restored.
+class SecretFacts:
+    """What a description tells of a secret, and more than a sweep asks for.
 
     Attributes:
         secret_id: Its name.
         metadata: As the program sees it.
-        last_read_on: The day on which its value was last read, in UTC; None where it never was.
+        kms_key_id: As it was given: an ARN, an id, an alias; None for the AWS managed key.
+        last_read_at: Aware; the day on which anybody last read its value. None for nobody.
         stack: The CloudFormation stack that has made it; None where none has.
     """
 
     secret_id: str
     metadata: SecretMetadata
-    last_read_on: datetime | None
+    kms_key_id: str | None
+    last_read_at: datetime | None
     stack: str | None
-
-
-class AlreadyThereError(Exception):
-    """There are credentials of this name, and they have a value."""
 
 
 class PeoplesCalls:
@@ -100,6 +102,18 @@ class PeoplesCalls:
         answer = self._call("put_secret_value", SecretId=secret_id, SecretString=text, **stages)
         return str(answer["VersionId"])
 
+    def describe(self, secret_id: str) -> SecretFacts:
+        """Describe one secret, also one that is to be deleted."""
+        told = self._call("describe_secret", SecretId=secret_id)
+        metadata = metadata_of(told, told.get("VersionIdsToStages"))
+        return SecretFacts(
+            secret_id,
+            metadata,
+            told.get("KmsKeyId"),
+            told.get("LastAccessedDate"),
+            metadata.tags.get(_OF_STACK),
+        )
+
     def list_versions(self, account: str) -> list[ListedVersion]:
         """List the versions of an account's token secret, the deprecated ones too."""
         found: list[ListedVersion] = []
@@ -118,28 +132,10 @@ class PeoplesCalls:
                 return found
             asked["NextToken"] = page["NextToken"]
 
-    def describe(self, secret_id: str) -> Described | None:
-        """Describe one secret, also one that is to be deleted; None where there is none."""
-        try:
-            found = self._call("describe_secret", SecretId=secret_id)
-        except RefusedError as error:
-            if error.code == "ResourceNotFoundException":
-                return None
-            raise
-        metadata = metadata_of(found, found.get("VersionIdsToStages"))
-        read_on, stack = found.get("LastAccessedDate"), metadata.tags.get(_OF_STACK)
-        return Described(secret_id, metadata, read_on, stack)
-
-    def delete(self, secret_id: str, *, recovery_days: int) -> datetime:
-        """Schedule a secret for deletion.
-
-        Returns:
-            Until when it can be restored.
-        """
+    def delete(self, secret_id: str, *, recovery_days: int) -> None:
+        """Schedule a secret for deletion; until then it can be restored."""
         self._pace.wait()
-        days = {"RecoveryWindowInDays": recovery_days}
-        until: datetime = self._call("delete_secret", SecretId=secret_id, **days)["DeletionDate"]
-        return until
+        self._call("delete_secret", SecretId=secret_id, RecoveryWindowInDays=recovery_days)
 
     def restore(self, secret_id: str) -> None:
         """Let a secret that is to be deleted be as it was."""
