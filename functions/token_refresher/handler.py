@@ -270,9 +270,10 @@ def announcer(settings: Settings) -> Announcer:
     from token_refresher.announcing import CONNECTIONS, SOURCE, Announcer  # noqa: PLC0415
 
     def connect() -> EventBus:
-        from token_refresher.aws.event_bus import EventBus  # noqa: PLC0415
+        from token_refresher.aws import event_bus  # noqa: PLC0415
 
-        return EventBus(source=SOURCE, connections=CONNECTIONS, user_agent=PRODUCT_USER_AGENT)
+        client = event_bus.create_client(connections=CONNECTIONS, user_agent=PRODUCT_USER_AGENT)
+        return event_bus.EventBus(client, source=SOURCE)
 
     return Announcer(settings, connect)
 

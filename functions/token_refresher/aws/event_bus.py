@@ -20,29 +20,37 @@ _CONNECT_SECONDS: Final = 1
 _READ_SECONDS: Final = 2
 
 
+def create_client(*, connections: int, user_agent: str) -> Any:  # noqa: ANN401 - no stubs here
+    """Make the client that lives as long as the environment.
+
+    Args:
+        connections: How many batches are put at once.
+        user_agent: Names the program in the audit log.
+    """
+    make: Any = boto3.client
+    return make(
+        "events",
+        config=Config(
+            connect_timeout=_CONNECT_SECONDS,
+            read_timeout=_READ_SECONDS,
+            retries={"mode": "standard", "total_max_attempts": 1},
+            max_pool_connections=connections,
+            user_agent=user_agent,
+        ),
+    )
+
+
 class EventBus:
     """Puts events.
 
     Args:
-        source: What every one of them says that it is from; the only one that IAM allows.
-        connections: How many batches are put at once.
-        user_agent: Names the program in the audit log.
+        client: From `create_client`.
+        source: What every event says that it is from; the only one that IAM allows.
     """
 
-    def __init__(self, *, source: str, connections: int, user_agent: str) -> None:
+    def __init__(self, client: Any, *, source: str) -> None:  # noqa: ANN401
+        self._client = client
         self._source = source
-        # Its stubs are no dependency of this project.
-        make: Any = boto3.client
-        self._client = make(
-            "events",
-            config=Config(
-                connect_timeout=_CONNECT_SECONDS,
-                read_timeout=_READ_SECONDS,
-                retries={"mode": "standard", "total_max_attempts": 1},
-                max_pool_connections=connections,
-                user_agent=user_agent,
-            ),
-        )
 
     def put(self, batch: Sequence[Announcement]) -> list[str]:
         """Put up to ten events.
