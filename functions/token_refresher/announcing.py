@@ -135,7 +135,7 @@ def _detail(change: Change, report: Report, settings: Settings) -> dict[str, Any
     published = account.published
     is_over = change.kind in {Kind.PUBLISHED, Kind.RECOVERED}
     fix = "" if is_over else say(change.code or "", account.name, settings.where)
-    grant = account.grant
+    grant, retry_at = account.grant, told.get("retry_at")
     detail = {
         "schema_version": SCHEMA_VERSION,
         "change_id": _change_id(change, settings),
@@ -143,16 +143,18 @@ def _detail(change: Change, report: Report, settings: Settings) -> dict[str, Any
         "prefix": settings.secret_prefix,
         "account": account.name,
         "credentials_secret": f"{settings.secret_prefix}/credentials/{account.name}",
-        "token_secret": f"{settings.secret_prefix}/tokens/{account.name}",
+        "token_secret": f"{settings.secret_prefix}/tokens/{account.name}"
+        if account.token
+        else None,
         "reason": told["reason"],
         "outcome": told["outcome"],
         "version_id": published.version_id if published is not None else None,
         "issued_at": _iso(published.issued_at if published is not None else None),
-        "expires_at": told["expires_at"],
+        "expires_at": _iso(account.live_until),
         "code": change.code,
         "failure_class": change.failure_class,
         "failing_since": _iso(change.since),
-        "next_attempt": None if is_over else told.get("retry_at"),
+        "next_attempt": _iso(None if is_over or not retry_at else datetime.fromisoformat(retry_at)),
         "consent_ends_at": _iso(grant.expires_at if grant is not None else None),
         "fix": fix or None,
     }
@@ -196,12 +198,13 @@ def _message(change: Change, detail: dict[str, Any], *, now: datetime) -> str:
 def _token(live_until: datetime | None, *, now: datetime) -> str:
     if live_until is None:
         return "it has no token"
-    at = _readable(live_until.isoformat())
+    at = _readable(_iso(live_until) or "")
     return f"its token lives until {at}" if now < live_until else f"its token ended at {at}"
 
 
 def _iso(time: datetime | None) -> str | None:
-    return time.isoformat() if time is not None else None
+    # Of whole seconds, as people read them.
+    return time.replace(microsecond=0).isoformat() if time is not None else None
 
 
 def _readable(time: str) -> str:

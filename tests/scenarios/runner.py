@@ -178,6 +178,17 @@ def watch(scenario: Scenario) -> Iterator[dict[str, Any]]:
             story.happen(step)
 
 
+def events_of(scenario: Scenario) -> Bus:
+    """Let a scenario happen, whatever it expects, and return the event bus."""
+    story = _Story(scenario)
+    for step in scenario.steps:
+        if isinstance(step, Sweep | Sweeps):
+            story.sweep(step)
+        else:
+            story.happen(step)
+    return story.world.bus
+
+
 def judge(scenario: Scenario, came: Iterable[dict[str, Any]]) -> None:
     """Compare what came of each sweep with what is expected.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -210,6 +211,17 @@ def test_a_token_that_has_ended_is_said_to_have(told: Told) -> None:
     detail = json.loads(told.bus.put_so_far[-1].detail)
 
     assert "; its token ended at 2026-11-24 " in detail["message"]
+
+
+def test_every_time_is_of_whole_seconds(told: Told) -> None:
+    told.world.add(CLIENT_CREDENTIALS)
+    told.sweep(after=timedelta(microseconds=123_456))
+    told.world.endpoint.fail(timed_out)
+    told.sweep(after=timedelta(hours=11))
+
+    assert told.world.now.microsecond
+    assert len(told.bus.put_so_far) == 2
+    assert "." not in "".join(re.findall(r"T\d\d:\S+", "".join(map(str, told.bus.put_so_far))))
 
 
 def test_two_accounts_and_two_kinds_of_change_never_have_the_same_id(told: Told) -> None:
