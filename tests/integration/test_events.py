@@ -86,7 +86,9 @@ class Queue:
 
     def has(self, count: int) -> bool:
         answer = self._sqs.receive_message(QueueUrl=self._url, MaxNumberOfMessages=10)
-        self.events += [json.loads(each["Body"]) for each in answer.get("Messages", [])]
+        for each in answer.get("Messages", []):
+            self.events.append(json.loads(each["Body"]))
+            self._sqs.delete_message(QueueUrl=self._url, ReceiptHandle=each["ReceiptHandle"])
         return len(self.events) >= count
 
 
