@@ -72,13 +72,14 @@ def queue(cloud: EmbeddedCloud) -> Queue:
 
 
 class Queue:
-    """A queue that a rule sends all of the program's events to."""
+    """A queue that a rule sends events to: all of the program's, unless told otherwise."""
 
-    def __init__(self, cloud: EmbeddedCloud) -> None:
+    def __init__(
+        self, cloud: EmbeddedCloud, pattern: str = '{"source": ["token-refresher"]}'
+    ) -> None:
         self._sqs = cloud.client("sqs")
         self._url = self._sqs.create_queue(QueueName="events")["QueueUrl"]
         events = cloud.client("events")
-        pattern = json.dumps({"source": ["token-refresher"]})
         events.put_rule(Name="all", EventPattern=pattern)
         arn = "arn:aws:sqs:eu-west-1:000000000000:events"
         events.put_targets(Rule="all", Targets=[{"Id": "queue", "Arn": arn}])
