@@ -6,7 +6,7 @@ PYTHON ?= python3
 PY := .venv/bin/python
 SETUP := .venv/.ready .venv-emulator/.ready
 SOURCES := $(wildcard functions cli tools local tests benchmarks)
-TEMPLATES := template.yaml infra/account.yaml infra/monitoring.yaml
+TEMPLATES := template.yaml infra/account.yaml infra/monitoring.yaml $(wildcard infra/recipes/*.yaml)
 SAM = SAM_CLI_TELEMETRY=0 .venv-deploy/bin/sam
 
 # uv does not read pip's settings, so it is handed the registry that pip was told of.
