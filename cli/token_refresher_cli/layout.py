@@ -1,0 +1,196 @@
+"""How text and tables fit a terminal of any width. Pure.
+
+A word is never broken. One that is longer than the terminal, such as an account's name of 200
+characters or a command, has a line of its own and is left to the terminal, whose own breaks are
+not copied with it.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import textwrap
+from collections import Counter
+from dataclasses import dataclass, field
+from itertools import combinations, zip_longest
+from typing import TYPE_CHECKING, Final
+
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+# What a cell holds that says nothing.
+NOTHING: Final = frozenset({"", "-"})
+
+_GAP: Final = 2
+_INDENT: Final = "  "
+# A column of sentences may become this narrow before it goes beneath the row.
+_NARROWEST: Final = 16
+# What rows look like is learnt from the most frequent kinds; a fleet may have 10,000.
+_MOST_KINDS: Final = 200
+# A command that ends a sentence, to be pasted.
+_COMMAND: Final = re.compile(r"(?<=:) (?=(?:token-refresher|aws|make) )")
+
+
+def folded(text: str, width: int, *, indent: str = "") -> list[str]:
+    """Break text between words, so that each line fits or is one word."""
+    return [
+        line
+        for paragraph in text.split("\n")
+        for line in textwrap.wrap(
+            paragraph,
+            width,
+            initial_indent=indent,
+            subsequent_indent=indent,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+        or [""]
+    ]
+
+
+def told(text: str, width: int | None) -> list[str]:
+    """Break sentences likewise, but keep a command at the end of one whole, to be pasted."""
+    lines = []
+    for paragraph in text.split("\n"):
+        if width is None or len(paragraph) <= width:
+            lines.append(paragraph)
+        else:
+            said, *command = _COMMAND.split(paragraph, maxsplit=1)
+            lines += [*folded(said, width), *command]
+    return lines
+
+
+@dataclass(slots=True)
+class Table:
+    """Rows, each on one line where the terminal is wide enough.
+
+    Where it is not, the columns that leave the fewest lines stay in the line, and what else is
+    said of a row stands beneath it. A first cell that is far longer than others has its own line.
+
+    Attributes:
+        headings: Of the columns, the first of which names the row.
+        prose: The columns, by their headings, whose cells may be broken between words.
+        has_header: Whether the headings stand above their columns.
+    """
+
+    headings: tuple[str, ...]
+    prose: frozenset[str] = frozenset()
+    has_header: bool = True
+    _rows: list[tuple[Text, ...]] = field(default_factory=list)
+
+    def add_row(self, *cells: str | Text) -> None:
+        """Add a row, with a cell for each heading."""
+        self._rows.append(tuple(Text(cell) if isinstance(cell, str) else cell for cell in cells))
+
+    def blocks(self, width: int | None) -> list[list[Text]]:
+        """Lay it out: the lines of the header, if there is one, and then those of each row.
+
+        Args:
+            width: The terminal's; None is as wide as it takes.
+        """
+        widths = self._widths(width)
+        blocks = [list(self._lines(row, widths, width)) for row in self._rows]
+        if not self.has_header:
+            return blocks
+        header = tuple(Text(heading, style="bold") for heading in self.headings)
+        return [list(_side_by_side(header, widths)), *blocks]
+
+    def _lines(
+        self, row: tuple[Text, ...], widths: dict[int, int], width: int | None
+    ) -> Iterator[Text]:
+        """Lay one row out."""
+        if len(row[0]) > widths[0]:
+            yield row[0]
+            row = (Text(), *row[1:])
+        yield from _side_by_side(row, widths)
+        beneath = [
+            f"{heading} {cell}".strip()
+            for index, (heading, cell) in enumerate(zip(self.headings, row, strict=True))
+            if index not in widths and cell.plain not in NOTHING
+        ]
+        if beneath and width is not None:
+            yield from map(Text, folded("; ".join(beneath), width, indent=_INDENT))
+
+    def _widths(self, width: int | None) -> dict[int, int]:
+        """Choose the columns that stand in the line, and how wide each is."""
+        headings = [len(heading) * self.has_header for heading in self.headings]
+        whole = [max([least, *map(len, cells)]) for least, cells in self._columns(headings)]
+        if width is None or sum(whole) + _GAP * (len(whole) - 1) <= width:
+            return dict(enumerate(whole))
+        kinds = Counter(
+            tuple(len(cell) * (cell.plain not in NOTHING) for cell in row) for row in self._rows
+        ).most_common(_MOST_KINDS)
+        # A few names that are far longer than the rest must not push everything out of the line.
+        short = max(width * 2 // 5, len(self.headings[0]))
+        names = max([headings[0], *(kind[0] for kind, _ in kinds if kind[0] <= short)])
+        columns = range(1, len(whole))
+        found = [
+            (self._cost(kinds, widths, width), -len(widths), tuple(widths), widths)
+            for count in range(len(whole))
+            for rest in combinations(columns, count)
+            for name in {whole[0], names}
+            for order in (1, -1)
+            if (widths := self._shared([name, *whole[1:]], (0, *rest), width, order)) is not None
+        ]
+        return min(found)[-1] if found else {0: names}
+
+    def _columns(self, headings: Sequence[int]) -> Iterator[tuple[int, list[Text]]]:
+        for index, least in enumerate(headings):
+            yield least, [row[index] for row in self._rows]
+
+    def _shared(
+        self, whole: Sequence[int], chosen: Sequence[int], width: int, order: int
+    ) -> dict[int, int] | None:
+        """Share a line among columns, the first or the last served first; None if too short."""
+        least = {index: self._least(index, whole[index]) for index in chosen}
+        spare = width - sum(least.values()) - _GAP * (len(chosen) - 1)
+        if spare < 0:
+            return None
+        for index in chosen[::order]:
+            more = min(spare, whole[index] - least[index])
+            least[index] += more
+            spare -= more
+        return least
+
+    def _least(self, index: int, whole: int) -> int:
+        if self.headings[index] not in self.prose:
+            return whole
+        cells = [self.headings[index] * self.has_header, *(row[index].plain for row in self._rows)]
+        longest_word = max(len(word) for cell in cells for word in cell.split() or [""])
+        return max(longest_word, min(whole, _NARROWEST))
+
+    def _cost(
+        self, kinds: Sequence[tuple[tuple[int, ...], int]], widths: dict[int, int], width: int
+    ) -> int:
+        """Estimate how many lines the rows would take."""
+        cost = 0
+        for kind, times in kinds:
+            lines = max([1, *(math.ceil(kind[each] / widths[each]) for each in widths if each)])
+            beneath = sum(
+                len(self.headings[index]) + cell + 3
+                for index, cell in enumerate(kind)
+                if index not in widths and cell
+            )
+            lines += (kind[0] > widths[0]) + math.ceil(beneath / width)
+            cost += times * lines
+        return cost
+
+
+def _side_by_side(cells: Sequence[Text], widths: dict[int, int]) -> Iterator[Text]:
+    """Put the cells of a row beside each other, each broken to its width."""
+    columns = [
+        [cells[index]]
+        if len(cells[index]) <= width
+        else [Text(line, style=cells[index].style) for line in folded(cells[index].plain, width)]
+        for index, width in widths.items()
+    ]
+    for parts in zip_longest(*columns, fillvalue=Text()):
+        line = Text()
+        for part, width in zip(parts, widths.values(), strict=True):
+            line.append_text(part)
+            line.append(" " * (width - len(part) + _GAP))
+        line.rstrip()
+        if line:
+            yield line
