@@ -13,6 +13,7 @@ import textwrap
 from collections import Counter
 from dataclasses import dataclass, field
 from itertools import combinations, zip_longest
+from operator import itemgetter
 from typing import TYPE_CHECKING, Final
 
 from rich.text import Text
@@ -27,8 +28,13 @@ _GAP: Final = 2
 _INDENT: Final = "  "
 # A column of sentences may become this narrow before it goes beneath the row.
 _NARROWEST: Final = 16
+# Of the terminal's width, at most; a name that is longer has a line of its own.
+_SHARES_OF_NAMES: Final = (0.4, 0.3, 0.2)
 # What rows look like is learnt from the most frequent kinds; a fleet may have 10,000.
 _MOST_KINDS: Final = 200
+_NO_BREAK: Final = "\u00a0"
+# A number and its unit are one word.
+_QUANTITY: Final = re.compile(r"([0-9]) (d|h|min|s)\b")
 # A command that ends a sentence, to be pasted.
 _COMMAND: Final = re.compile(r"(?<=:) (?=(?:token-refresher|aws|make) )")
 
@@ -36,8 +42,8 @@ _COMMAND: Final = re.compile(r"(?<=:) (?=(?:token-refresher|aws|make) )")
 def folded(text: str, width: int, *, indent: str = "") -> list[str]:
     """Break text between words, so that each line fits or is one word."""
     return [
-        line
-        for paragraph in text.split("\n")
+        line.replace(_NO_BREAK, " ")
+        for paragraph in _QUANTITY.sub(rf"\1{_NO_BREAK}\2", text).split("\n")
         for line in textwrap.wrap(
             paragraph,
             width,
@@ -106,7 +112,8 @@ class Table:
             row = (Text(), *row[1:])
         yield from _side_by_side(row, widths)
         beneath = [
-            f"{heading} {cell}".strip()
+            # A cell that begins as its heading does (expires, expired) speaks for itself.
+            f"{cell}" if cell.plain.startswith(heading[:6]) else f"{heading} {cell}"
             for index, (heading, cell) in enumerate(zip(self.headings, row, strict=True))
             if index not in widths and cell.plain not in NOTHING
         ]
@@ -123,18 +130,21 @@ class Table:
             tuple(len(cell) * (cell.plain not in NOTHING) for cell in row) for row in self._rows
         ).most_common(_MOST_KINDS)
         # A few names that are far longer than the rest must not push everything out of the line.
-        short = max(width * 2 // 5, len(self.headings[0]))
-        names = max([headings[0], *(kind[0] for kind, _ in kinds if kind[0] <= short)])
+        names = {
+            max([headings[0], *(kind[0] for kind, _ in kinds if kind[0] <= width * share)])
+            for share in _SHARES_OF_NAMES
+        }
         columns = range(1, len(whole))
         found = [
-            (self._cost(kinds, widths, width), -len(widths), tuple(widths), widths)
+            ((self._cost(kinds, widths, width), -len(widths), tuple(widths)), widths)
             for count in range(len(whole))
             for rest in combinations(columns, count)
-            for name in {whole[0], names}
+            for name in (whole[0], *sorted(names))
             for order in (1, -1)
             if (widths := self._shared([name, *whole[1:]], (0, *rest), width, order)) is not None
         ]
-        return min(found)[-1] if found else {0: names}
+        _, best = min(found, key=itemgetter(0), default=(None, {0: min(names)}))
+        return best
 
     def _columns(self, headings: Sequence[int]) -> Iterator[tuple[int, list[Text]]]:
         for index, least in enumerate(headings):
@@ -163,19 +173,20 @@ class Table:
 
     def _cost(
         self, kinds: Sequence[tuple[tuple[int, ...], int]], widths: dict[int, int], width: int
-    ) -> int:
-        """Estimate how many lines the rows would take."""
-        cost = 0
+    ) -> tuple[int, int]:
+        """Estimate how many lines the rows would take, and how many cells are beneath."""
+        all_lines, cells = 0, 0
         for kind, times in kinds:
             lines = max([1, *(math.ceil(kind[each] / widths[each]) for each in widths if each)])
-            beneath = sum(
+            beneath = [
                 len(self.headings[index]) + cell + 3
                 for index, cell in enumerate(kind)
                 if index not in widths and cell
-            )
-            lines += (kind[0] > widths[0]) + math.ceil(beneath / width)
-            cost += times * lines
-        return cost
+            ]
+            lines += (kind[0] > widths[0]) + math.ceil(sum(beneath) / width)
+            all_lines += times * lines
+            cells += times * len(beneath)
+        return all_lines, cells
 
 
 def _side_by_side(cells: Sequence[Text], widths: dict[int, int]) -> Iterator[Text]:
