@@ -92,6 +92,11 @@ class Terminal:
         """Press Ctrl-C."""
         os.write(self._ours, b"\x03")
 
+    def resize(self, *, columns: int, lines: int) -> None:
+        """Change the window's size, as by dragging its corner."""
+        self._size = columns, lines
+        termios.tcsetwinsize(self._ours, (lines, columns))
+
     def end_input(self) -> None:
         """Press Ctrl-D."""
         os.write(self._ours, b"\x04")

@@ -71,7 +71,7 @@ ANSWERS: Final = {
     ),
 }
 # Wider than any line.
-WIDEST: Final = 900
+WIDEST: Final = 400
 TALLEST: Final = 400
 # Of columns in which nothing is said, and which need not be there.
 HEADINGS: Final = {"error", "expires", "since"}
@@ -195,8 +195,9 @@ def look(shell: Shell, line: str, columns: int, **names: str) -> Seen:
             terminal.end_input()
         terminal.finish()
     assert "Traceback" not in terminal.plain
-    screen = Screen(terminal.transcript, columns, TALLEST)
-    whole = Screen(terminal.transcript, WIDEST, TALLEST)
+    whole = screen = Screen(terminal.transcript, WIDEST, TALLEST)
+    if columns < WIDEST:
+        screen = Screen(terminal.transcript, columns, TALLEST)
     return Seen(screen.text, whole.text.splitlines(), screen.overlong)
 
 
