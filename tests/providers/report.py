@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 WIDTH: Final = 80
 LEGEND: Final = (
-    "refresh: what becomes of a refresh token that is used, and how long it is still taken"
+    "refresh: what becomes of a used refresh token, and how long it is still taken"
 )
 
 
