@@ -49,8 +49,17 @@ SCREENS: Final[dict[str, tuple[str, ...]]] = {
     ),
     "plan": ("plan", "plan --prefix nobody"),
     "add": ("add {new}", "add {new} --from-file {file}", "add {new} --from-file {misspelt}"),
-    "check": ("check dealer-17", "check dealer-18 --try --yes", "check waiting", f"check {LONG}"),
-    "correct": ("correct dealer-17 --from-file {file}", "correct nobody --from-file {file}"),
+    "check": (
+        f"check {LONG}",
+        "check waiting",
+        "check dealer-18 --try",
+        "check dealer-18 --try --yes",
+    ),
+    "correct": (
+        "correct dealer-18",
+        "correct dealer-17 --from-file {file}",
+        "correct nobody --from-file {file}",
+    ),
     "refresh": (
         f"refresh dealer-17 dealer-18 {LONG} waiting orphaned nobody",
         f"refresh dealer-18 {LONG_AND_WRONG} --force",
@@ -62,13 +71,16 @@ SCREENS: Final[dict[str, tuple[str, ...]]] = {
 }
 # What no command is.
 MISTAKES: Final = ("nothing", "status --no-such-option", "add an/impossible|name", "--version")
-# What is typed where a command asks; what it asks after that is left unanswered.
-ANSWERS: Final = {
+# What is typed where a command asks; None leaves the question unanswered, which ends the command.
+ANSWERS: Final[dict[str, tuple[tuple[str, str | None], ...]]] = {
     "add {new}": (
         ("token_endpoint: ", "https://api.example.com/token"),
         ("grant_type [client_credentials]: ", "password"),
         ("client_id: ", "made-up"),
+        ("username: ", None),
     ),
+    "check dealer-18 --try": (("Ask the token endpoint? [y/N]", "n"),),
+    "correct dealer-18": (("client_secret (hidden; Enter keeps the stored one): ", None),),
 }
 # Wider than any line.
 WIDEST: Final = 400
@@ -189,10 +201,10 @@ def look(shell: Shell, line: str, columns: int, **names: str) -> Seen:
     with shell.open(*line.format(**names).split(), columns=columns) as terminal:
         for question, answer in ANSWERS.get(line, ()):
             terminal.expect(question)
-            terminal.enter(answer)
-        if line in ANSWERS:
-            terminal.expect(": ")
-            terminal.end_input()
+            if answer is None:
+                terminal.end_input()
+            else:
+                terminal.enter(answer)
         terminal.finish()
     assert "Traceback" not in terminal.plain
     whole = screen = Screen(terminal.transcript, WIDEST, TALLEST)
