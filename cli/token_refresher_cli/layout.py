@@ -1,8 +1,8 @@
 """How text and tables fit a terminal of any width. Pure.
 
 A word is never broken. One that is longer than the terminal, such as an account's name of 200
-characters or a command, has a line of its own and is left to the terminal, whose own breaks are
-not copied with it.
+characters, has a line of its own and is left to the terminal, whose own breaks are not copied with
+it.
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ _NARROWEST: Final = 16
 _SHARES_OF_NAMES: Final = (0.4, 0.3, 0.2)
 # What rows look like is learnt from the most frequent kinds; a fleet may have 10,000.
 _MOST_KINDS: Final = 200
+_OPTION: Final = re.compile(r" (?=--[a-z])")
+_GOES_ON: Final = " \\"
 _NO_BREAK: Final = "\u00a0"
 # A number and its unit are one word.
 _QUANTITY: Final = re.compile(r"([0-9]) (d|h|min|s)\b")
@@ -57,14 +59,27 @@ def folded(text: str, width: int, *, indent: str = "") -> list[str]:
 
 
 def told(text: str, width: int | None) -> list[str]:
-    """Break sentences likewise, but keep a command at the end of one whole, to be pasted."""
+    """Break sentences likewise, and a command at the end of one so that it can still be pasted."""
     lines = []
     for paragraph in text.split("\n"):
         if width is None or len(paragraph) <= width:
             lines.append(paragraph)
         else:
             said, *command = _COMMAND.split(paragraph, maxsplit=1)
-            lines += [*folded(said, width), *command]
+            lines += folded(said, width)
+            lines += [line for each in command for line in _continued(each, width)]
+    return lines
+
+
+def _continued(command: str, width: int) -> list[str]:
+    """Break a command that does not fit before its options, as a shell takes it."""
+    lines = [""]
+    for part in _OPTION.split(command):
+        if lines[-1] and len(f"{lines[-1]} {part}{_GOES_ON}") > width:
+            lines[-1] += _GOES_ON
+            lines.append(f"   {part}")
+        else:
+            lines[-1] = f"{lines[-1]} {part}".lstrip()
     return lines
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import shlex
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -94,10 +97,24 @@ def test_a_number_stays_with_its_unit() -> None:
     ]
 
 
-def test_a_command_that_does_not_fit_its_sentence_s_line_has_its_own_and_stays_whole() -> None:
-    command = "token-refresher correct dealer-18 --stack token-refresher --region eu-west-1"
-    assert told(f"dealer-18: the password is refused: {command}", 40) == [
-        "dealer-18: the password is refused:",
-        command,
+def test_a_command_that_does_not_fit_its_sentence_s_line_has_its_own() -> None:
+    assert told("dealer-18 is refused: token-refresher correct dealer-18", 40) == [
+        "dealer-18 is refused:",
+        "token-refresher correct dealer-18",
     ]
     assert told("see: token-refresher status", 40) == ["see: token-refresher status"]
+
+
+@given(st.lists(words, min_size=1, max_size=5), st.integers(1, 120))
+def test_a_command_that_is_longer_than_the_terminal_is_broken_as_a_shell_takes_it(
+    values: list[str], width: int
+) -> None:
+    options = [word for value in values for word in ("--stack", value)]
+    command = shlex.join(["token-refresher", "correct", "dealer-18", *options])
+    lines = told(f"the password is refused: {command}", width)
+    printed = "\n".join(lines)
+    pasted = printed[printed.index("token-refresher") :]
+    # A shell drops a backslash at the end of a line, and the line's end.
+    assert shlex.split(pasted.replace("\\\n", "")) == shlex.split(command)
+    for line in pasted.splitlines():
+        assert len(line) <= width or len(re.findall(" --[a-z]|^token", line)) == 1
