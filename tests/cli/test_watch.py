@@ -13,6 +13,7 @@ from token_refresher.policy import Reason
 from token_refresher_cli.accounts import AccountStatus, State
 from token_refresher_cli.target import Target
 from token_refresher_cli.watch import Look, picture
+from tools.templates import ROOT
 from tools.terminal import Screen
 
 if TYPE_CHECKING:
@@ -175,3 +176,9 @@ def test_an_expired_session_ends_it_and_says_how_to_sign_in(
         relay.illness = lambda _: EXPIRED
         terminal.expect("Your AWS session has expired.")
         assert terminal.finish() == 3
+
+
+def test_the_document_shows_what_is_shown() -> None:
+    document = (ROOT / "docs" / "command-line.md").read_text()
+    shown = "\n".join(drawn(refused(1), *map(fresh, range(412)), lines=17))
+    assert f"```text\n{shown}\n```" in document
