@@ -27,6 +27,8 @@ from token_refresher_cli.timeline import NOW, draw
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from rich.style import Style
+
     from token_refresher_cli.accounts import AccountStatus
     from token_refresher_cli.catalogue import Grant, Listed
     from token_refresher_cli.problems import Problem
@@ -77,9 +79,12 @@ def width_of(console: Console) -> int | None:
     return console.width if console.file.isatty() else None
 
 
-def show(result: Table | str) -> None:
+def show(result: Table | Text | str) -> None:
     """Print a result."""
     console = results()
+    if isinstance(result, Text):
+        _print(console, result.plain, style=result.style)
+        return
     if isinstance(result, str):
         _print(console, result)
         return
@@ -103,7 +108,7 @@ def note(text: str, *, style: str = "") -> None:
     _print(notes(), text, style=style)
 
 
-def _print(console: Console, text: str, *, style: str = "") -> None:
+def _print(console: Console, text: str, *, style: str | Style = "") -> None:
     for line in told(text, width_of(console)):
         console.print(Text(line, style=style), soft_wrap=True)
 
