@@ -122,18 +122,31 @@ class Table:
         self, row: tuple[Text, ...], widths: dict[int, int], width: int | None
     ) -> Iterator[Text]:
         """Lay one row out."""
+        beneath = [
+            index
+            for index, cell in enumerate(row)
+            if index and cell.plain not in NOTHING and not self._has_room(index, cell, widths)
+        ]
         if len(row[0]) > widths[0]:
             yield row[0]
             row = (Text(), *row[1:])
-        yield from _side_by_side(row, widths)
-        beneath = [
-            # A cell that begins as its heading does (expires, expired) speaks for itself.
-            f"{cell}" if cell.plain.startswith(heading[:6]) else f"{heading} {cell}"
-            for index, (heading, cell) in enumerate(zip(self.headings, row, strict=True))
-            if index not in widths and cell.plain not in NOTHING
-        ]
+        beside = tuple(Text() if index in beneath else cell for index, cell in enumerate(row))
+        yield from _side_by_side(beside, widths)
         if beneath and width is not None:
-            yield from map(Text, folded("; ".join(beneath), width, indent=_INDENT))
+            said = "; ".join(self._with_heading(index, row[index].plain) for index in beneath)
+            yield from map(Text, folded(said, width, indent=_INDENT))
+
+    def _has_room(self, index: int, cell: Text, widths: dict[int, int]) -> bool:
+        if index not in widths:
+            return False
+        is_short = len(cell) <= widths[index]
+        return is_short or max(map(len, cell.plain.split())) <= widths[index]
+
+    def _with_heading(self, index: int, cell: str) -> str:
+        heading = self.headings[index]
+        # A cell that begins as its heading does (expires, expired) speaks for itself.
+        is_clear = not self.has_header or cell.startswith(heading[:6])
+        return cell if is_clear else f"{heading} {cell}"
 
     def _widths(self, width: int | None) -> dict[int, int]:
         """Choose the columns that stand in the line, and how wide each is."""
@@ -149,6 +162,9 @@ class Table:
             max([headings[0], *(kind[0] for kind, _ in kinds if kind[0] <= width * share)])
             for share in _SHARES_OF_NAMES
         }
+        bounds = {
+            index: (self._least(index, most, width), most) for index, most in enumerate(whole)
+        }
         columns = range(1, len(whole))
         found = [
             ((self._cost(kinds, widths, width), -len(widths), tuple(widths)), widths)
@@ -156,7 +172,11 @@ class Table:
             for rest in combinations(columns, count)
             for name in (whole[0], *sorted(names))
             for order in (1, -1)
-            if (widths := self._shared([name, *whole[1:]], (0, *rest), width, order)) is not None
+            if (
+                widths := _shared(
+                    {0: (name, name)} | {index: bounds[index] for index in rest}, width, order
+                )
+            )
         ]
         _, best = min(found, key=itemgetter(0), default=(None, {0: min(names)}))
         return best
@@ -165,26 +185,14 @@ class Table:
         for index, least in enumerate(headings):
             yield least, [row[index] for row in self._rows]
 
-    def _shared(
-        self, whole: Sequence[int], chosen: Sequence[int], width: int, order: int
-    ) -> dict[int, int] | None:
-        """Share a line among columns, the first or the last served first; None if too short."""
-        least = {index: self._least(index, whole[index]) for index in chosen}
-        spare = width - sum(least.values()) - _GAP * (len(chosen) - 1)
-        if spare < 0:
-            return None
-        for index in chosen[::order]:
-            more = min(spare, whole[index] - least[index])
-            least[index] += more
-            spare -= more
-        return least
-
-    def _least(self, index: int, whole: int) -> int:
+    def _least(self, index: int, whole: int, width: int) -> int:
+        """Tell how narrow a column may become; a cell with a longer word has no room in it."""
         if self.headings[index] not in self.prose:
             return whole
         cells = [self.headings[index] * self.has_header, *(row[index].plain for row in self._rows)]
-        longest_word = max(len(word) for cell in cells for word in cell.split() or [""])
-        return max(longest_word, min(whole, _NARROWEST))
+        words = {len(word) for cell in cells for word in cell.split()}
+        longest = max((word for word in words if word <= width * _SHARES_OF_NAMES[0]), default=0)
+        return max(longest, min(whole, _NARROWEST))
 
     def _cost(
         self, kinds: Sequence[tuple[tuple[int, ...], int]], widths: dict[int, int], width: int
@@ -202,6 +210,25 @@ class Table:
             all_lines += times * lines
             cells += times * len(beneath)
         return all_lines, cells
+
+
+def _shared(bounds: dict[int, tuple[int, int]], width: int, order: int) -> dict[int, int]:
+    """Share a line among columns, the first or the last served first; none if it is too short.
+
+    Args:
+        bounds: How wide each column is, at least and at most.
+        width: Of the line.
+        order: 1 or -1.
+    """
+    widths = {index: least for index, (least, _) in bounds.items()}
+    spare = width - sum(widths.values()) - _GAP * (len(bounds) - 1)
+    if spare < 0:
+        return {}
+    for index in list(bounds)[::order]:
+        more = max(0, min(spare, bounds[index][1] - widths[index]))
+        widths[index] += more
+        spare -= more
+    return widths
 
 
 def _side_by_side(cells: Sequence[Text], widths: dict[int, int]) -> Iterator[Text]:

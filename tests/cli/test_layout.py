@@ -83,6 +83,19 @@ def test_sentences_are_broken_in_their_own_column_where_that_takes_no_more_lines
     ]
 
 
+def test_a_word_that_is_longer_than_its_column_goes_beneath_its_row_alone() -> None:
+    secret = "oauth/credentials/" + "x" * 40
+    given = [("dealer-17", "ok", f"{secret} has a value", "-"), ("dealer-18", "ok", "none", "now")]
+    assert shown(table(*given, prose=("error",)), 60) == [
+        "account    state  error                         next attempt",
+        "dealer-17  ok                                   -",
+        "  error",
+        f"  {secret}",
+        "  has a value",
+        "dealer-18  ok     none                          now",
+    ]
+
+
 @given(sentences, st.integers(1, 60))
 def test_text_is_broken_between_words_alone(text: str, width: int) -> None:
     lines = folded(text, width)

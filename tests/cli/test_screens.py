@@ -92,7 +92,7 @@ HEADINGS: Final = {"error", "expires", "since"}
 DRAWN: Final = re.compile(r"[\u2500-\u28ff]+")
 COMMAND: Final = re.compile(r"(token-refresher|aws|make|   --[a-z-]+) ")
 # What is copied as it is: a line of JSON, or a single word.
-VERBATIM: Final = re.compile(r'\s*"|\S+$')
+VERBATIM: Final = re.compile(r'\s*("|\S+$)')
 
 
 @dataclass(slots=True)
