@@ -38,7 +38,7 @@ _NO_BREAK: Final = "\u00a0"
 # A number and its unit are one word.
 _QUANTITY: Final = re.compile(r"([0-9]) (d|h|min|s)\b")
 # A command that ends a sentence, to be pasted.
-_COMMAND: Final = re.compile(r"(?<=:) (?=(?:token-refresher|aws|make) )")
+_COMMAND: Final = re.compile(r"(?<=:) (?=(?:token-refresher|aws|chmod|make|rm) )")
 
 
 def folded(text: str, width: int, *, indent: str = "") -> list[str]:
