@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, NoRegionError
+from msgspec import structs
 
 from token_refresher import PRODUCT_USER_AGENT
 from token_refresher.aws.secret_store import Pace, SecretsManagerStore, create_client
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
     from datetime import datetime
 
+    from token_refresher.announcing import NotPut
     from token_refresher.credentials import Credentials
     from token_refresher.model import Account
     from token_refresher.oauth.client_authentication import Client, Grant
@@ -275,6 +277,26 @@ class Connection:
                 interrupted.set()
                 on_interrupt()
             return running.result()
+
+    def announce(self, report: Report) -> NotPut | None:
+        """Put the events of a sweep that was made here, where the settings want any.
+
+        Returns:
+            What could not be put; None where nothing was left.
+        """
+        if not self.settings.puts_events:
+            return None
+        from token_refresher.announcing import CONNECTIONS, SOURCE, Announcer  # noqa: PLC0415
+        from token_refresher.aws import event_bus  # noqa: PLC0415
+
+        def connect() -> event_bus.EventBus:
+            agent = PRODUCT_USER_AGENT
+            client = event_bus.create_client(connections=CONNECTIONS, user_agent=agent)
+            return event_bus.EventBus(client, source=SOURCE)
+
+        # The function's settings do not tell its Region; whoever reads an event is told it.
+        settings = structs.replace(self.settings, region=self.target.aws_region or "")
+        return Announcer(settings, connect).announce(report, time_left=lambda: _TIME_LEFT)
 
     def listed(self) -> list[Account]:
         """List all accounts; nothing is read but metadata, which may be five minutes old."""

@@ -42,6 +42,7 @@ def refresh(
     connection, _ = connect(ctx)
     names = list(dict.fromkeys(names))
     interrupted = threading.Event()
+    not_put = None
     if remote:
         rows = _refreshed_by_function(connection, names, force=force)
     else:
@@ -53,6 +54,7 @@ def refresh(
         with screen.waiting("Asking for tokens", len(names)) as asked:
             report = connection.sweep(names, force=force, asked=asked, on_interrupt=finish)
         rows = rows_of_report(report)
+        not_put = connection.announce(report)
     now = connection.now()
     if as_json:
         screen.show_json({"refreshed_at": now, "accounts": [asdict(row) for row in rows]})
@@ -63,6 +65,12 @@ def refresh(
     failed = [row.account for row in rows if row.has_failed and not row.is_unknown]
     if failed and not remote:
         _say_that_nothing_is_recorded(connection, failed, force=force)
+    if not_put is not None:
+        what = "1 event was" if not_put.count == 1 else f"{not_put.count} events were"
+        screen.note(
+            f"{what} not put on the event bus: {not_put.code}. "
+            "Your AWS identity needs events:PutEvents, or let the function refresh, by --remote."
+        )
     if interrupted.is_set():
         raise typer.Exit(INTERRUPTED)
     if all(row.is_unknown for row in rows):

@@ -160,6 +160,7 @@ class Refresher:
         """
         refresh = self._begin(result.account, asked)
         refresh.decision = Decision(due=True, reason=result.reason)
+        refresh.before = result.before or before
         refresh.record.forget_failures_since(before)
         lease = result.account.lease
         if lease is not None and result.account.lease_end is LeaseEnd.REFUSED:
@@ -172,6 +173,7 @@ class Refresher:
             asked=asked,
             needed_time_left=asked.time_left() - _REFRESH_TIME,
             record=Record(store=self.store, clock=self.clock, account=account),
+            before=account,
             journal=Journal(store=self.store, account=account.name),
             # By the listing, until something was read: a failure before that has a reason, too.
             decision=self.decide(account, asked),
@@ -207,6 +209,7 @@ class _Refresh(Hidden, msgspec.Struct, kw_only=True):
     Attributes:
         needed_time_left: The invocation's time that is not this refresh's to use.
         record: The account as known now, its records, and cautions gathered on the way.
+        before: The account as it was before anything was done.
         journal: Empty where its refresh tokens are not used.
         decision: Why it is due, by what has been read so far.
         refresh_tokens: All that were seen, so that none is published.
@@ -216,6 +219,7 @@ class _Refresh(Hidden, msgspec.Struct, kw_only=True):
     asked: Asked
     needed_time_left: timedelta
     record: Record
+    before: Account
     journal: Journal
     decision: Decision
     refresh_tokens: set[str | None] = msgspec.field(default_factory=set)
@@ -270,6 +274,7 @@ class _Refresh(Hidden, msgspec.Struct, kw_only=True):
         """Describe the token secret: the listing may be five minutes old."""
         metadata = self.store.describe_token(self.account.name)
         self.record.account = with_token(self.account, metadata, now=self.asked.now)
+        self.before = self.account
         if metadata is not None and metadata.is_deleted:
             raise SecretStoreError("DescribeSecret", "scheduled_for_deletion", transient=False)
         published = self.account.published
@@ -278,6 +283,7 @@ class _Refresh(Hidden, msgspec.Struct, kw_only=True):
             # None where the version has lost its value.
             if value is not None:
                 self.record.know(published=published.with_times_of(value.text))
+                self.before = self.account
 
     def _is_foreign(self) -> bool:
         """Whether the token secret holds what other programs may need: not overwritten unasked.
@@ -765,6 +771,5 @@ class _Refresh(Hidden, msgspec.Struct, kw_only=True):
 
     def result(self, outcome: Outcome, error: Failure | NotAttemptedError | None = None) -> Result:
         """Tell what this refresh came to."""
-        return Result(
-            self.account, self.decision.reason, outcome, error, tuple(self.record.cautions)
-        )
+        reason, cautions = self.decision.reason, tuple(self.record.cautions)
+        return Result(self.account, reason, outcome, error, cautions, self.before)

@@ -14,8 +14,10 @@ import pytest
 
 from local.embedded_cloud import REGION, ROOT, Credentials, EmbeddedCloud
 from tests.cli.operator import EMAIL, PASSWORD
+from tests.integration.test_embedded_cloud import within
 from tests.integration.test_emulator_functions import deploy
 from tests.integration.test_emulator_iam import ACCOUNT, create_role
+from tests.integration.test_events import Queue
 from token_refresher.model import TokenVersion
 
 if TYPE_CHECKING:
@@ -224,7 +226,45 @@ def test_whoever_may_not_look_and_waits_is_told_that_the_credentials_are_written
 def test_every_statement_is_explained_and_its_lack_is_tried() -> None:
     table = DOCUMENT.split("| statement | commands that need it |")[1].split("\n\n")[0]
     assert re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE) == list(STATEMENTS)
-    assert {sid for sid, _, _ in DENIED} | UNSEEN.keys() == set(STATEMENTS)
+    told = {sid for sid, _, _ in DENIED} | UNSEEN.keys()
+    assert told | {"TellTheEventBus"} == set(STATEMENTS)
+
+
+def test_without_the_event_bus_the_token_is_refreshed_and_the_person_is_told(
+    operator: Operator, allow: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EVENTS", "true")
+    allow(*(STATEMENTS.keys() - {"TellTheEventBus"}))
+    done = operator.run("refresh dealer-17 --force")
+
+    assert done.exit_code == 0
+    assert "1 event was not put on the event bus: AccessDeniedException." in done.stderr
+    assert "events:PutEvents" in done.stderr
+
+
+def test_a_refresh_from_here_tells_the_event_bus_where_the_stack_wants_it(
+    operator: Operator, cloud: EmbeddedCloud, allow: Callable[..., None]
+) -> None:
+    queue = Queue(cloud)
+    cloud.client("lambda").update_function_configuration(
+        FunctionName="token-refresher",
+        Environment={
+            "Variables": {
+                "ALLOWED_TOKEN_HOSTS": operator.server.host,
+                "EVENTS": "true",
+                "POWERTOOLS_SERVICE_NAME": "token-refresher",
+            }
+        },
+    )
+    allow(*STATEMENTS)
+    done = operator.run("refresh dealer-17 --force --stack token-refresher")
+
+    assert done.exit_code == 0
+    assert "event" not in done.stderr
+    assert within(10.0, lambda: queue.has(1))
+    detail = queue.events[0]["detail"]
+    assert (detail["account"], detail["stack"]) == ("dealer-17", "token-refresher")
+    assert detail["reason"] == "credentials changed"
 
 
 def test_whoever_may_look_alone_can_look(operator: Operator, allow: Callable[..., None]) -> None:

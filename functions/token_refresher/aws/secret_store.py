@@ -1,7 +1,7 @@
 """The two secrets of each account, in AWS Secrets Manager.
 
-The only module that uses boto3. It knows names, stages and calls; what is
-written, and when, is decided elsewhere.
+It knows names, stages and calls; what is written, and when, is decided elsewhere. boto3 is used
+here and in `event_bus`, and nowhere else.
 """
 
 from __future__ import annotations
