@@ -138,11 +138,11 @@ def _say_that_nothing_is_recorded(connection: Connection, names: list[str], *, f
 def _why_not(row: Row, target: Target, *, now: datetime) -> str:
     """Say why an account that nothing is wrong with now was not refreshed, and what helps."""
     until = _next(row, now)
-    add = target.command("add", row.account)
+    add, restore = (target.command(verb, row.account) for verb in ("add", "restore"))
     return {
         Reason.AWAITING_CREDENTIALS: f"has no credentials yet: {add}",
         Reason.BACKING_OFF: f"failed before, and --force asks now.{until}",
-        Reason.ORPHANED: f"has lost its credentials: {add}",
+        Reason.ORPHANED: f"has no credentials any more; where it was removed: {restore}",
         Reason.RATE_LIMITED: f"is rate limited, and --force does not help.{until}",
         Reason.UNCHANGED: f"got the published token once more; --force does not help.{until}",
         NOT_TOLD: "is not in the function's answer; its log tells",

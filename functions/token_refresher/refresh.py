@@ -44,6 +44,7 @@ from token_refresher.policy import (
     FAILURES,
     TICK_SLACK,
     Decision,
+    Reason,
     Sending,
     decide,
     has_unpublished_response,
@@ -81,6 +82,8 @@ _SHORT_SCHEDULE: Final = timedelta(minutes=1)
 _USUAL_TIMEOUT_SECONDS: Final = 10
 # What is left for the records, however long a journal is retried.
 _TIME_TO_RECORD: Final = timedelta(seconds=10)
+# What a secret that is to be deleted comes to: by its description, and where it is used.
+_MARKED: Final = frozenset({"InvalidRequestException", "scheduled_for_deletion"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,7 +142,8 @@ class Refresher:
         except NotAttemptedError as error:
             return refresh.result(Outcome.NOT_ATTEMPTED, error)
         except FAILURES as error:
-            return refresh.failed(error)
+            is_marked = isinstance(error, SecretStoreError) and error.code in _MARKED
+            return (refresh.removed() if is_marked else None) or refresh.failed(error)
         except Exception as exception:  # noqa: BLE001 - one account's defect is not the others'
             return refresh.failed(UnexpectedError(exception))
 
@@ -719,6 +723,8 @@ class _Refresh(Hidden, msgspec.Struct, kw_only=True):
 
     def _not_kept(self, outcome: Outcome) -> Result:
         """Record that a response could not be journaled; it stays in the warm environment."""
+        if (removed := self.removed()) is not None:
+            return removed
         self.record.cautions.append(Caution.JOURNAL_NOT_WRITTEN)
         error = SecretStoreError("PutSecretValue", records.JOURNAL_NOT_WRITTEN, transient=False)
         self._record(error)
@@ -731,6 +737,25 @@ class _Refresh(Hidden, msgspec.Struct, kw_only=True):
         if not self.asked.dry_run:
             self._record(error)
         return self.result(Outcome.FAILED, error)
+
+    def removed(self) -> Result | None:
+        """Leave an account alone whose credentials are gone, or are to be deleted.
+
+        Between the calls that remove an account, and for as long as the listing lags behind them,
+        whatever it meets is nobody's to act on. None where the credentials are there.
+        """
+        try:
+            metadata = self.store.describe_credentials(self.account.name)
+        except SecretStoreError:
+            return None
+        if metadata is not None and not metadata.is_deleted:
+            return None
+        self.record.know(credentials_version=None, has_credentials_secret=False)
+        if not self.journal.is_repeatable:
+            # Whoever restores the account finds its refresh token.
+            self.record.know(unwritten=self.journal.unwritten)
+        self.decision = Decision(due=False, reason=Reason.ORPHANED)
+        return self.result(Outcome.NOT_DUE)
 
     def _record(self, error: Failure) -> None:
         is_ours = self.refresher.records_failures
