@@ -11,7 +11,7 @@ import stat
 import sys
 import threading
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -35,6 +35,7 @@ from token_refresher_cli.credentials_form import (
 )
 from token_refresher_cli.durations import say_duration
 from token_refresher_cli.exit_codes import INTERRUPTED, ExitCode
+from token_refresher_cli.machine import finish
 from token_refresher_cli.problems import (
     ProblemError,
     RefusedError,
@@ -49,7 +50,6 @@ from token_refresher_cli.secrets_manager import AlreadyThereError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
-    from concurrent.futures import Future
     from pathlib import Path
 
     from token_refresher.credentials import Credentials
@@ -308,27 +308,21 @@ class _Adding:
     def run(self, entries: Sequence[Entry]) -> None:
         """Serve all accounts; where a person interrupts, what has begun is finished."""
         doing = "Comparing" if self._dry_run else "Creating credentials"
-        # Python raises KeyboardInterrupt in the main thread alone.
         with (
             screen.waiting(doing, len(entries)) as done,
             ThreadPoolExecutor(min(_WORKERS, len(entries) or 1)) as pool,
         ):
-            running: list[Future[None]] = []
-            while True:
-                try:
-                    for entry in entries[len(running) :]:
-                        running.append(pool.submit(self._serve, entry))
-                        running[-1].add_done_callback(lambda _: done())
-                    wait(running)
-                    break
-                except KeyboardInterrupt:
-                    # A second one changes nothing: what has begun takes seconds, and is told.
-                    if not self.is_interrupted:
-                        screen.note("Interrupted: finishing what has begun.")
-                    self.is_interrupted = True
-                    self._stop.set()
+            running = [pool.submit(self._serve, entry) for entry in entries]
+            for each in running:
+                each.add_done_callback(lambda _: done())
+            finish(running, on_interrupt=self._interrupt)
             for each in running:
                 each.result()
+
+    def _interrupt(self) -> None:
+        self.is_interrupted = True
+        self._stop.set()
+        screen.note("Interrupted: finishing what has begun.")
 
     def _serve(self, entry: Entry) -> None:
         standing = Standing.LEFT
@@ -350,9 +344,7 @@ class _Adding:
                     self._alike = ("", 0)
             break
         with self._lock:
-            # One that an interruption has submitted twice is not begun twice.
-            if standing is not Standing.LEFT or entry.account not in self.standings:
-                self.standings[entry.account] = standing
+            self.standings[entry.account] = standing
 
     def _served(self, entry: Entry) -> Standing:
         listed = self._listed.get(entry.account)

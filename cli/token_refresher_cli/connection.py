@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -33,6 +33,7 @@ from token_refresher.settings import settings_from_environment
 from token_refresher.sweep import Sweeper
 from token_refresher_cli.deployed_function import DeployedFunction
 from token_refresher_cli.discovery import discover
+from token_refresher_cli.machine import finish
 from token_refresher_cli.problems import ProblemError, about
 from token_refresher_cli.secrets_manager import PeoplesCalls
 
@@ -268,14 +269,14 @@ class Connection:
 
         if dry_run:
             return sweep()
-        # Python raises KeyboardInterrupt in the main thread alone.
+
+        def interrupt() -> None:
+            interrupted.set()
+            on_interrupt()
+
         with ThreadPoolExecutor(1) as pool:
             running = pool.submit(sweep)
-            try:
-                wait([running])
-            except KeyboardInterrupt:
-                interrupted.set()
-                on_interrupt()
+            finish([running], on_interrupt=interrupt)
             return running.result()
 
     def announce(self, report: Report) -> NotPut | None:

@@ -6,14 +6,17 @@ The only module that asks for them, so that a test can give others.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import time
+from concurrent.futures import wait
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
+    from concurrent.futures import Future
 
 
 def _now() -> datetime:
@@ -22,6 +25,30 @@ def _now() -> datetime:
 
 def _pause(duration: timedelta) -> None:
     time.sleep(duration.total_seconds())  # noqa: TID251 - between two looks, in `machine` alone
+
+
+_SECONDS_UNTIL_CTRL_C_IS_TOLD: Final = 0.1
+
+
+def finish(running: Collection[Future[Any]], *, on_interrupt: Callable[[], None]) -> None:
+    """Wait for what has begun, which no Ctrl-C cuts off: the first is told, others change nothing.
+
+    A `KeyboardInterrupt` would come at any line, also while the one before is dealt with.
+
+    Args:
+        running: All that has been submitted; to be called in the main thread.
+        on_interrupt: Called once, at the first Ctrl-C, and not in its signal's handler.
+    """
+    pressed: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: pressed.append(number))
+    try:
+        is_told = False
+        while wait(running, timeout=_SECONDS_UNTIL_CTRL_C_IS_TOLD).not_done:
+            if pressed and not is_told:
+                is_told = True
+                on_interrupt()
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @dataclass(frozen=True, slots=True)
