@@ -163,9 +163,9 @@ class Connection:
         """Tell the time, aware."""
         return self._machine.clock()
 
-    def endpoint(self) -> TokenEndpoint:
+    def endpoint(self, make: Callable[..., TokenEndpoint] = TokenEndpoint) -> TokenEndpoint:
         """Make what sends token requests, to the hosts that the settings allow."""
-        return TokenEndpoint(
+        return make(
             hosts=AllowedHosts(
                 self.settings.allowed_token_hosts,
                 is_proxied=self.settings.token_endpoint_proxy is not None,
