@@ -31,7 +31,7 @@ _MOST_DECODED: Final = 4_000_000
 _DEEPEST_JSON: Final = 20
 
 # A field of such a name holds a secret, however it looks.
-_SECRET: Final = (
+_OF_SECRETS: Final = (
     "pw|secret|pass|token|key|assert|credential|authori[sz]|sig|jwt|cookie|session|otp|nonce"
 )
 # But for what is only about one.
@@ -50,7 +50,7 @@ _MOST_CAPITALS: Final = 15
 _LONGEST_CODE: Final = 8
 _NO_VOWELS: Final = r"[b-df-hj-np-tv-xz]{6}"
 # Of what is no JSON, or no longer: a name, and what stands for it.
-_NAMED: Final = rf"(?i)(\w*(?:{_SECRET})\w*)" r"(\\*[\"']?\s*[=:]\s*\\*[\"']?)([^\s\"'<>&,;]+)"
+_NAMED: Final = rf"(?i)(\w*(?:{_OF_SECRETS})\w*)(\\*[\"']?\s*[=:]\s*\\*[\"']?)([^\s\"'<>&,;]+)"
 
 
 class Mask:
@@ -189,7 +189,7 @@ def plain_name(name: str) -> str:
 
 def tells_secret(name: str) -> bool:
     """Whether a field of this name holds a secret."""
-    is_one = re.search(f"{_SECRET}|pin$", plain_name(name)) is not None
+    is_one = re.search(f"{_OF_SECRETS}|pin$", plain_name(name)) is not None
     return is_one and not is_about_one(name)
 
 
