@@ -12,6 +12,7 @@ from rich.text import Text
 from token_refresher import judgement
 from token_refresher.errors import ExternalSecretError
 from token_refresher.journal import Journal, JournalEntry
+from token_refresher.oauth.errors import OAuthError
 from token_refresher.oauth.transport import TokenEndpoint
 from token_refresher.policy import FAILURES
 from token_refresher_cli import options, screen
@@ -84,6 +85,10 @@ def check(
         screen.note(f"{error}")
         if fix := fix_here(error.code, name, connection.target):
             screen.note(fix)
+        if isinstance(error, OAuthError) and error.status and try_it and not show_response:
+            flags = ["--try", "--show-response"]
+            again = connection.target.command("check", name, flags=flags)
+            screen.note(f"To see what came back, in a terminal: {again}")
     if not try_it:
         _tell_what_is_on_record(connection, look.account, has_failed=failure is not None)
     if failure is not None:

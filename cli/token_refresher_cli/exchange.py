@@ -17,7 +17,7 @@ from token_refresher.oauth.client_authentication import authentication
 from token_refresher.oauth.dialect import find
 from token_refresher.oauth.errors import OAuthError
 from token_refresher.oauth.transport import TokenEndpoint
-from token_refresher_cli.masking import MASKED, Mask, plain_name, tells_secret, visible
+from token_refresher_cli.masking import MASKED, Mask, named_in, plain_name, tells_secret, visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -126,6 +126,8 @@ def secrets_in(
     for each in exchanges:
         _, _, body = each.response or (0, {}, None)
         content = _parsed(body or b"", "")
+        if content is None:
+            known |= set(named_in(_text(body or b"")))
         for path in (client.dialect.access_token, client.dialect.refresh_token):
             known |= set(texts_in(find(content, path)))
         known |= set(_told_in(content))

@@ -49,8 +49,11 @@ _LETTERS: Final = range(2, 21)
 _MOST_CAPITALS: Final = 15
 _LONGEST_CODE: Final = 8
 _NO_VOWELS: Final = r"[b-df-hj-np-tv-xz]{6}"
-# Of what is no JSON, or no longer: a name, and what stands for it.
-_NAMED: Final = rf"(?i)(\w*(?:{_OF_SECRETS})\w*)(\\*[\"']?\s*[=:]\s*\\*[\"']?)([^\s\"'<>&,;]+)"
+# In a text: a name, and what begins that which stands for it.
+_NAMED: Final = (
+    rf"(?i)(\w*(?:{_OF_SECRETS})\w*)(\\*[\"']?\s*[=:]\s*)(?:(\\*[\"'])|(?=[^\s\"'<>&,;]))"
+)
+_BARE: Final = r"[^\s\"'<>&,;]+"
 
 
 class Mask:
@@ -67,8 +70,9 @@ class Mask:
             (each for each in known if len(each) >= _SHORTEST_WITHIN), key=len, reverse=True
         )
         self._words = {each for each in known if len(each) < _SHORTEST_WITHIN}
+        # Of one with blanks a part may be left on the other side of each: nothing is shown then.
         self._parts = {
-            part
+            part: any(map(str.isspace, each))
             for each in self._within
             for start in range(len(each) - _PART + 1)
             if not (part := each[start : start + _PART]).isalpha()
@@ -89,7 +93,8 @@ class Mask:
             return MASKED
         if may_look_opaque:
             return text
-        text = re.sub(_NAMED, _masked_value, text)
+        for start, end in reversed([*_named(text)]):
+            text = text[:start] + MASKED + text[end:]
         return re.sub(_WORD, lambda word: MASKED if _is_opaque(word[0]) else word[0], text)
 
     def path(self, path: str) -> str:
@@ -143,8 +148,9 @@ class Mask:
             for found in re.finditer(rf"(?<!\w){re.escape(secret)}(?!\w)", text):
                 yield found.span()
         for start in range(len(text) - _PART + 1 if self._parts else 0):
-            if text[start : start + _PART] in self._parts:
-                yield start, start + _PART
+            has_blanks = self._parts.get(text[start : start + _PART])
+            if has_blanks is not None:
+                yield (0, len(text)) if has_blanks else (start, start + _PART)
 
     def _is_told_otherwise(self, text: str) -> bool:
         """Whether a text tells a secret by another encoding, or cannot be looked through."""
@@ -198,11 +204,37 @@ def is_about_one(name: str) -> bool:
     return re.search(_ABOUT_ONE, plain_name(name)) is not None
 
 
-def _masked_value(found: re.Match[str]) -> str:
-    """Mask what stands for a name in a text; a colon may be a sentence's."""
-    name, between, value = found.groups()
-    is_prose = between.strip() == ":" and value.isalpha()
-    return found[0] if is_about_one(name) or is_prose else f"{name}{between}{MASKED}"
+def named_in(text: str) -> Iterator[str]:
+    """Tell what stands in a text for a name that tells a secret, such as in JSON that was cut."""
+    for start, end in _named(text):
+        yield text[start:end]
+        yield _unescaped(text[start:end])
+
+
+def _named(text: str) -> Iterator[tuple[int, int]]:
+    """Tell where it stands; a colon without quotes may be a sentence's, before a word."""
+    at = 0
+    while (found := re.compile(_NAMED).search(text, at)) is not None:
+        name, between, quote = found.groups()
+        start = found.end()
+        end = _end_of_quoted(text, start, quote) if quote else _end_of_bare(text, start)
+        is_prose = not quote and between.strip() == ":" and text[start:end].isalpha()
+        at = max(end, start + 1)
+        if not (is_about_one(name) or is_prose):
+            yield start, end
+
+
+def _end_of_bare(text: str, start: int) -> int:
+    found = re.compile(_BARE).match(text, start)
+    return found.end() if found is not None else start
+
+
+def _end_of_quoted(text: str, start: int, quote: str) -> int:
+    """Find the quote that ends what such a one began: one that is escaped as it was."""
+    for found in re.compile(rf"(\\*){re.escape(quote[-1])}").finditer(text, start):
+        if len(found[1]) == len(quote) - 1:
+            return found.start()
+    return len(text)
 
 
 def _is_opaque(word: str) -> bool:
@@ -227,23 +259,24 @@ def _is_plain(piece: str) -> bool:
 
 
 def _words_around(text: str, spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Widen what was found, in its order, to whole words, and join what overlaps."""
-    words = [word.span() for word in re.finditer(_WORD, text)] if spans else []
+    """Widen what was found, in its order, up to the next blanks, and join what overlaps.
+
+    What stands close to a part of a secret may be another part of it, in another encoding.
+    """
+    words = [word.span() for word in re.finditer(r"\S+", text)] if spans else []
     widened: list[tuple[int, int]] = []
     at = 0
     for start, end in spans:
-        while at < len(words) and words[at][1] <= start:
+        while words[at][1] <= start:
             at += 1
-        first = words[at][0] if at < len(words) and words[at][0] < start else start
-        last = end
-        upto = at
-        while upto < len(words) and words[upto][0] < end:
-            last = max(last, words[upto][1])
-            upto += 1
+        last = at
+        while last + 1 < len(words) and words[last + 1][0] < end:
+            last += 1
+        first = min(start, words[at][0])
         if widened and first <= widened[-1][1]:
-            widened[-1] = (widened[-1][0], max(last, widened[-1][1]))
+            widened[-1] = (widened[-1][0], max(end, words[last][1]))
         else:
-            widened.append((first, last))
+            widened.append((first, max(end, words[last][1])))
     return widened
 
 
@@ -257,6 +290,7 @@ def _decoded(text: str) -> Iterator[str]:
     decoders: tuple[Callable[[str], str], ...] = (
         unquote,
         unquote_plus,
+        lambda each: unquote(each, "latin-1"),
         html.unescape,
         _unescaped,
         lambda each: unicodedata.normalize("NFKC", each),
@@ -273,8 +307,8 @@ def _decoded(text: str) -> Iterator[str]:
 def _unescaped(text: str) -> str:
     """Undo what JSON and programming languages write for a character."""
     escaped = re.sub(
-        r"\\+(?:u\{?|x)([0-9a-fA-F]{2,6})\}?",
-        lambda code: chr(min(int(code[1][:4], 16), 0x10FFFF)),
+        r"\\+(?:u([0-9a-fA-F]{4})|u\{0{0,2}([0-9a-fA-F]{1,5})\}|x([0-9a-fA-F]{2}))",
+        lambda code: chr(int(code[1] or code[2] or code[3], 16)),
         text,
     )
     return re.sub(r"\\+([^\w\s])", r"\1", escaped)
@@ -294,12 +328,17 @@ def _from_base64(text: str) -> str:
                 decoded = base64.b64decode(whole + "=" * (-len(whole) % 4))
             except binascii.Error:
                 continue
-            found += [decoded.decode("latin-1"), decoded.decode(errors="ignore")]
-    return "\n".join(dict.fromkeys(found))
+            found.append(decoded)
+    return "\n".join(_texts_of(found))
+
+
+def _texts_of(decoded: Iterable[bytes]) -> dict[str, None]:
+    """Read bytes by the two encodings that texts are sent in, each text once."""
+    encodings = ("utf-8", "latin-1")
+    return dict.fromkeys(each.decode(name, "ignore") for each in decoded for name in encodings)
 
 
 def _from_hex(text: str) -> str:
     """Decode all that may be hexadecimal."""
     runs = re.findall(r"(?:[0-9a-fA-F]{2}[:\s]?){4,}", text)
-    decoded = [bytes.fromhex(re.sub(r"[:\s]", "", run)) for run in runs]
-    return "\n".join(each.decode("latin-1") for each in decoded)
+    return "\n".join(_texts_of(bytes.fromhex(re.sub(r"[:\s]", "", run)) for run in runs))
