@@ -177,10 +177,9 @@ def _tell_what_is_on_record(connection: Connection, account: Account, *, has_fai
     if one.error is None:
         return
     told = one.error + (f" ({one.failure_class})" if one.failure_class else "")
-    if one.failures:
-        told += f", {one.failures} times in a row" if one.failures > 1 else ", once"
     if one.failing_since:
-        told += f", since {say_when(one.failing_since, now=now)}"
+        several = f"{one.failures} times since " if one.failures > 1 else ""
+        told += f", {several}{say_when(one.failing_since, now=now)}"
     if one.next_attempt_at:
         is_held = one.next_attempt_at > now
         at = say_when(one.next_attempt_at, now=now) if is_held else "at the next sweep"
