@@ -22,7 +22,7 @@ from token_refresher_cli.durations import say_duration, say_when
 from token_refresher_cli.exchange import Exchange, WatchedExchanges, secrets_in, shown
 from token_refresher_cli.exit_codes import ExitCode
 from token_refresher_cli.masking import Mask
-from token_refresher_cli.problems import ProblemError, about, failure_text, fix_for, fix_here
+from token_refresher_cli.problems import ProblemError, about, failure_text, fix_for
 from token_refresher_cli.read_commands import connect, stored
 
 if TYPE_CHECKING:
@@ -83,7 +83,8 @@ def check(
         failure = error
         screen.note(f"{name}: {failure_text(error)}", style="bold red")
         screen.note(f"{error}")
-        if fix := fix_here(error.code, name, connection.target):
+        fix = connection.doubt(error.code) or fix_for(error.code, name, connection.target)
+        if fix:
             screen.note(fix)
         if isinstance(error, OAuthError) and error.status and try_it and not show_response:
             flags = ["--try", "--show-response"]

@@ -30,8 +30,8 @@ from token_refresher.refresh import Refresher
 from token_refresher.settings import settings_from_environment
 from token_refresher.sweep import Sweeper
 from token_refresher_cli.deployed_function import DeployedFunction
-from token_refresher_cli.discovery import discover
-from token_refresher_cli.problems import ProblemError, about
+from token_refresher_cli.discovery import DiscoveryError, discover
+from token_refresher_cli.problems import ProblemError, about, doubt, sentence
 from token_refresher_cli.secrets_manager import PeoplesCalls
 
 if TYPE_CHECKING:
@@ -183,13 +183,24 @@ class Connection:
 
         Raises:
             DiscoveryError: There is none to be found.
+            ProblemError: Nor could there be, as this machine is.
         """
-        return discover(
-            issuer,
-            ssl_context=public_authorities(self.settings.additional_ca_certificates),
-            monotonic=self._machine.monotonic,
-            proxy=self.settings.token_endpoint_proxy,
-        )
+        try:
+            return discover(
+                issuer,
+                ssl_context=public_authorities(self.settings.additional_ca_certificates),
+                monotonic=self._machine.monotonic,
+                proxy=self.settings.token_endpoint_proxy,
+            )
+        except DiscoveryError as error:
+            if error.code == "certificate_refused" and (trust := self._machine.trust_problem()):
+                raise ProblemError(sentence(str(error)), sentence(trust)) from None
+            raise
+
+    def doubt(self, code: str) -> str:
+        """Say what a failure may tell of this machine instead of the account; empty if nothing."""
+        trust = self._machine.trust_problem() if code == "certificate_refused" else ""
+        return trust or doubt(code, self.target)
 
     def admit(self, credentials: Credentials) -> None:
         """Check that a refresh with these credentials would ask for a token.
