@@ -193,14 +193,17 @@ class Connection:
                 proxy=self.settings.token_endpoint_proxy,
             )
         except DiscoveryError as error:
-            if error.code == "certificate_refused" and (trust := self._machine.trust_problem()):
+            if trust := self.trust_problem(error.code):
                 raise ProblemError(sentence(str(error)), sentence(trust)) from None
             raise
 
     def doubt(self, code: str) -> str:
         """Say what a failure may tell of this machine instead of the account; empty if nothing."""
-        trust = self._machine.trust_problem() if code == "certificate_refused" else ""
-        return trust or doubt(code, self.target)
+        return self.trust_problem(code) or doubt(code, self.target)
+
+    def trust_problem(self, code: str) -> str:
+        """Say why this machine can believe no certificate, where a failure may come from that."""
+        return self._machine.trust_problem() if code == "certificate_refused" else ""
 
     def admit(self, credentials: Credentials) -> None:
         """Check that a refresh with these credentials would ask for a token.

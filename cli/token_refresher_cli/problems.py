@@ -108,6 +108,10 @@ _NOT_BELIEVED: Final = Problem(
     "This machine does not believe the certificate of AWS.",
     "Where a proxy stands between, name its authority's file in AWS_CA_BUNDLE.",
 )
+_NOT_AWS: Final = Problem(
+    "What answered is not AWS.",
+    "A proxy or a network's sign-in page may stand between: check them, and AWS_ENDPOINT_URL.",
+)
 _NO_KEY: Final = Problem(
     "The KMS key of a secret cannot be used: it is disabled or to be deleted, or not yours to use.",
     "See which key it is, and its state: {key}",
@@ -128,6 +132,7 @@ _BY_CODE: Final = {
         (_NO_ANSWER, "ConnectTimeoutError", "ConnectionClosedError", "EndpointConnectionError"),
         (_NO_ANSWER, "ReadTimeoutError"),
         (_NO_PROXY, "ProxyConnectionError"),
+        (_NOT_AWS, "ResponseParserError"),
         (_NOT_BELIEVED, "SSLError"),
         (_NO_KEY, *OF_KEYS),
         (_NO_IDENTITY, "CredentialRetrievalError", "NoCredentialsError", "PartialCredentialsError"),
@@ -253,7 +258,10 @@ def explain_call(operation: str, code: str, resource: str, target: Target) -> Pr
         fix = f"Restore it: {_restoring(resource, target)}"
         return Problem(f"{resource} is scheduled for deletion.", fix)
     where = f" on {resource}" if resource else ""
-    told = _BY_CODE.get(code) or Problem(f"{operation} failed{where}: {code}.", "")
+    # botocore's words for an error in which it finds none of AWS.
+    is_not_aws = re.fullmatch(r"[34][0-9]{2}|Unknown", code) is not None
+    told = _NOT_AWS if is_not_aws else _BY_CODE.get(code)
+    told = told or Problem(f"{operation} failed{where}: {code}.", "")
     commands = {
         "identity": target.aws("sts", "get-caller-identity"),
         "key": target.aws("secretsmanager", "describe-secret", "--secret-id", resource),
