@@ -6,7 +6,7 @@ PYTHON ?= python3
 PY := .venv/bin/python
 SETUP := .venv/.ready .venv-emulator/.ready
 SOURCES := $(wildcard functions cli tools local tests benchmarks)
-TEMPLATES := template.yaml infra/account.yaml infra/monitoring.yaml
+TEMPLATES := template.yaml infra/account.yaml infra/monitoring.yaml $(wildcard infra/recipes/*.yaml)
 SAM = SAM_CLI_TELEMETRY=0 .venv-deploy/bin/sam
 
 # uv does not read pip's settings, so it is handed the registry that pip was told of.
@@ -32,24 +32,24 @@ demo: $(SETUP) ## Show it at work on this machine, without an AWS account
 	@PYTHONPATH=functions $(PY) -m tools.demo
 
 .PHONY: simulate
-simulate: .venv/.ready ## Simulate a year of fleets and outages, and write docs/simulation.md (minutes)
+simulate: .venv/.ready ## Simulate a year, and write docs/simulation.md (minutes)
 	@PYTHONPATH=functions:cli:. $(PY) -m tests.resilience.simulation
 
 .PHONY: resilience
-resilience: $(SETUP) ## Strike every call of every flow, kill real processes, and print what held (minutes)
+resilience: $(SETUP) ## Strike every call, kill processes, print what held (minutes)
 	@PYTHONPATH=functions:cli:. $(PY) -m tests.resilience
 
 .PHONY: servers
-servers: $(SETUP) .venv-servers/.ready .node-servers/.ready ## Try it on real authorization servers, and write docs/real-servers.md (minutes)
+servers: $(SETUP) .venv-servers/.ready .node-servers/.ready ## Try it on real servers, write docs/real-servers.md (minutes)
 	@PYTHONPATH=functions:cli:. $(PY) -m tests.servers
 
 .PHONY: providers
-providers: .venv/.ready ## Hold every provider's entry against its documentation, and list them (seconds)
+providers: .venv/.ready ## Hold every provider's entry against its documentation
 	@PYTHONPATH=functions:cli:. $(PY) -m tests.providers
 
 EXAMPLES ?= 3000
 .PHONY: model
-model: .venv/.ready ## Drive the program at random against a model of its promises (EXAMPLES=3000)
+model: .venv/.ready ## Drive it at random against its promises (EXAMPLES=3000)
 	@MODEL_EXAMPLES=$(EXAMPLES) $(PY) -m pytest tests/resilience/test_model.py -k TestModel
 
 .PHONY: mutants
@@ -110,7 +110,7 @@ format: .venv/.ready ## Fix what can be fixed without thought
 	@$(PY) -m ruff format
 
 .PHONY: lines
-lines: .venv/.uv ## Count the code by folder, without blank lines, comments and docstrings
+lines: .venv/.uv ## Count the code by folder, without comments and docstrings
 	@$(PY) -m tools.lines
 
 .PHONY: setup
@@ -236,7 +236,7 @@ artifact: .venv/.uv
 		$(if $(TARGET_PYTHON),--python "$$TARGET_PYTHON")
 
 .PHONY: bench
-bench: .venv/.ready .venv-3.13/.ready ## Measure all against its floor, and write docs/performance.md (minutes; ONLY=mass_expiry)
+bench: .venv/.ready .venv-3.13/.ready ## Measure all, write docs/performance.md (ONLY=mass_expiry)
 	@python=.venv-3.13/bin/python; [ -e .venv-3.13/.ready ] || python=$(PY); \
 	$(FIND_PYTHONS) PYTHONPATH=functions:cli:. $(WITH_UV) "$$python" -m benchmarks $(ONLY)
 
@@ -260,7 +260,7 @@ DEPLOY = .venv-deploy/bin/python -m tools.deploy --stack="$$GIVEN_STACK" --accou
 GIVEN = -- "$$GIVEN_PARAMETERS" Architecture=$(PROCESSOR)
 
 .PHONY: deploy
-deploy: .venv-deploy/.ready ## Deploy the function and its monitoring (PARAMETERS="ScheduleMinutes=5 ...")
+deploy: .venv-deploy/.ready ## Deploy it and its monitoring (PARAMETERS="ScheduleMinutes=5")
 	@$(DEPLOY) check $(GIVEN)
 	@$(MAKE) build ARCHITECTURE=$(PROCESSOR)
 	@$(DEPLOY) deploy $(GIVEN)
@@ -270,7 +270,7 @@ deploy-stacks: .venv-deploy/.ready
 	@$(DEPLOY) deploy $(GIVEN)
 
 .PHONY: account
-account: .venv-deploy/.ready ## Make an account's empty secret and its consumers' policy (ACCOUNT=dealer-17)
+account: .venv-deploy/.ready ## Make an account's secret and policies (ACCOUNT=dealer-17)
 	@$(DEPLOY) account $(GIVEN)
 
 .PHONY: undeploy
@@ -278,11 +278,11 @@ undeploy: .venv-deploy/.ready ## Delete the function and its monitoring, and no 
 	@$(DEPLOY) undeploy
 
 .PHONY: deploy-local
-deploy-local: $(SETUP) .venv-deploy/.ready ## Deploy to a local AWS that enforces IAM, and watch a real schedule
+deploy-local: $(SETUP) .venv-deploy/.ready ## Deploy to a local AWS that enforces IAM, see it scheduled
 	@PYTHONPATH=functions $(PY) -m tools.deploy_local
 
 .PHONY: cloud
-cloud: $(SETUP) .venv-deploy/.ready ## Run that local AWS until it is interrupted, to deploy to by hand
+cloud: $(SETUP) .venv-deploy/.ready ## Run that local AWS, to deploy to by hand, until Ctrl-C
 	@PYTHONPATH=functions $(PY) -m tools.cloud
 
 

@@ -53,6 +53,7 @@ TELL_PYTHON = "import sys; print(sys.executable, '%d.%d' % sys.version_info[:2],
 Service: TypeAlias = Literal[
     "cloudformation",
     "cloudwatch",
+    "ecs",
     "events",
     "iam",
     "kms",

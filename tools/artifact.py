@@ -36,6 +36,8 @@ RUNS: Final = (
     "oauth/providers.json",
     "botocore/cacert.pem",
     "botocore/data/*.json",  # Regions, partitions, retries and defaults of every client.
+    "botocore/data/events/*/endpoint-rule-set-1.json.gz",
+    "botocore/data/events/*/service-2.*",
     "botocore/data/secretsmanager/*/endpoint-rule-set-1.json.gz",
     "botocore/data/secretsmanager/*/paginators-1.json",
     "botocore/data/secretsmanager/*/service-2.*",

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import sys
 import time
-from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
@@ -19,7 +18,8 @@ from local.stack import LocalAws, Stack, StackError
 from tools import output
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
     from mypy_boto3_secretsmanager import SecretsManagerClient
     from rich.console import Console
@@ -47,13 +47,9 @@ class Journey:
         self._operator = stack.aws.consumer()
         self.is_broken = False
 
-    @contextmanager
-    def _phase(self, name: str) -> Iterator[None]:
+    def _phase(self, name: str) -> AbstractContextManager[None]:
         """Tell how long a part of the journey took."""
-        started = time.monotonic()
-        with self._console.status(name):
-            yield
-        self._console.print(f"[bold]{name:<51}[/]{time.monotonic() - started:6.1f} s")
+        return output.phase(self._console, name)
 
     def _promise(self, promise: str, *, held: bool) -> None:
         """Tell whether a promise was kept."""
@@ -180,15 +176,14 @@ def main() -> int:
     console = output.console()
     started = time.monotonic()
     with LocalAws() as aws:
-        console.print(f"[bold]{'Start a local AWS that enforces IAM':<51}[/]", end="")
-        console.print(f"{time.monotonic() - started:6.1f} s")
+        console.print(output.timed("Start a local AWS that enforces IAM", started, console))
         journey = Journey(Stack(aws, {"ScheduleMinutes": "1"}), console)
         try:
             journey.go()
         except StackError as error:
-            console.print(str(error), style="bold red", markup=False)
+            console.print(str(error), style="bold red", markup=False, soft_wrap=True)
             return 1
-    console.print(f"[bold]{'In all':<51}[/]{time.monotonic() - started:6.1f} s")
+    console.print(output.timed("In all", started, console))
     return 1 if journey.is_broken else 0
 
 

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import sys
-from typing import Final
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
 
 from rich.console import Console
 from rich.table import Table
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 COLUMNS: Final = 80
+# So that a table of times stands where the eye looks for it.
+_LONGEST_PHASE: Final = 51
+_TIME: Final = 8
 
 
 def console() -> Console:
@@ -23,6 +31,24 @@ def hanging(beginning: str, text: str) -> Table:
     line = Table.grid()
     line.add_column(no_wrap=True)
     line.add_row(beginning, text)
+    return line
+
+
+@contextmanager
+def phase(console: Console, name: str) -> Iterator[None]:
+    """Tell how long a part of the run took."""
+    started = time.monotonic()
+    with console.status(name):
+        yield
+    console.print(timed(name, started, console))
+
+
+def timed(name: str, started: float, console: Console) -> Table:
+    """A part's name, and at the end of its line how long it took since a time of `monotonic`."""
+    line = Table.grid()
+    line.add_column(width=min(_LONGEST_PHASE, console.width - _TIME))
+    line.add_column(width=_TIME, justify="right", vertical="bottom")
+    line.add_row(f"[bold]{name}[/]", f"{time.monotonic() - started:.1f} s")
     return line
 
 

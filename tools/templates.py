@@ -16,7 +16,9 @@ ROOT: Final = Path(__file__).resolve().parents[1]
 FUNCTION: Final = ROOT / "template.yaml"
 ACCOUNT: Final = ROOT / "infra" / "account.yaml"
 MONITORING: Final = ROOT / "infra" / "monitoring.yaml"
-ALL: Final = (FUNCTION, ACCOUNT, MONITORING)
+RECIPES: Final = tuple(sorted((ROOT / "infra" / "recipes").glob("*.yaml")))
+DEPLOYED: Final = (FUNCTION, ACCOUNT, MONITORING)
+ALL: Final = (*DEPLOYED, *RECIPES)
 
 PSEUDO_PARAMETERS: Final = {
     "AWS::AccountId": "123456789012",
@@ -26,8 +28,10 @@ PSEUDO_PARAMETERS: Final = {
 }
 ARNS: Final = {
     "AWS::CloudWatch::Alarm": ("cloudwatch", "alarm:{}"),
+    "AWS::Events::Rule": ("events", "rule/{}"),
     "AWS::IAM::ManagedPolicy": ("iam", "policy/{}"),
     "AWS::IAM::Role": ("iam", "role/{}"),
+    "AWS::Lambda::Function": ("lambda", "function:{}"),
     "AWS::Logs::LogGroup": ("logs", "log-group:{}:*"),
     "AWS::Serverless::Function": ("lambda", "function:{}"),
     "AWS::SQS::Queue": ("sqs", "{}"),

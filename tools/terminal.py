@@ -5,6 +5,7 @@ The picture of the demo is drawn from it, and tests look at it.
 
 from __future__ import annotations
 
+import codecs
 import os
 import pty
 import re
@@ -20,6 +21,8 @@ from typing_extensions import override
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from pyte.screens import Char
 
 ROOT = Path(__file__).resolve().parents[1]
 # Makes the terminal at its standard input its controlling one, as a shell's is, and heeds Ctrl-C
@@ -70,6 +73,8 @@ class Terminal:
             start_new_session=True,
         )
         os.close(theirs)
+        # A character may come in two parts.
+        self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
         self._seen = 0
         self.transcript = ""
 
@@ -86,6 +91,11 @@ class Terminal:
     def interrupt(self) -> None:
         """Press Ctrl-C."""
         os.write(self._ours, b"\x03")
+
+    def resize(self, *, columns: int, lines: int) -> None:
+        """Change the window's size, as by dragging its corner."""
+        self._size = columns, lines
+        termios.tcsetwinsize(self._ours, (lines, columns))
 
     def end_input(self) -> None:
         """Press Ctrl-D."""
@@ -116,7 +126,7 @@ class Terminal:
         except OSError:
             # Linux's way to say that nobody holds the other end.
             return False
-        self.transcript += chunk.decode(errors="replace")
+        self.transcript += self._decoder.decode(chunk)
         return bool(chunk)
 
     def __enter__(self) -> Self:
@@ -153,4 +163,9 @@ class Screen(pyte.Screen):
     @property
     def text(self) -> str:
         """The lines, without the spaces that fill them, nor the empty ones at the end."""
-        return "\n".join(line.rstrip() for line in self.display).rstrip()
+        lines = []
+        for number in range(self.lines):
+            row: Mapping[int, Char] = self.buffer.get(number, {})
+            end = max(row, default=-1) + 1
+            lines.append("".join(row[column].data for column in range(end)).rstrip())
+        return "\n".join(lines).rstrip()

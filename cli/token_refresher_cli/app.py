@@ -14,6 +14,7 @@ from token_refresher_cli import (
     provider_commands,
     read_commands,
     refresh_command,
+    remove_commands,
     screen,
     write_commands,
 )
@@ -83,6 +84,8 @@ for command in (
     refresh_command.refresh,
     read_commands.history,
     read_commands.token,
+    remove_commands.remove,
+    remove_commands.restore,
 ):
     app.command()(located(command))
 app.command()(provider_commands.providers)

@@ -8,11 +8,13 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from difflib import get_close_matches
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, NoRegionError
+from msgspec import structs
 
 from token_refresher import PRODUCT_USER_AGENT
 from token_refresher.aws.secret_store import Pace, SecretsManagerStore, create_client
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
     from datetime import datetime
 
+    from token_refresher.announcing import NotPut
     from token_refresher.credentials import Credentials
     from token_refresher.model import Account
     from token_refresher.oauth.client_authentication import Client, Grant
@@ -52,6 +55,9 @@ if TYPE_CHECKING:
 # Nothing cuts a command off, so every refresh has all the time that it may take; but it must
 # run out, or a journal that cannot be written would be tried for ever.
 _TIME_LEFT: Final = timedelta(hours=1)
+# Half of what a Region allows: the function writes there, too, and what it could not write in time
+# may be a refresh token.
+_PEOPLES_WRITES_PER_SECOND: Final = 24
 
 
 class _WatchedEndpoint:
@@ -127,16 +133,20 @@ class Connection:
         client = create_client(max_workers=self.settings.max_workers, user_agent=PRODUCT_USER_AGENT)
         self.target = replace(target, secret_prefix=prefix, aws_region=client.meta.region_name)
         self._endpoint_url = client.meta.endpoint_url
+        pace = partial(
+            Pace,
+            monotonic=machine.monotonic,
+            sleep=lambda seconds: machine.pause(timedelta(seconds=seconds)),
+        )
         self.store = SecretsManagerStore(
             client,
             prefix=prefix,
             kms_key_id=self.settings.token_secret_kms_key_id,
-            pace=Pace(
-                monotonic=machine.monotonic,
-                sleep=lambda seconds: machine.pause(timedelta(seconds=seconds)),
-            ),
+            pace=pace(),
         )
-        self.people = PeoplesCalls(client, prefix=prefix)
+        self.people = PeoplesCalls(
+            client, prefix=prefix, pace=pace(per_second=_PEOPLES_WRITES_PER_SECOND)
+        )
 
     def place(self) -> dict[str, str | None]:
         """Tell where this is, so that an empty list can be told from a wrong place.
@@ -212,9 +222,17 @@ class Connection:
             CredentialsError: They need refresh tokens, which the settings ignore.
             TokenEndpointError: A host that ALLOWED_TOKEN_HOSTS does not name.
         """
-        uses = self.settings.uses_refresh_tokens
-        require_refresh_tokens(credentials, uses_refresh_tokens=uses)
-        self.endpoint().admit(credentials.client)
+        self.admission()(credentials)
+
+    def admission(self) -> Callable[[Credentials], None]:
+        """Make what `admit` does once for many: the authorities to believe are read once."""
+        uses, endpoint = self.settings.uses_refresh_tokens, self.endpoint()
+
+        def admit(credentials: Credentials) -> None:
+            require_refresh_tokens(credentials, uses_refresh_tokens=uses)
+            endpoint.admit(credentials.client)
+
+        return admit
 
     def sweep(
         self,
@@ -274,6 +292,26 @@ class Connection:
                 on_interrupt()
             return running.result()
 
+    def announce(self, report: Report) -> NotPut | None:
+        """Put the events of a sweep that was made here, where the settings want any.
+
+        Returns:
+            What could not be put; None where nothing was left.
+        """
+        if not self.settings.puts_events:
+            return None
+        from token_refresher.announcing import CONNECTIONS, SOURCE, Announcer  # noqa: PLC0415
+        from token_refresher.aws import event_bus  # noqa: PLC0415
+
+        def connect() -> event_bus.EventBus:
+            agent = PRODUCT_USER_AGENT
+            client = event_bus.create_client(connections=CONNECTIONS, user_agent=agent)
+            return event_bus.EventBus(client, source=SOURCE)
+
+        # The function's settings do not tell its Region; whoever reads an event is told it.
+        settings = structs.replace(self.settings, region=self.target.aws_region or "")
+        return Announcer(settings, connect).announce(report, time_left=lambda: _TIME_LEFT)
+
     def listed(self) -> list[Account]:
         """List all accounts; nothing is read but metadata, which may be five minutes old."""
         found = accounts_from_listing(*self.store.list_secrets(), now=self.now())
@@ -292,7 +330,7 @@ class Connection:
             with about(self.target.token_id(name)):
                 token = self.store.describe_token(name)
             account = self.account(name, credentials, token)
-            if not account.has_credentials_secret and token is None:
+            if not account.has_credentials_secret and (token is None or token.is_deleted):
                 raise self.unknown(name)
             found.append(account)
         return found
@@ -309,7 +347,12 @@ class Connection:
         return account if self.settings.uses_refresh_tokens else without_refresh_tokens(account)
 
     def unknown(self, name: str) -> ProblemError:
-        """Say that there is no such account, and which names come near."""
+        """Say that there is no such account, or that it is removed; and which names come near."""
+        if self._is_removed(name):
+            return ProblemError(
+                f"{name} is removed: its secrets are to be deleted.",
+                f"To bring it back: {self.target.command('restore', name)}",
+            )
         try:
             credentials, tokens = self.store.list_secrets()
         except SecretStoreError:
@@ -323,6 +366,14 @@ class Connection:
             f"{self.target.aws_region}.{meant}",
             "" if near else f"Those that there are: {self.target.command('status')}",
         )
+
+    def _is_removed(self, name: str) -> bool:
+        try:
+            found = self.store.describe_credentials(name) or self.store.describe_token(name)
+        except SecretStoreError:
+            # But a courtesy, too.
+            return False
+        return found is not None and found.is_deleted
 
     def require(self, name: str) -> None:
         """Check that an account has at least one of its secrets.

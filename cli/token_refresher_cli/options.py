@@ -128,6 +128,15 @@ def issuer_of(ctx: typer.Context) -> str | None:
     return issuer
 
 
+def flags_of(ctx: typer.Context) -> list[str]:
+    """Write the options of `with_fields` as they were given."""
+    flags = []
+    for name, value in _given(ctx).items():
+        for each in value if isinstance(value, list) else [value]:
+            flags += [] if each is None else [f"--{name.replace('_', '-')}", str(each)]
+    return flags
+
+
 def _given(ctx: typer.Context) -> dict[str, Any]:
     given: dict[str, Any] = ctx.meta["Fields of the credentials"]
     return given
@@ -145,6 +154,13 @@ def _parameters(pairs: list[str]) -> dict[str, str]:
 
 
 Name = Annotated[str, typer.Argument(help="The account.", callback=account_name)]
+NameOrNone = Annotated[
+    str | None,
+    typer.Argument(
+        help="The account; none where --from-file has many.",
+        callback=lambda value: None if value is None else account_name(value),
+    ),
+]
 Names = Annotated[list[str], typer.Argument(help="The accounts.", callback=_account_names)]
 AnyNames = Annotated[
     list[str] | None, typer.Argument(help="Only these accounts.", callback=_account_names)
@@ -157,6 +173,16 @@ FromFile = Annotated[
         help="A JSON object with fields, the secret ones too; - reads the standard input.",
     ),
 ]
+FromFileOfMany = Annotated[
+    Path | None,
+    typer.Option(
+        "--from-file",
+        help="A JSON object with fields, the secret ones too; without NAME, many accounts as JSON "
+        "lines or CSV. - reads the standard input.",
+    ),
+]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
 Wait = Annotated[bool, typer.Option("--wait", help="Wait for the first token, and show it come.")]
 WithinMinutes = Annotated[
     int, typer.Option("--within", help="Minutes to wait at most.", min=1, max=120)

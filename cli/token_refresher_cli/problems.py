@@ -189,7 +189,8 @@ def doubt(code: str, target: Target) -> str:
 
 
 def _restoring(secret_id: str, target: Target) -> str:
-    return target.aws("secretsmanager", "restore-secret", "--secret-id", secret_id)
+    name = secret_id.removeprefix(target.credentials_id("")).removeprefix(target.token_id(""))
+    return target.command("restore", name)
 
 
 def explain(error: Exception, target: Target) -> Problem:
@@ -251,6 +252,13 @@ def explain_call(operation: str, code: str, resource: str, target: Target) -> Pr
         return Problem(
             f"There is no function {resource} here.",
             "--stack takes the stack's name; check the account and the Region.",
+        )
+    if code == "InvalidRequestException" and operation == "DeleteSecret":
+        look = target.aws("secretsmanager", "describe-secret", "--secret-id", resource)
+        return Problem(
+            f"{resource} cannot be deleted: it is marked already, or has replicas, or another "
+            "service of AWS manages it.",
+            f"See which: {look}",
         )
     if code == "ValidationError" and operation.startswith("cloudformation:"):
         return Problem(f"There is no stack {resource} of template.yaml here.", "")

@@ -69,7 +69,7 @@ def _list(found: list[Listed]) -> None:
 def _explain(one: Listed) -> None:
     entry = one.entry
     screen.show(f"{one.name}: {entry.title}")
-    screen.show_verbatim("\n".join(f"{name}: {url}" for name, url in one.addresses))
+    screen.show("\n".join(f"{name}: {url}" for name, url in one.addresses))
     screen.show("")
     screen.show(screen.facts_table(one.facts))
     screen.show("")
@@ -78,4 +78,4 @@ def _explain(one: Listed) -> None:
         screen.show(f"\nCredentials for {grant.name}:")
         screen.show_verbatim(json.dumps(grant.example, indent=2))
     screen.show("\nDocumentation:")
-    screen.show_verbatim("\n".join(entry.documentation))
+    screen.show("\n".join(entry.documentation))

@@ -5,34 +5,28 @@ from __future__ import annotations
 import sys
 from dataclasses import asdict
 from datetime import timedelta
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import typer
-from rich.console import Group
-from rich.live import Live
-from rich.text import Text
 
-from token_refresher.errors import SecretStoreError
 from token_refresher.model import published_from_id
 from token_refresher_cli import options, screen
+from token_refresher_cli import watch as watching
 from token_refresher_cli.accounts import in_order, status_of
 from token_refresher_cli.connection import Connection
-from token_refresher_cli.durations import say_duration, say_when
-from token_refresher_cli.exit_codes import ExitCode
+from token_refresher_cli.durations import say_when
+from token_refresher_cli.exit_codes import INTERRUPTED, ExitCode
 from token_refresher_cli.machine import Machine
 from token_refresher_cli.problems import (
     ProblemError,
-    RefusedError,
     about,
-    explain,
-    may_pass,
 )
 from token_refresher_cli.sweeps import next_due, rows_of_report
 from token_refresher_cli.timeline import history_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from token_refresher.ports import SecretValue
     from token_refresher_cli.accounts import AccountStatus
@@ -61,10 +55,17 @@ def status(
     if watch and (as_json or not machine.prints_to_a_person):
         raise ProblemError("--watch needs a terminal, and no --json.")
     with screen.waiting("Listing the accounts"):
-        statuses = _statuses(connection, names or [])
+        statuses: Sequence[AccountStatus] = _statuses(connection, names or [])
+        place = connection.place()
     if watch and statuses:
-        _watch(connection, machine, names or [], statuses, every)
-    place = connection.place()
+        statuses = watching.watch(
+            lambda: _statuses(connection, names or []),
+            statuses,
+            machine,
+            connection.target,
+            place=screen.place_sentence(place),
+            every=timedelta(seconds=every),
+        )
     if as_json:
         now = connection.now()
         screen.show_json(
@@ -76,10 +77,15 @@ def status(
             }
         )
     elif statuses:
-        screen.show(screen.status_table(statuses, now=connection.now()))
-        for sentence in screen.status_sentences(statuses, connection.target, now=connection.now()):
+        now, target = connection.now(), connection.target
+        screen.show(screen.status_table(statuses, now=now))
+        for sentence in screen.fix_sentences(statuses, target, now=now):
             screen.show(sentence)
+        screen.show(screen.count_sentence(statuses))
         screen.show(screen.place_sentence(place))
+    if watch and statuses:
+        # Nothing but Ctrl-C ends it.
+        raise typer.Exit(INTERRUPTED)
     if not statuses:
         raise _nothing_there(place)
     if any(one.needs_action for one in statuses):
@@ -104,31 +110,6 @@ def _statuses(connection: Connection, names: list[str]) -> list[AccountStatus]:
         )
         for account in accounts
     )
-
-
-def _watch(
-    connection: Connection,
-    machine: Machine,
-    names: list[str],
-    first: list[AccountStatus],
-    every: int,
-) -> NoReturn:
-    """Show the table again and again until a person interrupts, which is how it ends.
-
-    A look that fails in a way that may pass is told under the table of the last one.
-    """
-    statuses, trouble = first, ""
-    with Live(console=screen.results(), auto_refresh=False, screen=False) as live:
-        while True:
-            table = screen.status_table(statuses, now=connection.now())
-            live.update(Group(table, Text(trouble)) if trouble else table, refresh=True)
-            machine.pause(timedelta(seconds=every))
-            try:
-                statuses, trouble = _statuses(connection, names), ""
-            except (RefusedError, SecretStoreError) as error:
-                if not may_pass(error):
-                    raise
-                trouble = explain(error, connection.target).what
 
 
 def plan(
@@ -212,14 +193,7 @@ def history(
             }
         )
         return
-    if told.lives:
-        screen.show(screen.history_table(told, now=now))
-    count = f"{len(told.lives)} token" + ("" if len(told.lives) == 1 else "s")
-    gap = f"without a live one for {say_duration(told.gap)}" if told.gap else "never without one"
-    screen.show(f"{count} in {days} d, {gap}" if told.lives else f"no token in {days} d")
-    if told.external:
-        count = "1 external version" if told.external == 1 else f"{told.external} external versions"
-        screen.show(f"{count}: written by others, and no id tells when their tokens live")
+    screen.show_history(told, days=days, now=now)
 
 
 class _Token(msgspec.Struct, frozen=True):

@@ -49,6 +49,7 @@ def refresh(
     connection, _ = connect(ctx)
     names = list(dict.fromkeys(names))
     interrupted = threading.Event()
+    not_put = None
     if remote:
         rows = _refreshed_by_function(connection, names, force=force)
     else:
@@ -60,6 +61,7 @@ def refresh(
         with screen.waiting("Asking for tokens", len(names)) as asked:
             report = connection.sweep(names, force=force, asked=asked, on_interrupt=finish)
         rows = rows_of_report(report)
+        not_put = connection.announce(report)
     now = connection.now()
     if as_json:
         screen.show_json({"refreshed_at": now, "accounts": [asdict(row) for row in rows]})
@@ -71,6 +73,12 @@ def refresh(
     failed = [row.account for row in rows if row.has_failed and not row.is_unknown]
     if failed and not remote:
         _say_that_nothing_is_recorded(connection, failed, force=force)
+    if not_put is not None:
+        what = "1 event was" if not_put.count == 1 else f"{not_put.count} events were"
+        screen.note(
+            f"{what} not put on the event bus: {not_put.code}. "
+            "Your AWS identity needs events:PutEvents, or let the function refresh, by --remote."
+        )
     if interrupted.is_set():
         raise typer.Exit(INTERRUPTED)
     if all(row.is_unknown for row in rows):
@@ -158,11 +166,11 @@ def _say_that_nothing_is_recorded(connection: Connection, names: list[str], *, f
 def _why_not(row: Row, target: Target, *, now: datetime) -> str:
     """Say why an account that nothing is wrong with now was not refreshed, and what helps."""
     until = _next(row, now)
-    add = target.command("add", row.account)
+    add, restore = (target.command(verb, row.account) for verb in ("add", "restore"))
     return {
         Reason.AWAITING_CREDENTIALS: f"has no credentials yet: {add}",
         Reason.BACKING_OFF: f"failed before, and --force asks now.{until}",
-        Reason.ORPHANED: f"has lost its credentials: {add}",
+        Reason.ORPHANED: f"has no credentials any more; where it was removed: {restore}",
         Reason.RATE_LIMITED: f"is rate limited, and --force does not help.{until}",
         Reason.UNCHANGED: f"got the published token once more; --force does not help.{until}",
         NOT_TOLD: "is not in the function's answer; its log tells",

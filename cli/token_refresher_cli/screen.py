@@ -7,27 +7,28 @@ terminal there are no colours, no line is broken, and nothing moves.
 from __future__ import annotations
 
 import json
-import re
 import sys
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-from rich.table import Table
 from rich.text import Text
 
 from token_refresher_cli.accounts import State
 from token_refresher_cli.durations import say_duration, say_when
 from token_refresher_cli.findings import Verdict
+from token_refresher_cli.layout import Table, told
 from token_refresher_cli.problems import fix_for
 from token_refresher_cli.sweeps import intention
-from token_refresher_cli.timeline import draw
+from token_refresher_cli.timeline import NOW, draw
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from rich.style import Style
 
     from token_refresher_cli.accounts import AccountStatus
     from token_refresher_cli.catalogue import Grant, Listed
@@ -35,16 +36,13 @@ if TYPE_CHECKING:
     from token_refresher_cli.problems import Problem
     from token_refresher_cli.sweeps import Row
     from token_refresher_cli.target import Target
-    from token_refresher_cli.timeline import History
+    from token_refresher_cli.timeline import History, Life
 
-# Wider than any line: what reads a pipe wants whole lines.
-_NO_TERMINALS_WIDTH: Final = 1000
-_TIMELINE_WIDTH: Final = 36
-_BESIDE_THE_TIMELINE: Final = 62
+_LONGEST_TIMELINE: Final = 36
+_SHORTEST_TIMELINE: Final = 8
+OTHER_CREDENTIALS: Final = "*"
 # So that the default and what is typed are on its line, in a terminal of 80 columns.
 _LONGEST_QUESTION: Final = 40
-# A command that ends a sentence, to be pasted.
-_COMMAND: Final = re.compile(r"(?<=:) (?=(?:token-refresher|aws|make) )")
 
 _STYLES: Final = {
     State.ACTION_REQUIRED: "bold red",
@@ -78,34 +76,29 @@ def notes() -> Console:
 
 def _console(*, stderr: bool) -> Console:
     # Account names and tags are other people's words: none of them is markup.
-    console = Console(stderr=stderr, markup=False, highlight=False, emoji=False)
-    if not _is_seen(console):
-        console.width = _NO_TERMINALS_WIDTH
-    return console
+    return Console(stderr=stderr, markup=False, highlight=False, emoji=False)
 
 
-def _is_seen(console: Console) -> bool:
-    """Whether it is a terminal: Rich takes a pipe for one where FORCE_COLOR asks for colours."""
-    return console.file.isatty()
+def width_of(console: Console) -> int | None:
+    """Tell a terminal's width; None where it is none, for what reads a pipe wants whole lines.
+
+    Rich takes a pipe for a terminal where FORCE_COLOR asks for colours.
+    """
+    return console.width if console.file.isatty() else None
 
 
-def show(renderable: Table | Text | str) -> None:
-    """Print a result; in a pipe without the spaces that fill a table's last column."""
+def show(result: Table | Text | str) -> None:
+    """Print a result."""
     console = results()
-    if _is_seen(console):
-        if isinstance(renderable, str):
-            _print_whole(console, renderable)
-            return
-        if isinstance(renderable, Table):
-            _keep_words_whole(renderable, console.width)
-        console.print(renderable)
+    if isinstance(result, Text):
+        _print(console, result.plain, style=result.style)
         return
-    with console.capture() as captured:
-        console.print(renderable)
-    lines = [line.rstrip() for line in captured.get().splitlines()]
-    # Typer's echo would take the colours out that FORCE_COLOR has asked for.
-    sys.stdout.write("\n".join(lines) + "\n")
-    sys.stdout.flush()
+    if isinstance(result, str):
+        _print(console, result)
+        return
+    for block in result.blocks(width_of(console)):
+        for line in block:
+            console.print(line, soft_wrap=True)
 
 
 def show_verbatim(text: str) -> None:
@@ -120,16 +113,12 @@ def show_json(content: dict[str, Any]) -> None:
 
 def note(text: str, *, style: str = "") -> None:
     """Tell something that is no result; a command keeps its line, however narrow the terminal."""
-    _print_whole(notes(), text, style=style)
+    _print(notes(), text, style=style)
 
 
-def _print_whole(console: Console, text: str, *, style: str = "") -> None:
-    said, *command = _COMMAND.split(text, maxsplit=1)
-    if command and len(text) > console.width:
-        console.print(Text(said, style=style))
-        console.print(Text(command[0], style=style), soft_wrap=True)
-    else:
-        console.print(Text(text, style=style))
+def _print(console: Console, text: str, *, style: str | Style = "") -> None:
+    for line in told(text, width_of(console)):
+        console.print(Text(line, style=style), soft_wrap=True)
 
 
 def show_problem(problem: Problem) -> None:
@@ -149,7 +138,7 @@ def waiting(text: str, total: int | None = None) -> Iterator[Callable[[], None]]
     counted = (BarColumn(), TextColumn("{task.completed} of {task.total}")) if total else ()
     columns = (SpinnerColumn(), TextColumn("{task.description}"), *counted, TimeElapsedColumn())
     with Progress(
-        *columns, console=console, transient=True, disable=not _is_seen(console)
+        *columns, console=console, transient=True, disable=width_of(console) is None
     ) as progress:
         task = progress.add_task(text, total=total)
         yield lambda: progress.advance(task)
@@ -161,33 +150,14 @@ def telling(text: str) -> Iterator[Callable[[str], None]]:
     console = notes()
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     with Progress(
-        *columns, console=console, transient=True, disable=not _is_seen(console)
+        *columns, console=console, transient=True, disable=width_of(console) is None
     ) as progress:
         task = progress.add_task(text, total=None)
         yield lambda text: progress.update(task, description=text)
 
 
-def _table(*headings: str) -> Table:
-    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
-    for heading in headings:
-        table.add_column(heading, overflow="fold")
-    return table
-
-
-def _keep_words_whole(table: Table, width: int) -> None:
-    """Give each column room for its longest word, where there is room for all of these."""
-    texts = [[str(cell) for cell in (column.header, *column.cells)] for column in table.columns]
-    whole = [max(map(len, column)) for column in texts]
-    least = [max(len(word) for text in column for word in text.split() or [""]) for column in texts]
-    for index, column in enumerate(table.columns):
-        floor = whole[index] if column.no_wrap else column.min_width or 0
-        least[index] = max(least[index], floor)
-    left = width - sum(least) - sum(table.padding[1:2]) * (len(texts) - 1)
-    if not 0 <= left < sum(whole) - sum(least):
-        return
-    for column, longest, needed in zip(table.columns, whole, least, strict=True):
-        column.width = min(longest, needed + left)
-        left -= column.width - needed
+def _table(*headings: str, prose: Sequence[str] = ()) -> Table:
+    return Table(headings, frozenset(prose))
 
 
 def _expiry(at: datetime | None, now: datetime) -> str:
@@ -215,7 +185,7 @@ def status_table(statuses: Sequence[AccountStatus], *, now: datetime) -> Table:
         table.add_row(
             one.account,
             Text(one.state, style=_STYLES[one.state]),
-            one.reason,
+            "-" if one.reason.value == one.state.value else one.reason,
             _expiry(one.expires_at, now),
             error,
             say_when(one.failing_since, now=now) if one.failing_since else "-",
@@ -230,19 +200,20 @@ def _ending(one: AccountStatus, now: datetime) -> str:
     return f" has a refresh token that ends {say_when(at, now=now)}" if at else ""
 
 
-def status_sentences(
-    statuses: Sequence[AccountStatus], target: Target, *, now: datetime
-) -> list[str]:
-    """Say what action is required, and how many accounts there are."""
-    acting = [one for one in statuses if one.needs_action]
-    told = [
+def fix_sentences(statuses: Sequence[AccountStatus], target: Target, *, now: datetime) -> list[str]:
+    """Say what action is required."""
+    return [
         f"{one.account}{_ending(one, now)}: {fix}"
-        for one in acting
-        if (fix := fix_for(one.error or "", one.account, target))
+        for one in statuses
+        if one.needs_action and (fix := fix_for(one.error or "", one.account, target))
     ]
+
+
+def count_sentence(statuses: Sequence[AccountStatus]) -> str:
+    """Say how many accounts there are, and how many need action."""
+    acting = sum(one.needs_action for one in statuses)
     count = f"{len(statuses)} account" + ("" if len(statuses) == 1 else "s")
-    need = "needs" if len(acting) == 1 else "need"
-    return [*told, f"{count}, {len(acting) or 'none'} {need} action"]
+    return f"{count}, {acting or 'none'} {'needs' if acting == 1 else 'need'} action"
 
 
 def place_sentence(place: Mapping[str, str | None]) -> str:
@@ -253,7 +224,9 @@ def place_sentence(place: Mapping[str, str | None]) -> str:
 
 def plan_table(rows: Sequence[Row], *, now: datetime) -> Table:
     """One line for each account that is not simply fresh."""
-    table = _table("account", "the next sweep", "because", "expires in", "next attempt")
+    table = _table(
+        "account", "the next sweep", "because", "expires in", "next attempt", prose=["because"]
+    )
     for row in rows:
         said = row.detail or row.error
         because = f"{row.reason}: {said}" if said else row.reason
@@ -264,7 +237,8 @@ def plan_table(rows: Sequence[Row], *, now: datetime) -> Table:
 
 def refresh_table(rows: Sequence[Row], *, now: datetime) -> Table:
     """One line for each account that was asked for."""
-    table = _table("account", "outcome", "because", "expires in", "error", "next attempt")
+    headings = ("account", "outcome", "because", "expires in", "error", "next attempt")
+    table = _table(*headings, prose=["error"])
     for row in rows:
         table.add_row(
             row.account,
@@ -277,33 +251,50 @@ def refresh_table(rows: Sequence[Row], *, now: datetime) -> Table:
     return table
 
 
-def history_table(history: History, *, now: datetime) -> Table:
-    """One line for each token, with its bar on the time line."""
-    table = _table("issued (UTC)", "expires (UTC)", "lived for", "stage", "after the last", "")
-    table.columns[-1].no_wrap = True
-    width = max(1, min(_TIMELINE_WIDTH, results().width - _BESIDE_THE_TIMELINE))
-    for life in history.lives:
-        after = "-"
-        if life.after is not None:
-            kind = "overlap" if life.after >= life.after.__class__(0) else "GAP"
-            after = f"{kind} {say_duration(abs(life.after))}"
-        table.add_row(
-            f"{life.issued_at:%Y-%m-%d %H:%M}",
-            f"{life.expires_at:%Y-%m-%d %H:%M}",
-            say_duration(life.lifetime),
-            life.stage or "-",
-            after + (", other credentials" if life.is_with_other_credentials else ""),
-            draw(life, history, now=now, width=width),
-        )
-    return table
+def show_history(history: History, *, days: int, now: datetime) -> None:
+    """Print one line for each token, with its bar on the time line, and what they come to."""
+    headings = ["issued (UTC)", "expires (UTC)", "lived for", "stage", "overlap"]
+    rows = [[*_life(life)] for life in history.lives]
+    beside = sum(max(map(len, column)) + 2 for column in zip(headings, *rows, strict=True))
+    width = min(_LONGEST_TIMELINE, (width_of(results()) or sys.maxsize) - beside)
+    if has_line := bool(rows) and width >= _SHORTEST_TIMELINE:
+        headings.append("")
+        for life, row in zip(history.lives, rows, strict=True):
+            row.append(draw(life, history, now=now, width=width))
+    table = _table(*headings)
+    for row in rows:
+        table.add_row(*row)
+    if rows:
+        show(table)
+    if has_line:
+        begin, end = (f"{at:%Y-%m-%d %H:%M}" for at in (history.begins_at, history.ends_at))
+        show(f"The line runs from {begin} to {end} UTC; {NOW} is now.")
+    if any(life.is_with_other_credentials for life in history.lives):
+        show(f"{OTHER_CREDENTIALS} has other credentials than the one before")
+    count = f"{len(rows)} token" + ("" if len(rows) == 1 else "s")
+    gap = f"without a live one for {say_duration(history.gap)}" if history.gap else ""
+    show(f"{count} in {days} d, {gap or 'never without one'}" if rows else f"no token in {days} d")
+    if history.external:
+        one = history.external == 1
+        count = "1 external version" if one else f"{history.external} external versions"
+        show(f"{count}: written by others, and no id tells when their tokens live")
+
+
+def _life(life: Life) -> Iterator[str]:
+    mark = OTHER_CREDENTIALS if life.is_with_other_credentials else ""
+    yield f"{life.issued_at:%m-%d %H:%M}{mark}"
+    yield f"{life.expires_at:%m-%d %H:%M}"
+    yield say_duration(life.lifetime)
+    yield life.stage or "-"
+    if life.after is None:
+        yield "-"
+    else:
+        yield ("GAP " if life.after < timedelta(0) else "") + say_duration(abs(life.after))
 
 
 def providers_table(found: Sequence[Listed]) -> Table:
-    """One line for each provider, as far as a terminal has room for its title."""
-    table = _table("provider", "title", "grants", "tokens live")
-    for column in (0, 3):
-        table.columns[column].no_wrap = True
-    table.columns[2].min_width = 1 + max(len(grant.name) for one in found for grant in one.grants)
+    """One line for each provider, where a terminal has room for its title."""
+    table = _table("provider", "title", "grants", "tokens live", prose=["title", "grants"])
     for one in found:
         grants = ", ".join(grant.name for grant in one.grants)
         table.add_row(one.name, one.entry.title, grants, one.lifetimes)
@@ -312,11 +303,9 @@ def providers_table(found: Sequence[Listed]) -> Table:
 
 def facts_table(facts: Sequence[tuple[str, str]]) -> Table:
     """What is known of one thing, a line or more for each."""
-    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column(no_wrap=True, style="bold")
-    table.add_column(overflow="fold")
+    table = Table(("fact", "text"), frozenset({"text"}), has_header=False)
     for name, text in facts:
-        table.add_row(name, text.replace("`", ""))
+        table.add_row(Text(name, style="bold"), text.replace("`", ""))
     return table
 
 
@@ -330,10 +319,7 @@ def grants_table(grants: Sequence[Grant]) -> Table:
 
 def findings_table(found: Sequence[tuple[str, Finding]]) -> Table:
     """One line for each step that was taken."""
-    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column(no_wrap=True)
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
+    table = Table(("verdict", "step", "said"), frozenset({"said"}), has_header=False)
     for name, finding in found:
         verdict = Text(finding.verdict, style=_VERDICTS[finding.verdict])
         table.add_row(verdict, name, finding.said)

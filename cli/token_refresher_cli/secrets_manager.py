@@ -1,15 +1,16 @@
 """The calls to Secrets Manager that people make and the function never does.
 
-It creates and corrects credentials, and lists the versions of a token secret.
+It creates, corrects, deletes and restores credentials, and lists the versions of a token secret.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from token_refresher.aws.secret_store import metadata_of
 from token_refresher.ports import CURRENT
 from token_refresher_cli.problems import RefusedError
 from token_refresher_cli.timeline import ListedVersion
@@ -19,6 +20,12 @@ if TYPE_CHECKING:
 
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
+    from token_refresher.aws.secret_store import Pace
+    from token_refresher.ports import SecretMetadata
+
+# CloudFormation's mark on what a stack has made; nobody else can set it.
+_OF_STACK: Final = "aws:cloudformation:stack-name"
+
 
 class AlreadyThereError(Exception):
     """There are credentials of this name, and they have a value."""
@@ -26,15 +33,21 @@ class AlreadyThereError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class SecretFacts:
-    """What a description tells of a secret that no sweep asks for.
+    """What a description tells of a secret, and more than a sweep asks for.
 
     Attributes:
+        secret_id: Its name.
+        metadata: As the program sees it.
         kms_key_id: As it was given: an ARN, an id, an alias; None for the AWS managed key.
         last_read_at: Aware; the day on which anybody last read its value. None for nobody.
+        stack: The CloudFormation stack that has made it; None where none has.
     """
 
+    secret_id: str
+    metadata: SecretMetadata
     kms_key_id: str | None
     last_read_at: datetime | None
+    stack: str | None
 
 
 class PeoplesCalls:
@@ -43,13 +56,15 @@ class PeoplesCalls:
     Args:
         client: From `secret_store.create_client`.
         prefix: Without a slash at its end.
+        pace: Shared by all writes of the command.
 
     Every method raises `RefusedError` where Secrets Manager refuses.
     """
 
-    def __init__(self, client: SecretsManagerClient, *, prefix: str) -> None:
+    def __init__(self, client: SecretsManagerClient, *, prefix: str, pace: Pace) -> None:
         self._client = client
         self._prefix = prefix
+        self._pace = pace
 
     def create_credentials(self, account: str, text: str, *, kms_key_id: str) -> str:
         """Create an account's credentials secret, or give one without a value its first.
@@ -62,6 +77,7 @@ class PeoplesCalls:
         """
         secret_id = f"{self._prefix}/credentials/{account}"
         key: dict[str, Any] = {"KmsKeyId": kms_key_id} if kms_key_id else {}
+        self._pace.wait()
         try:
             answer = self._call("create_secret", Name=secret_id, SecretString=text, **key)
         except RefusedError as error:
@@ -82,13 +98,21 @@ class PeoplesCalls:
         """
         secret_id = f"{self._prefix}/credentials/{account}"
         stages = {"VersionStages": [CURRENT]}
+        self._pace.wait()
         answer = self._call("put_secret_value", SecretId=secret_id, SecretString=text, **stages)
         return str(answer["VersionId"])
 
     def describe(self, secret_id: str) -> SecretFacts:
-        """Tell how a secret is encrypted, and whether it is read."""
+        """Describe one secret, also one that is to be deleted."""
         told = self._call("describe_secret", SecretId=secret_id)
-        return SecretFacts(told.get("KmsKeyId"), told.get("LastAccessedDate"))
+        metadata = metadata_of(told, told.get("VersionIdsToStages"))
+        return SecretFacts(
+            secret_id,
+            metadata,
+            told.get("KmsKeyId"),
+            told.get("LastAccessedDate"),
+            metadata.tags.get(_OF_STACK),
+        )
 
     def list_versions(self, account: str) -> list[ListedVersion]:
         """List the versions of an account's token secret, the deprecated ones too."""
@@ -107,6 +131,16 @@ class PeoplesCalls:
             if not page.get("NextToken"):
                 return found
             asked["NextToken"] = page["NextToken"]
+
+    def delete(self, secret_id: str, *, recovery_days: int) -> None:
+        """Schedule a secret for deletion; until then it can be restored."""
+        self._pace.wait()
+        self._call("delete_secret", SecretId=secret_id, RecoveryWindowInDays=recovery_days)
+
+    def restore(self, secret_id: str) -> None:
+        """Let a secret that is to be deleted be as it was."""
+        self._pace.wait()
+        self._call("restore_secret", SecretId=secret_id)
 
     def _call(self, method: str, **arguments: Any) -> dict[str, Any]:  # noqa: ANN401
         try:

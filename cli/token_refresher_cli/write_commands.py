@@ -11,7 +11,8 @@ from token_refresher.errors import CredentialsError
 from token_refresher.oauth.client_authentication import AuthMethod
 from token_refresher.parsing import parse_credentials
 from token_refresher.policy import FAILURES
-from token_refresher_cli import options, screen
+from token_refresher_cli import bulk, options, screen
+from token_refresher_cli.accounts_file import without_account
 from token_refresher_cli.credentials_form import (
     FormError,
     caution,
@@ -39,19 +40,31 @@ if TYPE_CHECKING:
 
 def add(
     ctx: typer.Context,
-    name: options.Name,
+    name: options.NameOrNone = None,
     *,
-    from_file: options.FromFile = None,
+    from_file: options.FromFileOfMany = None,
     kms_key_id: Annotated[
         str, typer.Option(help="A key of yours to encrypt the credentials with.")
     ] = "",
+    dry_run: options.DryRun = False,
     wait: options.Wait = False,
     within: options.WithinMinutes = 10,
 ) -> None:
-    """Onboard an account: ask for what it needs, validate, create its credentials secret."""
+    """Onboard an account, or many from a file: validate, and create the credentials secrets."""
+    if name is None:
+        if from_file is None or wait:
+            raise typer.BadParameter(
+                "--wait is for one account." if wait else "Give NAME, or --from-file with many."
+            )
+        bulk.add_many(ctx, *connect(ctx), from_file, kms_key_id=kms_key_id, dry_run=dry_run)
+        return
     connection, machine = connect(ctx)
-    given = _with_endpoint(ctx, connection, machine, _given(ctx, from_file), stored={})
-    text, _ = _completed(connection, machine, name, given, stored=None)
+    given = without_account(_given(ctx, from_file), name)
+    given = _with_endpoint(ctx, connection, machine, given, stored={})
+    text, credentials = _completed(connection, machine, name, given, stored=None)
+    if dry_run:
+        bulk.preview(connection, machine, bulk.Entry(name, text, credentials))
+        return
     try:
         version_id = connection.people.create_credentials(name, text, kms_key_id=kms_key_id)
     except AlreadyThereError:
@@ -76,7 +89,7 @@ def correct(
 ) -> None:
     """Put corrected credentials, such as after a wrong password. The next sweep tries them."""
     connection, machine = connect(ctx)
-    given = _given(ctx, from_file)
+    given = without_account(_given(ctx, from_file), name)
     stored: dict[str, Any] | None = None
     before: Credentials | None = None
     if replace:

@@ -191,6 +191,18 @@ class Credentials(
         )
 
     @property
+    def revoking_client(self) -> Client | None:
+        """The client at its server's revocation endpoint (RFC 7009); None where none is known."""
+        url = self.entry.revocation(self.provider_parameters)
+        if url is None:
+            return None
+        is_fixed = self.entry.is_revocation_fixed
+        at_its_own = {"refresh_endpoint": None, "verify_url": None, "dialect": RFC_6749}
+        return msgspec.structs.replace(
+            self.client, token_endpoint=url, is_fixed=is_fixed, **at_its_own
+        )
+
+    @property
     def _user_agent(self) -> str:
         """What to send as ``User-Agent``: e-mail by the provider's rule, own text, product."""
         email = self.email if self.entry.user_agent == "{username}" else ""

@@ -105,7 +105,9 @@ FIXES: Final[Mapping[str, Fix]] = {
     "rejected_again": Fix(
         "the server hands out the refused token again; ask its operator to end that token"
     ),
-    "scheduled_for_deletion": Fix("restore the token secret, or delete its credentials, too"),
+    "scheduled_for_deletion": Fix(
+        "restore the token secret, or remove the credentials, too", "restore"
+    ),
     "secret_in_response": Fix(
         "what would be published holds a secret; correct publish or dialect", "correct"
     ),
@@ -133,7 +135,7 @@ FIXES: Final[Mapping[str, Fix]] = {
     # Secrets Manager's own.
     "DecryptionFailure": _KEY,
     "EncryptionFailure": _KEY,
-    "InvalidRequestException": Fix("a secret of the account is to be deleted: restore it"),
+    "InvalidRequestException": Fix("a secret of the account is to be deleted", "restore"),
     "LimitExceededException": Fix(
         "the secret has too many versions: stop what else writes there, and wait for a day"
     ),

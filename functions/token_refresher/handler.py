@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from typing import Protocol
 
     from token_refresher import redeem
+    from token_refresher.announcing import Announcer
+    from token_refresher.aws.event_bus import EventBus
     from token_refresher.ports import StagingStore
     from token_refresher.sweep import Report
 
@@ -72,6 +74,7 @@ class Handler:
         clock: Gives aware times; everything below takes the time from here.
         monotonic: Gives seconds, for latencies.
         pause: Waits, between attempts to write.
+        announcer: Puts events; None where they are not wanted.
     """
 
     def __init__(
@@ -83,9 +86,11 @@ class Handler:
         clock: Callable[[], datetime] = utc_now,
         monotonic: Callable[[], float] = time.monotonic,
         pause: Callable[[timedelta], None] = lambda each: time.sleep(each.total_seconds()),
+        announcer: Announcer | None = None,
     ) -> None:
         self._settings = settings
         self._reporter = Reporter(settings)
+        self._announcer = announcer
         self._endpoint = endpoint
         self._sweeper = Sweeper(
             Refresher(
@@ -181,6 +186,7 @@ class Handler:
         self._reporter.log(report, request_id=context.aws_request_id)
         if not asked.dry_run:
             self._reporter.count(report, is_complete=not asked.accounts)
+            self._announce(report, context)
         return summary(report, where=self._settings.where)
 
     def _serve(self, event: object, context: LambdaContext) -> dict[str, Any]:
@@ -209,9 +215,22 @@ class Handler:
         return {"account": asked.account, "step": str(asked.step)}
 
     def _report(self, report: Report, context: LambdaContext) -> None:
-        """Log and count what came of one account."""
+        """Log, count and announce what came of one account."""
         self._reporter.log(report, request_id=context.aws_request_id)
         self._reporter.count(report, is_complete=False)
+        self._announce(report, context)
+
+    def _announce(self, report: Report, context: LambdaContext) -> None:
+        """Put events, where they are wanted; whatever becomes of them, the sweep is done."""
+        if self._announcer is None:
+            return
+        try:
+            not_put = self._announcer.announce(report, time_left=_time_left(context))
+        except Exception as exception:  # noqa: BLE001 - no event is worth a sweep
+            self._reporter.events_not_put(1, UnexpectedError(exception).code, lost=1)
+        else:
+            if not_put is not None:
+                self._reporter.events_not_put(not_put.count, not_put.code, lost=not_put.lost)
 
 
 def _time_left(context: LambdaContext) -> Callable[[], timedelta]:
@@ -241,6 +260,24 @@ def token_endpoints(
     )
 
 
+def announcer(settings: Settings) -> Announcer:
+    """Wire what puts events to the event bus, once there is an event.
+
+    Args:
+        settings: From the environment.
+    """
+    # Most stacks put none, and a start need not pay for it.
+    from token_refresher.announcing import CONNECTIONS, SOURCE, Announcer  # noqa: PLC0415
+
+    def connect() -> EventBus:
+        from token_refresher.aws import event_bus  # noqa: PLC0415
+
+        client = event_bus.create_client(connections=CONNECTIONS, user_agent=PRODUCT_USER_AGENT)
+        return event_bus.EventBus(client, source=SOURCE)
+
+    return Announcer(settings, connect)
+
+
 def wired(settings: Settings, *, clock: Callable[[], datetime] = utc_now) -> Handler:
     """Wire the function to Secrets Manager and to the token endpoints.
 
@@ -255,7 +292,11 @@ def wired(settings: Settings, *, clock: Callable[[], datetime] = utc_now) -> Han
         pace=Pace(monotonic=time.monotonic, sleep=time.sleep),
     )
     return Handler(
-        settings, store=store, endpoint=token_endpoints(settings, clock=clock), clock=clock
+        settings,
+        store=store,
+        endpoint=token_endpoints(settings, clock=clock),
+        clock=clock,
+        announcer=announcer(settings) if settings.puts_events else None,
     )
 
 

@@ -50,6 +50,7 @@ class Result(msgspec.Struct, frozen=True):
         outcome: What was done.
         error: Why it failed, or was put off.
         cautions: What else should be known.
+        before: The account as it was confirmed before anything was done; None where nothing was.
     """
 
     account: Account
@@ -57,6 +58,7 @@ class Result(msgspec.Struct, frozen=True):
     outcome: Outcome
     error: Failure | NotAttemptedError | None = None
     cautions: tuple[Caution, ...] = ()
+    before: Account | None = None
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):

@@ -70,9 +70,9 @@ _LONGEST_HOLD: Final = _LONGEST_WAIT + _LONGEST_RETRY_AFTER
 
 _GRANT_WARNING: Final = timedelta(days=7)
 # What a person must act on though nothing has failed.
-_LIVES_TOO_SHORT: Final = "token_lives_too_short"
-_GRANT_ENDING: Final = "refresh_token_ending"
-WITHOUT_FAILURE: Final = (_LIVES_TOO_SHORT, _GRANT_ENDING)
+LIVES_TOO_SHORT: Final = "token_lives_too_short"
+GRANT_ENDING: Final = "refresh_token_ending"
+WITHOUT_FAILURE: Final = (LIVES_TOO_SHORT, GRANT_ENDING)
 # What is on record although nothing has failed.
 _UNCHANGED: Final = "unchanged"
 _REPLACED: Final = "external_version_replaced"
@@ -702,11 +702,14 @@ def action_required(account: Account, *, now: datetime, schedule: timedelta) -> 
     if failure is not None and failure.failure_class is FailureClass.ACTION_REQUIRED:
         return failure.code
     if lives_too_short(account, schedule=schedule):
-        return _LIVES_TOO_SHORT
+        return LIVES_TOO_SHORT
+    return GRANT_ENDING if is_grant_ending(account, now=now) else None
+
+
+def is_grant_ending(account: Account, *, now: datetime) -> bool:
+    """Whether a refresh-only account's refresh token ends within a week, or half its life."""
     grant = account.grant
-    if grant is not None and grant.expires_at - now < min(_GRANT_WARNING, grant.lifetime / 2):
-        return _GRANT_ENDING
-    return None
+    return grant is not None and grant.expires_at - now < min(_GRANT_WARNING, grant.lifetime / 2)
 
 
 def needs_action(account: Account, *, now: datetime, schedule: timedelta) -> bool:

@@ -6,10 +6,11 @@ What may be asked of it, and the values and words that it answers with. It knows
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
     from typing import Protocol
 
 # What one version of a secret holds, in bytes of UTF-8.
@@ -55,6 +56,20 @@ class SecretValue:
 
     version_id: str
     text: str | None
+
+
+class Announcement(NamedTuple):
+    """An event, as an event bus takes it.
+
+    Attributes:
+        kind: Its detail-type.
+        detail: JSON.
+        at: Aware; when that happened which it tells.
+    """
+
+    kind: str
+    detail: str
+    at: datetime
 
 
 if TYPE_CHECKING:

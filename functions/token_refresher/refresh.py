@@ -44,6 +44,7 @@ from token_refresher.outcomes import Asked, Caution, Outcome, Result
 from token_refresher.policy import (
     FAILURES,
     Decision,
+    Reason,
     Sending,
     decide,
     has_unpublished_response,
@@ -79,6 +80,8 @@ TIME_TO_BEGIN: Final = timedelta(seconds=45)
 _USUAL_TIMEOUT_SECONDS: Final = 10
 # What is left for the records, however long a journal is retried.
 _TIME_TO_RECORD: Final = timedelta(seconds=10)
+# What a secret that is to be deleted comes to: by its description, and where it is used.
+_MARKED: Final = frozenset({"InvalidRequestException", "scheduled_for_deletion"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,7 +140,8 @@ class Refresher:
         except NotAttemptedError as error:
             return refresh.result(Outcome.NOT_ATTEMPTED, error)
         except FAILURES as error:
-            return refresh.failed(error)
+            is_marked = isinstance(error, SecretStoreError) and error.code in _MARKED
+            return (refresh.removed() if is_marked else None) or refresh.failed(error)
         except Exception as exception:  # noqa: BLE001 - one account's defect is not the others'
             return refresh.failed(UnexpectedError(exception))
 
@@ -154,6 +158,7 @@ class Refresher:
         """
         refresh = self._begin(result.account, asked)
         refresh.decision = Decision(due=True, reason=result.reason)
+        refresh.before = result.before or before
         refresh.record.forget_failures_since(before)
         lease = result.account.lease
         if lease is not None and result.account.lease_end is LeaseEnd.REFUSED:
@@ -166,6 +171,7 @@ class Refresher:
             asked=asked,
             needed_time_left=asked.time_left() - _REFRESH_TIME,
             record=Record(store=self.store, clock=self.clock, account=account),
+            before=account,
             journal=Journal(store=self.store, account=account.name),
             # By the listing, until something was read: a failure before that has a reason, too.
             decision=self.decide(account, asked),
@@ -201,6 +207,7 @@ class _Refresh(Hidden, msgspec.Struct, kw_only=True):
     Attributes:
         needed_time_left: The invocation's time that is not this refresh's to use.
         record: The account as known now, its records, and cautions gathered on the way.
+        before: The account as it was before anything was done.
         journal: Empty where its refresh tokens are not used.
         decision: Why it is due, by what has been read so far.
         refresh_tokens: All that were seen, so that none is published.
@@ -210,6 +217,7 @@ class _Refresh(Hidden, msgspec.Struct, kw_only=True):
     asked: Asked
     needed_time_left: timedelta
     record: Record
+    before: Account
     journal: Journal
     decision: Decision
     refresh_tokens: set[str | None] = msgspec.field(default_factory=set)
@@ -264,8 +272,9 @@ class _Refresh(Hidden, msgspec.Struct, kw_only=True):
         """Describe the token secret: the listing may be five minutes old."""
         metadata = self.store.describe_token(self.account.name)
         self.record.account = with_token(self.account, metadata, now=self.asked.now)
+        self.before = self.account
         require_kept(metadata)
-        self.record.account = with_times_read(self.account, self.store)
+        self.record.account = self.before = with_times_read(self.account, self.store)
 
     def _is_foreign(self) -> bool:
         """Whether the token secret holds what other programs may need: not overwritten unasked.
@@ -620,6 +629,8 @@ class _Refresh(Hidden, msgspec.Struct, kw_only=True):
 
     def _not_kept(self, outcome: Outcome) -> Result:
         """Record that a response could not be journaled; it stays in the warm environment."""
+        if (removed := self.removed()) is not None:
+            return removed
         self.record.cautions.append(Caution.JOURNAL_NOT_WRITTEN)
         error = SecretStoreError("PutSecretValue", records.JOURNAL_NOT_WRITTEN, transient=False)
         self._record(error)
@@ -632,6 +643,25 @@ class _Refresh(Hidden, msgspec.Struct, kw_only=True):
         if not self.asked.dry_run:
             self._record(error)
         return self.result(Outcome.FAILED, error)
+
+    def removed(self) -> Result | None:
+        """Leave an account alone whose credentials are gone, or are to be deleted.
+
+        Between the calls that remove an account, and for as long as the listing lags behind them,
+        whatever it meets is nobody's to act on. None where the credentials are there.
+        """
+        try:
+            metadata = self.store.describe_credentials(self.account.name)
+        except SecretStoreError:
+            return None
+        if metadata is not None and not metadata.is_deleted:
+            return None
+        self.record.know(credentials_version=None, has_credentials_secret=False)
+        if not self.journal.is_repeatable:
+            # Whoever restores the account finds its refresh token.
+            self.record.know(unwritten=self.journal.unwritten)
+        self.decision = Decision(due=False, reason=Reason.ORPHANED)
+        return self.result(Outcome.NOT_DUE)
 
     def _record(self, error: Failure) -> None:
         is_ours = self.refresher.records_failures
@@ -647,6 +677,5 @@ class _Refresh(Hidden, msgspec.Struct, kw_only=True):
 
     def result(self, outcome: Outcome, error: Failure | NotAttemptedError | None = None) -> Result:
         """Tell what this refresh came to."""
-        return Result(
-            self.account, self.decision.reason, outcome, error, tuple(self.record.cautions)
-        )
+        reason, cautions = self.decision.reason, tuple(self.record.cautions)
+        return Result(self.account, reason, outcome, error, cautions, self.before)

@@ -49,6 +49,7 @@ METRICS: Final = {
     "TokensRefreshed": MetricUnit.Count,
     "TokenRequestLatency": MetricUnit.Milliseconds,
     "RefreshFailures": MetricUnit.Count,
+    "EventsNotPut": MetricUnit.Count,
 }
 
 _LONGEST_SUMMARY: Final = 100
@@ -56,7 +57,6 @@ _LONGEST_SUMMARY: Final = 100
 # Reasons for which nobody is called, and no line is logged in every sweep.
 _QUIET: Final = frozenset({Reason.AWAITING_CREDENTIALS, Reason.ORPHANED})
 _PUT_OFF: Final = frozenset({Outcome.NOT_ATTEMPTED, Outcome.LEASED_BY_ANOTHER_RUN})
-_REFRESHED: Final = frozenset({Outcome.PUBLISHED, Outcome.STAGED})
 
 
 class Reporter:
@@ -94,7 +94,7 @@ class Reporter:
 
     def count(self, report: Report, *, is_complete: bool) -> None:
         """Emit the metrics: events of any sweep, gauges of a complete one."""
-        self._add("TokensRefreshed", sum(each.outcome in _REFRESHED for each in report.results))
+        self._add("TokensRefreshed", report.published)
         for seconds in report.request_seconds:
             self._add("TokenRequestLatency", seconds * 1000)
         if is_complete:
@@ -107,6 +107,21 @@ class Reporter:
         )
         for failure_class, count in failures.items():
             self._emit_with("class", failure_class, "RefreshFailures", count)
+
+    def events_not_put(self, count: int, code: str, *, lost: int) -> None:
+        """Log and count events that are not on the bus: no account is worse off for it.
+
+        Args:
+            count: How many.
+            code: Why.
+            lost: How many of them the next sweep will not put either.
+        """
+        msg = "events were not put: the next sweep puts those first that are not lost"
+        self._logger.warning(msg, events=count, lost=lost, error=code)
+        with single_metric(
+            "EventsNotPut", METRICS["EventsNotPut"], count, namespace=NAMESPACE
+        ) as metric:
+            metric.add_dimension("service", self._settings.service)
 
     def _add_gauges(self, report: Report) -> None:
         managed, now = report.managed, report.now

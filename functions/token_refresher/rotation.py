@@ -7,6 +7,7 @@ Manager chose. Each step may be repeated, and each may be the first one after a 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -14,20 +15,25 @@ import msgspec
 
 from token_refresher.errors import FailureClass, RotationError
 from token_refresher.events import Step
-from token_refresher.model import PublishedToken, published_from_id
-from token_refresher.outcomes import Outcome
+from token_refresher.model import (
+    Published,
+    PublishedToken,
+    account_from_metadata,
+    published_from_id,
+)
+from token_refresher.outcomes import Outcome, Result
 from token_refresher.policy import FAILURES, Reason, failure_class_of, next_attempt
-from token_refresher.ports import CURRENT, PENDING
+from token_refresher.ports import CURRENT, PENDING, SecretMetadata
+from token_refresher.sweep import Report
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import timedelta
 
     from token_refresher.events import RotationStep
-    from token_refresher.outcomes import Result
     from token_refresher.ports import StagingStore
     from token_refresher.redeem import TokenEndpoint
-    from token_refresher.sweep import Report, Sweeper
+    from token_refresher.sweep import Sweeper
 
 
 class Rotation(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,8 +55,8 @@ class Rotation(msgspec.Struct, frozen=True, kw_only=True):
         """Take one step, or find that it was taken before.
 
         Returns:
-            What ``createSecret`` saw and did, where it had to obtain a token: to be logged,
-            and then judged by `require_staged`.
+            What ``createSecret`` saw and did, where it had to obtain a token, and what
+            ``finishSecret`` published: to be logged, and then judged by `require_staged`.
 
         Raises:
             RotationError: The step cannot be taken; the published token is what it was.
@@ -61,9 +67,12 @@ class Rotation(msgspec.Struct, frozen=True, kw_only=True):
         stages = metadata.stages if metadata else {}
         is_pending = stages.get(PENDING) == asked.version_id
         if stages.get(CURRENT) == asked.version_id:
-            if is_pending and asked.step is Step.FINISH:
-                self.store.unstage(asked.account, asked.version_id)
-            return None
+            if not is_pending or asked.step is not Step.FINISH:
+                return None
+            # The step before this one died, or was refused, after it had published.
+            value = self.store.read_staged(asked.account, asked.version_id)
+            self.store.unstage(asked.account, asked.version_id)
+            return self._published(asked, value.text if value else None)
         if not is_pending:
             msg = "the version does not bear AWSPENDING: this rotation was ended, start another"
             raise RotationError(msg)
@@ -75,7 +84,7 @@ class Rotation(msgspec.Struct, frozen=True, kw_only=True):
         if asked.step is Step.TEST:
             self._test(asked, token)
         elif asked.step is Step.FINISH:
-            self._finish(asked, token, stages[CURRENT])
+            return self._finish(asked, token, stages[CURRENT])
         return None
 
     def require_staged(self, asked: RotationStep, report: Report) -> None:
@@ -89,7 +98,7 @@ class Rotation(msgspec.Struct, frozen=True, kw_only=True):
             RotationError: The token is held back.
         """
         [result] = report.results
-        if result.outcome is Outcome.STAGED:
+        if result.outcome in {Outcome.STAGED, Outcome.PUBLISHED}:
             return
         error = result.error
         if isinstance(error, FAILURES) and failure_class_of(error) is not FailureClass.TRANSIENT:
@@ -128,16 +137,35 @@ class Rotation(msgspec.Struct, frozen=True, kw_only=True):
         if client.verify_url and self.endpoint.verify(client, token.access_token) is False:
             raise self._ended(asked, "verify_url refused the staged access_token")
 
-    def _finish(self, asked: RotationStep, token: PublishedToken, current: str) -> None:
+    def _finish(self, asked: RotationStep, token: PublishedToken, current: str) -> Report | None:
         """Publish what is staged, unless a sweep has published a later token meanwhile."""
         published = published_from_id(current, now=self.clock())
         if not published.is_ours:
             value = self.store.read_published(asked.account)
             published = published.with_times_of(value.text if value else None)
         issued_at = datetime.fromtimestamp(token.issued_at, UTC)
-        if published.issued_at is None or published.issued_at <= issued_at:
+        is_latest = published.issued_at is None or published.issued_at <= issued_at
+        if is_latest:
             self.store.publish_staged(asked.account, asked.version_id, instead_of=current)
         self.store.unstage(asked.account, asked.version_id)
+        return self._published(asked, token.to_json()) if is_latest else None
+
+    def _published(self, asked: RotationStep, text: str | None) -> Report:
+        """Tell what was published; of the credentials nothing was read, and nothing is told."""
+        now, name = self.clock(), asked.account
+        token = SecretMetadata({CURRENT: asked.version_id})
+        account = account_from_metadata(name, credentials=None, token=token, now=now)
+        published = Published(asked.version_id).with_times_of(text)
+        result = Result(replace(account, published=published), Reason.FORCED, Outcome.PUBLISHED)
+        return Report(
+            now=now,
+            accounts=(result.account,),
+            results=(result,),
+            request_seconds=(),
+            schedule=self.sweeper.refresher.schedule,
+            last_at=now,
+            all_results=(result,),
+        )
 
     def _ended(self, asked: RotationStep, why: str) -> RotationError:
         self.store.unstage(asked.account, asked.version_id)

@@ -50,6 +50,7 @@ class Settings(msgspec.Struct, frozen=True):
             the AWS managed key.
         max_workers: How many accounts are refreshed at once.
         per_account_metrics: Adds the dimension ``account``, which CloudWatch bills for.
+        puts_events: Whether changes of state are told on the event bus.
         service: Tells the metrics, logs and traces of one stack from those of another.
         region: The AWS Region, for the commands that messages name; empty where none is told.
         tracing: Whether X-Ray's Tracer is constructed.
@@ -65,6 +66,7 @@ class Settings(msgspec.Struct, frozen=True):
     token_secret_kms_key_id: str = ""
     max_workers: int = 16
     per_account_metrics: bool = False
+    puts_events: bool = False
     service: str = "token-refresher"
     region: str = ""
     tracing: bool = False
@@ -117,6 +119,7 @@ def settings_from_environment(environment: Mapping[str, str] = os.environ) -> Se
         ),
         per_account_metrics=_choice(environment, "PER_ACCOUNT_METRICS", ("false", "true"))
         == "true",
+        puts_events=_choice(environment, "EVENTS", ("false", "true")) == "true",
         service=environment.get("POWERTOOLS_SERVICE_NAME") or defaults.service,
         region=environment.get("AWS_REGION", ""),
         tracing=_choice(environment, "POWERTOOLS_TRACE_DISABLED", ("true", "false")) == "false",

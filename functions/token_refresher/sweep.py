@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 # Two or three sweeps are left.
 _ABOUT_TO_END: Final = timedelta(minutes=15)
 
+# Where more are missed, the alarm on it has gone off.
+_MISSED_SWEEPS: Final = 3
+
 _Kept = TypeVar("_Kept")
 
 # Left over for the summary and the metrics, after the last refresh has ended.
@@ -46,6 +49,8 @@ class Report(msgspec.Struct, frozen=True):
         results: Of the accounts that were not simply fresh, or need action.
         request_seconds: How long each token request took.
         schedule: The time until the next sweep.
+        last_at: Aware; what began by the mere passage of time is news if it began after this.
+        all_results: Of every account, whether or not there is anything to be told of it.
     """
 
     now: datetime
@@ -53,6 +58,8 @@ class Report(msgspec.Struct, frozen=True):
     results: tuple[Result, ...]
     request_seconds: tuple[float, ...]
     schedule: timedelta
+    last_at: datetime
+    all_results: tuple[Result, ...]
 
     @property
     def managed(self) -> list[Account]:
@@ -66,6 +73,11 @@ class Report(msgspec.Struct, frozen=True):
     def action_required(self, account: Account) -> str | None:
         """Name what a person must act on for an account."""
         return action_required(account, now=self.now, schedule=self.schedule)
+
+    @property
+    def published(self) -> int:
+        """How many tokens were published."""
+        return sum(result.outcome is Outcome.PUBLISHED for result in self.results)
 
     def count(self, reason: Reason) -> int:
         """How many results have a reason."""
@@ -87,6 +99,8 @@ class Sweeper(msgspec.Struct):
     # What could not be written; it lives as long as the environment.
     _unrecorded: dict[str, Unrecorded] = msgspec.field(default_factory=dict)
     _unwritten: dict[str, Unwritten] = msgspec.field(default_factory=dict)
+    # When all accounts were last swept; likewise.
+    _last_at: datetime | None = None
 
     def sweep(
         self,
@@ -165,7 +179,18 @@ class Sweeper(msgspec.Struct):
             results=(*refused, *told),
             request_seconds=tuple(gate.request_seconds),
             schedule=self.refresher.schedule,
+            last_at=now if accounts or dry_run else self._swept_before(now),
+            all_results=tuple(results.values()),
         )
+
+    def _swept_before(self, now: datetime) -> datetime:
+        """Tell when all accounts were swept before, and remember that they are now.
+
+        A new environment takes it from the schedule: rather is something told twice, by the same
+        key, than not at all.
+        """
+        last_at, self._last_at = self._last_at, now
+        return last_at or now - _MISSED_SWEEPS * self.refresher.schedule
 
     def _is_told(self, result: Result, now: datetime) -> bool:
         """Whether it is anything but fresh, or failed or needs action whether or not it is."""

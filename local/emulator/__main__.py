@@ -15,7 +15,7 @@ import threading
 
 from ministack.app import main
 
-from local.emulator import dispatch, functions, monitoring, storage
+from local.emulator import dispatch, functions, monitoring, policies, storage
 
 
 def end_with_the_starter() -> None:
@@ -32,6 +32,7 @@ def end_with_the_starter() -> None:
 if __name__ == "__main__":
     threading.Thread(target=end_with_the_starter, daemon=True).start()
     dispatch.install()
+    policies.install()
     functions.install()
     monitoring.install()
     storage.install()

@@ -148,5 +148,6 @@ def cleared(environment: Mapping[str, str]) -> list[str]:
         "REFRESH_",
         "TOKEN_SECRET",
         "MAX_WORKERS",
+        "EVENTS",
     )
     return [name for name in environment if name.startswith(ours)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
+from contextlib import suppress
 from dataclasses import dataclass
 from http.client import HTTPConnection  # noqa: TID251 - to the embedded cloud alone
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -67,8 +68,10 @@ class Relay:
                 for name, value in headers.items():
                     self.send_header(name, value)
                 self.send_header("Content-Length", str(len(instead.body)))
-                self.end_headers()
-                self.wfile.write(instead.body)
+                # Whoever called may have been killed meanwhile.
+                with suppress(ConnectionError):
+                    self.end_headers()
+                    self.wfile.write(instead.body)
 
             do_GET = do_POST = _pass_on  # noqa: N815 - as the library calls them
 

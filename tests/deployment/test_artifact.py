@@ -164,7 +164,7 @@ def test_only_what_runs_is_inside(built: Build) -> None:
 
     assert top_level == TOP_LEVEL
     assert suffixes - {".pyc"} == {".py", ".so", ".json", ".gz", ".pem"}
-    assert services == {"secretsmanager"}
+    assert services == {"events", "secretsmanager"}
     assert tests == []
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from contextlib import contextmanager
 from itertools import count
 from typing import TYPE_CHECKING, Any, Final
@@ -11,6 +12,9 @@ import pytest
 from botocore.exceptions import ClientError
 
 from local.authorization_server import RefreshMode
+from tests.integration.test_embedded_cloud import within
+from tests.integration.test_events import Queue
+from tests.schemas import faults_of
 from tools.templates import statements
 
 if TYPE_CHECKING:
@@ -21,9 +25,14 @@ if TYPE_CHECKING:
     from local.embedded_cloud import Credentials
     from tests.deployment.conftest import Deployed
 
-KEYS: Final = {"CredentialsKmsKeyArn": "a key", "TokenSecretKmsKeyArn": "another"}
-# What the local AWS does not check; test_templates.py holds their text.
-UNCHECKED: Final = {"WriteItsOwnLog", "KeepFailedEvents"}
+KEYS: Final = {
+    "CredentialsKmsKeyArn": "a key",
+    "TokenSecretKmsKeyArn": "another",
+    "Events": "true",
+}
+# What the local AWS does not check, whose text test_templates.py holds; and what no account is
+# the worse for, tried below.
+UNCHECKED: Final = {"WriteItsOwnLog", "KeepFailedEvents", "TellWhatHasChanged"}
 # A token is published all the same; this is how the summary tells what was denied.
 TOLD_AS: Final = {
     "LeaseAndJournalRefreshTokens": "journal_not_written",
@@ -147,6 +156,24 @@ def test_without_any_one_statement_a_run_fails(
     with policies.without(sid):
         wrong = do_everything(deployed)
     assert TOLD_AS.get(sid, "AccessDenied") in str(wrong)
+
+
+def test_the_function_tells_the_event_bus_by_its_own_role(
+    deployed: Deployed, policies: Policies
+) -> None:
+    queue = Queue(deployed.aws.cloud)
+    with policies.without("TellWhatHasChanged"):
+        assert do_everything(deployed) == []
+    assert not queue.has(1)
+    # The environment is still warm: what it could not put comes first.
+    assert do_everything(deployed) == []
+
+    assert within(30.0, lambda: queue.has(6))
+    assert {each["detail"]["stack"] for each in queue.events} == {"token-refresher"}
+    kinds = Counter(each["detail-type"] for each in queue.events)
+    assert kinds["Token Published"] >= 4
+    assert kinds["Action Required"] >= 2
+    assert faults_of(queue.events) == []
 
 
 def test_the_statements_tried_out_are_all_there_are(policies: Policies) -> None:

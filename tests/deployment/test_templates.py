@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from token_refresher import handler, records, reporting
+from token_refresher import announcing, handler, records, reporting
 from token_refresher.aws import secret_store
+from token_refresher.changes import Kind
 from token_refresher.errors import SettingsError
 from token_refresher.refresh import TIME_TO_BEGIN
 from token_refresher.settings import Settings, settings_from_environment
@@ -28,6 +29,7 @@ EVERYTHING: Final = {
     "CredentialsKmsKeyArn": f"{KEY}credentials",
     "TokenSecretKmsKeyArn": f"{KEY}tokens",
     "PermissionsBoundaryArn": "arn:aws:iam::123456789012:policy/boundary",
+    "Events": "true",
     "Tracing": "true",
     "VpcSubnetIds": "subnet-1,subnet-2",
     "VpcSecurityGroupIds": "sg-1",
@@ -62,7 +64,9 @@ def test_every_parameter_has_a_sentence_bounds_and_a_default_that_deploys(path: 
         assert "Default" in each or name == "AccountName"
         assert {"AllowedValues", "AllowedPattern", "MinValue"} & each.keys(), name
         if "AllowedPattern" in each and "Default" in each:
-            assert re.fullmatch(each["AllowedPattern"], each["Default"]), name
+            is_list = each["Type"] == "CommaDelimitedList"
+            for value in each["Default"].split(",") if is_list else [each["Default"]]:
+                assert re.fullmatch(each["AllowedPattern"], value), name
             assert each["ConstraintDescription"], name
 
 
@@ -82,7 +86,8 @@ def test_the_defaults_are_the_programs_own() -> None:
 def test_every_setting_can_be_set_by_a_parameter_and_by_nothing_else() -> None:
     source = (ROOT / "functions/token_refresher/settings.py").read_text()
     read = set(re.findall(r'"([A-Z][A-Z_]+[A-Z])"', source))
-    assert set(variables()) == read
+    # The Region is the runtime's to tell.
+    assert set(variables()) == read - {"AWS_REGION"}
 
 
 def variables(**parameters: str) -> dict[str, Any]:
@@ -278,6 +283,34 @@ def test_the_function_may_do_this_and_nothing_else() -> None:
         "WriteItsOwnLog": {"logs:CreateLogStream", "logs:PutLogEvents"},
         "KeepFailedEvents": {"sqs:SendMessage"},
     }
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_events_are_put_on_the_default_bus_in_the_program_s_name_and_only_where_wanted(
+    role: str,
+) -> None:
+    [added] = statements({"Events": "true"}, role=role).keys() - statements(role=role).keys()
+    assert statements({"Events": "true"}, role=role)[added] == {
+        "Sid": "TellWhatHasChanged",
+        "Effect": "Allow",
+        "Action": "events:PutEvents",
+        "Resource": "arn:aws:events:eu-west-1:123456789012:event-bus/default",
+        "Condition": {
+            "ForAllValues:StringEquals": {"events:source": announcing.SOURCE},
+            "Null": {"events:source": "false"},
+        },
+    }
+
+
+def test_people_are_told_by_the_rule_alone_of_every_kind_but_new_tokens() -> None:
+    resources = resolved(ROOT / "infra/recipes/tell-people.yaml")["Resources"]
+    [statement] = resources["TopicPolicy"]["Properties"]["PolicyDocument"]["Statement"]
+    assert statement["Principal"] == {"Service": "events.amazonaws.com"}
+    assert list(statement["Condition"]["ArnEquals"]) == ["aws:SourceArn"]
+    kinds = resources["Rule"]["Properties"]["EventPattern"]["detail-type"].split(",")
+    assert set(kinds) == {*Kind} - {Kind.PUBLISHED}
+    allowed = templates.load(ROOT / "infra/recipes/tell-people.yaml")["Parameters"]["Kinds"]
+    assert set(allowed["AllowedPattern"].split("|")) == {*Kind}
 
 
 def test_the_others_may_refresh_an_account_and_never_list_them() -> None:

@@ -92,6 +92,9 @@ def written(operator: Operator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
             fields |= {"grant_type": "password", "username": EMAIL, "password": password}
         (tmp_path / f"{name}.json").write_text(json.dumps(fields))
     (tmp_path / "password.json").write_text(json.dumps({"password": PASSWORD}))
+    accounts = tmp_path / "accounts.csv"
+    accounts.write_text(re.findall(r"```csv\n(.*?)```", TEXT, re.DOTALL)[0])
+    accounts.chmod(0o600)
     monkeypatch.chdir(tmp_path)
     return operator
 

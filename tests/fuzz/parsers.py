@@ -68,6 +68,8 @@ from token_refresher.ports import (
 from token_refresher.publishing import Publish, Value
 from token_refresher.records import FailureRecord, LeaseEnd
 from token_refresher.settings import settings_from_environment
+from token_refresher_cli.accounts_file import read_accounts, text_of
+from token_refresher_cli.credentials_form import FormError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -382,6 +384,12 @@ def _published(data: bytes) -> str:
     return shape(published.issued_at, published.expires_at)
 
 
+def _accounts_file(data: bytes) -> str:
+    lines, wrong = read_accounts(text_of(data))
+    assert SECRET not in repr([one.problem for one in wrong])
+    return f"{bool(lines)} {bool(wrong)}"
+
+
 def _event(data: bytes) -> str:
     event = parse_event(document(data))
     assert len(event.accounts) <= 100
@@ -552,6 +560,13 @@ PARSERS: Final = (
         _AUTHORITY * 2, b",".join(2 * [b"".join(_AUTHORITY.split(b"\n")[1:-2])]),
         f"notes of {SECRET}\n".encode() + _AUTHORITY, SECRET.encode(),
     ), (CertificatesError,)),
+    Parser("accounts file", _accounts_file, (
+        _json(account="a", client_secret=SECRET) + b"\n" + _json(account="b", password=SECRET),
+        f'account,password,publish.fields\r\na,"{SECRET}, """,x y\r\n'.encode(),
+        f"sep=;\naccount;grant_parameters.a.b;publish\na;{SECRET};{SECRET}\na;;\n".encode(),
+        f"account\tpublish.as.x\tpublish\na\t{SECRET}\t{SECRET}\n".encode(),
+        f'[{{"account": "{SECRET}"}}]'.encode(), f'{{\n"account": "{SECRET}"}}'.encode(),
+    ), (FormError,)),
     Parser("settings", _settings, (
         b"SECRET_PREFIX=team/oauth\nREFRESH_BEFORE_SECONDS=5400\nREFRESH_TOKENS=ignore",
         b"SCHEDULE_MINUTES=15",

@@ -44,6 +44,7 @@ class Deployed:
     clock: DrivenClock
     monkeypatch: pytest.MonkeyPatch
     calls: list[str] = field(default_factory=list)
+    events: list[dict[str, Any]] = field(default_factory=list)
     stale: dict[str, Any] = field(default_factory=dict)
     is_stale: bool = False
     _handler: Handler | None = None
@@ -84,6 +85,7 @@ class Deployed:
         session: Any = boto3.DEFAULT_SESSION
         session.events.register("before-call.secretsmanager", self._before)
         session.events.register("after-call.secretsmanager.ListSecrets", self._after_list)
+        session.events.register("before-call.events.PutEvents", self._before_put)
         self._handler = wired(settings_from_environment(), clock=self.clock.now)
         for output in logging.getLogger(settings_from_environment().service).handlers:
             # A logger lives as long as the process; what it prints belongs to this test.
@@ -92,6 +94,10 @@ class Deployed:
 
     def _before(self, model: Any, **_: object) -> None:  # noqa: ANN401
         self.calls.append(model.name)
+
+    def _before_put(self, params: dict[str, Any], **_: object) -> None:
+        """Keep what is put on the event bus, as it goes over the wire."""
+        self.events += json.loads(params["body"])["Entries"]
 
     def _after_list(self, parsed: dict[str, Any], context: Any, **_: object) -> None:  # noqa: ANN401
         """Answer with an older page where the listing lags."""

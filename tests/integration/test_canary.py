@@ -2,7 +2,7 @@
 
 Each account's secrets have marks of its own. Whatever its credentials ask for and whatever its
 server sends back, no mark reaches a published secret, a log, a metric, an exception, a return
-value, the metadata of a secret, another host or another account's request.
+value, an event, the metadata of a secret, another host or another account's request.
 """
 
 from __future__ import annotations
@@ -120,6 +120,7 @@ def listed(client: Any) -> list[dict[str, Any]]:  # noqa: ANN401
 def world(deployed: Deployed, authority: Authority) -> Iterator[World]:
     home, neighbour, stranger = (Host(authority.server_context()) for _ in range(3))
     deployed.monkeypatch.setenv("ALLOWED_TOKEN_HOSTS", f"{home.name},{neighbour.name}")
+    deployed.monkeypatch.setenv("EVENTS", "true")
     yield World(deployed, home, neighbour, stranger)
     for host in (home, neighbour, stranger):
         host.close()
@@ -273,8 +274,9 @@ def parts_of(names: list[str]) -> list[list[str]]:
 def seen(world: World, capfd: pytest.CaptureFixture[str], *returned: object) -> str:
     """All that anybody can see who may read neither path of secrets."""
     captured = capfd.readouterr()
-    metadata = listed(world.deployed.secrets)
-    return captured.out + captured.err + json.dumps([returned, metadata], default=str)
+    metadata, events = listed(world.deployed.secrets), world.deployed.events
+    assert events, "nothing was put on the event bus"
+    return captured.out + captured.err + json.dumps([returned, metadata, events], default=str)
 
 
 @pytest.mark.slow

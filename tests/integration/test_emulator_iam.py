@@ -124,6 +124,57 @@ def test_a_program_acts_as_the_role_through_the_environment_alone(
     assert run(OWNER).stdout == "x\n"
 
 
+OURS = {
+    "Effect": "Allow",
+    "Action": "events:PutEvents",
+    "Resource": f"arn:aws:events:{REGION}:{ACCOUNT}:event-bus/default",
+    "Condition": {
+        "ForAllValues:StringEquals": {"events:source": "token-refresher"},
+        "Null": {"events:source": "false"},
+    },
+}
+
+
+def entry(**changed: str) -> dict[str, str]:
+    return {
+        "Source": "token-refresher",
+        "DetailType": "Token Published",
+        "Detail": "{}",
+        **changed,
+    }
+
+
+def test_events_may_be_put_in_ones_own_name_alone(
+    cloud: EmbeddedCloud, role: Callable[..., Credentials]
+) -> None:
+    bus = cloud.client("events", credentials=role(OURS))
+    assert bus.put_events(Entries=[entry(), entry()])["FailedEntryCount"] == 0
+    for refused in (
+        [entry(Source="another")],
+        [entry(), entry(Source="another")],
+        [entry(EventBusName="another")],
+    ):
+        assert denial(lambda entries=refused: bus.put_events(Entries=entries)) == (  # type: ignore[misc]
+            "AccessDeniedException"
+        )
+
+
+def test_a_policy_may_look_at_the_kind_of_an_event(
+    cloud: EmbeddedCloud, role: Callable[..., Credentials]
+) -> None:
+    kind = {"ForAllValues:StringEquals": {"events:detail-type": "Refresh Failed"}}
+    bus = cloud.client("events", credentials=role({**OURS, "Condition": kind}))
+    assert denial(lambda: bus.put_events(Entries=[entry()])) == "AccessDeniedException"
+    assert bus.put_events(Entries=[entry(DetailType="Refresh Failed")])["FailedEntryCount"] == 0
+
+
+def test_without_the_permission_no_event_is_put(
+    cloud: EmbeddedCloud, role: Callable[..., Credentials]
+) -> None:
+    bus = cloud.client("events", credentials=role(SECRETS))
+    assert denial(lambda: bus.put_events(Entries=[entry()])) == "AccessDeniedException"
+
+
 def test_to_read_a_function_s_concurrency_is_not_to_set_it(
     cloud: EmbeddedCloud, role: Callable[..., Credentials]
 ) -> None:

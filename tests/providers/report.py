@@ -25,9 +25,7 @@ if TYPE_CHECKING:
     from tests.providers.contract import Contract
 
 WIDTH: Final = 80
-LEGEND: Final = (
-    "refresh: what becomes of a refresh token that is used, and how long it is still taken"
-)
+LEGEND: Final = "refresh: what becomes of a used refresh token, and how long it is still taken"
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,8 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.resilience.simulation import scenarios
-from tests.resilience.simulation.__main__ import BEGIN, DOCUMENT, END, PICTURE
-from tests.resilience.simulation.chart import draw
+from tests.resilience.simulation.__main__ import BEGIN, END
+from tests.resilience.simulation.chart import DOCUMENT, PICTURE, STYLES, draw, points_of
 from tests.resilience.simulation.endpoint import Failure, Firewall, Outage
 from tests.resilience.simulation.fleet import (
     CACHE,
@@ -55,6 +55,7 @@ from tests.resilience.simulation.tables import (
     duration,
     label,
     line,
+    outage_table,
     rows_of,
 )
 from tests.resilience.simulation.timelines import WRITES_PER_SECOND, Slots, Timelines
@@ -532,13 +533,34 @@ def test_the_picture_is_well_formed_and_shown() -> None:
     assert [DOCUMENT.parent / name for name in names] == [PICTURE]
 
 
-def test_the_picture_has_a_curve_for_each_lifetime() -> None:
-    records = [Record([Cost(None), Cost(outage(HOUR, length))]) for length in (HOUR, DAY)]
-    rows = [
-        row for fleet in (DEALERS, MACHINES) for row in rows_of(Scenario((fleet, fleet)), records)
-    ]
-    picture = draw(rows)
+def test_the_picture_is_what_the_table_says() -> None:
+    assert PICTURE.read_text(encoding="utf-8") == draw(points_of(DOCUMENT.read_text("utf-8")))
 
-    assert picture.count("<path") == 2
-    assert "bound: 1 h" in picture
-    assert "bound: 12 h" in picture
+
+def test_the_picture_has_a_curve_and_a_line_of_the_legend_for_each_lifetime() -> None:
+    records = [Record([Cost(None), Cost(outage(HOUR, length))]) for length in (HOUR, DAY)]
+    scenarios = (Scenario((replace(fleet, accounts=1000),) * 2) for fleet in (DEALERS, MACHINES))
+    rows = [row for scenario in scenarios for row in rows_of(scenario, records)]
+    points = points_of("\n".join(["", "### Outages", "", *outage_table(rows)]))
+
+    assert [(point.lifetime, point.outage) for point in points] == [
+        ("12 h", "1 h"),
+        ("12 h", "1 d"),
+        ("1 h", "1 h"),
+        ("1 h", "1 d"),
+    ]
+    picture = ET.fromstring(draw(points))  # noqa: S314
+    groups = [each.get("class") for each in picture.iter("{http://www.w3.org/2000/svg}g")]
+    assert groups == ["curve-0", "curve-1", "curve-0", "curve-1"]
+
+
+def test_the_curves_differ_in_colour_by_day_and_night_in_dashes_and_in_marks() -> None:
+    for of in ("light", "dark", "dashes", "mark"):
+        assert len({getattr(style, of) for style in STYLES}) == len(STYLES)
+
+
+def test_the_picture_has_colours_where_stylesheets_and_variables_are_not_known() -> None:
+    picture = ET.fromstring(PICTURE.read_text(encoding="utf-8"))  # noqa: S314
+    for each in picture.iter("{http://www.w3.org/2000/svg}path"):
+        assert "currentColor" in {each.get("stroke"), each.get("fill")}
+    assert "var(" not in PICTURE.read_text(encoding="utf-8")

@@ -48,6 +48,7 @@ from tests.unit.fakes import (
     throttled,
     timed_out,
 )
+from token_refresher.announcing import Announcer
 from token_refresher.errors import (
     HeldError,
     HostStoppedError,
@@ -58,9 +59,10 @@ from token_refresher.oauth.client_authentication import Client, host_of
 from token_refresher.oauth.token_request import token_request
 from token_refresher.oauth.token_response import TokenResponse, read_token_response
 from token_refresher.policy import FAILURES, failure_class_of, is_retrying
+from token_refresher.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from typing import TypeAlias
 
     from tests.scenarios.scenario import (
@@ -71,10 +73,11 @@ if TYPE_CHECKING:
         Response,
         Scenario,
         Server,
-        Settings,
     )
+    from tests.scenarios.scenario import Settings as GivenSettings
     from tests.unit.fakes import Accounts
     from token_refresher.oauth.client_authentication import Grant
+    from token_refresher.ports import Announcement
     from token_refresher.sweep import Report
 
     Secrets: TypeAlias = dict[str, Secret]
@@ -83,6 +86,7 @@ SHARED: Final[dict[str, dict[str, Any]]] = json.loads(
     (FOLDER / "shared" / "credentials.json").read_bytes()
 )
 
+_PLACE: Final = Settings(region="eu-west-1", puts_events=True)
 # More points than any sweep of a scenario passes.
 _POINTS: Final = 200
 _NOW: Final = timedelta(0)
@@ -174,6 +178,17 @@ def watch(scenario: Scenario) -> Iterator[dict[str, Any]]:
             story.happen(step)
 
 
+def events_of(scenario: Scenario) -> Bus:
+    """Let a scenario happen, whatever it expects, and return the event bus."""
+    story = _Story(scenario)
+    for step in scenario.steps:
+        if isinstance(step, Sweep | Sweeps):
+            story.sweep(step)
+        else:
+            story.happen(step)
+    return story.world.bus
+
+
 def judge(scenario: Scenario, came: Iterable[dict[str, Any]]) -> None:
     """Compare what came of each sweep with what is expected.
 
@@ -217,11 +232,23 @@ def token_version_id(account: str, issued_at: datetime, token: Token) -> str:
     return f"{moment(issued_at)}-{moment(issued_at + token.lives)}-{credentials}-{digest}"
 
 
+class Bus:
+    """An event bus, and what was put there."""
+
+    def __init__(self) -> None:
+        self.put_so_far: list[Announcement] = []
+
+    def put(self, batch: Sequence[Announcement]) -> list[str]:
+        self.put_so_far += batch
+        return [""] * len(batch)
+
+
 class _World(World):
     """A world whose margin and schedule are the scenario's."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: GivenSettings) -> None:
         self._settings = settings
+        self.bus = Bus()
         super().__init__(max_workers=1, uses_refresh_tokens=settings.refresh_tokens == "use")
         if settings.allowed_hosts is not None:
             self.endpoint.allowed_hosts = set(settings.allowed_hosts)
@@ -234,11 +261,15 @@ class _World(World):
             schedule=self._settings.schedule,
         )
 
+        # What could not be put is forgotten, too.
+        self.announcer = Announcer(_PLACE, lambda: self.bus)
+
     def sweep_beside(self) -> None:
         """Let another run sweep; what it asks is asked, but only this one's calls are counted."""
         askers, calls = list(self.endpoint.askers), list(self.store.calls)
         requested_at = list(self.endpoint.requested_at)
-        self.beside().sweep()
+        report = self.beside().sweep()
+        Announcer(_PLACE, lambda: self.bus).announce(report, time_left=lambda: self.invocation)
         self.endpoint.askers[:0] = askers
         self.endpoint.requested_at[:0] = requested_at
         self.store.calls[:] = calls
@@ -464,6 +495,7 @@ class _Story:
     def sweep(self, step: Sweep | Sweeps) -> dict[str, Any]:
         """Let one or more sweeps happen; tell what came of them."""
         self._begin(step)
+        self.events_before = len(self.world.bus.put_so_far)
         self._respond(step.responses)
         faults = _Faults(step.faults, self.world, self._past)
         if isinstance(step, Sweep):
@@ -495,6 +527,9 @@ class _Story:
             report = world.sweep(**event)
         except RunKilledError:
             world.start_environment()
+        else:
+            if not event.get("dry_run"):
+                world.announcer.announce(report, time_left=lambda: world.invocation)
         endpoint = world.endpoint
         return report, [
             {**_sent(*asker), "at": at - (since or began)}
@@ -513,12 +548,24 @@ class _Story:
             "killed": report is None,
             "accounts": {name: self._account(name, report) for name in expect.accounts},
             "calls": dict(calls),
+            "events": self._events(),
             "server": {
                 "redeemed": dict(endpoint.redeemed),
                 "spent_came_back": endpoint.spent_came_back,
                 "verified": list(endpoint.verified),
             },
         }
+
+    def _events(self) -> list[dict[str, Any]]:
+        """Tell the events of this step, and which of them a receiver knows already."""
+        known, told = set[str](), []
+        for number, each in enumerate(self.world.bus.put_so_far):
+            detail = json.loads(each.detail)
+            if number >= self.events_before:
+                is_again = detail["change_id"] in known
+                told.append({**detail, "kind": each.kind, "at": each.at, "is_again": is_again})
+            known.add(detail["change_id"])
+        return told
 
     def _account(self, name: str, report: Report | None) -> dict[str, Any]:
         told = self._stored(name)

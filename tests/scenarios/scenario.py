@@ -375,6 +375,27 @@ class ExpectedAccount(Part, frozen=True, kw_only=True):
     credentials_versions: int | UnsetType = UNSET
 
 
+class ExpectedEvent(Part, frozen=True, kw_only=True):
+    """One event, in the order in which they were put; what is absent is not compared."""
+
+    account: str
+    kind: str
+    at: datetime | UnsetType = UNSET
+    is_again: bool | UnsetType = UNSET
+    reason: str | UnsetType = UNSET
+    outcome: str | UnsetType = UNSET
+    version_id: str | UnsetType | None = UNSET
+    issued_at: str | UnsetType | None = UNSET
+    expires_at: str | UnsetType | None = UNSET
+    code: str | UnsetType | None = UNSET
+    failure_class: str | UnsetType | None = UNSET
+    failing_since: str | UnsetType | None = UNSET
+    next_attempt: str | UnsetType | None = UNSET
+    consent_ends_at: str | UnsetType | None = UNSET
+    fix: str | UnsetType | None = UNSET
+    message: str | UnsetType = UNSET
+
+
 class ExpectedServer(Part, frozen=True, kw_only=True):
     """What the token endpoints have seen since the beginning."""
 
@@ -390,6 +411,7 @@ class Expectation(Part, frozen=True, kw_only=True):
     accounts: Annotated[dict[str, ExpectedAccount], Meta(min_length=1)]
     killed: bool = False
     calls: dict[str, int] | UnsetType = UNSET
+    events: list[ExpectedEvent] | UnsetType = UNSET
     server: ExpectedServer | UnsetType = UNSET
 
     def __post_init__(self) -> None:

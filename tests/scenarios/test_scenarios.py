@@ -86,6 +86,7 @@ def _other(holder: Any, key: Any, _: tuple[Any, ...]) -> bool:  # noqa: ANN401
             others: dict[Any, Any] = {
                 "requests": {"grant_type": "password"},
                 "leases": {"number": 1},
+                "events": {"account": "other", "kind": "other"},
             }
             holder[key] = [others.get(key, "other")]
         case {}:

@@ -381,3 +381,20 @@ def test_an_accounts_header_stands_instead_of_the_entrys_in_any_case() -> None:
     assert headers["wm_svc.name"] == "Mine"
     assert "WM_SVC.NAME" not in headers
     assert headers["WM_QOS.CORRELATION_ID"]
+
+
+# The end of their tokens.
+
+
+def test_a_client_revokes_at_the_address_of_its_provider() -> None:
+    of = parse(SALESFORCE, MACHINE, {"dialect": {"request_format": "json"}})
+    at = of.revoking_client
+    assert at is not None
+    assert at.token_endpoint == "https://acme.my.salesforce.com/services/oauth2/revoke"
+    assert (at.client_id, at.auth_method) == (of.client_id, of.client.auth_method)
+    assert (at.dialect, at.is_fixed) == (RFC_6749, True)
+
+
+def test_nothing_is_revoked_where_no_address_for_it_is_known() -> None:
+    assert parse(OLX, PASSWORD).revoking_client is None
+    assert parse(ANY, CLIENT, MACHINE).revoking_client is None

@@ -6,8 +6,8 @@ import gc
 import json
 import logging
 import sys
-from datetime import timedelta
-from typing import Any, TextIO, cast
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 import pytest
 
@@ -24,11 +24,18 @@ from tests.unit.fakes import (
     denied,
     timed_out,
 )
+from token_refresher.announcing import Announcer
 from token_refresher.errors import EventError, SecretStoreError, UnexpectedError
+from token_refresher.events import Step
 from token_refresher.handler import Handler, utc_now
 from token_refresher.oauth.errors import TokenRequestError
 from token_refresher.reporting import METRICS
 from token_refresher.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from token_refresher.ports import Announcement
 
 MARKED = {**PASSWORD, "client_secret": "MARK-client", "password": "MARK-password"}
 
@@ -50,7 +57,42 @@ def world() -> World:
     return World()
 
 
-def handler_of(world: World, **settings: Any) -> Handler:  # noqa: ANN401
+class Bus:
+    """An event bus that takes all, or refuses all.
+
+    Attributes:
+        put_so_far: What it has taken.
+        code: Why it refuses.
+        defect: What it raises instead of an answer.
+    """
+
+    def __init__(self) -> None:
+        self.put_so_far: list[Announcement] = []
+        self.code = ""
+        self.defect: Exception | None = None
+
+    def put(self, batch: Sequence[Announcement]) -> list[str]:
+        if self.defect is not None:
+            raise self.defect
+        self.put_so_far += [] if self.code else batch
+        return [self.code] * len(batch)
+
+    @property
+    def told(self) -> list[tuple[str, str, str | None]]:
+        """Kind, account and code of each."""
+        details = [json.loads(each.detail) for each in self.put_so_far]
+        return [
+            (each.kind, detail["account"], detail["code"])
+            for each, detail in zip(self.put_so_far, details, strict=True)
+        ]
+
+
+@pytest.fixture
+def bus() -> Bus:
+    return Bus()
+
+
+def handler_of(world: World, bus: Bus | None = None, **settings: Any) -> Handler:  # noqa: ANN401
     """The function over the world's doubles; what it prints belongs to the test that runs."""
     chosen = Settings(max_workers=1, **settings)
     handler = Handler(
@@ -60,6 +102,7 @@ def handler_of(world: World, **settings: Any) -> Handler:  # noqa: ANN401
         clock=lambda: world.now,
         monotonic=world.seconds,
         pause=world.pause,
+        announcer=Announcer(chosen, lambda: bus) if bus is not None else None,
     )
     for output in logging.getLogger(chosen.service).handlers:
         cast("logging.StreamHandler[TextIO]", output).stream = sys.stdout
@@ -123,13 +166,78 @@ def test_a_defect_is_reported_by_type_and_place_alone(
     assert "MARK" not in f"{defect.value}{capsys.readouterr().out}"
 
 
+def test_each_function_tells_what_it_has_changed(world: World, bus: Bus) -> None:
+    world.add(CLIENT_CREDENTIALS)
+    handler = handler_of(world, bus)
+    handler({}, Context())
+    rejected = {"account": ACCOUNT, "version_id": world.version_id()}
+    world.now += TICK
+    handler.on_event({"rejected": rejected}, Context())
+    world.now += timedelta(hours=1)
+    staged = "00000000-0000-0000-0000-000000000001"
+    world.store.tokens[ACCOUNT].versions[staged] = None
+    world.store.tokens[ACCOUNT].stages["AWSPENDING"] = staged
+    secret = f"arn:aws:secretsmanager:eu-west-1:123456789012:secret:oauth/tokens/{ACCOUNT}-AbCdEf"
+    for step in Step:
+        event = {"Step": step, "SecretId": secret, "ClientRequestToken": staged}
+        handler.on_rotation(event, Context())
+    details = [json.loads(each.detail) for each in bus.put_so_far]
+
+    assert bus.told == [("Token Published", ACCOUNT, None)] * 3
+    assert [each["reason"] for each in details] == ["no token yet", "rejected", "forced"]
+    assert details[2]["version_id"] == staged == world.version_id()
+    token = world.token() or {}
+    times = [datetime.fromisoformat(details[2][each]) for each in ("issued_at", "expires_at")]
+    assert [int(each.timestamp()) for each in times] == [token["issued_at"], token["expires_at"]]
+
+
+def test_a_dry_run_tells_nothing(world: World, bus: Bus) -> None:
+    world.add(CLIENT_CREDENTIALS)
+    handler_of(world, bus)({"dry_run": True}, Context())
+
+    assert bus.told == []
+
+
+def test_what_could_not_be_put_is_one_line_and_the_sweep_is_what_it_was(
+    world: World, bus: Bus, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = [f"dealer-{number}" for number in range(12)]
+    for name in names:
+        world.add(CLIENT_CREDENTIALS, name)
+    bus.code = "AccessDeniedException"
+    told = handler_of(world, bus)({}, Context())
+    found = [each for each in lines(capsys.readouterr().out) if "events" in each]
+
+    assert told["outcomes"] == {"fresh": 0, "published": 12}
+    assert [(each["events"], each["lost"], each["error"]) for each in found] == [
+        (12, 0, "AccessDeniedException")
+    ]
+    assert found[0]["level"] == "WARNING"
+
+
+def test_a_defect_of_an_event_fails_no_sweep(
+    world: World, bus: Bus, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.add(CLIENT_CREDENTIALS)
+    bus.defect = KeyError("MARK")
+    told = handler_of(world, bus)({}, Context())
+    printed = capsys.readouterr().out
+
+    assert told["outcomes"] == {"fresh": 0, "published": 1}
+    assert metrics(printed)["EventsNotPut"] == [1]
+    assert "unexpected_KeyError" in printed
+    assert "MARK" not in printed
+
+
 def test_gauges_and_events_are_metrics(world: World, capsys: pytest.CaptureFixture[str]) -> None:
     world.add(CLIENT_CREDENTIALS, "machine")
     world.add(PASSWORD, "mistyped")
     world.endpoint.fail(lambda: TokenRequestError("invalid_grant"), grant_type="password")
     world.store.put_credentials("awaiting", "")
     world.store.create_token_secret("orphan")
-    handler_of(world)({}, Context())
+    refuses = Bus()
+    refuses.code = "AccessDeniedException"
+    handler_of(world, refuses)({}, Context())
 
     found = metrics(capsys.readouterr().out)
     assert {name.partition("/")[0] for name in found} == METRICS.keys()
@@ -137,6 +245,7 @@ def test_gauges_and_events_are_metrics(world: World, capsys: pytest.CaptureFixtu
     assert sorted(found.pop("SecondsUntilExpiry")) == [0, 43200]
     assert sorted(found.pop("MarginUsed")) == [0, 100]
     assert found == {
+        "EventsNotPut": [2],
         "SweepsCompleted": [1],
         "AccountsManaged": [2],
         "AccountsNeedingAction": [1],

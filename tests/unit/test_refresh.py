@@ -38,7 +38,7 @@ from token_refresher.journal import JournalEntry
 from token_refresher.model import TokenVersion, token_digest
 from token_refresher.oauth.dialect import RFC_6749
 from token_refresher.oauth.errors import TokenRequestError, TokenResponseError
-from token_refresher.outcomes import Caution, Outcome
+from token_refresher.outcomes import Caution, Outcome, Result
 from token_refresher.policy import (
     FAILURES,
     Failure,
@@ -905,6 +905,98 @@ def test_a_token_secret_scheduled_for_deletion_gets_no_request(world: World) -> 
     assert result.cautions == (Caution.FAILURE_NOT_RECORDED,)
     assert needs_action(result.account, now=world.now, schedule=TICK)
     assert world.grants == []
+
+
+# Accounts that are being removed: their credentials are marked for deletion, then their token.
+
+
+def removal(world: World, *paths: str) -> Callable[[str], None]:
+    """Mark an account's secrets for deletion, whatever point is passed."""
+
+    def mark(_: str) -> None:
+        for path in paths:
+            secrets = getattr(world.store, path)
+            if ACCOUNT in secrets:
+                secrets[ACCOUNT].is_deleted = True
+
+    return mark
+
+
+REMOVED: Final = [
+    pytest.param(["credentials"], id="between the two calls"),
+    pytest.param(["credentials", "tokens"], id="after both"),
+]
+
+
+@pytest.mark.parametrize("paths", REMOVED)
+@pytest.mark.parametrize(
+    "onboard",
+    [
+        pytest.param(lambda world: world.add(CLIENT_CREDENTIALS), id="before its first token"),
+        pytest.param(due_again, id="by a refresh token"),
+        pytest.param(lambda world: due_again(world, CLIENT_CREDENTIALS), id="by its primary grant"),
+        pytest.param(refresh_only_due_again, id="with nothing but a refresh token"),
+    ],
+)
+def test_nobody_is_called_for_an_account_that_is_removed_at_any_moment_of_a_sweep(
+    onboard: Callable[[World], object], paths: list[str]
+) -> None:
+    point, is_reached = 0, True
+    while is_reached:
+        world = World()
+        onboard(world)
+        world.store.freeze_listing()
+        world.faults.reset()
+        world.faults.plan(point, removal(world, *paths))
+        during = world.sweep()
+        # What it still wrote was before; here its points end.
+        is_reached = point < len(world.faults.points)
+        removal(world, "credentials", "tokens")("")
+        lagging = world.sweep(after=TICK)
+        world.store.thaw_listing()
+        later = world.sweep(after=TICK)
+
+        told = [*during.results, *lagging.results, *later.results]
+        assert [each.error for each in told if not is_about_its_removal(each)] == [], point
+        assert [
+            each for each in told if needs_action(each.account, now=world.now, schedule=TICK)
+        ] == [], point
+        assert world.store.list_secrets() == ({}, {})
+        point += 1
+
+
+def is_about_its_removal(result: Result) -> bool:
+    """Whether an account was refreshed before, or is left alone because it is being removed."""
+    return result.outcome is Outcome.PUBLISHED or (
+        (result.reason, result.outcome, result.error) == (Reason.ORPHANED, Outcome.NOT_DUE, None)
+    )
+
+
+def test_a_response_that_came_while_its_account_was_removed_is_kept_until_it_is_restored(
+    world: World,
+) -> None:
+    refresh_only_due_again(world)
+    world.store.freeze_listing()
+    world.faults.meanwhile("before journal", lambda: removal(world, "credentials", "tokens")(""))
+    removed = world.refresh()
+    assert (removed.reason, removed.error) == (Reason.ORPHANED, None)
+    for secrets in (world.store.tokens, world.store.credentials):
+        secrets[ACCOUNT].is_deleted = False
+    restored = world.refresh(after=TICK)
+
+    assert restored.outcome is Outcome.PUBLISHED
+    assert world.grants == []
+
+
+def test_where_the_credentials_cannot_be_described_the_refusal_itself_is_told(
+    world: World,
+) -> None:
+    due_again(world)
+    world.store.freeze_listing()
+    world.store.tokens[ACCOUNT].is_deleted = True
+    world.faults.once("before describe credentials", denied())
+
+    assert code(world.refresh().error) == "scheduled_for_deletion"
 
 
 # Failures.

@@ -24,6 +24,8 @@ from tests.unit.fakes import (
 from token_refresher.errors import OutOfTimeError, RotationError, SecretStoreError
 from token_refresher.events import RotationStep, Step
 from token_refresher.oauth.errors import EndpointUnavailableError, TokenRequestError
+from token_refresher.outcomes import Outcome
+from token_refresher.policy import Reason
 from token_refresher.ports import CURRENT, PENDING, PREVIOUS
 from token_refresher.rotation import Rotation
 
@@ -174,6 +176,32 @@ def test_a_later_token_that_a_sweep_published_stays(world: World) -> None:
 
     assert rotated.stages[CURRENT] == later
     assert PENDING not in rotated.stages
+
+
+def test_what_was_published_is_told_once_though_the_step_that_did_it_was_cut_short(
+    rotated: Rotated,
+) -> None:
+    rotated.take(Step.CREATE, Step.SET, Step.TEST)
+    rotated.world.faults.once("after publish staged", RunKilledError())
+    with pytest.raises(RunKilledError):
+        rotated.take(Step.FINISH)
+    report = rotated.take(Step.FINISH)
+
+    assert report is not None
+    [result] = report.results
+    assert (result.outcome, result.reason) == (Outcome.PUBLISHED, Reason.FORCED)
+    assert result.account.published is not None
+    assert result.account.published.version_id == rotated.version_id
+    assert result.account.live_until is not None
+    assert rotated.take(Step.FINISH) is None
+
+
+def test_a_rotation_that_gave_way_to_a_later_token_tells_of_no_publication(world: World) -> None:
+    rotated = Rotated(world, CLIENT_CREDENTIALS)
+    rotated.take(Step.CREATE, Step.SET, Step.TEST)
+    rotated.publish_another()
+
+    assert rotated.take(Step.FINISH) is None
 
 
 def test_a_second_rotation_compares_with_the_first_one_s_token(world: World) -> None:

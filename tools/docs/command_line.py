@@ -38,5 +38,9 @@ def _meaning(option: Any) -> str:  # noqa: ANN401 - Typer's own copy of Click ha
 OPTIONS: Final[Mapping[str, Callable[[], Table]]] = {
     "options-of-every-command": partial(options_of, "status", "Where"),
     "options-for-credentials": partial(options_of, "add", "Fields of the credentials"),
-    **{f"options-of-{command}": partial(options_of, command) for command in COMMANDS},
+    **{
+        f"options-of-{command}": partial(options_of, command)
+        for command in COMMANDS
+        if options_of(command).facts
+    },
 }

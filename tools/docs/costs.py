@@ -67,7 +67,7 @@ def dollars_a_month(accounts: int) -> dict[str, float]:
     calls = 2 * sweeps * math.ceil(accounts / 100) + CALLS_OF_A_REFRESH * refreshes
     log = sweeps * (BYTES_OF_A_SWEEP + BYTES_OF_AN_ACCOUNT * accounts)
     # Failures are billed only in months in which there are any.
-    metrics = len(reporting.METRICS.keys() - {"RefreshFailures"})
+    metrics = len(reporting.METRICS.keys() - {"RefreshFailures", "EventsNotPut"})
     return {
         "secrets": SECRET * 2 * accounts,
         "calls to Secrets Manager": CALL * calls,

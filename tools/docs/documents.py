@@ -31,6 +31,8 @@ TABLES: Final[Mapping[str, Callable[[], Block]]] = {
     "dialect": program.dialect,
     "publish": program.publish,
     "events": program.events,
+    "event-kinds": program.event_kinds,
+    "event-fields": program.event_fields,
     "metrics": program.metrics,
     "reasons": program.reasons,
     "outcomes": program.outcomes,

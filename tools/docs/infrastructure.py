@@ -117,7 +117,8 @@ def _resource(resource: Any) -> str:  # noqa: ANN401 - a template's
     if isinstance(resource, str):
         return code(resource)
     if "Fn::Sub" in resource:
-        return code("{prefix}" + resource["Fn::Sub"].partition("${SecretPrefix}")[2])
+        _, prefix, path = resource["Fn::Sub"].partition("${SecretPrefix}")
+        return code("{prefix}" + path if prefix else resource["Fn::Sub"].rpartition(":")[2])
     return code(resource["Ref"] if "Ref" in resource else resource["Fn::GetAtt"][0])
 
 

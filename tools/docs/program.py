@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from token_refresher import errors, policy, records, reporting
+from token_refresher.changes import Kind
 from token_refresher.credentials import Credentials
 from token_refresher.errors import FailureClass
 from token_refresher.leases import lease_id
@@ -227,3 +228,21 @@ def metrics() -> Table:
     """What is emitted."""
     rows = [(code(name), str(unit.value)) for name, unit in reporting.METRICS.items()]
     return Table(("metric", "unit", "meaning"), rows)
+
+
+def event_kinds() -> Table:
+    """What is put on the event bus, each with its example."""
+    rows = [
+        (code(kind), f"[{name}](../events/changes/{name})")
+        for kind in Kind
+        for name in [f"{kind.lower().replace(' ', '-')}.json"]
+    ]
+    return Table(("detail-type", "example", "is put when"), rows)
+
+
+def event_fields() -> Table:
+    """What an event's detail holds, by its schema."""
+    schema = json.loads((EVENTS / "changes" / "event.schema.json").read_text())
+    fields = schema["$defs"]["detail"]["properties"]
+    rows = [(code(name), prose(field["description"])) for name, field in fields.items()]
+    return Table(("field", "meaning"), rows)

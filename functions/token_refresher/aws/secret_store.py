@@ -1,7 +1,7 @@
 """The two secrets of each account, in AWS Secrets Manager.
 
-The only module that uses boto3. It knows names, stages and calls; what is
-written, and when, is decided elsewhere.
+It knows names, stages and calls; what is written, and when, is decided elsewhere. boto3 is used
+here and in `event_bus`, and nowhere else.
 """
 
 from __future__ import annotations
@@ -186,7 +186,7 @@ class SecretsManagerStore:
             for entry in page["SecretList"]:
                 name = entry["Name"].removeprefix(path)
                 if entry["Name"] != path and entry["Name"].startswith(path):
-                    found[name] = _metadata(entry, entry.get("SecretVersionsToStages"))
+                    found[name] = metadata_of(entry, entry.get("SecretVersionsToStages"))
             # An empty page may be followed by a full one.
             token = page.get("NextToken")
             if not token:
@@ -208,7 +208,7 @@ class SecretsManagerStore:
             if error.code == _NOT_FOUND:
                 return None
             raise
-        return _metadata(answer, answer.get("VersionIdsToStages"))
+        return metadata_of(answer, answer.get("VersionIdsToStages"))
 
     def read_credentials(self, account: str) -> SecretValue | None:
         """Read an account's credentials; None where they have no value yet, or are gone."""
@@ -339,7 +339,7 @@ class SecretsManagerStore:
             self._client.untag_resource(SecretId=self._tokens_path + account, TagKeys=keys)
 
 
-def _metadata(
+def metadata_of(
     entry: Mapping[str, Any], versions_to_stages: Mapping[str, list[str]] | None
 ) -> SecretMetadata:
     """Turn versions with stages into stages with versions; a stage sits on one version.

@@ -152,7 +152,18 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Raises:
             ProviderError: It names the parameter, never its value.
         """
-        template = self.grant(grant_type).token_endpoint or self.token_endpoint
+        return self._filled(self.grant(grant_type).token_endpoint or self.token_endpoint, given)
+
+    def revocation(self, given: Mapping[str, str]) -> str | None:
+        """Put parameters into the revocation endpoint (RFC 7009); None where none is known.
+
+        Raises:
+            ProviderError: As `endpoint` says.
+        """
+        template = self.revocation_endpoint
+        return None if template is None else self._filled(template, given)
+
+    def _filled(self, template: str, given: Mapping[str, str]) -> str:
         values = self._values(given, end=template.split("/")[2].rpartition("}")[2])
         return _HOLE.sub(lambda hole: values[hole[1]], template)
 
@@ -184,6 +195,11 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             self._is_fixed(grant.token_endpoint or self.token_endpoint)
             for grant in self.grant_types.values()
         )
+
+    @property
+    def is_revocation_fixed(self) -> bool:
+        """Whether its revocation endpoint is its own, likewise."""
+        return self.revocation_endpoint is not None and self._is_fixed(self.revocation_endpoint)
 
     def _is_fixed(self, template: str) -> bool:
         """Whether enough fixed labels follow the last part of the host that is chosen freely.

@@ -1,4 +1,4 @@
-"""A token request as it is sent (RFC 6749 sections 4 and 6, or a dialect)."""
+"""A token request as it is sent (RFC 6749 sections 4 and 6, or a dialect), and one that revokes."""
 
 from __future__ import annotations
 
@@ -53,15 +53,7 @@ def token_request(client: Client, grant: Grant) -> TokenRequest:
     if client.scope is not None:
         fields["scope"] = client.scope
     parameters = {**client.extra_parameters, **_filled(grant.parameters, variables), **fields}
-    headers |= {"Accept": "application/json", "User-Agent": client.user_agent}
-    headers = instead_of(headers, _filled(client.request_headers, variables))
-    if not all(value.isascii() and value.isprintable() for value in headers.values()):
-        # It would end the header, and begin what its sender likes.
-        raise TokenEndpointError(
-            "a refresh_token or assertion in request_headers is not printable ASCII",
-            code="unsendable_header",
-            sent=False,
-        )
+    headers = _headers(client, headers, variables)
     dialect, url = client.dialect, client.token_endpoint
     if grant.refresh_token is not None:
         url = client.refresh_endpoint or url
@@ -74,6 +66,42 @@ def token_request(client: Client, grant: Grant) -> TokenRequest:
         return TokenRequest(dialect.request_method, url, headers, None)
     headers["Content-Type"] = "application/x-www-form-urlencoded"
     return TokenRequest(dialect.request_method, url, headers, encoded.encode("ascii"))
+
+
+def revocation_request(client: Client, token: str, *, hint: str) -> TokenRequest:
+    """Ask for a token's end (RFC 7009 section 2.1): a form whatever the dialect of tokens.
+
+    Args:
+        client: Whose token it is; its ``token_endpoint`` is the revocation endpoint.
+        token: Access or refresh token.
+        hint: Which of the two: ``access_token`` or ``refresh_token``.
+
+    Raises:
+        TokenEndpointError: A header cannot hold what a server has sent.
+    """
+    fields, headers = authentication(client)
+    refresh_token = token if hint == "refresh_token" else None
+    variables = {"assertion": client.assertion, "refresh_token": refresh_token}
+    headers = _headers(client, headers, variables)
+    headers["Content-Type"] = "application/x-www-form-urlencoded"
+    body = urlencode({"token": token, "token_type_hint": hint, **fields})
+    return TokenRequest("POST", client.token_endpoint, headers, body.encode("ascii"))
+
+
+def _headers(
+    client: Client, own: Mapping[str, str], variables: Mapping[str, str | None]
+) -> dict[str, str]:
+    """Put the client's headers in the place of those that every request has."""
+    usual = {"Accept": "application/json", "User-Agent": client.user_agent}
+    headers = instead_of({**own, **usual}, _filled(client.request_headers, variables))
+    if not all(value.isascii() and value.isprintable() for value in headers.values()):
+        # It would end the header, and begin what its sender likes.
+        raise TokenEndpointError(
+            "a refresh_token or assertion in request_headers is not printable ASCII",
+            code="unsendable_header",
+            sent=False,
+        )
+    return headers
 
 
 def _filled(values: Mapping[str, Any], variables: Mapping[str, str | None]) -> dict[str, Any]:

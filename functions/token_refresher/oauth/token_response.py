@@ -191,6 +191,11 @@ def read_token_response(
     )
 
 
+def is_unsupported_token_type(body: bytes) -> bool:
+    """Whether a server does not revoke tokens of this type (RFC 7009 section 2.2.1)."""
+    return find(_parse_json(body), "error") == "unsupported_token_type"
+
+
 def _beside(path: str, name: str, content: object) -> object:
     """Look a name up where something else is, and else at the top."""
     parent = path.rpartition(".")[0]

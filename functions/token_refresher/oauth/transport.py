@@ -1,4 +1,4 @@
-"""Sends a token request (RFC 6749) and a verify request, over https and nowhere else.
+"""Sends requests for tokens, for a look at one and for its end, over https and nowhere else.
 
 The only module that uses urllib3. It does not decide what is sent, or when, or which hosts may be
 asked.
@@ -29,8 +29,13 @@ from token_refresher.oauth.errors import (
     TokenEndpointError,
     TokenResponseError,
 )
-from token_refresher.oauth.token_request import TokenRequest, token_request, verify_request
-from token_refresher.oauth.token_response import read_token_response
+from token_refresher.oauth.token_request import (
+    TokenRequest,
+    revocation_request,
+    token_request,
+    verify_request,
+)
+from token_refresher.oauth.token_response import is_unsupported_token_type, read_token_response
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -429,6 +434,32 @@ class TokenEndpoint:
         if status == HTTPStatus.UNAUTHORIZED or (status == HTTPStatus.FORBIDDEN and is_json):
             return False
         return True if status < 300 else None  # noqa: PLR2004 - 2xx
+
+    def revoke(self, client: Client, token: str, *, hint: str) -> bool:
+        """Ask a server to end a token (RFC 7009); one that it does not know has ended.
+
+        Args:
+            client: Whose token it is, at the server's revocation endpoint.
+            token: Access or refresh token.
+            hint: Which of the two.
+
+        Returns:
+            False where the server does not revoke tokens of this type.
+
+        Raises:
+            OAuthError: As `read_token_response` says, or the endpoint was not reached.
+        """
+        self.admit(client)
+        request = revocation_request(client, token, hint=hint)
+        self._begin(request.url, client.timeout_seconds)
+        response = self.exchange(request, client)
+        status, _, content = response
+        if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
+            return True
+        if not is_unsupported_token_type(content or b""):
+            # Without a success it raises.
+            _token_response(response, client, self._clock())
+        return False
 
     def exchange(self, request: TokenRequest, client: Client) -> Response:
         """Send one request and read its response, neither of which is judged here.

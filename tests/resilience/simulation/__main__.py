@@ -11,10 +11,10 @@ import resource
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from tests.resilience.simulation import chart, scenarios
+from tests.resilience.simulation.chart import DOCUMENT
 from tests.resilience.simulation.fleet import Simulation
 from tests.resilience.simulation.people import mishaps, tell
 from tests.resilience.simulation.stories import lasting, live, neighbourhoods, weeks
@@ -32,14 +32,9 @@ from tests.resilience.simulation.tables import (
 if TYPE_CHECKING:
     from tests.resilience.simulation.fleet import Fleet, Record
     from tests.resilience.simulation.scenarios import Scenario
-    from tests.resilience.simulation.tables import Row
 
-ROOT: Final = Path(__file__).parents[3]
-DOCUMENT: Final = ROOT / "docs" / "simulation.md"
-PICTURE: Final = ROOT / "docs" / "images" / "simulation.svg"
 BEGIN: Final = "<!-- What follows is written by `make simulate`. -->"
 END: Final = "<!-- Written by `make simulate` up to here. -->"
-THE_CURVES: Final = 1_000
 
 
 def simulate(fleet: Fleet) -> Record:
@@ -83,7 +78,7 @@ def main() -> int:
         ]
     )
     print(text)
-    _write(text, rows)
+    _write(text)
     broken = [
         *(outage_table([row])[-1] for row in rows if row.breaks_the_bound),
         *(load_table([each])[-1] for each in results if any(r.writes_too_much for r in each[1])),
@@ -100,14 +95,12 @@ def _progress(started: float, what: str) -> None:
     print(f"{time.monotonic() - started:4.0f} s: {what}", file=sys.stderr, flush=True)
 
 
-def _write(text: str, rows: list[Row]) -> None:
+def _write(text: str) -> None:
     """Put the tables into the document, and the picture beside it."""
     before, _, rest = DOCUMENT.read_text(encoding="utf-8").partition(BEGIN)
     after = rest.partition(END)[2]
     DOCUMENT.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}", encoding="utf-8")
-    PICTURE.parent.mkdir(exist_ok=True)
-    curves = [row for row in rows if row.fleet.accounts == THE_CURVES and not row.scenario.note]
-    PICTURE.write_text(chart.draw(curves), encoding="utf-8")
+    chart.main()
 
 
 if __name__ == "__main__":

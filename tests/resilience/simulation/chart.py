@@ -1,94 +1,147 @@
-"""What longer outages cost, as a picture: SVG, without a library, readable by day and night."""
+"""What longer outages cost, as a picture: SVG, without a library, readable by day and night.
+
+It is drawn from the table in ``docs/simulation.md``, so that it can be drawn again without
+simulating again: ``python -m tests.resilience.simulation.chart``.
+"""
 
 from __future__ import annotations
 
 import math
-from collections import defaultdict
+import re
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from tests.resilience.simulation.tables import duration
+from tests.resilience.simulation.tables import length_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
     from datetime import timedelta
 
-    from tests.resilience.simulation.tables import Row
+ROOT: Final = Path(__file__).parents[3]
+DOCUMENT: Final = ROOT / "docs" / "simulation.md"
+PICTURE: Final = ROOT / "docs" / "images" / "simulation.svg"
+ACCOUNTS: Final = "1,000"
 
 WIDTH: Final = 760
-HEIGHT: Final = 430
-LEFT: Final = 64
-RIGHT: Final = 130
-TOP: Final = 54
-BOTTOM: Final = 58
+HEIGHT: Final = 460
+LEFT: Final = 78
+RIGHT: Final = 146
+TOP: Final = 90
+BOTTOM: Final = 62
 # The axis begins a little before five minutes, and ends a little after a day.
 SHORTEST_SECONDS: Final = 240
 LONGEST_SECONDS: Final = 100_000
 # Between two lines of the grid.
 STEP: Final = 0.2
-# Told apart without green and red; dashes tell them apart without colours.
-STROKES: Final = (
-    ("a", ""),
-    ("b", "7 4"),
-    ("c", "2 3"),
-    ("d", "9 3 2 3"),
-    ("e", "14 4"),
+MARK: Final = 4.5
+ACROSS: Final = "length of the outage (each doubling is as wide)"
+DOWN: Final = "dead-token time, in percent of the outage"
+TITLE: Final = "Dead-token time by the length of an outage, the mean of 1,000 accounts"
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """How a curve is told from the others: by colour, by dashes, and by marks.
+
+    The colours are those of Okabe and Ito, which people tell apart whose eyes confuse red and
+    green; without colours the dashes and the marks remain.
+
+    Attributes:
+        light: Its colour on white.
+        dark: Its colour on black.
+        dashes: Of its line.
+        mark: A path around its points, in halves of a mark's width.
+    """
+
+    light: str
+    dark: str
+    dashes: str
+    mark: tuple[tuple[float, float], ...]
+
+
+STYLES: Final = (
+    Style("#d55e00", "#ff8a3d", "none", ((-1, -1), (1, -1), (1, 1), (-1, 1))),
+    Style("#0072b2", "#56b4e9", "9 4", ((0, -1.3), (1.3, 1), (-1.3, 1))),
+    Style("#009e73", "#2fd0a2", "2 4", ((0, -1.5), (1.5, 0), (0, 1.5), (-1.5, 0))),
+    Style("#a8478a", "#e39ac6", "12 4 2 4", ((0, 1.3), (1.3, -1), (-1.3, -1))),
+    Style("#24292f", "#f0e442", "5 3", ((-1.5, -0.5), (1.5, -0.5), (1.5, 0.5), (-1.5, 0.5))),
 )
-TITLE: Final = "Dead-token time as a share of the outage, the mean of 1,000 accounts"
-STYLE: Final = """\
-  svg { --ink: #24292f; }
-  .a { --ink: #b35900; } .b { --ink: #0969da; } .c { --ink: #8250df; }
-  .d { --ink: #1b7c83; } .e { --ink: #bf3989; }
-  .paper { fill: #ffffff; }
-  .axis { stroke: #8c959f; } .grid { stroke: #d8dee4; }
-  .bound { stroke: #57606a; stroke-dasharray: 3 3; }
-  text { font: 13px system-ui, sans-serif; fill: var(--ink); }
-  .title { font-size: 15px; font-weight: 600; }
-  path { fill: none; stroke: var(--ink); stroke-width: 2.2; }
-  circle { fill: var(--ink); }
-  @media (prefers-color-scheme: dark) {
-    svg { --ink: #e6edf3; }
-    .a { --ink: #f0883e; } .b { --ink: #58a6ff; } .c { --ink: #bc8cff; }
-    .d { --ink: #39c5cf; } .e { --ink: #f778ba; }
-    .paper { fill: #0d1117; }
-    .axis { stroke: #8b949e; } .grid { stroke: #30363d; } .bound { stroke: #9da7b3; }
-  }"""
+INK: Final = "#24292f"
+# Colours are attributes, which every program that draws SVG knows; a dark page overrides them.
+AT_NIGHT: Final = "\n".join(
+    [
+        "@media (prefers-color-scheme: dark) {",
+        "  svg { color: #e6edf3; } .paper { fill: #0d1117; } .grid { stroke: #3d444d; }",
+        *(f"  .curve-{index} {{ color: {each.dark}; }}" for index, each in enumerate(STYLES)),
+        "}",
+    ]
+)
 
 
-def draw(rows: Iterable[Row]) -> str:
+@dataclass(frozen=True, slots=True)
+class Point:
+    """What outages of one length cost.
+
+    Attributes:
+        lifetime: The tokens', as the table words it.
+        bound: How long an outage costs them nothing, likewise.
+        outage: How long it lasts, likewise.
+        share: The mean dead time of an account, as a share of the outage.
+    """
+
+    lifetime: str
+    bound: str
+    outage: str
+    share: float
+
+    @property
+    def length(self) -> timedelta:
+        """How long the outage lasts."""
+        return length_of(self.outage)
+
+
+def points_of(document: str) -> list[Point]:
+    """Read the table's rows of fleets of 1,000 accounts, in its order."""
+    table = document.partition("\n### Outages\n")[2].partition("\n### ")[0]
+    points = []
+    for row in re.findall(rf"^\| {ACCOUNTS} \|(.+)\|$", table, re.MULTILINE):
+        lifetime, outage, times, bound, _, dead, *_ = (cell.strip() for cell in row.split("|"))
+        each = int(dead.replace(",", "")) / int(times) / int(ACCOUNTS.replace(",", ""))
+        points.append(Point(lifetime, bound, outage, each / length_of(outage).total_seconds()))
+    return points
+
+
+def draw(points: Sequence[Point]) -> str:
     """Draw the mean dead time of an account, as a share of the outage, by its length.
 
     Args:
-        rows: Of fleets of one size; a curve for each lifetime.
+        points: A curve for each lifetime, in their order.
     """
-    curves: dict[timedelta, list[Row]] = defaultdict(list)
-    for row in rows:
-        if row.length:
-            curves[row.fleet.lifetime].append(row)
-    lengths = sorted({row.length for curve in curves.values() for row in curve})
+    curves = [list(each) for _, each in groupby(points, key=lambda point: point.lifetime)]
     # Back-off outlasts an outage, so that more than all of it may be lost.
-    top = max(1.0, *(_share(row) for curve in curves.values() for row in curve))
-    top = math.ceil(top / STEP) * STEP
-    bounds: dict[timedelta, list[str]] = defaultdict(list)
-    for lifetime, curve in sorted(curves.items()):
-        if curve[0].fleet.bound:
-            bounds[curve[0].fleet.bound].append(duration(lifetime))
+    top = math.ceil(max(1.0, *(point.share for point in points)) / STEP) * STEP
+    bounds: dict[str, list[str]] = {}
+    for curve in curves:
+        bounds.setdefault(curve[0].bound, []).append(curve[0].lifetime)
+    bounds.pop("0", None)
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}">',
-        f"<style>\n{STYLE}\n</style>",
-        f'<rect class="paper" width="{WIDTH}" height="{HEIGHT}"/>',
-        f'<text class="title" x="16" y="24">{TITLE}</text>',
-        *_axes(lengths, top),
-        *(line for bound in sorted(bounds) for line in _bound(bound, bounds[bound])),
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img"',
+        f'  color="{INK}" fill="currentColor" font-family="system-ui, sans-serif" font-size="13">',
+        f"<title>{TITLE}</title>",
+        f"<style>\n{AT_NIGHT}\n</style>",
+        f'<rect class="paper" width="{WIDTH}" height="{HEIGHT}" fill="#ffffff"/>',
+        f'<text x="16" y="26" font-size="15" font-weight="600">{TITLE}</text>',
+        *_axes({point.length: point.outage for point in points}, top),
+        *(
+            line
+            for index, (bound, names) in enumerate(bounds.items())
+            for line in _bound(bound, names, "start" if index else "end")
+        ),
+        *(line for index, curve in enumerate(curves) for line in _curve(index, curve, top)),
+        *_legend([curve[0].lifetime for curve in curves]),
     ]
-    beside, ends = WIDTH - RIGHT + 10, list[float]()
-    for (name, dashes), (lifetime, curve) in zip(STROKES, sorted(curves.items()), strict=False):
-        parts += _curve(name, dashes, curve, top)
-        # Labels keep a line's distance from each other; the curves come from above.
-        label_at = max([y(_share(curve[-1]), top) + 4, *(end + 16 for end in ends)])
-        ends.append(label_at)
-        lives = duration(lifetime)
-        parts.append(f'<text class="{name}" x="{beside}" y="{label_at:.1f}">{lives}</text>')
-    parts.append(f'<text x="{beside}" y="{TOP - 8}">tokens live</text>')
     return "\n".join([*parts, "</svg>", ""])
 
 
@@ -103,47 +156,85 @@ def y(share: float, top: float) -> float:
     return HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * share / top
 
 
-def _share(row: Row) -> float:
-    return row.dead_seconds_each / row.length.total_seconds()
-
-
-def _axes(lengths: Sequence[timedelta], top: float) -> list[str]:
+def _axes(lengths: dict[timedelta, str], top: float) -> list[str]:
     parts = []
     for step in range(round(top / STEP) + 1):
-        at, kind = y(step * STEP, top), "grid" if step else "axis"
+        at, kind = y(step * STEP, top), 'class="grid" stroke="#d0d7de"'
+        if not step:
+            kind = 'stroke="currentColor"'
         parts += [
-            f'<line class="{kind}" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{at:.1f}" y2="{at:.1f}"/>',
+            f'<line {kind} x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{at:.1f}" y2="{at:.1f}"/>',
             f'<text x="{LEFT - 8}" y="{at + 4:.1f}" text-anchor="end">{step * STEP:.0%}</text>',
         ]
-    for length in lengths:
+    for length, words in lengths.items():
         parts.append(
             f'<text x="{x(length):.1f}" y="{HEIGHT - BOTTOM + 20}" text-anchor="middle">'
-            f"{duration(length)}</text>"
+            f"{words}</text>"
         )
-    middle = (LEFT + WIDTH - RIGHT) / 2
-    parts.append(
-        f'<text x="{middle}" y="{HEIGHT - 14}" text-anchor="middle">length of the outage</text>'
-    )
+    across, down = (LEFT + WIDTH - RIGHT) / 2, (TOP + HEIGHT - BOTTOM) / 2
+    return [
+        *parts,
+        f'<text x="{across}" y="{HEIGHT - 16}" text-anchor="middle">{ACROSS}</text>',
+        f'<text transform="translate(22 {down}) rotate(-90)" text-anchor="middle">{DOWN}</text>',
+    ]
+
+
+def _bound(bound: str, lifetimes: Sequence[str], anchor: str) -> list[str]:
+    at = f"{x(length_of(bound)):.1f}"
+    place = f'x1="{at}" x2="{at}" y1="{TOP - 44}" y2="{HEIGHT - BOTTOM}"'
+    # Beside the line, on the side where no other label is.
+    label = f'<text x="{at}" dx="{-6 if anchor == "end" else 6}" text-anchor="{anchor}"'
+    names = lifetimes[0] if len(lifetimes) == 1 else f"{lifetimes[0]} and more"
+    return [
+        f'<line stroke="currentColor" stroke-dasharray="2 3" {place}/>',
+        f'{label} y="{TOP - 32}">shorter than {bound}:</text>',
+        f'{label} y="{TOP - 16}">no loss for tokens of {names}</text>',
+    ]
+
+
+def _curve(index: int, curve: Sequence[Point], top: float) -> list[str]:
+    places = [(x(point.length), y(point.share, top)) for point in curve]
+    return [*_begin(index), _line(index, places), *(_mark(index, *each) for each in places), "</g>"]
+
+
+def _legend(lifetimes: Sequence[str]) -> list[str]:
+    left, first = WIDTH - RIGHT + 22, TOP + 14
+    parts = [f'<text x="{left}" y="{first}" font-weight="600">tokens live</text>']
+    for index, lifetime in enumerate(lifetimes):
+        at = first + 24 * (index + 1)
+        sample = [(left, at - 4.5), (left + 44, at - 4.5)]
+        parts += [
+            *(*_begin(index), _line(index, sample), _mark(index, left + 22, at - 4.5), "</g>"),
+            f'<text x="{left + 54}" y="{at}">{lifetime}</text>',
+        ]
     return parts
 
 
-def _bound(bound: timedelta, lifetimes: Sequence[str]) -> list[str]:
-    at = f"{x(bound):.1f}"
-    names = lifetimes[0] if len(lifetimes) == 1 else f"{lifetimes[0]} and more"
-    return [
-        f'<line class="bound" x1="{at}" x2="{at}" y1="{TOP}" y2="{HEIGHT - BOTTOM}"/>',
-        f'<text x="{at}" y="{TOP - 8}" text-anchor="middle">bound: {names}</text>',
-    ]
+def _begin(index: int) -> list[str]:
+    return [f'<g class="curve-{index}" color="{STYLES[index].light}">']
 
 
-def _curve(name: str, dashes: str, rows: Sequence[Row], top: float) -> list[str]:
-    points = [(x(row.length), y(_share(row), top)) for row in rows]
-    path = "M" + " L".join(f"{across:.1f} {down:.1f}" for across, down in points)
-    stroke = f' stroke-dasharray="{dashes}"' if dashes else ""
-    return [
-        f'<path class="{name}" d="{path}"{stroke}/>',
-        *(
-            f'<circle class="{name}" cx="{across:.1f}" cy="{down:.1f}" r="3.2"/>'
-            for across, down in points
-        ),
-    ]
+def _line(index: int, places: Sequence[tuple[float, float]]) -> str:
+    return (
+        f'<path d="{_path(places)}" fill="none" stroke="currentColor" stroke-width="2.4" '
+        f'stroke-dasharray="{STYLES[index].dashes}"/>'
+    )
+
+
+def _mark(index: int, across: float, down: float) -> str:
+    corners = [(across + MARK * right, down + MARK * low) for right, low in STYLES[index].mark]
+    return f'<path d="{_path(corners)} Z" fill="currentColor"/>'
+
+
+def _path(places: Sequence[tuple[float, float]]) -> str:
+    return "M" + " L".join(f"{across:.1f} {down:.1f}" for across, down in places)
+
+
+def main() -> None:
+    """Draw what the document says."""
+    PICTURE.parent.mkdir(exist_ok=True)
+    PICTURE.write_text(draw(points_of(DOCUMENT.read_text(encoding="utf-8"))), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -306,6 +306,12 @@ def duration(length: timedelta) -> str:
     return f"{seconds:.0f} s" if seconds else "0"
 
 
+def length_of(words: str) -> timedelta:
+    """Read a length that `duration` has worded."""
+    count, _, unit = words.partition(" ")
+    return timedelta(seconds=int(count) * dict(UNITS).get(unit, 1))
+
+
 def span(seconds: float) -> str:
     """Word a length that was measured."""
     for unit, size in UNITS:

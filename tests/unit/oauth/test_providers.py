@@ -8,6 +8,7 @@ from typing import Any, Final
 import msgspec
 import pytest
 
+from token_refresher.oauth.client_authentication import host_of
 from token_refresher.oauth.providers import (
     Provider,
     ProviderError,
@@ -305,3 +306,17 @@ def test_hosts_in_which_nothing_can_be_chosen_need_nobodys_permission() -> None:
     assert "www.autovit.ro" in fixed_hosts()
     assert all(re.fullmatch(r"[a-z0-9.-]+(:\d+)?", host) for host in fixed_hosts())
     assert not any(host.endswith("salesforce.com") for host in fixed_hosts())
+
+
+@pytest.mark.parametrize("name", [each for each in names() if provider(each).revocation_endpoint])
+def test_tokens_are_revoked_at_the_host_that_gave_them_or_at_one_that_nobody_chooses(
+    name: str,
+) -> None:
+    of = provider(name)
+    given = {name: parameter.example for name, parameter in of.parameters.items()}
+    revocation = of.revocation(given)
+    assert revocation is not None
+    hosts = {host_of(of.endpoint(given, grant_type=grant)) for grant in of.grant_types}
+    assert host_of(revocation) in hosts or "{" not in (of.revocation_endpoint or "")
+    # What may be asked for tokens without a setting may be asked to end them.
+    assert of.is_revocation_fixed == of.is_fixed

@@ -18,7 +18,12 @@ from token_refresher.oauth.client_authentication import (
 )
 from token_refresher.oauth.dialect import Dialect
 from token_refresher.oauth.errors import TokenEndpointError
-from token_refresher.oauth.token_request import TokenRequest, token_request, verify_request
+from token_refresher.oauth.token_request import (
+    TokenRequest,
+    revocation_request,
+    token_request,
+    verify_request,
+)
 
 if TYPE_CHECKING:
     from token_refresher.oauth.client_authentication import AuthMethod
@@ -293,3 +298,31 @@ def test_a_token_is_tried_as_consumers_would_use_it(dialect: Dialect, authorizat
         "Authorization": authorization,
         "User-Agent": "made-up/1",
     }
+
+
+# The end of a token.
+
+
+@pytest.mark.parametrize("hint", ["access_token", "refresh_token"])
+def test_a_token_is_revoked_by_a_form_that_authenticates_as_a_token_request_does(hint: str) -> None:
+    of = client(scope="read", extra_parameters={"audience": "a"}, request_headers={"X-App": "b"})
+    request = revocation_request(of, "made-up/token", hint=hint)
+    assert (request.method, request.url) == ("POST", "https://login.example.com/token")
+    assert body(request) == (
+        f"token=made-up%2Ftoken&token_type_hint={hint}&client_id=id&client_secret=secret"
+    )
+    assert request.headers == {
+        "Accept": "application/json",
+        "Content-Type": "application/x-www-form-urlencoded",
+        "User-Agent": "made-up/1",
+        "X-App": "b",
+    }
+
+
+def test_an_access_token_is_not_put_where_a_refresh_token_is_meant() -> None:
+    of = client(request_headers={"X-Key": "{refresh_token}"})
+    headers = {
+        hint: revocation_request(of, "made-up", hint=hint).headers["X-Key"]
+        for hint in ("access_token", "refresh_token")
+    }
+    assert headers == {"access_token": "{refresh_token}", "refresh_token": "made-up"}

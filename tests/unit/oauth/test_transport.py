@@ -1771,6 +1771,58 @@ class TestVerify:
         assert endpoint.verify(client, token) is None
 
 
+class TestRevoke:
+    @pytest.mark.parametrize(
+        ("response", "is_revoked"),
+        [
+            pytest.param(answer(b"", status="200 OK"), True, id="200 revokes it"),
+            pytest.param(answer(b"", status="204 Nothing"), True, id="so does 204"),
+            pytest.param(
+                answer(b'{"error": "unsupported_token_type"}', status="400 No"),
+                False,
+                id="tokens of this type are not revoked here",
+            ),
+        ],
+    )
+    def test_a_server_revokes_a_token_or_says_that_it_does_not_revoke_such(
+        self, wire: Wire, response: bytes, *, is_revoked: bool
+    ) -> None:
+        server = wire.serve(answers(response))
+        endpoint, client = wire.connect(server), client_of(server)
+        assert endpoint.revoke(client, TOKEN, hint="access_token") is is_revoked
+        (request,) = server.requests
+        assert (request.method, request.target) == ("POST", "/oauth/token")
+        assert request.body == f"token={TOKEN}&token_type_hint=access_token".encode()
+
+    @pytest.mark.parametrize(
+        ("response", "code"),
+        [
+            (answer(b'{"error": "invalid_client"}', status="401 No"), "invalid_client"),
+            (answer(b"", status="400 No"), "status_400"),
+            (answer(b"", status="404 No"), "status_404"),
+            (answer(b"", status="503 Later"), "status_503"),
+            (answer(b"", status="302 Elsewhere"), "redirect"),
+            (b"", "connection_lost"),
+        ],
+    )
+    def test_a_token_that_was_not_revoked_is_told_and_asked_for_once(
+        self, wire: Wire, response: bytes, code: str
+    ) -> None:
+        server = wire.serve(answers_and_closes(response))
+        with pytest.raises(OAuthError) as failure:
+            wire.connect(server).revoke(client_of(server), TOKEN, hint="refresh_token")
+        assert failure.value.code == code
+        assert TOKEN not in str(failure.value)
+        assert len(server.requests) == 1
+
+    def test_a_token_is_not_shown_to_a_host_that_is_not_allowed(self, wire: Wire) -> None:
+        server = wire.serve(answers(SUCCESS))
+        with pytest.raises(TokenEndpointError) as refusal:
+            wire.connect().revoke(client_of(server), TOKEN, hint="access_token")
+        assert refusal.value.code == "host_not_allowed"
+        assert server.connections == 0
+
+
 class TestNoErrorTellsWhatWasInIt:
     """Every kind of failure, with a mark in all that is secret, addressed or answered."""
 

@@ -1,0 +1,423 @@
+"""The commands that take an account away, and bring it back: remove, restore.
+
+The order is the point. Credentials go first and come last, so that a sweep in between finds an
+account without them, which it leaves alone, and never a token secret that it may not write.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Annotated
+
+import msgspec
+import typer
+
+from token_refresher.credentials import require_same_place
+from token_refresher.errors import CredentialsError
+from token_refresher.fixes import DENIED
+from token_refresher.journal import JournalEntry
+from token_refresher.oauth.errors import OAuthError
+from token_refresher.parsing import parse_credentials
+from token_refresher.policy import FAILURES
+from token_refresher_cli import options, screen
+from token_refresher_cli.durations import say_duration
+from token_refresher_cli.exit_codes import INTERRUPTED, ExitCode
+from token_refresher_cli.problems import (
+    ProblemError,
+    RefusedError,
+    about,
+    doubt,
+    explain,
+    failure_text,
+    says_all,
+    sentence,
+)
+from token_refresher_cli.read_commands import connect
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from token_refresher.credentials import Credentials
+    from token_refresher.model import Account
+    from token_refresher.oauth.client_authentication import Client
+    from token_refresher_cli.connection import Connection
+    from token_refresher_cli.machine import Machine
+    from token_refresher_cli.secrets_manager import SecretFacts
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """An account's two secrets as they are now.
+
+    Attributes:
+        account: As the program sees it.
+        credentials: None where there is no such secret.
+        token: Likewise.
+    """
+
+    account: Account
+    credentials: SecretFacts | None
+    token: SecretFacts | None
+
+    @property
+    def name(self) -> str:
+        return self.account.name
+
+    @property
+    def secrets(self) -> list[SecretFacts]:
+        """In the order in which they are deleted."""
+        return [one for one in (self.credentials, self.token) if one is not None]
+
+    @property
+    def to_delete(self) -> list[SecretFacts]:
+        """Those that are not marked yet."""
+        return [one for one in self.secrets if not one.metadata.is_deleted]
+
+    @property
+    def to_restore(self) -> list[SecretFacts]:
+        """Those that are marked, the token's first."""
+        return [one for one in reversed(self.secrets) if one.metadata.is_deleted]
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class _Revocation:
+    """How an account's tokens are revoked: its credentials, and its client where that is done."""
+
+    credentials: Credentials
+    client: Client
+
+
+def remove(
+    ctx: typer.Context,
+    names: options.Names,
+    *,
+    recovery_days: Annotated[
+        int, typer.Option(help="For how long it can be restored.", min=7, max=30)
+    ] = 30,
+    revoke: Annotated[
+        bool, typer.Option("--revoke", help="Revoke its tokens at the provider, for good.")
+    ] = False,
+    dry_run: options.DryRun = False,
+    yes: options.Yes = False,
+) -> None:
+    """Delete accounts, which can be restored for some days. Consumers lose their tokens at once."""
+    connection, machine = connect(ctx)
+    found = [_look(connection, name) for name in dict.fromkeys(names)]
+    known = {one.name: _revocation(connection, one) for one in found}
+    if revoke:
+        for one in found:
+            _require_revocable(connection, one, known[one.name])
+    for one in found:
+        _preview(connection, one, known[one.name], days=recovery_days, revoke=revoke)
+    found = [one for one in found if one.to_delete]
+    if dry_run or not found:
+        return
+    _agree(found, machine, yes=yes)
+
+    def work(one: _Found) -> None:
+        how = known[one.name]
+        _remove(connection, one, None if isinstance(how, str) or not revoke else how, recovery_days)
+        until = connection.now() + timedelta(days=recovery_days)
+        screen.show(f"removed {one.name}, which can be restored until {until:%Y-%m-%d}")
+
+    done = _each(connection, found, work)
+    if done:
+        screen.note(f"To bring back: {connection.target.command('restore', *done)}")
+    _end(found, done)
+
+
+def restore(ctx: typer.Context, names: options.Names) -> None:
+    """Bring back accounts that were removed, as they were."""
+    connection, _ = connect(ctx)
+    found = [_look(connection, name) for name in dict.fromkeys(names)]
+
+    def work(one: _Found) -> None:
+        if not one.to_restore:
+            screen.show(f"{one.name}: nothing of it is to be deleted")
+            return
+        for secret in one.to_restore:
+            connection.people.restore(secret.secret_id)
+        screen.show(f"restored {one.name}")
+        _say_what_comes(connection, one)
+
+    _end(found, _each(connection, found, work))
+
+
+def _look(connection: Connection, name: str) -> _Found:
+    """Describe both secrets, also those that are to be deleted.
+
+    Raises:
+        ProblemError: There is neither.
+    """
+    target = connection.target
+    credentials = _described(connection, target.credentials_id(name))
+    token = _described(connection, target.token_id(name))
+    if credentials is None and token is None:
+        raise connection.unknown(name)
+    account = connection.account(
+        name,
+        None if credentials is None else credentials.metadata,
+        None if token is None else token.metadata,
+    )
+    return _Found(account, credentials, token)
+
+
+def _described(connection: Connection, secret_id: str) -> SecretFacts | None:
+    try:
+        return connection.people.describe(secret_id)
+    except RefusedError as error:
+        if error.code == "ResourceNotFoundException":
+            return None
+        raise
+
+
+def _revocation(connection: Connection, one: _Found) -> _Revocation | str:
+    """Find out how an account's tokens are revoked; or say why nobody knows."""
+    if not one.account.has_credentials_secret:
+        return "its credentials are gone, or are to be deleted"
+    try:
+        with about(connection.target.credentials_id(one.name)):
+            value = connection.store.read_credentials(one.name)
+        if value is None:
+            return "it has no credentials yet"
+        credentials = parse_credentials(value.text)
+    except RefusedError as error:
+        if error.code not in DENIED:
+            raise
+        return "your AWS identity may not read its credentials"
+    except CredentialsError:
+        return "its credentials do not validate"
+    client = credentials.revoking_client
+    if client is None:
+        return "no address is known at which it could be asked to revoke them"
+    return _Revocation(credentials, client)
+
+
+def _require_revocable(connection: Connection, one: _Found, known: _Revocation | str) -> None:
+    """Refuse to begin where tokens could not be revoked.
+
+    Raises:
+        ProblemError: It says why.
+    """
+    why = known if isinstance(known, str) else ""
+    if isinstance(known, _Revocation):
+        try:
+            connection.endpoint().admit(known.client)
+        except OAuthError as error:
+            why = f"{error}; {doubt(error.code, connection.target)}".rstrip("; ")
+    if why:
+        without = connection.target.command("remove", one.name)
+        raise ProblemError(
+            sentence(f"{one.name}: its tokens cannot be revoked: {why}"),
+            f"Nothing was removed. To remove it without: {without}",
+        )
+
+
+def _preview(
+    connection: Connection, one: _Found, known: _Revocation | str, *, days: int, revoke: bool
+) -> None:
+    """Show what will happen to an account."""
+    facts = [("account", one.name)]
+    for kind, secret in (("credentials", one.credentials), ("token", one.token)):
+        if secret is None:
+            facts.append((kind, "none"))
+        elif secret.metadata.is_deleted:
+            facts.append((kind, f"{secret.secret_id} is to be deleted already"))
+        else:
+            facts.append((kind, f"{secret.secret_id}, to be restored within {days} d"))
+    if one.token in one.to_delete and one.token is not None:
+        facts.append(("consumers", _consumers(connection, one, one.token)))
+    facts.append(("at the provider", _at_the_provider(known, revoke=revoke)))
+    screen.show(screen.facts_table(facts))
+    for secret in one.to_delete:
+        if secret.stack is not None:
+            command = connection.target.aws(
+                "cloudformation", "delete-stack", "--stack-name", secret.stack
+            )
+            screen.note(
+                f"The stack {secret.stack} has made {secret.secret_id}, and would miss it. It "
+                f"keeps the secret, so if it is still there, delete it first: {command}",
+                style="yellow",
+            )
+    if not one.to_delete:
+        command = connection.target.command("restore", one.name)
+        screen.note(f"{one.name} is removed already. To bring it back: {command}")
+
+
+def _consumers(connection: Connection, one: _Found, token: SecretFacts) -> str:
+    """Tell what those lose who read the token."""
+    read_on, live_until = token.last_read_at, one.account.live_until
+    read = f"last read it on {read_on:%Y-%m-%d}" if read_on else "have not read it yet"
+    left = (live_until - connection.now()) if live_until else timedelta(0)
+    lives = f"; what they hold lives {say_duration(left)} more" if left > timedelta(0) else ""
+    return f"{read}, and will be refused{lives}"
+
+
+def _at_the_provider(known: _Revocation | str, *, revoke: bool) -> str:
+    if isinstance(known, str):
+        return f"its tokens stay valid until they expire: {known}"
+    host = known.client.host
+    if revoke:
+        return f"its tokens are revoked at {host}, which no restore undoes"
+    return f"its tokens stay valid until they expire; --revoke ends them at {host}"
+
+
+def _agree(found: Sequence[_Found], machine: Machine, *, yes: bool) -> None:
+    """Let a person agree, where none has said so before.
+
+    Raises:
+        ProblemError: Nobody has.
+    """
+    if yes:
+        return
+    if not machine.can_ask:
+        raise ProblemError(
+            "There is nobody to agree to that.", "Give --yes to remove all the same."
+        )
+    what = found[0].name if len(found) == 1 else f"these {len(found)} accounts"
+    if not typer.confirm(f"Remove {what}?", err=True):
+        raise ProblemError("Nothing was removed.")
+
+
+def _remove(connection: Connection, one: _Found, how: _Revocation | None, days: int) -> None:
+    """Delete an account's secrets, and have its tokens revoked in between.
+
+    By then no sweep begins to send a refresh token that was revoked. Where one cannot be revoked
+    the credentials are put back.
+
+    Raises:
+        CredentialsError: Its refresh token came from elsewhere; nothing was done.
+        RefusedError: Secrets Manager refused.
+        ProblemError: A token was not revoked.
+    """
+    people, credentials, token = connection.people, one.credentials, one.token
+    # Read before anything is marked, which could be read no more.
+    tokens = [] if how is None else _tokens(connection, one.name, how)
+    if credentials is not None and credentials in one.to_delete:
+        people.delete(credentials.secret_id, recovery_days=days)
+        try:
+            for client, hint, text in tokens:
+                _revoke(connection, one.name, client, hint, text)
+        except ProblemError as error:
+            try:
+                people.restore(credentials.secret_id)
+            except RefusedError:
+                screen.show_problem(error.problem)
+                raise
+            raise
+    if token is not None and token in one.to_delete:
+        people.delete(token.secret_id, recovery_days=days)
+
+
+class _Token(msgspec.Struct, frozen=True):
+    """What is looked for in a published token."""
+
+    access_token: str
+
+    def __repr__(self) -> str:
+        """Hide the token."""
+        return "_Token(…)"
+
+
+def _tokens(connection: Connection, name: str, how: _Revocation) -> list[tuple[Client, str, str]]:
+    """Read the tokens that live at the provider: the last refresh token, and the published token.
+
+    Returns:
+        Each with where to, and RFC 7009's name of its type; the refresh token first: with it go
+        all that were had by it.
+
+    Raises:
+        CredentialsError: The refresh token came from elsewhere.
+    """
+    credentials = how.credentials
+    with about(connection.target.credentials_id(name)):
+        journal = connection.store.read_journal(name)
+    with about(connection.target.token_id(name)):
+        published = connection.store.read_published(name)
+    entry = JournalEntry.from_json(journal.text) if journal is not None else None
+    if entry is not None and entry.grant != credentials.grant_digest:
+        entry = None
+    refresh_token, access_token = credentials.refresh_token, None
+    if entry is not None:
+        refresh_token, access_token = entry.refresh_token or refresh_token, entry.access_token
+        # As a refresh is: a refresh token is shown to nobody but who gave it.
+        require_same_place(credentials, host=entry.host, place=entry.place, trust=entry.trust)
+    try:
+        text = published.text if published is not None else None
+        access_token = msgspec.json.decode(text or "", type=_Token).access_token
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        # None, or in a form of the account's own.
+        pass
+    tokens = {"refresh_token": refresh_token, "access_token": access_token}
+    return [(how.client, hint, token) for hint, token in tokens.items() if token]
+
+
+def _revoke(connection: Connection, name: str, at: Client, hint: str, token: str) -> None:
+    """Ask the provider to revoke a token.
+
+    Raises:
+        ProblemError: It has not.
+    """
+    kind = hint.replace("_", " ")
+    try:
+        with screen.waiting(f"Asking {at.host}"):
+            is_revoked = connection.endpoint().revoke(at, token, hint=hint)
+    except OAuthError as error:
+        hinted = doubt(error.code, connection.target)
+        raise ProblemError(
+            f"{name}: its {kind} was not revoked: {failure_text(error)}. The account stays."
+            f"{f' {sentence(hinted)}' if hinted else ''}",
+            f"To remove it without: {connection.target.command('remove', name)}",
+        ) from None
+    if is_revoked:
+        screen.note(f"{name}: its {kind} was revoked")
+    else:
+        screen.note(f"{name}: {at.host} does not revoke an {kind}, which lives until it expires")
+
+
+def _each(
+    connection: Connection, found: Sequence[_Found], work: Callable[[_Found], None]
+) -> list[str]:
+    """Do something with each account; what is refused for one does not stop the others.
+
+    Returns:
+        Those with which it was done.
+    """
+    done = []
+    for one in found:
+        try:
+            work(one)
+        except KeyboardInterrupt:
+            screen.note(f"Interrupted at {one.name}: the same command goes on with it.")
+            raise typer.Exit(INTERRUPTED) from None
+        except (*FAILURES, ProblemError, RefusedError) as error:
+            screen.show_problem(explain(error, connection.target))
+            if isinstance(error, RefusedError) and says_all(error.code):
+                break
+        else:
+            done.append(one.name)
+    return done
+
+
+def _end(found: Sequence[_Found], done: Sequence[str]) -> None:
+    if len(done) < len(found):
+        raise typer.Exit(ExitCode.ACTION_REQUIRED if done else ExitCode.NOTHING_DONE)
+
+
+def _say_what_comes(connection: Connection, one: _Found) -> None:
+    """Say what the next sweep makes of an account that is back."""
+    target = connection.target
+    if one.credentials is None:
+        screen.note(f"{one.name} has no credentials any more: {target.command('add', one.name)}")
+        return
+    live_until = one.account.live_until
+    left = (live_until - connection.now()) if live_until else timedelta(0)
+    if left > timedelta(0):
+        force = target.command("refresh", one.name, flags=["--force"])
+        screen.note(
+            f"Its token lives {say_duration(left)} more. If it was revoked, get another: {force}"
+        )
+    else:
+        at_once = target.command("refresh", one.name)
+        screen.note(f"The next sweep gets a token; or at once: {at_once}")

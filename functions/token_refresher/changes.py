@@ -1,0 +1,147 @@
+"""Which accounts changed their state in a sweep, and how: what is told as an event. Pure.
+
+An account is well, failing, or needs action for the reason that a code names. Each refresh is
+compared with what was confirmed before it, so that of all runs the one that changed something
+tells of it. What begins by the mere passage of time is told by the first sweep of all accounts
+after it began.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from token_refresher import policy, records
+from token_refresher.errors import FailureClass
+from token_refresher.outcomes import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime, timedelta
+
+    from token_refresher.model import Account
+    from token_refresher.outcomes import Result
+    from token_refresher.sweep import Report
+
+
+class Kind(StrEnum):
+    """What changed. Public: an event's detail-type."""
+
+    PUBLISHED = "Token Published"
+    FAILED = "Refresh Failed"
+    RECOVERED = "Refresh Recovered"
+    CONSENT_ENDING = "Consent Ending"
+    ACTION_REQUIRED = "Action Required"
+
+
+class Change(msgspec.Struct, frozen=True):
+    """One change of an account's state.
+
+    Attributes:
+        kind: What changed.
+        result: What came of the account in the sweep.
+        cause: What makes this change another one than the next of its kind; the same for
+            everybody who sees it.
+        code: Of the failure, or of what else needs action; of a recovery what has ended.
+        failure_class: Likewise.
+        since: Aware; when the first of the failures in a row was. None where nothing failed.
+    """
+
+    kind: Kind
+    result: Result
+    cause: str
+    code: str | None = None
+    failure_class: FailureClass | None = None
+    since: datetime | None = None
+
+
+class _Trouble(msgspec.Struct, frozen=True):
+    """Why an account is not well.
+
+    Attributes:
+        code: As in a failure's record, or as `policy.action_required` names it.
+        failure_class: Likewise.
+        cause: As for `Change`.
+        credentials: Which ones need action; what fails by itself has nothing to do with them.
+        since: As for `Change`.
+    """
+
+    code: str
+    failure_class: FailureClass
+    cause: str
+    credentials: str = ""
+    since: datetime | None = None
+
+    @property
+    def needs_action(self) -> bool:
+        return self.failure_class is FailureClass.ACTION_REQUIRED
+
+    def is_news_after(self, before: _Trouble | None) -> bool:
+        """Whether the account was well, or in trouble of another kind.
+
+        With other credentials the same code is news: what was corrected did not help.
+        """
+        if before is None or before.needs_action is not self.needs_action:
+            return True
+        told = before.code, before.credentials
+        return self.needs_action and told != (self.code, self.credentials)
+
+
+def changes_of(report: Report) -> Iterator[Change]:
+    """Tell what changed, account by account, in the order in which it happened."""
+    for result in report.all_results:
+        after, before = result.account, result.before
+        if result.outcome is Outcome.PUBLISHED and after.published is not None:
+            yield Change(Kind.PUBLISHED, result, after.published.version_id)
+        if not after.is_managed:
+            continue
+        ends = policy.is_grant_ending(after, now=report.now)
+        ended = policy.is_grant_ending(before or after, now=report.last_at)
+        if ends and not ended:
+            yield _of_trouble(Kind.CONSENT_ENDING, result, _consent(after))
+        if before is None:
+            continue
+        was, now = (_trouble(each, schedule=report.schedule) for each in (before, after))
+        if now is not None and now.is_news_after(was):
+            kind = Kind.ACTION_REQUIRED if now.needs_action else Kind.FAILED
+            yield _of_trouble(kind, result, now)
+        over = was or (_consent(before) if ended else None)
+        if over is not None and now is None and not ends:
+            yield _of_trouble(Kind.RECOVERED, result, over)
+
+
+def _of_trouble(kind: Kind, result: Result, of: _Trouble) -> Change:
+    return Change(kind, result, of.cause, of.code, of.failure_class, of.since)
+
+
+def _consent(account: Account) -> _Trouble:
+    """What it is that a consent ends; it may do so whether or not anything has failed."""
+    cause = account.tags[records.GRANT_EXPIRES_AT_TAG]
+    return _Trouble(policy.GRANT_ENDING, FailureClass.ACTION_REQUIRED, cause)
+
+
+def _trouble(account: Account, *, schedule: timedelta) -> _Trouble | None:
+    """Tell why an account is not well; None where it is.
+
+    A failure counts whatever credentials it is of: until a token has come, corrected ones have
+    healed nothing.
+    """
+    failure = account.failure
+    trouble = None
+    if failure is not None and failure.failures:
+        trouble = _Trouble(
+            failure.code,
+            failure.failure_class,
+            # Each attempt is another one, though it be in the same row.
+            f"{records.format_timestamp(failure.since)}/{failure.failures}",
+            failure.credentials_digest,
+            failure.since,
+        )
+        if trouble.needs_action:
+            return trouble
+    if policy.lives_too_short(account, schedule=schedule):
+        published = account.published.version_id if account.published is not None else ""
+        return _Trouble(policy.LIVES_TOO_SHORT, FailureClass.ACTION_REQUIRED, published)
+    return trouble

@@ -1,0 +1,43 @@
+"""What policies know of a call, where ministack tells them less than AWS: it is set right here."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from ministack.core import iam_actions as ministack
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_ministack_tells: Callable[..., dict[str, Any]] = ministack.request_tag_context
+_ministack_names: Callable[..., str] = ministack.extract_resource_arn
+
+
+def install() -> None:
+    """Tell policies which events are put, and which ECS service is updated."""
+    ministack.request_tag_context = _told
+    ministack.extract_resource_arn = _named
+
+
+def _told(service: str, iam_action: str, body: bytes, params: dict[str, Any]) -> dict[str, Any]:
+    """Tell the condition keys of a call; ministack has none for events."""
+    context = _ministack_tells(service, iam_action, body, params)
+    if iam_action != "events:PutEvents":
+        return context
+    entries = json.loads(body)["Entries"]
+    return {
+        **context,
+        "events:source": [each.get("Source", "") for each in entries],
+        "events:detail-type": [each.get("DetailType", "") for each in entries],
+    }
+
+
+def _named(service: str, method: str, path: str, headers: dict[str, str], *rest: Any) -> str:  # noqa: ANN401
+    """Name the resource of a call; ministack takes a service's cluster for it."""
+    if service == "ecs" and headers.get("x-amz-target", "").endswith(".UpdateService"):
+        body, _, region, account = rest
+        asked = json.loads(body)
+        name = f"{asked.get('cluster', 'default')}/{asked['service']}"
+        return f"arn:aws:ecs:{region}:{account}:service/{name}"
+    return _ministack_names(service, method, path, headers, *rest)

@@ -1,0 +1,51 @@
+"""How a run is told to a person, and the list of what make does: in terminals of any width."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from tools.output import COLUMNS
+from tools.templates import ROOT
+from tools.terminal import Terminal
+
+LONGEST = "Deploy the function, its alarms and its dashboard"
+PROMISE = "the consumer's role is denied credentials, journal and another's token"
+TOLD = f"""
+from tools import output
+console = output.console()
+for name in ("Build", {LONGEST!r}):
+    with output.phase(console, name):
+        pass
+console.print(output.promise({PROMISE!r}, held=True))
+"""
+
+
+@pytest.mark.parametrize("columns", [40, 60, 80, 120])
+def test_a_run_is_told_in_whole_words_with_its_times_at_the_end_of_their_lines(
+    columns: int,
+) -> None:
+    with Terminal([sys.executable, "-c", TOLD], {"PYTHONPATH": str(ROOT)}, columns=columns) as run:
+        assert run.finish() == 0
+    screen = run.screen
+    lines = screen.text.splitlines()
+    assert screen.overlong == []
+    assert max(map(len, lines)) <= min(columns, COLUMNS)
+    assert screen.text.replace("0.0 s", "").split() == f"Build {LONGEST} kept {PROMISE}".split()
+    # However many lines the name takes.
+    ends = [len(line) for line in lines if line.endswith("0.0 s")]
+    assert ends == [min(columns, 59)] * 2
+
+
+def test_the_list_of_targets_fits_eighty_columns() -> None:
+    listed = subprocess.run(
+        ["make", "help"],  # noqa: S607
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.splitlines()
+    assert len(listed) > 20
+    assert [line for line in listed if len(line) > COLUMNS] == []
