@@ -9,6 +9,7 @@ from typer.core import TyperGroup
 
 from token_refresher import __version__
 from token_refresher_cli import (
+    check_command,
     doctor_command,
     provider_commands,
     read_commands,
@@ -78,7 +79,7 @@ for command in (
     doctor_command.doctor,
     read_commands.plan,
     with_fields(write_commands.add),
-    read_commands.check,
+    check_command.check,
     with_fields(write_commands.correct),
     refresh_command.refresh,
     read_commands.history,

@@ -32,9 +32,9 @@ from token_refresher.refresh import Refresher
 from token_refresher.settings import settings_from_environment
 from token_refresher.sweep import Sweeper
 from token_refresher_cli.deployed_function import DeployedFunction
-from token_refresher_cli.discovery import discover
+from token_refresher_cli.discovery import DiscoveryError, discover
 from token_refresher_cli.machine import finish
-from token_refresher_cli.problems import ProblemError, about
+from token_refresher_cli.problems import ProblemError, about, doubt, sentence
 from token_refresher_cli.secrets_manager import PeoplesCalls
 
 if TYPE_CHECKING:
@@ -174,9 +174,9 @@ class Connection:
         """Tell the time, aware."""
         return self._machine.clock()
 
-    def endpoint(self) -> TokenEndpoint:
+    def endpoint(self, make: Callable[..., TokenEndpoint] = TokenEndpoint) -> TokenEndpoint:
         """Make what sends token requests, to the hosts that the settings allow."""
-        return TokenEndpoint(
+        return make(
             hosts=AllowedHosts(
                 self.settings.allowed_token_hosts,
                 is_proxied=self.settings.token_endpoint_proxy is not None,
@@ -194,13 +194,27 @@ class Connection:
 
         Raises:
             DiscoveryError: There is none to be found.
+            ProblemError: Nor could there be, as this machine is.
         """
-        return discover(
-            issuer,
-            ssl_context=public_authorities(self.settings.additional_ca_certificates),
-            monotonic=self._machine.monotonic,
-            proxy=self.settings.token_endpoint_proxy,
-        )
+        try:
+            return discover(
+                issuer,
+                ssl_context=public_authorities(self.settings.additional_ca_certificates),
+                monotonic=self._machine.monotonic,
+                proxy=self.settings.token_endpoint_proxy,
+            )
+        except DiscoveryError as error:
+            if trust := self.trust_problem(error.code):
+                raise ProblemError(sentence(str(error)), sentence(trust)) from None
+            raise
+
+    def doubt(self, code: str) -> str:
+        """Say what a failure may tell of this machine instead of the account; empty if nothing."""
+        return self.trust_problem(code) or doubt(code, self.target)
+
+    def trust_problem(self, code: str) -> str:
+        """Say why this machine can believe no certificate, where a failure may come from that."""
+        return self._machine.trust_problem() if code == "certificate_refused" else ""
 
     def admit(self, credentials: Credentials) -> None:
         """Check that a refresh with these credentials would ask for a token.

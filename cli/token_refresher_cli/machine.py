@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import signal
+import ssl
 import sys
 import time
 from concurrent.futures import wait
@@ -66,6 +67,23 @@ class Machine:
     monotonic: Callable[[], float] = time.monotonic  # noqa: TID251 - handed on from here
     pause: Callable[[timedelta], None] = _pause
     environment: Mapping[str, str] = field(default_factory=lambda: os.environ)  # noqa: TID251
+
+    def trust_problem(self) -> str:
+        """Say what is wrong with the certificate authorities that the shell names, if anything.
+
+        OpenSSL passes over a file that it cannot read, and then believes nobody.
+        """
+        file = self.environment.get("SSL_CERT_FILE")
+        if not file:
+            return ""
+        try:
+            ssl.create_default_context(cafile=file)
+        except OSError as error:
+            # An `ssl.SSLError` is one, too, and has no number of a system's.
+            is_unread = not isinstance(error, ssl.SSLError)
+            what = "cannot be read" if is_unread else "has no certificate in PEM"
+            return f"SSL_CERT_FILE names {file}, which {what}: correct or unset it"
+        return ""
 
     @property
     def can_ask(self) -> bool:

@@ -27,7 +27,7 @@ from token_refresher_cli.problems import (
     doubt,
     ending,
 )
-from token_refresher_cli.read_commands import connect, stored_text
+from token_refresher_cli.read_commands import connect, stored
 from token_refresher_cli.secrets_manager import AlreadyThereError
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def correct(
 
 def _stored(connection: Connection, name: str) -> tuple[dict[str, Any], Credentials | None]:
     """Read what is to be corrected, whether or not it validates."""
-    text = stored_text(connection, name)
+    text = stored(connection, name).text
     try:
         fields = read_object(text or "")
     except FormError:
