@@ -67,7 +67,7 @@ def _credentials_secret(patient: Patient) -> Finding:
 
 
 def _is_deleted(patient: Patient, secret_id: str) -> Finding:
-    restore = patient.target.aws("secretsmanager", "restore-secret", "--secret-id", secret_id)
+    restore = patient.target.command("restore", patient.name)
     return wrong(f"{secret_id} is scheduled for deletion", f"Restore it: {restore}")
 
 

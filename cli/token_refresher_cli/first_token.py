@@ -157,11 +157,10 @@ def _awaited(
     """
     name, target = patient.name, patient.target
     if account is not None and account.token is not None and account.token.is_deleted:
-        restore = ("secretsmanager", "restore-secret", "--secret-id", target.token_id(name))
         raise ProblemError(
             f"{target.token_id(name)} is scheduled for deletion: no token can be published. "
             f"{_WRITTEN}",
-            f"Restore it: {target.aws(*restore)}",
+            f"Restore it: {target.command('restore', name)}",
             is_under_way=True,
         )
     held = _held(patient.connection, account, now) if account is not None else None

@@ -209,7 +209,7 @@ def test_a_credentials_secret_that_is_to_be_deleted_is_found(operator: Operator)
     operator.secrets.delete_secret(SecretId="oauth/credentials/dealer-17", RecoveryWindowInDays=7)
     step, said, fix = found(operator)
     assert (step, "scheduled for deletion" in said) == ("credentials secret", True)
-    assert "aws secretsmanager restore-secret --secret-id oauth/credentials/dealer-17" in fix
+    assert "Restore it: token-refresher restore dealer-17" in fix
 
 
 def test_a_token_secret_that_is_to_be_deleted_is_found(
@@ -220,7 +220,7 @@ def test_a_token_secret_that_is_to_be_deleted_is_found(
     operator.secrets.delete_secret(SecretId="oauth/tokens/dealer-17", RecoveryWindowInDays=7)
     step, said, fix = found(operator)
     assert (step, "scheduled for deletion" in said) == ("token", True)
-    assert "restore-secret --secret-id oauth/tokens/dealer-17" in fix
+    assert "Restore it: token-refresher restore dealer-17" in fix
 
 
 @pytest.mark.usefixtures("deployed")

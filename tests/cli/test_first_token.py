@@ -144,7 +144,7 @@ def test_a_token_secret_that_is_to_be_deleted_is_told_at_once(
     operator.secrets.delete_secret(SecretId="oauth/tokens/dealer-17", RecoveryWindowInDays=7)
     told = told_at_once(operator, f"{CORRECT} --scope read", "{}")
     assert "oauth/tokens/dealer-17 is scheduled for deletion" in told
-    assert "aws secretsmanager restore-secret --secret-id oauth/tokens/dealer-17" in told
+    assert "Restore it: token-refresher restore dealer-17" in told
 
 
 def test_a_new_secret_that_the_listing_lacks_is_waited_for_by_its_description(

@@ -89,8 +89,8 @@ ANSWERS: Final[dict[str, tuple[tuple[str, str | None], ...]]] = {
         ("client_id: ", "made-up"),
         ("username: ", None),
     ),
-    "check dealer-18 --try": (("Ask the token endpoint? [y/N]", "n"),),
-    "remove overdue": (("Remove overdue? [y/N]", "n"),),
+    "check dealer-18 --try": (("Ask the token endpoint? [y/N]: ", "n"),),
+    "remove overdue": (("Remove overdue? [y/N]: ", "n"),),
     "correct dealer-18": (("client_secret (hidden; Enter keeps the stored one): ", None),),
 }
 # Wider than any line.
