@@ -15,7 +15,7 @@ import threading
 
 from ministack.app import main
 
-from local.emulator import dispatch, functions, monitoring, policies, storage
+from local.emulator import dispatch, functions, logs, monitoring, policies, storage
 
 
 def end_with_the_starter() -> None:
@@ -34,6 +34,7 @@ if __name__ == "__main__":
     dispatch.install()
     policies.install()
     functions.install()
+    logs.install()
     monitoring.install()
     storage.install()
     main()
