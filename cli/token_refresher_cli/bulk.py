@@ -7,6 +7,7 @@ that is there already is left alone, whether a listing knows of it yet or only `
 from __future__ import annotations
 
 import shlex
+import signal
 import stat
 import sys
 import threading
@@ -322,11 +323,11 @@ class _Adding:
                     wait(running)
                     break
                 except KeyboardInterrupt:
-                    # A second one changes nothing: what has begun takes seconds, and is told.
-                    if not self.is_interrupted:
-                        screen.note("Interrupted: finishing what has begun.")
+                    # No second one: what has begun takes seconds, and what was done is told.
+                    signal.signal(signal.SIGINT, signal.SIG_IGN)
                     self.is_interrupted = True
                     self._stop.set()
+                    screen.note("Interrupted: finishing what has begun.")
             for each in running:
                 each.result()
 
