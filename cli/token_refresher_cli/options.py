@@ -13,7 +13,9 @@ import typer
 
 from token_refresher.events import AccountName
 from token_refresher.oauth.client_authentication import AuthMethod
-from token_refresher_cli.target import Target
+from token_refresher_cli import config_file
+from token_refresher_cli.machine import Machine
+from token_refresher_cli.target import VARIABLES, Target, choose
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -35,11 +37,9 @@ def _account_names(values: list[str] | None) -> list[str]:
 _WHERE: Final = {
     "profile": "A profile of the AWS configuration.",
     "region": "The AWS Region.",
-    "prefix": "The path above credentials/ and tokens/; it wins over every setting.",
+    "prefix": "The path above credentials/ and tokens/.",
     "stack": "Take the settings of this stack's function, and not those of the shell.",
 }
-# What a shell may set once for all commands. AWS's own variables are AWS's to read.
-_VARIABLES: Final = {"prefix": "TOKEN_REFRESHER_PREFIX", "stack": "TOKEN_REFRESHER_STACK"}
 _FIELDS: Final = {
     "provider": "A name that `token-refresher providers` lists.",
     "provider_parameter": "One that the provider asks for; may be repeated.",
@@ -65,21 +65,48 @@ _PLACES: Final = ("provider", "token_endpoint", "issuer")
 
 
 def located(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options that say where it works; a `Target` in its context tells them."""
-    return _with_options(command, _WHERE, "Where")
+    """Give a command the options that say where it works; a `Target` in its context tells where."""
+    return _with_options(command, _WHERE, "Where", seen=_choose)
+
+
+def machine_of(ctx: typer.Context) -> Machine:
+    """Tell the machine that a command works on; a test hands it another."""
+    return ctx.obj if isinstance(ctx.obj, Machine) else Machine()
+
+
+def _choose(ctx: typer.Context, given: Mapping[str, str | None]) -> dict[str, Any]:
+    """Tell where a command works, by what was typed, the environment and the file.
+
+    Raises:
+        ConfigFileError: The file cannot be used.
+    """
+    # Typer has filled in variables, which are no options: they come after.
+    typed = {
+        name: value
+        for name, value in given.items()
+        if getattr(ctx.get_parameter_source(name), "name", "") == "COMMANDLINE"
+    }
+    variables = machine_of(ctx).environment
+    path = config_file.find(variables)
+    file = config_file.read(path, is_named=bool(variables.get(config_file.VARIABLE)))
+    return asdict(choose(typed, variables, file, path=path and str(path)))
 
 
 def with_fields(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command an option for each field of the credentials that is no secret."""
-    return _with_options(command, _FIELDS, "Fields of the credentials")
+    return _with_options(command, _FIELDS, "Fields of the credentials", seen=lambda _, given: given)
 
 
 def _with_options(
-    command: Callable[..., None], options: Mapping[str, str], panel: str
+    command: Callable[..., None],
+    options: Mapping[str, str],
+    panel: str,
+    *,
+    seen: Callable[[typer.Context, dict[str, Any]], dict[str, Any]],
 ) -> Callable[..., None]:
     @wraps(command)
     def run(ctx: typer.Context, **given: Any) -> None:  # noqa: ANN401
-        ctx.meta[panel] = {name: given.pop(name) for name in options}
+        ctx.meta[panel] = seen(ctx, {name: given.pop(name) for name in options})
         command(ctx=ctx, **given)
 
     signature = inspect.signature(command, eval_str=True)
@@ -88,7 +115,7 @@ def _with_options(
         kind: Any = _KINDS.get(name, str)
         option = typer.Option(
             help=text,
-            envvar=_VARIABLES.get(name),
+            envvar=VARIABLES.get(name),
             metavar=_METAVARS.get(name),
             rich_help_panel=panel,
         )

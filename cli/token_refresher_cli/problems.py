@@ -17,6 +17,7 @@ from token_refresher.errors import SecretStoreError, TokenRefresherError, Unexpe
 from token_refresher.oauth.errors import WRONG_ADDRESS, OAuthError
 from token_refresher.oauth.token_response import TRANSIENT_STATUSES
 from token_refresher.policy import failure_class_of
+from token_refresher_cli.config_file import ConfigFileError
 from token_refresher_cli.credentials_form import FormError
 from token_refresher_cli.discovery import DiscoveryError
 
@@ -292,7 +293,7 @@ def explain(error: Exception, target: Target) -> Problem:
     if isinstance(error, DiscoveryError):
         fix = doubt(error.code, target) or "give the server's token_endpoint instead"
         return Problem(sentence(str(error)), sentence(fix))
-    if isinstance(error, FormError | TokenRefresherError | OAuthError):
+    if isinstance(error, ConfigFileError | FormError | TokenRefresherError | OAuthError):
         return Problem(sentence(str(error)), "")
     if type(error).__module__.startswith("botocore."):
         return explain_call("AWS", type(error).__name__, "", target)
@@ -335,7 +336,7 @@ def explain_call(operation: str, code: str, resource: str, target: Target) -> Pr
         )
     if code == "ResourceNotFoundException" and operation in _ACTIONS:
         return Problem(
-            f"There is no function {resource} here.",
+            f"There is no function {resource} here.{_by(target)}",
             "--stack takes the stack's name; check the account and the Region.",
         )
     if code == "InvalidRequestException" and resource and operation not in _ACTIONS:
@@ -344,7 +345,13 @@ def explain_call(operation: str, code: str, resource: str, target: Target) -> Pr
     where = f" on {resource}" if resource else ""
     told = _BY_CODE.get(code) or Problem(f"{operation} failed{where}: {code}.", "")
     login, identity = target.aws("sso", "login"), target.aws("sts", "get-caller-identity")
-    return Problem(told.what, told.fix.format(login=login, identity=identity))
+    by = _by(target) if told in {_NO_ANSWER, _NO_PROFILE, _NO_REGION} else ""
+    return Problem(told.what + by, told.fix.format(login=login, identity=identity))
+
+
+def _by(target: Target) -> str:
+    """Name the file that says where a command works, where that may be what is wrong."""
+    return f" See {target.config_file}, too." if target.config_file else ""
 
 
 def sentence(text: str) -> str:

@@ -119,9 +119,19 @@ def _print_whole(console: Console, text: str, *, style: str = "") -> None:
     said, *command = _COMMAND.split(text, maxsplit=1)
     if command and len(text) > console.width:
         console.print(Text(said, style=style))
-        console.print(Text(command[0], style=style), soft_wrap=True)
+        console.print(Text(_broken(command[0], console.width), style=style), soft_wrap=True)
     else:
         console.print(Text(text, style=style))
+
+
+def _broken(command: str, width: int) -> str:
+    """Break a command that is wider than the terminal before its options, as a shell takes it."""
+    lines = [""]
+    for word in re.split(r" (?=--[a-z])", command):
+        if lines[-1] and len(lines[-1]) + len(word) + len("  \\") > width:
+            lines.append("   ")
+        lines[-1] += f" {word}" if lines[-1] else word
+    return " \\\n".join(lines)
 
 
 def show_problem(problem: Problem) -> None:
@@ -227,8 +237,9 @@ def status_sentences(
 
 def place_sentence(place: Mapping[str, str | None]) -> str:
     """Say where was looked, as far as it is known."""
-    named = [f"{name} {value}" for name, value in place.items() if value]
-    return f"Looked in: {', '.join(named).replace('aws_account', 'AWS account')}"
+    words = {"aws_account": "AWS account", "config_file": "by the file"}
+    named = [f"{words.get(name, name)} {value}" for name, value in place.items() if value]
+    return f"Looked in: {', '.join(named)}"
 
 
 def plan_table(rows: Sequence[Row], *, now: datetime) -> Table:

@@ -175,7 +175,7 @@ def test_no_word_and_no_command_is_broken_in_eighty_columns(
     row = next(line for line in lines if line.startswith(dealer))
     assert row.split("  ")[:2] == [dealer, "action required"]
     assert "invalid_grant" in row
-    assert "token-refresher correct dealer-17" in lines
+    assert "token-refresher correct dealer-17 --region eu-west-1 --prefix oauth" in lines
 
 
 def test_what_goes_into_a_pipe_has_no_escape_codes_and_no_broken_lines(
