@@ -89,7 +89,7 @@ def _choose(ctx: typer.Context, given: Mapping[str, str | None]) -> dict[str, An
     variables = machine_of(ctx).environment
     path = config_file.find(variables)
     file = config_file.read(path, is_named=bool(variables.get(config_file.VARIABLE)))
-    return asdict(choose(typed, variables, file, path=path and str(path)))
+    return asdict(choose(typed, variables, file, path=None if path is None else str(path)))
 
 
 def with_fields(command: Callable[..., None]) -> Callable[..., None]:

@@ -5,17 +5,16 @@ AWS's own messages are dropped, as everywhere in the program: they may repeat wh
 
 from __future__ import annotations
 
-import re
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Self
 
 from botocore import exceptions
 
+from token_refresher import fixes
 from token_refresher.aws.secret_store import told_by
 from token_refresher.errors import SecretStoreError, TokenRefresherError, UnexpectedError
-from token_refresher.oauth.errors import WRONG_ADDRESS, OAuthError
-from token_refresher.oauth.token_response import TRANSIENT_STATUSES
+from token_refresher.oauth.errors import OAuthError
 from token_refresher.policy import failure_class_of
 from token_refresher_cli.config_file import ConfigFileError
 from token_refresher_cli.credentials_form import FormError
@@ -87,8 +86,6 @@ def about(resource: str) -> Iterator[None]:
         raise RefusedError(error.operation, error.code, resource, transient=transient) from None
 
 
-_DENIED: Final = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedException"})
-
 _SESSION_EXPIRED: Final = Problem(
     "Your AWS session has expired.",
     "Sign in again; temporary credentials must be new ones. Such as with: {login}",
@@ -136,117 +133,14 @@ _ACTIONS: Final = {
     "Invoke": "lambda:InvokeFunction",
 }
 
-_SIGN_IN: Final = ("have the owner sign in again, and store the new refresh token", "correct")
-_REFUSED: Final = ("the server refused, in no words of OAuth: check the credentials", "correct")
-_WRONG_ADDRESS: Final = ("no token endpoint is there; correct the address", "correct")
-# What a refresh fails with, what a person does about it, and the command for it.
-FIXES: Final = {
-    "access_denied": ("the server denies access; ask the account's owner or its operator", ""),
-    "address_not_global": (
-        "it is in a private network: name it in AllowedTokenHosts and deploy, or correct it",
-        "correct",
-    ),
-    "another_host": (
-        "put the address back, or give a new refresh token from the new host",
-        "correct",
-    ),
-    "blocked": (
-        "the server blocks several accounts alike; have the function's address allowed",
-        "",
-    ),
-    "certificate_refused": ("renew the server's certificate, or correct token_endpoint", "correct"),
-    "client_certificate_required": (
-        "the server asks for a client certificate (mutual TLS), which no account can have",
-        "",
-    ),
-    "consent_required": _SIGN_IN,
-    "external_secret": (
-        "the token secret holds what others wrote, and stays as it is; to replace it",
-        "refresh --force",
-    ),
-    "firewall": ("a page came in the endpoint's place; have the function's address allowed", ""),
-    "host_not_allowed": (
-        "add the host to AllowedTokenHosts and deploy, or correct the address",
-        "correct",
-    ),
-    "interaction_required": _SIGN_IN,
-    "invalid_ca_certificates": ("give certificates in PEM as ca_certificates", "correct"),
-    "invalid_client": ("the server does not know the client_id or its client_secret", "correct"),
-    "invalid_credentials": ("a field does not validate, and check names it", "correct"),
-    "invalid_grant": ("the server refused the password, code or refresh token", "correct"),
-    "invalid_request": (
-        "a parameter is missing or wrong: extra_parameters, token_endpoint_auth_method",
-        "correct",
-    ),
-    "invalid_scope": ("the client may not ask for this scope; give another --scope", "correct"),
-    "invalid_target": ("the resource or audience is unknown; see extra_parameters", "correct"),
-    "journal_not_written": (
-        "allow writing under the credentials path; what the function remembers, it writes first",
-        "",
-    ),
-    "login_required": _SIGN_IN,
-    "missing_expires_in": (
-        "say how long its tokens live, in seconds",
-        "correct --assumed-expires-in 3600",
-    ),
-    "no attempt on record": ("see whether the schedule is on, and whether its host fails", ""),
-    "proxy_refused": (
-        "have the proxy allow the token endpoint's host, or deploy with another TokenEndpointProxy",
-        "",
-    ),
-    "redirect": ("give its final address as --token-endpoint", "correct"),
-    "refresh_token_ending": ("obtain a new refresh token, and store it", "correct"),
-    "refresh_token_spent": (
-        "it was answered, and the response could not be kept: store a new refresh token",
-        "correct",
-    ),
-    "refresh_token_unanswered": (
-        "it is sent again by itself; a new refresh token is tried by the next sweep",
-        "correct",
-    ),
-    "refresh_tokens_ignored": ("deploy with RefreshTokens=use, or use another grant", ""),
-    "rejected_again": (
-        "the server hands out the refused token again; ask its operator to end that token",
-        "",
-    ),
-    "scheduled_for_deletion": ("restore the token secret", "restore"),
-    "tls_too_old": ("the server's operator must offer TLS 1.2 or later", ""),
-    "token_lives_too_short": (
-        "no sweep is in time for it or its refresh token; ask its server for longer ones",
-        "",
-    ),
-    "unauthorized_client": ("ask the server's owner to allow the client this grant", ""),
-    "unrecognised": (
-        "the server says no in a word of its own; check the credentials, or ask its operator",
-        "correct",
-    ),
-    "unsupported_grant_type": (
-        "the server has no such grant; give another --grant-type",
-        "correct",
-    ),
-}
 # What this machine may be alone with: its settings, and its network.
 _SETTINGS: Final = frozenset({"address_not_global", "host_not_allowed", "refresh_tokens_ignored"})
 _NETWORK: Final = frozenset({"certificate_refused", "no_connection", "proxy_refused"})
 
 
 def fix_for(code: str, name: str, target: Target) -> str:
-    """Say what a person does about a failure's code; empty where the code says all."""
-    if code in _DENIED:
-        return "the function's role lacks a permission; its log names the call"
-    sentence, command = FIXES.get(code, _of_status(code))
-    if command == "restore":
-        return f"{sentence}: {_restoring(target.token_id(name), target)}"
-    verb, *flags = command.split() or [""]
-    return f"{sentence}: {target.command(verb, name, flags=flags)}" if verb else sentence
-
-
-def _of_status(code: str) -> tuple[str, str]:
-    """Say it of a status that came without a word of OAuth's; nothing where it may pass."""
-    status = int(code[-3:]) if re.fullmatch(r"status_4[0-9]{2}", code) else 0
-    if not status or status in TRANSIENT_STATUSES:
-        return "", ""
-    return _WRONG_ADDRESS if status in WRONG_ADDRESS else _REFUSED
+    """Say what a person does about a failure's code; empty where nobody knows."""
+    return fixes.say(code, name, target.where)
 
 
 def fix_here(code: str, name: str, target: Target) -> str:
@@ -309,7 +203,7 @@ def may_pass(error: RefusedError | SecretStoreError) -> bool:
 
 def says_all(code: str) -> bool:
     """Whether AWS's code alone tells what is wrong with this machine's identity or its way."""
-    return code in _DENIED or code in _BY_CODE
+    return code in fixes.DENIED or code in _BY_CODE
 
 
 def explain_call(operation: str, code: str, resource: str, target: Target) -> Problem:
@@ -321,7 +215,7 @@ def explain_call(operation: str, code: str, resource: str, target: Target) -> Pr
         resource: What it was about; empty where nobody knows.
         target: Where.
     """
-    if code in _DENIED:
+    if code in fixes.DENIED:
         action = _ACTIONS.get(operation, f"secretsmanager:{operation}")
         where = f" on {resource}" if resource else ""
         return Problem(

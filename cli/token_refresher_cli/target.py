@@ -11,6 +11,8 @@ import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from token_refresher import fixes
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -53,6 +55,16 @@ class Target:
         """Name an account's token secret."""
         return f"{self.secret_prefix}/tokens/{account}"
 
+    @property
+    def where(self) -> dict[str, str | None]:
+        """The options that lead another command here, whatever a machine names besides."""
+        return {
+            "--profile": self.profile,
+            "--region": self.aws_region or self.region,
+            "--prefix": self.prefix or (None if self.stack else self.secret_prefix or None),
+            "--stack": self.stack,
+        }
+
     def command(self, verb: str, *names: str, flags: Sequence[str] = ()) -> str:
         """Write a command of this program, to be pasted into a shell, also on another machine.
 
@@ -63,25 +75,12 @@ class Target:
             names: Accounts.
             flags: Its own options.
         """
-        where = {
-            "--profile": self.profile,
-            "--region": self.aws_region or self.region,
-            "--prefix": self.prefix or (None if self.stack else self.secret_prefix or None),
-            "--stack": self.stack,
-        }
-        options = [*flags, *_options(where)]
-        if any(name.startswith("-") for name in names):
-            return shlex.join(["token-refresher", verb, *options, "--", *names])
-        return shlex.join(["token-refresher", verb, *names, *options])
+        return fixes.command(verb, *names, flags=flags, where=self.where)
 
     def aws(self, *words: str) -> str:
         """Write a command of the AWS command line, likewise."""
         where = {"--profile": self.profile, "--region": self.aws_region or self.region}
-        return shlex.join(["aws", *words, *_options(where)])
-
-
-def _options(where: dict[str, str | None]) -> list[str]:
-    return [word for name, value in where.items() if value is not None for word in (name, value)]
+        return shlex.join(["aws", *words, *fixes.words(where)])
 
 
 def choose(

@@ -181,7 +181,7 @@ class Handler:
         self._reporter.log(report, request_id=context.aws_request_id)
         if not asked.dry_run:
             self._reporter.count(report, is_complete=not asked.accounts)
-        return summary(report)
+        return summary(report, where=self._settings.where)
 
     def _serve(self, event: object, context: LambdaContext) -> dict[str, Any]:
         trigger = parse_trigger(event, secret_prefix=self._settings.secret_prefix)
@@ -196,7 +196,8 @@ class Handler:
         [result] = report.results or (fresh,)
         published = account.published
         version_id = published.version_id if published else None
-        return describe(result, report) | {"version_id": version_id}
+        told = describe(result, report, where=self._settings.where)
+        return told | {"version_id": version_id}
 
     def _rotate(self, event: object, context: LambdaContext) -> dict[str, Any]:
         asked = parse_rotation(event, secret_prefix=self._settings.secret_prefix)

@@ -23,7 +23,7 @@ from token_refresher.outcomes import Outcome
 from token_refresher.policy import FAILURES, Reason, failure_class_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from datetime import datetime
 
     from token_refresher.outcomes import Result
@@ -89,7 +89,7 @@ class Reporter:
             write(
                 f"{result.account.name}: {result.outcome}",
                 request_id=request_id,
-                **describe(result, report),
+                **describe(result, report, where=self._settings.where),
             )
 
     def count(self, report: Report, *, is_complete: bool) -> None:
@@ -143,8 +143,16 @@ class Reporter:
             metric.add_dimension(dimension, value)
 
 
-def describe(result: Result, report: Report) -> dict[str, Any]:
-    """Serialise a result, for the log and for the summary."""
+def describe(
+    result: Result, report: Report, *, where: Mapping[str, str | None] | None = None
+) -> dict[str, Any]:
+    """Serialise a result, for the log and for the summary.
+
+    Args:
+        result: What came of an account.
+        report: The sweep that it is of.
+        where: The options that lead a command of the command line to this deployment.
+    """
     account, error = result.account, result.error
     live_until = account.live_until
     fields: dict[str, Any] = {
@@ -166,14 +174,22 @@ def describe(result: Result, report: Report) -> dict[str, Any]:
         fields["detail"] = str(error)
     if recorded is not None and recorded.failures:
         fields["failing_since"] = recorded.since.isoformat()
-    if required is not None:
-        fields["needs_action"] = True
+    fields["needs_action"] = required is not None
+    if "error" in fields and (fix := _fix(fields["error"], account.name, where or {})):
+        fields["fix"] = fix
     retry_at = _retry_at(result, report)
     if retry_at is not None:
         fields["retry_at"] = retry_at.isoformat()
     if result.cautions:
         fields["cautions"] = [str(caution) for caution in result.cautions]
     return fields
+
+
+def _fix(code: str, account: str, where: Mapping[str, str | None]) -> str:
+    # Most sweeps have nothing to be fixed.
+    from token_refresher import fixes  # noqa: PLC0415
+
+    return fixes.say(code, account, where)
 
 
 def _retry_at(result: Result, report: Report) -> datetime | None:
@@ -190,8 +206,13 @@ def _retry_at(result: Result, report: Report) -> datetime | None:
     return max(at, report.now + report.schedule)
 
 
-def summary(report: Report) -> dict[str, Any]:
-    """Make the invocation's summary: plain JSON, and no secret in it."""
+def summary(report: Report, *, where: Mapping[str, str | None] | None = None) -> dict[str, Any]:
+    """Make the invocation's summary: plain JSON, and no secret in it.
+
+    Args:
+        report: What a sweep did.
+        where: As for `describe`.
+    """
     others = [result for result in report.results if result.reason is not Reason.FRESH]
     outcomes = Counter(str(result.outcome) for result in others)
     managed = report.managed
@@ -203,7 +224,7 @@ def summary(report: Report) -> dict[str, Any]:
         "accounts_awaiting_credentials": report.count(Reason.AWAITING_CREDENTIALS),
         "tokens_orphaned": report.count(Reason.ORPHANED),
         "outcomes": {"fresh": fresh, **outcomes},
-        "accounts": [describe(result, report) for result in told[:_LONGEST_SUMMARY]],
+        "accounts": [describe(result, report, where=where) for result in told[:_LONGEST_SUMMARY]],
     }
 
 

@@ -1,7 +1,8 @@
 """The settings: environment variables, read once, here and nowhere else.
 
 The standard ones (``AWS_*``, ``POWERTOOLS_*``, ``SSL_CERT_FILE``) are read by the
-libraries they belong to; only the service's name and whether tracing is on are asked here.
+libraries they belong to; only the service's name, the Region and whether tracing is on are
+asked here.
 """
 
 from __future__ import annotations
@@ -50,6 +51,7 @@ class Settings(msgspec.Struct, frozen=True):
         max_workers: How many accounts are refreshed at once.
         per_account_metrics: Adds the dimension ``account``, which CloudWatch bills for.
         service: Tells the metrics, logs and traces of one stack from those of another.
+        region: The AWS Region, for the commands that messages name; empty where none is told.
         tracing: Whether X-Ray's Tracer is constructed.
     """
 
@@ -64,7 +66,13 @@ class Settings(msgspec.Struct, frozen=True):
     max_workers: int = 16
     per_account_metrics: bool = False
     service: str = "token-refresher"
+    region: str = ""
     tracing: bool = False
+
+    @property
+    def where(self) -> dict[str, str | None]:
+        """The options that lead a command of the command line to this deployment."""
+        return {"--region": self.region or None, "--stack": self.service}
 
 
 def settings_from_environment(environment: Mapping[str, str] = os.environ) -> Settings:
@@ -110,6 +118,7 @@ def settings_from_environment(environment: Mapping[str, str] = os.environ) -> Se
         per_account_metrics=_choice(environment, "PER_ACCOUNT_METRICS", ("false", "true"))
         == "true",
         service=environment.get("POWERTOOLS_SERVICE_NAME") or defaults.service,
+        region=environment.get("AWS_REGION", ""),
         tracing=_choice(environment, "POWERTOOLS_TRACE_DISABLED", ("true", "false")) == "false",
     )
 

@@ -897,7 +897,7 @@ def test_a_failure_on_a_person_s_machine_says_how_to_let_the_function_try(
     failed = operator.run("refresh dealer-17 --force --stack tr --prefix oauth")
     line = "token-refresher refresh dealer-17 --force --remote --region eu-west-1 --prefix oauth"
     assert f"To let the function try: {line} --stack tr\n" in failed.stderr
-    operator.says(line.removeprefix("token-refresher "))
+    operator.says(f"{line.removeprefix('token-refresher ')} --stack tr")
     assert "add --remote, and --stack" in operator.run("refresh dealer-17 --force").stderr
 
 

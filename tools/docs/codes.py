@@ -89,6 +89,12 @@ class Coded(NamedTuple):
     pace: Pace
 
 
+def every_code() -> list[Coded]:
+    """All that an account's failure can have, sorted."""
+    sources = (_of_the_account, _of_the_endpoint, _of_error_responses, _of_secrets_manager)
+    return sorted({each for source in sources for each in source()})
+
+
 def _table(pairs: Iterable[Coded]) -> Table:
     found = sorted(_compressed(pairs), key=lambda each: list(FailureClass).index(each.kind))
     rows = [(code(each.name), each.kind.value, each.pace.value) for each in found]
