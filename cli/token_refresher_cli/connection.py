@@ -170,6 +170,8 @@ class Connection:
                 self.settings.allowed_token_hosts,
                 is_proxied=self.settings.token_endpoint_proxy is not None,
                 stack=self.target.stack,
+                region=self.target.aws_region or "",
+                architecture=self.function.architecture if self.function else "",
             ),
             ssl_context=public_authorities(self.settings.additional_ca_certificates),
             clock=self._machine.clock,
