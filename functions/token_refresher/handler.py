@@ -9,7 +9,7 @@ made once for the life of the environment is made when this module is imported.
 from __future__ import annotations
 
 import gc
-import os
+import platform
 import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
@@ -238,7 +238,7 @@ def token_endpoints(
             is_proxied=settings.token_endpoint_proxy is not None,
             stack=settings.service,
             region=settings.region,
-            architecture=_ARCHITECTURES.get(os.uname().machine, ""),
+            architecture=_ARCHITECTURES.get(platform.machine(), ""),
         ),
         ssl_context=public_authorities(settings.additional_ca_certificates),
         clock=clock,
