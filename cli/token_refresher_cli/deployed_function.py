@@ -99,4 +99,5 @@ class DeployedFunction:
         return content
 
     def _log(self) -> str:
-        return f"Its log, by AWS CLI 2: {self._target.aws('logs', 'tail', f'/aws/lambda/{self._stack}')}"
+        command = self._target.aws("logs", "tail", f"/aws/lambda/{self._stack}")
+        return f"Its log, by AWS CLI 2: {command}"

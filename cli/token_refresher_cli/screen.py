@@ -336,6 +336,10 @@ class TerminalAsker:
             return str(typer.prompt(label, err=True, **hidden))
         return str(typer.prompt(f"{field} (hidden)", hide_input=True, err=True))
 
+    def tell(self, text: str) -> None:
+        """Say what is wrong with an answer, or what was made of it."""
+        note(text, style="yellow")
+
     def choice(self, field: str, choices: Sequence[str]) -> str:
         """Ask until one of the choices is named."""
         label = f"{field}: {', '.join(choices)}"

@@ -96,7 +96,7 @@ _OF_SIGNED_CLIENTS: Final = frozenset({"certificate", "client_certificate", "pri
 _MOST_TOLD: Final = 8
 # Of every field whose value is not known, where it must be there for others to be looked at.
 _IN_ITS_PLACE: Final = "x"
-_ALL_NAMES: Final = (
+FIELD_NAMES: Final = (
     "grant_type",
     *dict.fromkeys(
         name for struct in NAMED_GRANTS.values() for name in struct.__struct_encode_fields__
@@ -206,7 +206,7 @@ def problems_of(content: Mapping[str, Any]) -> list[str]:
         RecursionError: They are nested too deeply.
     """
     content = _as_meant(content)
-    problems, struct, known = list[str](), None, _ALL_NAMES
+    problems, struct, known = list[str](), None, FIELD_NAMES
     try:
         struct = _struct_for(content)
     except ValueError as error:
@@ -228,6 +228,21 @@ def problems_of(content: Mapping[str, Any]) -> list[str]:
             if not any(f"`{name}" in told for name in meant)
         ]
     return problems
+
+
+def unknown_fields(given: Mapping[str, Any], *, of: Mapping[str, Any]) -> list[str]:
+    """Tell of each name that is no grant's field where it goes, or which one is meant.
+
+    Args:
+        given: What may have such names.
+        of: All that is known of the account, its grant and provider among it.
+    """
+    unknown = [name for name in given if name not in FIELD_NAMES]
+    try:
+        known: Collection[str] = ("grant_type", *_names_of(_struct_for(dict(of))))
+    except ValueError:
+        known = FIELD_NAMES
+    return [_unknown_here(name, of, known) for name in unknown]
 
 
 def _blanks_in(name: str, value: object) -> str:

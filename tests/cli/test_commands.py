@@ -241,7 +241,7 @@ def test_stored_credentials_that_do_not_validate_are_found_and_corrected(
         ("token dealer-17", "dealer-17 has no token yet"),
         ("token strange", "What is published for strange is not a token of this program"),
         ("add other --from-file not-there.json", "Cannot read not-there.json: No such file"),
-        ("add other --from-file latin.json", "What was read is not UTF-8"),
+        ("add other --from-file latin.json", "In latin.json, line 1: no UTF-8; save it as such."),
         (
             "add other --provider autovit.ro",
             "Not given: grant_type or grant_parameters, client_id, client_secret",
