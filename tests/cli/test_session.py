@@ -27,6 +27,7 @@ CLIENT_SECRET = "made-up-client-secret"
 PASSWORD = "made-up-password"
 MISTYPED = "made-up-passwort"
 DOCUMENT = (ROOT / "docs" / "command-line.md").read_text()
+SECRET_QUESTION = "client_secret (hidden; Enter for a client without one): "
 SECRETS = (CLIENT_SECRET, PASSWORD, MISTYPED)
 
 
@@ -259,12 +260,12 @@ def test_each_answer_is_looked_at_as_it_is_typed_and_whoever_leaves_wrote_nothin
             ("client_id: ", " 1", "begins or ends with a blank"),
             ("client_id: ", "1", ""),
             ("username: ", "dealer@example.com", ""),
-            ("client_secret (hidden; ", f"{CLIENT_SECRET} ", "begins or ends with a blank"),
+            (SECRET_QUESTION, f"{CLIENT_SECRET} ", "begins or ends with a blank"),
         ):
             terminal.expect(question)
             terminal.enter(answer)
             terminal.expect(told)
-        terminal.expect("client_secret (hidden; ")
+        terminal.expect(SECRET_QUESTION)
         # Not Ctrl-C, as below.
         terminal.end_input()
         terminal.expect("Interrupted: nothing was done.")
