@@ -61,7 +61,7 @@ class LocalAws:
             self.cloud = stack.enter_context(
                 EmbeddedCloud(
                     enforces_iam=True,
-                    function_environment={"SSL_CERT_FILE": str(self._authority.certificate_file)},
+                    function_environment={"SSL_CERT_FILE": self.certificate_file},
                     port=self._port,
                 )
             )
@@ -71,6 +71,11 @@ class LocalAws:
     def __exit__(self, *_: object) -> None:
         """Stop them, whatever happened."""
         self._stack.close()
+
+    @property
+    def certificate_file(self) -> str:
+        """Where the authority's certificate is, for whatever calls the server besides functions."""
+        return str(self._authority.certificate_file)
 
     @property
     def secrets(self) -> SecretsManagerClient:
@@ -129,6 +134,8 @@ class Stack:
         parameters = {**self.aws.parameters(), **self.parameters}
         return {
             **self.aws.cloud.environment(),
+            # Also where a command names other PARAMETERS.
+            "ARCHITECTURE": parameters["Architecture"],
             "PARAMETERS": " ".join(f"{name}={value}" for name, value in parameters.items()),
             "SAM_CLI_POLL_DELAY": "0.5",
             "STACK": self.name,

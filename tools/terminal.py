@@ -5,6 +5,7 @@ The picture of the demo is drawn from it, and tests look at it.
 
 from __future__ import annotations
 
+import codecs
 import os
 import pty
 import re
@@ -71,6 +72,8 @@ class Terminal:
         )
         os.close(theirs)
         self._seen = 0
+        # A character may come in two pieces.
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self.transcript = ""
 
     def expect(self, text: str) -> None:
@@ -116,7 +119,7 @@ class Terminal:
         except OSError:
             # Linux's way to say that nobody holds the other end.
             return False
-        self.transcript += chunk.decode(errors="replace")
+        self.transcript += self._decoder.decode(chunk)
         return bool(chunk)
 
     def __enter__(self) -> Self:

@@ -9,6 +9,7 @@ from typer.core import TyperGroup
 
 from token_refresher import __version__
 from token_refresher_cli import (
+    doctor_command,
     provider_commands,
     read_commands,
     refresh_command,
@@ -74,6 +75,7 @@ def _about(
 
 for command in (
     read_commands.status,
+    doctor_command.doctor,
     read_commands.plan,
     with_fields(write_commands.add),
     read_commands.check,

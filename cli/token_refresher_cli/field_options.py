@@ -50,7 +50,7 @@ PANELS: Final[Mapping[str, Mapping[str, str]]] = {
     "Fields for what comes back": {
         "use_refresh_token": "Whether refresh tokens in responses are used.",
         "assumed_expires_in": "Seconds, for servers that omit it.",
-        "assumed_refresh_token_expires_in": "Seconds, for servers that do not tell.",
+        "assumed_refresh_expires_in": "Seconds that refresh tokens live, likewise.",
         "verify_url": "An https URL that must not refuse a new token.",
         "publish_field": "A path into the response, to publish as well; may be repeated.",
         "publish_as": "What to publish instead, such as 'Bearer {access_token}'.",
@@ -61,6 +61,8 @@ PANELS: Final[Mapping[str, Mapping[str, str]]] = {
 OF_FIELD: Final[Mapping[str, str | None]] = {
     "provider_parameter": "provider_parameters",
     "issuer": None,
+    # The whole name would leave no room for its help in 80 columns.
+    "assumed_refresh_expires_in": "assumed_refresh_token_expires_in",
     "extra_parameter": "extra_parameters",
     "grant_parameter": "grant_parameters",
     "request_header": "request_headers",
@@ -70,7 +72,7 @@ OF_FIELD: Final[Mapping[str, str | None]] = {
 }
 _KINDS: Final[Mapping[str, Any]] = {
     "assumed_expires_in": int,
-    "assumed_refresh_token_expires_in": int,
+    "assumed_refresh_expires_in": int,
     "ca_certificates": Path,
     "dialect": list[str],
     "extra_parameter": list[str],
@@ -86,7 +88,7 @@ _KINDS: Final[Mapping[str, Any]] = {
 # What a type does not say, or says so long that no room is left for the option's name.
 _METAVARS: Final = {
     "assumed_expires_in": "SECONDS",
-    "assumed_refresh_token_expires_in": "SECONDS",
+    "assumed_refresh_expires_in": "SECONDS",
     "ca_certificates": "FILE",
     "dialect": "FIELD=VALUE",
     "extra_parameter": "NAME=VALUE",
@@ -148,7 +150,7 @@ def fields_of(ctx: typer.Context) -> tuple[dict[str, Any], list[Slot]]:
         given["use_refresh_token"] = json.loads(given["use_refresh_token"])
     if "ca_certificates" in given:
         given["ca_certificates"] = _certificates(given["ca_certificates"])
-    return given, asked
+    return {OF_FIELD.get(name) or name: value for name, value in given.items()}, asked
 
 
 def _given(ctx: typer.Context) -> dict[str, Any]:

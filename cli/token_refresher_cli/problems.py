@@ -5,6 +5,7 @@ AWS's own messages are dropped, as everywhere in the program: they may repeat wh
 
 from __future__ import annotations
 
+import re
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Self
@@ -216,7 +217,9 @@ def explain_call(operation: str, code: str, resource: str, target: Target) -> Pr
         target: Where.
     """
     if code in fixes.DENIED:
-        action = _ACTIONS.get(operation, f"secretsmanager:{operation}")
+        # One of another service is named by its action.
+        plain = operation if ":" in operation else f"secretsmanager:{operation}"
+        action = _ACTIONS.get(operation, plain)
         where = f" on {resource}" if resource else ""
         return Problem(
             f"Your AWS identity may not {action}{where}.",
@@ -233,6 +236,8 @@ def explain_call(operation: str, code: str, resource: str, target: Target) -> Pr
             f"There is no function {resource} here.{_by(target)}",
             "--stack takes the stack's name; check the account and the Region.",
         )
+    if code == "ValidationError" and operation.startswith("cloudformation:"):
+        return Problem(f"There is no stack {resource} of template.yaml here.", "")
     if code == "InvalidRequestException" and resource and operation not in _ACTIONS:
         fix = f"Restore it: {_restoring(resource, target)}"
         return Problem(f"{resource} is scheduled for deletion.", fix)
@@ -255,7 +260,8 @@ def sentence(text: str) -> str:
 
 def ending(text: str) -> str:
     """The full stop that a sentence lacks; none where it ends with a mark, or with a command."""
-    return "" if text.endswith((".", "?", '"')) else "."
+    is_command = re.search(r": (?:token-refresher|aws|make) ", text) is not None
+    return "" if is_command or text.endswith((".", "?", '"')) else "."
 
 
 def failure_text(error: Failure) -> str:

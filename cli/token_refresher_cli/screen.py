@@ -21,6 +21,7 @@ from rich.text import Text
 
 from token_refresher_cli.accounts import State
 from token_refresher_cli.durations import say_duration, say_when
+from token_refresher_cli.findings import Verdict
 from token_refresher_cli.problems import fix_for
 from token_refresher_cli.sweeps import intention
 from token_refresher_cli.timeline import draw
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     from token_refresher_cli.accounts import AccountStatus
     from token_refresher_cli.catalogue import Grant, Listed
+    from token_refresher_cli.findings import Finding
     from token_refresher_cli.problems import Problem
     from token_refresher_cli.sweeps import Row
     from token_refresher_cli.target import Target
@@ -55,6 +57,12 @@ _STYLES: Final = {
     State.EXTERNAL_VERSION: "yellow",
     State.AWAITING_CREDENTIALS: "dim",
     State.ORPHANED: "dim",
+}
+_VERDICTS: Final = {
+    Verdict.WELL: "green",
+    Verdict.WRONG: "bold red",
+    Verdict.UNKNOWN: "yellow",
+    Verdict.SKIPPED: "dim",
 }
 
 
@@ -155,6 +163,18 @@ def waiting(text: str, total: int | None = None) -> Iterator[Callable[[], None]]
     ) as progress:
         task = progress.add_task(text, total=total)
         yield lambda: progress.advance(task)
+
+
+@contextmanager
+def telling(text: str) -> Iterator[Callable[[str], None]]:
+    """Show what is under way, in a terminal; call what is given to tell what is next."""
+    console = notes()
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(
+        *columns, console=console, transient=True, disable=not _is_seen(console)
+    ) as progress:
+        task = progress.add_task(text, total=None)
+        yield lambda text: progress.update(task, description=text)
 
 
 def _table(*headings: str) -> Table:
@@ -316,6 +336,18 @@ def grants_table(grants: Sequence[Grant]) -> Table:
     table = _table("grant", "authentication", "tokens live", "kept alive")
     for grant in grants:
         table.add_row(grant.name, grant.authentication, grant.lives, grant.kept_alive)
+    return table
+
+
+def findings_table(found: Sequence[tuple[str, Finding]]) -> Table:
+    """One line for each step that was taken."""
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, finding in found:
+        verdict = Text(finding.verdict, style=_VERDICTS[finding.verdict])
+        table.add_row(verdict, name, finding.said)
     return table
 
 

@@ -5,6 +5,7 @@ It creates and corrects credentials, and lists the versions of a token secret.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -15,6 +16,8 @@ from token_refresher_cli.problems import RefusedError
 from token_refresher_cli.timeline import ListedVersion
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
 
@@ -24,6 +27,19 @@ class AlreadyThereError(Exception):
 
 def _has_value(found: dict[str, Any]) -> bool:
     return any(CURRENT in stages for stages in found.get("VersionIdsToStages", {}).values())
+
+
+@dataclass(frozen=True, slots=True)
+class SecretFacts:
+    """What a description tells of a secret that no sweep asks for.
+
+    Attributes:
+        kms_key_id: As it was given: an ARN, an id, an alias; None for the AWS managed key.
+        last_read_at: Aware; the day on which anybody last read its value. None for nobody.
+    """
+
+    kms_key_id: str | None
+    last_read_at: datetime | None
 
 
 class PeoplesCalls:
@@ -92,6 +108,11 @@ class PeoplesCalls:
         stages = {"VersionStages": [CURRENT]}
         answer = self._call("put_secret_value", SecretId=secret_id, SecretString=text, **stages)
         return str(answer["VersionId"])
+
+    def describe(self, secret_id: str) -> SecretFacts:
+        """Tell how a secret is encrypted, and whether it is read."""
+        told = self._call("describe_secret", SecretId=secret_id)
+        return SecretFacts(told.get("KmsKeyId"), told.get("LastAccessedDate"))
 
     def list_versions(self, account: str) -> list[ListedVersion]:
         """List the versions of an account's token secret, the deprecated ones too."""

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import sys
-from datetime import timedelta
-from typing import TYPE_CHECKING, Annotated, Any, Final, TypeGuard, get_args
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
-from token_refresher import policy
-from token_refresher.errors import CredentialsError, SecretStoreError
+from token_refresher.errors import CredentialsError
 from token_refresher.oauth.client_authentication import AuthMethod
 from token_refresher.parsing import parse_credentials
-from token_refresher.policy import FAILURES, Reason
-from token_refresher.ports import CURRENT, SecretMetadata
+from token_refresher.policy import FAILURES
 from token_refresher_cli import options, screen
 from token_refresher_cli.credentials_form import (
     FormError,
@@ -24,18 +21,12 @@ from token_refresher_cli.credentials_form import (
     slot_of,
     to_credentials,
 )
-from token_refresher_cli.durations import say_duration, say_when
-from token_refresher_cli.exit_codes import ExitCode
 from token_refresher_cli.field_options import fields_of, issuer_of
+from token_refresher_cli.first_token import see_it_through
 from token_refresher_cli.problems import (
     ProblemError,
-    RefusedError,
-    about,
     doubt,
     ending,
-    explain,
-    fix_for,
-    may_pass,
 )
 from token_refresher_cli.read_commands import connect, stored_text
 from token_refresher_cli.secrets_manager import AlreadyThereError
@@ -45,13 +36,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from token_refresher.credentials import Credentials
-    from token_refresher.model import Account
     from token_refresher_cli.connection import Connection
     from token_refresher_cli.credentials_form import Slot
     from token_refresher_cli.machine import Machine
-
-_BETWEEN_TWO_LOOKS: Final = timedelta(seconds=2)
-_WRITTEN: Final = "The credentials were written."
 
 
 def add(
@@ -80,7 +67,7 @@ def add(
             f"To replace them: {connection.target.command('correct', name)}",
         ) from None
     screen.show(f"created {connection.target.credentials_id(name)}")
-    _see_it_through(connection, machine, name, version_id, within if wait else None)
+    see_it_through(connection, machine, name, version_id, within if wait else None)
 
 
 def correct(
@@ -120,7 +107,7 @@ def correct(
         return
     version_id = connection.people.replace_credentials(name, text)
     screen.show(f"corrected {connection.target.credentials_id(name)}")
-    _see_it_through(connection, machine, name, version_id, within if wait else None)
+    see_it_through(connection, machine, name, version_id, within if wait else None)
 
 
 def _stored(connection: Connection, name: str) -> tuple[dict[str, Any], Credentials | None]:
@@ -230,101 +217,3 @@ def _completed(
     if doubts := caution(credentials):
         screen.note(doubts, style="yellow")
     return text, credentials
-
-
-def _see_it_through(
-    connection: Connection,
-    machine: Machine,
-    name: str,
-    version_id: str,
-    within_minutes: int | None,
-) -> None:
-    """Wait for what the new credentials come to, or say how to bring it about.
-
-    Args:
-        connection: Where.
-        machine: What to wait with.
-        name: The account.
-        version_id: That of the credentials that were just written.
-        within_minutes: None where nobody wants to wait.
-    """
-    at_once = connection.target.command("refresh", name)
-    if within_minutes is None:
-        screen.note(_what_comes(connection, name, version_id))
-        return
-    until = machine.monotonic() + within_minutes * 60
-    with screen.waiting(f"Waiting for the next sweep to serve {name}"):
-        while not _is_served(account := _looked_at(connection, name, version_id)):
-            if machine.monotonic() >= until:
-                raise ProblemError(
-                    f"No sweep has served {name} within {within_minutes} min. {_WRITTEN}",
-                    f"See whether the schedule is on; or: {at_once}",
-                    is_under_way=True,
-                )
-            machine.pause(_BETWEEN_TWO_LOOKS)
-    if (failure := account.counting_failure) and failure.failures:
-        screen.note(f"{name}: {failure.code} ({failure.failure_class})", style="bold red")
-        if fix := fix_for(failure.code, name, connection.target):
-            screen.note(fix)
-        raise typer.Exit(ExitCode.ACTION_REQUIRED)
-    left = account.live_until - connection.now() if account.live_until else timedelta(0)
-    screen.show(f"{name}: published, expires in {say_duration(left)}")
-
-
-def _what_comes(connection: Connection, name: str, version_id: str) -> str:
-    """Say when credentials that were just written are tried; and how to bring it about."""
-    settings, now = connection.settings, connection.now()
-    try:
-        account = connection.account(
-            name,
-            SecretMetadata(stages={CURRENT: version_id}),
-            connection.store.describe_token(name),
-        )
-    except SecretStoreError:
-        # Whoever may write credentials need not be allowed to see more.
-        account = None
-    reason, flags = Reason.FRESH, list[str]()
-    if account is not None:
-        reason = policy.decide(account, now=now, refresh_before=settings.refresh_before).reason
-    at = None if account is None else policy.next_attempt(account, reason)
-    if at is None or reason not in {Reason.BACKING_OFF, Reason.RATE_LIMITED}:
-        # Without a stack nobody knows its schedule.
-        within = f", within {say_duration(settings.schedule)}" if connection.function else ""
-        when = f"The next sweep tries them{within}"
-    else:
-        when = f"They are tried {say_when(at, now=now)}, since others were just now"
-        flags = ["--force"]
-        if reason is Reason.RATE_LIMITED:
-            return f"{when}; --force does not help."
-    return f"{when}; or at once: {connection.target.command('refresh', name, flags=flags)}"
-
-
-def _looked_at(connection: Connection, name: str, version_id: str) -> Account | None:
-    """Describe an account with the credentials that were just written.
-
-    Returns:
-        None where it could not be seen this time, and may be the next; that is told.
-
-    Raises:
-        ProblemError: It may not be seen at all.
-    """
-    try:
-        with about(connection.target.token_id(name)):
-            token = connection.store.describe_token(name)
-    except RefusedError as error:
-        problem = explain(error, connection.target)
-        if may_pass(error):
-            screen.note(problem.what)
-            return None
-        raise ProblemError(f"{problem.what} {_WRITTEN}", problem.fix, is_under_way=True) from None
-    credentials = SecretMetadata(stages={CURRENT: version_id})
-    return connection.account(name, credentials, token)
-
-
-def _is_served(account: Account | None) -> TypeGuard[Account]:
-    """Whether its credentials have come to a token, or to a failure."""
-    if account is None:
-        return False
-    published = account.published
-    is_of_these = published and published.credentials_digest == account.credentials_digest
-    return bool(is_of_these) or account.counting_failure is not None

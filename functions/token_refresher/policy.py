@@ -95,7 +95,7 @@ class Pace(StrEnum):
 
 
 class Reason(StrEnum):
-    """Why an account is due, or is not. Public: log field, summary, README."""
+    """Why an account is due, or is not. Public: log field, summary, docs/reference.md."""
 
     NO_TOKEN = "no token yet"  # noqa: S105 - a reason
     JOURNAL_NOT_WRITTEN = "journal not written"

@@ -2,7 +2,7 @@
 
 Functions run isolated, their own metrics are those that AWS documents, their log lines become
 metrics, events that nobody waits for are retried and given up as on AWS, and a template's reserved
-concurrency counts.
+concurrency counts, and may be read by whoever may read it.
 """
 
 # ruff: noqa: SLF001
@@ -15,7 +15,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from ministack.core import lambda_runtime
+from ministack.core import iam_actions, lambda_runtime
 from ministack.core.responses import request_scope
 from ministack.services import eventbridge, scheduler
 from ministack.services import lambda_svc as ministack
@@ -40,6 +40,7 @@ OLDEST_EVENT_SECONDS = 21_600
 _ministack_runs: Callable[..., Json] = ministack._execute_function_dispatch
 _ministack_admits: Callable[..., tuple[str | None, str | None]] = ministack._acquire_execution_slot
 _ministack_logs: Callable[..., None] = ministack._emit_lambda_logs
+_ministack_names: Callable[[str, str], str | None] = iam_actions._lambda_action
 _ministack_detects: Callable[[str], tuple[str, str]] = lambda_runtime._detect_runtime_binary
 
 
@@ -58,8 +59,16 @@ def install() -> None:
     ministack._emit_lambda_logs = _log
     ministack.invoke_async_with_retry = _accept
     eventbridge._dispatch_to_lambda = _deliver
+    iam_actions._lambda_action = _action_of
     scheduler._SCHEDULE_TICK_INTERVAL = SCHEDULES_LOOKED_AT_EVERY_SECONDS
     _honour_reserved_concurrency()
+
+
+def _action_of(method: str, path: str) -> str | None:
+    """Name the permission that a call needs: to read a concurrency is not to set it."""
+    if method == "GET" and path.rstrip("/").endswith("/concurrency"):
+        return "GetFunctionConcurrency"
+    return _ministack_names(method, path)
 
 
 def _run(func: Json, config: Json, *rest: object) -> Json:

@@ -33,6 +33,7 @@ SECRET = "made-up-client-secret"
 PASSWORD = "made-up-password"
 EMAIL = "dealer@example.com"
 BY_PASSWORD = {"grant_type": "password", "username": EMAIL, "password": PASSWORD}
+_JSON_TEXT = re.compile(r'"((?:[^"\\]|\\.)*)"')
 COMMANDS: Any = typer.main.get_command(app)
 
 
@@ -119,7 +120,12 @@ class Operator:
 
 
 def pasted(printed: str) -> list[list[str]]:
-    """Take the commands out of what was printed; each ends its line, as its words in a shell."""
+    """Take the commands out of what was printed; each ends its line, as its words in a shell.
+
+    In JSON it ends its text.
+    """
+    if printed.startswith("{"):
+        printed = "\n".join(json.loads(f'"{text}"') for text in _JSON_TEXT.findall(printed))
     found = re.findall(r"(?:^|: )((?:token-refresher|aws) .*)$", printed, re.MULTILINE)
     return [shlex.split(command) for command in found]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from dataclasses import dataclass
 from http.client import HTTPConnection  # noqa: TID251 - to the embedded cloud alone
@@ -32,16 +33,21 @@ class Relay:
 
     Attributes:
         illness: What becomes of the calls from now on.
+        calls: All that were made, by operation; by method and path where they have no name.
     """
 
     def __init__(self, cloud_url: str) -> None:
         self.illness: Illness = lambda _: None
+        self.calls: list[str] = []
         relay, cloud = self, urlsplit(cloud_url)
 
         class Handler(BaseHTTPRequestHandler):
             def _pass_on(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 target = self.headers.get("X-Amz-Target", self.path)
+                named = re.search(rb"(?:^|&)Action=(\w+)", body)
+                unnamed = f"{self.command} {self.path}" if target == self.path else target
+                relay.calls.append(named[1].decode() if named else unnamed.rpartition(".")[2])
                 instead = relay.illness(target.rpartition(".")[2])
                 if instead is None:
                     connection = HTTPConnection(cloud.hostname or "", cloud.port, timeout=60)

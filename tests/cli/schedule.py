@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -25,19 +25,24 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """Sweeps when a test says so, with the trust store and the settings of the function."""
+    """Sweeps when a test says so, with the trust store and the settings of the function.
+
+    Attributes:
+        hosts: What it allows besides the server's host.
+    """
 
     secrets: SecretsManagerClient
     server: AuthorizationServer
     authority: Authority
     clock: Callable[[], datetime]
+    hosts: list[str] = field(default_factory=list)
 
     def sweep(self) -> None:
         """Refresh every account that is due."""
         settings = Settings()
         monotonic = lambda: self.clock().timestamp()  # noqa: E731
         endpoint = TokenEndpoint(
-            hosts=AllowedHosts([self.server.host]),
+            hosts=AllowedHosts([self.server.host, *self.hosts]),
             ssl_context=ssl.create_default_context(cafile=self.authority.certificate_file),
             clock=self.clock,
             monotonic=monotonic,

@@ -61,7 +61,7 @@ def test_every_field_can_be_set_by_an_option(operator: Operator, tmp_path: Path)
         --extra-parameter days:=5 --grant-parameter subject_token_type=t
         --request-header X-Tenant=acme --timeout-seconds 20 --ca-certificates {pem}
         --dialect request_format=json --dialect access_token=data.jwt --use-refresh-token false
-        --assumed-expires-in 3600 --assumed-refresh-token-expires-in 86400
+        --assumed-expires-in 3600 --assumed-refresh-expires-in 86400
         --verify-url {operator.server.resource_url}
         --publish-entry 'AUTH=Bearer {{access_token}}' --publish-entry 'UNTIL={{expires_at}}'
     """

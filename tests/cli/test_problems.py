@@ -43,6 +43,16 @@ from token_refresher_cli.target import Target
             "may not lambda:InvokeFunction on token-refresher",
             "Allow it",
         ),
+        (
+            RefusedError("scheduler:GetSchedule", "AccessDeniedException", "token-refresher"),
+            "may not scheduler:GetSchedule on token-refresher",
+            "Allow it",
+        ),
+        (
+            RefusedError("cloudformation:DescribeStacks", "ValidationError", "tr"),
+            "There is no stack tr",
+            "",
+        ),
         (NoRegionError(), "No AWS Region", "--region"),
         (NoCredentialsError(), "no AWS credentials", "--profile"),
         (ProfileNotFound(profile="made-up"), "no such profile", "list-profiles"),

@@ -11,6 +11,8 @@ import pytest
 
 from local.authorization_server import WaitsFor
 from local.embedded_cloud import ROOT
+from tests.cli.deployed import STACK, Deployed
+from tests.cli.operator import pasted
 from tests.cli.relay import THROTTLED
 from tools.terminal import ESCAPE_CODES
 
@@ -364,6 +366,63 @@ def test_whoever_waits_sees_the_first_token_arrive(
         schedule.sweep()
         terminal.expect("dealer-17: published, expires in 11 h 5")
         assert terminal.finish() == 0
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_a_doctor_s_lines_fit_the_terminal_and_its_words_stay_whole(
+    shell: Shell,
+    onboard: Callable[..., None],
+    cloud: EmbeddedCloud,
+    schedule: Schedule,
+    dealer: str,
+    columns: int,
+) -> None:
+    deployed = Deployed.with_parameters(cloud, schedule)
+    onboard(dealer, MISTYPED)
+    deployed.sweep()
+    printed = shell.run("doctor", dealer, "--stack", STACK).stdout
+    # Those that a clock does not change.
+    words = {word for word in printed.split() if len(word) > 4}
+    for name in (dealer, ""):
+        line = [word for word in ("doctor", name, "--stack", STACK) if word]
+        with shell.open(*line, columns=columns) as terminal:
+            assert terminal.finish() == 1
+        screen = terminal.screen
+        assert [text for text in screen.overlong if not pasted(text)] == []
+        if name:
+            assert words <= set(screen.text.split())
+
+
+def test_whoever_waits_is_told_for_which_sweep_and_why_it_is_held(
+    shell: Shell,
+    onboard: Callable[..., None],
+    cloud: EmbeddedCloud,
+    schedule: Schedule,
+    dealer: str,
+) -> None:
+    deployed = Deployed.with_parameters(cloud, schedule)
+    onboard(dealer, MISTYPED)
+    deployed.sweep()
+    line = ("correct", dealer, "--scope", "read", "--wait", "--stack", STACK)
+    with shell.open(*line) as terminal:
+        for _ in range(2):
+            terminal.expect("Enter keeps the stored one): ")
+            terminal.enter("")
+        terminal.expect("Waiting for the sweep at ")
+        terminal.expect(" UTC to serve dealer-17")
+        deployed.sweep()
+        terminal.expect("dealer-17: invalid_grant (action required)")
+        assert terminal.finish() == 1
+    with shell.open(*line[:3], "write", *line[4:], "--within", "20") as terminal:
+        for _ in range(2):
+            terminal.expect("Enter keeps the stored one): ")
+            terminal.enter("")
+        terminal.expect("Held until ")
+        terminal.expect(" UTC, since others were tried just now")
+        deployed.sweep()
+        terminal.interrupt()
+        terminal.expect("Interrupted. The credentials were written.")
+        assert terminal.finish() == 130
 
 
 def test_a_wait_ends_when_the_attempt_of_the_function_has_failed(

@@ -12,12 +12,14 @@ import pytest
 import typer.main
 
 from tests.cli.conftest import cloud, operator
+from tests.cli.deployed import Deployed
 from tests.cli.operator import EMAIL, PASSWORD, SECRET
 from token_refresher_cli.accounts import State
 from token_refresher_cli.app import app
 from token_refresher_cli.exit_codes import ExitCode
 
 if TYPE_CHECKING:
+    from local.embedded_cloud import EmbeddedCloud
     from tests.cli.operator import Operator
 
 ROOT: Final = Path(__file__).resolve().parents[2]
@@ -25,9 +27,12 @@ TEXT: Final = (ROOT / "docs" / "command-line.md").read_text()
 COMMANDS: Final[dict[str, Any]] = vars(typer.main.get_command(app))["commands"]
 ALSO_OF_TYPER: Final = {"--help", "--install-completion", "--show-completion", "--version"}
 
-# A block of commands and what they print; or a sweep of the function, or how much time passes.
+# A block of commands and what they print; or a sweep of the function, or how much time passes, or
+# that there is a stack with its alarms.
 STEPS: Final = re.compile(
-    r"<!-- (?:later: (?P<later>.*?)|(?P<sweep>sweep)) -->|```console\n(?P<block>.*?)```", re.DOTALL
+    r"<!-- (?:later: (?P<later>.*?)|(?P<sweep>sweep)|(?P<deployed>deployed)) -->"
+    r"|```console\n(?P<block>.*?)```",
+    re.DOTALL,
 )
 
 __all__ = ["cloud", "operator"]
@@ -100,12 +105,15 @@ def as_typed(line: str, written: Operator) -> str:
 def as_documented(printed: str, written: Operator) -> str:
     """Put AWS and a server of the world in the place of those on this machine."""
     printed = printed.replace(written.server.host, "api.example.com")
+    printed = printed.replace("localhost", "api.example.com")
     printed = printed.replace("000000000000", "123456789012")
     printed = re.sub(r'"endpoint": "http://[^"]*"', '"endpoint": null', printed)
     return re.sub(r", endpoint http://\S*", "", printed)
 
 
-def test_every_command_that_is_shown_prints_what_is_shown(written: Operator) -> None:
+def test_every_command_that_is_shown_prints_what_is_shown(
+    written: Operator, cloud: EmbeddedCloud
+) -> None:
     shown, printed = [], []
     for step in STEPS.finditer(TEXT):
         if later := step["later"]:
@@ -115,6 +123,11 @@ def test_every_command_that_is_shown_prints_what_is_shown(written: Operator) -> 
             continue
         if step["sweep"]:
             written.schedule.sweep()
+            continue
+        if step["deployed"]:
+            deployed = Deployed.with_parameters(cloud, written.schedule)
+            deployed.sweep()
+            deployed.set_alarm("action required", "AccountsNeedingAction")
             continue
         lines = [line for line in step["block"].splitlines() if line.startswith("$ ")]
         said = [f"{line}\n{written.run(as_typed(line, written)).output}" for line in lines]

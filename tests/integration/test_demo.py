@@ -107,6 +107,9 @@ def test_the_readme_shows_what_the_demo_prints(demo: Run) -> None:
         r"!\[.*?(\d+ consumer calls, \d+ rejected)\.\]\(docs/images/demo\.svg\)", readme
     )
     assert shown in demo.screen.text
+    (block,) = re.findall(r"```text\n(.*?)```", readme, re.DOTALL)
+    assert len(block.splitlines()) == 6
+    assert set(block.splitlines()) <= set(demo.whole.text.splitlines())
 
 
 def test_the_picture_is_what_a_run_of_the_demo_draws_now_in_any_terminal(demo: Run) -> None:

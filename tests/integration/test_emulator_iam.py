@@ -124,6 +124,18 @@ def test_a_program_acts_as_the_role_through_the_environment_alone(
     assert run(OWNER).stdout == "x\n"
 
 
+def test_to_read_a_function_s_concurrency_is_not_to_set_it(
+    cloud: EmbeddedCloud, role: Callable[..., Credentials]
+) -> None:
+    who = role(allow("lambda:GetFunctionConcurrency"))
+    deploy(cloud, "", Role=f"arn:aws:iam::{ACCOUNT}:role/r")
+    reader = cloud.client("lambda", credentials=who)
+    assert "ReservedConcurrentExecutions" not in reader.get_function_concurrency(FunctionName="f")
+    assert denial(
+        lambda: reader.put_function_concurrency(FunctionName="f", ReservedConcurrentExecutions=1)
+    ).startswith("AccessDenied")
+
+
 def test_credentials_do_not_show_their_secrets(role: Callable[..., Credentials]) -> None:
     credentials = role(SECRETS)
     assert credentials.secret_access_key not in repr(credentials)

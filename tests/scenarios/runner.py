@@ -1,7 +1,7 @@
 """Runs a scenario against the real sweep, refresh and policy, and compares what came of it.
 
-Version ids and digests are made here by README.md's own rules, not by the program's code, so
-that the scenarios hold the stored forms as well. Surroundings and time are the doubles.
+Version ids and digests are made here by the rules of docs/reference.md, not by the program's code,
+so that the scenarios hold the stored forms as well. Surroundings and time are the doubles.
 """
 
 from __future__ import annotations
@@ -192,7 +192,7 @@ def judge(scenario: Scenario, came: Iterable[dict[str, Any]]) -> None:
             raise ScenarioError(f"step {number} of {scenario.scenario!r}:\n  {lines}")
 
 
-# The stored forms, as README.md gives them.
+# The stored forms, as docs/reference.md gives them.
 
 
 def credentials_version_id(number: int) -> str:

@@ -39,9 +39,21 @@ def costs() -> Table:
     """Dollars a month, by what is paid for, for fleets of three sizes."""
     columns = [dollars_a_month(accounts) for accounts in FLEETS]
     rows = [(what, *(f"{column[what]:,.2f}" for column in columns)) for what in columns[0]]
-    totals = [sum(round(cost, 2) for cost in column.values()) for column in columns]
-    head = ("", *(f"{count:,} account{'s' * (count > 1)}" for count in FLEETS))
-    return Table(head, [*rows, ("**in all**", *(f"**{total:,.2f}**" for total in totals))])
+    return Table(("", *_fleets()), [*rows, ("**in all**", *(f"**{each}**" for each in _totals()))])
+
+
+def in_all() -> Table:
+    """The same, in one line."""
+    return Table(_fleets(), [_totals()])
+
+
+def _fleets() -> tuple[str, ...]:
+    return tuple(f"{count:,} account{'s' * (count > 1)}" for count in FLEETS)
+
+
+def _totals() -> tuple[str, ...]:
+    columns = [dollars_a_month(accounts) for accounts in FLEETS]
+    return tuple(f"{sum(round(cost, 2) for cost in column.values()):,.2f}" for column in columns)
 
 
 def dollars_a_month(accounts: int) -> dict[str, float]:

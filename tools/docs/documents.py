@@ -52,6 +52,7 @@ TABLES: Final[Mapping[str, Callable[[], Block]]] = {
     "alarms": infrastructure.alarms,
     "first-looks": infrastructure.first_looks,
     "costs": costs.costs,
+    "costs-in-all": costs.in_all,
     "modules": architecture.modules,
     "stages": architecture.stages,
     "providers": providers.overview,

@@ -88,6 +88,14 @@ _WANTS_CERTIFICATE: Final = (
     r"\w+ALERT_(NO_CERTIFICATE|BAD_CERTIFICATE|UNSUPPORTED_CERTIFICATE|CERTIFICATE_UNKNOWN"
     r"|CERTIFICATE_REQUIRED|UNKNOWN_CA|ACCESS_DENIED)"
 )
+# OpenSSL's numbers for why a certificate is not believed.
+_NOT_BELIEVED: Final = {
+    9: "certificate is not valid yet",
+    10: "certificate has expired",
+    **dict.fromkeys((18, 19, 20, 21), "certificate is of an unknown authority"),
+    62: "certificate is for another name",
+    64: "certificate is for another address",
+}
 # RFC 8446 appendix B.3.
 _HANDSHAKE, _CERTIFICATE_REQUEST = 22, 13
 
@@ -669,8 +677,9 @@ def _unreached(error: Exception) -> OAuthError:
 def _refusal_of_tls(error: BaseException | None) -> TokenEndpointError | None:
     """Say what TLS refused, on either side; None where it was not TLS."""
     if isinstance(error, ssl.SSLCertVerificationError):
+        why = _NOT_BELIEVED.get(error.verify_code, "certificate or name was refused")
         return TokenEndpointError(
-            "the token endpoint's certificate or name was refused: "
+            f"the token endpoint's {why}: "
             "check token_endpoint, ca_certificates and the server's certificate",
             code="certificate_refused",
             sent=_exchange.sent,

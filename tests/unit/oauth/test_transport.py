@@ -337,6 +337,7 @@ class TestWhereItIsSent:
         with pytest.raises(TokenEndpointError) as refusal:
             ask(wire.connect(server), server, grant)
         assert (refusal.value.code, refusal.value.sent) == ("certificate_refused", False)
+        assert str(refusal.value).startswith("the token endpoint's certificate is for another name")
         assert server.requests == []
         # A refused certificate is no lost connection: nothing is tried again.
         assert server.connections == 1
@@ -1197,6 +1198,7 @@ class TestWhoIsBelieved:
         client = client_of(server, ca_certificates=other.certificate_file.read_text())
         error = failure_of(wire.connect(server), client, grant)
         assert (error.code, error.sent) == ("certificate_refused", False)
+        assert "certificate is of an unknown authority" in str(error)
         assert server.requests == []
 
     def test_a_token_is_verified_under_it(self, wire: Wire, other: Authority) -> None:

@@ -1,0 +1,368 @@
+"""The steps of `doctor` from an account's credentials to its consumer.
+
+The order of judgement is the program's own, and so are the words: what a sweep would meet first is
+told first. DNS and TLS are seen from this machine, which is not the function's; what was refused is
+told from the function's own records, and nobody is asked.
+"""
+
+from __future__ import annotations
+
+import socket
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+from token_refresher.errors import CredentialsError
+from token_refresher.fixes import DENIED
+from token_refresher.leases import ABANDONED_AFTER, LeaseContent
+from token_refresher.oauth.errors import KNOWN_CODES, OAuthError
+from token_refresher.policy import FAILURES, Reason
+from token_refresher.records import LeaseEnd
+from token_refresher_cli.accounts import State
+from token_refresher_cli.deployment_steps import ALARMS, IDENTITY, SERVING
+from token_refresher_cli.durations import say_duration, say_when
+from token_refresher_cli.findings import Finding, Step, Verdict, unknown, well, wrong
+from token_refresher_cli.problems import RefusedError, doubt, fix_for, sentence
+
+if TYPE_CHECKING:
+    from token_refresher.records import FailureRecord
+    from token_refresher_cli.patient import Patient
+
+_HERE: Final = "seen from this machine"
+_OF_THIS_SHELL: Final = "so say the settings of this shell; with --stack the function's count"
+# Of a way that ended before any response; this machine's may be another.
+_ON_THE_WAY: Final = frozenset(
+    {"address_not_global", "certificate_refused", "client_certificate_required", "connection_lost"}
+    | {"no_connection", "proxy_refused", "timeout", "tls_too_old"}
+)
+# With these a response came, whatever it was.
+_RESPONSES: Final = KNOWN_CODES | {
+    *("blocked", "firewall", "invalid_response", "missing_expires_in", "redirect"),
+    *("token_refused", "unrecognised"),
+}
+_SENT_IN_VAIN: Final = frozenset({LeaseEnd.UNANSWERED, LeaseEnd.SPENT})
+# What the function does with each secret, and with a token secret besides.
+_READS: Final = ("DescribeSecret", "GetSecretValue")
+_PUBLISHES: Final = ("CreateSecret", "PutSecretValue", "TagResource", "UntagResource")
+# As Secrets Manager names its own key.
+_AWS_MANAGED: Final = (None, "", "alias/aws/secretsmanager")
+_KEYS_OF_THE_STACK: Final = {
+    "credentials": "CredentialsKmsKeyArn",
+    "tokens": "TokenSecretKmsKeyArn",
+}
+
+
+def _credentials_secret(patient: Patient) -> Finding:
+    name, target, secret = patient.name, patient.target, patient.credentials_secret
+    add = target.command("add", name)
+    if secret is None:
+        if patient.token_secret is None:
+            problem = patient.connection.unknown(name).problem
+            return wrong(problem.what.removesuffix("."), problem.fix, is_nowhere=True)
+        return wrong(f"{target.credentials_id(name)} is gone", f"Put the credentials back: {add}")
+    if secret.is_deleted:
+        return _is_deleted(patient, target.credentials_id(name))
+    if not patient.account.is_managed:
+        return wrong(f"{target.credentials_id(name)} has no value yet", f"Add them: {add}")
+    return well(f"{target.credentials_id(name)} has a value")
+
+
+def _is_deleted(patient: Patient, secret_id: str) -> Finding:
+    restore = patient.target.aws("secretsmanager", "restore-secret", "--secret-id", secret_id)
+    return wrong(f"{secret_id} is scheduled for deletion", f"Restore it: {restore}")
+
+
+def _encryption(patient: Patient) -> Finding:
+    secrets = {
+        "credentials": patient.target.credentials_id(patient.name),
+        "tokens": patient.target.token_id(patient.name),
+    }
+    said = []
+    for kind, secret_id in secrets.items():
+        key_id = _key_id(patient, kind, secret_id)
+        if key_id in _AWS_MANAGED:
+            continue
+        key = patient.aws.key(key_id or "")
+        if key.state != "Enabled":
+            return _unusable(patient, secret_id, key.arn, key.state)
+        if _is_unnamed(patient, kind, key.arn):
+            return _unnamed(patient, secret_id, kind, key.arn)
+        said.append(f"{secret_id} by {key.arn}")
+    return well("; ".join(said) or "by the AWS managed key")
+
+
+def _key_id(patient: Patient, kind: str, secret_id: str) -> str | None:
+    """Name the key of a secret; of a token secret that is not there yet, the one to come."""
+    if kind == "tokens" and patient.token_secret is None:
+        return patient.connection.settings.token_secret_kms_key_id
+    return patient.facts(secret_id).kms_key_id
+
+
+def _unusable(patient: Patient, secret_id: str, arn: str, state: str) -> Finding:
+    verb = "cancel-key-deletion" if state == "PendingDeletion" else "enable-key"
+    command = patient.target.aws("kms", verb, "--key-id", arn)
+    return wrong(
+        f"the KMS key of {secret_id} is {state}",
+        f"Whoever looks after the key makes it usable: {command}",
+    )
+
+
+def _is_unnamed(patient: Patient, kind: str, arn: str) -> bool:
+    """Whether nobody has told the function's role of a key, and it shows.
+
+    The key's own policy may allow it all the same: then the account has succeeded with it.
+    """
+    if patient.deployment is None or (patient.has_token_of_these and patient.failure is None):
+        return False
+    return patient.stack.parameters().get(_KEYS_OF_THE_STACK[kind]) != arn
+
+
+def _unnamed(patient: Patient, secret_id: str, kind: str, arn: str) -> Finding:
+    setting = f"PARAMETERS={_KEYS_OF_THE_STACK[kind]}={arn}"
+    return wrong(
+        f"the KMS key of {secret_id} is none that the stack lets its function use",
+        f"Let it, where the key's own policy does not: make deploy "
+        f"STACK={patient.target.stack} {setting}",
+    )
+
+
+def _credentials(patient: Patient) -> Finding:
+    try:
+        credentials = patient.credentials
+    except CredentialsError as error:
+        correct = patient.target.command("correct", patient.name)
+        return wrong(str(error), f"Correct them: {correct}")
+    client = credentials.client
+    grant = credentials.grant_name or "login"
+    return well(f"they validate: {grant} grant at {client.host}, {client.auth_method}")
+
+
+def _host(patient: Patient) -> Finding:
+    credentials = patient.credentials
+    try:
+        patient.connection.admit(credentials)
+    except FAILURES as error:
+        said, _, way_out = str(error).partition("; ")
+        if patient.deployment is None:
+            return unknown(f"{said}: {_OF_THIS_SHELL}")
+        fix = way_out or fix_for(error.code, patient.name, patient.target)
+        return wrong(said, sentence(fix))
+    whose = "the function's settings" if patient.deployment else "this shell's settings"
+    return well(f"{credentials.client.host} is allowed by {whose}")
+
+
+def _dns(patient: Patient) -> Finding:
+    host, _, port = patient.credentials.client.host.partition(":")
+    if patient.connection.settings.token_endpoint_proxy is not None:
+        return Finding(Verdict.SKIPPED, "the proxy of the settings looks names up")
+    try:
+        socket.getaddrinfo(host, int(port or 443), 0, socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        correct = patient.target.command("correct", patient.name)
+        fix = f"If this machine is not all that is wrong, correct the address: {correct}"
+        return _not_reached(patient, f"{host} is not found", fix)
+    return well(f"{host} is found, {_HERE}")
+
+
+def _tls(patient: Patient) -> Finding:
+    """Shake hands, as the function does before it sends; nothing is sent."""
+    client = patient.credentials.client
+    try:
+        with patient.connection.endpoint().connect(client):
+            return well(f"{client.host} is believed, {_HERE}")
+    except OAuthError as error:
+        if error.code == "host_not_allowed":
+            # Those of the function have been looked at before.
+            return unknown(f"not tried: {_OF_THIS_SHELL}")
+        hint = doubt(error.code, patient.target)
+        fix = fix_for(error.code, patient.name, patient.target)
+        return _not_reached(patient, str(error), sentence(f"{hint}; else {fix}" if hint else fix))
+
+
+def _not_reached(patient: Patient, said: str, fix: str) -> Finding:
+    """Judge what this machine cannot reach by what the function has met."""
+    failure, name = patient.failure, patient.name
+    if failure is not None and failure.code in _ON_THE_WAY:
+        told = f"{said}; so it is for the function, which has recorded {failure.code}"
+        return wrong(told, sentence(fix_for(failure.code, name, patient.target)))
+    if failure is not None and _has_responded(failure):
+        return unknown(f"{said}, {_HERE} alone: a response to the function was {failure.code}")
+    if failure is None and patient.has_token_of_these:
+        return unknown(f"{said}, {_HERE} alone: the function got its last token there")
+    if patient.deployment is not None and patient.configuration.is_in_vpc:
+        return unknown(f"{said}, {_HERE}; the function is in a network of its own")
+    return wrong(f"{said}, {_HERE}", fix)
+
+
+def _has_responded(failure: FailureRecord) -> bool:
+    return failure.code in _RESPONSES or failure.code.startswith(("status_", "page_"))
+
+
+def _client_and_grant(patient: Patient) -> Finding:
+    failure = patient.failure
+    if failure is not None and not _is_of_aws(failure) and not _is_of_lease(patient, failure):
+        return _recorded(patient, failure)
+    if failure is None and patient.has_token_of_these and patient.account.published is not None:
+        issued_at = patient.account.published.issued_at
+        when = say_when(issued_at, now=patient.now) if issued_at else "before"
+        return well(f"accepted {when}")
+    return unknown("nobody is asked, and no response to the function is on record")
+
+
+def _recorded(patient: Patient, failure: FailureRecord, fix: str = "") -> Finding:
+    """Tell a failure that the function has recorded, and when it tries again."""
+    again = patient.status.next_attempt_at
+    when = say_when(failure.since, now=patient.now)
+    times = when if failure.failures == 1 else f"{failure.failures} times, first {when}"
+    said = f"{failure.code} ({failure.failure_class}), {times}"
+    if again is not None:
+        is_future = again > patient.now
+        said += f"; tried again {say_when(again, now=patient.now) if is_future else 'next sweep'}"
+    return wrong(said, fix or sentence(fix_for(failure.code, patient.name, patient.target)))
+
+
+def _is_of_aws(failure: FailureRecord) -> bool:
+    """Whether a code is an AWS API's: ours, and RFC 6749's, begin with a small letter."""
+    return failure.code[:1].isupper()
+
+
+def _is_of_lease(patient: Patient, failure: FailureRecord) -> bool:
+    return failure.code.startswith("refresh_token_") or _is_sent_in_vain(patient)
+
+
+def _is_sent_in_vain(patient: Patient) -> bool:
+    """Whether the account has nothing but a refresh token of which nobody knows what it became."""
+    is_in_vain = patient.account.lease_end in _SENT_IN_VAIN
+    return is_in_vain and patient.credentials.is_refresh_only
+
+
+def _lease(patient: Patient) -> Finding:
+    account, failure = patient.account, patient.failure
+    if account.lease is None:
+        return well("no refresh token was ever leased")
+    value = patient.connection.store.read_version(patient.name, account.lease)
+    lease = LeaseContent.from_json(value.text) if value is not None else None
+    leased = f"leased {say_when(lease.time, now=patient.now)}" if lease is not None else "leased"
+    if _is_sent_in_vain(patient):
+        said = f"the refresh token was {leased}, and is {account.lease_end}"
+        code = f"refresh_token_{account.lease_end}"
+        fix = sentence(fix_for(code, patient.name, patient.target))
+        if failure is not None:
+            said += f": {_recorded(patient, failure).said}"
+        return wrong(said, fix)
+    if account.lease_end is not None or lease is None:
+        return well(f"{leased}; {account.lease_end or 'not to be read yet'}")
+    journal = account.journal
+    if journal is not None and journal.issued_at >= lease.time - timedelta(seconds=1):
+        return well(f"{leased}, and its response was kept")
+    over_at = lease.time + ABANDONED_AFTER
+    if patient.now < over_at:
+        return well(f"a refresh is under way, {leased}; it counts until {over_at:%H:%M} UTC")
+    return well(f"{leased} by a run that was ended; the next sweep takes it up")
+
+
+def _permissions(patient: Patient) -> Finding:
+    failure = patient.failure
+    is_denied = failure is not None and failure.code in DENIED
+    is_unproven = failure is None and not patient.has_token_of_these
+    lacking = _lacking(patient) if patient.deployment and (is_denied or is_unproven) else ""
+    if failure is not None and _is_of_aws(failure):
+        return _recorded(patient, failure, _how_to_allow(patient, failure, lacking))
+    if lacking:
+        return wrong(lacking, _deploying(patient))
+    return well("no call of the function that AWS refused is on record")
+
+
+def _how_to_allow(patient: Patient, failure: FailureRecord, lacking: str) -> str:
+    fix = sentence(fix_for(failure.code, patient.name, patient.target).partition(", and detail")[0])
+    if lacking:
+        return f"{sentence(lacking)} {_deploying(patient)}"
+    if patient.deployment is None:
+        return fix
+    return f"{fix} Its log tells which call it was: {patient.log()}"
+
+
+def _deploying(patient: Patient) -> str:
+    return f"Allow it, as the stack does: make deploy STACK={patient.target.stack}"
+
+
+def _lacking(patient: Patient) -> str:
+    """Say which calls the policies of the function's role do not allow; empty for none.
+
+    Where they may not be asked, the function's record has to do.
+    """
+    target, role = patient.target, patient.configuration.role
+    _, partition, _, _, account, _ = role.split(":", 5)
+    path = f"arn:{partition}:secretsmanager:{target.aws_region}:{account}:secret"
+    writes = ("PutSecretValue",) if patient.connection.settings.uses_refresh_tokens else ()
+    needed = {
+        target.credentials_id(patient.name): (*_READS, *writes),
+        target.token_id(patient.name): (*_READS, *_PUBLISHES),
+    }
+    for secret_id, calls in needed.items():
+        actions = [f"secretsmanager:{call}" for call in calls]
+        try:
+            # The six characters that every secret's ARN ends with, whatever they are.
+            denied = patient.stack.denied(role, actions, f"{path}:{secret_id}-AAAAAA")
+        except RefusedError:
+            return ""
+        if denied:
+            return f"the function's role may not {', '.join(denied)} on {secret_id}"
+    return ""
+
+
+def _token(patient: Patient) -> Finding:
+    account, status, now = patient.account, patient.status, patient.now
+    if account.token is not None and account.token.is_deleted:
+        return _is_deleted(patient, patient.target.token_id(patient.name))
+    at_once = f"The next sweep asks; or at once: {patient.target.command('refresh', patient.name)}"
+    again = status.next_attempt_at
+    if status.reason is Reason.BACKING_OFF or status.state is State.RATE_LIMITED:
+        when = say_when(again, now=now) if again is not None else "later"
+        at_once = f"It is {status.state}, and tried {when}: {patient.target.command('status')}"
+    if account.published is None:
+        return wrong("none was published yet", at_once)
+    if status.needs_action:
+        fix = fix_for(status.error or "", patient.name, patient.target)
+        return wrong(f"{status.error}: {_life(patient)}", sentence(fix) if fix else at_once)
+    if status.expires_at is None:
+        return unknown("others have published it, and only its value tells when it expires")
+    if status.expires_at <= now:
+        return wrong(_life(patient), at_once)
+    if not patient.has_token_of_these and account.published.is_ours:
+        when = say_when(again, now=now) if again is not None and again > now else "next sweep"
+        return well(f"{_life(patient)}; the credentials are new, and tried {when}")
+    return well(f"{_life(patient)}; {_consumer(patient)}")
+
+
+def _life(patient: Patient) -> str:
+    expires_at = patient.status.expires_at
+    if expires_at is None:
+        return "its expiry is not known"
+    if expires_at <= patient.now:
+        return f"it expired {say_when(expires_at, now=patient.now)}"
+    return f"it lives for {say_duration(expires_at - patient.now)}"
+
+
+def _consumer(patient: Patient) -> str:
+    """Say whether anybody reads it; AWS tells the day."""
+    read_at = patient.facts(patient.target.token_id(patient.name)).last_read_at
+    return "nobody has read it" if read_at is None else f"last read on {read_at:%Y-%m-%d}"
+
+
+_FUNCTION, *_SWEEPS = SERVING
+ACCOUNT: Final = (
+    IDENTITY,
+    _FUNCTION,
+    Step("credentials secret", _credentials_secret),
+    Step("encryption", _encryption),
+    Step("credentials", _credentials),
+    Step("host", _host),
+    Step("DNS", _dns),
+    Step("TLS", _tls),
+    Step("client and grant", _client_and_grant),
+    Step("lease", _lease),
+    Step("permissions", _permissions),
+    *_SWEEPS,
+    ALARMS,
+    Step("token", _token),
+)
