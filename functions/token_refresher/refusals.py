@@ -208,12 +208,16 @@ def _require_certificates(credentials: Credentials) -> None:
         return
     if credentials.provider is not None:
         raise ValueError(
-            "`ca_certificates` need `token_endpoint`: a provider's are the public ones"
+            "`ca_certificates` need `token_endpoint` instead of `provider`, whose servers have "
+            "certificates of public authorities"
         )
     if "PRIVATE KEY" in certificates:
         raise ValueError("`ca_certificates` must not hold a private key")
     if "-----BEGIN CERTIFICATE-----" not in certificates:
-        raise ValueError("`ca_certificates` must be certificates in PEM")
+        raise ValueError(
+            "`ca_certificates` must be certificates in PEM, as text that begins with "
+            "-----BEGIN CERTIFICATE-----: the authority's, or the server's own"
+        )
 
 
 def _require_apart(credentials: Credentials) -> None:

@@ -23,7 +23,7 @@ from token_refresher.credentials import (
     RefreshTokenCredentials,
 )
 from token_refresher.errors import CredentialsError
-from token_refresher.parsing import parse_credentials
+from token_refresher.parsing import parse_credentials, unknown_fields
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -146,9 +146,9 @@ def test_what_is_never_a_number_is_not_taken_for_one(name: str) -> None:
 
 
 def test_a_providers_parameter_may_be_a_number() -> None:
-    fields = {**MACHINE, "provider": "salesforce", "provider_parameters": {"domain": 17}}
+    fields = {**MACHINE, "provider": "servicenow", "provider_parameters": {"instance": 17}}
     del fields["token_endpoint"]
-    assert parse(fields).client.host == "17.salesforce.com"
+    assert parse(fields).client.host == "17.service-now.com"
 
 
 def test_certificates_end_as_lines_do() -> None:
@@ -199,6 +199,18 @@ def test_all_that_is_wrong_is_told_at_once_and_each_thing_once() -> None:
         "https URL without user, password, fragment or placeholder; (4) `dialect.request_format` "
         "must be form, json or query"
     )
+
+
+def test_what_is_no_field_is_told_by_itself_for_a_form() -> None:
+    given = {"usrname": "x", "domain": "x", "scope": "x"}
+    password = {"grant_type": "password", "provider": "salesforce"}
+    assert unknown_fields(given, of={**given, **password}) == [
+        "`usrname` is no field: did you mean `username`?",
+        "`domain` goes into `provider_parameters`",
+    ]
+    assert unknown_fields({"grantType": "x"}, of={"grant_type": "zzz"}) == [
+        "`grantType` is no field: did you mean `grant_type`?"
+    ]
 
 
 def test_what_is_wrong_without_end_is_not_told_without_end() -> None:
