@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tests.cli.operator import Operator
 
 FILE = {"profile": "f-profile", "region": "eu-file-1", "stack": "f-stack"}
-ROOM = "/home/u"
+ROOM = "/people/u"
 
 
 def come_to(
