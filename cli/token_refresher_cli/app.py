@@ -19,7 +19,8 @@ from token_refresher_cli import (
     write_commands,
 )
 from token_refresher_cli.exit_codes import INTERRUPTED, ExitCode
-from token_refresher_cli.options import located, target_of, with_fields
+from token_refresher_cli.field_options import with_fields
+from token_refresher_cli.options import located, target_of
 from token_refresher_cli.problems import ProblemError, explain
 
 

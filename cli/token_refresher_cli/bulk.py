@@ -24,7 +24,7 @@ from token_refresher.fixes import DENIED
 from token_refresher.parsing import parse_credentials
 from token_refresher.policy import FAILURES
 from token_refresher.ports import CURRENT, LONGEST_VALUE
-from token_refresher_cli import options, screen
+from token_refresher_cli import screen
 from token_refresher_cli.accounts_file import Wrong, read_accounts, text_of
 from token_refresher_cli.credentials_form import (
     FormError,
@@ -35,6 +35,7 @@ from token_refresher_cli.credentials_form import (
 )
 from token_refresher_cli.durations import say_duration
 from token_refresher_cli.exit_codes import INTERRUPTED, ExitCode
+from token_refresher_cli.field_options import fields_of, flags_of, issuer_of
 from token_refresher_cli.machine import finish
 from token_refresher_cli.problems import (
     ProblemError,
@@ -117,7 +118,7 @@ def add_many(
     _tell(adding, entries, connection, wrong=total - len(entries))
     if adding.left:
         key = ["--kms-key-id", kms_key_id] if kms_key_id else []
-        flags = ["--from-file", str(file), *options.flags_of(ctx), *key]
+        flags = ["--from-file", str(file), *flags_of(ctx), *key]
         again = connection.target.command("add", flags=flags)
         screen.note(f"To go on where it stopped: {again}")
     if dry_run and problems:
@@ -156,7 +157,9 @@ def _judged(
         lines, wrong = read_accounts(text)
     except FormError as error:
         raise FormError(f"{name}: {error}") from None
-    given = options.fields_of(ctx)
+    given, asked = fields_of(ctx)
+    if asked:
+        raise typer.BadParameter("what is asked for is one account's: put it into the file")
     with_endpoint = _endpoint_of(ctx, connection)
     admit = connection.admission()
     entries: list[Entry] = []
@@ -228,7 +231,7 @@ def _endpoint_of(
     Raises:
         DiscoveryError: There is none to be found.
     """
-    issuer = options.issuer_of(ctx)
+    issuer = issuer_of(ctx)
     if issuer is None:
         return dict
     with screen.waiting("Looking for the token endpoint"):

@@ -105,21 +105,19 @@ class _WatchedEndpoint:
 class Connection:
     """One AWS account, one Region, one prefix.
 
-    The settings are those of ``--stack`` if it is given, else of the environment; ``--prefix``
-    wins over both.
+    The settings are those of the target's stack if it names one, else of the environment; its
+    prefix wins over both.
 
     Raises:
         SettingsError: A setting is out of bounds; its name is in the message.
     """
 
     def __init__(self, target: Target, machine: Machine) -> None:
-        # The other AWS tools take AWS_REGION, which boto3 alone passes over.
-        region = target.region or machine.environment.get("AWS_REGION") or None
-        boto3.setup_default_session(profile_name=target.profile, region_name=region)
+        boto3.setup_default_session(profile_name=target.profile, region_name=target.region)
         if not getattr(boto3.DEFAULT_SESSION, "region_name", None):
             raise NoRegionError
         if target.prefix == "":
-            raise ProblemError("--prefix is empty.", "Leave it out to take the settings' own.")
+            raise ProblemError("--prefix is empty.", "Leave it out, or give --stack.")
         self.function = DeployedFunction(target) if target.stack else None
         variables: Mapping[str, str] = machine.environment
         if self.function is not None:
@@ -154,7 +152,8 @@ class Connection:
 
         Returns:
             The AWS account's id, None where AWS does not tell; the Region, the prefix, the
-            stack; and the endpoint where it is not AWS's own.
+            stack; the endpoint where it is not AWS's own; and the configuration file, where any
+            of this comes from it.
         """
         limits = Config(connect_timeout=2, read_timeout=2, retries={"total_max_attempts": 1})
         make: Any = boto3.client
@@ -168,6 +167,7 @@ class Connection:
             "prefix": self.target.secret_prefix,
             "stack": self.target.stack,
             "endpoint": None if ".amazonaws.com" in self._endpoint_url else self._endpoint_url,
+            "config_file": self.target.config_file,
         }
 
     def now(self) -> datetime:
@@ -181,6 +181,8 @@ class Connection:
                 self.settings.allowed_token_hosts,
                 is_proxied=self.settings.token_endpoint_proxy is not None,
                 stack=self.target.stack,
+                region=self.target.aws_region or "",
+                architecture=self.function.architecture if self.function else "",
             ),
             ssl_context=public_authorities(self.settings.additional_ca_certificates),
             clock=self._machine.clock,

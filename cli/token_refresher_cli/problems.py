@@ -17,6 +17,7 @@ from token_refresher.aws.secret_store import told_by
 from token_refresher.errors import SecretStoreError, TokenRefresherError, UnexpectedError
 from token_refresher.oauth.errors import OAuthError
 from token_refresher.policy import failure_class_of
+from token_refresher_cli.config_file import ConfigFileError
 from token_refresher_cli.credentials_form import FormError
 from token_refresher_cli.discovery import DiscoveryError
 
@@ -205,7 +206,7 @@ def explain(error: Exception, target: Target) -> Problem:
     if isinstance(error, DiscoveryError):
         fix = doubt(error.code, target) or "give the server's token_endpoint instead"
         return Problem(sentence(str(error)), sentence(fix))
-    if isinstance(error, FormError | TokenRefresherError | OAuthError):
+    if isinstance(error, ConfigFileError | FormError | TokenRefresherError | OAuthError):
         return Problem(sentence(str(error)), "")
     if type(error).__module__.startswith("botocore."):
         return explain_call("AWS", type(error).__name__, "", target)
@@ -250,7 +251,7 @@ def explain_call(operation: str, code: str, resource: str, target: Target) -> Pr
         )
     if code == "ResourceNotFoundException" and operation in _ACTIONS:
         return Problem(
-            f"There is no function {resource} here.",
+            f"There is no function {resource} here.{_by(target)}",
             "--stack takes the stack's name; check the account and the Region.",
         )
     if code == "InvalidRequestException" and operation == "DeleteSecret":
@@ -275,7 +276,13 @@ def explain_call(operation: str, code: str, resource: str, target: Target) -> Pr
         "key": target.aws("secretsmanager", "describe-secret", "--secret-id", resource),
         "login": target.aws("sso", "login"),
     }
-    return Problem(told.what, told.fix.format(**commands))
+    by = _by(target) if told in {_NO_ANSWER, _NO_PROFILE, _NO_REGION} else ""
+    return Problem(told.what + by, told.fix.format(**commands))
+
+
+def _by(target: Target) -> str:
+    """Name the file that says where a command works, where that may be what is wrong."""
+    return f" See {target.config_file}, too." if target.config_file else ""
 
 
 def sentence(text: str) -> str:

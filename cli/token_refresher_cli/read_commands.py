@@ -17,7 +17,6 @@ from token_refresher_cli.accounts import in_order, status_of
 from token_refresher_cli.connection import Connection
 from token_refresher_cli.durations import say_when
 from token_refresher_cli.exit_codes import INTERRUPTED, ExitCode
-from token_refresher_cli.machine import Machine
 from token_refresher_cli.problems import (
     ProblemError,
     about,
@@ -30,11 +29,12 @@ if TYPE_CHECKING:
 
     from token_refresher.ports import SecretValue
     from token_refresher_cli.accounts import AccountStatus
+    from token_refresher_cli.machine import Machine
 
 
 def connect(ctx: typer.Context) -> tuple[Connection, Machine]:
-    """Reach the AWS account; a test hands other machine to the command."""
-    machine = ctx.obj if isinstance(ctx.obj, Machine) else Machine()
+    """Reach the AWS account."""
+    machine = options.machine_of(ctx)
     connection = Connection(options.target_of(ctx), machine)
     options.set_target(ctx, connection.target)
     return connection, machine

@@ -243,7 +243,7 @@ def test_stored_credentials_that_do_not_validate_are_found_and_corrected(
         ("token dealer-17", "dealer-17 has no token yet"),
         ("token strange", "What is published for strange is not a token of this program"),
         ("add other --from-file not-there.json", "Cannot read not-there.json: No such file"),
-        ("add other --from-file latin.json", "What was read is not UTF-8"),
+        ("add other --from-file latin.json", "In latin.json, line 1: no UTF-8; save it as such."),
         (
             "add other --provider autovit.ro",
             "Not given: grant_type or grant_parameters, client_id, client_secret",
@@ -382,7 +382,7 @@ def test_credentials_that_wait_for_their_turn_say_for_how_long(operator: Operato
     operator.schedule.sweep()
     second = operator.run(put, stdin=json.dumps({"password": PASSWORD}))
     assert "They are tried in 14 min, since others were just now; or at once: " in second.stderr
-    assert second.stderr.endswith("token-refresher refresh dealer-17 --force\n")
+    assert "token-refresher refresh dealer-17 --force --region" in second.stderr
     waits = operator.tells("status")["accounts"][0]
     assert (waits["state"], waits["reason"], waits["error"]) == (
         *("retrying", "backing off"),
@@ -936,9 +936,9 @@ def test_a_failure_on_a_person_s_machine_says_how_to_let_the_function_try(
         Environment={"Variables": variables},
     )
     failed = operator.run("refresh dealer-17 --force --stack tr --prefix oauth")
-    line = "token-refresher refresh dealer-17 --force --remote --prefix oauth --stack tr"
-    assert f"To let the function try: {line}\n" in failed.stderr
-    operator.says(line.removeprefix("token-refresher "))
+    line = "token-refresher refresh dealer-17 --force --remote --region eu-west-1 --prefix oauth"
+    assert f"To let the function try: {line} --stack tr\n" in failed.stderr
+    operator.says(f"{line.removeprefix('token-refresher ')} --stack tr")
     assert "add --remote, and --stack" in operator.run("refresh dealer-17 --force").stderr
 
 
