@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -28,6 +29,12 @@ _BYTE_ORDER_MARKS_OF_UTF_16: Final = (b"\xff\xfe", b"\xfe\xff")
 _DELIMITERS: Final = ",;\t"
 # Excel's line before the header, which says what stands between cells.
 _SEPARATOR: Final = "sep="
+# PowerShell's line before the header.
+_TYPE: Final = "#TYPE "
+# What a spreadsheet shows instead of what was entered: a formula's error, a long number cut short.
+_SPOILT: Final = re.compile(
+    r"#(NAME\?|REF!|VALUE!|DIV/0!|NULL!|NUM!|N/A)|[0-9]([.,][0-9]+)?E\+[0-9]+"
+)
 # Objects that hold others; the names in all others may have dots of their own.
 _NESTED: Final = frozenset({"grant_parameters", "publish"})
 _LISTS: Final = frozenset({"publish.fields"})
@@ -69,7 +76,7 @@ def text_of(content: bytes) -> str:
     Raises:
         FormError: It is not UTF-8; it says what to save it as.
     """
-    if content.startswith(_BYTE_ORDER_MARKS_OF_UTF_16):
+    if content.startswith(_BYTE_ORDER_MARKS_OF_UTF_16) or b"\x00" in content[:4]:
         raise FormError("it is UTF-16: save it as UTF-8, in Excel as CSV UTF-8")
     try:
         return content.decode("utf-8-sig")
@@ -93,6 +100,8 @@ def read_accounts(text: str) -> tuple[list[Line], list[Wrong]]:
     lines: list[Line] = []
     first_on: dict[str, int] = {}
     begins = text.lstrip()[:1]
+    if not begins:
+        raise FormError("it is empty")
     if begins == "[":
         raise FormError("it is a JSON list: write each account on a line of its own (jq -c '.[]')")
     for each in _from_json(text) if begins == "{" else _from_csv(text):
@@ -107,6 +116,15 @@ def read_accounts(text: str) -> tuple[list[Line], list[Wrong]]:
     if not lines and not wrong:
         raise FormError("there is no account in it")
     return lines, wrong
+
+
+def holds_many(content: bytes) -> bool:
+    """Whether what is no single JSON object is a file of accounts, as it is or nearly."""
+    try:
+        lines, _ = read_accounts(text_of(content))
+    except FormError:
+        return False
+    return bool(lines)
 
 
 def without_account(fields: dict[str, Any], name: str) -> dict[str, Any]:
@@ -128,7 +146,7 @@ def _from_json(text: str) -> Iterator[Line | Wrong]:
         try:
             content = read_object(line)
         except FormError:
-            if number == _first_line(text) and _is_one_object(text):
+            if number == _first_line(text) and not _is_one_object(line) and _is_one_object(text):
                 raise FormError(
                     "it is one JSON object over several lines: write each account on a line of "
                     "its own (jq -c .), or give the NAME of this one"
@@ -140,9 +158,8 @@ def _from_json(text: str) -> Iterator[Line | Wrong]:
 
 def _trouble(line: str) -> str:
     """Say what is wrong with a line; a column helps nobody where every line is long."""
-    if not _is_one_object(line):
-        return trouble_with(line).kind
-    return f"it gives {' and '.join(given_twice(line))} twice"
+    twice = given_twice(line) if _is_one_object(line) else []
+    return f"it gives {' and '.join(twice)} twice" if twice else trouble_with(line).kind
 
 
 def _first_line(text: str) -> int:
@@ -177,6 +194,9 @@ def _from_csv(text: str) -> Iterator[Line | Wrong]:
     if head.lower().startswith(_SEPARATOR) and len(head) == len(_SEPARATOR) + 1:
         skipped, delimiter, text = 1, head[-1], text.split("\n", 1)[-1]
     else:
+        if head.startswith(_TYPE):
+            skipped, text = 1, text.split("\n", 1)[-1]
+            head = text.split("\n", 1)[0].strip()
         delimiter = max(_DELIMITERS, key=head.count)
     rows = _rows(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True))
     _, header = next(rows, (1, []))
@@ -184,8 +204,15 @@ def _from_csv(text: str) -> Iterator[Line | Wrong]:
     between = "a tab" if delimiter == "\t" else delimiter
     for number, cells in rows:
         number += skipped  # noqa: PLW2901 - a line of the file
+        while cells and len(cells) > len(columns) and not cells[-1]:
+            cells.pop()
         if cells is None:
-            yield Wrong(number, "", "a quote is not closed, or not doubled within quotes")
+            yield Wrong(
+                number,
+                "",
+                "a quote is not closed, or not doubled within quotes, or a cell is longer than a "
+                "secret holds",
+            )
         elif any(cells) and len(cells) != len(columns):
             problem = f"it has {len(cells)} cells, and the header {len(columns)}: a value with "
             yield Wrong(number, "", f"{problem}{between} in it stands in quotes")
@@ -211,6 +238,9 @@ def _rows(reader: Any) -> Iterator[tuple[int, list[str] | None]]:  # noqa: ANN40
 
 def _columns(header: Sequence[str]) -> list[str]:
     columns = [name.strip() for name in header]
+    while columns and not columns[-1]:
+        # Beside a table there are empty columns, which a spreadsheet writes as well.
+        columns.pop()
     if _ACCOUNT not in columns:
         raise FormError(f"it is neither JSON lines nor CSV with a column `{_ACCOUNT}`")
     if any(not part for name in columns for part in name.split(".")):
@@ -227,6 +257,9 @@ def _row(number: int, columns: Sequence[str], cells: Sequence[str]) -> Line | Wr
     for name, cell in zip(columns, cells, strict=True):
         if not cell:
             continue
+        if _SPOILT.fullmatch(cell):
+            problem = f"`{plain(name)}` is what a spreadsheet shows instead of what was entered: "
+            return Wrong(number, "", f"{problem}make its column a text, and enter it again")
         first = name.split(".", 1)[0]
         *path, last = name.split(".") if first in _NESTED else name.split(".", 1)
         place: Any = content

@@ -65,6 +65,8 @@ _WORKERS: Final = 8
 _AGAIN_AFTER: Final = (1, 2, 4, 8)
 # The same refusal of so many accounts in a row is none of theirs: a key, a limit of AWS's.
 _MOST_ALIKE: Final = 10
+# A secret that is to be deleted: however many there are, each is a matter of its own.
+_OF_ONE: Final = "InvalidRequestException"
 # Of a kind; the rest is counted.
 _MOST_TOLD: Final = 20
 _OTHERS_MAY: Final = stat.S_IRWXG | stat.S_IRWXO
@@ -118,7 +120,8 @@ def add_many(
     _tell(adding, entries, connection, wrong=total - len(entries))
     if adding.left:
         key = ["--kms-key-id", kms_key_id] if kms_key_id else []
-        flags = ["--from-file", str(file), *flags_of(ctx), *key]
+        dry = ["--dry-run"] if dry_run else []
+        flags = ["--from-file", str(file), *flags_of(ctx), *key, *dry]
         again = connection.target.command("add", flags=flags)
         screen.note(f"To go on where it stopped: {again}")
     if dry_run and problems:
@@ -353,9 +356,11 @@ class _Adding:
         listed = self._listed.get(entry.account)
         if listed is not None and CURRENT in listed.stages:
             return self._compared(entry)
-        if self._dry_run:
-            return Standing.TO_CREATE if listed is None else Standing.TO_FILL
         try:
+            if self._dry_run:
+                # A listing leaves out what is to be deleted, and what was created a moment ago.
+                self._connection.people.require_free(entry.account)
+                return Standing.TO_CREATE if listed is None else Standing.TO_FILL
             self._connection.people.create_credentials(
                 entry.account, entry.text, kms_key_id=self._kms_key_id
             )
@@ -393,7 +398,7 @@ class _Adding:
                 self.stopped_by = self.stopped_by or error
                 self._stop.set()
                 return Standing.LEFT
-            if self._alike[1] >= _MOST_ALIKE:
+            if self._alike[1] >= _MOST_ALIKE and error.code != _OF_ONE:
                 self.stopped_by = self.stopped_by or error
                 self._stop.set()
             self.refusals[entry.account] = error
@@ -443,7 +448,8 @@ def _end(adding: _Adding, connection: Connection, file: Path | None) -> None:
         raise typer.Exit(ExitCode.ACTION_REQUIRED if is_done else ExitCode.NOTHING_DONE)
     if standings[Standing.REFUSED] or standings[Standing.OTHER]:
         raise typer.Exit(ExitCode.ACTION_REQUIRED)
-    if file is not None and str(file) != "-" and not standings[Standing.TO_CREATE]:
+    is_all_there = standings.keys() <= {Standing.CREATED, Standing.THERE}
+    if file is not None and str(file) != "-" and is_all_there:
         remove = shlex.join(["rm", str(file)])
         screen.note(f"All are there. Delete the file, which holds their secrets: {remove}")
 

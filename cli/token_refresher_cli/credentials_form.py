@@ -55,6 +55,9 @@ _SENT: Final = ("grant_parameters", "extra_parameters", "request_headers")
 _OWN: Final = "..."
 # Names that sound like a secret and hold none.
 _NO_SECRET: Final = re.compile(r"(name|_id|_type|_type_hint)\Z", re.IGNORECASE)
+# What people copy from a page, and a program sends in one line.
+_COPIED: Final = SECRET_FIELDS - {"assertion"} | {"client_id", "username", "partner_code"}
+_UNSEEN: Final = "holds a character that no screen shows: paste it again"
 # In the place of what is asked for later. What is not known yet must not look wrong.
 _LATER: Final = "x"
 _ANYWHERE: Final = "https://any.example/token"
@@ -161,6 +164,9 @@ def fill_in(
     fields = joined(kept, given)
     if _is_public(fields) and "client_secret" not in given:
         fields.pop("client_secret", None)
+    for name in sorted(_COPIED & given.keys()):
+        if isinstance(given[name], str) and not given[name].isprintable():
+            raise FormError(f"`{name}` {_UNSEEN}")
     misspelt = unknown_fields(given, of=fields)
     if asker is None:
         _require_all(fields, misspelt, asked)
@@ -402,6 +408,8 @@ class _Form:
         def wrong(text: str) -> str:
             if problem := self._wrong(slot, text):
                 return problem
+            if not text.isprintable():
+                return f"it {_UNSEEN}"
             return self._refused(**_with(self.fields, slot, text)) if slot[0] in _MOVING else ""
 
         answer = self._answer(slot[-1], wrong, about)
@@ -417,23 +425,41 @@ class _Form:
         return answer
 
     def _ask_for_secret(self, slot: Slot) -> None:
-        is_stored = _held(self.fields, slot) is not None
-        is_optional = slot == ("client_secret",) and not self._needs_client_secret()
-        empty = "keeps the stored one" if is_stored else ""
-        if is_optional and not is_stored:
-            empty = "for a client without one"
+        empty = self._means_empty(slot)
         doubted = ""
-        while answer := self.asker.secret(".".join(slot), empty=empty):
+        while (answer := self.asker.secret(".".join(slot), empty=empty)) or not empty:
+            if not answer:
+                self.asker.tell(self._why_needed(slot))
+                continue
             problem = self._wrong(slot, answer)
             if not problem and not answer.isprintable():
-                problem = "it holds a character that no screen shows: paste it again"
-            if not problem and not answer.isascii() and answer != doubted:
-                problem = "it holds a character outside of ASCII: enter it again if that is right"
+                problem = f"it {_UNSEEN}"
+            if not problem and answer != doubted:
+                problem = _doubt(answer)
             if not problem:
                 self.fields.update(_with(self.fields, slot, answer))
                 return
             doubted = answer
             self.asker.tell(problem)
+
+    def _means_empty(self, slot: Slot) -> str:
+        """Say what no answer means; empty where there must be one."""
+        if _held(self.fields, slot) is not None:
+            return "keeps the stored one"
+        if slot != ("client_secret",) or self._needs_client_secret():
+            return ""
+        if self.stored is not None:
+            return "for a client without one, as is stored"
+        # RFC 6749 4.4 has this grant for clients with a secret alone, and a server that is told of
+        # none says no more than invalid_client.
+        is_of_clients = self.fields.get("grant_type") == "client_credentials"
+        return "" if is_of_clients else "for a client without one"
+
+    def _why_needed(self, slot: Slot) -> str:
+        needed = f"`{'.'.join(slot)}` is needed"
+        if slot != ("client_secret",) or self._needs_client_secret():
+            return needed
+        return f"{needed} with this grant, but with --token-endpoint-auth-method none"
 
     def _needs_client_secret(self) -> bool:
         """Whether the client is said to have one, by the account or by its provider."""
@@ -506,6 +532,14 @@ class _Form:
             if _held(self.given, slot) is None and slot[0] not in changed:
                 probe.update(_with(probe, slot, _LATER))
         return probe
+
+
+def _doubt(secret: str) -> str:
+    """Say what is most often a mistake in a secret, and need not be one; empty for nothing."""
+    what = "" if secret.isascii() else "holds a character outside of ASCII"
+    if len(secret) > 1 and secret[0] == secret[-1] in "'\"`":
+        what = "stands in quotes, which are taken for a part of it"
+    return f"it {what}: enter it again if that is right" if what else ""
 
 
 # Where credentials are sent follows from them.

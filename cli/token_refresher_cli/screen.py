@@ -338,11 +338,9 @@ class TerminalAsker:
 
     def secret(self, field: str, *, empty: str = "") -> str:
         """Ask without echo; where an empty answer means something, that is said."""
-        if empty:
-            label = f"{field} (hidden; Enter {empty})"
-            hidden: dict[str, Any] = {"hide_input": True, "default": "", "show_default": False}
-            return str(typer.prompt(label, err=True, **hidden))
-        return str(typer.prompt(f"{field} (hidden)", hide_input=True, err=True))
+        label = f"{field} (hidden; Enter {empty})" if empty else f"{field} (hidden)"
+        hidden: dict[str, Any] = {"hide_input": True, "default": "", "show_default": False}
+        return str(typer.prompt(label, err=True, **hidden))
 
     def tell(self, text: str) -> None:
         """Say what is wrong with an answer, or what was made of it."""
@@ -355,7 +353,7 @@ class TerminalAsker:
             note(label)
             label = field
         while True:
-            answer: str = typer.prompt(label, default=choices[0], err=True)
+            answer = str(typer.prompt(label, default=choices[0], err=True)).strip()
             if answer in choices:
                 return answer
             note(f"{field} is one of: {', '.join(choices)}")

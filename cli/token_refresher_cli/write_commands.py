@@ -12,7 +12,7 @@ from token_refresher.oauth.client_authentication import AuthMethod
 from token_refresher.parsing import parse_credentials
 from token_refresher.policy import FAILURES
 from token_refresher_cli import bulk, options, screen
-from token_refresher_cli.accounts_file import without_account
+from token_refresher_cli.accounts_file import holds_many, without_account
 from token_refresher_cli.credentials_form import (
     FormError,
     caution,
@@ -24,6 +24,7 @@ from token_refresher_cli.credentials_form import (
 )
 from token_refresher_cli.field_options import fields_of, issuer_of
 from token_refresher_cli.first_token import see_it_through
+from token_refresher_cli.options import target_of
 from token_refresher_cli.problems import (
     ProblemError,
     doubt,
@@ -154,7 +155,16 @@ def _given(ctx: typer.Context, from_file: Path | None) -> tuple[dict[str, Any], 
             content = sys.stdin.buffer.read() if is_pipe else from_file.read_bytes()
         except OSError as error:
             raise FormError(f"cannot read {from_file}: {error.strerror}") from None
-        fields = read_object(content, name="what was read" if is_pipe else str(from_file))
+        try:
+            fields = read_object(content, name="what was read" if is_pipe else str(from_file))
+        except FormError:
+            if not holds_many(content):
+                raise
+            many = target_of(ctx).command("add", flags=["--from-file", str(from_file)])
+            raise FormError(
+                f"{from_file} is a file of several accounts, and with NAME one JSON object is "
+                f"taken. To add them all: {many}"
+            ) from None
     given, asked = fields_of(ctx)
     return joined(fields, given), asked
 

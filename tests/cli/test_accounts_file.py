@@ -55,6 +55,7 @@ def test_a_name_of_digits_may_be_a_number() -> None:
             '{"account": "made-up"',
             "it ends too early: a quote, a bracket or a brace is missing",
         ),
+        ('{"account": "a", "password": "made-up\\ud800"}', "half a character: write it whole"),
         (
             '"made-up"',
             "it is a text and no object: was it written as JSON twice?",
@@ -63,6 +64,9 @@ def test_a_name_of_digits_may_be_a_number() -> None:
 )
 def test_a_line_that_is_no_account_is_told_by_its_number(line: str, problem: str) -> None:
     assert problems(f'{{"account": "a"}}\n{line}\n') == [(2, "", problem)]
+    if line.startswith("{"):
+        assert problems(f'{line}\n{{"account": "a"}}\n') == [(1, "", problem)]
+        assert problems(line) == [(1, "", problem)]
 
 
 def test_an_account_that_is_there_twice_is_told_with_both_lines() -> None:
@@ -73,8 +77,8 @@ def test_an_account_that_is_there_twice_is_told_with_both_lines() -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("", "it is neither JSON lines nor CSV with a column `account`"),
-        ("\n \n", "it is neither JSON lines nor CSV with a column `account`"),
+        ("", "it is empty"),
+        ("\n \n", "it is empty"),
         ('[{"account": "made-up"}]', "it is a JSON list: write each account on a line of its own"),
         ('\n{\n "account": "made-up"\n}\n', "it is one JSON object over several lines: "),
         ("account,scope\n", "there is no account in it"),
@@ -169,10 +173,45 @@ def test_a_row_of_another_length_hints_at_a_value_that_is_not_quoted() -> None:
 
 def test_a_quote_that_is_not_closed_is_told_where_it_begins() -> None:
     text = 'account,password\na,x\nb,"made-up\nc,y\nd,z\n'
-    assert problems(text) == [(3, "", "a quote is not closed, or not doubled within quotes")]
+    [(number, account, problem)] = problems(text)
+    assert (number, account) == (3, "")
+    assert problem.startswith("a quote is not closed, or not doubled within quotes")
+
+
+def test_a_cell_that_is_longer_than_any_secret_is_told_as_that() -> None:
+    [(number, _, problem)] = problems(f'account,password\na,x\nb,"{"made-up" * 20_000}"\n')
+    assert (number, problem.endswith("or a cell is longer than a secret holds")) == (3, True)
+
+
+def test_powershell_may_say_a_type_before_the_header() -> None:
+    text = '#TYPE System.Management.Automation.PSCustomObject\r\n"account";"scope"\r\n"a";"x"\r\n'
+    assert lines(text) == [(3, "a", {"scope": "x"})]
+
+
+def test_empty_columns_beside_the_table_are_none() -> None:
+    assert lines("account,scope,,\na,x,,\nb,y\n") == [
+        (2, "a", {"scope": "x"}),
+        (3, "b", {"scope": "y"}),
+    ]
+    [(number, _, problem)] = problems("account,scope,,\na,x,,made-up\n")
+    assert (number, problem.partition(":")[0]) == (2, "it has 4 cells, and the header 2")
+
+
+@pytest.mark.parametrize("cell", ["#NAME?", "#REF!", "#N/A", "1.23457E+11", "1,23457E+11", "1E+20"])
+def test_what_a_spreadsheet_made_of_a_value_is_not_taken_for_it(cell: str) -> None:
+    [(number, _, problem)] = problems(f'account,client_id\na,x\nb,"{cell}"\n')
+    assert number == 3
+    assert problem.startswith("`client_id` is what a spreadsheet shows instead of what was entered")
 
 
 # Bytes, and files of one account.
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_a_file_in_utf_16_says_what_to_save_it_as(encoding: str) -> None:
+    for text in ('{"account": "a"}', "account,scope\na,x\n"):
+        with pytest.raises(FormError, match="it is UTF-16: save it as UTF-8"):
+            text_of(text.encode(encoding))
 
 
 def test_a_byte_order_mark_is_dropped() -> None:

@@ -112,6 +112,72 @@ def test_a_dry_run_says_what_would_become_of_each_and_changes_nothing(operator: 
     assert staged(operator) == before
 
 
+def test_a_dry_run_meets_what_no_listing_tells(operator: Operator, relay: Relay) -> None:
+    lines = accounts(operator, "deleted", "recent", "new")
+    for name in ("deleted", "recent"):
+        operator.says(f"add {name} --from-file -", stdin=operator.document(name))
+    operator.secrets.delete_secret(SecretId="oauth/credentials/deleted")
+    empty = Instead(200, b'{"SecretList": []}')
+    relay.illness = lambda operation: empty if operation == "ListSecrets" else None
+    with operator.by_way_of(relay):
+        told = operator.run("add --from-file - --dry-run", stdin=lines)
+        assert told.stdout == "3 accounts: 1 to create, 1 there already, 1 refused\n"
+        done = operator.run("add --from-file -", stdin=lines)
+    assert done.stdout == "3 accounts: 1 created, 1 there already, 1 refused\n"
+    assert told.exit_code == done.exit_code == 1
+    assert "token-refresher restore deleted" in told.stderr
+
+
+def test_a_dry_run_that_was_stopped_goes_on_as_one(operator: Operator, relay: Relay) -> None:
+    lines = accounts(operator, "dealer-1", "dealer-2")
+    expired = Instead(400, b'{"__type": "ExpiredTokenException"}')
+    relay.illness = lambda operation: expired if operation == "DescribeSecret" else None
+    with operator.by_way_of(relay):
+        told = operator.run("add --from-file - --dry-run", stdin=lines)
+    assert told.exit_code == 3
+    assert "add --from-file - --dry-run --region" in told.stderr
+
+
+def test_a_file_is_not_to_be_deleted_before_all_of_it_is_there(
+    operator: Operator, tmp_path: Path, relay: Relay
+) -> None:
+    file = tmp_path / "accounts"
+    file.write_text(accounts(operator, "dealer-1"))
+    operator.secrets.create_secret(Name="oauth/credentials/dealer-1")
+    assert "rm " not in operator.run(f"add --from-file {file} --dry-run").stderr
+    assert f"rm {file}" in operator.run(f"add --from-file {file}").stderr
+    # What could not be compared may be other credentials.
+    denied = Instead(400, b'{"__type": "AccessDeniedException"}')
+    relay.illness = lambda operation: denied if operation == "GetSecretValue" else None
+    with operator.by_way_of(relay):
+        told = operator.run(f"add --from-file {file}")
+    assert told.stdout == "1 account: 1 there already, not compared\n"
+    assert "rm " not in told.stderr
+
+
+def test_however_many_are_to_be_deleted_the_others_are_created(operator: Operator) -> None:
+    names = [f"dealer-{number:02}" for number in range(20)]
+    lines = accounts(operator, *names)
+    operator.says("add --from-file -", stdin="".join(lines.splitlines(keepends=True)[:19]))
+    for name in names[:19]:
+        operator.secrets.delete_secret(SecretId=f"oauth/credentials/{name}")
+    added = operator.run("add --from-file -", stdin=lines)
+    assert added.stdout == "20 accounts: 1 created, 19 refused\n"
+
+
+def test_a_name_and_a_file_of_many_are_told_apart(operator: Operator, tmp_path: Path) -> None:
+    file = tmp_path / "accounts"
+    lines = accounts(operator, "dealer-1", "dealer-2")
+    for text in (lines, as_csv(lines)):
+        file.write_text(text)
+        for command in ("add", "correct"):
+            refused = operator.run(f"{command} dealer-1 --from-file {file}")
+            assert refused.exit_code == 3
+            if command == "add":
+                assert f"To add them all: token-refresher add --from-file {file}" in refused.stderr
+    assert stored(operator) == {}
+
+
 def test_a_file_of_which_one_line_is_wrong_creates_nothing(operator: Operator) -> None:
     lines = accounts(operator, "dealer-1", "dealer-2")
     lines += lines.splitlines()[0] + "\n"

@@ -248,6 +248,7 @@ def test_an_address_without_its_scheme_is_understood_and_told() -> None:
         ("made\u200bup", "it holds a character that no screen shows: paste it again"),
         ("made\x1b[200~up", "it holds a character that no screen shows: paste it again"),
         ("m\u00e4de-up", "it holds a character outside of ASCII: enter it again if that is right"),
+        ('"made-up"', "it stands in quotes, which are taken for a part of it: enter it again"),
     ],
 )
 def test_a_secret_that_was_pasted_wrongly_is_told_at_once_and_never_shown(
@@ -483,9 +484,61 @@ def test_a_misspelt_field_is_told_before_the_right_one_is_asked_for() -> None:
 
 
 def test_a_public_client_has_no_secret_to_be_typed() -> None:
-    asker = Answers({PLACE: "https://e.example/t"}, client_id="1", client_secret="")
+    answers = {"client_id": "1", "client_secret": "", "refresh_token": "made-up"}
+    asker = Answers({PLACE: "https://e.example/t"}, grant_type="refresh_token", **answers)
     credentials, _ = to_credentials(fill_in({}, asker=asker))
     assert credentials.auth_method == "none"
+
+
+class SecondThoughts(Answers):
+    """Somebody who presses Enter at a hidden question, and then reads what is told."""
+
+    def secret(self, field: str, *, empty: str = "") -> str:
+        answer = super().secret(field, empty=empty)
+        return answer if self.told[-1:] != [""] else ""
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        pytest.param(
+            {},
+            "`client_secret` is needed with this grant, but with --token-endpoint-auth-method none",
+            id="a grant that is for clients with a secret",
+        ),
+        pytest.param(
+            {"token_endpoint_auth_method": "client_secret_post"},
+            "`client_secret` is needed",
+            id="a method that sends one",
+        ),
+    ],
+)
+def test_enter_is_no_secret_where_the_server_would_refuse_a_client_without_one(
+    given: dict[str, str], told: str
+) -> None:
+    asker = SecondThoughts(client_id="1", client_secret="made-up")
+    place = {"token_endpoint": "https://e.example/t", "grant_type": "client_credentials"}
+    fields = fill_in({**place, **given}, asker=asker)
+    assert asker.asked == ["client_id", "client_secret, hidden", "client_secret, hidden"]
+    assert asker.told[-1] == told
+    assert fields["client_secret"] == "made-up"
+
+
+def test_a_client_that_is_stored_without_a_secret_may_stay_so() -> None:
+    stored = {"token_endpoint": "https://e.example/t", "grant_type": "client_credentials"}
+    asker = Answers()
+    fields = fill_in({"scope": "read"}, asker=asker, stored={**stored, "client_id": "1"})
+    assert asker.asked == ["client_secret, hidden, stored"]
+    assert "client_secret" not in fields
+
+
+@pytest.mark.parametrize("name", ["client_id", "client_secret"])
+def test_what_was_copied_with_a_character_that_no_screen_shows_is_refused(name: str) -> None:
+    given = {"token_endpoint": "https://e.example/t", "grant_type": "client_credentials"}
+    given |= {"client_id": "1", "client_secret": "made-up", name: "made\u200b-up\x00-value"}
+    with pytest.raises(FormError, match=f"`{name}` holds a character that no screen shows") as why:
+        fill_in(given, asker=None)
+    assert "made" not in str(why.value)
 
 
 def test_a_client_that_is_said_to_be_public_is_not_asked_for_a_secret_and_keeps_none() -> None:

@@ -564,7 +564,7 @@ def test_a_person_sees_what_was_found_before_anything_is_asked(
         for question, reply in (
             ("grant_type [client_credentials]: ", ""),
             ("client_id: ", "erp"),
-            ("client_secret (hidden; Enter for a client without one): ", SECRET),
+            ("client_secret (hidden): ", SECRET),
         ):
             terminal.expect(question)
             terminal.enter(reply)

@@ -291,9 +291,7 @@ def test_what_an_option_names_alone_is_asked_for_and_not_shown(
     assert json.loads(stored)["grant_parameters"] == {"user": "robot", "password": PASSWORD}
 
 
-@pytest.mark.parametrize(
-    "question", ["client_id: ", "client_secret (hidden; Enter for a client without one): "]
-)
+@pytest.mark.parametrize("question", ["client_id: ", "client_secret (hidden): "])
 def test_whoever_leaves_a_question_unanswered_has_interrupted(
     shell: Shell, cloud: EmbeddedCloud, question: str
 ) -> None:
