@@ -17,6 +17,7 @@ from token_refresher.credentials import require_same_place
 from token_refresher.errors import CredentialsError
 from token_refresher.fixes import DENIED
 from token_refresher.journal import JournalEntry
+from token_refresher.leases import AT_WORK, LeaseContent
 from token_refresher.oauth.errors import OAuthError
 from token_refresher.parsing import parse_credentials
 from token_refresher.policy import FAILURES
@@ -117,7 +118,9 @@ def remove(
 
     def work(one: _Found) -> None:
         how = known[one.name]
-        _remove(connection, one, None if isinstance(how, str) or not revoke else how, recovery_days)
+        by_now = _at_rest(connection, one.name)
+        revoking = None if isinstance(how, str) or not revoke else how
+        _remove(connection, by_now, revoking, recovery_days)
         until = connection.now() + timedelta(days=recovery_days)
         screen.show(f"removed {one.name}, which can be restored until {until:%Y-%m-%d}")
 
@@ -207,6 +210,13 @@ def _require_revocable(connection: Connection, one: _Found, known: _Revocation |
         except OAuthError as error:
             why = f"{error}; {doubt(error.code, connection.target)}".rstrip("; ")
     if why:
+        if one.credentials is not None and one.credentials.metadata.is_deleted:
+            restore = connection.target.command("restore", one.name)
+            raise ProblemError(
+                f"{one.name}: its credentials are to be deleted already, so its tokens cannot be "
+                "revoked.",
+                f"To revoke them, bring it back first: {restore}",
+            )
         without = connection.target.command("remove", one.name)
         raise ProblemError(
             sentence(f"{one.name}: its tokens cannot be revoked: {why}"),
@@ -283,13 +293,13 @@ def _agree(found: Sequence[_Found], machine: Machine, *, yes: bool) -> None:
 def _remove(connection: Connection, one: _Found, how: _Revocation | None, days: int) -> None:
     """Delete an account's secrets, and have its tokens revoked in between.
 
-    By then no sweep begins to send a refresh token that was revoked. Where one cannot be revoked
-    the credentials are put back.
+    By then no sweep begins to send a refresh token that was revoked. Where one cannot be revoked,
+    or a refresh is under way, the credentials are put back.
 
     Raises:
         CredentialsError: Its refresh token came from elsewhere; nothing was done.
         RefusedError: Secrets Manager refused.
-        ProblemError: A token was not revoked.
+        ProblemError: A token was not revoked, or is being refreshed.
     """
     people, credentials, token = connection.people, one.credentials, one.token
     # Read before anything is marked, which could be read no more.
@@ -297,17 +307,65 @@ def _remove(connection: Connection, one: _Found, how: _Revocation | None, days: 
     if credentials is not None and credentials in one.to_delete:
         people.delete(credentials.secret_id, recovery_days=days)
         try:
+            _require_unchanged(connection, one.name, credentials)
             for client, hint, text in tokens:
                 _revoke(connection, one.name, client, hint, text)
-        except ProblemError as error:
+        except (KeyboardInterrupt, ProblemError, RefusedError) as error:
             try:
                 people.restore(credentials.secret_id)
             except RefusedError:
-                screen.show_problem(error.problem)
+                if not isinstance(error, KeyboardInterrupt):
+                    screen.show_problem(explain(error, connection.target))
                 raise
             raise
     if token is not None and token in one.to_delete:
         people.delete(token.secret_id, recovery_days=days)
+
+
+def _at_rest(connection: Connection, name: str) -> _Found:
+    """Look at an account again, right before it is removed: a person may have agreed slowly.
+
+    Raises:
+        ProblemError: A refresh is under way, whose response would have no place to be kept in.
+    """
+    one = _look(connection, name)
+    account = one.account
+    if account.lease is None or account.lease_end is not None:
+        return one
+    try:
+        with about(connection.target.credentials_id(name)):
+            value = connection.store.read_version(name, account.lease)
+    except RefusedError as error:
+        if error.code in DENIED:
+            # What is missed here `_require_unchanged` may still see.
+            return one
+        raise
+    lease = LeaseContent.from_json(value.text) if value is not None else None
+    if lease is None:
+        return one
+    journal = account.journal
+    is_kept = journal is not None and journal.issued_at >= lease.time - timedelta(seconds=1)
+    if not is_kept and connection.now() - lease.time < AT_WORK:
+        raise _under_way(connection, name)
+    return one
+
+
+def _require_unchanged(connection: Connection, name: str, before: SecretFacts) -> None:
+    """See that no refresh has begun or ended since an account was looked at.
+
+    Raises:
+        ProblemError: One has.
+    """
+    if connection.people.describe(before.secret_id).metadata.stages != before.metadata.stages:
+        raise _under_way(connection, name)
+
+
+def _under_way(connection: Connection, name: str) -> ProblemError:
+    return ProblemError(
+        f"{name} is being refreshed, and stays.",
+        "Give the same command again in two minutes, and see until then: "
+        f"{connection.target.command('status', name)}",
+    )
 
 
 class _Token(msgspec.Struct, frozen=True):

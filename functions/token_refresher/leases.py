@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 # not take over from a run that only waits.
 ABANDONED_AFTER: Final = timedelta(minutes=20)
 # What a run takes at the most from its lease to its journal, unless it is stopped.
-_AT_WORK: Final = timedelta(minutes=2)
+AT_WORK: Final = timedelta(minutes=2)
 # A run that was stopped for longer between its lease and its request sends nothing.
 LONGEST_AGE: Final = timedelta(seconds=60)
 
@@ -210,7 +210,7 @@ class Leases(Hidden, msgspec.Struct, frozen=True, kw_only=True):
             raise LeasedError
         held = LeaseContent.from_json(value.text) if value is not None else None
         is_open = is_standing and self.account.lease_end is None and ended_at is None
-        if held is not None and is_open and self.began_at - held.time < _AT_WORK:
+        if held is not None and is_open and self.began_at - held.time < AT_WORK:
             # Of an earlier consent, whose response would be journaled over this one's.
             raise LeasedError
         return held is not None and self._is_early(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -15,10 +16,12 @@ from local.authorization_server.https import Door, HttpsServer, Reply, Request
 from tests.cli.operator import SECRET
 from tests.cli.relay import THROTTLED, Instead
 from tests.unit.connect_proxy import ConnectProxy
+from token_refresher.leases import LeaseContent, lease_id
+from token_refresher.ports import LEASE_STAGE
 from token_refresher_cli.exit_codes import INTERRUPTED
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from local.authority import Authority
     from local.embedded_cloud import EmbeddedCloud
@@ -131,6 +134,55 @@ def test_nobody_is_called_for_an_account_whatever_is_swept_between_two_calls(
         assert operator.tells("status dealer-17")["accounts"][0]["state"] == "fresh"
 
 
+def lease(operator: Operator, name: str, basis: str) -> None:
+    """Lease an account's refresh token, as a sweep does before it sends it."""
+    leased_at = int(operator.clock.now().timestamp())
+    operator.secrets.put_secret_value(
+        SecretId=f"oauth/credentials/{name}",
+        ClientRequestToken=lease_id(basis, 1),
+        SecretString=LeaseContent(leased_at=leased_at, run="1", credentials="1").to_json(),
+        VersionStages=[LEASE_STAGE],
+    )
+
+
+def test_an_account_stays_while_the_response_to_its_refresh_token_has_to_be_kept(
+    operator: Operator,
+) -> None:
+    for name in ("dealer-1", "dealer-2"):
+        operator.add(name)
+    lease(operator, "dealer-1", "made-up")
+    removed = operator.run("remove dealer-1 dealer-2 --yes")
+    assert removed.exit_code == 1
+    assert "dealer-1 is being refreshed, and stays." in removed.stderr
+    assert marked(operator) == ["oauth/credentials/dealer-2"]
+    operator.clock.advance(timedelta(minutes=2))
+    # By a run that was ended.
+    operator.says("remove dealer-1 --yes")
+    assert marked(operator) == ["oauth/credentials/dealer-1", "oauth/credentials/dealer-2"]
+
+
+def test_a_refresh_that_begins_between_two_calls_is_seen_and_the_account_put_back(
+    operator: Operator, relay: Relay
+) -> None:
+    operator.add("dealer-17")
+    operator.says("refresh dealer-17")
+    begun = iter([lambda: lease(operator, "dealer-17", "made-up")])
+
+    def begin(operation: str) -> None:
+        if operation == "DeleteSecret":
+            next(begun, lambda: None)()
+
+    relay.illness = begin
+    with operator.by_way_of(relay):
+        refused = operator.run("remove dealer-17 --yes")
+    assert refused.exit_code == 3
+    assert "dealer-17 is being refreshed, and stays." in refused.stderr
+    assert marked(operator) == []
+    operator.secrets.get_secret_value(
+        SecretId="oauth/credentials/dealer-17", VersionStage=LEASE_STAGE
+    )
+
+
 def test_several_are_removed_and_one_that_is_refused_does_not_stop_the_others(
     operator: Operator, relay: Relay
 ) -> None:
@@ -211,16 +263,19 @@ class Provider:
 
     Attributes:
         answer: What a revocation is answered with.
+        asked: Called before.
         revoked: The forms that asked for one.
     """
 
     server: HttpsServer = field(init=False)
     answer: Reply = field(default_factory=lambda: Reply(200, (), b""))
+    asked: Callable[[], None] = lambda: None
     revoked: list[dict[str, list[str]]] = field(default_factory=list)
     issued: int = 0
 
     def reply(self, request: Request) -> Reply:
         if request.path == "/connect/revocation":
+            self.asked()
             self.revoked.append(parse_qs(request.body.decode()))
             return self.answer
         self.issued += 1
@@ -336,6 +391,33 @@ def test_what_could_not_be_put_back_after_a_failed_revocation_is_told(
     assert "its refresh token was not revoked: status_503 (transient)" in refused.stderr
     assert "may not secretsmanager:RestoreSecret on oauth/credentials/books" in refused.stderr
     assert marked(operator) == ["oauth/credentials/books"]
+
+
+def test_whoever_interrupts_a_revocation_may_give_the_same_command_again(
+    operator: Operator, xero: Provider
+) -> None:
+    xero.asked = lambda: os.kill(os.getpid(), signal.SIGINT)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        stopped = operator.run("remove books --yes --revoke")
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert stopped.exit_code == INTERRUPTED
+    assert "Interrupted at books: the same command goes on with it." in stopped.stderr
+    assert marked(operator) == []
+    xero.asked = lambda: None
+    operator.says("remove books --yes --revoke")
+    assert marked(operator) == ["oauth/credentials/books", "oauth/tokens/books"]
+
+
+def test_what_was_marked_without_revoking_is_brought_back_first(
+    operator: Operator, xero: Provider
+) -> None:
+    operator.secrets.delete_secret(SecretId="oauth/credentials/books")
+    refused = operator.run("remove books --yes --revoke")
+    assert refused.exit_code == 3
+    assert "bring it back first: token-refresher restore books" in refused.stderr
+    assert xero.revoked == []
 
 
 def test_a_refresh_token_is_revoked_by_nobody_but_who_gave_it(
