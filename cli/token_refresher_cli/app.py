@@ -38,6 +38,10 @@ class _Commands(TyperGroup):
             # Ctrl-C or Ctrl-D at a question, and all questions come before anything is done.
             screen.note("\nInterrupted: nothing was done.")
             raise typer.Exit(INTERRUPTED) from None
+        except KeyboardInterrupt:
+            # Whatever has to be finished has been, and has said so.
+            screen.note("\nInterrupted.")
+            raise typer.Exit(INTERRUPTED) from None
         except (typer.Exit, typer.TyperException):
             raise
         except BrokenPipeError:

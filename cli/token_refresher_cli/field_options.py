@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 from urllib.parse import parse_qsl
 
+import msgspec
 import typer
 
 from token_refresher.credentials import ASSERTION, REFRESH_TOKEN
@@ -217,24 +218,29 @@ def _value(option: str, found: re.Match[str]) -> Any:  # noqa: ANN401 - any of J
     if option not in _LISTED:
         raise typer.BadParameter("NAME=VALUE: all are texts", param_hint=_hint(option))
     try:
-        return json.loads(found["value"])
+        # As strictly as it is read when it is stored: no NaN, and nothing infinite.
+        return msgspec.json.decode(found["value"])
     except (ValueError, RecursionError):
         pass
     raise typer.BadParameter("what follows := is JSON, such as 5 or true", param_hint=_hint(option))
 
 
 def _require_no_secret(option: str, name: str, value: object) -> None:
-    held = value.items() if isinstance(value, dict) else [(name, value)]
-    for key, each in held:
-        if isinstance(each, dict):
-            _require_no_secret(option, key, each)
-        is_template = isinstance(each, str) and (ASSERTION in each or REFRESH_TOKEN in each)
-        if (is_secret(key) or is_secret(name)) and not is_template and not isinstance(each, dict):
-            raise typer.BadParameter(
-                "a secret is never taken from an option: give its name alone to be asked for it, "
-                "or a file by --from-file",
-                param_hint=_hint(option),
-            )
+    """Look through all that is in an object or a list of a name."""
+    if isinstance(value, list):
+        for each in value:
+            _require_no_secret(option, name, each)
+    elif isinstance(value, dict):
+        for key, each in value.items():
+            _require_no_secret(option, name if is_secret(name) else key, each)
+    elif is_secret(name) and not (
+        isinstance(value, str) and (ASSERTION in value or REFRESH_TOKEN in value)
+    ):
+        raise typer.BadParameter(
+            "a secret is never taken from an option: give its name alone to be asked for it, "
+            "or a file by --from-file",
+            param_hint=_hint(option),
+        )
 
 
 def _publish(given: dict[str, Any]) -> dict[str, Any] | None:

@@ -151,6 +151,8 @@ _BY_CODE: Final = {
     for code in codes
 }
 
+# AWS says the latter of a secret with replicas, and of a replica.
+_NOT_DELETED: Final = frozenset({"InvalidRequestException", "InvalidParameterException"})
 # The rest of an operation's name is its IAM action's.
 _ACTIONS: Final = {
     "GetFunctionConfiguration": "lambda:GetFunctionConfiguration",
@@ -257,7 +259,7 @@ def explain_call(operation: str, code: str, resource: str, target: Target) -> Pr
             f"There is no function {resource} here.{_by(target)}",
             "--stack takes the stack's name; check the account and the Region.",
         )
-    if code == "InvalidRequestException" and operation == "DeleteSecret":
+    if operation == "DeleteSecret" and code in _NOT_DELETED:
         look = target.aws("secretsmanager", "describe-secret", "--secret-id", resource)
         return Problem(
             f"{resource} cannot be deleted: it is marked already, or has replicas, or another "

@@ -105,6 +105,8 @@ def remove(
     """Delete accounts, which can be restored for some days. Consumers lose their tokens at once."""
     connection, machine = connect(ctx)
     found = [_look(connection, name) for name in dict.fromkeys(names)]
+    for one in found:
+        _require_no_replicas(connection, one)
     known = {one.name: _revocation(connection, one) for one in found}
     if revoke:
         for one in found:
@@ -164,6 +166,26 @@ def _look(connection: Connection, name: str) -> _Found:
         None if token is None else token.metadata,
     )
     return _Found(account, credentials, token)
+
+
+def _require_no_replicas(connection: Connection, one: _Found) -> None:
+    """Refuse to begin where one of two secrets could not be deleted.
+
+    Raises:
+        ProblemError: One has replicas.
+    """
+    for secret in one.to_delete:
+        if secret.replicas:
+            regions = ", ".join(secret.replicas)
+            command = connection.target.aws(
+                *("secretsmanager", "remove-regions-from-replication"),
+                *("--secret-id", secret.secret_id, "--remove-replica-regions", *secret.replicas),
+            )
+            raise ProblemError(
+                f"{secret.secret_id} has replicas in {regions}, and cannot be deleted before they "
+                "are gone. Nothing was removed.",
+                f"Whoever reads them there loses their tokens at once: {command}",
+            )
 
 
 def _described(connection: Connection, secret_id: str) -> SecretFacts | None:

@@ -46,6 +46,7 @@ class SecretFacts:
         kms_key_id: As it was given: an ARN, an id, an alias; None for the AWS managed key.
         last_read_at: Aware; the day on which anybody last read its value. None for nobody.
         stack: The CloudFormation stack that has made it; None where none has.
+        replicas: The Regions that it is replicated to; it cannot be deleted before they are gone.
     """
 
     secret_id: str
@@ -53,6 +54,7 @@ class SecretFacts:
     kms_key_id: str | None
     last_read_at: datetime | None
     stack: str | None
+    replicas: tuple[str, ...]
 
 
 class PeoplesCalls:
@@ -136,6 +138,7 @@ class PeoplesCalls:
             told.get("KmsKeyId"),
             told.get("LastAccessedDate"),
             metadata.tags.get(_OF_STACK),
+            tuple(one["Region"] for one in told.get("ReplicationStatus", ())),
         )
 
     def list_versions(self, account: str) -> list[ListedVersion]:

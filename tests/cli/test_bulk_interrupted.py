@@ -177,6 +177,17 @@ def test_ctrl_c_finishes_what_has_begun_and_says_how_to_go_on(
     assert list(stored(cloud)) == names
 
 
+def test_ctrl_c_before_anything_is_written_says_no_more_than_that(
+    shell: Shell, cloud: EmbeddedCloud, relay: Relay, tmp_path: Path
+) -> None:
+    file = tmp_path / "accounts.jsonl"
+    written(file, 2)
+    adding = Killed(shell, relay, "add", "--from-file", str(file))
+    code, out, err = adding.run(signal.SIGINT, "ListSecrets", 1)
+    assert (code, out, err.strip()) == (130, "", "Interrupted.")
+    assert cloud_names(cloud) == []
+
+
 @pytest.mark.parametrize("nth", [1, 2])
 def test_a_removal_that_is_interrupted_is_finished_by_the_same_command(
     shell: Shell, cloud: EmbeddedCloud, relay: Relay, nth: int

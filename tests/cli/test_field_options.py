@@ -118,6 +118,8 @@ def test_a_correction_sets_parts_and_removes_what_it_is_told_to(operator: Operat
         "--grant-parameter password=made-up",
         """--grant-parameter 'deep:={"a": {"secret": "made-up"}}'""",
         """--grant-parameter 'credentials:={"a": "made-up"}'""",
+        """--grant-parameter 'credentials:={"a": {"b": "made-up"}}'""",
+        """--grant-parameter 'auth:=[{"password": "made-up"}]'""",
         "--request-header 'Authorization=Token made-up'",
         "--request-header X-Api-Key=made-up",
         "--token-endpoint 'https://e.example/t?api_key=made-up'",
@@ -138,6 +140,8 @@ def test_a_secret_is_taken_from_no_option(operator: Operator, command: str, opti
     [
         "--extra-parameter =x",
         "--extra-parameter a:=made-up",
+        "--extra-parameter a:=NaN",
+        "--extra-parameter a:=1e999",
         "--extra-parameter a:=1 --extra-parameter a:=2",
         "--request-header a:=1",
         "--request-header a=1 --request-header a=2",

@@ -200,9 +200,31 @@ def test_several_are_removed_and_one_that_is_refused_does_not_stop_the_others(
     with operator.by_way_of(relay):
         removed = operator.run("remove dealer-1 dealer-2 dealer-3 --yes")
     assert removed.exit_code == 1
-    assert "DeleteSecret failed on oauth/credentials/dealer-1" in removed.stderr
+    assert "oauth/credentials/dealer-1 cannot be deleted: " in removed.stderr
     assert "token-refresher restore dealer-2 dealer-3" in removed.stderr
     assert marked(operator) == ["oauth/credentials/dealer-2", "oauth/credentials/dealer-3"]
+
+
+def test_where_a_secret_has_replicas_nothing_is_removed_by_halves(
+    operator: Operator, relay: Relay
+) -> None:
+    operator.add("dealer-17")
+    operator.says("refresh dealer-17")
+    told = {"Name": BOTH[1], "ReplicationStatus": [{"Region": "eu-central-1"}]}
+    described: list[str] = []
+
+    def describe(operation: str) -> Instead | None:
+        described.extend([operation] if operation == "DescribeSecret" else [])
+        # The second is the token secret's.
+        return Instead(200, json.dumps(told).encode()) if len(described) == 2 else None
+
+    relay.illness = describe
+    with operator.by_way_of(relay):
+        refused = operator.run("remove dealer-17 --yes")
+    assert refused.exit_code == 3
+    assert "oauth/tokens/dealer-17 has replicas in eu-central-1" in refused.stderr
+    assert "--remove-replica-regions eu-central-1" in refused.stderr
+    assert marked(operator) == []
 
 
 def test_nothing_is_removed_where_nobody_agrees(operator: Operator) -> None:
