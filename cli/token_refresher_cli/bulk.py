@@ -61,8 +61,9 @@ if TYPE_CHECKING:
 
 # A call takes a tenth of a second from far away: so many keep up with the pace of writes.
 _WORKERS: Final = 8
-# What is throttled is asked for again after so many seconds, besides what boto3 does by itself.
-_AGAIN_AFTER: Final = (1, 2, 4, 8)
+# What is throttled is asked for again after so many seconds, besides what boto3 does by itself:
+# others may use up a Region's calls for a minute.
+_AGAIN_AFTER: Final = (1, 2, 4, 8, 16, 32)
 # The same refusal of so many accounts in a row is none of theirs: a key, a limit of AWS's.
 _MOST_ALIKE: Final = 10
 # A secret that is to be deleted: however many there are, each is a matter of its own.
@@ -339,7 +340,7 @@ class _Adding:
                 standing = self._served(entry)
             except RefusedError as error:
                 if may_pass(error) and seconds is not None:
-                    self._machine.pause(timedelta(seconds=seconds))
+                    self._pause(seconds)
                     continue
                 standing = self._refused(entry, error)
             else:
@@ -351,6 +352,13 @@ class _Adding:
             break
         with self._lock:
             self.standings[entry.account] = standing
+
+    def _pause(self, seconds: int) -> None:
+        """Wait, but for what is not to go on anyway."""
+        for _ in range(seconds):
+            if self._stop.is_set():
+                return
+            self._machine.pause(timedelta(seconds=1))
 
     def _served(self, entry: Entry) -> Standing:
         listed = self._listed.get(entry.account)

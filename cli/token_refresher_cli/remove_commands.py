@@ -37,7 +37,7 @@ from token_refresher_cli.problems import (
 from token_refresher_cli.read_commands import connect
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from token_refresher.credentials import Credentials
     from token_refresher.model import Account
@@ -117,25 +117,27 @@ def remove(
     if dry_run or not found:
         return
     _agree(found, machine, yes=yes)
+    begun: list[str] = []
 
     def work(one: _Found) -> None:
         how = known[one.name]
         by_now = _at_rest(connection, one.name)
         revoking = None if isinstance(how, str) or not revoke else how
-        _remove(connection, by_now, revoking, recovery_days)
+        _remove(connection, by_now, revoking, recovery_days, begun)
         until = connection.now() + timedelta(days=recovery_days)
         screen.show(f"removed {one.name}, which can be restored until {until:%Y-%m-%d}")
 
-    done = _each(connection, found, work)
+    done = _each(connection, found, work, begun)
     if done:
         screen.note(f"To bring back: {connection.target.command('restore', *done)}")
-    _end(found, done)
+    _end(found, done, begun)
 
 
 def restore(ctx: typer.Context, names: options.Names) -> None:
     """Bring back accounts that were removed, as they were."""
     connection, _ = connect(ctx)
     found = [_look(connection, name) for name in dict.fromkeys(names)]
+    begun: list[str] = []
 
     def work(one: _Found) -> None:
         if not one.to_restore:
@@ -143,10 +145,11 @@ def restore(ctx: typer.Context, names: options.Names) -> None:
             return
         for secret in one.to_restore:
             connection.people.restore(secret.secret_id)
+            begun.append(one.name)
         screen.show(f"restored {one.name}")
         _say_what_comes(connection, one)
 
-    _end(found, _each(connection, found, work))
+    _end(found, _each(connection, found, work, begun), begun)
 
 
 def _look(connection: Connection, name: str) -> _Found:
@@ -312,7 +315,9 @@ def _agree(found: Sequence[_Found], machine: Machine, *, yes: bool) -> None:
         raise ProblemError("Nothing was removed.")
 
 
-def _remove(connection: Connection, one: _Found, how: _Revocation | None, days: int) -> None:
+def _remove(
+    connection: Connection, one: _Found, how: _Revocation | None, days: int, begun: list[str]
+) -> None:
     """Delete an account's secrets, and have its tokens revoked in between.
 
     By then no sweep begins to send a refresh token that was revoked. Where one cannot be revoked,
@@ -340,6 +345,7 @@ def _remove(connection: Connection, one: _Found, how: _Revocation | None, days: 
                     screen.show_problem(explain(error, connection.target))
                 raise
             raise
+        begun.append(one.name)
     if token is not None and token in one.to_delete:
         people.delete(token.secret_id, recovery_days=days)
 
@@ -457,7 +463,10 @@ def _revoke(connection: Connection, name: str, at: Client, hint: str, token: str
 
 
 def _each(
-    connection: Connection, found: Sequence[_Found], work: Callable[[_Found], None]
+    connection: Connection,
+    found: Sequence[_Found],
+    work: Callable[[_Found], None],
+    begun: Collection[str],
 ) -> list[str]:
     """Do something with each account; what is refused for one does not stop the others.
 
@@ -473,6 +482,8 @@ def _each(
             raise typer.Exit(INTERRUPTED) from None
         except (*FAILURES, ProblemError, RefusedError) as error:
             screen.show_problem(explain(error, connection.target))
+            if one.name in begun:
+                screen.note(f"{one.name} is half done: the same command goes on with it.")
             if isinstance(error, RefusedError) and says_all(error.code):
                 break
         else:
@@ -480,9 +491,9 @@ def _each(
     return done
 
 
-def _end(found: Sequence[_Found], done: Sequence[str]) -> None:
+def _end(found: Sequence[_Found], done: Sequence[str], begun: Sequence[str]) -> None:
     if len(done) < len(found):
-        raise typer.Exit(ExitCode.ACTION_REQUIRED if done else ExitCode.NOTHING_DONE)
+        raise typer.Exit(ExitCode.ACTION_REQUIRED if done or begun else ExitCode.NOTHING_DONE)
 
 
 def _say_what_comes(connection: Connection, one: _Found) -> None:

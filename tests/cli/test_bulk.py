@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -262,6 +263,16 @@ def test_what_is_throttled_or_lost_is_asked_for_again(operator: Operator, relay:
     with operator.by_way_of(relay):
         assert operator.says("add --from-file -", stdin=lines) == "6 accounts: 6 created\n"
     assert len(stored(operator)) == 6
+
+
+def test_a_minute_of_throttling_is_outlasted(operator: Operator, relay: Relay) -> None:
+    lines = accounts(operator, "dealer-1")
+    over_at = operator.clock.now() + timedelta(minutes=1)
+    relay.illness = lambda operation: (
+        THROTTLED if operation == "CreateSecret" and operator.clock.now() < over_at else None
+    )
+    with operator.by_way_of(relay):
+        assert operator.says("add --from-file -", stdin=lines) == "1 account: 1 created\n"
 
 
 def test_a_refusal_of_one_account_does_not_stop_the_others(operator: Operator) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
@@ -205,6 +206,31 @@ def test_several_are_removed_and_one_that_is_refused_does_not_stop_the_others(
     assert marked(operator) == ["oauth/credentials/dealer-2", "oauth/credentials/dealer-3"]
 
 
+@pytest.mark.parametrize(
+    ("command", "operation"),
+    [("remove dealer-1 dealer-2 --yes", "DeleteSecret"), ("restore dealer-1", "RestoreSecret")],
+)
+def test_what_is_refused_half_way_is_told_and_finished_by_the_same_command(
+    operator: Operator, relay: Relay, command: str, operation: str
+) -> None:
+    for name in ("dealer-1", "dealer-2"):
+        operator.add(name)
+        operator.says(f"refresh {name}")
+    if command.startswith("restore"):
+        operator.says("remove dealer-1 --yes")
+    calls = itertools.count(1)
+    denied = Instead(400, b'{"__type": "AccessDeniedException"}')
+    relay.illness = lambda called: denied if called == operation and next(calls) == 2 else None
+    with operator.by_way_of(relay):
+        stopped = operator.run(command)
+    assert stopped.exit_code == 1
+    assert "dealer-1 is half done: the same command goes on with it." in stopped.stderr
+    # No other account is left by halves.
+    assert len(marked(operator)) == 1
+    operator.says(command)
+    assert len(marked(operator)) == (0 if command.startswith("restore") else 4)
+
+
 def test_where_a_secret_has_replicas_nothing_is_removed_by_halves(
     operator: Operator, relay: Relay
 ) -> None:
@@ -287,6 +313,7 @@ class Provider:
         answer: What a revocation is answered with.
         asked: Called before.
         revoked: The forms that asked for one.
+        sent: The refresh tokens of all token requests.
     """
 
     server: HttpsServer = field(init=False)
@@ -294,6 +321,7 @@ class Provider:
     asked: Callable[[], None] = lambda: None
     revoked: list[dict[str, list[str]]] = field(default_factory=list)
     issued: int = 0
+    sent: list[str] = field(default_factory=list)
 
     def reply(self, request: Request) -> Reply:
         if request.path == "/connect/revocation":
@@ -301,6 +329,7 @@ class Provider:
             self.revoked.append(parse_qs(request.body.decode()))
             return self.answer
         self.issued += 1
+        self.sent += parse_qs(request.body.decode())["refresh_token"]
         content: dict[str, Any] = {
             "access_token": f"made-up-access-{self.issued}",
             "refresh_token": f"made-up-refresh-{self.issued}",
@@ -363,6 +392,19 @@ def test_tokens_are_revoked_where_it_is_asked_for_and_nowhere_else(
     ]
     assert marked(operator) == ["oauth/credentials/books", "oauth/tokens/books"]
     assert not any("made-up" in text for text in operator.printed)
+
+
+def test_no_refresh_token_is_sent_twice_by_an_account_that_was_away(
+    operator: Operator, xero: Provider
+) -> None:
+    for _ in range(2):
+        operator.says("remove books --yes")
+        operator.says("restore books")
+        operator.clock.advance(HOUR)
+        operator.says("refresh books")
+    assert xero.sent == ["made-up-refresh-0", "made-up-refresh-1", "made-up-refresh-2"]
+    published = operator.secrets.get_secret_value(SecretId="oauth/tokens/books")["SecretString"]
+    assert json.loads(published)["access_token"] == "made-up-access-3"
 
 
 def test_a_refresh_token_that_was_never_sent_is_revoked_as_it_is(
