@@ -65,6 +65,8 @@ _NO_SCHEME: Final = re.compile(
     r"(?=[^/]*[.:])[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*(:[0-9]+)?/\S*", re.ASCII
 )
 _PLACE: Final = "provider or token_endpoint"
+# Told by their names, together.
+_IS_MISSING: Final = re.compile(r"is missing|^give exactly one of")
 _EMAIL: Final = re.compile(r"[!-~]+@[!-~]+\.[!-~]+")
 
 
@@ -160,6 +162,9 @@ def fill_in(
         CredentialsError: A given field is none, or they cannot be right whatever the secrets are.
         FormError: Something is missing, and there is nobody to ask, or it is none to be asked.
     """
+    if stored is None:
+        # As good as not given; of what is stored it removes a field.
+        given = {name: value for name, value in given.items() if value is not None}
     kept = without(_kept(stored or {}, given), unset)
     fields = joined(kept, given)
     if _is_public(fields) and "client_secret" not in given:
@@ -254,13 +259,16 @@ def _require_all(fields: Mapping[str, Any], misspelt: list[str], asked: Collecti
     missing += [name for name in needed if name not in fields and name not in optional]
     # Another name stands for it, and is told.
     meant = " ".join(misspelt)
-    missing = [name for name in missing if f"`{name}`" not in meant]
+    missing = [name for name in missing if not any(f"`{one}`" in meant for one in name.split())]
     missing += [".".join(slot) for slot in asked]
     said = [f"not given: {', '.join(missing)}"] if missing else []
-    if misspelt:
-        raise CredentialsError(f"the credentials do not validate: {in_one([*misspelt, *said])}")
-    if said:
-        raise FormError(said[0])
+    if not said and not misspelt:
+        # Validation says the rest.
+        return
+    wrong = [each for each in problems_of(fields) if not _IS_MISSING.search(each)]
+    if wrong:
+        raise CredentialsError(f"the credentials do not validate: {in_one([*wrong, *said])}")
+    raise FormError(said[0])
 
 
 @dataclass(frozen=True, slots=True)

@@ -490,6 +490,35 @@ def test_a_public_client_has_no_secret_to_be_typed() -> None:
     assert credentials.auth_method == "none"
 
 
+def test_a_null_is_nothing_that_was_given() -> None:
+    given: dict[str, Any] = {"token_endpoint": "https://e.example/t"}
+    given |= {
+        "grant_type": "client_credentials",
+        "client_id": "1",
+        "client_secret": None,
+        "scope": None,
+    }
+    with pytest.raises(FormError, match=r"\Anot given: client_secret\Z"):
+        fill_in(given, asker=None)
+    asker = Answers(client_secret="made-up")
+    assert fill_in(given, asker=asker)["client_secret"] == "made-up"
+    assert asker.asked == ["client_secret, hidden"]
+
+
+def test_all_that_is_wrong_with_a_file_is_told_at_once() -> None:
+    given = {"tokenendpoint": "x", "grant_type": "password", "client_id": "1", "scope": "a  b"}
+    with pytest.raises(CredentialsError) as refusal:
+        fill_in({**given, "client_secret": "made-up ", "password": "made-up"}, asker=None)
+    told = str(refusal.value)
+    for each in ("`token_endpoint`?", "`client_secret` begins or ends", "not given: username"):
+        assert each in told
+    assert "provider or" not in told
+    assert "made-up" not in told
+    del given["tokenendpoint"]
+    with pytest.raises(CredentialsError, match=r"`scope` must .*; \(2\) not given: client_secret"):
+        fill_in({**given, "provider": "xero", "password": "x", "username": "y"}, asker=None)
+
+
 class SecondThoughts(Answers):
     """Somebody who presses Enter at a hidden question, and then reads what is told."""
 
