@@ -178,7 +178,8 @@ def fill_in(
         return fields
     if misspelt:
         raise CredentialsError(f"the credentials do not validate: {in_one(misspelt)}")
-    return _Form(fields, asker, admit, stored=stored, given=given, unset=unset).filled_in(asked)
+    left = None if stored is None else kept
+    return _Form(fields, asker, admit, stored=left, given=given, unset=unset).filled_in(asked)
 
 
 def joined(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:

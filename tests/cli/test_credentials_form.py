@@ -519,6 +519,20 @@ def test_all_that_is_wrong_with_a_file_is_told_at_once() -> None:
         fill_in({**given, "provider": "xero", "password": "x", "username": "y"}, asker=None)
 
 
+@pytest.mark.parametrize("grant_type", GRANT_TYPES)
+def test_another_grant_asks_for_what_it_needs_and_for_no_secret_of_the_one_before(
+    grant_type: str,
+) -> None:
+    stored = {"token_endpoint": "https://e.example/t", "grant_type": "password"}
+    stored |= {"client_id": "1", "client_secret": "made-up", "username": "u", "password": "p"}
+    answers = {name: f"made-up-{name}" for name in SECRET_FIELDS | SHOWN}
+    asker = Answers(**answers)
+    fields = fill_in({"grant_type": grant_type}, asker=asker, stored=stored)
+    credentials, _ = to_credentials(fields)
+    assert credentials.grant_name == grant_type
+    assert any("password" in each for each in asker.asked) == (grant_type == "password")
+
+
 class SecondThoughts(Answers):
     """Somebody who presses Enter at a hidden question, and then reads what is told."""
 
