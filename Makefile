@@ -47,6 +47,10 @@ resilience: $(SETUP) ## Strike every call, kill processes, print what held (minu
 servers: $(SETUP) .venv-servers/.ready .node-servers/.ready ## Try it on real servers, write docs/real-servers.md (minutes)
 	@PYTHONPATH=functions:cli:. $(PY) -m tests.servers
 
+.PHONY: failures
+failures: $(SETUP) .venv-deploy/.ready ## Bring about each failure, record what is told of it (minutes)
+	@PYTHONPATH=functions:cli:. $(PY) -m tests.deployment
+
 .PHONY: providers
 providers: .venv/.ready ## Hold every provider's entry against its documentation
 	@PYTHONPATH=functions:cli:. $(PY) -m tests.providers

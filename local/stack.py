@@ -82,6 +82,10 @@ class LocalAws:
         """Secrets Manager, for the operator."""
         return self.cloud.client()
 
+    def trust(self) -> dict[str, str]:
+        """Return the variable by which a process believes the server, as functions here do."""
+        return {"SSL_CERT_FILE": str(self._authority.certificate_file)}
+
     def parameters(self) -> dict[str, str]:
         """Tell what a stack needs to work here: the server's host, this machine's processor."""
         return {

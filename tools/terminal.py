@@ -76,6 +76,8 @@ class Terminal:
         # A character may come in two parts.
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
         self._seen = 0
+        # A character may come in two pieces.
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self.transcript = ""
 
     def expect(self, text: str) -> None:

@@ -21,7 +21,7 @@ from token_refresher_cli.accounts import State
 from token_refresher_cli.deployment_steps import ALARMS, IDENTITY, SERVING
 from token_refresher_cli.durations import say_duration, say_when
 from token_refresher_cli.findings import Finding, Step, Verdict, unknown, well, wrong
-from token_refresher_cli.problems import RefusedError, doubt, fix_for, sentence
+from token_refresher_cli.problems import RefusedError, fix_for, sentence
 
 if TYPE_CHECKING:
     from token_refresher.records import FailureRecord
@@ -173,9 +173,10 @@ def _tls(patient: Patient) -> Finding:
         if error.code == "host_not_allowed":
             # Those of the function have been looked at before.
             return unknown(f"not tried: {_OF_THIS_SHELL}")
-        hint = doubt(error.code, patient.target)
+        hint = patient.connection.doubt(error.code)
+        said = patient.connection.trust_problem(error.code) or str(error)
         fix = fix_for(error.code, patient.name, patient.target)
-        return _not_reached(patient, str(error), sentence(f"{hint}; else {fix}" if hint else fix))
+        return _not_reached(patient, said, sentence(f"{hint}; else {fix}" if hint else fix))
 
 
 def _not_reached(patient: Patient, said: str, fix: str) -> Finding:

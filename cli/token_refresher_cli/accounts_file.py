@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 _ACCOUNT: Final = "account"
+_LINE: Final = "the line"
 _BYTE_ORDER_MARKS_OF_UTF_16: Final = (b"\xff\xfe", b"\xfe\xff")
 # What spreadsheets put between cells, by their country.
 _DELIMITERS: Final = ",;\t"
@@ -125,14 +126,14 @@ def _from_json(text: str) -> Iterator[Line | Wrong]:
         if not line.strip():
             continue
         try:
-            content = read_object(line)
-        except FormError:
+            content = read_object(line, name=_LINE)
+        except FormError as error:
             if number == _first_line(text) and _is_one_object(text):
                 raise FormError(
                     "it is one JSON object over several lines: write each account on a line of "
                     "its own (jq -c .), or give the NAME of this one"
                 ) from None
-            yield Wrong(number, "", "it is not one JSON object")
+            yield Wrong(number, "", str(error).removeprefix(f"in {_LINE}: "))
         else:
             yield _line(number, content)
 

@@ -9,6 +9,7 @@ from typer.core import TyperGroup
 
 from token_refresher import __version__
 from token_refresher_cli import (
+    check_command,
     doctor_command,
     provider_commands,
     read_commands,
@@ -18,7 +19,8 @@ from token_refresher_cli import (
     write_commands,
 )
 from token_refresher_cli.exit_codes import INTERRUPTED, ExitCode
-from token_refresher_cli.options import located, target_of, with_fields
+from token_refresher_cli.field_options import with_fields
+from token_refresher_cli.options import located, target_of
 from token_refresher_cli.problems import ProblemError, explain
 
 
@@ -78,7 +80,7 @@ for command in (
     doctor_command.doctor,
     read_commands.plan,
     with_fields(write_commands.add),
-    read_commands.check,
+    check_command.check,
     with_fields(write_commands.correct),
     refresh_command.refresh,
     read_commands.history,

@@ -11,7 +11,7 @@ import stat
 import sys
 import threading
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -24,7 +24,7 @@ from token_refresher.fixes import DENIED
 from token_refresher.parsing import parse_credentials
 from token_refresher.policy import FAILURES
 from token_refresher.ports import CURRENT, LONGEST_VALUE
-from token_refresher_cli import options, screen
+from token_refresher_cli import screen
 from token_refresher_cli.accounts_file import Wrong, read_accounts, text_of
 from token_refresher_cli.credentials_form import (
     FormError,
@@ -35,6 +35,8 @@ from token_refresher_cli.credentials_form import (
 )
 from token_refresher_cli.durations import say_duration
 from token_refresher_cli.exit_codes import INTERRUPTED, ExitCode
+from token_refresher_cli.field_options import fields_of, flags_of, issuer_of
+from token_refresher_cli.machine import finish
 from token_refresher_cli.problems import (
     ProblemError,
     RefusedError,
@@ -49,7 +51,6 @@ from token_refresher_cli.secrets_manager import AlreadyThereError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
-    from concurrent.futures import Future
     from pathlib import Path
 
     from token_refresher.credentials import Credentials
@@ -117,7 +118,7 @@ def add_many(
     _tell(adding, entries, connection, wrong=total - len(entries))
     if adding.left:
         key = ["--kms-key-id", kms_key_id] if kms_key_id else []
-        flags = ["--from-file", str(file), *options.flags_of(ctx), *key]
+        flags = ["--from-file", str(file), *flags_of(ctx), *key]
         again = connection.target.command("add", flags=flags)
         screen.note(f"To go on where it stopped: {again}")
     if dry_run and problems:
@@ -156,7 +157,9 @@ def _judged(
         lines, wrong = read_accounts(text)
     except FormError as error:
         raise FormError(f"{name}: {error}") from None
-    given = options.fields_of(ctx)
+    given, asked = fields_of(ctx)
+    if asked:
+        raise typer.BadParameter("what is asked for is one account's: put it into the file")
     with_endpoint = _endpoint_of(ctx, connection)
     admit = connection.admission()
     entries: list[Entry] = []
@@ -228,7 +231,7 @@ def _endpoint_of(
     Raises:
         DiscoveryError: There is none to be found.
     """
-    issuer = options.issuer_of(ctx)
+    issuer = issuer_of(ctx)
     if issuer is None:
         return dict
     with screen.waiting("Looking for the token endpoint"):
@@ -308,27 +311,21 @@ class _Adding:
     def run(self, entries: Sequence[Entry]) -> None:
         """Serve all accounts; where a person interrupts, what has begun is finished."""
         doing = "Comparing" if self._dry_run else "Creating credentials"
-        # Python raises KeyboardInterrupt in the main thread alone.
         with (
             screen.waiting(doing, len(entries)) as done,
             ThreadPoolExecutor(min(_WORKERS, len(entries) or 1)) as pool,
         ):
-            running: list[Future[None]] = []
-            while True:
-                try:
-                    for entry in entries[len(running) :]:
-                        running.append(pool.submit(self._serve, entry))
-                        running[-1].add_done_callback(lambda _: done())
-                    wait(running)
-                    break
-                except KeyboardInterrupt:
-                    # A second one changes nothing: what has begun takes seconds, and is told.
-                    if not self.is_interrupted:
-                        screen.note("Interrupted: finishing what has begun.")
-                    self.is_interrupted = True
-                    self._stop.set()
+            running = [pool.submit(self._serve, entry) for entry in entries]
+            for each in running:
+                each.add_done_callback(lambda _: done())
+            finish(running, on_interrupt=self._interrupt)
             for each in running:
                 each.result()
+
+    def _interrupt(self) -> None:
+        self.is_interrupted = True
+        self._stop.set()
+        screen.note("Interrupted: finishing what has begun.")
 
     def _serve(self, entry: Entry) -> None:
         standing = Standing.LEFT
@@ -350,9 +347,7 @@ class _Adding:
                     self._alike = ("", 0)
             break
         with self._lock:
-            # One that an interruption has submitted twice is not begun twice.
-            if standing is not Standing.LEFT or entry.account not in self.standings:
-                self.standings[entry.account] = standing
+            self.standings[entry.account] = standing
 
     def _served(self, entry: Entry) -> Standing:
         listed = self._listed.get(entry.account)

@@ -13,17 +13,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from token_refresher.oauth.providers import LOGIN, names, provider
-from token_refresher.parsing import NAMED_GRANTS, parse_credentials
+from token_refresher.oauth.providers import names, provider
+from token_refresher.parsing import parse_credentials
 from token_refresher.policy import shortest_lifetime
 from token_refresher.settings import Settings
+from token_refresher_cli.credentials_form import shown
 from token_refresher_cli.durations import say_duration
 
 if TYPE_CHECKING:
     from token_refresher.oauth.providers import Provider, ProviderParameter
 
-# What stands where a value of the account's own goes; it validates as one.
-PLACEHOLDER: Final = "..."
 NOT_SAID: Final = "not said"
 
 
@@ -184,7 +183,7 @@ def _told(parameter: ProviderParameter) -> str:
 
 
 def _grant(name: str, grant: str) -> Grant:
-    example = _example(name, grant)
+    example = shown(name, grant)
     credentials = parse_credentials(json.dumps(example))
     client = credentials.client
     seconds = client.documented_expires_in
@@ -196,24 +195,3 @@ def _grant(name: str, grant: str) -> Grant:
         lifetime=None if seconds is None else timedelta(seconds=seconds),
         uses_refresh_tokens=credentials.uses_refresh_tokens,
     )
-
-
-def _example(name: str, grant: str) -> dict[str, Any]:
-    entry = provider(name)
-    of_grant = entry.grant(grant)
-    method = of_grant.token_endpoint_auth_method or entry.token_endpoint_auth_method
-    asked = {each: one.example for each, one in entry.parameters.items() if one.default is None}
-    struct = NAMED_GRANTS.get(grant)
-    own = [] if struct is None else [f.name for f in msgspec.structs.fields(struct) if f.required]
-    needed = [
-        *(["client_id"] if entry.needs_client_id else []),
-        *([] if method == "none" else ["client_secret"]),
-        *own,
-    ]
-    return {
-        "provider": name,
-        **({"provider_parameters": asked} if asked else {}),
-        **({} if grant == LOGIN else {"grant_type": grant}),
-        **dict.fromkeys(needed, PLACEHOLDER),
-        **of_grant.example,
-    }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -32,8 +32,9 @@ from token_refresher.refresh import Refresher
 from token_refresher.settings import settings_from_environment
 from token_refresher.sweep import Sweeper
 from token_refresher_cli.deployed_function import DeployedFunction
-from token_refresher_cli.discovery import discover
-from token_refresher_cli.problems import ProblemError, about
+from token_refresher_cli.discovery import DiscoveryError, discover
+from token_refresher_cli.machine import finish
+from token_refresher_cli.problems import ProblemError, about, doubt, sentence
 from token_refresher_cli.secrets_manager import PeoplesCalls
 
 if TYPE_CHECKING:
@@ -104,21 +105,19 @@ class _WatchedEndpoint:
 class Connection:
     """One AWS account, one Region, one prefix.
 
-    The settings are those of ``--stack`` if it is given, else of the environment; ``--prefix``
-    wins over both.
+    The settings are those of the target's stack if it names one, else of the environment; its
+    prefix wins over both.
 
     Raises:
         SettingsError: A setting is out of bounds; its name is in the message.
     """
 
     def __init__(self, target: Target, machine: Machine) -> None:
-        # The other AWS tools take AWS_REGION, which boto3 alone passes over.
-        region = target.region or machine.environment.get("AWS_REGION") or None
-        boto3.setup_default_session(profile_name=target.profile, region_name=region)
+        boto3.setup_default_session(profile_name=target.profile, region_name=target.region)
         if not getattr(boto3.DEFAULT_SESSION, "region_name", None):
             raise NoRegionError
         if target.prefix == "":
-            raise ProblemError("--prefix is empty.", "Leave it out to take the settings' own.")
+            raise ProblemError("--prefix is empty.", "Leave it out, or give --stack.")
         self.function = DeployedFunction(target) if target.stack else None
         variables: Mapping[str, str] = machine.environment
         if self.function is not None:
@@ -153,7 +152,8 @@ class Connection:
 
         Returns:
             The AWS account's id, None where AWS does not tell; the Region, the prefix, the
-            stack; and the endpoint where it is not AWS's own.
+            stack; the endpoint where it is not AWS's own; and the configuration file, where any
+            of this comes from it.
         """
         limits = Config(connect_timeout=2, read_timeout=2, retries={"total_max_attempts": 1})
         make: Any = boto3.client
@@ -167,19 +167,22 @@ class Connection:
             "prefix": self.target.secret_prefix,
             "stack": self.target.stack,
             "endpoint": None if ".amazonaws.com" in self._endpoint_url else self._endpoint_url,
+            "config_file": self.target.config_file,
         }
 
     def now(self) -> datetime:
         """Tell the time, aware."""
         return self._machine.clock()
 
-    def endpoint(self) -> TokenEndpoint:
+    def endpoint(self, make: Callable[..., TokenEndpoint] = TokenEndpoint) -> TokenEndpoint:
         """Make what sends token requests, to the hosts that the settings allow."""
-        return TokenEndpoint(
+        return make(
             hosts=AllowedHosts(
                 self.settings.allowed_token_hosts,
                 is_proxied=self.settings.token_endpoint_proxy is not None,
                 stack=self.target.stack,
+                region=self.target.aws_region or "",
+                architecture=self.function.architecture if self.function else "",
             ),
             ssl_context=public_authorities(self.settings.additional_ca_certificates),
             clock=self._machine.clock,
@@ -193,13 +196,27 @@ class Connection:
 
         Raises:
             DiscoveryError: There is none to be found.
+            ProblemError: Nor could there be, as this machine is.
         """
-        return discover(
-            issuer,
-            ssl_context=public_authorities(self.settings.additional_ca_certificates),
-            monotonic=self._machine.monotonic,
-            proxy=self.settings.token_endpoint_proxy,
-        )
+        try:
+            return discover(
+                issuer,
+                ssl_context=public_authorities(self.settings.additional_ca_certificates),
+                monotonic=self._machine.monotonic,
+                proxy=self.settings.token_endpoint_proxy,
+            )
+        except DiscoveryError as error:
+            if trust := self.trust_problem(error.code):
+                raise ProblemError(sentence(str(error)), sentence(trust)) from None
+            raise
+
+    def doubt(self, code: str) -> str:
+        """Say what a failure may tell of this machine instead of the account; empty if nothing."""
+        return self.trust_problem(code) or doubt(code, self.target)
+
+    def trust_problem(self, code: str) -> str:
+        """Say why this machine can believe no certificate, where a failure may come from that."""
+        return self._machine.trust_problem() if code == "certificate_refused" else ""
 
     def admit(self, credentials: Credentials) -> None:
         """Check that a refresh with these credentials would ask for a token.
@@ -268,14 +285,14 @@ class Connection:
 
         if dry_run:
             return sweep()
-        # Python raises KeyboardInterrupt in the main thread alone.
+
+        def interrupt() -> None:
+            interrupted.set()
+            on_interrupt()
+
         with ThreadPoolExecutor(1) as pool:
             running = pool.submit(sweep)
-            try:
-                wait([running])
-            except KeyboardInterrupt:
-                interrupted.set()
-                on_interrupt()
+            finish([running], on_interrupt=interrupt)
             return running.result()
 
     def announce(self, report: Report) -> NotPut | None:

@@ -1,44 +1,68 @@
 """What an account's credentials need, and how what is missing is asked for.
 
-Which fields a grant has is read from the program's own structs, so a new grant needs no form.
+Which fields a grant has is read from the program's own structs, what a provider's grant has besides
+from its entry, and what is wrong with a field from the program's own validation: so a new grant,
+provider or field needs no form. Secrets are asked for last, when all that can fail without them
+has been looked at.
 """
 
 from __future__ import annotations
 
 import json
+import re
+from copy import deepcopy
+from dataclasses import dataclass, field
+from difflib import get_close_matches
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
 import msgspec
 
-from token_refresher.credentials import ExtensionCredentials, LoginCredentials
+from token_refresher.credentials import ASSERTION, REFRESH_TOKEN, SECRET_NAME, texts_in
+from token_refresher.errors import CredentialsError
+from token_refresher.json_text import given_twice, trouble_with
 from token_refresher.oauth import providers
-from token_refresher.parsing import NAMED_GRANTS, parse_credentials
+from token_refresher.parsing import (
+    FIELD_NAMES,
+    NAMED_GRANTS,
+    in_one,
+    parse_credentials,
+    problems_of,
+    unknown_fields,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from token_refresher.credentials import Credentials
+
+# A field, and within an object the keys that lead to a part of it.
+Slot: TypeAlias = tuple[str, ...]
 
 # They are never taken from the command line, which a shell keeps in its history.
 SECRET_FIELDS: Final = frozenset(
     {"assertion", "client_secret", "partner_secret", "password", "refresh_token"}
 )
 GRANT_TYPES: Final = tuple(NAMED_GRANTS)
-_STRUCTS: Final[tuple[type[Credentials], ...]] = (
-    *NAMED_GRANTS.values(),
-    ExtensionCredentials,
-    LoginCredentials,
-)
-_FIELDS: Final = {
-    "grant_type",
-    *(field.name for struct in _STRUCTS for field in msgspec.structs.fields(struct)),
-}
 PLACES: Final = frozenset({"provider", "token_endpoint"})
-
-
-# What is not asked for, since it has parts.
-_ONLY_IN_FILES: Final = frozenset({"extra_parameters", "grant_parameters", "request_headers"})
+# They are put together part by part.
+_OBJECTS: Final = frozenset(
+    {"dialect", "extra_parameters", "grant_parameters", "provider_parameters", "request_headers"}
+)
+# What a request holds, and a provider's entry has examples of.
+_SENT: Final = ("grant_parameters", "extra_parameters", "request_headers")
+# What stands in an entry's example for a value of the account's own.
+_OWN: Final = "..."
+# Names that sound like a secret and hold none.
+_NO_SECRET: Final = re.compile(r"(name|_id|_type|_type_hint)\Z", re.IGNORECASE)
+# In the place of what is asked for later. What is not known yet must not look wrong.
+_LATER: Final = "x"
+_ANYWHERE: Final = "https://any.example/token"
+_NO_SCHEME: Final = re.compile(
+    r"(?=[^/]*[.:])[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*(:[0-9]+)?/\S*", re.ASCII
+)
+_PLACE: Final = "provider or token_endpoint"
+_EMAIL: Final = re.compile(r"[!-~]+@[!-~]+\.[!-~]+")
 
 
 class FormError(Exception):
@@ -56,6 +80,14 @@ class Asker(Protocol):
 
     def choice(self, field: str, choices: Sequence[str]) -> str:
         """Ask for one of several words; the first is the default."""
+
+    def tell(self, text: str) -> None:
+        """Say what is wrong with an answer, or what was made of it."""
+
+
+def is_secret(name: str) -> bool:
+    """Whether a parameter or a header of this name holds what nobody may see."""
+    return SECRET_NAME.search(name) is not None and _NO_SECRET.search(name) is None
 
 
 # Annotations are evaluated each time: milliseconds, for each of thousands of accounts.
@@ -75,8 +107,40 @@ def fields_needed(grant_type: str) -> list[str]:
     return sorted(needed, key=lambda name: (name in SECRET_FIELDS, name != "client_id"))
 
 
+def shown(name: str, grant: str) -> dict[str, Any]:
+    """Show credentials that use a provider's grant; ``...`` stands for what is the account's own.
+
+    Raises:
+        ProviderError: There is no such provider.
+    """
+    entry = providers.provider(name)
+    of_grant = entry.grant(grant)
+    method = of_grant.token_endpoint_auth_method or entry.token_endpoint_auth_method
+    asked = {each: one.example for each, one in entry.parameters.items() if one.default is None}
+    struct = NAMED_GRANTS.get(grant)
+    own = [] if struct is None else [f.name for f in msgspec.structs.fields(struct) if f.required]
+    needed = [
+        *(["client_id"] if entry.needs_client_id else []),
+        *([] if method == "none" else ["client_secret"]),
+        *own,
+    ]
+    return {
+        "provider": name,
+        **({"provider_parameters": asked} if asked else {}),
+        **({} if grant == providers.LOGIN else {"grant_type": grant}),
+        **dict.fromkeys(needed, _OWN),
+        **of_grant.example,
+    }
+
+
 def fill_in(
-    given: Mapping[str, Any], *, asker: Asker | None, stored: Mapping[str, Any] | None = None
+    given: Mapping[str, Any],
+    *,
+    asker: Asker | None,
+    stored: Mapping[str, Any] | None = None,
+    admit: Callable[[Credentials], None] = lambda _: None,
+    asked: Collection[Slot] = (),
+    unset: Collection[Slot] = (),
 ) -> dict[str, Any]:
     """Complete an account's credentials, asking for what is missing.
 
@@ -84,53 +148,77 @@ def fill_in(
         given: Fields from options and a file; they win over what is stored.
         asker: None where nobody can be asked, such as in a pipeline.
         stored: What is corrected. Its secrets are asked for again, the rest is kept.
+        admit: Raises `FormError` where credentials could not be used, such as for their host. It
+            is asked before any secret is, with something else in the place of what is not known.
+        asked: What shall be asked for, and not shown.
+        unset: What of the stored fields shall go, and not be asked for.
 
     Raises:
-        CredentialsError: A given field is none.
+        CredentialsError: A given field is none, or they cannot be right whatever the secrets are.
         FormError: Something is missing, and there is nobody to ask, or it is none to be asked.
     """
-    fields = joined(_kept(stored or {}, given), given)
+    kept = without(_kept(stored or {}, given), unset)
+    fields = joined(kept, given)
     if _is_public(fields) and "client_secret" not in given:
         fields.pop("client_secret", None)
-    _require_known(given, fields)
+    misspelt = unknown_fields(given, of=fields)
     if asker is None:
-        _require_all(fields)
+        _require_all(fields, misspelt, asked)
         return fields
-    _ask_for_place_and_grant(fields, asker)
-    if "grant_parameters" in fields:
-        # What else a grant of its own needs, only its server knows.
-        return fields
-    for name in fields_needed(str(fields["grant_type"])):
-        if name == "client_secret" and _is_public(fields):
-            continue
-        if name in SECRET_FIELDS and name not in given:
-            public = "for a client without one" if name == "client_secret" else ""
-            empty = "keeps the stored one" if name in fields else public
-            if answer := asker.secret(name, empty=empty):
-                fields[name] = answer
-        elif name not in fields:
-            fields[name] = asker.text(name)
-    return fields
+    if misspelt:
+        raise CredentialsError(f"the credentials do not validate: {in_one(misspelt)}")
+    return _Form(fields, asker, admit, stored=stored, given=given, unset=unset).filled_in(asked)
 
 
 def joined(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
-    """Put fields over earlier ones: another place in the old one's, parameters one by one."""
+    """Put fields over earlier ones: another place in the old one's, objects part by part."""
     fields = dict(before)
     if PLACES & after.keys() and any(before.get(name) != after.get(name) for name in PLACES):
         if PLACES & before.keys():
             fields.pop("provider_parameters", None)
         for name in PLACES:
             fields.pop(name, None)
-    parameters, others = fields.get("provider_parameters"), after.get("provider_parameters")
-    fields.update(after)
-    if isinstance(parameters, dict) and isinstance(others, dict):
-        fields["provider_parameters"] = {**parameters, **others}
+    for name, value in after.items():
+        earlier = fields.get(name)
+        if name in _OBJECTS and isinstance(earlier, dict) and isinstance(value, dict):
+            fields[name] = {**earlier, **value}
+        else:
+            fields[name] = value
     return fields
+
+
+def slot_of(text: str) -> Slot:
+    """Read the name of a field, or of a part of one such as ``extra_parameters.audience``.
+
+    Raises:
+        FormError: There is no such field; with the nearest.
+    """
+    name, _, part = text.partition(".")
+    if name not in FIELD_NAMES or (part and name not in {*_OBJECTS, "publish"}):
+        near = get_close_matches(name, FIELD_NAMES, n=1, cutoff=0.6)
+        meant = f": did you mean {near[0]}?" if near and name not in FIELD_NAMES else ""
+        raise FormError(f"--unset takes a field, or a part of an object of one{meant}")
+    return (name, part) if part else (name,)
+
+
+def without(fields: Mapping[str, Any], slots: Collection[Slot]) -> dict[str, Any]:
+    """Leave out fields, and parts of objects; an object that nothing is left of, too."""
+    left = deepcopy(dict(fields))
+    for name, *part in slots:
+        held = left.get(name)
+        if part and isinstance(held, dict):
+            held.pop(part[0], None)
+        if not part or not held:
+            left.pop(name, None)
+    return left
 
 
 def _kept(stored: Mapping[str, Any], given: Mapping[str, Any]) -> Mapping[str, Any]:
     """Leave out what the grant has no field for: another grant's, or one that is misspelt."""
-    struct = NAMED_GRANTS.get(str(given.get("grant_type", stored.get("grant_type"))))
+    grant_type = given.get("grant_type", stored.get("grant_type"))
+    if grant_type != stored.get("grant_type"):
+        stored = without(stored, [("grant_parameters",)])
+    struct = NAMED_GRANTS.get(str(grant_type))
     if struct is None:
         return stored
     known = {field.name for field in _fields_of(struct)}
@@ -145,18 +233,9 @@ def _is_public(fields: Mapping[str, Any]) -> bool:
     return method == "none"
 
 
-def _require_known(given: Mapping[str, Any], fields: Mapping[str, Any]) -> None:
-    """Name a field that is none before the one that is meant is asked for in its place."""
-    unknown = {name: value for name, value in given.items() if name not in _FIELDS}
-    if unknown:
-        of = {name: fields[name] for name in ("provider",) if name in fields}
-        grant_type = str(fields.get("grant_type", "client_credentials"))
-        to_credentials({"grant_type": grant_type, **of, **unknown})
-
-
-def _require_all(fields: Mapping[str, Any]) -> None:
-    """Check that nothing is missing, where there is nobody to ask."""
-    missing = [] if fields.keys() & PLACES else ["provider or token_endpoint"]
+def _require_all(fields: Mapping[str, Any], misspelt: list[str], asked: Collection[Slot]) -> None:
+    """Check that nothing is missing or misspelt, where there is nobody to ask."""
+    missing = [] if fields.keys() & PLACES else [_PLACE]
     if "grant_parameters" in fields:
         needed = []
     elif "grant_type" in fields:
@@ -167,56 +246,318 @@ def _require_all(fields: Mapping[str, Any]) -> None:
     if "provider" in fields and not _entry(str(fields["provider"])).needs_client_id:
         optional.add("client_id")
     missing += [name for name in needed if name not in fields and name not in optional]
-    if missing:
-        raise FormError(f"not given: {', '.join(missing)}")
+    # Another name stands for it, and is told.
+    meant = " ".join(misspelt)
+    missing = [name for name in missing if f"`{name}`" not in meant]
+    missing += [".".join(slot) for slot in asked]
+    said = [f"not given: {', '.join(missing)}"] if missing else []
+    if misspelt:
+        raise CredentialsError(f"the credentials do not validate: {in_one([*misspelt, *said])}")
+    if said:
+        raise FormError(said[0])
 
 
-def _ask_for_place_and_grant(fields: dict[str, Any], asker: Asker) -> None:
-    if not fields.keys() & PLACES:
-        place = asker.text("provider or token_endpoint")
-        fields["token_endpoint" if "://" in place else "provider"] = place
-    entry = _entry(str(fields["provider"])) if "provider" in fields else None
-    if entry is not None:
-        _ask_for_parameters(fields, entry, asker)
-    if "grant_type" not in fields and "grant_parameters" not in fields:
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """A form that is filled in, one question after the other."""
+
+    fields: dict[str, Any]
+    asker: Asker
+    admit: Callable[[Credentials], None]
+    stored: Mapping[str, Any] | None
+    given: Mapping[str, Any]
+    unset: Collection[Slot]
+    # What is asked for when all the rest is known.
+    secrets: list[Slot] = field(default_factory=list)
+
+    def filled_in(self, asked: Collection[Slot]) -> dict[str, Any]:
+        """Ask for what can be seen, look at it as a whole, and ask for what cannot."""
+        self.secrets.extend(asked)
+        for name, *_ in asked:
+            self.fields.setdefault(name, {})
+        if not self.fields.keys() & PLACES:
+            self._ask_for_place()
+        if "provider" in self.fields:
+            self._ask_for_parameters()
+        self._require_valid()
+        if "grant_type" not in self.fields and "grant_parameters" not in self.fields:
+            self._ask_for_grant()
+        for slot in self._needed():
+            if slot in self.unset or slot in self.secrets:
+                continue
+            if self._is_hidden(slot):
+                self.secrets.append(slot)
+            elif _held(self.fields, slot) is None:
+                self._ask(slot, about=self._about(slot))
+        self._require_valid()
+        for slot in self.secrets:
+            self._ask_for_secret(slot)
+        return self.fields
+
+    def _ask_for_place(self) -> None:
+        def wrong(text: str) -> str:
+            name, value = _place_of(text)
+            if name == "provider":
+                return self._wrong_provider(value)
+            return self._wrong(("token_endpoint",), value) or self._refused(**{name: value})
+
+        name, value = _place_of(self._answer(_PLACE, wrong))
+        self.fields[name] = value
+
+    def _wrong_provider(self, name: str) -> str:
+        try:
+            providers.provider(name)
+        except providers.ProviderError as error:
+            own = "; a server of your own is given by the whole https URL of its token endpoint"
+            return f"{error}{own if '.' in name or '/' in name else ''}"
+        return ""
+
+    def _ask_for_parameters(self) -> None:
+        entry = _entry(str(self.fields["provider"]))
+        given = self.fields.get("provider_parameters", {})
+        if not isinstance(given, dict):
+            # Validation says what it must be.
+            return
+        for name, parameter in entry.parameters.items():
+            if name not in given and parameter.default is None:
+                about = f"{parameter.about}; such as {parameter.example}"
+                self._ask(("provider_parameters", name), about=about)
+
+    def _ask_for_grant(self) -> None:
+        entry = self._entry
         # Where nothing else is known, it is machines that ask.
         known = list(entry.grant_types) if entry else ["client_credentials", *GRANT_TYPES]
-        fields["grant_type"] = asker.choice("grant_type", list(dict.fromkeys(known)))
-        if entry is not None:
-            _require_file_for_the_rest(fields, entry)
-            example = entry.grant(fields["grant_type"]).example
-            if "scope" in example and "scope" not in fields:
-                fields["scope"] = asker.text("scope", about=f"such as {example['scope']}")
+        grant = self.asker.choice("grant_type", list(dict.fromkeys(known)))
+        if grant == providers.LOGIN and entry is not None:
+            self.fields["grant_parameters"] = {}
+        else:
+            self.fields["grant_type"] = grant
+        if entry is not None and self.stored is None:
+            if entry.advice:
+                self.asker.tell(entry.advice.replace("`", ""))
+            for name, value in entry.grant(grant).example.items():
+                if name not in self.fields and not _is_asked(name, value):
+                    self.fields[name] = value
+                    self.asker.tell(f"{name}: {json.dumps(value)}, as for every such account")
 
+    @property
+    def _entry(self) -> providers.Provider | None:
+        return _entry(str(self.fields["provider"])) if "provider" in self.fields else None
 
-def _ask_for_parameters(fields: dict[str, Any], entry: providers.Provider, asker: Asker) -> None:
-    given = fields.get("provider_parameters", {})
-    if not isinstance(given, dict):
-        # Validation says what it must be.
-        return
-    parameters = {**given}
-    for name, parameter in entry.parameters.items():
-        if name not in parameters and parameter.default is None:
-            about = f"{parameter.about}; such as {parameter.example}"
-            parameters[name] = asker.text(name, about=about)
-    if parameters:
-        fields["provider_parameters"] = parameters
-    if not given:
+    def _example(self) -> dict[str, Any]:
+        """What the provider's entry shows of this grant, where it is known."""
+        if (entry := self._entry) is None:
+            return {}
+        grant = str(self.fields.get("grant_type", providers.LOGIN))
+        return shown(str(self.fields["provider"]), grant) if grant in entry.grant_types else {}
+
+    def _needed(self) -> Iterator[Slot]:
+        """Tell what the grant needs, what its provider asks for, and stored secrets; in order."""
+        example = self._example()
+        for name in self._names(self.fields):
+            yield (name,)
+        if "scope" in example and self.stored is None:
+            yield ("scope",)
+        held = {name: self.fields.get(name) for name in _SENT}
+        for source, wanted in ((example, _is_wanted), (held, _is_kept_secret)):
+            for name in _SENT:
+                for slot, value in _leaves((name,), source.get(name)):
+                    if wanted(slot, value, held) and (self.stored is None or source is held):
+                        yield slot
+
+    def _names(self, fields: Mapping[str, Any]) -> list[str]:
+        """Name the fields that these need, as far as grant, provider and templates tell."""
+        example = self._example()
+        grant = str(fields.get("grant_type"))
+        names = [name for name, value in example.items() if value == _OWN]
+        if not example:
+            names = fields_needed(grant)
+            if str(fields.get("token_endpoint_auth_method")).startswith("client_secret"):
+                names += ["client_id", "client_secret"]
+        held = [text for name in _SENT for text in texts_in(fields.get(name))]
+        for name, template in (("assertion", ASSERTION), ("refresh_token", REFRESH_TOKEN)):
+            if any(template in text for text in held):
+                names.append(name)
+        names += sorted(SECRET_FIELDS & (self.stored or {}).keys())
+        return [
+            name
+            for name in dict.fromkeys(names)
+            if not (name == "client_secret" and _is_public(fields))
+        ]
+
+    def _is_hidden(self, slot: Slot) -> bool:
+        """Whether it is a secret that was not given."""
+        *_, name = slot
+        if slot == ("client_id",):
+            # Where there is no other secret, the id is one.
+            return "client_id" not in self.fields and self._example().get("client_secret") == ""
+        is_given = _held(self.given, slot) is not None
+        return not is_given and (slot[0] in SECRET_FIELDS or (len(slot) > 1 and is_secret(name)))
+
+    def _about(self, slot: Slot) -> str:
+        example = _held(self._example(), slot)
+        return f"such as {example}" if example not in (None, _OWN) else ""
+
+    def _ask(self, slot: Slot, *, about: str = "") -> None:
+        def wrong(text: str) -> str:
+            if problem := self._wrong(slot, text):
+                return problem
+            return self._refused(**_with(self.fields, slot, text)) if slot[0] in _MOVING else ""
+
+        answer = self._answer(slot[-1], wrong, about)
+        self.fields.update(_with(self.fields, slot, answer))
+
+    def _answer(self, question: str, wrong: Callable[[str], str], about: str = "") -> str:
+        while problem := wrong(answer := self.asker.text(question, about=about)):
+            self.asker.tell(problem)
+            about = ""
+        name, value = _place_of(answer)
+        if question == _PLACE and name == "token_endpoint" and value != answer:
+            self.asker.tell(f"token_endpoint: {value}")
+        return answer
+
+    def _ask_for_secret(self, slot: Slot) -> None:
+        is_stored = _held(self.fields, slot) is not None
+        is_optional = slot == ("client_secret",) and not self._needs_client_secret()
+        empty = "keeps the stored one" if is_stored else ""
+        if is_optional and not is_stored:
+            empty = "for a client without one"
+        doubted = ""
+        while answer := self.asker.secret(".".join(slot), empty=empty):
+            problem = self._wrong(slot, answer)
+            if not problem and not answer.isprintable():
+                problem = "it holds a character that no screen shows: paste it again"
+            if not problem and not answer.isascii() and answer != doubted:
+                problem = "it holds a character outside of ASCII: enter it again if that is right"
+            if not problem:
+                self.fields.update(_with(self.fields, slot, answer))
+                return
+            doubted = answer
+            self.asker.tell(problem)
+
+    def _needs_client_secret(self) -> bool:
+        """Whether the client is said to have one, by the account or by its provider."""
+        method, entry = self.fields.get("token_endpoint_auth_method"), self._entry
+        if method is None and entry is not None:
+            of_grant = entry.grant(self.fields.get("grant_type"))
+            method = of_grant.token_endpoint_auth_method or entry.token_endpoint_auth_method
+        return str(method).startswith("client_secret")
+
+    def _wrong(self, slot: Slot, value: str) -> str:
+        """Say what is wrong with one answer, by the program's own validation."""
+        name = ".".join(slot)
+        entry = self._entry
+        is_sent = slot == ("username",) and entry is not None and entry.user_agent == "{username}"
+        if is_sent and not _EMAIL.fullmatch(value):
+            return "`username` is the account's e-mail there, which is sent as User-Agent"
+        told = problems_of(self._probe(**_with(self.fields, slot, value)))
+        found = [each for each in told if f"`{name}`" in each and "is missing" not in each]
+        return in_one(found) if found else ""
+
+    def _refused(self, **changed: Any) -> str:  # noqa: ANN401 - any field's
         try:
-            entry.endpoint(parameters, grant_type=None)
-        except providers.ProviderError as error:
-            raise FormError(str(error)) from None
+            self._admit(self._probe(**changed))
+        except FormError as error:
+            return str(error)
+        return ""
+
+    def _admit(self, probe: dict[str, Any]) -> None:
+        if not problems_of(probe):
+            self.admit(parse_credentials(json.dumps(probe)))
+
+    def _require_valid(self) -> None:
+        """Look at all that is known, with something in the place of what is not.
+
+        Raises:
+            CredentialsError: It does not validate, whatever follows.
+            FormError: It could not be used.
+        """
+        probe = self._probe()
+        if problems := problems_of(probe):
+            raise CredentialsError(f"the credentials do not validate: {in_one(problems)}")
+        self._admit(probe)
+
+    def _probe(self, **changed: Any) -> dict[str, Any]:  # noqa: ANN401 - any field's
+        """Complete what is known so far, so that only what is wrong looks wrong."""
+        probe = {**self.fields, **changed}
+        if not probe.keys() & PLACES:
+            probe["token_endpoint"] = _ANYWHERE
+        entry = _entry(str(probe["provider"])) if "provider" in probe else None
+        if entry is not None:
+            given = probe.get("provider_parameters", {})
+            if isinstance(given, dict):
+                examples = {name: one.example for name, one in entry.parameters.items()}
+                asked = {name: examples[name] for name in examples if name not in given}
+                probe["provider_parameters"] = {**asked, **given}
+        if "grant_type" not in probe and "grant_parameters" not in probe:
+            grants = [one for one in (entry.grant_types if entry else ()) if one in NAMED_GRANTS]
+            probe["grant_type"] = next(iter(grants), "client_credentials")
+        for name in self._names(probe):
+            probe.setdefault(name, _LATER)
+        # What is stored of a secret may be what has to be corrected.
+        stored: list[Slot] = [(name,) for name in SECRET_FIELDS & probe.keys()]
+        stored += [
+            slot
+            for name in _SENT
+            for slot, value in _leaves((name,), probe.get(name))
+            if _is_kept_secret(slot, value, {})
+        ]
+        for slot in [*self.secrets, *stored]:
+            if _held(self.given, slot) is None and slot[0] not in changed:
+                probe.update(_with(probe, slot, _LATER))
+        return probe
 
 
-def _require_file_for_the_rest(fields: Mapping[str, Any], entry: providers.Provider) -> None:
-    """Say where to find a grant's other fields: only its provider knows what they are."""
-    grant_type = str(fields["grant_type"])
-    needed = _ONLY_IN_FILES & entry.grant(grant_type).example.keys() - fields.keys()
-    if needed or grant_type not in NAMED_GRANTS:
-        raise FormError(
-            f"{grant_type} takes fields that are not asked for: put what `token-refresher "
-            f"providers {fields['provider']}` shows into a file, and give it by --from-file"
-        )
+# Where credentials are sent follows from them.
+_MOVING: Final = frozenset({"provider_parameters", "token_endpoint", "verify_url"})
+
+
+def _place_of(text: str) -> tuple[str, str]:
+    """Tell what somebody means who names a place: a provider, or an address, also without https."""
+    if "://" in text:
+        return "token_endpoint", text
+    if text not in providers.names() and _NO_SCHEME.fullmatch(text):
+        return "token_endpoint", f"https://{text}"
+    return "provider", text
+
+
+def _is_asked(name: str, value: object) -> bool:
+    """Whether something of an entry's example is the account's own, and no constant."""
+    return value == _OWN or name == "scope" or name in _SENT
+
+
+def _is_wanted(slot: Slot, _: object, held: Mapping[str, Any]) -> bool:
+    return _held(held, slot) is None
+
+
+def _is_kept_secret(slot: Slot, value: object, _: Mapping[str, Any]) -> bool:
+    is_template = isinstance(value, str) and value.startswith("{") and value.endswith("}")
+    return isinstance(value, str) and is_secret(slot[-1]) and not is_template
+
+
+def _leaves(slot: Slot, value: object) -> Iterator[tuple[Slot, object]]:
+    if isinstance(value, dict):
+        for name, each in value.items():
+            yield from _leaves((*slot, name), each)
+    elif value is not None:
+        yield slot, value
+
+
+def _held(fields: Mapping[str, Any], slot: Slot) -> Any:  # noqa: ANN401 - any of JSON
+    held: Any = fields
+    for name in slot:
+        held = held.get(name) if isinstance(held, dict) else None
+    return held
+
+
+def _with(fields: Mapping[str, Any], slot: Slot, value: str) -> dict[str, Any]:
+    """Change a field, or a part of one; the field whole is what is returned."""
+    name, *rest = slot
+    if not rest:
+        return {name: value}
+    held = fields.get(name)
+    inner = held if isinstance(held, dict) else {}
+    return {name: {**inner, **_with(inner, tuple(rest), value)}}
 
 
 def _entry(name: str) -> providers.Provider:
@@ -247,24 +588,45 @@ def caution(credentials: Credentials) -> str:
     if grant not in entry.grant_types:
         known = ", ".join(entry.grant_types)
         return f"{entry.title} is known to take {known}, and not {grant}: see its documentation"
-    shown = entry.grant_types[grant].example.get("grant_parameters")
-    wanted = shown.keys() - credentials.grant_parameters if isinstance(shown, dict) else set()
+    example = entry.grant_types[grant].example.get("grant_parameters")
+    wanted = example.keys() - credentials.grant_parameters if isinstance(example, dict) else set()
     if not wanted:
         return ""
     return f"{entry.title} takes {', '.join(sorted(wanted))} in grant_parameters, too"
 
 
-def read_object(text: str) -> dict[str, Any]:
-    """Read fields from a file's text.
+def read_object(content: str | bytes, *, name: str = "what was read") -> dict[str, Any]:
+    """Read fields from a file's content.
+
+    Args:
+        content: Text, or the bytes of one.
+        name: The file's, for messages.
 
     Raises:
-        FormError: It is not one JSON object; nothing of it is repeated.
+        FormError: It is not one JSON object, or gives a field twice; it tells where, and nothing
+            of it is repeated.
     """
+    text = content if isinstance(content, str) else _text_of(content, name)
+    # Editors of Windows begin a file with a byte-order mark.
+    text = text.removeprefix("\ufeff")
     try:
-        # Editors of Windows begin a file with a byte-order mark.
-        content = json.loads(text.removeprefix("\ufeff"))
+        fields = msgspec.json.decode(text)
     except (ValueError, RecursionError):
-        content = None
-    if not isinstance(content, dict):
-        raise FormError("what was read is not one JSON object")
-    return content
+        fields = None
+    if not isinstance(fields, dict):
+        place, kind = trouble_with(text)
+        at = f"{name}, {place}" if place else name
+        raise FormError(f"in {at}: {kind}; one JSON object is what is taken")
+    if twice := given_twice(text):
+        raise FormError(f"in {name}: one object gives {' and '.join(twice)} twice")
+    return fields
+
+
+def _text_of(content: bytes, name: str) -> str:
+    if content[:2] in (b"\xff\xfe", b"\xfe\xff") or b"\x00" in content[:4]:
+        raise FormError(f"in {name}: UTF-16; save it as UTF-8")
+    try:
+        return content.decode()
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+    raise FormError(f"in {name}, line {line}: no UTF-8; save it as such")

@@ -25,9 +25,13 @@ class DeployedFunction:
 
     Args:
         target: It names the stack.
+
+    Attributes:
+        architecture: Its processor; empty before its `variables` are read.
     """
 
     def __init__(self, target: Target) -> None:
+        self.architecture = ""
         self._stack = target.stack or ""
         self._target = target
         # Its stubs are no dependency of this project.
@@ -52,6 +56,7 @@ class DeployedFunction:
             answer = self._client.get_function_configuration(FunctionName=self._stack)
         except (ClientError, BotoCoreError) as error:
             raise RefusedError.of(error, "GetFunctionConfiguration", self._stack) from None
+        self.architecture = next(iter(answer.get("Architectures", ())), "")
         environment: dict[str, Any] = answer.get("Environment", {})
         if "Error" in environment:
             code = environment["Error"].get("ErrorCode", "an error")
@@ -94,4 +99,5 @@ class DeployedFunction:
         return content
 
     def _log(self) -> str:
-        return f"Its log: {self._target.aws('logs', 'tail', f'/aws/lambda/{self._stack}')}"
+        command = self._target.aws("logs", "tail", f"/aws/lambda/{self._stack}")
+        return f"Its log, by AWS CLI 2: {command}"

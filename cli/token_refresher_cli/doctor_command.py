@@ -93,9 +93,11 @@ def _show(
 ) -> None:
     screen.show(screen.findings_table([(step.name, one) for step, one in found]))
     last = found[-1][1]
-    if last.fix:
-        screen.note(last.fix, style="bold")
-    if patient.name and last.verdict is not Verdict.WRONG:
+    is_blind = all(one.verdict is not Verdict.WELL for _, one in found)
+    first_unknown = next((one for _, one in found if one.verdict is Verdict.UNKNOWN), last)
+    if fix := (first_unknown if is_blind and last.verdict is not Verdict.WRONG else last).fix:
+        screen.note(fix, style="bold")
+    if patient.name and last.verdict is not Verdict.WRONG and not is_blind:
         screen.show("nothing is wrong, as far as it could be seen")
     for one in in_need[:_MOST_ACCOUNTS]:
         _show_account(patient, one)

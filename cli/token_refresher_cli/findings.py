@@ -81,7 +81,9 @@ def examine(patient: Patient, steps: Iterable[Step]) -> Iterator[tuple[Step, Fin
             try:
                 finding = step.look(patient)
             except (RefusedError, SecretStoreError) as error:
-                finding = unknown(explain(error, patient.target).what.removesuffix("."))
+                problem = explain(error, patient.target)
+                what = problem.what.removesuffix(".")
+                finding = Finding(Verdict.UNKNOWN, what, problem.fix)
         yield step, finding
         if finding.verdict is Verdict.WRONG:
             return

@@ -6,14 +6,18 @@ The only module that asks for them, so that a test can give others.
 from __future__ import annotations
 
 import os
+import signal
+import ssl
 import sys
 import time
+from concurrent.futures import wait
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
+    from concurrent.futures import Future
 
 
 def _now() -> datetime:
@@ -22,6 +26,30 @@ def _now() -> datetime:
 
 def _pause(duration: timedelta) -> None:
     time.sleep(duration.total_seconds())  # noqa: TID251 - between two looks, in `machine` alone
+
+
+_SECONDS_UNTIL_CTRL_C_IS_TOLD: Final = 0.1
+
+
+def finish(running: Collection[Future[Any]], *, on_interrupt: Callable[[], None]) -> None:
+    """Wait for what has begun, which no Ctrl-C cuts off: the first is told, others change nothing.
+
+    A `KeyboardInterrupt` would come at any line, also while the one before is dealt with.
+
+    Args:
+        running: All that has been submitted; to be called in the main thread.
+        on_interrupt: Called once, at the first Ctrl-C, and not in its signal's handler.
+    """
+    pressed: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: pressed.append(number))
+    try:
+        is_told = False
+        while wait(running, timeout=_SECONDS_UNTIL_CTRL_C_IS_TOLD).not_done:
+            if pressed and not is_told:
+                is_told = True
+                on_interrupt()
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +67,23 @@ class Machine:
     monotonic: Callable[[], float] = time.monotonic  # noqa: TID251 - handed on from here
     pause: Callable[[timedelta], None] = _pause
     environment: Mapping[str, str] = field(default_factory=lambda: os.environ)  # noqa: TID251
+
+    def trust_problem(self) -> str:
+        """Say what is wrong with the certificate authorities that the shell names, if anything.
+
+        OpenSSL passes over a file that it cannot read, and then believes nobody.
+        """
+        file = self.environment.get("SSL_CERT_FILE")
+        if not file:
+            return ""
+        try:
+            ssl.create_default_context(cafile=file)
+        except OSError as error:
+            # An `ssl.SSLError` is one, too, and has no number of a system's.
+            is_unread = not isinstance(error, ssl.SSLError)
+            what = "cannot be read" if is_unread else "has no certificate in PEM"
+            return f"SSL_CERT_FILE names {file}, which {what}: correct or unset it"
+        return ""
 
     @property
     def can_ask(self) -> bool:

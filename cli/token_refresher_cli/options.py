@@ -6,14 +6,16 @@ import inspect
 from dataclasses import asdict
 from functools import wraps
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
 import typer
 
 from token_refresher.events import AccountName
-from token_refresher.oauth.client_authentication import AuthMethod
-from token_refresher_cli.target import Target
+from token_refresher_cli import config_file
+from token_refresher_cli.machine import Machine
+from token_refresher_cli.target import VARIABLES, Target, choose
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -35,61 +37,72 @@ def _account_names(values: list[str] | None) -> list[str]:
 _WHERE: Final = {
     "profile": "A profile of the AWS configuration.",
     "region": "The AWS Region.",
-    "prefix": "The path above credentials/ and tokens/; it wins over every setting.",
+    "prefix": "The path above credentials/ and tokens/.",
     "stack": "Take the settings of this stack's function, and not those of the shell.",
 }
-# What a shell may set once for all commands. AWS's own variables are AWS's to read.
-_VARIABLES: Final = {"prefix": "TOKEN_REFRESHER_PREFIX", "stack": "TOKEN_REFRESHER_STACK"}
-_FIELDS: Final = {
-    "provider": "A name that `token-refresher providers` lists.",
-    "provider_parameter": "One that the provider asks for; may be repeated.",
-    "token_endpoint": "Any other server's.",
-    "issuer": "Any other server's, to find its token_endpoint by.",
-    "token_endpoint_auth_method": "client_secret_basic, client_secret_post or none.",
-    "grant_type": "How the account gets tokens.",
-    "client_id": "As registered.",
-    "username": "For the password grant.",
-    "partner_code": "For the partner grant.",
-    "scope": "One space-delimited string.",
-    "assumed_expires_in": "Seconds, for servers that omit it.",
-}
-_KINDS: Final[Mapping[str, Any]] = {
-    "assumed_expires_in": int,
-    "provider_parameter": list[str],
-    "token_endpoint_auth_method": AuthMethod,
-}
-# What a type does not say, or says so long that no room is left for the option's name.
-_METAVARS: Final = {"provider_parameter": "NAME=VALUE", "token_endpoint_auth_method": "METHOD"}
-# Each says where tokens come from.
-_PLACES: Final = ("provider", "token_endpoint", "issuer")
 
 
 def located(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options that say where it works; a `Target` in its context tells them."""
-    return _with_options(command, _WHERE, "Where")
+    """Give a command the options that say where it works; a `Target` in its context tells where."""
+    return with_options(command, _WHERE, "Where", seen=_choose)
 
 
-def with_fields(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command an option for each field of the credentials that is no secret."""
-    return _with_options(command, _FIELDS, "Fields of the credentials")
+def machine_of(ctx: typer.Context) -> Machine:
+    """Tell the machine that a command works on; a test hands it another."""
+    return ctx.obj if isinstance(ctx.obj, Machine) else Machine()
 
 
-def _with_options(
-    command: Callable[..., None], options: Mapping[str, str], panel: str
+def _choose(ctx: typer.Context, given: Mapping[str, str | None]) -> dict[str, Any]:
+    """Tell where a command works, by what was typed, the environment and the file.
+
+    Raises:
+        ConfigFileError: The file cannot be used.
+    """
+    # Typer has filled in variables, which are no options: they come after.
+    typed = {
+        name: value
+        for name, value in given.items()
+        if getattr(ctx.get_parameter_source(name), "name", "") == "COMMANDLINE"
+    }
+    variables = machine_of(ctx).environment
+    path = config_file.find(variables)
+    file = config_file.read(path, is_named=bool(variables.get(config_file.VARIABLE)))
+    return asdict(choose(typed, variables, file, path=None if path is None else str(path)))
+
+
+def with_options(
+    command: Callable[..., None],
+    options: Mapping[str, str],
+    panel: str,
+    *,
+    kinds: Mapping[str, Any] = MappingProxyType({}),
+    metavars: Mapping[str, str] = MappingProxyType({}),
+    seen: Callable[[typer.Context, dict[str, Any]], dict[str, Any]] = lambda _, given: given,
 ) -> Callable[..., None]:
+    """Give a command options of its own panel; its context's ``meta`` holds what they say.
+
+    Args:
+        command: It takes none of them itself.
+        options: The help of each by its name.
+        panel: Of the help, and the key in ``meta``.
+        kinds: Types, where it is not text.
+        metavars: What is shown for a value, where that is not the type's own.
+        seen: What to make of them before the command begins.
+    """
+
     @wraps(command)
     def run(ctx: typer.Context, **given: Any) -> None:  # noqa: ANN401
-        ctx.meta[panel] = {name: given.pop(name) for name in options}
+        ctx.meta[panel] = seen(ctx, {name: given.pop(name) for name in options})
         command(ctx=ctx, **given)
 
     signature = inspect.signature(command, eval_str=True)
     added = []
     for name, text in options.items():
-        kind: Any = _KINDS.get(name, str)
+        kind: Any = kinds.get(name, str)
         option = typer.Option(
             help=text,
-            envvar=_VARIABLES.get(name),
-            metavar=_METAVARS.get(name),
+            envvar=VARIABLES.get(name),
+            metavar=metavars.get(name),
             rich_help_panel=panel,
         )
         taken = Annotated[kind | None, option]
@@ -108,49 +121,6 @@ def target_of(ctx: typer.Context) -> Target:
 def set_target(ctx: typer.Context, target: Target) -> None:
     """Remember it once it is known what the options come to."""
     ctx.meta["Where"] = asdict(target)
-
-
-def fields_of(ctx: typer.Context) -> dict[str, Any]:
-    """Tell the fields that the options of `with_fields` give."""
-    given = {name: value for name, value in _given(ctx).items() if value not in (None, [])}
-    if len(places := [name for name in _PLACES if name in given]) > 1:
-        hint = " / ".join(f"--{name.replace('_', '-')}" for name in places)
-        raise typer.BadParameter("one of them at a time", param_hint=hint)
-    given.pop("issuer", None)
-    if pairs := given.pop("provider_parameter", None):
-        given["provider_parameters"] = _parameters(pairs)
-    return given
-
-
-def issuer_of(ctx: typer.Context) -> str | None:
-    """Tell the issuer whose token endpoint is to be found; it is no field of the credentials."""
-    issuer: str | None = _given(ctx)["issuer"]
-    return issuer
-
-
-def flags_of(ctx: typer.Context) -> list[str]:
-    """Write the options of `with_fields` as they were given."""
-    flags = []
-    for name, value in _given(ctx).items():
-        for each in value if isinstance(value, list) else [value]:
-            flags += [] if each is None else [f"--{name.replace('_', '-')}", str(each)]
-    return flags
-
-
-def _given(ctx: typer.Context) -> dict[str, Any]:
-    given: dict[str, Any] = ctx.meta["Fields of the credentials"]
-    return given
-
-
-def _parameters(pairs: list[str]) -> dict[str, str]:
-    parameters: dict[str, str] = {}
-    for pair in pairs:
-        name, is_pair, value = pair.partition("=")
-        if not (name and is_pair) or name in parameters:
-            problem = "NAME=VALUE, and each name once"
-            raise typer.BadParameter(problem, param_hint="--provider-parameter")
-        parameters[name] = value
-    return parameters
 
 
 Name = Annotated[str, typer.Argument(help="The account.", callback=account_name)]

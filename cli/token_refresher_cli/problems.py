@@ -17,6 +17,7 @@ from token_refresher.aws.secret_store import told_by
 from token_refresher.errors import SecretStoreError, TokenRefresherError, UnexpectedError
 from token_refresher.oauth.errors import OAuthError
 from token_refresher.policy import failure_class_of
+from token_refresher_cli.config_file import ConfigFileError
 from token_refresher_cli.credentials_form import FormError
 from token_refresher_cli.discovery import DiscoveryError
 
@@ -100,6 +101,22 @@ _UNKNOWN_IDENTITY: Final = Problem(
 _NO_ANSWER: Final = Problem(
     "AWS did not answer.", "Check the Region, AWS_ENDPOINT_URL, the network and its proxy."
 )
+_NO_PROXY: Final = Problem(
+    "The proxy on the way to AWS did not answer.",
+    "Correct HTTPS_PROXY and HTTP_PROXY, or name in NO_PROXY what is reached without.",
+)
+_NOT_BELIEVED: Final = Problem(
+    "This machine does not believe the certificate of AWS.",
+    "Where a proxy stands between, name its authority's file in AWS_CA_BUNDLE.",
+)
+_NOT_AWS: Final = Problem(
+    "What answered is not AWS.",
+    "A proxy or a network's sign-in page may stand between: check them, and AWS_ENDPOINT_URL.",
+)
+_NO_KEY: Final = Problem(
+    "The KMS key of a secret cannot be used: it is disabled or to be deleted, or not yours to use.",
+    "See which key it is, and its state: {key}",
+)
 _NO_PROFILE: Final = Problem(
     "There is no such profile in your AWS configuration.",
     "Those that there are: aws configure list-profiles",
@@ -107,12 +124,18 @@ _NO_PROFILE: Final = Problem(
 _NO_REGION: Final = Problem("No AWS Region is named.", "Give --region, or set AWS_REGION.")
 _THROTTLED: Final = Problem("AWS is throttling this account's calls.", "Try again in a minute.")
 
+# What Secrets Manager says of a KMS key.
+OF_KEYS: Final = ("DecryptionFailure", "EncryptionFailure")
 # Codes of the APIs, and names of botocore's exceptions, that say all by themselves.
 _BY_CODE: Final = {
     code: problem
     for problem, *codes in (
         (_NO_ANSWER, "ConnectTimeoutError", "ConnectionClosedError", "EndpointConnectionError"),
-        (_NO_ANSWER, "ProxyConnectionError", "ReadTimeoutError", "SSLError"),
+        (_NO_ANSWER, "ReadTimeoutError"),
+        (_NO_PROXY, "ProxyConnectionError"),
+        (_NOT_AWS, "ResponseParserError"),
+        (_NOT_BELIEVED, "SSLError"),
+        (_NO_KEY, *OF_KEYS),
         (_NO_IDENTITY, "CredentialRetrievalError", "NoCredentialsError", "PartialCredentialsError"),
         (_NO_PROFILE, "ProfileNotFound"),
         (_NO_REGION, "InvalidRegionError", "NoRegionError"),
@@ -141,11 +164,6 @@ _NETWORK: Final = frozenset({"certificate_refused", "no_connection", "proxy_refu
 def fix_for(code: str, name: str, target: Target) -> str:
     """Say what a person does about a failure's code; empty where nobody knows."""
     return fixes.say(code, name, target.where)
-
-
-def fix_here(code: str, name: str, target: Target) -> str:
-    """Say it of what this machine has tried: it may be the machine that is wrong."""
-    return doubt(code, target) or fix_for(code, name, target)
 
 
 def doubt(code: str, target: Target) -> str:
@@ -188,7 +206,7 @@ def explain(error: Exception, target: Target) -> Problem:
     if isinstance(error, DiscoveryError):
         fix = doubt(error.code, target) or "give the server's token_endpoint instead"
         return Problem(sentence(str(error)), sentence(fix))
-    if isinstance(error, FormError | TokenRefresherError | OAuthError):
+    if isinstance(error, ConfigFileError | FormError | TokenRefresherError | OAuthError):
         return Problem(sentence(str(error)), "")
     if type(error).__module__.startswith("botocore."):
         return explain_call("AWS", type(error).__name__, "", target)
@@ -233,7 +251,7 @@ def explain_call(operation: str, code: str, resource: str, target: Target) -> Pr
         )
     if code == "ResourceNotFoundException" and operation in _ACTIONS:
         return Problem(
-            f"There is no function {resource} here.",
+            f"There is no function {resource} here.{_by(target)}",
             "--stack takes the stack's name; check the account and the Region.",
         )
     if code == "InvalidRequestException" and operation == "DeleteSecret":
@@ -249,9 +267,22 @@ def explain_call(operation: str, code: str, resource: str, target: Target) -> Pr
         fix = f"Restore it: {_restoring(resource, target)}"
         return Problem(f"{resource} is scheduled for deletion.", fix)
     where = f" on {resource}" if resource else ""
-    told = _BY_CODE.get(code) or Problem(f"{operation} failed{where}: {code}.", "")
-    login, identity = target.aws("sso", "login"), target.aws("sts", "get-caller-identity")
-    return Problem(told.what, told.fix.format(login=login, identity=identity))
+    # botocore's words for an error in which it finds none of AWS.
+    is_not_aws = re.fullmatch(r"[34][0-9]{2}|Unknown", code) is not None
+    told = _NOT_AWS if is_not_aws else _BY_CODE.get(code)
+    told = told or Problem(f"{operation} failed{where}: {code}.", "")
+    commands = {
+        "identity": target.aws("sts", "get-caller-identity"),
+        "key": target.aws("secretsmanager", "describe-secret", "--secret-id", resource),
+        "login": target.aws("sso", "login"),
+    }
+    by = _by(target) if told in {_NO_ANSWER, _NO_PROFILE, _NO_REGION} else ""
+    return Problem(told.what + by, told.fix.format(**commands))
+
+
+def _by(target: Target) -> str:
+    """Name the file that says where a command works, where that may be what is wrong."""
+    return f" See {target.config_file}, too." if target.config_file else ""
 
 
 def sentence(text: str) -> str:

@@ -1,4 +1,4 @@
-"""The commands that change nothing: status, plan, check, history, token."""
+"""The commands that change nothing and ask nobody but AWS: status, plan, history, token."""
 
 from __future__ import annotations
 
@@ -10,24 +10,16 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 import typer
 
-from token_refresher.model import PublishedToken, published_from_id
-from token_refresher.oauth.errors import TokenResponseError
-from token_refresher.oauth.token_response import bearer_token, lifetime
-from token_refresher.parsing import parse_credentials
-from token_refresher.policy import FAILURES, Failure
+from token_refresher.model import published_from_id
 from token_refresher_cli import options, screen
 from token_refresher_cli import watch as watching
 from token_refresher_cli.accounts import in_order, status_of
 from token_refresher_cli.connection import Connection
-from token_refresher_cli.credentials_form import caution
-from token_refresher_cli.durations import say_duration, say_when
+from token_refresher_cli.durations import say_when
 from token_refresher_cli.exit_codes import INTERRUPTED, ExitCode
-from token_refresher_cli.machine import Machine
 from token_refresher_cli.problems import (
     ProblemError,
     about,
-    failure_text,
-    fix_here,
 )
 from token_refresher_cli.sweeps import next_due, rows_of_report
 from token_refresher_cli.timeline import history_of
@@ -35,13 +27,14 @@ from token_refresher_cli.timeline import history_of
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from token_refresher.credentials import Credentials
+    from token_refresher.ports import SecretValue
     from token_refresher_cli.accounts import AccountStatus
+    from token_refresher_cli.machine import Machine
 
 
 def connect(ctx: typer.Context) -> tuple[Connection, Machine]:
-    """Reach the AWS account; a test hands other machine to the command."""
-    machine = ctx.obj if isinstance(ctx.obj, Machine) else Machine()
+    """Reach the AWS account."""
+    machine = options.machine_of(ctx)
     connection = Connection(options.target_of(ctx), machine)
     options.set_target(ctx, connection.target)
     return connection, machine
@@ -155,49 +148,8 @@ def plan(
     screen.show(screen.place_sentence(place))
 
 
-def check(
-    ctx: typer.Context,
-    name: options.Name,
-    *,
-    try_it: Annotated[
-        bool, typer.Option("--try", help="Ask the token endpoint too, and publish nothing.")
-    ] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before --try.")] = False,
-) -> None:
-    """Validate an account's stored credentials. Exits with 1 if they do not validate."""
-    connection, machine = connect(ctx)
-    try:
-        credentials = parse_credentials(stored_text(connection, name))
-        connection.admit(credentials)
-    except FAILURES as error:
-        raise failed(connection, name, error) from None
-    client = credentials.client
-    screen.show(
-        f"{name}: {credentials.grant_name or 'login'} grant at {client.host}, "
-        f"{client.auth_method}; the credentials validate"
-    )
-    if doubts := caution(credentials):
-        screen.note(doubts, style="yellow")
-    if not try_it:
-        return
-    if credentials.is_refresh_only:
-        raise ProblemError(
-            "An account with a refresh_token cannot be tried: it would spend the refresh token, "
-            "and the response would be lost.",
-            f"Refresh it instead: {connection.target.command('refresh', name)}",
-        )
-    again = connection.target.command("refresh", name, flags=["--force"])
-    _agree_to_try(again, machine, yes=yes)
-    try:
-        with screen.waiting(f"Asking {client.host}"):
-            told = _try(connection, credentials)
-    except FAILURES as error:
-        raise failed(connection, name, error) from None
-    screen.show(f"{name}: {told}")
-
-
-def stored_text(connection: Connection, name: str) -> str | None:
-    """Read what is stored for an account; None for a binary secret.
+def stored(connection: Connection, name: str) -> SecretValue:
+    """Read what is stored for an account.
 
     Raises:
         ProblemError: There is no such account, or it has no credentials.
@@ -209,57 +161,7 @@ def stored_text(connection: Connection, name: str) -> str | None:
         raise ProblemError(
             f"{name} has no credentials yet.", f"Add them: {connection.target.command('add', name)}"
         )
-    return value.text
-
-
-def failed(connection: Connection, name: str, error: Failure) -> typer.Exit:
-    """Tell a failure of an account; the command ends with what is returned."""
-    screen.note(f"{name}: {failure_text(error)}", style="bold red")
-    screen.note(f"{error}")
-    if fix := fix_here(error.code, name, connection.target):
-        screen.note(fix)
-    return typer.Exit(ExitCode.ACTION_REQUIRED)
-
-
-def _agree_to_try(again: str, machine: Machine, *, yes: bool) -> None:
-    screen.note(
-        "Some servers keep one live token for each client: there the published token dies when "
-        "another is issued.",
-        style="yellow",
-    )
-    screen.note(f"If it does: {again}")
-    if yes:
-        return
-    if not machine.can_ask:
-        raise ProblemError("There is nobody to agree to that.", "Give --yes as well as --try.")
-    if not typer.confirm("Ask the token endpoint?", err=True):
-        raise ProblemError("It was not asked.")
-
-
-def _try(connection: Connection, credentials: Credentials) -> str:
-    """Ask for a token as a refresh would, judge it likewise, and forget it.
-
-    Raises:
-        OAuthError: A refresh would fail as well.
-    """
-    endpoint, client = connection.endpoint(), credentials.client
-    issued_at = connection.now().replace(microsecond=0)
-    response = endpoint.request(client, credentials.grant)
-    access_token = bearer_token(response.access_token, response.token_type, dialect=client.dialect)
-    life = lifetime(response, issued_at=issued_at, client=client)
-    if not life:
-        raise TokenResponseError("the access_token had expired when it was issued")
-    if (publish := credentials.publish) is not None:
-        token = PublishedToken(access_token=access_token, token_type="", issued_at=0, expires_at=0)
-        publish.render(token, publish.values_of(response.content), secrets=credentials.secrets)
-    told = f"the endpoint issued a token that lives {say_duration(life)}"
-    if credentials.verify_url is not None:
-        verdict = endpoint.verify(client, access_token)
-        if verdict is False:
-            msg = "verify_url refused the new access_token"
-            raise TokenResponseError(msg, code="token_refused")
-        told += f"; verify_url {'accepts it' if verdict else 'says nothing of it'}"
-    return f"{told}; it was not published"
+    return value
 
 
 def history(

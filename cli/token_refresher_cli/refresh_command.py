@@ -13,11 +13,18 @@ from token_refresher.policy import Reason
 from token_refresher_cli import options, screen
 from token_refresher_cli.durations import say_when
 from token_refresher_cli.exit_codes import INTERRUPTED, ExitCode
-from token_refresher_cli.problems import ProblemError, explain_call, fix_for, fix_here, says_all
+from token_refresher_cli.problems import (
+    OF_KEYS,
+    ProblemError,
+    explain_call,
+    fix_for,
+    says_all,
+)
 from token_refresher_cli.read_commands import connect
 from token_refresher_cli.sweeps import NOT_TOLD, rows_of_report, rows_of_summary
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
     from token_refresher_cli.connection import Connection
@@ -60,6 +67,7 @@ def refresh(
         screen.show_json({"refreshed_at": now, "accounts": [asdict(row) for row in rows]})
     else:
         screen.show(screen.refresh_table(rows, now=now))
+    _say_what_is_this_machine_s(connection, [] if remote else rows)
     for row in rows:
         _say_what_helps(connection, row, now=now, remote=remote)
     failed = [row.account for row in rows if row.has_failed and not row.is_unknown]
@@ -105,19 +113,39 @@ def _say_what_helps(connection: Connection, row: Row, *, now: datetime, remote: 
         screen.show_problem(connection.unknown(name).problem)
     elif row.outcome in {Outcome.NOT_DUE, NOT_TOLD}:
         screen.note(f"{name} {_why_not(row, target, now=now)}")
-    elif row.has_failed and row.error and says_all(row.error) and not remote:
-        where = f"secrets under {target.secret_prefix}/"
-        operation = (row.detail or "").partition(" failed: ")[0]
-        screen.show_problem(explain_call(operation, row.error, where, target))
-    elif row.has_failed and (
-        fix := (fix_for if remote else fix_here)(row.error or "", name, target)
-    ):
-        screen.note(f"{name}: {fix}")
+    elif row.has_failed and not (not remote and _is_this_machine_s(connection, row)):
+        if fix := fix_for(row.error or "", name, target):
+            screen.note(f"{name}: {fix}")
     elif row.outcome == Outcome.UNCHANGED:
         screen.note(f"{name} got the published token once more.{_next(row, now)}")
     elif row.outcome == Outcome.LEASED_BY_ANOTHER_RUN:
         look = target.command("status", name)
         screen.note(f"{name} is being refreshed by another run; see what comes of it: {look}")
+
+
+def _is_this_machine_s(connection: Connection, row: Row) -> bool:
+    """Whether the machine, its settings or its AWS identity may be all that is wrong."""
+    code = row.error or ""
+    return row.has_failed and (says_all(code) or connection.doubt(code) != "")
+
+
+def _say_what_is_this_machine_s(connection: Connection, rows: Sequence[Row]) -> None:
+    """Say it once, however many accounts have met it."""
+    met: dict[tuple[str, str], list[str]] = {}
+    for row in rows:
+        if _is_this_machine_s(connection, row):
+            met.setdefault((row.error or "", row.detail or ""), []).append(row.account)
+    for (code, detail), names in met.items():
+        if says_all(code):
+            target, operation = connection.target, detail.partition(" failed: ")[0]
+            where = f"secrets under {target.secret_prefix}/"
+            if code in OF_KEYS:
+                where = target.credentials_id(names[0])
+            screen.show_problem(explain_call(operation, code, where, target))
+        else:
+            others = f" and {len(names) - 1} more" if len(names) > 1 else ""
+            screen.note(f"{names[0]}{others}: {detail}")
+            screen.note(connection.doubt(code))
 
 
 def _say_that_nothing_is_recorded(connection: Connection, names: list[str], *, force: bool) -> None:

@@ -218,8 +218,9 @@ def count_sentence(statuses: Sequence[AccountStatus]) -> str:
 
 def place_sentence(place: Mapping[str, str | None]) -> str:
     """Say where was looked, as far as it is known."""
-    named = [f"{name} {value}" for name, value in place.items() if value]
-    return f"Looked in: {', '.join(named).replace('aws_account', 'AWS account')}"
+    words = {"aws_account": "AWS account", "config_file": "by the file"}
+    named = [f"{words.get(name, name)} {value}" for name, value in place.items() if value]
+    return f"Looked in: {', '.join(named)}"
 
 
 def plan_table(rows: Sequence[Row], *, now: datetime) -> Table:
@@ -342,6 +343,10 @@ class TerminalAsker:
             hidden: dict[str, Any] = {"hide_input": True, "default": "", "show_default": False}
             return str(typer.prompt(label, err=True, **hidden))
         return str(typer.prompt(f"{field} (hidden)", hide_input=True, err=True))
+
+    def tell(self, text: str) -> None:
+        """Say what is wrong with an answer, or what was made of it."""
+        note(text, style="yellow")
 
     def choice(self, field: str, choices: Sequence[str]) -> str:
         """Ask until one of the choices is named."""

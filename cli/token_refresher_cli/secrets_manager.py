@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from token_refresher import fixes
 from token_refresher.aws.secret_store import metadata_of
 from token_refresher.ports import CURRENT
 from token_refresher_cli.problems import RefusedError
@@ -29,6 +30,10 @@ _OF_STACK: Final = "aws:cloudformation:stack-name"
 
 class AlreadyThereError(Exception):
     """There are credentials of this name, and they have a value."""
+
+
+def _has_value(found: dict[str, Any]) -> bool:
+    return any(CURRENT in stages for stages in found.get("VersionIdsToStages", {}).values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +71,26 @@ class PeoplesCalls:
         self._prefix = prefix
         self._pace = pace
 
+    def require_free(self, account: str) -> None:
+        """See that an account has no credentials yet, as far as this identity may see it.
+
+        Raises:
+            AlreadyThereError: It has.
+            RefusedError: They are scheduled for deletion, or AWS cannot be asked.
+        """
+        secret_id = f"{self._prefix}/credentials/{account}"
+        try:
+            found = self._call("describe_secret", SecretId=secret_id)
+        except RefusedError as error:
+            if error.code == "ResourceNotFoundException" or error.code in fixes.DENIED:
+                # Whoever may create need not be allowed to see.
+                return
+            raise
+        if "DeletedDate" in found:
+            raise RefusedError("CreateSecret", "InvalidRequestException", secret_id)
+        if _has_value(found):
+            raise AlreadyThereError
+
     def create_credentials(self, account: str, text: str, *, kms_key_id: str) -> str:
         """Create an account's credentials secret, or give one without a value its first.
 
@@ -84,8 +109,7 @@ class PeoplesCalls:
             if error.code != "ResourceExistsException":
                 raise
             found = self._call("describe_secret", SecretId=secret_id)
-            stages = found.get("VersionIdsToStages", {}).values()
-            if any(CURRENT in each for each in stages):
+            if _has_value(found):
                 raise AlreadyThereError from None
             return self.replace_credentials(account, text)
         return str(answer["VersionId"])

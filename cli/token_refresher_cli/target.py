@@ -1,20 +1,33 @@
-"""Where a command works, and the next command written so that it works there too. Pure."""
+"""Where a command works, and the next command written so that it works there too. Pure.
+
+Options, variables and the configuration file may each name a place, or a part of one. A stack and
+a prefix are one place: they are taken together, from the first that names either, so that one
+stack's function never meets another stack's accounts.
+"""
 
 from __future__ import annotations
 
 import shlex
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from token_refresher import fixes
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+
+# What a shell may set once for all commands.
+VARIABLES: Final = {"prefix": "TOKEN_REFRESHER_PREFIX", "stack": "TOKEN_REFRESHER_STACK"}
+# AWS's own, in the order in which AWS's library takes those of a profile.
+_PROFILES: Final = ("AWS_DEFAULT_PROFILE", "AWS_PROFILE")
+_REGIONS: Final = ("AWS_REGION", "AWS_DEFAULT_REGION")
+# Whoever sets them has chosen an identity; a profile that were named would win over it.
+_IDENTITIES: Final = ("AWS_ACCESS_KEY_ID", "AWS_WEB_IDENTITY_TOKEN_FILE")
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where a command works, as its options say; None leaves it to the environment.
+    """Where a command works; None leaves it to AWS's own configuration, or to the settings.
 
     Attributes:
         profile: Of the AWS configuration.
@@ -22,7 +35,8 @@ class Target:
         prefix: The path above ``credentials/`` and ``tokens/``.
         stack: A deployed stack, whose settings are taken.
         secret_prefix: What the prefix comes to, once the settings are known.
-        aws_region: What the Region comes to: not every AWS tool reads it where boto3 does.
+        aws_region: What the Region comes to, where a profile has it.
+        config_file: The configuration file, where any of this comes from it.
     """
 
     profile: str | None = None
@@ -31,6 +45,7 @@ class Target:
     stack: str | None = None
     secret_prefix: str = ""
     aws_region: str | None = None
+    config_file: str | None = None
 
     def credentials_id(self, account: str) -> str:
         """Name an account's credentials secret."""
@@ -42,16 +57,18 @@ class Target:
 
     @property
     def where(self) -> dict[str, str | None]:
-        """The options that lead another command here."""
+        """The options that lead another command here, whatever a machine names besides."""
         return {
             "--profile": self.profile,
-            "--region": self.region,
-            "--prefix": self.prefix,
+            "--region": self.aws_region or self.region,
+            "--prefix": self.prefix or (None if self.stack else self.secret_prefix or None),
             "--stack": self.stack,
         }
 
     def command(self, verb: str, *names: str, flags: Sequence[str] = ()) -> str:
-        """Write a command of this program, to be pasted into a shell.
+        """Write a command of this program, to be pasted into a shell, also on another machine.
+
+        So it names the whole place, wherever that came from; without a stack, by the prefix.
 
         Args:
             verb: The command.
@@ -62,5 +79,51 @@ class Target:
 
     def aws(self, *words: str) -> str:
         """Write a command of the AWS command line, likewise."""
-        where = {"--profile": self.profile, "--region": self.region or self.aws_region}
+        where = {"--profile": self.profile, "--region": self.aws_region or self.region}
         return shlex.join(["aws", *words, *fixes.words(where)])
+
+
+def choose(
+    options: Mapping[str, str | None],
+    variables: Mapping[str, str],
+    file: Mapping[str, str],
+    *,
+    path: str | None = None,
+) -> Target:
+    """Put together where a command works: by its options, else the variables, else the file.
+
+    Args:
+        options: By name; None where one is not given. A stack that is empty asks for none.
+        variables: The environment. One that is empty is as good as not set.
+        file: What the configuration file says.
+        path: The file's.
+    """
+    profile = options.get("profile") or None
+    if profile is None and not any(variables.get(name) for name in _IDENTITIES):
+        profile = _first(variables, _PROFILES) or file.get("profile")
+    region = options.get("region") or _first(variables, _REGIONS)
+    # A Region beside a profile is that profile's, and of no other AWS account.
+    if is_of_file := region is None and file.get("profile", profile) == profile:
+        region = file.get("region")
+    of_variables = {name: variables.get(of) or None for name, of in VARIABLES.items()}
+    *named, of_file = (
+        {name: each for name in VARIABLES if (each := source.get(name)) is not None}
+        for source in (options, of_variables, file)
+    )
+    place = next(filter(None, named), of_file)
+    used = [
+        is_of_file and region,
+        profile and profile == file.get("profile"),
+        place is of_file and place,
+    ]
+    return Target(
+        profile=profile,
+        region=region,
+        prefix=place.get("prefix"),
+        stack=place.get("stack") or None,
+        config_file=path if any(used) else None,
+    )
+
+
+def _first(variables: Mapping[str, str], names: Sequence[str]) -> str | None:
+    return next((value for name in names if (value := variables.get(name))), None)

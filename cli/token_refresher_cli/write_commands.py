@@ -19,22 +19,26 @@ from token_refresher_cli.credentials_form import (
     fill_in,
     joined,
     read_object,
+    slot_of,
     to_credentials,
 )
+from token_refresher_cli.field_options import fields_of, issuer_of
 from token_refresher_cli.first_token import see_it_through
 from token_refresher_cli.problems import (
     ProblemError,
     doubt,
     ending,
 )
-from token_refresher_cli.read_commands import connect, stored_text
+from token_refresher_cli.read_commands import connect, stored
 from token_refresher_cli.secrets_manager import AlreadyThereError
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from pathlib import Path
 
     from token_refresher.credentials import Credentials
     from token_refresher_cli.connection import Connection
+    from token_refresher_cli.credentials_form import Slot
     from token_refresher_cli.machine import Machine
 
 
@@ -59,13 +63,16 @@ def add(
         bulk.add_many(ctx, *connect(ctx), from_file, kms_key_id=kms_key_id, dry_run=dry_run)
         return
     connection, machine = connect(ctx)
-    given = without_account(_given(ctx, from_file), name)
-    given = _with_endpoint(ctx, connection, machine, given, stored={})
-    text, credentials = _completed(connection, machine, name, given, stored=None)
-    if dry_run:
-        bulk.preview(connection, machine, bulk.Entry(name, text, credentials))
-        return
+    given, asked = _given(ctx, from_file)
     try:
+        if not dry_run:
+            # Before anybody is asked for anything.
+            connection.people.require_free(name)
+        given = _with_endpoint(ctx, connection, machine, without_account(given, name), stored={})
+        text, credentials = _completed(connection, machine, name, given, stored=None, asked=asked)
+        if dry_run:
+            bulk.preview(connection, machine, bulk.Entry(name, text, credentials))
+            return
         version_id = connection.people.create_credentials(name, text, kms_key_id=kms_key_id)
     except AlreadyThereError:
         raise ProblemError(
@@ -84,12 +91,21 @@ def correct(
     replace: Annotated[
         bool, typer.Option("--replace", help="Keep nothing that is stored, and do not read it.")
     ] = False,
+    unset: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FIELD",
+            help="Remove a stored field, or a part such as extra_parameters.audience.",
+        ),
+    ] = None,
     wait: options.Wait = False,
     within: options.WithinMinutes = 10,
 ) -> None:
     """Put corrected credentials, such as after a wrong password. The next sweep tries them."""
     connection, machine = connect(ctx)
-    given = without_account(_given(ctx, from_file), name)
+    removed = [slot_of(each) for each in unset or ()]
+    given, asked = _given(ctx, from_file)
+    given = without_account(given, name)
     stored: dict[str, Any] | None = None
     before: Credentials | None = None
     if replace:
@@ -97,7 +113,9 @@ def correct(
     else:
         stored, before = _stored(connection, name)
     given = _with_endpoint(ctx, connection, machine, given, stored=stored or {})
-    text, credentials = _completed(connection, machine, name, given, stored=stored)
+    text, credentials = _completed(
+        connection, machine, name, given, stored=stored, asked=asked, unset=removed
+    )
     if credentials == before:
         screen.show(f"{name}: that is what is stored; nothing was written")
         return
@@ -108,9 +126,10 @@ def correct(
 
 def _stored(connection: Connection, name: str) -> tuple[dict[str, Any], Credentials | None]:
     """Read what is to be corrected, whether or not it validates."""
-    text = stored_text(connection, name)
+    text = stored(connection, name).text
     try:
-        fields = read_object(text or "")
+        # Whose own words the person does not know yet.
+        fields = read_object(text or "", name=f"what is stored for {name}")
     except FormError:
         return {}, None
     try:
@@ -119,8 +138,11 @@ def _stored(connection: Connection, name: str) -> tuple[dict[str, Any], Credenti
         return fields, None
 
 
-def _given(ctx: typer.Context, from_file: Path | None) -> dict[str, Any]:
+def _given(ctx: typer.Context, from_file: Path | None) -> tuple[dict[str, Any], list[Slot]]:
     """Put together what a file and the options say; the options win.
+
+    Returns:
+        The fields, and what the options want to be asked for.
 
     Raises:
         FormError: The file cannot be read, or holds no JSON object.
@@ -129,13 +151,12 @@ def _given(ctx: typer.Context, from_file: Path | None) -> dict[str, Any]:
     if from_file is not None:
         is_pipe = str(from_file) == "-"
         try:
-            text = sys.stdin.read() if is_pipe else from_file.read_text(encoding="utf-8")
-        except UnicodeDecodeError:
-            raise FormError("what was read is not UTF-8") from None
+            content = sys.stdin.buffer.read() if is_pipe else from_file.read_bytes()
         except OSError as error:
             raise FormError(f"cannot read {from_file}: {error.strerror}") from None
-        fields = read_object(text)
-    return joined(fields, options.fields_of(ctx))
+        fields = read_object(content, name="what was read" if is_pipe else str(from_file))
+    given, asked = fields_of(ctx)
+    return joined(fields, given), asked
 
 
 def _with_endpoint(
@@ -151,7 +172,7 @@ def _with_endpoint(
     Raises:
         DiscoveryError: There is none to be found; nobody was asked for a secret.
     """
-    issuer = options.issuer_of(ctx)
+    issuer = issuer_of(ctx)
     if issuer is None:
         return given
     with screen.waiting("Looking for the token endpoint"):
@@ -177,6 +198,8 @@ def _completed(
     given: dict[str, Any],
     *,
     stored: dict[str, Any] | None,
+    asked: list[Slot],
+    unset: Collection[Slot] = (),
 ) -> tuple[str, Credentials]:
     """Ask for what is missing, and validate.
 
@@ -188,8 +211,16 @@ def _completed(
         ProblemError: It does not validate; nothing was written.
     """
     asker = screen.TerminalAsker() if machine.can_ask else None
+
+    def admit(credentials: Credentials) -> None:
+        try:
+            connection.admit(credentials)
+        except FAILURES as error:
+            hint = doubt(error.code, connection.target)
+            raise FormError(f"{error}{hint and f'; {hint}'}") from None
+
     try:
-        fields = fill_in(given, asker=asker, stored=stored)
+        fields = fill_in(given, asker=asker, stored=stored, admit=admit, asked=asked, unset=unset)
         credentials, text = to_credentials(fields)
         connection.admit(credentials)
     except FAILURES as error:

@@ -50,7 +50,7 @@ Timeout = Annotated[int, Meta(ge=1, le=30)]
 # What an account's texts may say for a value that is known only when it is sent.
 ASSERTION, REFRESH_TOKEN = "{assertion}", "{refresh_token}"
 # A parameter or header of such a name holds what must not be published.
-_SECRET_NAME: Final = re.compile(
+SECRET_NAME: Final = re.compile(
     r"pw|secret|pass|token|key|assertion|credential|authori|sig|^code$", re.IGNORECASE
 )
 
@@ -469,7 +469,7 @@ def _secrets_in(values: Mapping[str, object]) -> Iterator[str]:
     for name, value in values.items():
         if isinstance(value, dict):
             yield from _secrets_in(value)
-        elif _SECRET_NAME.search(name):
+        elif SECRET_NAME.search(name):
             yield from (each for each in texts_in(value) if each not in (ASSERTION, REFRESH_TOKEN))
 
 

@@ -199,6 +199,18 @@ def say(code: str, account: str, where: Mapping[str, str | None]) -> str:
     return f"{fix.sentence}: {command(verb, account, flags=flags, where=where)}"
 
 
+def say_of_all(code: str, where: Mapping[str, str | None]) -> str:
+    """Say what a person does where no account is to blame.
+
+    Args:
+        code: Why an invocation failed as a whole.
+        where: As for `say`.
+    """
+    fix = fix_of(code)
+    sentence = fix.sentence if fix is not None else "nothing was swept; this says why"
+    return f"{sentence}: {command('doctor', where=where)}"
+
+
 def command(
     verb: str, *names: str, flags: Sequence[str] = (), where: Mapping[str, str | None]
 ) -> str:

@@ -9,6 +9,7 @@ made once for the life of the environment is made when this module is imported.
 from __future__ import annotations
 
 import gc
+import platform
 import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
@@ -57,6 +58,10 @@ if TYPE_CHECKING:
 
     # What one of the entry points does with an event.
     _Act = Callable[[object, LambdaContext], dict[str, Any]]
+
+
+# What the template calls a processor, by what the machine does.
+_ARCHITECTURES: Final = {"aarch64": "arm64", "x86_64": "x86_64"}
 
 
 def utc_now() -> datetime:
@@ -251,6 +256,8 @@ def token_endpoints(
             settings.allowed_token_hosts,
             is_proxied=settings.token_endpoint_proxy is not None,
             stack=settings.service,
+            region=settings.region,
+            architecture=_ARCHITECTURES.get(platform.machine(), ""),
         ),
         ssl_context=public_authorities(settings.additional_ca_certificates),
         clock=clock,

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from token_refresher.credentials import Credentials
+    from token_refresher.model import Account
     from token_refresher.oauth.dialect import Dialect
     from token_refresher.oauth.token_response import TokenResponse
     from token_refresher.ports import SecretStore
@@ -155,6 +156,22 @@ class Journal(Hidden, msgspec.Struct, kw_only=True):
     unwritten: Unwritten | None = None
     is_repeatable: bool = True
     refused: str = ""
+
+    def look(self, credentials: Credentials, account: Account) -> None:
+        """Read what was journaled for these credentials.
+
+        Where they have nothing but a refresh token, also where the journal of the published token
+        is, or of the one before.
+
+        Raises:
+            SecretStoreError: It could not be read.
+        """
+        self.grant, self.is_only_grant = credentials.grant_digest, credentials.is_refresh_only
+        self.read()
+        published, previous = account.published, account.previous
+        for version_id in (published and published.version_id, previous and str(previous)):
+            if version_id and self.is_only_grant and self.entry is None:
+                self.read_version(version_id)
 
     def read(self) -> None:
         """Read what stands under the stage.

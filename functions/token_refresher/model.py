@@ -248,6 +248,15 @@ class Account:
         return self.credentials_version is not None
 
     @property
+    def is_foreign(self) -> bool:
+        """Whether the token secret holds what other programs may need, by what was read of it.
+
+        What replaced a token of ours is not meant, such as a placeholder of a tool that ran again.
+        """
+        published = self.published
+        return published is not None and published.is_foreign and self.previous is None
+
+    @property
     def tags(self) -> Mapping[str, str]:
         """What is on record: the token secret's tags, and those that it could not be given."""
         written = self.token.tags if self.token else {}

@@ -24,11 +24,11 @@ from token_refresher.credentials import (
 from token_refresher.errors import CredentialsError
 from token_refresher.oauth.client_authentication import AuthMethod
 from token_refresher.oauth.dialect import Dialect
-from token_refresher.oauth.providers import LOGIN, provider
+from token_refresher.oauth.providers import LOGIN, ProviderError, provider
 from token_refresher.publishing import Publish
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
 NAMED_GRANTS: Final[dict[str, type[Credentials]]] = {
     str(struct.__struct_config__.tag): struct
@@ -93,6 +93,16 @@ _LINES: Final = frozenset({"ca_certificates", "publish"})
 # A key must never be told to go where it would be sent.
 _OF_SIGNED_CLIENTS: Final = frozenset({"certificate", "client_certificate", "private_key"})
 
+_MOST_TOLD: Final = 8
+# Of every field whose value is not known, where it must be there for others to be looked at.
+_IN_ITS_PLACE: Final = "x"
+FIELD_NAMES: Final = (
+    "grant_type",
+    *dict.fromkeys(
+        name for struct in NAMED_GRANTS.values() for name in struct.__struct_encode_fields__
+    ),
+)
+
 _PATH: Final = "a path of at most six keys with dots between them, such as data.0.token"
 _ACCEPTED: Final = {
     "dialect.authorization_scheme": "one word, such as Bearer",
@@ -129,36 +139,139 @@ def parse_credentials(text: str | None) -> Credentials:
     """
     if text is None:
         raise CredentialsError("the credentials are binary: store one JSON object as text")
-    place = ""
     try:
         # Unlike Python's own, it takes neither half a character nor a number that no JSON has.
         content = msgspec.json.decode(text.removeprefix("\ufeff"))
-    except (ValueError, RecursionError) as error:
-        content, place = None, "".join(re.findall(r" \(byte [0-9]+\)\Z", str(error)))
+    except (ValueError, RecursionError):
+        content = None
     if not isinstance(content, dict):
+        from token_refresher.json_text import trouble_with  # noqa: PLC0415 - rare
+
         raise CredentialsError(
-            f"the credentials are not JSON: store one JSON object as the secret's text{place}"
+            "the credentials are not JSON: store one JSON object as the secret's text "
+            f"({trouble_with(text)})"
         )
     try:
         return _from_object(content)
-    except (msgspec.ValidationError, ValueError) as error:
-        problem = f"the credentials do not validate: {_fix(str(error))}"
-    except RecursionError:
-        problem = "the credentials do not validate: they are nested too deeply"
-    # Outside of the handlers: else the error would carry the other one, whose text has a value.
-    raise CredentialsError(problem)
+    except (msgspec.ValidationError, ValueError, RecursionError):
+        pass
+    # Outside of the handler: else the error would carry the other one, whose text has a value.
+    raise _all_told(content, text)
 
 
 def _from_object(content: dict[str, Any]) -> Credentials:
-    content = _without_nulls({name: _as_object(name, value) for name, value in content.items()})
+    content = _as_meant(content)
     struct = _struct_for(content)
-    _require_known(content, struct)
     for name, value in content.items():
         if name not in _LINES:
             _require_no_blanks(name, value)
     credentials = msgspec.convert(_as_texts(content), struct, strict=False)
     refusals.require_valid(credentials)
     return credentials
+
+
+def _as_meant(content: Mapping[str, Any]) -> dict[str, Any]:
+    return _without_nulls({name: _as_object(name, value) for name, value in content.items()})
+
+
+def _all_told(content: dict[str, Any], text: str) -> CredentialsError:
+    """Say all that is wrong at once, so that nobody has to come back for the next."""
+    from token_refresher.json_text import given_twice  # noqa: PLC0415 - rare
+
+    try:
+        problems = problems_of(content)
+        problems += [f"{each} is given twice, and the last counts" for each in given_twice(text)]
+    except RecursionError:
+        problems = ["they are nested too deeply"]
+    return CredentialsError(f"the credentials do not validate: {in_one(problems)}")
+
+
+def in_one(problems: Sequence[str]) -> str:
+    """Put problems into one message: numbered where there are several, and not without end."""
+    told = list(dict.fromkeys(problems))
+    if len(told) == 1:
+        return told[0]
+    more = [f"{len(told) - _MOST_TOLD} more"] if len(told) > _MOST_TOLD else []
+    numbered = [f"({number}) {each}" for number, each in enumerate(told[:_MOST_TOLD], 1)]
+    return "; ".join([*numbered, *more])
+
+
+def problems_of(content: Mapping[str, Any]) -> list[str]:
+    """Find all that is wrong with the fields of credentials; nothing, where they validate.
+
+    Returns:
+        Each with its field and the fix, never with a value.
+
+    Raises:
+        RecursionError: They are nested too deeply.
+    """
+    content = _as_meant(content)
+    problems, struct, known = list[str](), None, FIELD_NAMES
+    try:
+        struct = _struct_for(content)
+    except ValueError as error:
+        problems.append(str(error))
+    else:
+        known = ("grant_type", *_names_of(struct))
+    problems += [_unknown_here(name, content, known) for name in content if name not in known]
+    # What is missing under its own name only, or not whole, need not be told as well.
+    meant = re.findall(r"(?:did you mean|goes into) `(\w+)", " ".join(problems))
+    fields = {name: value for name, value in content.items() if name in known}
+    if struct is None:
+        fields.pop("grant_type", None)
+    if blanks := [told for each in fields.items() if (told := _blanks_in(*each))]:
+        return problems + blanks
+    if struct is not None:
+        problems += [
+            told
+            for told in _wrong_values(fields, struct)
+            if not any(f"`{name}" in told for name in meant)
+        ]
+    return problems
+
+
+def unknown_fields(given: Mapping[str, Any], *, of: Mapping[str, Any]) -> list[str]:
+    """Tell of each name that is no grant's field where it goes, or which one is meant.
+
+    Args:
+        given: What may have such names.
+        of: All that is known of the account, its grant and provider among it.
+    """
+    unknown = [name for name in given if name not in FIELD_NAMES]
+    try:
+        known: Collection[str] = ("grant_type", *_names_of(_struct_for(dict(of))))
+    except ValueError:
+        known = FIELD_NAMES
+    return [_unknown_here(name, of, known) for name in unknown]
+
+
+def _blanks_in(name: str, value: object) -> str:
+    try:
+        if name not in _LINES:
+            _require_no_blanks(name, value)
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
+def _wrong_values(fields: dict[str, Any], struct: type[Credentials]) -> list[str]:
+    """Find what is missing, of a wrong type, or refused."""
+    required = [one.name for one in msgspec.structs.fields(struct) if one.required]
+    problems = [f"`{name}` is missing" for name in required if name not in fields]
+    # So that what follows is seen, too.
+    fields = {**dict.fromkeys(required, _IN_ITS_PLACE), **_as_texts(fields)}
+    whole = {name: fields[name] for name in ("grant_type", *required) if name in fields}
+    wrong = []
+    for name, value in fields.items():
+        placeholders = dict.fromkeys(required, _IN_ITS_PLACE)
+        try:
+            msgspec.convert({**whole, **placeholders, name: value}, struct, strict=False)
+        except msgspec.ValidationError as error:
+            wrong.append(_fix(str(error)))
+    if wrong:
+        return problems + wrong
+    credentials = msgspec.convert(fields, struct, strict=False)
+    return problems + [_fix(said) for said in refusals.all_of(credentials)]
 
 
 def _as_object(name: str, value: object) -> object:
@@ -222,27 +335,33 @@ def _struct_for(content: dict[str, Any]) -> type[Credentials]:
     )
 
 
-def _require_known(content: dict[str, Any], struct: type[Credentials]) -> None:
-    """Name a field that is not known, whatever else is wrong."""
-    known = ["grant_type", *_names_of(struct)]
-    if unknown := [name for name in content if name not in known]:
-        name, of = unknown[0], content.get("provider")
-        if isinstance(of, str):
-            entry = provider(of)
-            example = entry.grant(content.get("grant_type")).example
-            for place, has in {"provider_parameters": entry.parameters, **example}.items():
-                if isinstance(has, dict) and name in has:
-                    raise ValueError(f"`{name}` goes into `{place}`")
-        for field, nested in _NESTED.items():
-            if name in _names_of(nested) and name not in _OF_RESPONSES:
-                raise ValueError(f"`{name}` goes into `{field}`")
-        meant = _CALLED.get(re.sub("[_-]", "", name.lower()))
-        if meant in known and meant not in content:
-            raise ValueError(f"`{refusals.plain(name)}` is no field: did you mean `{meant}`?")
-        raise ValueError(_unknown(name, known))
+def _unknown_here(name: str, content: Mapping[str, Any], known: Collection[str]) -> str:
+    """Say where a field that is not known goes, or which one is meant."""
+    for place, has in _places_of(content).items():
+        if isinstance(has, dict) and name in has:
+            return f"`{name}` goes into `{place}`"
+    for field, nested in _NESTED.items():
+        if name in _names_of(nested) and name not in _OF_RESPONSES:
+            return f"`{name}` goes into `{field}`"
+    meant = _CALLED.get(re.sub("[_-]", "", name.lower()))
+    if meant in known and meant not in content:
+        return f"`{refusals.plain(name)}` is no field: did you mean `{meant}`?"
+    return _unknown(name, known)
 
 
-def _unknown(name: str, known: Sequence[str], *, where: str = "") -> str:
+def _places_of(content: Mapping[str, Any]) -> dict[str, object]:
+    """What a provider's entry has in objects of its own, by their fields."""
+    try:
+        entry = provider(str(content.get("provider")))
+    except ProviderError:
+        return {}
+    return {
+        "provider_parameters": entry.parameters,
+        **entry.grant(content.get("grant_type")).example,
+    }
+
+
+def _unknown(name: str, known: Collection[str], *, where: str = "") -> str:
     shown = refusals.plain(name)
     if shown != name:
         whose = f" of `{where[:-1]}`" if where else ""
@@ -321,8 +440,6 @@ def _fix(message: str) -> str:
         return what
     if field := re.fullmatch(r"Object contains unknown field `(.*)`", what, re.DOTALL):
         return _unknown(field[1], _names_of(_NESTED[where]), where=f"{where}.")
-    if field := re.fullmatch(r"Object missing required field `(\w+)`", what):
-        return f"`{field[1]}` is missing"
     if where in _ACCEPTED:
         return f"`{where}` must be {_ACCEPTED[where]}"
     if where.startswith("dialect."):

@@ -23,26 +23,26 @@ from token_refresher.errors import (
     SecretStoreError,
     UnexpectedError,
 )
-from token_refresher.journal import Journal, JournalEntry
+from token_refresher.journal import Journal
+from token_refresher.judgement import (
+    admit,
+    client_of,
+    is_unchanged,
+    judged,
+    require_kept,
+    secrets_of,
+    text_of,
+    usable_credentials,
+    verify,
+    with_times_read,
+)
 from token_refresher.leases import LONGEST_AGE
-from token_refresher.model import (
-    TokenVersion,
-    published_from_id,
-    token_digest,
-    with_token,
-)
-from token_refresher.oauth.errors import (
-    MissingExpiryError,
-    OAuthError,
-    TokenRequestError,
-    TokenResponseError,
-)
+from token_refresher.model import TokenVersion, published_from_id, with_token
+from token_refresher.oauth.errors import OAuthError, TokenRequestError, TokenResponseError
 from token_refresher.oauth.hidden import Hidden
-from token_refresher.oauth.token_response import lifetime
 from token_refresher.outcomes import Asked, Caution, Outcome, Result
 from token_refresher.policy import (
     FAILURES,
-    TICK_SLACK,
     Decision,
     Reason,
     Sending,
@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from token_refresher.credentials import Credentials
+    from token_refresher.journal import JournalEntry
     from token_refresher.leases import Lease
     from token_refresher.model import Account, PublishedToken
     from token_refresher.oauth.client_authentication import Client
@@ -75,9 +76,6 @@ _REFRESH_TIME: Final = timedelta(seconds=60)
 # With less than this a refresh is not begun: what it reads before the request takes time
 # too. It must fit into the shortest invocation, of a schedule of one minute.
 TIME_TO_BEGIN: Final = timedelta(seconds=45)
-# The longest timeout of an account that fits into that invocation.
-_SHORT_TIMEOUT_SECONDS: Final = 20
-_SHORT_SCHEDULE: Final = timedelta(minutes=1)
 # What `_REFRESH_TIME` has room for; an account that waits longer has so much more.
 _USUAL_TIMEOUT_SECONDS: Final = 10
 # What is left for the records, however long a journal is retried.
@@ -275,25 +273,15 @@ class _Refresh(Hidden, msgspec.Struct, kw_only=True):
         metadata = self.store.describe_token(self.account.name)
         self.record.account = with_token(self.account, metadata, now=self.asked.now)
         self.before = self.account
-        if metadata is not None and metadata.is_deleted:
-            raise SecretStoreError("DescribeSecret", "scheduled_for_deletion", transient=False)
-        published = self.account.published
-        if published is not None and not published.is_ours and published.expires_at is None:
-            value = self.store.read_published(self.account.name)
-            # None where the version has lost its value.
-            if value is not None:
-                self.record.know(published=published.with_times_of(value.text))
-                self.before = self.account
+        require_kept(metadata)
+        self.record.account = self.before = with_times_read(self.account, self.store)
 
     def _is_foreign(self) -> bool:
         """Whether the token secret holds what other programs may need: not overwritten unasked.
 
-        What replaced a token of ours, such as a placeholder of a tool that ran again, is replaced
-        in turn; so is what a person forces, and what is to be staged for a rotation.
+        What a person forces is replaced all the same, and what is to be staged for a rotation.
         """
-        published, asked = self.account.published, self.asked
-        is_foreign = published is not None and published.is_foreign
-        return is_foreign and self.account.previous is None and not (asked.force or asked.stage_as)
+        return self.account.is_foreign and not (self.asked.force or self.asked.stage_as)
 
     def _is_due(self, *, has_primary_grant: bool = False) -> bool:
         """Decide again, with what has been read since."""
@@ -311,23 +299,15 @@ class _Refresh(Hidden, msgspec.Struct, kw_only=True):
             self._is_due()
             return None
         self.record.know(credentials_version=value.version_id)
-        # Here, since most starts find nothing due, and read no credentials.
-        from token_refresher.credentials import require_refresh_tokens  # noqa: PLC0415
-        from token_refresher.parsing import parse_credentials  # noqa: PLC0415
-
-        credentials = parse_credentials(value.text)
-        require_refresh_tokens(credentials, uses_refresh_tokens=self.refresher.uses_refresh_tokens)
+        credentials = usable_credentials(
+            value.text, uses_refresh_tokens=self.refresher.uses_refresh_tokens
+        )
         longer = self._client_of(credentials).timeout_seconds - _USUAL_TIMEOUT_SECONDS
         self.needed_time_left -= timedelta(seconds=max(0, longer))
         return credentials
 
     def _client_of(self, credentials: Credentials) -> Client:
-        """The account's client, whose timeout must fit into an invocation."""
-        client = credentials.client
-        if self.refresher.schedule > _SHORT_SCHEDULE:
-            return client
-        timeout = min(client.timeout_seconds, _SHORT_TIMEOUT_SECONDS)
-        return msgspec.structs.replace(client, timeout_seconds=timeout)
+        return client_of(credentials, schedule=self.refresher.schedule)
 
     def _read_journal(self, credentials: Credentials) -> bool:
         """Read the journaled response, after writing one that could not be written before.
@@ -338,11 +318,7 @@ class _Refresh(Hidden, msgspec.Struct, kw_only=True):
         kept, journal = self.account.unwritten, self.journal
         self.record.know(journal=None)
         if self.refresher.uses_refresh_tokens and credentials.uses_refresh_tokens:
-            journal.grant = credentials.grant_digest
-            journal.is_only_grant = credentials.is_refresh_only
-            journal.read()
-            if journal.is_only_grant and journal.entry is None:
-                self._read_published_journal()
+            journal.look(credentials, self.account)
             if kept is not None and journal.resume(kept):
                 if not self._write_journal(until=self._time_left()):
                     return False
@@ -351,13 +327,6 @@ class _Refresh(Hidden, msgspec.Struct, kw_only=True):
         version = TokenVersion.parse(journal.version_id, now=self.asked.now)
         self.record.know(journal=version if journal.entry is not None else None, unwritten=None)
         return True
-
-    def _read_published_journal(self) -> None:
-        """Look where the journal of the published token is, or of the one before."""
-        published, previous = self.account.published, self.account.previous
-        for version_id in (published and published.version_id, previous and str(previous)):
-            if version_id and self.journal.entry is None:
-                self.journal.read_version(version_id)
 
     def _journaled(self, credentials: Credentials) -> _Response | None:
         """Take a response that an earlier run journaled and could not publish, if there is one."""
@@ -369,7 +338,8 @@ class _Refresh(Hidden, msgspec.Struct, kw_only=True):
         self.record.ensure_token_secret()
         try:
             token = entry.published_as(version, credentials.client.dialect)
-            text = self._text(credentials, entry, token, self._secrets(credentials, entry))
+            secrets = self._secrets(credentials, entry)
+            text = text_of(token, entry, credentials=credentials, secrets=secrets)
         except TokenResponseError:
             self._refuse(version)
             raise
@@ -385,9 +355,9 @@ class _Refresh(Hidden, msgspec.Struct, kw_only=True):
 
     def _request(self, credentials: Credentials) -> _Response:
         """Get a token: by a refresh token if there is one to be sent, else by primary grant."""
-        refresh_token, basis = self._refresh_token(credentials)
         client = self._client_of(credentials)
-        self.endpoint.admit(client)
+        admit(credentials, client, self.journal.entry, endpoint=self.endpoint)
+        refresh_token, basis = self._refresh_token(credentials)
         if self._time_left() < time_to_request(client.timeout_seconds):
             # Begin nothing that could be cut off between redeeming and journaling.
             raise OutOfTimeError("not enough time is left in this invocation")
@@ -423,12 +393,6 @@ class _Refresh(Hidden, msgspec.Struct, kw_only=True):
         """Tell the refresh token to send, and what its lease is derived from."""
         entry = self.journal.entry
         if entry is not None:
-            if self.journal.is_only_grant:
-                from token_refresher.credentials import require_same_place  # noqa: PLC0415
-
-                require_same_place(
-                    credentials, host=entry.host, place=entry.place, trust=entry.trust
-                )
             return entry.refresh_token, self.journal.version_id
         if credentials.refresh_token is not None:
             return credentials.refresh_token, credentials.grant_digest
@@ -458,12 +422,6 @@ class _Refresh(Hidden, msgspec.Struct, kw_only=True):
     ) -> _Response:
         """Journal a response, then judge it."""
         lease = redeemed.lease if redeemed is not None else None
-        missing: MissingExpiryError | None = None
-        life = timedelta(0)
-        try:
-            life = lifetime(response, issued_at=issued_at, client=credentials.client)
-        except MissingExpiryError as error:
-            missing = error
         sent = redeemed.grant.refresh_token if redeemed is not None else None
         whole = self.journal.entry_of(
             response,
@@ -472,91 +430,43 @@ class _Refresh(Hidden, msgspec.Struct, kw_only=True):
             sent=sent,
             refresh_is_refused=refresh_is_refused,
         )
-        entry = whole.shortened()
-        is_too_long = response.access_token is not None and entry.access_token is None
-        secrets = self._secrets(credentials, whole, sent)
-        entry = entry.without(secrets)
-        dialect = credentials.client.dialect
-        usable = entry.access_token if entry.is_bearer_token(dialect) else None
-        version = self._version_of(
-            usable, issued_at, life, is_renewed=dialect.renews_by_access_token
+        found = judged(
+            response,
+            whole,
+            credentials=credentials,
+            account=self.account,
+            issued_at=issued_at,
+            secrets=self._secrets(credentials, whole, sent),
         )
+        is_timeless = found.has_token and found.missing is not None
         # What a primary grant brings that must not be published can be had again, and is not kept.
-        is_usable = usable is not None and version.expires_at > issued_at
-        if is_usable or (lease is not None and (response.refresh_token or (usable and missing))):
-            self._journal(version, entry, lease)
+        if found.is_live or (lease is not None and (response.refresh_token or is_timeless)):
+            self._journal(found.version, found.entry, lease)
         elif lease is not None:
             # Nothing that could be used has come.
             self.record.end_lease(lease.version_id, Sending(LeaseEnd.UNANSWERED, lease.taken_at))
         try:
-            if is_too_long:
-                raise TokenResponseError(
-                    "the token response is longer than a secret holds", code="token_too_long"
-                )
-            whole.bearer_token(dialect)
-            if missing is not None:
-                raise missing
-            token = whole.published_as(version, dialect)
-            text = self._text(credentials, whole, token, secrets)
+            token, text = found.published()
         except OAuthError:
-            self._refuse(version)
+            self._refuse(found.version)
             raise
         return _Response(
-            version=version,
+            version=found.version,
             token=token,
             text=text,
             lease=lease,
             brings_refresh_token=response.refresh_token not in (None, sent),
-            refresh_token_expires_in=entry.refresh_token_lives,
+            refresh_token_expires_in=found.entry.refresh_token_lives,
         )
-
-    def _version_of(
-        self, access_token: str | None, issued_at: datetime, life: timedelta, *, is_renewed: bool
-    ) -> TokenVersion:
-        """Make the version id of a response.
-
-        A token that is handed out once more still ends when it was told to, unless it is one that
-        ``is_renewed`` by itself.
-        """
-        digest = token_digest(self.account.name, access_token)
-        published, expires_at = self.account.published, issued_at + life
-        if access_token and published and published.token_digest == digest and not is_renewed:
-            ends_at = published.expires_at
-            if ends_at is not None and ends_at > issued_at:
-                expires_at = min(expires_at, ends_at)
-        return TokenVersion(issued_at, expires_at, self.account.credentials_digest, digest)
-
-    def _text(
-        self,
-        credentials: Credentials,
-        entry: JournalEntry,
-        token: PublishedToken,
-        secrets: frozenset[str],
-    ) -> str:
-        """Write what is published, which tells no secret of the account, whoever sends it back.
-
-        Raises:
-            TokenResponseError: It would, or the response lacks what is to be published.
-        """
-        if credentials.publish is None:
-            from token_refresher.publishing import render  # noqa: PLC0415
-
-            return render(token, secrets=secrets)
-        return credentials.publish.render(token, entry.response, secrets=secrets)
 
     def _secrets(
         self, credentials: Credentials, entry: JournalEntry, sent: str | None = None
     ) -> frozenset[str]:
         """Tell what must not be published of an entry that is, or will be, the journal's."""
-        # A primary grant may come after one that was sent.
         before = self.journal.entry
-        self.refresh_tokens |= {credentials.refresh_token, entry.refresh_token, sent}
+        self.refresh_tokens |= {entry.refresh_token, sent}
         self.refresh_tokens.add(before.refresh_token if before is not None else None)
-        tokens = {*self.refresh_tokens}
-        if credentials.client.dialect.renews_by_access_token:
-            # It is its own refresh token.
-            tokens.discard(entry.access_token)
-        return credentials.secrets.union(each for each in tokens if each)
+        return secrets_of(credentials, entry, self.refresh_tokens)
 
     def _journal(self, version: TokenVersion, entry: JournalEntry, lease: Lease | None) -> None:
         """Keep what was answered before anything else is done with it."""
@@ -623,16 +533,11 @@ class _Refresh(Hidden, msgspec.Struct, kw_only=True):
 
     def _is_unchanged(self, response: _Response) -> bool:
         """Whether the endpoint has handed out the published token once more, and it lives."""
-        published, version = self.account.published, response.version
-        if published is None or published.expires_at is None or self.asked.stage_as:
+        if self.asked.stage_as:
             return False
-        is_same = published.token_digest == version.token_digest
-        has_same_credentials = published.credentials_digest == version.credentials_digest
-        # One that is renewed by itself may stay the same text, and live on.
-        is_longer = version.expires_at > published.expires_at + TICK_SLACK
-        if is_longer and not self._is_rejected:
-            return False
-        return is_same and has_same_credentials and self._now() < published.expires_at
+        return is_unchanged(
+            self.account, response.version, now=self._now(), is_rejected=self._is_rejected
+        )
 
     def _unchanged(self, response: _Response) -> Result:
         """Keep the expiry that was told first, and remember when to ask again."""
@@ -648,14 +553,15 @@ class _Refresh(Hidden, msgspec.Struct, kw_only=True):
 
     def _verify(self, credentials: Credentials, response: _Response) -> None:
         """Let ``verify_url`` refuse the token before consumers see it."""
-        if credentials.verify_url is None:
-            return
-        verdict = self.endpoint.verify(self._client_of(credentials), response.token.access_token)
-        if verdict is False:
+        client = self._client_of(credentials)
+        try:
+            verdict = verify(
+                credentials, client, response.token.access_token, endpoint=self.endpoint
+            )
+        except TokenResponseError:
             self._refuse(response.version)
-            msg = "verify_url refused the new access_token"
-            raise TokenResponseError(msg, code="token_refused")
-        if verdict is None:
+            raise
+        if verdict is None and credentials.verify_url is not None:
             self.record.cautions.append(Caution.VERIFICATION_INCONCLUSIVE)
 
     def _is_superseded(self, response: _Response) -> bool:

@@ -10,6 +10,9 @@ import re
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
+import msgspec
+from msgspec import structs
+
 from token_refresher.credentials import ASSERTION, REFRESH_TOKEN, texts_in
 from token_refresher.oauth.dialect import overlaps
 
@@ -24,6 +27,8 @@ _OF_CLIENTS: Final = frozenset(
 _MEANT: Final = frozenset(
     {"accesstoken", "assertion", "clientid", "clientsecret", "password", "refreshtoken", "username"}
 )
+# In the place of none, so that the rest can be looked at.
+_ANYWHERE: Final = "https://any.example/token"
 _MOST_HEADERS: Final = 16
 _LONGEST_HEADER: Final = 4096
 # Of 64 KiB each: a few thousand would take the memory of all accounts.
@@ -48,20 +53,36 @@ def require_valid(credentials: Credentials) -> None:
         ValueError: It names the field, never a value.
         msgspec.ValidationError: The dialect does not validate.
     """
-    _require_address(credentials)
-    _require_client(credentials)
-    _require_parameters(credentials)
-    _require_headers(credentials)
-    _require_templates(credentials)
-    _require_certificates(credentials)
-    _require_apart(credentials)
+    for check in _CHECKS:
+        check(credentials)
 
 
-def _require_address(credentials: Credentials) -> None:
+def all_of(credentials: Credentials) -> list[str]:
+    """Tell all that `require_valid` refuses; its errors' own words, each once."""
+    told = []
+    try:
+        _require_place(credentials)
+    except ValueError as error:
+        told.append(str(error))
+        credentials = structs.replace(
+            credentials, provider=None, provider_parameters={}, token_endpoint=_ANYWHERE
+        )
+    for check in _CHECKS:
+        try:
+            check(credentials)
+        except (ValueError, msgspec.ValidationError) as error:
+            told.append(str(error))
+    return list(dict.fromkeys(told))
+
+
+def _require_place(credentials: Credentials) -> None:
     if (credentials.provider is None) == (credentials.token_endpoint is None):
         raise ValueError("give exactly one of `provider` and `token_endpoint`")
     if credentials.provider is None and credentials.provider_parameters:
         raise ValueError("`provider_parameters` need `provider`")
+
+
+def _require_addresses(credentials: Credentials) -> None:
     for field, url in (
         ("token_endpoint", credentials.token_endpoint),
         ("verify_url", credentials.verify_url),
@@ -71,12 +92,16 @@ def _require_address(credentials: Credentials) -> None:
             raise ValueError(msg)
 
 
-def _require_client(credentials: Credentials) -> None:
+def _require_client_id(credentials: Credentials) -> None:
     method = credentials.auth_method
     is_public = credentials.token_endpoint_auth_method == "none"  # noqa: S105 - a method
     is_needed = method != "none" or (credentials.needs_client and not is_public)
     if credentials.client_id is None and is_needed and credentials.entry.needs_client_id:
         raise ValueError("`client_id` is missing")
+
+
+def _require_client_secret(credentials: Credentials) -> None:
+    method = credentials.auth_method
     if method == "none" and credentials.client_secret is not None:
         raise ValueError(
             "`client_secret` is not sent with the token_endpoint_auth_method `none`: "
@@ -183,12 +208,16 @@ def _require_certificates(credentials: Credentials) -> None:
         return
     if credentials.provider is not None:
         raise ValueError(
-            "`ca_certificates` need `token_endpoint`: a provider's are the public ones"
+            "`ca_certificates` need `token_endpoint` instead of `provider`, whose servers have "
+            "certificates of public authorities"
         )
     if "PRIVATE KEY" in certificates:
         raise ValueError("`ca_certificates` must not hold a private key")
     if "-----BEGIN CERTIFICATE-----" not in certificates:
-        raise ValueError("`ca_certificates` must be certificates in PEM")
+        raise ValueError(
+            "`ca_certificates` must be certificates in PEM, as text that begins with "
+            "-----BEGIN CERTIFICATE-----: the authority's, or the server's own"
+        )
 
 
 def _require_apart(credentials: Credentials) -> None:
@@ -202,6 +231,19 @@ def _require_apart(credentials: Credentials) -> None:
             raise ValueError(f"`dialect.{field}` must not be where the refresh token is")
     if credentials.publish is not None:
         credentials.publish.require_apart_from({dialect.refresh_token, of_entry.refresh_token})
+
+
+_CHECKS: Final = (
+    _require_place,
+    _require_addresses,
+    _require_client_id,
+    _require_client_secret,
+    _require_parameters,
+    _require_headers,
+    _require_templates,
+    _require_certificates,
+    _require_apart,
+)
 
 
 def _is_printable(value: str) -> bool:

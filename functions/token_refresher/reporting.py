@@ -18,6 +18,8 @@ from token_refresher.errors import (
     HeldError,
     OutOfTimeError,
     RefreshTokenHeldError,
+    SecretStoreError,
+    UnexpectedError,
 )
 from token_refresher.outcomes import Outcome
 from token_refresher.policy import FAILURES, Reason, failure_class_of
@@ -72,8 +74,19 @@ class Reporter:
         self._metrics = Metrics(namespace=NAMESPACE, service=settings.service)
 
     def invocation_failed(self, error: Exception) -> None:
-        """Log why an invocation failed."""
-        self._logger.error("the invocation failed", error=str(error))
+        """Log why an invocation failed; what no account is to blame for has no other line."""
+        code = error.code if isinstance(error, FAILURES) else type(error).__name__
+        fields: dict[str, Any] = {"error": code, "detail": str(error), "needs_action": False}
+        if isinstance(error, SecretStoreError | UnexpectedError):
+            from token_refresher import fixes  # noqa: PLC0415 - as in `_fix`
+
+            failure_class = failure_class_of(error)
+            fields |= {
+                "failure_class": str(failure_class),
+                "needs_action": failure_class is FailureClass.ACTION_REQUIRED,
+                "fix": fixes.say_of_all(code, self._settings.where),
+            }
+        self._logger.error("the invocation failed", **fields)
 
     def rotation_step_done(self, account: str, step: str) -> None:
         """Log a step of a rotation."""

@@ -15,7 +15,7 @@ import threading
 
 from ministack.app import main
 
-from local.emulator import change_sets, dispatch, functions, monitoring, policies, storage
+from local.emulator import change_sets, dispatch, functions, logs, monitoring, policies, storage
 
 
 def end_with_the_starter() -> None:
@@ -35,6 +35,7 @@ if __name__ == "__main__":
     dispatch.install()
     policies.install()
     functions.install()
+    logs.install()
     monitoring.install()
     storage.install()
     main()

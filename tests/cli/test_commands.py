@@ -10,7 +10,9 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+import boto3
 import pytest
+from botocore.config import Config
 
 from local.authorization_server import RFC_6749, Answers, Endpoint, LosesTheAnswer, unavailable
 from tests.cli.operator import BY_PASSWORD, PASSWORD, SECRET, parsed, pasted
@@ -241,7 +243,7 @@ def test_stored_credentials_that_do_not_validate_are_found_and_corrected(
         ("token dealer-17", "dealer-17 has no token yet"),
         ("token strange", "What is published for strange is not a token of this program"),
         ("add other --from-file not-there.json", "Cannot read not-there.json: No such file"),
-        ("add other --from-file latin.json", "What was read is not UTF-8"),
+        ("add other --from-file latin.json", "In latin.json, line 1: no UTF-8; save it as such."),
         (
             "add other --provider autovit.ro",
             "Not given: grant_type or grant_parameters, client_id, client_secret",
@@ -267,6 +269,42 @@ def test_what_cannot_be_done_is_refused_in_one_sentence(
     assert (refused.exit_code, refused.stdout) == (3, "")
     assert sentence in refused.stderr
     assert everything(cloud) == before
+
+
+def test_check_tells_what_the_function_has_met_though_nothing_is_found_here(
+    operator: Operator,
+) -> None:
+    operator.add("dealer-17", password="made-up-wrong")
+    operator.schedule.sweep()
+    operator.clock.advance(HOUR / 2)
+    operator.schedule.sweep()
+    checked = operator.run("check dealer-17")
+    assert checked.exit_code == 0
+    record = "On record for the function: invalid_grant (action required), 2 times since 30 min ago"
+    assert f"{record}; the next attempt is in " in checked.stderr
+    assert "token-refresher correct dealer-17\n" in checked.stderr
+    assert "On record" not in operator.run("check dealer-17 --try --yes").stderr
+
+
+def test_a_secret_with_an_empty_text_has_no_credentials_to_a_check_as_to_a_refresh(
+    operator: Operator,
+) -> None:
+    unchecked: Any = boto3.client("secretsmanager", config=Config(parameter_validation=False))
+    unchecked.create_secret(Name="oauth/credentials/empty", SecretString="")
+    checked = operator.run("check empty")
+    assert checked.exit_code == 3
+    assert "empty has no credentials yet" in checked.stderr
+    assert operator.tells("refresh empty")["accounts"][0]["reason"] == "awaiting credentials"
+
+
+def test_a_trial_says_that_the_published_token_came_once_more(operator: Operator) -> None:
+    operator.add("dealer-17", use_refresh_token=False)
+    body = b'{"access_token": "made-up-token", "expires_in": 43200}'
+    operator.server.answer_with(200, {"Content-Type": "application/json"}, body, times=None)
+    operator.says("refresh dealer-17")
+    operator.clock.advance(HOUR)
+    told = operator.says("check dealer-17 --try --yes")
+    assert "the endpoint handed out the published token once more" in told
 
 
 def test_trying_credentials_asks_the_verify_url_too(operator: Operator) -> None:
@@ -344,7 +382,7 @@ def test_credentials_that_wait_for_their_turn_say_for_how_long(operator: Operato
     operator.schedule.sweep()
     second = operator.run(put, stdin=json.dumps({"password": PASSWORD}))
     assert "They are tried in 14 min, since others were just now; or at once: " in second.stderr
-    assert second.stderr.endswith("token-refresher refresh dealer-17 --force\n")
+    assert "token-refresher refresh dealer-17 --force --region" in second.stderr
     waits = operator.tells("status")["accounts"][0]
     assert (waits["state"], waits["reason"], waits["error"]) == (
         *("retrying", "backing off"),
@@ -841,7 +879,7 @@ def tags(operator: Operator, name: str) -> list[Any]:
     [
         pytest.param(
             {"SSL_CERT_FILE": os.devnull},
-            *("certificate_refused", "this machine may be all that is wrong"),
+            *("certificate_refused", "SSL_CERT_FILE names /dev/null, which has no certificate"),
             id="a trust store without the server's authority",
         ),
         pytest.param(
@@ -898,9 +936,9 @@ def test_a_failure_on_a_person_s_machine_says_how_to_let_the_function_try(
         Environment={"Variables": variables},
     )
     failed = operator.run("refresh dealer-17 --force --stack tr --prefix oauth")
-    line = "token-refresher refresh dealer-17 --force --remote --prefix oauth --stack tr"
-    assert f"To let the function try: {line}\n" in failed.stderr
-    operator.says(line.removeprefix("token-refresher "))
+    line = "token-refresher refresh dealer-17 --force --remote --region eu-west-1 --prefix oauth"
+    assert f"To let the function try: {line} --stack tr\n" in failed.stderr
+    operator.says(f"{line.removeprefix('token-refresher ')} --stack tr")
     assert "add --remote, and --stack" in operator.run("refresh dealer-17 --force").stderr
 
 

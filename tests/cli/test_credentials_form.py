@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -20,13 +21,16 @@ from token_refresher_cli.credentials_form import (
     fill_in,
     joined,
     read_object,
+    slot_of,
     to_credentials,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from token_refresher.credentials import Credentials
     from token_refresher_cli.catalogue import Grant
+    from token_refresher_cli.credentials_form import Slot
 
 SHOWN = {"client_id", "partner_code", "username"}
 PLACE = "provider or token_endpoint"
@@ -54,6 +58,9 @@ class Answers:
     def choice(self, field: str, choices: Sequence[str]) -> str:
         self.asked.append(field)
         return self._answers.get(field, choices[0])
+
+    def tell(self, text: str) -> None:
+        self.told.append(text)
 
 
 def test_every_field_that_a_grant_needs_is_known_to_be_secret_or_not() -> None:
@@ -104,18 +111,290 @@ def test_a_provider_is_asked_for_its_parameters() -> None:
     assert f"{parameter.about}; such as {parameter.example}" in asker.told
 
 
-def test_a_whole_url_in_a_parameter_s_place_is_told_before_anything_else_is_asked() -> None:
-    asker = Answers({PLACE: "salesforce"}, domain="https://example.my.salesforce.com")
-    with pytest.raises(FormError, match=r"parameters\.domain"):
-        fill_in({}, asker=asker)
-    assert asker.asked == [PLACE, "domain"]
+class Person(Answers):
+    """Somebody who gives one answer after the other, whatever the question."""
+
+    def __init__(self, *answers: str) -> None:
+        super().__init__()
+        self._next = iter(answers)
+
+    def text(self, field: str, *, about: str = "") -> str:
+        del about
+        self.asked.append(field)
+        return next(self._next)
+
+    def secret(self, field: str, *, empty: str = "") -> str:
+        self.asked.append(f"{field}, hidden" + (f", {empty}" if empty else ""))
+        return next(self._next)
+
+    def choice(self, field: str, choices: Sequence[str]) -> str:
+        self.asked.append(field)
+        return next(self._next) or choices[0]
 
 
-def test_parameters_that_are_no_object_are_left_to_validation() -> None:
-    given = {"provider": "salesforce", "provider_parameters": "acme.my"}
-    filled = fill_in(given, asker=Answers(client_id="1", client_secret="made-up"))
-    with pytest.raises(CredentialsError, match="provider_parameters` must be an object"):
-        to_credentials(filled)
+ONE = "one JSON object is what is taken"
+OWN = {"token_endpoint": "https://e.example/t"}
+MACHINE = {**OWN, "grant_type": "client_credentials", "client_id": "1"}
+
+
+@pytest.mark.parametrize(
+    ("given", "question", "wrong", "told", "right"),
+    [
+        pytest.param(
+            {},
+            PLACE,
+            "salesforc",
+            "`provider` names none that is known; did you mean salesforce?",
+            "https://e.example/t",
+            id="a provider that is not known, with the nearest",
+        ),
+        pytest.param(
+            {},
+            PLACE,
+            "zzzzzz",
+            "`provider` names none that is known: see `token-refresher providers`",
+            "https://e.example/t",
+            id="a provider that nothing is near to",
+        ),
+        pytest.param(
+            {},
+            PLACE,
+            "api.example.com",
+            "`provider` names none that is known: see `token-refresher providers`; a server of "
+            "your own is given by the whole https URL of its token endpoint",
+            "https://e.example/t",
+            id="a host without a path",
+        ),
+        pytest.param(
+            {},
+            PLACE,
+            "http://e.example/t",
+            "`token_endpoint` must be an https URL without user, password, fragment or placeholder",
+            "https://e.example/t",
+            id="an address without encryption",
+        ),
+        pytest.param(
+            {},
+            PLACE,
+            "https://e.example/t ",
+            "`token_endpoint` begins or ends with a blank, a line break or an invisible "
+            "character: remove it",
+            "https://e.example/t",
+            id="an address with a blank",
+        ),
+        pytest.param(
+            {"provider": "salesforce", "grant_type": "client_credentials"},
+            "domain",
+            "https://acme.my.salesforce.com",
+            "`provider_parameters.domain` must be ",
+            "acme.my",
+            id="a whole address in a parameter's place",
+        ),
+        pytest.param(
+            {**OWN, "grant_type": "client_credentials"},
+            "client_id",
+            " 1",
+            "`client_id` begins or ends with a blank, a line break or an invisible character: "
+            "remove it",
+            "1",
+            id="an id with a blank",
+        ),
+        pytest.param(
+            {"provider": "ebay", "grant_type": "client_credentials", "client_id": "1"},
+            "scope",
+            "a  b",
+            "`scope` must be printable ASCII words with one space between them",
+            "a b",
+            id="a scope with two blanks",
+        ),
+        pytest.param(
+            {"provider": "autovit.ro", "grant_type": "password", "client_id": "1"},
+            "username",
+            "dealer",
+            "`username` is the account's e-mail there, which is sent as User-Agent",
+            "dealer@example.com",
+            id="a user's name where an e-mail is sent",
+        ),
+    ],
+)
+def test_what_is_wrong_with_an_answer_is_told_and_asked_again_at_once(
+    given: dict[str, Any], question: str, wrong: str, told: str, right: str
+) -> None:
+    rest = ["made-up-secret", "made-up-secret"]
+    if question == PLACE:
+        rest = ["client_credentials", "1", *rest]
+    if question == "domain":
+        rest = ["1", *rest]
+    person = Person(wrong, right, *rest)
+    fields = fill_in(given, asker=person)
+    assert person.asked[:2] == [question, question]
+    assert person.told[0].startswith(told)
+    assert wrong.strip() not in person.told[0].split("`")
+    to_credentials(fields)
+
+
+def test_an_address_without_its_scheme_is_understood_and_told() -> None:
+    person = Person("api.example.com:8443/oauth/token", "", "1", "made-up")
+    fields = fill_in({}, asker=person)
+    assert fields["token_endpoint"] == "https://api.example.com:8443/oauth/token"
+    assert person.told == ["token_endpoint: https://api.example.com:8443/oauth/token"]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ("made-up ", "`client_secret` begins or ends with a blank, a line break or an invisible"),
+        ("\u200bmade-up", "`client_secret` begins or ends with a blank, a line break or an"),
+        ("made\u200bup", "it holds a character that no screen shows: paste it again"),
+        ("made\x1b[200~up", "it holds a character that no screen shows: paste it again"),
+        ("m\u00e4de-up", "it holds a character outside of ASCII: enter it again if that is right"),
+    ],
+)
+def test_a_secret_that_was_pasted_wrongly_is_told_at_once_and_never_shown(
+    wrong: str, told: str
+) -> None:
+    person = Person(wrong, "made-up-right")
+    fields = fill_in(MACHINE, asker=person)
+    assert fields["client_secret"] == "made-up-right"
+    assert person.told[0].startswith(told)
+    assert "up" not in person.told[0]
+
+
+def test_a_secret_that_is_not_ascii_is_kept_by_whoever_enters_it_again() -> None:
+    person = Person("m\u00e4de-up", "m\u00e4de-up")
+    assert fill_in(MACHINE, asker=person)["client_secret"] == "m\u00e4de-up"
+
+
+def refuse(credentials: Credentials) -> None:
+    """Allow one host alone."""
+    if credentials.client.host != "e.example":
+        raise FormError(f"the host {credentials.client.host} is not allowed")
+
+
+def test_a_host_that_is_not_allowed_is_told_where_it_is_typed_and_before_any_secret() -> None:
+    person = Person("https://other.example/t", "https://e.example/t", "", "1", "made-up")
+    fill_in({}, asker=person, admit=refuse)
+    assert person.asked[:3] == [PLACE, PLACE, "grant_type"]
+    assert person.told == ["the host other.example is not allowed"]
+    person = Person()
+    given = {**MACHINE, "token_endpoint": "https://other.example/t"}
+    with pytest.raises(FormError, match=r"other\.example is not allowed"):
+        fill_in(given, asker=person, admit=refuse)
+    assert person.asked == []
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"timeout_seconds": 31}, "`timeout_seconds` must be a whole number of seconds from 1 "),
+        ({"dialect": {"acces_token": "a"}}, "did you mean `dialect.access_token`?"),
+        ({"extra_parameters": {"grant_type": "x"}}, "`extra_parameters` must not hold "),
+        ({"provider_parameters": "acme.my"}, "`provider_parameters` must be an object of text"),
+    ],
+)
+def test_what_cannot_be_right_whatever_the_secrets_are_is_told_before_any_question(
+    given: dict[str, Any], told: str
+) -> None:
+    person = Person()
+    with pytest.raises(CredentialsError, match=re.escape(told)):
+        fill_in({**OWN, **given}, asker=person)
+    assert person.asked == []
+
+
+def test_a_stored_secret_that_is_wrong_can_be_corrected() -> None:
+    stored = {**MACHINE, "client_secret": "made-up-with-a-line-break\n"}
+    fields = fill_in({}, asker=Person("made-up-right"), stored=stored)
+    assert to_credentials(fields)[0].client_secret == "made-up-right"
+
+
+def test_what_shall_be_asked_for_is_asked_hidden_and_last() -> None:
+    given: dict[str, Any] = {**OWN, "grant_parameters": {"user": "u"}}
+    person = Person("made-up-1", "made-up-2")
+    slots = [("grant_parameters", "pin"), ("request_headers", "X-Key")]
+    fields = fill_in(given, asker=person, asked=slots)
+    assert person.asked == ["grant_parameters.pin, hidden", "request_headers.X-Key, hidden"]
+    assert fields["grant_parameters"] == {"user": "u", "pin": "made-up-1"}
+    assert fields["request_headers"] == {"X-Key": "made-up-2"}
+    with pytest.raises(
+        FormError, match=r"not given: grant_parameters\.pin, request_headers\.X-Key"
+    ):
+        fill_in(given, asker=None, asked=slots)
+
+
+def test_a_login_is_corrected_by_its_secrets_alone() -> None:
+    stored: dict[str, Any] = {
+        **OWN,
+        "grant_parameters": {"user": "u", "deep": {"password": "made-up"}},
+    }
+    stored["dialect"] = {"request_format": "json"}
+    stored |= {"request_headers": {"X-Key": "made-up-key"}}
+    person = Person("made-up-new", "")
+    fields = fill_in({}, asker=person, stored=stored)
+    assert person.asked == [
+        "grant_parameters.deep.password, hidden, keeps the stored one",
+        "request_headers.X-Key, hidden, keeps the stored one",
+    ]
+    assert fields["grant_parameters"] == {"user": "u", "deep": {"password": "made-up-new"}}
+    assert fields["request_headers"] == stored["request_headers"]
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        pytest.param(
+            {"grant_type": "urn:x:exchange", "token_endpoint_auth_method": "client_secret_post"},
+            ["client_id", "client_secret, hidden"],
+            id="a client that authenticates",
+        ),
+        pytest.param({"grant_type": "urn:x:exchange"}, [], id="none that does"),
+    ],
+)
+def test_a_grant_of_the_server_s_own_asks_for_what_is_known_to_be_needed(
+    given: dict[str, Any], expected: list[str]
+) -> None:
+    parameters = {"subject_token": "{assertion}", "previous": "{refresh_token}"}
+    person = Person(*["made-up"] * 9)
+    fields = fill_in({**OWN, **given, "grant_parameters": parameters}, asker=person)
+    assert person.asked == [*expected, "assertion, hidden", "refresh_token, hidden"]
+    to_credentials(fields)
+
+
+@pytest.mark.parametrize(
+    ("text", "slot"),
+    [("scope", ("scope",)), ("extra_parameters.a.b", ("extra_parameters", "a.b"))],
+)
+def test_what_shall_go_is_named_as_it_is_in_the_credentials(text: str, slot: Slot) -> None:
+    assert slot_of(text) == slot
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [("scop", "did you mean scope?"), ("scope.x", "a part of an object"), ("zz", "takes a field")],
+)
+def test_what_is_no_field_cannot_go(text: str, told: str) -> None:
+    with pytest.raises(FormError, match=re.escape(told)):
+        slot_of(text)
+
+
+def test_what_goes_is_neither_kept_nor_asked_for() -> None:
+    stored: dict[str, Any] = {**MACHINE, "client_secret": "made-up", "scope": "a"}
+    stored |= {"extra_parameters": {"audience": "a", "resource": "b"}, "dialect": {"error": "e"}}
+    gone = ["client_secret", "scope", "extra_parameters.audience", "dialect.error"]
+    person = Person()
+    fields = fill_in({}, asker=person, stored=stored, unset=[slot_of(one) for one in gone])
+    assert fields == {**MACHINE, "extra_parameters": {"resource": "b"}}
+    assert person.asked == []
+
+
+def test_another_grant_keeps_no_parameters_of_the_last_one() -> None:
+    stored = {**OWN, "grant_parameters": {"user": "u", "password": "made-up"}}
+    fields = fill_in(
+        {"grant_type": "client_credentials", "client_id": "1", "client_secret": "made-up"},
+        asker=None,
+        stored=stored,
+    )
+    assert "grant_parameters" not in fields
+    to_credentials(fields)
 
 
 def test_a_scope_that_a_grant_cannot_do_without_is_asked_for() -> None:
@@ -129,12 +408,52 @@ def test_a_scope_that_a_grant_cannot_do_without_is_asked_for() -> None:
     assert "scope" not in asker.asked
 
 
-@pytest.mark.parametrize("name", ["looker", "sage-intacct", "tiktok", "zoom"])
-def test_fields_that_only_a_provider_knows_are_said_to_come_from_a_file(name: str) -> None:
-    parameters = provider(name).parameters.items()
-    asker = Answers({PLACE: name}, **{each: one.example for each, one in parameters})
-    with pytest.raises(FormError, match=f"providers {name}` shows into a file"):
-        fill_in({}, asker=asker)
+class Anybody(Answers):
+    """Somebody who has an answer to everything: the example, where one is told."""
+
+    def __init__(self, grant: Grant) -> None:
+        super().__init__()
+        self._grant = grant
+
+    def text(self, field: str, *, about: str = "") -> str:
+        self.asked.append(field)
+        if field == PLACE:
+            return str(self._grant.example["provider"])
+        example = about.rpartition("such as ")[2]
+        return example or "u@example.com"
+
+    def secret(self, field: str, *, empty: str = "") -> str:
+        del empty
+        self.asked.append(f"{field}, hidden")
+        return "made-up-secret"
+
+    def choice(self, field: str, choices: Sequence[str]) -> str:
+        assert self._grant.name in choices
+        self.asked.append(field)
+        return self._grant.name
+
+
+@pytest.mark.parametrize(
+    "grant",
+    [
+        pytest.param(grant, id=f"{one.name}-{grant.name}")
+        for one in all_listed()
+        for grant in one.grants
+    ],
+)
+def test_every_grant_of_every_provider_can_be_filled_in_by_answers(grant: Grant) -> None:
+    anybody = Anybody(grant)
+    fields = fill_in({}, asker=anybody)
+    credentials, _ = to_credentials(fields)
+    assert credentials.client.token_endpoint == grant.address
+    assert shape(fields) == shape(grant.example)
+    hidden = [name.endswith("hidden") for name in anybody.asked]
+    assert hidden == sorted(hidden), "secrets come last"
+
+
+def shape(value: object) -> object:
+    """What is there, whatever it is."""
+    return {k: shape(v) for k, v in value.items()} if isinstance(value, dict) else type(value)
 
 
 @pytest.mark.parametrize(
@@ -161,13 +480,6 @@ def test_a_misspelt_field_is_told_before_the_right_one_is_asked_for() -> None:
     for asker in (Answers(), None):
         with pytest.raises(CredentialsError, match="unknown field `token`"):
             fill_in(given, asker=asker)
-
-
-def test_a_provider_that_is_not_known_is_told_before_anything_else_is_asked() -> None:
-    asker = Answers({PLACE: "salesforc"})
-    with pytest.raises(FormError, match="did you mean salesforce"):
-        fill_in({}, asker=asker)
-    assert asker.asked == [PLACE]
 
 
 def test_a_public_client_has_no_secret_to_be_typed() -> None:
@@ -344,6 +656,30 @@ def test_what_is_no_object_is_refused_without_repeating_it(text: str) -> None:
     with pytest.raises(FormError) as raised:
         read_object(text)
     assert "made-up" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (
+            b'{\n"scope": "made-up",\n}',
+            f"in erp.json, line 3, column 1: the comma before it is one too many; {ONE}",
+        ),
+        (b"[]", f"in erp.json: it is a list and no object; {ONE}"),
+        (b'{"a": 1,\n"a": 2}', "in erp.json: one object gives `a` (lines 1 and 2) twice"),
+        ('{"a": "made-up"}'.encode("utf-16"), "in erp.json: UTF-16; save it as UTF-8"),
+        ('{"a": "made-up"}'.encode("utf-16-le"), "in erp.json: UTF-16; save it as UTF-8"),
+        (b'{\n"a": "made-up\xe9"}', "in erp.json, line 2: no UTF-8; save it as such"),
+    ],
+)
+def test_what_is_no_object_is_told_by_file_line_and_kind(content: bytes, told: str) -> None:
+    with pytest.raises(FormError) as raised:
+        read_object(content, name="erp.json")
+    assert str(raised.value) == told
+
+
+def test_a_byte_order_mark_and_what_is_not_ascii_are_taken() -> None:
+    assert read_object(b'\xef\xbb\xbf{"a": "\xc3\xa9"}') == {"a": "\u00e9"}
 
 
 def test_a_misspelt_field_is_named() -> None:

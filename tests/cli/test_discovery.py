@@ -485,7 +485,7 @@ def test_a_token_endpoint_that_is_not_found_writes_nothing_and_says_what_helps(
     )
     monkeypatch.setenv("SSL_CERT_FILE", os.devnull)
     refused = operator.run(line, stdin=operator.document("erp"))
-    assert "This machine may be all that is wrong: its network" in refused.stderr
+    assert f"SSL_CERT_FILE names {os.devnull}, which has no certificate" in refused.stderr
     assert operator.secrets.list_secrets()["SecretList"] == []
 
 

@@ -267,7 +267,10 @@ def test_a_host_that_the_function_does_not_allow_is_found(operator: Operator) ->
     put(operator, operator.document("dealer-17", token_endpoint="https://login.example/token"))
     step, said, fix = found(operator)
     assert (step, "login.example" in said) == ("host", True)
-    assert f'or run: make deploy STACK={STACK} PARAMETERS="AllowedTokenHosts=' in fix
+    assert (
+        f'or run: make deploy AWS_REGION=eu-west-1 STACK={STACK} PARAMETERS="Architecture=arm64 '
+        in fix
+    )
 
 
 def test_a_host_that_a_shell_s_settings_do_not_allow_is_not_wrong_for_that(
@@ -411,7 +414,7 @@ def test_a_wrong_client_and_a_wrong_password_are_told_from_the_function_s_record
         "client and grant",
         "invalid_grant (action required), now; tried again in 14 min",
     )
-    assert fix.endswith(f"token-refresher correct dealer-17 --stack {STACK}")
+    assert fix.endswith(f"token-refresher correct dealer-17 --region eu-west-1 --stack {STACK}")
     step, said, _ = found(operator, f"doctor dealer-18 --stack {STACK}")
     assert (step, said.startswith("invalid_client (action required)")) == ("client and grant", True)
 
@@ -600,8 +603,8 @@ def test_all_accounts_that_need_action_are_told_worst_first_with_their_doctor(
     assert "3 accounts, 2 need action" in told.stdout
     assert "dealer-18: invalid_grant (action required)" in told.stderr
     commands = [" ".join(words) for words in pasted(told.stderr)]
-    assert f"token-refresher doctor dealer-18 --stack {STACK}" in commands
-    assert f"token-refresher correct dealer-19 --stack {STACK}" in commands
+    assert f"token-refresher doctor dealer-18 --region eu-west-1 --stack {STACK}" in commands
+    assert f"token-refresher correct dealer-19 --region eu-west-1 --stack {STACK}" in commands
     named = [one["account"] for one in operator.tells(f"doctor --stack {STACK}")["accounts"]]
     assert named == ["dealer-18", "dealer-19"]
 

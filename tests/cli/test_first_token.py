@@ -77,8 +77,10 @@ def test_a_failure_is_told_with_its_fix_as_soon_as_the_function_has_recorded_it(
     assert failed.exit_code == 1
     assert operator.clock.now() - began < SECONDS
     assert "dealer-17: invalid_grant (action required)" in failed.stderr
-    assert f": token-refresher correct dealer-17 --stack {STACK}\n" in failed.stderr
-    doctor = f"token-refresher doctor dealer-17 --stack {STACK}"
+    assert (
+        f": token-refresher correct dealer-17 --region eu-west-1 --stack {STACK}\n" in failed.stderr
+    )
+    doctor = f"token-refresher doctor dealer-17 --region eu-west-1 --stack {STACK}"
     assert f"It is tried again in 14 min; more: {doctor}\n" in failed.stderr
 
 
@@ -116,7 +118,7 @@ def test_what_is_tried_later_than_anybody_waits_is_told_with_its_time(
     deployed.sweep()
     told = told_at_once(operator, CORRECT, RIGHT)
     assert "dealer-17 is tried in 14 min, at 01:14 UTC, since others were tried just now." in told
-    command = f"token-refresher refresh dealer-17 --force --stack {STACK}"
+    command = f"token-refresher refresh dealer-17 --force --region eu-west-1 --stack {STACK}"
     assert f"From here, at once: {command}\n" in told
     # Whoever waits for longer is served.
     operator.clock.advance(timedelta(minutes=1))
@@ -167,7 +169,7 @@ def test_sweeps_that_come_and_do_not_serve_it_are_told_from_sweeps_that_do_not_c
     assert in_vain.exit_code == 1
     assert "No sweep has served dealer-17 within 3 min. The credentials were" in in_vain.stderr
     assert "what they list may be five minutes old" in in_vain.stderr
-    assert f"token-refresher doctor dealer-17 --stack {STACK}" in in_vain.stderr
+    assert f"token-refresher doctor dealer-17 --region eu-west-1 --stack {STACK}" in in_vain.stderr
     operator.waits += [deployed.disable_schedule]
     stopped = operator.run(
         f"correct dealer-17 --scope read --wait --from-file - --within 3 --stack {STACK}",

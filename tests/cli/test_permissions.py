@@ -55,6 +55,11 @@ DENIED: Final = [
     ),
     ("SeeSchedulesAndHistory", "check nobody", "secretsmanager:DescribeSecret on "),
     (
+        "SeeSchedulesAndHistory",
+        "check dealer-17",
+        "secretsmanager:DescribeSecret on oauth/tokens/dealer-17",
+    ),
+    (
         "WriteCredentials",
         "add new --from-file -",
         "secretsmanager:CreateSecret on oauth/credentials/new",

@@ -29,6 +29,7 @@ CLIENT_SECRET = "made-up-client-secret"
 PASSWORD = "made-up-password"
 MISTYPED = "made-up-passwort"
 DOCUMENT = (ROOT / "docs" / "command-line.md").read_text()
+SECRET_QUESTION = "client_secret (hidden; Enter for a client without one): "
 SECRETS = (CLIENT_SECRET, PASSWORD, MISTYPED)
 
 
@@ -177,7 +178,7 @@ def test_no_word_and_no_command_is_broken_in_eighty_columns(
     row = next(line for line in lines if line.startswith(dealer))
     assert row.split("  ")[:2] == [dealer, "action required"]
     assert "invalid_grant" in row
-    assert "token-refresher correct dealer-17" in lines
+    assert "token-refresher correct dealer-17 --region eu-west-1 --prefix oauth" in lines
 
 
 def test_what_goes_into_a_pipe_has_no_escape_codes_and_no_broken_lines(
@@ -238,6 +239,56 @@ def test_a_watch_outlasts_calls_that_are_throttled(
         terminal.expect("fresh")
         terminal.interrupt()
         assert terminal.finish() == 130
+
+
+def test_each_answer_is_looked_at_as_it_is_typed_and_whoever_leaves_wrote_nothing(
+    shell: Shell, cloud: EmbeddedCloud, server: AuthorizationServer
+) -> None:
+    with shell.open("add", "dealer-17", columns=80) as terminal:
+        for question, answer, told in (
+            ("provider or token_endpoint: ", "salesforc", "did you mean salesforce?"),
+            ("provider or token_endpoint: ", "http://e.example/t", "must be an https URL"),
+            (
+                "provider or token_endpoint: ",
+                "https://e.example/t",
+                "the host of token_",
+            ),
+            (
+                *("provider or token_endpoint: ", server.token_endpoint.partition("://")[2]),
+                f"token_endpoint: {server.token_endpoint}",
+            ),
+            ("grant_type [client_credentials]: ", "pasword", "grant_type is one of"),
+            ("grant_type [client_credentials]: ", "password", ""),
+            ("client_id: ", " 1", "begins or ends with a blank"),
+            ("client_id: ", "1", ""),
+            ("username: ", "dealer@example.com", ""),
+            (SECRET_QUESTION, f"{CLIENT_SECRET} ", "begins or ends with a blank"),
+        ):
+            terminal.expect(question)
+            terminal.enter(answer)
+            terminal.expect(told)
+        terminal.expect(SECRET_QUESTION)
+        # Not Ctrl-C, as below.
+        terminal.end_input()
+        terminal.expect("Interrupted: nothing was done.")
+        assert terminal.finish() == 130
+    assert terminal.screen.overlong == [], terminal.screen.text
+    assert CLIENT_SECRET not in terminal.transcript
+    assert cloud.client().list_secrets()["SecretList"] == []
+
+
+def test_what_an_option_names_alone_is_asked_for_and_not_shown(
+    shell: Shell, cloud: EmbeddedCloud, server: AuthorizationServer
+) -> None:
+    options = ["--token-endpoint", server.token_endpoint, "--grant-parameter", "user=robot"]
+    with shell.open("add", "robot", *options, "--grant-parameter", "password") as terminal:
+        terminal.expect("grant_parameters.password (hidden): ")
+        terminal.enter(PASSWORD)
+        terminal.expect("created oauth/credentials/robot")
+        assert terminal.finish() == 0
+    assert PASSWORD not in terminal.transcript
+    stored = cloud.client().get_secret_value(SecretId="oauth/credentials/robot")["SecretString"]
+    assert json.loads(stored)["grant_parameters"] == {"user": "robot", "password": PASSWORD}
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ from token_refresher.model import TokenVersion, digest12
 from tools.templates import MONITORING, resolved
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
 PERIOD_SECONDS: Final = 4
 NEAR_TIMEOUT_MILLISECONDS: Final = 6000
@@ -546,7 +546,9 @@ def happen() -> Run:
         queue_url, queue_arn = subscriber(clients)
         watches = {name: Watch(aws, clients, name) for name in CONDITIONS}
         for watch in watches.values():
-            deploy(watch, function, queue_arn)
+            condition = CONDITIONS[watch.name]
+            deploy(watch, function, dict(condition.parameters), warms_up=condition.warms_up)
+            subscribe(watch, queue_arn)
         for watch in watches.values():
             if CONDITIONS[watch.name].is_invoked_before:
                 watch.sweep({"accounts": ["nobody"], "dry_run": True})
@@ -590,20 +592,25 @@ def drive_all(watches: dict[str, Watch]) -> None:
             pass
 
 
-def deploy(watch: Watch, function: str, queue_arn: str) -> None:
-    """Deploy one more stack of the function's template, with its alarms and a subscriber."""
-    condition, clients = CONDITIONS[watch.name], watch.clients
-    parameters = {**watch.aws.parameters(), "ScheduleMinutes": "15", "SecretPrefix": watch.name}
-    create_stack(clients, watch.name, function, {**parameters, **dict(condition.parameters)})
+def deploy(
+    watch: Watch, function: str, parameters: Mapping[str, str], *, warms_up: bool = True
+) -> None:
+    """Deploy one more stack of the function's template, with its alarms."""
+    own = {**watch.aws.parameters(), "ScheduleMinutes": "15", "SecretPrefix": watch.name}
+    create_stack(watch.clients, watch.name, function, {**own, **parameters})
     monitoring = shortened(MONITORING.read_text())
     create_stack(
-        clients,
+        watch.clients,
         f"{watch.name}-monitoring",
-        monitoring if condition.warms_up else without_warm_up(monitoring),
+        monitoring if warms_up else without_warm_up(monitoring),
         {"FunctionStackName": watch.name, "ScheduleMinutes": "15"},
     )
+
+
+def subscribe(watch: Watch, queue_arn: str) -> None:
+    """Let a queue hear of a stack's alarms."""
     topic = Stack(watch.aws, {}, name=watch.name).output("AlarmTopicArn", stack="-monitoring")
-    clients.sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=queue_arn)
+    watch.clients.sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=queue_arn)
 
 
 def create_stack(clients: Clients, name: str, template: str, parameters: dict[str, str]) -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from contextlib import contextmanager
 from itertools import count
 from typing import TYPE_CHECKING, Any, Final
 
@@ -12,13 +10,14 @@ import pytest
 from botocore.exceptions import ClientError
 
 from local.authorization_server import RefreshMode
+from tests.deployment.policies import Policies
 from tests.integration.test_embedded_cloud import within
 from tests.integration.test_events import Queue
 from tests.schemas import faults_of
 from tools.templates import statements
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
@@ -44,62 +43,9 @@ USER: Final = {"grant_type": "password", "username": "u@example.com", "password"
 NUMBERS: Final = count()
 
 
-class Policies:
-    """What CloudFormation gave the function's role: a policy that all roles share, and its own."""
-
-    def __init__(self, deployed: Deployed) -> None:
-        self._iam = deployed.aws.cloud.client("iam")
-        names = deployed.stack.resources()
-        self._shared = {"PolicyArn": names["RefreshPolicy"]}
-        self._own = {"RoleName": names["FunctionRole"], "PolicyName": "sweep"}
-
-    def shared(self) -> list[dict[str, Any]]:
-        version = self._iam.get_policy(**self._shared)["Policy"]["DefaultVersionId"]
-        answer = self._iam.get_policy_version(**self._shared, VersionId=version)
-        statements: list[dict[str, Any]] = answer["PolicyVersion"]["Document"]["Statement"]
-        return statements
-
-    def own(self) -> list[dict[str, Any]]:
-        answer = self._iam.get_role_policy(**self._own)
-        statements: list[dict[str, Any]] = answer["PolicyDocument"]["Statement"]
-        return statements
-
-    @contextmanager
-    def without(self, sid: str) -> Iterator[None]:
-        """Take one statement away for as long as the block runs."""
-        shared, own = self.shared(), self.own()
-        assert [each["Sid"] for each in shared + own].count(sid) == 1
-        self._put([each for each in shared if each["Sid"] != sid])
-        self._put_own([each for each in own if each["Sid"] != sid])
-        try:
-            yield
-        finally:
-            self._put(shared)
-            self._put_own(own)
-
-    def _put(self, statements: list[dict[str, Any]]) -> None:
-        """Make another default version; IAM keeps five."""
-        for each in self._iam.list_policy_versions(**self._shared)["Versions"]:
-            if not each["IsDefaultVersion"]:
-                self._iam.delete_policy_version(**self._shared, VersionId=each["VersionId"])
-        self._iam.create_policy_version(
-            **self._shared, PolicyDocument=_document(statements), SetAsDefault=True
-        )
-
-    def _put_own(self, statements: list[dict[str, Any]]) -> None:
-        if statements:
-            self._iam.put_role_policy(**self._own, PolicyDocument=_document(statements))
-        else:
-            self._iam.delete_role_policy(**self._own)
-
-
-def _document(statements: list[dict[str, Any]]) -> str:
-    return json.dumps({"Version": "2012-10-17", "Statement": statements})
-
-
 @pytest.fixture(scope="module")
 def policies(deployed: Deployed) -> Policies:
-    return Policies(deployed)
+    return Policies(deployed.stack)
 
 
 def onboard(deployed: Deployed, name: str, **credentials: str) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import tomllib
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
+import typer
 
 from token_refresher import announcing, handler, records, reporting
 from token_refresher.aws import secret_store
@@ -16,6 +18,7 @@ from token_refresher.changes import Kind
 from token_refresher.errors import SettingsError
 from token_refresher.refresh import TIME_TO_BEGIN
 from token_refresher.settings import Settings, settings_from_environment
+from token_refresher_cli.app import app
 from tools import templates
 from tools.templates import ACCOUNT, ALL, FUNCTION, MONITORING, ROOT, resolved, statements
 
@@ -36,6 +39,7 @@ EVERYTHING: Final = {
 }
 SECRETS: Final = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:oauth"
 SCHEDULES: Final = ("1", "5", "10", "15")
+COMMANDS: Final[dict[str, Any]] = vars(typer.main.get_command(app))["commands"]
 ROLES: Final = ("FunctionRole", "TriggerRole", "RotationRole")
 
 
@@ -535,6 +539,24 @@ def test_an_alarm_says_what_to_do_and_tells_when_it_is_over(name: str) -> None:
     assert len(alarm["AlarmDescription"].split()) > 25
     assert alarm["AlarmActions"] == alarm["OKActions"] == ["AlarmTopic"]
     assert alarm["AlarmName"].startswith("token-refresher ")
+
+
+@pytest.mark.parametrize("name", alarms())
+def test_an_alarm_ends_with_a_command_of_the_command_line_that_tells_more(name: str) -> None:
+    description = alarms()[name]["AlarmDescription"]
+    program, *words = shlex.split(description.rpartition(": ")[2])
+    assert program == "token-refresher"
+    verb, *options = words
+    assert verb in {"status", "doctor"}
+    given = COMMANDS[verb].make_context(verb, options).params
+    assert (given["stack"], given["region"]) == ("token-refresher", "eu-west-1")
+
+
+@pytest.mark.parametrize("name", alarms())
+def test_a_description_is_no_longer_than_cloudwatch_takes(name: str) -> None:
+    stack = {"FunctionStackName": "s" * 64}
+    alarm = resolved(MONITORING, stack)["Resources"][name]["Properties"]
+    assert len(alarm["AlarmDescription"].replace("eu-west-1", "ap-southeast-1")) <= 1024
 
 
 @pytest.mark.parametrize("name", alarms())

@@ -145,11 +145,10 @@ MUTANTS: Final = (
     ),
     Mutant(
         "journal: its refresh token is sent to any host",
-        "refresh",
-        "                require_same_place(\n"
-        "                    credentials, host=entry.host, place=entry.place, trust=entry.trust\n"
-        "                )\n",
-        "                pass\n",
+        "judgement",
+        "        require_same_place(credentials, host=entry.host, place=entry.place, "
+        "trust=entry.trust)\n",
+        "        pass\n",
     ),
     Mutant(
         "journal: its refresh token is shown to whom other certificates or headers name",
@@ -167,9 +166,9 @@ MUTANTS: Final = (
     ),
     Mutant(
         "journal: what a secret does not hold is not shortened",
-        "refresh",
-        "        entry = whole.shortened()\n",
-        "        entry = whole\n",
+        "judgement",
+        "    entry = whole.shortened().without(secrets)\n",
+        "    entry = whole.without(secrets)\n",
         REFRESH,
     ),
     Mutant(
@@ -181,9 +180,9 @@ MUTANTS: Final = (
     ),
     Mutant(
         "timeout: an account's own is not cut to a schedule of a minute",
-        "refresh",
-        "        if self.refresher.schedule > _SHORT_SCHEDULE:\n",
-        "        if True:\n",
+        "judgement",
+        "    if schedule > _SHORT_SCHEDULE:\n",
+        "    if True:\n",
         TIMES,
     ),
     Mutant(
@@ -196,7 +195,7 @@ MUTANTS: Final = (
     Mutant(
         "external secret: what other programs may need is overwritten unasked",
         "refresh",
-        "        return is_foreign and self.account.previous is None and",
+        "        return self.account.is_foreign and",
         "        return False and",
     ),
     Mutant(
@@ -208,9 +207,9 @@ MUTANTS: Final = (
     ),
     Mutant(
         "publishing: refresh tokens are no secrets",
-        "refresh",
-        "        return credentials.secrets.union(each for each in tokens if each)\n",
-        "        return credentials.secrets\n",
+        "judgement",
+        "    return credentials.secrets.union(each for each in tokens if each)\n",
+        "    return credentials.secrets\n",
         (*REFRESH, "tests/integration/test_canary.py"),
     ),
     Mutant(

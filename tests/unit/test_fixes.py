@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from token_refresher.errors import FailureClass
-from token_refresher.fixes import FIXES, fix_of, say
+from token_refresher.fixes import FIXES, fix_of, say, say_of_all
 from tools.docs import codes
 
 HERE = {"--region": "eu-west-1", "--stack": "token-refresher"}
@@ -35,6 +35,14 @@ def test_the_command_leads_to_the_account_and_to_its_deployment() -> None:
         "token-refresher correct --assumed-expires-in 3600 --region eu-west-1 "
         "--stack token-refresher -- -x"
     )
+
+
+def test_where_no_account_is_to_blame_the_command_looks_at_the_whole_stack() -> None:
+    doctor = ": token-refresher doctor --region eu-west-1 --stack token-refresher"
+    assert say_of_all("AccessDenied", HERE) == (
+        f"the function's role lacks a permission, and detail names the call{doctor}"
+    )
+    assert say_of_all("a_code_of_tomorrow", HERE) == f"nothing was swept; this says why{doctor}"
 
 
 def test_what_nobody_has_foreseen_is_not_explained() -> None:

@@ -22,6 +22,7 @@ from tests.unit.fakes import (
     RunKilledError,
     World,
     denied,
+    throttled,
     timed_out,
 )
 from token_refresher.announcing import Announcer
@@ -150,7 +151,19 @@ def test_what_prevents_a_sweep_is_raised_and_logged(
     with pytest.raises(SecretStoreError, match="AccessDeniedException"):
         handler_of(world)({}, Context())
     [line] = lines(capsys.readouterr().out)
-    assert line["error"] == "PutSecretValue failed: AccessDeniedException"
+    assert (line["error"], line["needs_action"]) == ("AccessDeniedException", True)
+    assert line["detail"] == "PutSecretValue failed: AccessDeniedException"
+    assert line["fix"].endswith(": token-refresher doctor --stack token-refresher")
+
+
+def test_what_prevents_a_sweep_and_passes_by_itself_calls_nobody(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.faults.always("before list", throttled)
+    with pytest.raises(SecretStoreError):
+        handler_of(world)({}, Context())
+    [line] = lines(capsys.readouterr().out)
+    assert (line["failure_class"], line["needs_action"]) == ("transient", False)
 
 
 def test_a_defect_is_reported_by_type_and_place_alone(

@@ -23,7 +23,7 @@ from token_refresher.credentials import (
     RefreshTokenCredentials,
 )
 from token_refresher.errors import CredentialsError
-from token_refresher.parsing import parse_credentials
+from token_refresher.parsing import parse_credentials, unknown_fields
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -146,9 +146,9 @@ def test_what_is_never_a_number_is_not_taken_for_one(name: str) -> None:
 
 
 def test_a_providers_parameter_may_be_a_number() -> None:
-    fields = {**MACHINE, "provider": "salesforce", "provider_parameters": {"domain": 17}}
+    fields = {**MACHINE, "provider": "servicenow", "provider_parameters": {"instance": 17}}
     del fields["token_endpoint"]
-    assert parse(fields).client.host == "17.salesforce.com"
+    assert parse(fields).client.host == "17.service-now.com"
 
 
 def test_certificates_end_as_lines_do() -> None:
@@ -176,10 +176,79 @@ def test_what_is_no_object_is_refused_without_a_word_of_it(text: str) -> None:
 
 
 def test_where_json_goes_wrong_is_told() -> None:
-    with pytest.raises(
-        CredentialsError, match=r"one JSON object as the secret's text \(byte 12\)\Z"
-    ):
+    with pytest.raises(CredentialsError) as caught:
         parse_credentials('{"a": "b",\n }')
+    assert str(caught.value) == (
+        "the credentials are not JSON: store one JSON object as the secret's text (line 2, "
+        "column 2: the comma before it is one too many)"
+    )
+
+
+def test_all_that_is_wrong_is_told_at_once_and_each_thing_once() -> None:
+    fields = {**PASSWORD, "token_endpoint": "http://a.example", "timeout_seconds": 31}
+    fields |= {"usrname": "x", "tenant": "x", "dialect": {"request_format": "invented"}}
+    del fields["username"], fields["password"]
+    assert refusal(fields) == (
+        "(1) `usrname` is no field: did you mean `username`?; (2) remove or correct the unknown "
+        "field `tenant`; what only your server knows goes into `extra_parameters`; (3) `password` "
+        "is missing; (4) `timeout_seconds` must be a whole number of seconds from 1 to 30"
+    )
+    del fields["usrname"], fields["tenant"], fields["timeout_seconds"]
+    assert refusal(fields) == (
+        "(1) `username` is missing; (2) `password` is missing; (3) `token_endpoint` must be an "
+        "https URL without user, password, fragment or placeholder; (4) `dialect.request_format` "
+        "must be form, json or query"
+    )
+
+
+def test_what_is_no_field_is_told_by_itself_for_a_form() -> None:
+    given = {"usrname": "x", "domain": "x", "scope": "x"}
+    password = {"grant_type": "password", "provider": "salesforce"}
+    assert unknown_fields(given, of={**given, **password}) == [
+        "`usrname` is no field: did you mean `username`?",
+        "`domain` goes into `provider_parameters`",
+    ]
+    assert unknown_fields({"grantType": "x"}, of={"grant_type": "zzz"}) == [
+        "`grantType` is no field: did you mean `grant_type`?"
+    ]
+
+
+def test_what_is_wrong_without_end_is_not_told_without_end() -> None:
+    said = refusal(MACHINE, **{f"zq{number}": 1 for number in range(100)})
+    assert said.count("remove or correct the unknown field") == 8
+    assert said.endswith("; 92 more")
+
+
+def test_a_field_that_is_not_known_is_told_though_the_grant_is_not_known_either() -> None:
+    assert refusal({"grant_typ": "password", "tenant": "x"}) == (
+        "(1) `grant_typ` is no field: did you mean `grant_type`?; (2) remove or correct the "
+        "unknown field `tenant`; what only your server knows goes into `extra_parameters`"
+    )
+    assert refusal({**MACHINE, "grant_type": " zzz", "tenant": "x", "scope": "a "}).count(") ") == 3
+
+
+def test_without_a_place_the_rest_is_told_as_well() -> None:
+    assert refusal({"grant_type": "client_credentials", "provider_parameters": {"a": "b"}}) == (
+        "(1) give exactly one of `provider` and `token_endpoint`; (2) `client_id` is missing"
+    )
+
+
+def test_a_provider_that_is_not_known_hides_no_field_that_is_not() -> None:
+    fields = {**pasted.CLIENT, **pasted.MACHINE, "provider": "salesforc", "domain": "x"}
+    assert refusal(fields) == (
+        "(1) remove or correct the unknown field `domain`; what only your server knows goes into "
+        "`extra_parameters`; (2) `provider` names none that is known; did you mean salesforce?"
+    )
+
+
+def test_a_name_that_is_given_twice_is_told_where_something_is_wrong_and_stops_nothing() -> None:
+    twice = json.dumps(MACHINE).removesuffix("}") + ',\n"scope": "a",\n"scope": "b"'
+    assert parse_credentials(twice + "}").scope == "b"
+    with pytest.raises(CredentialsError) as caught:
+        parse_credentials(twice + ', "timeout_seconds": 0}')
+    assert str(caught.value).endswith(
+        "; (2) `scope` (lines 2 and 3) is given twice, and the last counts"
+    )
 
 
 @pytest.mark.parametrize("name", ["certificate", "client_certificate", "private_key"])
@@ -272,7 +341,7 @@ def test_a_misspelt_name_is_told_with_the_right_one_though_that_is_missing(
 ) -> None:
     misspelt = {name: value for name, value in fields.items() if name != meant} | {written: "x"}
     if fields is LOGIN:
-        misspelt["grant_type"] = "password"
+        misspelt |= {"grant_type": "refresh_token", **pasted.CLIENT, **pasted.REFRESH}
     assert refusal(misspelt) == f"`{written}` is no field: did you mean `{meant}`?"
 
 
@@ -291,7 +360,8 @@ def test_what_others_call_a_field_is_told_with_our_name_where_that_is_missing(
 ) -> None:
     called = {name: value for name, value in MACHINE.items() if name != meant} | {written: "x"}
     assert refusal(called) == f"`{written}` is no field: did you mean `{meant}`?"
-    said = refusal(called, **{meant: {} if meant == "request_headers" else "x"})
+    values: dict[str, object] = {"request_headers": {}, **ANY}
+    said = refusal(called, **{meant: values.get(meant, "x")})
     assert said.startswith(f"remove or correct the unknown field `{written}`")
 
 

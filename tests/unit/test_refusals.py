@@ -42,6 +42,12 @@ FACEBOOK: Final = {
 # Addresses.
 
 
+NO_PEM: Final = (
+    "`ca_certificates` must be certificates in PEM, as text that begins with -----BEGIN "
+    "CERTIFICATE-----: the authority's, or the server's own"
+)
+
+
 @pytest.mark.parametrize("field", ["token_endpoint", "verify_url"])
 @pytest.mark.parametrize(
     "url",
@@ -106,12 +112,12 @@ def test_an_accepted_address_has_one_host_whoever_reads_it(url: str) -> None:
         pytest.param({"token_endpoint": None, "provider": "Autovit"}, "`provider` names none that "
                      "is known; did you mean autovit.ro", id="a provider that is misspelt"),
         pytest.param({"token_endpoint": None, "provider": "salesforce"},
-                     "`provider_parameters.domain` must be at most four labels of a host's name, "
-                     "without its end, such as acme.my: ", id="a parameter that is missing"),
+                     "`provider_parameters.domain` must be one of login, test, or two to four "
+                     "labels, such as acme.my: ", id="a parameter that is missing"),
         pytest.param({"token_endpoint": None, "provider": "salesforce",
                       "provider_parameters": {"domain": "invented.example/"}},
-                     "`provider_parameters.domain` must be at most four labels of a host's name, "
-                     "without its end, such as acme.my: ", id="a parameter that leaves its place"),
+                     "`provider_parameters.domain` must be one of login, test, or two to four "
+                     "labels, such as acme.my: ", id="a parameter that leaves its place"),
         pytest.param({"token_endpoint": None, "provider": "autovit.ro",
                       "provider_parameters": {"domain": "x"}},
                      "`provider_parameters` has `domain`, but Autovit.ro (OLX motors) takes: none",
@@ -377,14 +383,15 @@ def test_who_has_nothing_but_a_refresh_token_uses_it() -> None:
     ("changed", "said"),
     [
         pytest.param({"provider": "autovit.ro", "token_endpoint": None, "ca_certificates": PEM},
-                     "`ca_certificates` need `token_endpoint`: a provider's are the public ones",
+                     "`ca_certificates` need `token_endpoint` instead of `provider`, whose servers "
+                     "have certificates of public authorities",
                      id="of a provider"),
         pytest.param({"ca_certificates": f"{PEM}\n-----BEGIN RSA PRIVATE KEY-----\ninvented"},
                      "`ca_certificates` must not hold a private key", id="with a key"),
         pytest.param({"ca_certificates": "invented"},
-                     "`ca_certificates` must be certificates in PEM", id="that are none"),
+                     NO_PEM, id="that are none"),
         pytest.param({"ca_certificates": "-----BEGIN PUBLIC KEY-----"},
-                     "`ca_certificates` must be certificates in PEM", id="that are something else"),
+                     NO_PEM, id="that are something else"),
     ],
 )  # fmt: skip
 def test_certificates_stand_for_one_servers_authorities(changed: dict[str, Any], said: str) -> None:

@@ -74,13 +74,23 @@ class AllowedHosts:
         patterns: As `host_patterns` reads them.
         is_proxied: Whether a proxy connects. What address it finds for a name is not seen here,
             so that ``*`` then stands for nothing.
-        stack: Whose setting it is, for the command that adds to it; None for the usual one.
+        stack: Whose setting it is, for the command that adds to it. None where nobody knows: a
+            command would take from one stack the hosts that it has, or its processor.
+        region: The stack's.
+        architecture: Its processor, which a deployment would change that does not name it.
     """
 
     def __init__(
-        self, patterns: Collection[str], *, is_proxied: bool = False, stack: str | None = None
+        self,
+        patterns: Collection[str],
+        *,
+        is_proxied: bool = False,
+        stack: str | None = None,
+        region: str = "",
+        architecture: str = "",
     ) -> None:
-        self._patterns, self._is_proxied, self._stack = tuple(patterns), is_proxied, stack
+        self._patterns, self._is_proxied = tuple(patterns), is_proxied
+        self._stack, self._region, self._architecture = stack, region, architecture
         self._hosts = frozenset(each for each in patterns if not each.startswith(_ANY))
         self._domains = frozenset(each[2:] for each in patterns if each.startswith("*."))
         self._takes_any = _ANY in patterns
@@ -142,15 +152,23 @@ class AllowedHosts:
                 "write a name of ASCII letters, digits and hyphens, without a dot at its end"
             )
         else:
-            # A deployment replaces the whole value.
-            hosts = ",".join([*self._patterns, host])
-            stack = f"STACK={self._stack} " if self._stack else ""
             message = (
                 f"the host of {field} is {host}, which the setting ALLOWED_TOKEN_HOSTS does not "
-                f"allow{obstacle}; correct the credentials, or run: "
-                f'make deploy {stack}PARAMETERS="AllowedTokenHosts={hosts}"'
+                f"allow{obstacle}; correct the credentials, or {self._way_to_allow(host)}"
             )
         return TokenEndpointError(message, code="host_not_allowed", sent=False)
+
+    def _way_to_allow(self, host: str) -> str:
+        if self._stack is None:
+            return "add it to the stack's AllowedTokenHosts"
+        region = f"AWS_REGION={self._region} " if self._region else ""
+        processor = f"Architecture={self._architecture} " if self._architecture else ""
+        # A deployment replaces the whole value.
+        hosts = ",".join([*self._patterns, host])
+        return (
+            f"run: make deploy {region}STACK={self._stack} "
+            f'PARAMETERS="{processor}AllowedTokenHosts={hosts}"'
+        )
 
 
 def _is_a_providers(host: str) -> bool:

@@ -53,7 +53,7 @@ class ProviderParameter(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
         about: What it is, and where people find it.
         example: One that could be.
         kind: ``label``, ``labels``, ``segment`` or ``host``; one of a list where there is none.
-        values: The list.
+        values: The list; beside ``labels`` what may stand without a dot.
         default: What it is where nothing is given.
     """
 
@@ -65,14 +65,19 @@ class ProviderParameter(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
 
     def accepts(self, value: str) -> bool:
         """Whether a value stays inside of its place."""
-        if self.kind is None:
+        if self.kind is None or value in self.values:
             return value in self.values
+        if self.values and "." not in value:
+            return False
         return re.fullmatch(_KINDS[self.kind][0], value, re.ASCII) is not None
 
     @property
     def accepted(self) -> str:
         """What is accepted, in words."""
-        return f"one of {', '.join(self.values)}" if self.kind is None else _KINDS[self.kind][1]
+        listed = f"one of {', '.join(self.values)}" if self.values else ""
+        if self.kind is None:
+            return listed
+        return f"{listed}, or two to four labels" if listed else _KINDS[self.kind][1]
 
 
 class ProviderGrant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

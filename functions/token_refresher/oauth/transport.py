@@ -78,7 +78,7 @@ _WINDOWS: Final = {
 _WITHOUT_BODY: Final = frozenset({HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED})
 
 # Status, headers, body; None where it is in an encoding that nobody asked for.
-_Response: TypeAlias = "tuple[int, Mapping[str, str], bytes | None]"
+Response: TypeAlias = "tuple[int, Mapping[str, str], bytes | None]"
 
 # Texts, since a healthy run compiles none of them.
 # OpenSSL's words for a server that speaks no TLS which is still believed: its version by the alert
@@ -403,11 +403,11 @@ class TokenEndpoint:
         request = token_request(client, grant)
         self._begin(request.url, client.timeout_seconds)
         try:
-            response = self._send(request, client)
+            response = self.exchange(request, client)
         except EndpointUnavailableError as error:
             if error.code == "timeout" or _exchange.is_over:
                 raise
-            response = self._send(request, client)
+            response = self.exchange(request, client)
         return _token_response(response, client, self._clock())
 
     def verify(self, client: Client, access_token: str) -> bool | None:
@@ -427,7 +427,7 @@ class TokenEndpoint:
         request = TokenRequest("GET", client.verify_url, verify_request(client, access_token), None)
         self._begin(request.url, REQUEST_SECONDS)
         try:
-            status, response_headers, _ = self._send(request, client)
+            status, response_headers, _ = self.exchange(request, client)
         except (EndpointUnavailableError, TokenEndpointError):
             return None
         is_json = "json" in response_headers.get("Content-Type", "").lower()
@@ -452,7 +452,7 @@ class TokenEndpoint:
         self.admit(client)
         request = revocation_request(client, token, hint=hint)
         self._begin(request.url, client.timeout_seconds)
-        response = self._send(request, client)
+        response = self.exchange(request, client)
         status, _, content = response
         if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
             return True
@@ -461,7 +461,12 @@ class TokenEndpoint:
             _token_response(response, client, self._clock())
         return False
 
-    def _send(self, request: TokenRequest, client: Client) -> _Response:
+    def exchange(self, request: TokenRequest, client: Client) -> Response:
+        """Send one request and read its response, neither of which is judged here.
+
+        Raises:
+            OAuthError: The endpoint was not reached.
+        """
         # A connection that is used again has asked whom it was opened for, and not this thread.
         _exchange.wants_certificate = False
         with _told_without_the_wire():
@@ -591,7 +596,7 @@ class Connection:
         return _token_response(response, self._client, self._clock())
 
 
-def _token_response(response: _Response, client: Client, now: datetime) -> TokenResponse:
+def _token_response(response: Response, client: Client, now: datetime) -> TokenResponse:
     status, headers, content = response
     if content is None and HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
         raise TokenResponseError(
@@ -609,7 +614,7 @@ def _token_response(response: _Response, client: Client, now: datetime) -> Token
     )
 
 
-def _read(response: BaseHTTPResponse) -> _Response:
+def _read(response: BaseHTTPResponse) -> Response:
     """Read status, headers and at most `LONGEST_BODY` of a response's body, and of its content."""
     content = b""
     if response.status in _WITHOUT_BODY:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import socket
 from typing import Any
 
@@ -217,20 +218,35 @@ def test_an_address_that_follows_from_an_entry_is_allowed_with_what_is_on_its_ho
 
 
 def test_the_refusal_names_the_host_the_setting_and_the_command_that_adds_to_what_is_set() -> None:
-    hosts = AllowedHosts(host_patterns("a.example, *.b.example"), stack="cell-2")
-    assert refusal(hosts, client("USER.vendor.com:8443")) == (
-        "the host of token_endpoint is user.vendor.com:8443, which the setting "
-        "ALLOWED_TOKEN_HOSTS does not allow; correct the credentials, or run: make deploy "
-        'STACK=cell-2 PARAMETERS="AllowedTokenHosts=a.example,*.b.example,user.vendor.com:8443"'
+    allowed = AllowedHosts(
+        host_patterns("a.example, *.b.example"),
+        stack="cell-2",
+        region="eu-west-1",
+        architecture="x86_64",
     )
+    said, command = refusal(allowed, client("USER.vendor.com:8443")).split(", or run: ")
+    assert said == (
+        "the host of token_endpoint is user.vendor.com:8443, which the setting "
+        "ALLOWED_TOKEN_HOSTS does not allow; correct the credentials"
+    )
+    hosts = "a.example,*.b.example,user.vendor.com:8443"
+    assert shlex.split(command) == [
+        *("make", "deploy", "AWS_REGION=eu-west-1", "STACK=cell-2"),
+        f"PARAMETERS=Architecture=x86_64 AllowedTokenHosts={hosts}",
+    ]
+
+
+def test_no_command_is_told_where_nobody_knows_the_stack_and_its_hosts() -> None:
+    said = refusal(AllowedHosts(host_patterns("a.example")), client("user.vendor.com"))
+    assert said.endswith("correct the credentials, or add it to the stack's AllowedTokenHosts")
 
 
 def test_the_command_allows_what_was_refused() -> None:
     refused = client("user.vendor.com:8443", verify_url="https://10.0.0.5/me")
     patterns: tuple[str, ...] = ()
     for _ in ("token_endpoint", "verify_url"):
-        said = refusal(AllowedHosts(patterns), refused)
-        command = re.search(r'make deploy PARAMETERS="AllowedTokenHosts=(\S+)"', said)
+        said = refusal(AllowedHosts(patterns, stack="s"), refused)
+        command = re.search(r'make deploy STACK=s PARAMETERS="AllowedTokenHosts=(\S+)"', said)
         assert command is not None
         patterns = host_patterns(command[1])
     AllowedHosts(patterns).require(refused)

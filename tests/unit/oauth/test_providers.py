@@ -52,8 +52,9 @@ def test_an_entry_says_what_it_needs_and_no_more() -> None:
         assert of.title, name
         assert of.grant_types, name
         for parameter in of.parameters.values():
-            # Of one kind, or one of some values.
-            assert (parameter.kind is None) == bool(parameter.values), name
+            # Of one kind, or one of some values; of both where most have a dot, and some need none.
+            is_both = parameter.kind == "labels" and bool(parameter.values)
+            assert is_both or (parameter.kind is None) == bool(parameter.values), name
             assert parameter.accepts(parameter.example), name
             assert parameter.default is None or parameter.accepts(parameter.default), name
 
@@ -170,6 +171,20 @@ def test_a_parameter_does_not_repeat_the_end_of_its_host() -> None:
     assert of.endpoint({"p": "acme.my"}, grant_type=None) == "https://acme.my.a.example/t"
     with pytest.raises(ProviderError, match="at most four labels of a host's name, without its e"):
         of.endpoint({"p": "acme.a.example"}, grant_type=None)
+
+
+def test_what_needs_a_dot_is_told_without_it_but_for_what_is_listed() -> None:
+    of = provider("salesforce")
+    for domain in ("acme.my", "acme--dev.sandbox.my", "login", "test"):
+        address = f"https://{domain}.salesforce.com/services/oauth2/token"
+        assert of.endpoint({"domain": domain}, grant_type=None) == address
+    for domain in ("acme", "acme.", "a.b.c.d.e"):
+        with pytest.raises(ProviderError) as caught:
+            of.endpoint({"domain": domain}, grant_type=None)
+        assert str(caught.value).startswith(
+            "`provider_parameters.domain` must be one of login, test, or two to four labels, "
+            "such as acme.my: "
+        )
 
 
 def test_a_parameter_of_a_list_is_one_of_it() -> None:

@@ -1,0 +1,279 @@
+"""Shows a person what went to a token endpoint and came back, with every secret masked.
+
+It looks on from outside: what sends requests knows of no log.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import parse_qsl, urlsplit
+
+from token_refresher.credentials import texts_in
+from token_refresher.oauth.client_authentication import authentication
+from token_refresher.oauth.dialect import find
+from token_refresher.oauth.errors import OAuthError
+from token_refresher.oauth.transport import TokenEndpoint
+from token_refresher_cli.masking import MASKED, Mask, named_in, plain_name, tells_secret, visible
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from token_refresher.credentials import Credentials
+    from token_refresher.oauth.client_authentication import Client
+    from token_refresher.oauth.token_request import TokenRequest
+    from token_refresher.oauth.transport import Response
+
+# Of a body that is shown; a terminal keeps what it shows, and a page says no more further down.
+_MOST_LINES: Final = 60
+_MOST_CHARACTERS: Final = 3_000
+
+# Fields of a request that hold no secret; whatever else an account sends may be one.
+_HARMLESS_FIELDS: Final = frozenset(
+    {
+        *("accountid", "actortokentype", "audience", "clientassertiontype", "clientid"),
+        *("granttype", "requestedtokentype", "resource", "responsetype", "scope"),
+        *("subjecttokentype", "username"),
+    }
+)
+_HARMLESS_IN_REQUESTS: Final = frozenset({"accept", "content-type", "user-agent"})
+_HARMLESS_IN_RESPONSES: Final = frozenset(
+    {
+        *("allow", "cache-control", "content-encoding", "content-length", "content-type", "date"),
+        *("pragma", "retry-after", "server", "via", "www-authenticate", "x-amzn-errortype"),
+    }
+)
+# What a provider's support asks for.
+_IDENTIFIERS: Final = frozenset(
+    {
+        *("cf-ray", "request-id", "traceparent", "x-amzn-requestid", "x-correlation-id"),
+        *("x-ms-request-id", "x-request-id"),
+    }
+)
+_LONG_WORDS: Final = frozenset({"content-type", "date", "user-agent"})
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """One request, and what came of it; secret as a whole.
+
+    Attributes:
+        request: As it was sent, but for what the connection adds.
+        response: Its status, headers and content; None where none came.
+        error: Why none came.
+    """
+
+    request: TokenRequest
+    response: Response | None
+    error: OAuthError | None = None
+
+    def __repr__(self) -> str:
+        """Hide everything: all of it may be secret."""
+        return f"{type(self).__name__}(…)"
+
+
+class WatchedExchanges(TokenEndpoint):
+    """Token endpoints that are looked at while they are asked.
+
+    Args:
+        seen: Told of each exchange when it is over.
+        arguments: As for what it is.
+    """
+
+    def __init__(self, *, seen: Callable[[Exchange], None], **arguments: Any) -> None:  # noqa: ANN401
+        super().__init__(**arguments)
+        self._seen = seen
+
+    def exchange(self, request: TokenRequest, client: Client) -> Response:
+        """Pass it on, and tell of it."""
+        try:
+            response = super().exchange(request, client)
+        except OAuthError as error:
+            self._seen(Exchange(request, None, error))
+            raise
+        self._seen(Exchange(request, response))
+        return response
+
+
+def secrets_in(
+    credentials: Credentials, exchanges: Iterable[Exchange], others: Iterable[str | None]
+) -> set[str]:
+    """Tell all secrets that are known by their value.
+
+    Args:
+        credentials: Of the account.
+        exchanges: What came back; the tokens in it are where the dialect says, and under names
+            that say so.
+        others: Such as the refresh token in the journal.
+    """
+    client, entry = credentials.client, credentials.entry
+    known = {*credentials.secrets, credentials.refresh_token, *others}
+    known |= set(authentication(client)[1].values())
+    of_entry = [entry.extra_parameters, entry.request_headers]
+    public = set(texts_in([*of_entry, credentials.entry_grant.grant_parameters]))
+    for given in (
+        credentials.own_parameters,
+        credentials.extra_parameters,
+        credentials.grant_parameters,
+        credentials.request_headers,
+        dict(parse_qsl(urlsplit(client.token_endpoint).query)),
+        dict(parse_qsl(urlsplit(client.verify_url or "").query)),
+    ):
+        known |= set(_sent_in(given)) - public
+    for each in exchanges:
+        _, _, body = each.response or (0, {}, None)
+        content = _parsed(body or b"", "")
+        if content is None:
+            known |= set(named_in(_text(body or b"")))
+        for path in (client.dialect.access_token, client.dialect.refresh_token):
+            known |= set(texts_in(find(content, path)))
+        known |= set(_told_in(content))
+    return {each for each in known if each}
+
+
+def _sent_in(given: Mapping[str, object]) -> Iterator[str]:
+    """The texts of a request that may be secret."""
+    for name, value in given.items():
+        if isinstance(value, dict):
+            yield from _sent_in(value)
+        elif plain_name(name) not in _HARMLESS_FIELDS and name.lower() not in _HARMLESS_IN_REQUESTS:
+            yield from texts_in(value)
+
+
+def _told_in(content: object) -> Iterator[str]:
+    """The texts of a response under names that tell a secret."""
+    if isinstance(content, dict):
+        for name, value in content.items():
+            yield from texts_in(value) if tells_secret(name) else _told_in(value)
+    elif isinstance(content, list):
+        for each in content:
+            yield from _told_in(each)
+
+
+def shown(exchange: Exchange, mask: Mask, *, client: Client) -> list[str]:
+    """Write an exchange in lines for a terminal.
+
+    Args:
+        exchange: What was sent, and what came back.
+        mask: Knows the account's secrets, and those of the response.
+        client: Who asked.
+    """
+    lines = [f"> {line}" for line in _request_lines(exchange.request, mask, client=client)]
+    lines.append("")
+    if exchange.response is None:
+        return [*lines, f"< no response: {exchange.error}"]
+    status, headers, body = exchange.response
+    is_of_resource = exchange.request.url == client.verify_url
+    lines += [f"< {line}" for line in _head_lines(status, headers, mask)]
+    if body is None:
+        content = ["(in a content encoding that is not read)"]
+    elif is_of_resource and status < HTTPStatus.BAD_REQUEST:
+        content = [f"({len(body):,} bytes of what the token gives access to, not shown)"]
+    else:
+        content = _body_lines(body, headers.get("Content-Type", ""), mask)
+    return [*lines, "<", *(f"< {line}" for line in content)]
+
+
+def _request_lines(request: TokenRequest, mask: Mask, *, client: Client) -> Iterator[str]:
+    url = urlsplit(request.url)
+    yield f"{request.method} https://{mask.text(url.netloc)}{mask.path(url.path or '/')}"
+    # A verify_url's query is a person's own, and none of its names is known.
+    for name, value in parse_qsl(url.query, keep_blank_values=True):
+        yield f"  ? {mask.name(name)}={_sent(name, value, mask)}"
+    for name, value in request.headers.items():
+        is_harmless = name.lower() in _HARMLESS_IN_REQUESTS
+        scheme = f"{value.split(' ')[0]} " if name in authentication(client)[1] else ""
+        told = mask.text(value, may_look_opaque=name.lower() in _LONG_WORDS)
+        yield f"{mask.name(name)}: {told if is_harmless else f'{scheme}{MASKED}'}"
+    if request.body is None:
+        return
+    yield ""
+    written = request.body.decode()
+    if client.dialect.request_format == "json":
+        content = json.loads(written)
+        masked = {mask.name(name): _sent(name, value, mask) for name, value in content.items()}
+        yield from json.dumps(masked, indent=2, ensure_ascii=False).splitlines()
+    else:
+        for name, value in parse_qsl(written, keep_blank_values=True):
+            yield f"{mask.name(name)}={_sent(name, value, mask)}"
+
+
+def _sent(name: str, value: object, mask: Mask) -> str:
+    """Show a field of a request that is known to hold no secret."""
+    is_harmless = plain_name(name) in _HARMLESS_FIELDS and isinstance(value, str)
+    return mask.text(str(value), may_look_opaque=True) if is_harmless else MASKED
+
+
+def _head_lines(status: int, headers: Mapping[str, str], mask: Mask) -> Iterator[str]:
+    known = {each.value: each.phrase for each in HTTPStatus}
+    yield f"{status} {known.get(status, '')}".strip()
+    for name, value in headers.items():
+        lower = name.lower()
+        if lower == "location":
+            yield f"{name}: {_location(value, mask)}"
+        elif lower in _HARMLESS_IN_RESPONSES or lower in _IDENTIFIERS:
+            is_long = lower in _IDENTIFIERS or lower in _LONG_WORDS
+            yield f"{name}: {_one_line(mask.text(value, may_look_opaque=is_long))}"
+        else:
+            yield f"{_one_line(mask.name(name))}: {MASKED}"
+
+
+def _location(value: str, mask: Mask) -> str:
+    """Show where a redirect leads, without its query."""
+    try:
+        url = urlsplit(visible(value))
+        place = f"{url.scheme}://{mask.text(url.netloc)}" if url.netloc else ""
+    except ValueError:
+        return MASKED
+    if url.username is not None or "@" in url.netloc:
+        return MASKED
+    return _one_line(f"{place}{mask.path(url.path)}{'?' + MASKED if url.query else ''}")
+
+
+def _body_lines(body: bytes, content_type: str, mask: Mask) -> list[str]:
+    if not body.strip():
+        return ["(no content)"]
+    content = _parsed(body, content_type)
+    if content is not None:
+        masked = mask.value("", content)
+        lines = json.dumps(masked, indent=2, ensure_ascii=False).splitlines()
+    else:
+        lines = [line.rstrip() for line in mask.text(_text(body)).splitlines()]
+        lines = [line for line in lines if line]
+    kept, left = [], _MOST_CHARACTERS
+    for line in lines[:_MOST_LINES]:
+        if left <= 0:
+            break
+        kept.append(_one_line(line)[:left])
+        left -= len(line)
+    is_whole = len(kept) == len(lines) and left >= 0
+    return kept if is_whole else [*kept, f"… (cut; {len(body):,} bytes in all)"]
+
+
+def _one_line(text: str) -> str:
+    return visible(text).replace("\n", " ")
+
+
+def _text(body: bytes) -> str:
+    try:
+        return body.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return body.decode("latin-1")
+
+
+def _parsed(body: bytes, content_type: str) -> object:
+    """Parse JSON, or a form; None for what is neither."""
+    try:
+        content: object = json.loads(_text(body))
+    except (ValueError, RecursionError):
+        content = None
+    if isinstance(content, dict | list):
+        return content
+    text = _text(body).strip()
+    is_form = re.fullmatch(r"[\w.%-]+=[^\s<>{}\"]*", text) is not None
+    if is_form or "x-www-form-urlencoded" in content_type.lower():
+        return dict(parse_qsl(text, keep_blank_values=True)) or None
+    return None

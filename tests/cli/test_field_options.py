@@ -1,0 +1,202 @@
+"""Each field of the credentials can be given; what is secret never by an option."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pytest
+
+from tests.cli.operator import COMMANDS, SECRET
+from token_refresher.credentials import ExtensionCredentials, LoginCredentials
+from token_refresher.parsing import FIELD_NAMES, NAMED_GRANTS
+from token_refresher_cli.credentials_form import SECRET_FIELDS
+from token_refresher_cli.field_options import OF_FIELD, PANELS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.cli.operator import Operator
+
+STRUCTS: tuple[type[msgspec.Struct], ...] = (
+    *NAMED_GRANTS.values(),
+    ExtensionCredentials,
+    LoginCredentials,
+)
+
+
+def stored(operator: Operator, name: str) -> dict[str, Any]:
+    """What an account's credentials are."""
+    secret = operator.secrets.get_secret_value(SecretId=f"oauth/credentials/{name}")
+    content: dict[str, Any] = json.loads(secret["SecretString"])
+    return content
+
+
+def test_every_field_that_is_no_secret_has_an_option_and_no_secret_has_one() -> None:
+    fields = {"grant_type", *(f.name for one in STRUCTS for f in msgspec.structs.fields(one))}
+    named = [name for panel in PANELS.values() for name in panel]
+    assert {OF_FIELD.get(name, name) for name in named} - {None} == fields - SECRET_FIELDS
+    assert set(FIELD_NAMES) == fields
+    assert len(set(named)) == len(named)
+
+
+@pytest.mark.parametrize("command", ["add", "correct"])
+def test_every_panel_of_fields_is_in_the_help_of_a_command_that_writes(command: str) -> None:
+    panels = {one.rich_help_panel for one in COMMANDS.commands[command].params}
+    assert {*PANELS, "Where"} <= panels
+
+
+def test_every_field_can_be_set_by_an_option(operator: Operator, tmp_path: Path) -> None:
+    pem = operator.schedule.authority.certificate_file
+    operator.server.register_client("erp", secret=SECRET)
+    secret = tmp_path / "secret.json"
+    secret.write_text(json.dumps({"client_secret": SECRET}))
+    line = f"""
+        add erp --from-file {secret} --token-endpoint {operator.server.token_endpoint}
+        --grant-type client_credentials --client-id erp --scope 'a b'
+        --token-endpoint-auth-method client_secret_post --user-agent 'erp 1.0'
+        --extra-parameter audience=x --extra-parameter resource=a --extra-parameter resource=b
+        --extra-parameter days:=5 --grant-parameter subject_token_type=t
+        --request-header X-Tenant=acme --timeout-seconds 20 --ca-certificates {pem}
+        --dialect request_format=json --dialect access_token=data.jwt --use-refresh-token false
+        --assumed-expires-in 3600 --assumed-refresh-expires-in 86400
+        --verify-url {operator.server.resource_url}
+        --publish-entry 'AUTH=Bearer {{access_token}}' --publish-entry 'UNTIL={{expires_at}}'
+    """
+    operator.says(" ".join(line.split()))
+    assert stored(operator, "erp") == {
+        "client_secret": SECRET,
+        "token_endpoint": operator.server.token_endpoint,
+        "token_endpoint_auth_method": "client_secret_post",
+        "grant_type": "client_credentials",
+        "client_id": "erp",
+        "scope": "a b",
+        "user_agent": "erp 1.0",
+        "timeout_seconds": 20,
+        "ca_certificates": pem.read_text(),
+        "use_refresh_token": False,
+        "assumed_expires_in": 3600,
+        "assumed_refresh_token_expires_in": 86400,
+        "verify_url": operator.server.resource_url,
+        "extra_parameters": {"audience": "x", "resource": ["a", "b"], "days": 5},
+        "grant_parameters": {"subject_token_type": "t"},
+        "request_headers": {"X-Tenant": "acme"},
+        "dialect": {"request_format": "json", "access_token": "data.jwt"},
+        "publish": {"as": {"AUTH": "Bearer {access_token}", "UNTIL": "{expires_at}"}},
+    }
+
+
+def test_a_correction_sets_parts_and_removes_what_it_is_told_to(operator: Operator) -> None:
+    operator.server.register_client("erp", secret=SECRET)
+    document = operator.document(
+        "erp", scope="a", extra_parameters={"audience": "x", "resource": "r"}, timeout_seconds=20
+    )
+    operator.says("add erp --from-file -", stdin=document)
+    operator.says(
+        "correct erp --extra-parameter audience=y --unset extra_parameters.resource "
+        "--unset timeout_seconds --publish-field instance_url"
+    )
+    assert stored(operator, "erp") == {
+        **json.loads(operator.document("erp", scope="a")),
+        "extra_parameters": {"audience": "y"},
+        "publish": {"fields": ["instance_url"]},
+    }
+    operator.says("correct erp --publish-as 'Bearer {access_token}' --use-refresh-token true")
+    assert stored(operator, "erp")["publish"] == {"as": "Bearer {access_token}"}
+    refused = operator.run("correct erp --unset scpe")
+    assert (refused.exit_code, refused.stdout) == (3, "")
+    assert "did you mean scope?" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        "--extra-parameter client_key=made-up",
+        "--extra-parameter api_key:=7",
+        "--grant-parameter password=made-up",
+        """--grant-parameter 'deep:={"a": {"secret": "made-up"}}'""",
+        """--grant-parameter 'credentials:={"a": "made-up"}'""",
+        "--request-header 'Authorization=Token made-up'",
+        "--request-header X-Api-Key=made-up",
+        "--token-endpoint 'https://e.example/t?api_key=made-up'",
+        "--verify-url 'https://e.example/me?token=made-up'",
+    ],
+)
+@pytest.mark.parametrize("command", ["add erp", "correct erp"])
+def test_a_secret_is_taken_from_no_option(operator: Operator, command: str, options: str) -> None:
+    operator.add("erp")
+    refused = operator.run(f"{command} {options}")
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    assert "never taken from an option" in " ".join(refused.stderr.replace("\u2502", " ").split())
+    assert "made-up" not in refused.stderr
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        "--extra-parameter =x",
+        "--extra-parameter a:=made-up",
+        "--extra-parameter a:=1 --extra-parameter a:=2",
+        "--request-header a:=1",
+        "--request-header a=1 --request-header a=2",
+        "--dialect access_token",
+        "--dialect error=a --dialect error=b",
+        "--publish-entry x",
+        "--publish-field a --publish-as b",
+        "--use-refresh-token maybe",
+    ],
+)
+def test_what_an_option_does_not_take_is_a_usage_problem(operator: Operator, options: str) -> None:
+    refused = operator.run(f"add erp {options}")
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    assert "made-up" not in refused.stderr
+
+
+def test_a_template_for_a_secret_is_none(operator: Operator) -> None:
+    refused = operator.run(
+        "add erp --token-endpoint https://e.example/t --request-header 'X-Key=Bearer {assertion}' "
+        "--grant-parameter token={refresh_token}"
+    )
+    assert refused.exit_code == 3
+    assert "never taken from an option" not in refused.stderr
+
+
+def test_a_name_alone_needs_somebody_to_be_asked(operator: Operator) -> None:
+    refused = operator.run(
+        "add erp --token-endpoint https://e.example/t --grant-parameter user=u "
+        "--grant-parameter password --request-header X-Key"
+    )
+    assert refused.exit_code == 3
+    assert refused.stderr == "Not given: grant_parameters.password, request_headers.X-Key.\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (None, "no-such.pem: No such file"),
+        (b"\x30\x82\xff", "certificates in PEM (the text with -----BEGIN CERTIFICATE-----)"),
+        (b"-----BEGIN PRIVATE KEY-----\nAA==\n-----END PRIVATE KEY-----", "and no key"),
+    ],
+)
+def test_a_file_that_holds_no_certificates_is_told(
+    operator: Operator, tmp_path: Path, content: bytes | None, told: str
+) -> None:
+    path = tmp_path / "no-such.pem"
+    if content is not None:
+        path.write_bytes(content)
+    refused = operator.run(f"add erp --ca-certificates {shlex.quote(str(path))}")
+    assert (refused.exit_code, refused.stdout) == (3, "")
+    assert told in refused.stderr
+
+
+def test_whoever_adds_what_is_there_is_told_before_anything_is_asked(operator: Operator) -> None:
+    operator.add("erp")
+    refused = operator.run("add erp")
+    assert (refused.exit_code, refused.stdout) == (3, "")
+    assert refused.stderr.startswith("erp has credentials already; nothing was written.")
+    operator.secrets.delete_secret(SecretId="oauth/credentials/erp")
+    refused = operator.run("add erp")
+    assert refused.stderr.startswith("oauth/credentials/erp is scheduled for deletion.")
+    assert "aws secretsmanager restore-secret --secret-id oauth/credentials/erp" in refused.stderr

@@ -1,0 +1,328 @@
+"""What is wrong on a person's machine is named, with the fix, and nothing is recorded."""
+
+from __future__ import annotations
+
+import json
+import os
+from datetime import timedelta
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
+
+import pytest
+
+from local.authority import Authority
+from local.authorization_server import unavailable
+from tests.cli.relay import Instead
+from tests.cli.test_commands import everything
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+
+    from local.embedded_cloud import EmbeddedCloud
+    from tests.cli.operator import Operator
+    from tests.cli.relay import Relay
+
+Answer: TypeAlias = "Callable[[str], Instead | None]"
+NOBODY: Final = "http://127.0.0.1:9"  # a port that is closed
+
+REFRESH: Final = "refresh dealer-17 dealer-18"
+FORCE: Final = f"{REFRESH} --force"
+STATUS: Final = "status"
+NAMED: Final = "status dealer-17"
+PLAN: Final = "plan"
+ADD: Final = "add new --from-file -"
+CORRECT: Final = "correct dealer-17 --scope read --from-file -"
+CHECK: Final = "check dealer-17"
+TRY: Final = "check dealer-17 --try --yes"
+HISTORY: Final = "history dealer-17"
+TOKEN: Final = "token dealer-17"
+DOCTOR: Final = "doctor"
+DOCTOR_OF: Final = "doctor dealer-17"
+COMMANDS: Final = (
+    *(REFRESH, FORCE, STATUS, NAMED, PLAN, ADD, CORRECT, CHECK, TRY, HISTORY, TOKEN),
+    *(DOCTOR, DOCTOR_OF),
+)
+
+
+class Fault(NamedTuple):
+    """Something that is wrong with a machine.
+
+    Attributes:
+        told: What is wrong.
+        fix: What to do about it.
+        commands: Those that meet it; others are not tried, since they write by right.
+        code: Their exit code.
+        variables: Of the shell; None takes one out.
+        aws: What AWS answers; None passes a call on.
+    """
+
+    told: str
+    fix: str
+    commands: tuple[str, ...] = COMMANDS
+    code: int = 3
+    variables: Mapping[str, str | None] = MappingProxyType({})
+    aws: Answer | None = None
+
+
+def refuses(code: str, *operations: str) -> Answer:
+    body = json.dumps({"__type": code, "message": "made-up-message"}).encode()
+    # STS names no operation in a header, and speaks XML.
+    xml = f"<ErrorResponse><Error><Code>{code}</Code></Error></ErrorResponse>".encode()
+    return lambda called: (
+        Instead(400, body if called.isalpha() else xml)
+        if called in operations or not operations
+        else None
+    )
+
+
+NO_CREDENTIALS: Final[dict[str, str | None]] = {
+    **dict.fromkeys(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")),
+    "AWS_EC2_METADATA_DISABLED": "true",
+}
+NO_REGION: Final = dict.fromkeys(("AWS_REGION", "AWS_DEFAULT_REGION"))
+READERS: Final = (CORRECT, CHECK, TRY, TOKEN)
+# But for `add`, which has nothing to look for in the wrong place.
+SEEKERS: Final = tuple(each for each in COMMANDS if each != ADD)
+# `doctor` says what it may not see in its table, and goes on.
+DOCTORS: Final = (DOCTOR, DOCTOR_OF)
+NO_DOCTORS: Final = tuple(each for each in COMMANDS if each not in DOCTORS)
+
+FAULTS: Final = {
+    "an expired session": Fault(
+        "Your AWS session has expired.", "aws sso login", aws=refuses("ExpiredTokenException")
+    ),
+    "a clock that is wrong": Fault(
+        "this machine's clock is wrong by minutes",
+        "aws sts get-caller-identity",
+        aws=refuses("InvalidSignatureException"),
+    ),
+    "keys that were deleted": Fault(
+        "AWS does not know these credentials",
+        "aws sts get-caller-identity",
+        aws=refuses("UnrecognizedClientException"),
+    ),
+    "a page in the place of AWS": Fault(
+        "What answered is not AWS",
+        "A proxy or a network's sign-in page may stand between",
+        commands=(STATUS, CHECK, DOCTOR, DOCTOR_OF),
+        aws=lambda _: Instead(400, b"<html>made up</html>"),
+    ),
+    "no permission to read, for doctor": Fault(
+        "Your AWS identity may not secretsmanager:GetSecretValue on oauth/credentials/dealer-17",
+        "",
+        commands=(DOCTOR_OF,),
+        code=0,
+        aws=refuses("AccessDeniedException", "GetSecretValue"),
+    ),
+    "a trust store that is not there, for doctor": Fault(
+        "SSL_CERT_FILE names /nowhere.pem, which cannot be read",
+        "",
+        commands=(DOCTOR_OF,),
+        code=0,
+        variables={"SSL_CERT_FILE": "/nowhere.pem"},
+    ),
+    "an account that is throttled": Fault(
+        "AWS is throttling this account's calls.",
+        "Try again in a minute.",
+        aws=refuses("ThrottlingException"),
+    ),
+    "no permission at all": Fault(
+        "Your AWS identity may not secretsmanager:",
+        "docs/command-line.md has the whole policy",
+        commands=NO_DOCTORS,
+        aws=refuses("AccessDeniedException"),
+    ),
+    "no permission to read": Fault(
+        "Your AWS identity may not secretsmanager:GetSecretValue on oauth/",
+        "docs/command-line.md has the whole policy",
+        commands=READERS,
+        aws=refuses("AccessDeniedException", "GetSecretValue"),
+    ),
+    "no permission to read, and a refresh": Fault(
+        "Your AWS identity may not secretsmanager:GetSecretValue on secrets under oauth/",
+        "docs/command-line.md has the whole policy",
+        commands=(FORCE,),
+        code=1,
+        aws=refuses("AccessDeniedException", "GetSecretValue"),
+    ),
+    "no permission to describe": Fault(
+        "Your AWS identity may not secretsmanager:DescribeSecret",
+        "docs/command-line.md has the whole policy",
+        commands=(REFRESH, FORCE, NAMED, CHECK, TRY, HISTORY),
+        aws=refuses("AccessDeniedException", "DescribeSecret"),
+    ),
+    "no permission to write": Fault(
+        "Your AWS identity may not secretsmanager:PutSecretValue on oauth/credentials/dealer-17",
+        "docs/command-line.md has the whole policy",
+        commands=(CORRECT,),
+        aws=refuses("AccessDeniedException", "PutSecretValue"),
+    ),
+    "a key that is not this person's": Fault(
+        "The KMS key of a secret cannot be used",
+        "aws secretsmanager describe-secret --secret-id oauth/",
+        commands=READERS,
+        aws=refuses("DecryptionFailure", "GetSecretValue"),
+    ),
+    "a key that is not this person's, and a refresh": Fault(
+        "The KMS key of a secret cannot be used",
+        "aws secretsmanager describe-secret --secret-id oauth/credentials/dealer-17",
+        commands=(FORCE,),
+        code=1,
+        aws=refuses("DecryptionFailure", "GetSecretValue"),
+    ),
+    "another Region": Fault(
+        "eu-north-1",
+        "",
+        commands=SEEKERS,
+        variables={"AWS_REGION": "eu-north-1", "AWS_DEFAULT_REGION": "eu-north-1"},
+    ),
+    "no Region": Fault(
+        "No AWS Region is named.", "Give --region, or set AWS_REGION.", variables=NO_REGION
+    ),
+    "a profile that there is not": Fault(
+        "There is no such profile", "aws configure list-profiles", variables={"AWS_PROFILE": "no"}
+    ),
+    "no credentials": Fault(
+        "There are no AWS credentials.", "Choose a --profile", variables=NO_CREDENTIALS
+    ),
+    "names that are not resolved": Fault(
+        "AWS did not answer.",
+        "Check the Region, AWS_ENDPOINT_URL, the network",
+        variables={"AWS_ENDPOINT_URL": "http://nowhere.invalid"},
+    ),
+    "an endpoint that is not there": Fault(
+        "AWS did not answer.",
+        "Check the Region, AWS_ENDPOINT_URL, the network",
+        variables={"AWS_ENDPOINT_URL": NOBODY},
+    ),
+    "a proxy that is not there": Fault(
+        "The proxy on the way to AWS did not answer.",
+        "Correct HTTPS_PROXY and HTTP_PROXY",
+        variables={"HTTP_PROXY": NOBODY, "NO_PROXY": None, "no_proxy": None},
+    ),
+    "a setting out of bounds": Fault(
+        "MAX_WORKERS takes a whole number", "", variables={"MAX_WORKERS": "many"}
+    ),
+    "a trust store that is not there": Fault(
+        "SSL_CERT_FILE names /nowhere.pem, which cannot be read",
+        "correct or unset it",
+        commands=(FORCE, TRY),
+        code=1,
+        variables={"SSL_CERT_FILE": "/nowhere.pem"},
+    ),
+    "a trust store without a certificate": Fault(
+        f"SSL_CERT_FILE names {os.devnull}, which has no certificate in PEM",
+        "correct or unset it",
+        commands=(FORCE, TRY),
+        code=1,
+        variables={"SSL_CERT_FILE": os.devnull},
+    ),
+    "a trust store that is no text": Fault(
+        "which has no certificate in PEM",
+        "correct or unset it",
+        commands=(FORCE, TRY),
+        code=1,
+        variables={"SSL_CERT_FILE": "garbage.pem"},
+    ),
+    "another trust store": Fault(
+        "the token endpoint's certificate is of an unknown authority",
+        "the certificate authorities that SSL_CERT_FILE names",
+        commands=(FORCE, TRY),
+        code=1,
+        variables={"SSL_CERT_FILE": "another.pem"},
+    ),
+    "a proxy to token endpoints that is not there": Fault(
+        "no connection to the proxy that TOKEN_ENDPOINT_PROXY names",
+        "this machine may be all that is wrong",
+        commands=(FORCE, TRY),
+        code=1,
+        variables={"TOKEN_ENDPOINT_PROXY": NOBODY},
+    ),
+    "other settings than the function's": Fault(
+        "which the setting ALLOWED_TOKEN_HOSTS does not allow",
+        "with --stack those of the function count",
+        commands=(FORCE, CHECK, TRY),
+        code=1,
+        variables={"ALLOWED_TOKEN_HOSTS": "elsewhere.example"},
+    ),
+    "other settings, and nothing is written": Fault(
+        "which the setting ALLOWED_TOKEN_HOSTS does not allow",
+        "with --stack those of the function count",
+        commands=(ADD, CORRECT),
+        variables={"ALLOWED_TOKEN_HOSTS": "elsewhere.example"},
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def another_authority() -> Iterator[str]:
+    """The certificate of an authority that signed no server here."""
+    with Authority() as authority:
+        yield authority.certificate_file.read_text()
+
+
+@pytest.fixture(params=["nothing", "a failure"])
+def recorded(operator: Operator, request: pytest.FixtureRequest) -> None:
+    """Two accounts that are served; or that were, and have failed since."""
+    for name in ("dealer-17", "dealer-18"):
+        operator.add(name, use_refresh_token=False)
+    operator.schedule.sweep()
+    if request.param != "nothing":
+        operator.clock.advance(timedelta(hours=11))
+        with operator.server.failing(unavailable()):
+            operator.schedule.sweep()
+
+
+@pytest.mark.usefixtures("recorded")
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
+def test_what_is_wrong_on_a_machine_is_named_and_nothing_is_recorded(
+    operator: Operator,
+    cloud: EmbeddedCloud,
+    relay: Relay,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    another_authority: str,
+    fault: Fault,
+) -> None:
+    before = everything(cloud)
+    (tmp_path / "garbage.pem").write_bytes(b"\x00\xff made up")
+    (tmp_path / "another.pem").write_text(another_authority)
+    monkeypatch.chdir(tmp_path)
+    for line in fault.commands:
+        with monkeypatch.context() as shell:
+            if fault.aws is not None:
+                relay.illness = fault.aws
+                shell.setenv("AWS_ENDPOINT_URL", relay.url)
+            for name, value in fault.variables.items():
+                if value is None:
+                    shell.delenv(name, raising=False)
+                else:
+                    shell.setenv(name, value)
+            run = operator.run(line, stdin=operator.document("new"))
+        assert run.exit_code == fault.code, (line, run.output)
+        assert fault.told.removesuffix(".") in run.output, (line, run.output)
+        assert fault.fix in run.stderr, (line, run.output)
+        # Of two accounts, too.
+        is_told_once = run.stderr.count(fault.told) == 1
+        assert is_told_once or line in DOCTORS or fault.told == "eu-north-1", (line, run.output)
+        assert "made-up" not in run.output
+        if line == FORCE and fault.code == 1:
+            assert "A failure on this machine is not recorded" in run.stderr
+    assert everything(cloud) == before
+
+
+def test_every_command_is_tried_on_such_a_machine() -> None:
+    tried: set[Any] = {line for fault in FAULTS.values() for line in fault.commands}
+    assert tried == set(COMMANDS)
+
+
+def test_an_issuer_that_is_not_believed_says_what_is_wrong_with_the_trust_store(
+    operator: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", os.devnull)
+    refused = operator.run(
+        f"add new --issuer {operator.server.url} --grant-type client_credentials --client-id new"
+    )
+    assert (refused.exit_code, operator.secrets.list_secrets()["SecretList"]) == (3, [])
+    assert f"SSL_CERT_FILE names {os.devnull}, which has no certificate in PEM" in refused.stderr

@@ -1,0 +1,279 @@
+"""Whatever is secret, wherever it stands and however it is written, it reaches no screen."""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+import random
+import string
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote, quote_plus, urlencode
+
+import pytest
+
+from token_refresher.credentials import texts_in
+from token_refresher.oauth.errors import EndpointUnavailableError
+from token_refresher.oauth.token_request import TokenRequest, token_request, verify_request
+from token_refresher.parsing import parse_credentials
+from token_refresher_cli.exchange import Exchange, secrets_in, shown
+from token_refresher_cli.masking import MASKED, Mask
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from token_refresher.credentials import Credentials
+
+# How a server, or a gateway before it, may write what it was sent.
+ENCODINGS: Final[dict[str, Callable[[str], str]]] = {
+    "as it is": str,
+    "in capitals": str.upper,
+    "percent-encoded": lambda it: quote(it, safe=""),
+    "percent-encoded twice": lambda it: quote(quote(it, safe=""), safe=""),
+    "percent-encoded, each character": lambda it: "".join(f"%{byte:02x}" for byte in it.encode()),
+    "as a form has it": quote_plus,
+    "as a form in a form": lambda it: quote_plus(quote_plus(it)),
+    "as JSON has it": lambda it: json.dumps(it)[1:-1],
+    "as JSON in JSON": lambda it: json.dumps(json.dumps(it))[1:-1],
+    "as JSON, each character": lambda it: "".join(f"\\u{ord(each):04x}" for each in it),
+    "as HTML has it": html.escape,
+    "as HTML, each character": lambda it: "".join(f"&#{ord(each)};" for each in it),
+    "in Base64": lambda it: base64.b64encode(it.encode()).decode(),
+    "in Base64, as a pair": lambda it: base64.b64encode(f"dealer-17:{it}".encode()).decode(),
+    "in Base64, as a pair of encoded ones": lambda it: base64.b64encode(
+        f"dealer-17:{quote_plus(it)}".encode()
+    ).decode(),
+    "in Base64 for addresses": lambda it: base64.urlsafe_b64encode(it.encode()).decode().strip("="),
+    "in Base64, percent-encoded": lambda it: quote(base64.b64encode(it.encode()).decode(), safe=""),
+    "in hexadecimal": lambda it: it.encode().hex(),
+    "its beginning": lambda it: it[: max(8, len(it) * 2 // 3)],
+    "its end": lambda it: it[-max(8, len(it) * 2 // 3) :],
+    "with what no screen shows": "\u200b".join,
+    "with a null": lambda it: it[:3] + "\0" + it[3:],
+    "between letters": lambda it: f"xx{it}yy",
+    "in two lines": lambda it: f"{it[: len(it) // 2]}\n{it[len(it) // 2 :]}",
+}
+# So many characters of a secret, in whatever encoding, are a secret that is shown.
+PIECES: Final = 8
+
+
+def marked(chance: random.Random, name: str) -> str:
+    """Invent a secret that is found again by any eight characters of it."""
+    alphabet = string.ascii_letters + string.digits + "-_.~!$&'()*+,;=:@%/?#[]{}<>|\\^\"` äß€"
+    while True:
+        text = "".join(chance.choice(alphabet) for _ in range(chance.choice([12, 16, 24, 40])))
+        if text == text.strip() and any(each.isdigit() for each in text):
+            return f"{text[:6]}{name[0]}{text[6:]}"
+
+
+def credentials_of(chance: random.Random) -> tuple[Credentials, set[str]]:
+    """Invent credentials of some grant, and tell what is secret in them."""
+    secrets: set[str] = set()
+
+    def secret(name: str, *, is_ascii: bool = False) -> str:
+        text = marked(chance, name)
+        if is_ascii:
+            text = text.encode("ascii", "ignore").decode()
+        secrets.add(text)
+        return text
+
+    fields: dict[str, Any] = {
+        "token_endpoint": "https://api.example.com/v1/token",
+        "client_id": "dealer-17",
+        "client_secret": secret("client"),
+    }
+    kind = chance.choice(["password", "client", "login", "extension", "public"])
+    if kind == "password":
+        fields |= {"grant_type": "password", "username": "d@example.com", "password": secret("p")}
+    elif kind == "login":
+        fields["grant_parameters"] = {"pin": secret("pin"), "who": {"are": [secret("you")]}}
+        fields["dialect"] = {"request_format": "json"}
+    elif kind == "extension":
+        fields |= {"grant_type": "urn:example:made-up", "grant_parameters": {"x": secret("x")}}
+        fields["dialect"] = {"request_format": "query", "request_method": "GET"}
+    else:
+        fields["grant_type"] = "client_credentials"
+    if kind == "public":
+        del fields["client_secret"]
+        fields["token_endpoint_auth_method"] = "none"
+        fields["request_headers"] = {"Authorization": secret("header", is_ascii=True)}
+    elif chance.random() < 0.5:
+        fields["token_endpoint_auth_method"] = "client_secret_post"
+    fields["extra_parameters"] = {"audience": "https://api.example.com", "other": secret("o")}
+    if kind != "public":
+        fields["request_headers"] = {"X-Key": secret("key", is_ascii=True)}
+    used = texts_in(fields)
+    return parse_credentials(json.dumps(fields)), {each for each in secrets if each in used}
+
+
+def sightings(lines: list[str], secrets: set[str]) -> Iterator[str]:
+    """Tell which parts of secrets are in what is shown, in any encoding."""
+    screen = "\n".join(lines)
+    folded = screen.lower()
+    for secret in secrets:
+        for encode in ENCODINGS.values():
+            written = encode(secret)
+            long = max(PIECES, -(-PIECES * len(written) // len(secret)))
+            parts = [written[i : i + long] for i in range(0, len(written) - long + 1, long)]
+            yield from (
+                part
+                for part in parts
+                if part.lower() in folded and not part.isalpha() and "\n" not in part
+            )
+
+
+def bodies(echo: str, content: dict[str, Any]) -> Iterator[tuple[str, bytes]]:
+    """Write a response that repeats something, in each of the forms that responses have."""
+    yield "application/json", json.dumps(content).encode()
+    yield "application/json", json.dumps([content], ensure_ascii=False).encode()
+    yield "application/json", json.dumps(content).encode()[:-9]
+    yield "text/html", f"<html><p title='{echo}'>Refused: {echo}</p></html>".encode()
+    yield "text/plain", f"Refused.\nYou have sent {echo}, and that is wrong.".encode()
+    yield "application/x-www-form-urlencoded", urlencode({"error": "no", "seen": echo}).encode()
+    yield "application/octet-stream", b"\x00\x1b[2J" + echo.encode("utf-8") + b"\xff\xfe"
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_no_secret_is_in_what_is_shown_of_an_exchange(seed: int) -> None:
+    chance = random.Random(seed)  # noqa: S311 - invented secrets
+    credentials, secrets = credentials_of(chance)
+    client = credentials.client
+    journaled = marked(chance, "journaled")
+    token, refresh = marked(chance, "token"), marked(chance, "refresh")
+    secrets |= {journaled, token, refresh}
+    request = token_request(client, credentials.grant)
+    for secret in sorted(secrets):
+        encoding = chance.choice(list(ENCODINGS))
+        echo = ENCODINGS[encoding](secret)
+        content = {
+            "access_token": token,
+            "refresh_token": refresh,
+            "error_description": f"what was sent is wrong: {echo}",
+            "seen": {"deep": [{echo: 1}, echo, {"x": {"y": echo}}]},
+            "error": "invalid_client",
+        }
+        headers = {
+            "WWW-Authenticate": f'Bearer realm="{echo}"',
+            "Location": f"https://e.example/{quote(echo)}?at={quote(echo)}#{quote(echo)}",
+            "Set-Cookie": f"session={echo}",
+            "X-Request-Id": echo,
+            echo: "made up",
+            "Server": echo,
+        }
+        for content_type, body in bodies(echo, content):
+            told = {"Content-Type": content_type, **headers}
+            # A test that a body alone can pass says nothing of another one's tokens.
+            known = {token, refresh} if content_type != "application/json" else set()
+            exchange = Exchange(request, (401, told, body))
+            others = [journaled, *known]
+            mask = Mask(secrets_in(credentials, [exchange], others))
+            lines = shown(exchange, mask, client=client)
+            assert list(sightings(lines, secrets)) == [], (encoding, content_type)
+            assert all(line.isprintable() for line in lines)
+
+
+def test_the_canary_sees_a_secret_that_is_shown() -> None:
+    """Else the test above could not fail."""
+    secret = marked(random.Random(1), "x")  # noqa: S311 - likewise
+    for name, encode in ENCODINGS.items():
+        assert list(sightings([f"it was {encode(secret)}, wrongly"], {secret})), name
+
+
+def test_an_exchange_without_a_response_tells_no_secret() -> None:
+    credentials, secrets = credentials_of(random.Random(3))  # noqa: S311 - likewise
+    error = EndpointUnavailableError("made up", code="timeout")
+    exchange = Exchange(token_request(credentials.client, credentials.grant), None, error)
+    mask = Mask(secrets_in(credentials, [exchange], []))
+    lines = shown(exchange, mask, client=credentials.client)
+    assert list(sightings(lines, secrets)) == []
+    assert lines[-1] == "< no response: made up"
+
+
+def test_the_token_that_is_verified_is_not_shown() -> None:
+    text = json.dumps(
+        {
+            "token_endpoint": "https://api.example.com/token",
+            "grant_type": "client_credentials",
+            "client_id": "dealer-17",
+            "client_secret": "made-up-client-secret-1",
+            "verify_url": "https://api.example.com/me?key=made-up-key-2",
+        }
+    )
+    credentials = parse_credentials(text)
+    headers = verify_request(credentials.client, "made-up-token-3")
+    request = TokenRequest("GET", credentials.verify_url or "", headers, None)
+    exchange = Exchange(request, (401, {}, b'{"token": "made-up-token-3", "a": "made-up-key-2"}'))
+    mask = Mask(secrets_in(credentials, [exchange], []))
+    lines = "\n".join(shown(exchange, mask, client=credentials.client))
+    assert "made-up" not in lines
+    assert "Authorization: Bearer ****" in lines
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "client disabled",
+        "AADSTS7000215: Invalid client secret provided.",
+        "invalid password: account locked",
+        "org.springframework.security.oauth2.InvalidClientException",
+        "see https://docs.example.com/errors/invalid-client",
+        "temporarily_unavailable",
+        "at 2026-11-30T07:10:05.123Z",
+        "Zugangsdaten ungültig",
+        "rate limit of 1000 requests in 60 s is exceeded",
+    ],
+)
+def test_what_a_server_says_in_words_can_be_read(text: str) -> None:
+    assert Mask({"made-up-client-secret", "kX9#2mPq!7"}).text(text) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJtYWRlLXVwIn0.c2lnbmF0dXJl",
+        "550e8400-e29b-41d4-a716-446655440000",
+        "sk_live_4eC39HqLyjWDarjtT1zdp7dc",
+        "00Dx0000000BV7z!AR8AQP0jITN80ESEsj5EbaZTFG0R",
+        "d41d8cd98f00b204e9800998ecf8427e",
+        "123456789012345678901",
+    ],
+)
+def test_what_looks_like_a_token_is_masked_under_any_name(text: str) -> None:
+    assert Mask(()).value("data", text) == MASKED
+    assert Mask(()).text(f"it was {text}, and no other") == f"it was {MASKED}, and no other"
+
+
+@pytest.mark.parametrize(
+    "name", ["access_token", "accessToken", "id_token", "session", "X-Api-Key", "pin", "signature"]
+)
+def test_what_stands_under_a_secret_s_name_is_masked_however_short(name: str) -> None:
+    assert Mask(()).value("", {name: "ab"}) == {name: MASKED}
+    assert Mask(()).value("", {name: {"deep": [1, "ab"]}}) == {name: {"deep": [MASKED, MASKED]}}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("token_type", "Bearer"), ("expires_in", 3600), ("code", 1234), ("ok", True)],
+)
+def test_what_is_about_a_token_is_shown(name: str, value: object) -> None:
+    assert Mask({"made-up-secret"}).value("", {name: value}) == {name: value}
+
+
+def test_a_short_secret_is_masked_as_a_word_and_not_within_one() -> None:
+    assert Mask({"ab"}).text("ab is wrong, about that") == "**** is wrong, about that"
+
+
+def test_two_names_that_are_masked_stay_two_fields() -> None:
+    masked = Mask({"made-up-1", "made-up-2"}).value("", {"made-up-1": 1, "made-up-2": 2})
+    assert list(masked.values() if isinstance(masked, dict) else ()) == [1, 2]
+
+
+def test_what_is_nested_without_end_is_masked() -> None:
+    deep: Any = "made-up"
+    for _ in range(100):
+        deep = [deep]
+    assert "made-up" not in json.dumps(Mask(()).value("", deep))
+
+
+def test_what_cannot_be_looked_through_in_time_is_masked_whole() -> None:
+    assert Mask({"made-up-secret-1"}).text("aB3d" * 200_000) == MASKED

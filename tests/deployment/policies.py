@@ -1,0 +1,70 @@
+"""The policies of a deployed function's role, and how to take a statement away."""
+
+from __future__ import annotations
+
+import json
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from local.stack import Stack
+
+
+class Policies:
+    """What CloudFormation gave the function's role: a policy that all roles share, and its own."""
+
+    def __init__(self, stack: Stack) -> None:
+        self._iam = stack.aws.cloud.client("iam")
+        names = stack.resources()
+        self._shared = {"PolicyArn": names["RefreshPolicy"]}
+        self._own = {"RoleName": names["FunctionRole"], "PolicyName": "sweep"}
+
+    def shared(self) -> list[dict[str, Any]]:
+        version = self._iam.get_policy(**self._shared)["Policy"]["DefaultVersionId"]
+        answer = self._iam.get_policy_version(**self._shared, VersionId=version)
+        statements: list[dict[str, Any]] = answer["PolicyVersion"]["Document"]["Statement"]
+        return statements
+
+    def own(self) -> list[dict[str, Any]]:
+        answer = self._iam.get_role_policy(**self._own)
+        statements: list[dict[str, Any]] = answer["PolicyDocument"]["Statement"]
+        return statements
+
+    @contextmanager
+    def without(self, sid: str) -> Iterator[None]:
+        """Take one statement away for as long as the block runs."""
+        shared, own = self.shared(), self.own()
+        self.take_away(sid)
+        try:
+            yield
+        finally:
+            self._put(shared)
+            self._put_own(own)
+
+    def take_away(self, sid: str) -> None:
+        """Take one statement away."""
+        shared, own = self.shared(), self.own()
+        assert [each["Sid"] for each in shared + own].count(sid) == 1
+        self._put([each for each in shared if each["Sid"] != sid])
+        self._put_own([each for each in own if each["Sid"] != sid])
+
+    def _put(self, statements: list[dict[str, Any]]) -> None:
+        """Make another default version; IAM keeps five."""
+        for each in self._iam.list_policy_versions(**self._shared)["Versions"]:
+            if not each["IsDefaultVersion"]:
+                self._iam.delete_policy_version(**self._shared, VersionId=each["VersionId"])
+        self._iam.create_policy_version(
+            **self._shared, PolicyDocument=_document(statements), SetAsDefault=True
+        )
+
+    def _put_own(self, statements: list[dict[str, Any]]) -> None:
+        if statements:
+            self._iam.put_role_policy(**self._own, PolicyDocument=_document(statements))
+        else:
+            self._iam.delete_role_policy(**self._own)
+
+
+def _document(statements: list[dict[str, Any]]) -> str:
+    return json.dumps({"Version": "2012-10-17", "Statement": statements})

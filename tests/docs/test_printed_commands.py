@@ -1,0 +1,88 @@
+"""Every command that is printed or documented can be pasted: parsers take it, and AWS knows it."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+from typing import Final
+
+import botocore.session
+import pytest
+import typer.main
+from botocore import xform_name
+
+from token_refresher_cli.app import app
+from tools.deploy import read_parameters
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+SESSION: Final = botocore.session.get_session()
+COMMANDS: Final = vars(typer.main.get_command(app))["commands"]
+# What the AWS command line has besides the APIs: version 2 alone.
+BY_THE_CLI: Final = {("logs", "tail"): {"follow"}, ("s3", "ls"): set()}
+OF_ALL: Final = {"cli-binary-format", "cli-read-timeout", "output", "profile", "query", "region"}
+
+
+def outputs() -> list[str]:
+    """The commands that a deployed stack prints, with names in the place of references."""
+    section = (ROOT / "template.yaml").read_text("utf-8").split("\nOutputs:\n")[1]
+    values = re.findall(r"Value: !Sub (?:>-\n)?(.*?)(?=\n  \w|\Z)", section, re.DOTALL)
+    return [re.sub(r"\$\{[\w.:]+\}", "name", " ".join(each.split())) for each in values]
+
+
+def documented(program: str) -> list[str]:
+    """The commands of shell blocks in the documents, by how they begin."""
+    found = []
+    for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
+        for block in re.findall(r"```(?:sh|console)\n(.*?)```", path.read_text("utf-8"), re.DOTALL):
+            lines = block.replace("\\\n", " ").splitlines()
+            commands = [line.removeprefix("$ ") for line in lines]
+            found += [line for line in commands if line.startswith(f"{program} ")]
+    return list(dict.fromkeys(found))
+
+
+def require_aws(command: str) -> None:
+    """Check a command of the AWS command line against the models of the APIs."""
+    words = shlex.split(command.rpartition(" | ")[2])
+    service, operation, options = words[1], words[2], [w[2:] for w in words if w.startswith("--")]
+    if (service, operation) in BY_THE_CLI:
+        known = BY_THE_CLI[service, operation]
+    else:
+        model = SESSION.get_service_model(service)
+        names = {xform_name(each, "-"): each for each in model.operation_names}
+        shape = model.operation_model(names[operation]).input_shape
+        assert shape is not None, command
+        known = {xform_name(each, "-") for each in shape.members}
+    negated = {f"no-{each}" for each in known}
+    assert set(options) <= known | negated | OF_ALL, command
+
+
+def test_a_stack_prints_commands_that_aws_knows_with_its_region() -> None:
+    commands = outputs()
+    assert len(commands) >= 6
+    for command in commands:
+        require_aws(command)
+        assert "--region name" in command
+
+
+@pytest.mark.parametrize("command", documented("aws"))
+def test_a_documented_command_of_aws_is_one(command: str) -> None:
+    # Without a comment, what it is piped to, and a document that goes on below.
+    require_aws(re.split(r" #| \| |'\{", command, maxsplit=1)[0])
+
+
+@pytest.mark.parametrize("command", documented("token-refresher"))
+def test_a_documented_command_of_ours_is_one(command: str) -> None:
+    words = shlex.split(command.partition(" #")[0])[1:]
+    if words[0].startswith("--"):
+        return
+    COMMANDS[words[0]].make_context(words[0], words[1:])
+
+
+@pytest.mark.parametrize("command", documented("make deploy"))
+def test_a_documented_deployment_has_parameters_of_the_templates(command: str) -> None:
+    # What a shell puts in its place first.
+    plain = re.sub(r"\$\(.*?\)(?=[\" ])", "x", command)
+    for word in shlex.split(plain):
+        if word.startswith("PARAMETERS="):
+            assert read_parameters(shlex.split(word.removeprefix("PARAMETERS=")))
