@@ -140,9 +140,7 @@ class Stack:
             **self.aws.cloud.environment(),
             # Also where a command names PARAMETERS.
             "ARCHITECTURE": parameters.pop("Architecture"),
-            "DEFAULT_PARAMETERS": " ".join(
-                f"{name}={value}" for name, value in parameters.items()
-            ),
+            "DEFAULT_PARAMETERS": " ".join(f"{name}={value}" for name, value in parameters.items()),
             "SAM_CLI_POLL_DELAY": "0.5",
             "STACK": self.name,
             "TARGET_PYTHON": function_python().version,
