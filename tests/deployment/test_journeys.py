@@ -83,9 +83,9 @@ def test_a_stranger_who_follows_the_quick_start_calls_an_api_with_a_token(tmp_pa
             # In place of the variables of an API of one's own.
             pasted = next(line.strip() for line in cloud.stdout if line.startswith("    . "))
             script = tmp_path / "quick-start.sh"
+            commands = block("sh").replace("\\\n", "").splitlines()
             lines = [*shell.splitlines(), "set -v"]
-            for line in block("sh").replace("\\\n", "").splitlines():
-                lines.append(pasted if line.startswith("export ") else line)
+            lines += [pasted if line.startswith("export ") else line for line in commands]
             lines += [f"{environment}/bin/python {tmp_path / 'workload.py'}", "make undeploy"]
             script.write_text("\n".join(line.rstrip() for line in lines))
             workload = (
