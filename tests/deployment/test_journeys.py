@@ -60,8 +60,8 @@ cd() {{ test "$1" = token-refresher; }}
 
 
 def block(language: str) -> str:
-    """The README's last block of a language."""
-    *_, found = re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+    """The README's only block of a language."""
+    (found,) = re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
     return str(found)
 
 
@@ -104,7 +104,7 @@ def test_a_stranger_who_follows_the_quick_start_calls_an_api_with_a_token(tmp_pa
     printed = terminal.plain
     assert status == 0, printed
     assert "billing: published" in printed
-    assert block("text") in printed.replace("\r", ""), "as the README shows it"
+    assert block("json") in printed.replace("\r", ""), "as the README shows it"
     assert "token-refresher add NAME --stack token-refresher --region eu-west-1" in printed
     assert (
         "read ['access_token', 'expires_at', 'issued_at', 'scope', 'token_type'] Bearer" in printed
