@@ -323,8 +323,8 @@ def act(told: argparse.Namespace) -> None:
         for each in (f"{stack}-monitoring", stack):
             undeploy(place, each)
         print(
-            "== Left alone: every secret, the accounts' stacks, and the bucket of "
-            "aws-sam-cli-managed-default"
+            "== Left alone: every secret, the accounts' stacks, and the bucket of\n"
+            "   aws-sam-cli-managed-default"
         )
 
 
