@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from token_refresher.events import AccountName
+from token_refresher.json_text import given_twice, trouble_with
 from token_refresher.refusals import plain
 from token_refresher_cli.credentials_form import FormError, read_object
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 _ACCOUNT: Final = "account"
-_LINE: Final = "the line"
 _BYTE_ORDER_MARKS_OF_UTF_16: Final = (b"\xff\xfe", b"\xfe\xff")
 # What spreadsheets put between cells, by their country.
 _DELIMITERS: Final = ",;\t"
@@ -126,16 +126,23 @@ def _from_json(text: str) -> Iterator[Line | Wrong]:
         if not line.strip():
             continue
         try:
-            content = read_object(line, name=_LINE)
-        except FormError as error:
+            content = read_object(line)
+        except FormError:
             if number == _first_line(text) and _is_one_object(text):
                 raise FormError(
                     "it is one JSON object over several lines: write each account on a line of "
                     "its own (jq -c .), or give the NAME of this one"
                 ) from None
-            yield Wrong(number, "", str(error).removeprefix(f"in {_LINE}: "))
+            yield Wrong(number, "", _trouble(line))
         else:
             yield _line(number, content)
+
+
+def _trouble(line: str) -> str:
+    """Say what is wrong with a line; a column helps nobody where every line is long."""
+    if not _is_one_object(line):
+        return trouble_with(line).kind
+    return f"it gives {' and '.join(given_twice(line))} twice"
 
 
 def _first_line(text: str) -> int:

@@ -48,10 +48,17 @@ def test_a_name_of_digits_may_be_a_number() -> None:
     [
         ('{"scope": "made-up"}', "`account` is missing"),
         ('{"account": null}', "`account` is missing"),
+        ('{"account": "a", "scope": "x", "scope": "y"}', "it gives `scope` twice"),
         ('{"account": "made up"}', "`account` must be a name of letters, digits and /_+=.@- alone"),
         ('{"account": true}', "`account` must be a name of letters, digits and /_+=.@- alone"),
-        ('{"account": "made-up"', "it is not one JSON object"),
-        ('"made-up"', "it is not one JSON object"),
+        (
+            '{"account": "made-up"',
+            "it ends too early: a quote, a bracket or a brace is missing",
+        ),
+        (
+            '"made-up"',
+            "it is a text and no object: was it written as JSON twice?",
+        ),
     ],
 )
 def test_a_line_that_is_no_account_is_told_by_its_number(line: str, problem: str) -> None:

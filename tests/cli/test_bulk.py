@@ -81,7 +81,8 @@ def test_accounts_of_one_file_are_created_and_served(
     added = operator.run(f"add --from-file {file}")
     assert (added.exit_code, added.stdout) == (0, "3 accounts: 3 created\n")
     assert added.stderr == (
-        "The next sweep tries them; see: token-refresher status\n"
+        "The next sweep tries them; see: "
+        "token-refresher status --region eu-west-1 --prefix oauth\n"
         f"All are there. Delete the file, which holds their secrets: rm {file}\n"
     )
     expected = {json.loads(line).pop("account"): json.loads(line) for line in lines.splitlines()}
@@ -131,7 +132,7 @@ def test_a_file_of_which_one_line_is_wrong_creates_nothing(operator: Operator) -
         "the standard input, line 6, dealer-5 (and 1 more lines): `client_secret` begins or ends"
     )
     assert told[4].startswith("the standard input, line 8: `account` must be a name of letters")
-    assert told[5] == "the standard input, line 9: it is not one JSON object."
+    assert told[5] == "the standard input, line 9: it is a list and no object."
     assert told[-2:] == [
         "7 of 9 accounts in the standard input are wrong.",
         "Nothing was written.",
@@ -212,7 +213,7 @@ def test_a_refusal_of_one_account_does_not_stop_the_others(operator: Operator) -
     [
         ("AccessDeniedException", "Your AWS identity may not secretsmanager:CreateSecret"),
         ("ExpiredTokenException", "Your AWS session has expired."),
-        ("EncryptionFailure", "CreateSecret failed on oauth/credentials/dealer-"),
+        ("EncryptionFailure", "The KMS key of a secret cannot be used"),
     ],
 )
 def test_what_would_refuse_all_is_met_a_few_times_alone(

@@ -199,4 +199,4 @@ def test_whoever_adds_what_is_there_is_told_before_anything_is_asked(operator: O
     operator.secrets.delete_secret(SecretId="oauth/credentials/erp")
     refused = operator.run("add erp")
     assert refused.stderr.startswith("oauth/credentials/erp is scheduled for deletion.")
-    assert "aws secretsmanager restore-secret --secret-id oauth/credentials/erp" in refused.stderr
+    assert "token-refresher restore erp" in refused.stderr

@@ -62,7 +62,10 @@ def test_an_account_is_removed_and_comes_back_as_it_was(operator: Operator) -> N
     removed = operator.run("remove dealer-17 --yes")
     assert removed.exit_code == 0
     assert removed.stdout.endswith("removed dealer-17, which can be restored until 2026-12-24\n")
-    assert removed.stderr == "To bring back: token-refresher restore dealer-17\n"
+    assert (
+        removed.stderr
+        == "To bring back: token-refresher restore dealer-17 --region eu-west-1 --prefix oauth\n"
+    )
     assert marked(operator) == BOTH
     assert "orphaned" in operator.says("plan dealer-17")
     for line in ("status dealer-17", "refresh dealer-17", "remove dealer-17", "token dealer-17"):
@@ -73,7 +76,7 @@ def test_an_account_is_removed_and_comes_back_as_it_was(operator: Operator) -> N
     assert (restored.exit_code, restored.stdout) == (0, "restored dealer-17\n")
     assert restored.stderr == (
         "Its token lives 12 h more. If it was revoked, get another: "
-        "token-refresher refresh dealer-17 --force\n"
+        "token-refresher refresh dealer-17 --force --region eu-west-1 --prefix oauth\n"
     )
     after = operator.secrets.get_secret_value(SecretId="oauth/credentials/dealer-17")
     assert (after["VersionId"], after["SecretString"]) == (
@@ -274,7 +277,7 @@ def test_tokens_are_revoked_where_it_is_asked_for_and_nowhere_else(
     assert removed.stderr == (
         "books: its refresh token was revoked\n"
         "books: its access token was revoked\n"
-        "To bring back: token-refresher restore books\n"
+        "To bring back: token-refresher restore books --region eu-west-1 --prefix oauth\n"
     )
     # The last ones, and not those that it began with.
     assert xero.revoked == [
@@ -306,7 +309,7 @@ def test_where_a_token_is_not_revoked_the_account_stays_as_it_is(
     assert (
         "books: its refresh token was not revoked: invalid_client (action required). "
         "The account stays.\n"
-        "To remove it without: token-refresher remove books\n"
+        "To remove it without: token-refresher remove books --region eu-west-1 --prefix oauth\n"
     ) in refused.stderr
     assert marked(operator) == []
     assert operator.tells("status books")["accounts"][0]["state"] != "action required"

@@ -19,7 +19,13 @@ ROOT: Final = Path(__file__).resolve().parents[2]
 SESSION: Final = botocore.session.get_session()
 COMMANDS: Final = vars(typer.main.get_command(app))["commands"]
 # What the AWS command line has besides the APIs: version 2 alone.
-BY_THE_CLI: Final = {("logs", "tail"): {"follow"}, ("s3", "ls"): set()}
+BY_THE_CLI: Final = {
+    ("cloudformation", "deploy"): {
+        *("capabilities", "parameter-overrides", "stack-name", "template-file"),
+    },
+    ("logs", "tail"): {"follow"},
+    ("s3", "ls"): set(),
+}
 OF_ALL: Final = {"cli-binary-format", "cli-read-timeout", "output", "profile", "query", "region"}
 
 
