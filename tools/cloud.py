@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Final
 import botocore
 
 from local.authorization_server import RFC_6749
+from local.embedded_cloud import ROOT
 from local.stack import LocalAws, Stack
-from tools.templates import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
