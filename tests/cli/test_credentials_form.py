@@ -526,7 +526,7 @@ def test_another_grant_asks_for_what_it_needs_and_for_no_secret_of_the_one_befor
     stored = {"token_endpoint": "https://e.example/t", "grant_type": "password"}
     stored |= {"client_id": "1", "client_secret": "made-up", "username": "u", "password": "p"}
     answers = {name: f"made-up-{name}" for name in SECRET_FIELDS | SHOWN}
-    asker = Answers(**answers)
+    asker = Answers({}, **answers)
     fields = fill_in({"grant_type": grant_type}, asker=asker, stored=stored)
     credentials, _ = to_credentials(fields)
     assert credentials.grant_name == grant_type
