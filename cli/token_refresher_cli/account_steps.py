@@ -179,12 +179,20 @@ def _tls(patient: Patient) -> Finding:
         return _not_reached(patient, said, sentence(f"{hint}; else {fix}" if hint else fix))
 
 
+def _fix(patient: Patient, code: str) -> str:
+    """Say what a person does about a code, but for what is being done."""
+    return sentence(fix_for(code, patient.name, patient.target).partition("; doctor ")[0])
+
+
 def _not_reached(patient: Patient, said: str, fix: str) -> Finding:
     """Judge what this machine cannot reach by what the function has met."""
     failure, name = patient.failure, patient.name
     if failure is not None and failure.code in _ON_THE_WAY:
         told = f"{said}; so it is for the function, which has recorded {failure.code}"
-        return wrong(told, sentence(fix_for(failure.code, name, patient.target)))
+        known = _fix(patient, failure.code)
+        if failure.code == "no_connection":
+            known = f"{known} Or correct the address: {patient.target.command('correct', name)}"
+        return wrong(told, known)
     if failure is not None and _has_responded(failure):
         return unknown(f"{said}, {_HERE} alone: a response to the function was {failure.code}")
     if failure is None and patient.has_token_of_these:
@@ -218,7 +226,7 @@ def _recorded(patient: Patient, failure: FailureRecord, fix: str = "") -> Findin
     if again is not None:
         is_future = again > patient.now
         said += f"; tried again {say_when(again, now=patient.now) if is_future else 'next sweep'}"
-    return wrong(said, fix or sentence(fix_for(failure.code, patient.name, patient.target)))
+    return wrong(said, fix or _fix(patient, failure.code))
 
 
 def _is_of_aws(failure: FailureRecord) -> bool:
@@ -246,7 +254,7 @@ def _lease(patient: Patient) -> Finding:
     if _is_sent_in_vain(patient):
         said = f"the refresh token was {leased}, and is {account.lease_end}"
         code = f"refresh_token_{account.lease_end}"
-        fix = sentence(fix_for(code, patient.name, patient.target))
+        fix = _fix(patient, code)
         if failure is not None:
             said += f": {_recorded(patient, failure).said}"
         return wrong(said, fix)
@@ -274,7 +282,7 @@ def _permissions(patient: Patient) -> Finding:
 
 
 def _how_to_allow(patient: Patient, failure: FailureRecord, lacking: str) -> str:
-    fix = sentence(fix_for(failure.code, patient.name, patient.target).partition(", and detail")[0])
+    fix = _fix(patient, failure.code)
     if lacking:
         return f"{sentence(lacking)} {_deploying(patient)}"
     if patient.deployment is None:

@@ -33,9 +33,9 @@ from token_refresher_cli.credentials_form import (
     joined,
     to_credentials,
 )
-from token_refresher_cli.durations import say_duration
 from token_refresher_cli.exit_codes import INTERRUPTED, ExitCode
 from token_refresher_cli.field_options import fields_of, flags_of, issuer_of
+from token_refresher_cli.first_token import when_tried
 from token_refresher_cli.machine import finish
 from token_refresher_cli.problems import (
     ProblemError,
@@ -431,11 +431,7 @@ def _end(adding: _Adding, connection: Connection, file: Path | None) -> None:
     """Say what comes next, and end with the code that tells it."""
     standings = Counter(adding.standings.values())
     if standings[Standing.CREATED]:
-        schedule = say_duration(connection.settings.schedule)
-        within = f", within {schedule}" if connection.function else ""
-        screen.note(
-            f"The next sweep tries them{within}; see: {connection.target.command('status')}"
-        )
+        screen.note(f"{when_tried(connection)}; see: {connection.target.command('status')}")
     if adding.is_interrupted:
         raise typer.Exit(INTERRUPTED)
     if adding.stopped_by is not None:

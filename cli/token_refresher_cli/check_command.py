@@ -81,9 +81,11 @@ def check(
             screen.show(f"{name}: {_tried(connection, look, ready, seen)}")
     except FAILURES as error:
         failure = error
-        screen.note(f"{name}: {failure_text(error)}", style="bold red")
+        hint = connection.doubt(error.code)
+        told = f"{error.code} (on this machine)" if hint else failure_text(error)
+        screen.note(f"{name}: {told}", style="bold red")
         screen.note(f"{error}")
-        fix = connection.doubt(error.code) or fix_for(error.code, name, connection.target)
+        fix = hint or fix_for(error.code, name, connection.target)
         if fix:
             screen.note(fix)
         if isinstance(error, OAuthError) and error.status and try_it and not show_response:

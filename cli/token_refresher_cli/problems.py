@@ -252,7 +252,8 @@ def explain_call(operation: str, code: str, resource: str, target: Target) -> Pr
     if code == "ResourceNotFoundException" and operation in _ACTIONS:
         return Problem(
             f"There is no function {resource} here.{_by(target)}",
-            "--stack takes the stack's name; check the account and the Region.",
+            f"{target.stack_from or '--stack'} names the stack: check the name, the AWS account "
+            f"and the Region. If it is not deployed yet: make deploy STACK={resource}",
         )
     if code == "InvalidRequestException" and operation == "DeleteSecret":
         look = target.aws("secretsmanager", "describe-secret", "--secret-id", resource)

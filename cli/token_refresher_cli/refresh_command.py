@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import asdict
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -60,13 +61,14 @@ def refresh(
 
         with screen.waiting("Asking for tokens", len(names)) as asked:
             report = connection.sweep(names, force=force, asked=asked, on_interrupt=finish)
-        rows = rows_of_report(report)
+        rows = rows_of_report(report, refresh_before=connection.settings.refresh_before)
         not_put = connection.announce(report)
     now = connection.now()
     if as_json:
         screen.show_json({"refreshed_at": now, "accounts": [asdict(row) for row in rows]})
     else:
-        screen.show(screen.refresh_table(rows, now=now))
+        is_here = partial(_is_this_machine_s, connection)
+        screen.show(screen.refresh_table(rows, now=now, is_here=None if remote else is_here))
     _say_what_is_this_machine_s(connection, [] if remote else rows)
     for row in rows:
         _say_what_helps(connection, row, now=now, remote=remote)
@@ -171,7 +173,8 @@ def _why_not(row: Row, target: Target, *, now: datetime) -> str:
         Reason.AWAITING_CREDENTIALS: f"has no credentials yet: {add}",
         Reason.BACKING_OFF: f"failed before, and --force asks now.{until}",
         Reason.ORPHANED: f"has no credentials any more; where it was removed: {restore}",
-        Reason.RATE_LIMITED: f"is rate limited, and --force does not help.{until}",
+        Reason.RATE_LIMITED: f"is rate limited: another version now would be one too many, and "
+        f"--force does not help.{until}",
         Reason.UNCHANGED: f"got the published token once more; --force does not help.{until}",
         NOT_TOLD: "is not in the function's answer; its log tells",
     }.get(row.reason, "is not due; --force asks all the same")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections import Counter
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
@@ -17,7 +18,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from token_refresher_cli.accounts import State
+from token_refresher_cli.accounts import NO_ATTEMPT, State
 from token_refresher_cli.durations import say_duration, say_when
 from token_refresher_cli.findings import Verdict
 from token_refresher_cli.layout import Table, told
@@ -200,20 +201,36 @@ def _ending(one: AccountStatus, now: datetime) -> str:
     return f" has a refresh token that ends {say_when(at, now=now)}" if at else ""
 
 
+def fix_sentence(one: AccountStatus, target: Target) -> str:
+    """Say what a person does about an account; empty where nobody knows."""
+    if one.error == NO_ATTEMPT:
+        doctor = target.command("doctor", one.account)
+        return f"no sweep has tried it, or its host fails others and is left alone; why: {doctor}"
+    return fix_for(one.error or "", one.account, target)
+
+
 def fix_sentences(statuses: Sequence[AccountStatus], target: Target, *, now: datetime) -> list[str]:
-    """Say what action is required."""
-    return [
-        f"{one.account}{_ending(one, now)}: {fix}"
-        for one in statuses
-        if one.needs_action and (fix := fix_for(one.error or "", one.account, target))
-    ]
+    """Say what a person does about accounts; once where many that may pass fail alike."""
+    retrying = [one for one in statuses if not one.needs_action and one.is_pressing(now=now)]
+    alike = Counter(one.error for one in retrying)
+    first = {one.error: one for one in reversed(retrying)}
+    told = [one for one in statuses if one.needs_action] + [first[error] for error in alike]
+    sentences = []
+    for one in told:
+        others = 0 if one.needs_action else alike[one.error] - 1
+        who = f"{one.account} and {others} more" if others else one.account
+        if fix := fix_sentence(one, target):
+            sentences.append(f"{who}{_ending(one, now)}: {fix}")
+    return sentences
 
 
 def count_sentence(statuses: Sequence[AccountStatus]) -> str:
-    """Say how many accounts there are, and how many need action."""
+    """Say how many accounts there are, how many need action, and how many are tried again."""
     acting = sum(one.needs_action for one in statuses)
+    retrying = sum(one.state is State.RETRYING for one in statuses)
     count = f"{len(statuses)} account" + ("" if len(statuses) == 1 else "s")
-    return f"{count}, {acting or 'none'} {'needs' if acting == 1 else 'need'} action"
+    also = f", {retrying} retrying" if retrying else ""
+    return f"{count}, {acting or 'none'} {'needs' if acting == 1 else 'need'} action{also}"
 
 
 def place_sentence(place: Mapping[str, str | None]) -> str:
@@ -236,8 +253,17 @@ def plan_table(rows: Sequence[Row], *, now: datetime) -> Table:
     return table
 
 
-def refresh_table(rows: Sequence[Row], *, now: datetime) -> Table:
-    """One line for each account that was asked for."""
+def refresh_table(
+    rows: Sequence[Row], *, now: datetime, is_here: Callable[[Row], bool] | None
+) -> Table:
+    """One line for each account that was asked for.
+
+    Args:
+        rows: What came of each.
+        now: Aware.
+        is_here: Whether a failure may be this machine's alone, so that its class says nothing; None
+            where another machine has met them.
+    """
     headings = ("account", "outcome", "because", "expires in", "error", "next attempt")
     table = _table(*headings, prose=["error"])
     for row in rows:
@@ -246,10 +272,16 @@ def refresh_table(rows: Sequence[Row], *, now: datetime) -> Table:
             Text(row.outcome, style="green" if row.went_well else "bold red"),
             row.reason,
             _expiry(row.expires_at, now),
-            f"{row.error} ({row.failure_class})" if row.error else row.detail or "-",
+            _failure(row, is_here=is_here is not None and is_here(row))
+            if row.error
+            else row.detail or "-",
             _attempt(row.retry_at, now),
         )
     return table
+
+
+def _failure(row: Row, *, is_here: bool) -> str:
+    return f"{row.error} ({'on this machine' if is_here else row.failure_class})"
 
 
 def show_history(history: History, *, days: int, now: datetime) -> None:
@@ -273,8 +305,10 @@ def show_history(history: History, *, days: int, now: datetime) -> None:
     if any(life.is_with_other_credentials for life in history.lives):
         show(f"{OTHER_CREDENTIALS} has other credentials than the one before")
     count = f"{len(rows)} token" + ("" if len(rows) == 1 else "s")
-    gap = f"without a live one for {say_duration(history.gap)}" if history.gap else ""
-    show(f"{count} in {days} d, {gap or 'never without one'}" if rows else f"no token in {days} d")
+    gap = "never without one" + (" since the first" if history.begins_late else "")
+    if history.gap:
+        gap = f"without a live one for {say_duration(history.gap)}"
+    show(f"{count} in {days} d, {gap}" if rows else f"no token in {days} d")
     if history.external:
         one = history.external == 1
         count = "1 external version" if one else f"{history.external} external versions"

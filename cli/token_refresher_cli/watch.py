@@ -136,7 +136,7 @@ def picture(
     room = max(0, height - _rows(head, width) - len(count) - 1)
     # Each takes a line at least, so that no more than these can be seen.
     header, *accounts = screen.status_table(look.statuses[:room], now=now).blocks(width)
-    acting = [one for one in look.statuses if one.needs_action]
+    acting = [one for one in look.statuses if one.is_pressing(now=now)]
     fixes = [
         [Text(line) for line in told(sentence, width)]
         for sentence in screen.fix_sentences(acting[:room], target, now=now)

@@ -367,7 +367,7 @@ def test_force_does_not_help_against_the_rate_limit_alone(operator: Operator) ->
     assert (held["outcome"], held["reason"]) == ("not due", "rate limited")
     told = operator.run("refresh dealer-17 --force")
     assert told.exit_code == 1
-    assert "dealer-17 is rate limited, and --force does not help." in told.stderr
+    assert "is rate limited: another version now would be one too many, and --force" in told.stderr
     assert "The next attempt is in 40 min." in told.stderr
 
 
@@ -381,7 +381,10 @@ def test_credentials_that_wait_for_their_turn_say_for_how_long(operator: Operato
     )
     operator.schedule.sweep()
     second = operator.run(put, stdin=json.dumps({"password": PASSWORD}))
-    assert "They are tried in 14 min, since others were just now; or at once: " in second.stderr
+    assert (
+        "The new credentials are tried in 14 min, since the ones before were tried just now; "
+        "or at once: " in second.stderr
+    )
     assert "token-refresher refresh dealer-17 --force --region" in second.stderr
     waits = operator.tells("status")["accounts"][0]
     assert (waits["state"], waits["reason"], waits["error"]) == (
@@ -400,7 +403,8 @@ def test_credentials_that_force_does_not_help_are_said_to_wait(operator: Operato
     operator.says("refresh dealer-17")
     third = operator.run("correct dealer-17 --scope write --from-file -", stdin="{}")
     assert re.search(
-        r"They are tried in \d+ min, since others were just now; --force does not help\.$",
+        r"The new credentials are tried in \d+ min, since another version now would be one too "
+        r"many \(rate limited\); --force does not help\.$",
         third.stderr.strip(),
     )
     assert operator.run("refresh dealer-17 --force").exit_code == 1
@@ -413,7 +417,10 @@ def test_the_time_of_the_next_sweep_is_said_where_the_schedule_is_known(
     variables = {"ALLOWED_TOKEN_HOSTS": operator.server.host, "SCHEDULE_MINUTES": "10"}
     deploy(cloud, "", FunctionName="tr", Environment={"Variables": variables})
     done = operator.run("correct dealer-17 --scope read --stack tr --from-file -", stdin="{}")
-    assert "The next sweep tries them, within 10 min; or at once: " in done.stderr
+    assert (
+        "The next sweep tries them, within 10 min (within seconds where Triggers=true); or at"
+        in done.stderr
+    )
 
 
 def test_who_may_only_write_credentials_is_told_of_the_next_sweep(

@@ -117,7 +117,9 @@ def test_what_is_tried_later_than_anybody_waits_is_told_with_its_time(
     )
     deployed.sweep()
     told = told_at_once(operator, CORRECT, RIGHT)
-    assert "dealer-17 is tried in 14 min, at 01:14 UTC, since others were tried just now." in told
+    assert (
+        "The new credentials are tried in 14 min, at 01:14 UTC, since the ones before were" in told
+    )
     command = f"token-refresher refresh dealer-17 --force --region eu-west-1 --stack {STACK}"
     assert f"From here, at once: {command}\n" in told
     # Whoever waits for longer is served.
@@ -134,7 +136,7 @@ def test_what_is_rate_limited_is_told_with_its_time(operator: Operator, deployed
     operator.run(f"correct dealer-17 --scope read --from-file - --stack {STACK}", stdin="{}")
     deployed.sweep()
     told = told_at_once(operator, f"{CORRECT} --scope write", "{}")
-    assert "since it is rate limited" in told
+    assert "one too many (rate limited)" in told
     assert "--force does not help. See it: token-refresher status dealer-17" in told
 
 
