@@ -102,6 +102,12 @@ class _WatchedEndpoint:
         return self._endpoint.verify(client, access_token)
 
 
+def _is_there(account: Account) -> bool:
+    """Whether an account has a secret that is not to be deleted."""
+    is_kept = account.token is not None and not account.token.is_deleted
+    return account.has_credentials_secret or is_kept
+
+
 class Connection:
     """One AWS account, one Region, one prefix.
 
@@ -316,9 +322,13 @@ class Connection:
         return Announcer(settings, connect).announce(report, time_left=lambda: _TIME_LEFT)
 
     def listed(self) -> list[Account]:
-        """List all accounts; nothing is read but metadata, which may be five minutes old."""
-        found = accounts_from_listing(*self.store.list_secrets(), now=self.now())
-        return [self._as_set(account) for account in found]
+        """List all accounts; nothing is read but metadata, which may be five minutes old.
+
+        One whose token secret alone is to be deleted needs action, so that is listed, too.
+        """
+        secrets = self.store.list_secrets(with_deleted=True)
+        found = accounts_from_listing(*secrets, now=self.now())
+        return [self._as_set(account) for account in found if _is_there(account)]
 
     def described(self, names: Iterable[str]) -> list[Account]:
         """Describe accounts as they are now, those too that a listing leaves out.
@@ -333,7 +343,7 @@ class Connection:
             with about(self.target.token_id(name)):
                 token = self.store.describe_token(name)
             account = self.account(name, credentials, token)
-            if not account.has_credentials_secret and (token is None or token.is_deleted):
+            if not _is_there(account):
                 raise self.unknown(name)
             found.append(account)
         return found

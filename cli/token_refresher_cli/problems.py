@@ -16,7 +16,6 @@ from token_refresher import fixes
 from token_refresher.aws.secret_store import told_by
 from token_refresher.errors import SecretStoreError, TokenRefresherError, UnexpectedError
 from token_refresher.oauth.errors import OAuthError
-from token_refresher.policy import failure_class_of
 from token_refresher_cli.config_file import ConfigFileError
 from token_refresher_cli.credentials_form import FormError
 from token_refresher_cli.discovery import DiscoveryError
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
 
     from botocore.exceptions import BotoCoreError, ClientError
 
-    from token_refresher.policy import Failure
     from token_refresher_cli.target import Target
 
 
@@ -297,6 +295,14 @@ def ending(text: str) -> str:
     return "" if is_command or text.endswith((".", "?", '"')) else "."
 
 
-def failure_text(error: Failure) -> str:
-    """Say a failure as ``invalid_grant (action required)``."""
-    return f"{error.code} ({failure_class_of(error)})"
+def failure_text(code: str, failure_class: str | None, *, is_here: bool) -> str:
+    """Say a failure as ``invalid_grant (action required)``.
+
+    Args:
+        code: The failure's.
+        failure_class: Its class.
+        is_here: Whether this machine has met it: what may be its network's or its AWS identity's
+            alone calls nobody.
+    """
+    is_doubted = is_here and (code in _NETWORK or says_all(code))
+    return f"{code} ({'on this machine' if is_doubted else failure_class})"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from dataclasses import asdict
-from functools import partial
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -40,9 +39,10 @@ def refresh(
     ctx: typer.Context,
     names: options.Names,
     *,
-    force: Annotated[bool, typer.Option("--force", help="Whether or not they are due.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Refresh also what is not due.")] = False,
     remote: Annotated[
-        bool, typer.Option("--remote", help="Let the function of --stack do it.")
+        bool,
+        typer.Option("--remote", help="Let the function of --stack do it, not this machine."),
     ] = False,
     as_json: options.AsJson = False,
 ) -> None:
@@ -67,8 +67,7 @@ def refresh(
     if as_json:
         screen.show_json({"refreshed_at": now, "accounts": [asdict(row) for row in rows]})
     else:
-        is_here = partial(_is_this_machine_s, connection)
-        screen.show(screen.refresh_table(rows, now=now, is_here=None if remote else is_here))
+        screen.show(screen.refresh_table(rows, now=now, is_remote=remote))
     _say_what_is_this_machine_s(connection, [] if remote else rows)
     for row in rows:
         _say_what_helps(connection, row, now=now, remote=remote)

@@ -22,7 +22,7 @@ from token_refresher_cli.accounts import NO_ATTEMPT, State
 from token_refresher_cli.durations import say_duration, say_when
 from token_refresher_cli.findings import Verdict
 from token_refresher_cli.layout import Table, told
-from token_refresher_cli.problems import fix_for
+from token_refresher_cli.problems import failure_text, fix_for
 from token_refresher_cli.sweeps import intention
 from token_refresher_cli.timeline import NOW, draw
 
@@ -253,35 +253,24 @@ def plan_table(rows: Sequence[Row], *, now: datetime) -> Table:
     return table
 
 
-def refresh_table(
-    rows: Sequence[Row], *, now: datetime, is_here: Callable[[Row], bool] | None
-) -> Table:
-    """One line for each account that was asked for.
-
-    Args:
-        rows: What came of each.
-        now: Aware.
-        is_here: Whether a failure may be this machine's alone, so that its class says nothing; None
-            where another machine has met them.
-    """
+def refresh_table(rows: Sequence[Row], *, now: datetime, is_remote: bool) -> Table:
+    """One line for each account that was asked for."""
     headings = ("account", "outcome", "because", "expires in", "error", "next attempt")
     table = _table(*headings, prose=["error"])
     for row in rows:
+        error = row.detail or "-"
+        if row.error:
+            is_here = row.has_failed and not is_remote
+            error = failure_text(row.error, row.failure_class, is_here=is_here)
         table.add_row(
             row.account,
             Text(row.outcome, style="green" if row.went_well else "bold red"),
             row.reason,
             _expiry(row.expires_at, now),
-            _failure(row, is_here=is_here is not None and is_here(row))
-            if row.error
-            else row.detail or "-",
+            error,
             _attempt(row.retry_at, now),
         )
     return table
-
-
-def _failure(row: Row, *, is_here: bool) -> str:
-    return f"{row.error} ({'on this machine' if is_here else row.failure_class})"
 
 
 def show_history(history: History, *, days: int, now: datetime) -> None:

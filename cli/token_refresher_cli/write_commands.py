@@ -48,7 +48,7 @@ def add(
     *,
     from_file: options.FromFileOfMany = None,
     kms_key_id: Annotated[
-        str, typer.Option(help="A key of yours to encrypt the credentials with.")
+        str, typer.Option(help="The KMS key to encrypt the credentials with, if one of yours.")
     ] = "",
     dry_run: options.DryRun = False,
     wait: options.Wait = False,

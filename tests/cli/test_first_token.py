@@ -98,6 +98,16 @@ def test_a_failure_that_may_pass_is_told_as_such(operator: Operator, deployed: D
     assert "It is tried again by itself" in failed.stderr
 
 
+def test_where_a_trigger_serves_within_seconds_that_is_said(
+    operator: Operator, cloud: EmbeddedCloud
+) -> None:
+    Deployed.with_parameters(cloud, operator.schedule, Triggers="true")
+    operator.add("dealer-17")
+    line = f"correct dealer-17 --scope read --from-file - --stack {STACK}"
+    told = operator.run(line, stdin="{}").stderr
+    assert "A trigger serves them within seconds, else the next sweep within 5 min; or at" in told
+
+
 def test_a_token_is_shown_as_soon_as_it_is_there(operator: Operator, deployed: Deployed) -> None:
     operator.add("dealer-17", password="made-up-wrong")
     deployed.sweep()
