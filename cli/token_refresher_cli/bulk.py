@@ -47,6 +47,7 @@ from token_refresher_cli.problems import (
     may_pass,
     says_all,
 )
+from token_refresher_cli.screen import counted
 from token_refresher_cli.secrets_manager import AlreadyThereError
 
 if TYPE_CHECKING:
@@ -110,7 +111,8 @@ def add_many(
         if not dry_run:
             wrong = total - len(entries)
             raise ProblemError(
-                f"{wrong} of {_count(total)} in {name} are wrong.", "Nothing was written."
+                f"{wrong} of {counted(total, 'account')} in {name} are wrong.",
+                "Nothing was written.",
             )
     adding = _Adding(connection, machine, kms_key_id=kms_key_id, dry_run=dry_run)
     adding.look()
@@ -179,7 +181,7 @@ def _judged(
             done()
     for doubted, times in doubts.items():
         if doubted:
-            screen.note(f"{_count(times)}: {doubted}", style="yellow")
+            screen.note(f"{counted(times, 'account')}: {doubted}", style="yellow")
     problems: _Problems = {}
     for each in sorted(wrong, key=lambda one: one.number):
         problems.setdefault(each.problem, []).append(each)
@@ -239,9 +241,7 @@ def _endpoint_of(
     screen.note(f"{found.metadata_url} says:\ntoken_endpoint: {found.token_endpoint}")
 
     def with_endpoint(fields: dict[str, Any]) -> dict[str, Any]:
-        method = found.auth_method(has_secret="client_secret" in fields)
-        own = {} if method is None else {"token_endpoint_auth_method": method}
-        return joined({**own, **fields}, {"token_endpoint": found.token_endpoint})
+        return joined(fields, found.fields(fields, has_secret="client_secret" in fields))
 
     return with_endpoint
 
@@ -407,7 +407,7 @@ def _tell(adding: _Adding, entries: Sequence[Entry], connection: Connection, *, 
     counts = Counter(adding.standings[entry.account] for entry in entries)
     told = [f"{counts[each]} {each}" for each in Standing if counts[each]]
     told += [f"{wrong} wrong"] if wrong else []
-    screen.show(f"{_count(len(entries) + wrong)}: {', '.join(told)}")
+    screen.show(f"{counted(len(entries) + wrong, 'account')}: {', '.join(told)}")
     target = connection.target
     others = [one.account for one in entries if adding.standings[one.account] is Standing.OTHER]
     for account in others[:_MOST_TOLD]:
@@ -442,7 +442,3 @@ def _end(adding: _Adding, connection: Connection, file: Path | None) -> None:
     if file is not None and str(file) != "-" and not standings[Standing.TO_CREATE]:
         remove = shlex.join(["rm", str(file)])
         screen.note(f"All are there. Delete the file, which holds their secrets: {remove}")
-
-
-def _count(number: int) -> str:
-    return f"{number} account" + ("" if number == 1 else "s")

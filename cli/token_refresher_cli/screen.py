@@ -224,11 +224,16 @@ def fix_sentences(statuses: Sequence[AccountStatus], target: Target, *, now: dat
     return sentences
 
 
+def counted(number: int, noun: str) -> str:
+    """Say how many there are, of what has an s for its plural."""
+    return f"{number} {noun}" + ("" if number == 1 else "s")
+
+
 def count_sentence(statuses: Sequence[AccountStatus]) -> str:
     """Say how many accounts there are, how many need action, and how many are tried again."""
     acting = sum(one.needs_action for one in statuses)
     retrying = sum(one.state is State.RETRYING for one in statuses)
-    count = f"{len(statuses)} account" + ("" if len(statuses) == 1 else "s")
+    count = counted(len(statuses), "account")
     also = f", {retrying} retrying" if retrying else ""
     return f"{count}, {acting or 'none'} {'needs' if acting == 1 else 'need'} action{also}"
 
@@ -293,14 +298,13 @@ def show_history(history: History, *, days: int, now: datetime) -> None:
         show(f"The line runs from {begin} to {end} UTC; {NOW} is now.")
     if any(life.is_with_other_credentials for life in history.lives):
         show(f"{OTHER_CREDENTIALS} has other credentials than the one before")
-    count = f"{len(rows)} token" + ("" if len(rows) == 1 else "s")
+    count = counted(len(rows), "token")
     gap = "never without one" + (" since the first" if history.begins_late else "")
     if history.gap:
         gap = f"without a live one for {say_duration(history.gap)}"
     show(f"{count} in {days} d, {gap}" if rows else f"no token in {days} d")
     if history.external:
-        one = history.external == 1
-        count = "1 external version" if one else f"{history.external} external versions"
+        count = counted(history.external, "external version")
         show(f"{count}: written by others, and no id tells when their tokens live")
 
 
