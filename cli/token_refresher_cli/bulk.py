@@ -102,7 +102,12 @@ def add_many(
     kms_key_id: str,
     dry_run: bool,
 ) -> None:
-    """Add all accounts of a file."""
+    """Add all accounts of a file.
+
+    Raises:
+        FormError: It cannot be read.
+        ProblemError: An account in it does not validate; nothing was written.
+    """
     name = "the standard input" if str(file) == "-" else str(file)
     entries, problems, hints = _judged(ctx, connection, file, name)
     total = len(entries) + sum(map(len, problems.values()))

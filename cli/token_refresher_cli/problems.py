@@ -77,7 +77,11 @@ class RefusedError(Exception):
 
 @contextmanager
 def about(resource: str) -> Iterator[None]:
-    """Remember what a call was about, for the permission that it may lack."""
+    """Remember what a call was about, for the permission that it may lack.
+
+    Raises:
+        RefusedError: In the place of a `SecretStoreError`.
+    """
     try:
         yield
     except SecretStoreError as error:
