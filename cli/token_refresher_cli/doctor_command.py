@@ -59,7 +59,7 @@ def doctor(
             tell(f"Looked at: {step.name}")
         last = found[-1][1]
         accounts = None if name or last.is_nowhere else _all_accounts(patient)
-    in_need = [one for one in accounts or () if one.needs_action]
+    in_need = [one for one in accounts or () if one.needs_action or _is_dead(one, patient)]
     if as_json:
         told: dict[str, Any] = {
             "looked_at": patient.now,
@@ -85,6 +85,12 @@ def _all_accounts(patient: Patient) -> list[AccountStatus] | None:
         return None
 
 
+def _is_dead(one: AccountStatus, patient: Patient) -> bool:
+    """Whether consumers fail already, while the function tries again by itself."""
+    is_expired = one.expires_at is None or one.expires_at <= patient.now
+    return one.state is State.RETRYING and is_expired
+
+
 def _show(
     patient: Patient,
     found: list[tuple[Step, Finding]],
@@ -106,10 +112,13 @@ def _show(
     if left := in_need[_MOST_ACCOUNTS:]:
         screen.note(f"And {len(left)} more: {patient.target.command('status')}")
     retrying = sum(one.state is State.RETRYING for one in accounts)
+    needing = sum(one.needs_action for one in in_need)
     count = "1 account" if len(accounts) == 1 else f"{len(accounts)} accounts"
-    need = "needs" if len(in_need) == 1 else "need"
+    need = "needs" if needing == 1 else "need"
     also = f", {retrying} retrying" if retrying else ""
-    screen.show(f"{count}, {len(in_need) or 'none'} {need} action{also}")
+    if dead := len(in_need) - needing:
+        also += f", {dead} of them without a token that lives"
+    screen.show(f"{count}, {needing or 'none'} {need} action{also}")
     screen.show(screen.place_sentence(patient.connection.place()))
 
 
