@@ -187,7 +187,7 @@ def _not_reached(patient: Patient, said: str, code: str, fix: str) -> Finding:
     if failure is not None:
         # Whatever it was, it is told by a later step, and it was not this.
         return unknown(f"{said}, {_HERE} alone: the function has recorded {failure.code}")
-    if failure is None and patient.has_token_of_these:
+    if patient.has_token_of_these:
         return unknown(f"{said}, {_HERE} alone: the function got its last token there")
     if patient.deployment is not None and patient.configuration.is_in_vpc:
         return unknown(f"{said}, {_HERE}; the function is in a network of its own")
@@ -261,8 +261,8 @@ def _permissions(patient: Patient) -> Finding:
     failure = patient.failure
     is_denied = failure is not None and failure.code in DENIED
     # A function that may not write cannot put its failure on record either.
-    is_overdue = patient.status.state is State.OVERDUE
-    is_unproven = failure is None and (is_overdue or not patient.has_token_of_these)
+    is_proven = patient.has_token_of_these and patient.status.state is not State.OVERDUE
+    is_unproven = failure is None and not is_proven
     lacking = _lacking(patient) if patient.deployment and (is_denied or is_unproven) else ""
     if failure is not None and _is_of_aws(failure):
         return _recorded(patient, failure, _how_to_allow(patient, failure, lacking))
