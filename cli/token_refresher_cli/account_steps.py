@@ -12,8 +12,9 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-from token_refresher.errors import CredentialsError
+from token_refresher.errors import CredentialsError, ExternalSecretError
 from token_refresher.fixes import DENIED
+from token_refresher.judgement import with_times_read
 from token_refresher.leases import ABANDONED_AFTER, LeaseContent
 from token_refresher.oauth.errors import OAuthError
 from token_refresher.policy import FAILURES, Reason
@@ -22,7 +23,7 @@ from token_refresher_cli.accounts import State
 from token_refresher_cli.deployment_steps import ALARMS, IDENTITY, SERVING
 from token_refresher_cli.durations import say_duration, say_when
 from token_refresher_cli.findings import Finding, Step, Verdict, unknown, well, wrong
-from token_refresher_cli.problems import RefusedError, fix_for, sentence
+from token_refresher_cli.problems import RefusedError, about, fix_for, sentence
 
 if TYPE_CHECKING:
     from token_refresher.records import FailureRecord
@@ -326,6 +327,12 @@ def _token(patient: Patient) -> Finding:
         fix = fix_for(status.error or "", patient.name, patient.target)
         return wrong(f"{status.error}: {_life(patient)}", sentence(fix) if fix else at_once)
     if status.expires_at is None:
+        with about(patient.target.token_id(patient.name)):
+            read = with_times_read(account, patient.connection.store)
+        if read.is_foreign:
+            error = ExternalSecretError()
+            fix = fix_for(error.code, patient.name, patient.target)
+            return wrong(f"{error.code}: it is none of this program's", sentence(fix))
         return unknown("others have published it, and only its value tells when it expires")
     if status.expires_at <= now:
         return wrong(_life(patient), at_once)

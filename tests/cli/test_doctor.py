@@ -623,6 +623,17 @@ def test_a_token_that_has_expired_is_found(operator: Operator, deployed: Deploye
     assert (step, said) == ("token", "no attempt on record: it expired 1 min ago")
 
 
+@pytest.mark.usefixtures("deployed")
+def test_what_others_keep_in_the_token_s_place_is_found_before_a_sweep_says_so(
+    operator: Operator,
+) -> None:
+    operator.add("dealer-17")
+    operator.secrets.create_secret(Name="oauth/tokens/dealer-17", SecretString="made-up")
+    step, said, fix = found(operator)
+    assert (step, said.partition(":")[0]) == ("token", "external_secret")
+    assert fix.endswith(f"refresh dealer-17 --force --region eu-west-1 --stack {STACK}")
+
+
 def test_events_that_failed_are_found(operator: Operator, deployed: Deployed) -> None:
     operator.add("dealer-17")
     deployed.sweep()
