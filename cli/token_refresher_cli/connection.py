@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -59,6 +60,8 @@ _TIME_LEFT: Final = timedelta(hours=1)
 # Half of what a Region allows: the function writes there, too, and what it could not write in time
 # may be a refresh token.
 _PEOPLES_WRITES_PER_SECOND: Final = 24
+# As CloudFormation allows it.
+_STACK: Final = r"[A-Za-z][A-Za-z0-9-]{0,127}"
 
 
 class _WatchedEndpoint:
@@ -124,6 +127,9 @@ class Connection:
             raise NoRegionError
         if target.prefix == "":
             raise ProblemError("--prefix is empty.", "Leave it out, or give --stack.")
+        if target.stack and not re.fullmatch(_STACK, target.stack):
+            # An ARN would lead to the settings of another account's function.
+            raise ProblemError("That is no name of a stack.", "--stack takes a name, and no ARN.")
         self.function = DeployedFunction(target) if target.stack else None
         variables: Mapping[str, str] = machine.environment
         if self.function is not None:

@@ -58,7 +58,7 @@ def doctor(
             tell(f"Looked at: {step.name}")
         last = found[-1][1]
         accounts = None if name or last.is_nowhere else _all_accounts(patient)
-    in_need = [one for one in accounts or () if one.needs_action]
+    in_need = [one for one in accounts or () if one.is_pressing(now=patient.now)]
     if as_json:
         told: dict[str, Any] = {
             "looked_at": patient.now,
@@ -104,7 +104,7 @@ def _show(
         return
     if left := in_need[_MOST_ACCOUNTS:]:
         screen.note(f"And {len(left)} more: {patient.target.command('status')}")
-    screen.show(screen.count_sentence(accounts))
+    screen.show(screen.count_sentence(accounts, now=patient.now))
     screen.show(screen.place_sentence(patient.connection.place()))
 
 

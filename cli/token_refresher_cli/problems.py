@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from contextlib import contextmanager
 from dataclasses import dataclass
+from traceback import walk_tb
 from typing import TYPE_CHECKING, Final, Self
 
 from botocore import exceptions
@@ -97,8 +98,19 @@ _NO_IDENTITY: Final = Problem(
     "There are no AWS credentials.", "Choose a --profile, or set AWS_PROFILE, or sign in."
 )
 _UNKNOWN_IDENTITY: Final = Problem(
-    "AWS does not know these credentials, or this machine's clock is wrong by minutes.",
+    "AWS does not know these credentials, or this machine's clock is wrong by minutes, or the "
+    "Region is none that this AWS account has enabled.",
     "See which ones are used: {identity}",
+)
+_NOT_FETCHED: Final = Problem(
+    "Your AWS credentials could not be fetched.",
+    "What fetches them has failed: a role, a credential_process, an instance's profile. "
+    "See it fail: {identity}",
+)
+_NO_CONFIGURATION: Final = Problem(
+    "Your AWS configuration cannot be used: {code}.",
+    "Correct the variables that begin with AWS_, or the files that `aws configure` writes. "
+    "See it fail: {identity}",
 )
 _NO_ANSWER: Final = Problem(
     "AWS did not answer.", "Check the Region, AWS_ENDPOINT_URL, the network and its proxy."
@@ -109,7 +121,8 @@ _NO_PROXY: Final = Problem(
 )
 _NOT_BELIEVED: Final = Problem(
     "This machine does not believe the certificate of AWS.",
-    "Where a proxy stands between, name its authority's file in AWS_CA_BUNDLE.",
+    "AWS_CA_BUNDLE names the authorities to believe, or REQUESTS_CA_BUNDLE: where it is set, the "
+    "file must be there; where a proxy stands between, it must have the proxy's authority.",
 )
 _NOT_AWS: Final = Problem(
     "What answered is not AWS.",
@@ -124,6 +137,9 @@ _NO_PROFILE: Final = Problem(
     "Those that there are: aws configure list-profiles",
 )
 _NO_REGION: Final = Problem("No AWS Region is named.", "Give --region, or set AWS_REGION.")
+_BAD_REGION: Final = Problem(
+    "That is no name of an AWS Region.", "Correct --region, AWS_REGION or AWS_DEFAULT_REGION."
+)
 _THROTTLED: Final = Problem("AWS is throttling this account's calls.", "Try again in a minute.")
 
 # What Secrets Manager says of a KMS key.
@@ -133,14 +149,27 @@ _BY_CODE: Final = {
     code: problem
     for problem, *codes in (
         (_NO_ANSWER, "ConnectTimeoutError", "ConnectionClosedError", "EndpointConnectionError"),
-        (_NO_ANSWER, "ReadTimeoutError"),
+        (_NO_ANSWER, "HTTPClientError", "ReadTimeoutError"),
         (_NO_PROXY, "ProxyConnectionError"),
         (_NOT_AWS, "ResponseParserError"),
         (_NOT_BELIEVED, "SSLError"),
         (_NO_KEY, *OF_KEYS),
-        (_NO_IDENTITY, "CredentialRetrievalError", "NoCredentialsError", "PartialCredentialsError"),
+        (_NO_IDENTITY, "NoCredentialsError", "PartialCredentialsError"),
+        (_NOT_FETCHED, "CredentialRetrievalError", "MetadataRetrievalError"),
+        (_NOT_FETCHED, "RefreshWithMFAUnsupportedError", "UnknownCredentialError"),
+        (_NO_CONFIGURATION, "ConfigNotFound", "ConfigParseError", "InfiniteLoopConfigError"),
+        (
+            _NO_CONFIGURATION,
+            "InvalidConfigError",
+            "InvalidDefaultsMode",
+            "InvalidIMDSEndpointError",
+        ),
+        (_NO_CONFIGURATION, "InvalidMaxRetryAttemptsError", "InvalidProxiesConfigError"),
+        (_NO_CONFIGURATION, "InvalidRetryConfigurationError", "InvalidRetryModeError"),
+        (_NO_CONFIGURATION, "InvalidSTSRegionalEndpointsConfigError", "MissingDependencyException"),
         (_NO_PROFILE, "ProfileNotFound"),
-        (_NO_REGION, "InvalidRegionError", "NoRegionError"),
+        (_NO_REGION, "NoRegionError"),
+        (_BAD_REGION, "InvalidRegionError"),
         (_SESSION_EXPIRED, "ExpiredToken", "ExpiredTokenException", "LoginRefreshRequired"),
         (_SESSION_EXPIRED, "RequestExpired", "SSOTokenLoadError", "TokenRetrievalError"),
         (_SESSION_EXPIRED, "UnauthorizedSSOTokenError"),
@@ -212,7 +241,16 @@ def explain(error: Exception, target: Target) -> Problem:
         return Problem(sentence(str(error)), "")
     if type(error).__module__.startswith("botocore."):
         return explain_call("AWS", type(error).__name__, "", target)
+    if isinstance(error, OSError | ValueError) and _is_botocores(error):
+        return _told(_NO_CONFIGURATION, type(error).__name__, "", target)
     return Problem(sentence(str(UnexpectedError(error))), "")
+
+
+def _is_botocores(error: Exception) -> bool:
+    """Whether botocore has raised it, at a file or an address that its configuration names."""
+    frames = [*walk_tb(error.__traceback__)]
+    module = frames[-1][0].f_globals["__name__"] if frames else ""
+    return module.startswith("botocore.")
 
 
 def may_pass(error: RefusedError | SecretStoreError) -> bool:
@@ -273,14 +311,20 @@ def explain_call(operation: str, code: str, resource: str, target: Target) -> Pr
     # botocore's words for an error in which it finds none of AWS.
     is_not_aws = re.fullmatch(r"[34][0-9]{2}|Unknown", code) is not None
     told = _NOT_AWS if is_not_aws else _BY_CODE.get(code)
-    told = told or Problem(f"{operation} failed{where}: {code}.", "")
+    if told is None:
+        return Problem(f"{operation} failed{where}: {code}.", "")
+    return _told(told, code, resource, target)
+
+
+def _told(told: Problem, code: str, resource: str, target: Target) -> Problem:
     commands = {
         "identity": target.aws("sts", "get-caller-identity"),
         "key": target.aws("secretsmanager", "describe-secret", "--secret-id", resource),
         "login": target.aws("sso", "login"),
     }
-    by = _by(target) if told in {_NO_ANSWER, _NO_PROFILE, _NO_REGION} else ""
-    return Problem(told.what + by, told.fix.format(**commands))
+    is_of_place = told in {_NO_ANSWER, _NO_PROFILE, _NO_REGION, _BAD_REGION}
+    by = _by(target) if is_of_place else ""
+    return Problem(told.what.format(code=code) + by, told.fix.format(**commands))
 
 
 def _by(target: Target) -> str:

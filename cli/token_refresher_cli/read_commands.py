@@ -81,7 +81,7 @@ def status(
         screen.show(screen.status_table(statuses, now=now))
         for sentence in screen.fix_sentences(statuses, target, now=now):
             screen.show(sentence)
-        screen.show(screen.count_sentence(statuses))
+        screen.show(screen.count_sentence(statuses, now=now))
         screen.show(screen.place_sentence(place))
     if watch and statuses:
         # Nothing but Ctrl-C ends it.

@@ -229,12 +229,14 @@ def counted(number: int, noun: str) -> str:
     return f"{number} {noun}" + ("" if number == 1 else "s")
 
 
-def count_sentence(statuses: Sequence[AccountStatus]) -> str:
+def count_sentence(statuses: Sequence[AccountStatus], *, now: datetime) -> str:
     """Say how many accounts there are, how many need action, and how many are tried again."""
     acting = sum(one.needs_action for one in statuses)
     retrying = sum(one.state is State.RETRYING for one in statuses)
     count = counted(len(statuses), "account")
     also = f", {retrying} retrying" if retrying else ""
+    if dead := sum(one.is_pressing(now=now) and not one.needs_action for one in statuses):
+        also += f", {dead} of them without a token that lives"
     return f"{count}, {acting or 'none'} {'needs' if acting == 1 else 'need'} action{also}"
 
 
