@@ -10,18 +10,20 @@ from __future__ import annotations
 import socket
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
 
-from token_refresher.errors import CredentialsError
+from token_refresher.errors import CredentialsError, ExternalSecretError
 from token_refresher.fixes import DENIED
+from token_refresher.judgement import with_times_read
 from token_refresher.leases import ABANDONED_AFTER, LeaseContent
-from token_refresher.oauth.errors import KNOWN_CODES, OAuthError
+from token_refresher.oauth.errors import OAuthError
 from token_refresher.policy import FAILURES, Reason
 from token_refresher.records import LeaseEnd
 from token_refresher_cli.accounts import State
 from token_refresher_cli.deployment_steps import ALARMS, IDENTITY, SERVING
 from token_refresher_cli.durations import say_duration, say_when
 from token_refresher_cli.findings import Finding, Step, Verdict, unknown, well, wrong
-from token_refresher_cli.problems import RefusedError, fix_for, sentence
+from token_refresher_cli.problems import RefusedError, about, fix_for, sentence
 
 if TYPE_CHECKING:
     from token_refresher.records import FailureRecord
@@ -34,11 +36,6 @@ _ON_THE_WAY: Final = frozenset(
     {"address_not_global", "certificate_refused", "client_certificate_required", "connection_lost"}
     | {"no_connection", "proxy_refused", "timeout", "tls_too_old"}
 )
-# With these a response came, whatever it was.
-_RESPONSES: Final = KNOWN_CODES | {
-    *("blocked", "firewall", "invalid_response", "missing_expires_in", "redirect"),
-    *("token_refused", "unrecognised"),
-}
 _SENT_IN_VAIN: Final = frozenset({LeaseEnd.UNANSWERED, LeaseEnd.SPENT})
 # What the function does with each secret, and with a token secret besides.
 _READS: Final = ("DescribeSecret", "GetSecretValue")
@@ -151,15 +148,16 @@ def _host(patient: Patient) -> Finding:
 
 
 def _dns(patient: Patient) -> Finding:
-    host, _, port = patient.credentials.client.host.partition(":")
+    url = urlsplit(patient.credentials.client.token_endpoint)
+    host = url.hostname or ""
     if patient.connection.settings.token_endpoint_proxy is not None:
         return Finding(Verdict.SKIPPED, "the proxy of the settings looks names up")
     try:
-        socket.getaddrinfo(host, int(port or 443), 0, socket.SOCK_STREAM)
+        socket.getaddrinfo(host, url.port or 443, 0, socket.SOCK_STREAM)
     except (OSError, UnicodeError):
         correct = patient.target.command("correct", patient.name)
         fix = f"If this machine is not all that is wrong, correct the address: {correct}"
-        return _not_reached(patient, f"{host} is not found", fix)
+        return _not_reached(patient, f"{host} is not found", "no_connection", fix)
     return well(f"{host} is found, {_HERE}")
 
 
@@ -175,27 +173,33 @@ def _tls(patient: Patient) -> Finding:
             return unknown(f"not tried: {_OF_THIS_SHELL}")
         hint = patient.connection.doubt(error.code)
         said = patient.connection.trust_problem(error.code) or str(error)
-        fix = fix_for(error.code, patient.name, patient.target)
-        return _not_reached(patient, said, sentence(f"{hint}; else {fix}" if hint else fix))
+        fix = _fix(patient, error.code)
+        advice = f"{sentence(hint)} Else: {fix}" if hint else fix
+        return _not_reached(patient, said, error.code, advice)
 
 
-def _not_reached(patient: Patient, said: str, fix: str) -> Finding:
+def _fix(patient: Patient, code: str) -> str:
+    """Say what a person does about a code, but for what is being done."""
+    return sentence(fix_for(code, patient.name, patient.target).partition("; doctor ")[0])
+
+
+def _not_reached(patient: Patient, said: str, code: str, fix: str) -> Finding:
     """Judge what this machine cannot reach by what the function has met."""
     failure, name = patient.failure, patient.name
     if failure is not None and failure.code in _ON_THE_WAY:
-        told = f"{said}; so it is for the function, which has recorded {failure.code}"
-        return wrong(told, sentence(fix_for(failure.code, name, patient.target)))
-    if failure is not None and _has_responded(failure):
-        return unknown(f"{said}, {_HERE} alone: a response to the function was {failure.code}")
-    if failure is None and patient.has_token_of_these:
+        same = "so it is for the function, which" if failure.code == code else "the function"
+        known = _fix(patient, failure.code)
+        if failure.code == "no_connection":
+            known = f"{known} Or correct the address: {patient.target.command('correct', name)}"
+        return wrong(f"{said}; {same} has recorded {failure.code}", known)
+    if failure is not None:
+        # Whatever it was, it is told by a later step, and it was not this.
+        return unknown(f"{said}, {_HERE} alone: the function has recorded {failure.code}")
+    if patient.has_token_of_these:
         return unknown(f"{said}, {_HERE} alone: the function got its last token there")
     if patient.deployment is not None and patient.configuration.is_in_vpc:
         return unknown(f"{said}, {_HERE}; the function is in a network of its own")
     return wrong(f"{said}, {_HERE}", fix)
-
-
-def _has_responded(failure: FailureRecord) -> bool:
-    return failure.code in _RESPONSES or failure.code.startswith(("status_", "page_"))
 
 
 def _client_and_grant(patient: Patient) -> Finding:
@@ -218,7 +222,7 @@ def _recorded(patient: Patient, failure: FailureRecord, fix: str = "") -> Findin
     if again is not None:
         is_future = again > patient.now
         said += f"; tried again {say_when(again, now=patient.now) if is_future else 'next sweep'}"
-    return wrong(said, fix or sentence(fix_for(failure.code, patient.name, patient.target)))
+    return wrong(said, fix or _fix(patient, failure.code))
 
 
 def _is_of_aws(failure: FailureRecord) -> bool:
@@ -246,7 +250,7 @@ def _lease(patient: Patient) -> Finding:
     if _is_sent_in_vain(patient):
         said = f"the refresh token was {leased}, and is {account.lease_end}"
         code = f"refresh_token_{account.lease_end}"
-        fix = sentence(fix_for(code, patient.name, patient.target))
+        fix = _fix(patient, code)
         if failure is not None:
             said += f": {_recorded(patient, failure).said}"
         return wrong(said, fix)
@@ -264,7 +268,9 @@ def _lease(patient: Patient) -> Finding:
 def _permissions(patient: Patient) -> Finding:
     failure = patient.failure
     is_denied = failure is not None and failure.code in DENIED
-    is_unproven = failure is None and not patient.has_token_of_these
+    # A function that may not write cannot put its failure on record either.
+    is_proven = patient.has_token_of_these and patient.status.state is not State.OVERDUE
+    is_unproven = failure is None and not is_proven
     lacking = _lacking(patient) if patient.deployment and (is_denied or is_unproven) else ""
     if failure is not None and _is_of_aws(failure):
         return _recorded(patient, failure, _how_to_allow(patient, failure, lacking))
@@ -274,7 +280,7 @@ def _permissions(patient: Patient) -> Finding:
 
 
 def _how_to_allow(patient: Patient, failure: FailureRecord, lacking: str) -> str:
-    fix = sentence(fix_for(failure.code, patient.name, patient.target).partition(", and detail")[0])
+    fix = _fix(patient, failure.code)
     if lacking:
         return f"{sentence(lacking)} {_deploying(patient)}"
     if patient.deployment is None:
@@ -320,12 +326,20 @@ def _token(patient: Patient) -> Finding:
     if status.reason is Reason.BACKING_OFF or status.state is State.RATE_LIMITED:
         when = say_when(again, now=now) if again is not None else "later"
         at_once = f"It is {status.state}, and tried {when}: {patient.target.command('status')}"
+    if status.state is State.OVERDUE and patient.deployment is not None:
+        at_once = f"Sweeps come, and none has put an attempt on record; the log: {patient.log()}"
     if account.published is None:
         return wrong("none was published yet", at_once)
     if status.needs_action:
         fix = fix_for(status.error or "", patient.name, patient.target)
         return wrong(f"{status.error}: {_life(patient)}", sentence(fix) if fix else at_once)
     if status.expires_at is None:
+        with about(patient.target.token_id(patient.name)):
+            read = with_times_read(account, patient.connection.store)
+        if read.is_foreign:
+            error = ExternalSecretError()
+            fix = fix_for(error.code, patient.name, patient.target)
+            return wrong(f"{error.code}: it is none of this program's", sentence(fix))
         return unknown("others have published it, and only its value tells when it expires")
     if status.expires_at <= now:
         return wrong(_life(patient), at_once)

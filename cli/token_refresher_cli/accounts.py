@@ -84,6 +84,14 @@ class AccountStatus:
         """Whether a person must do something."""
         return self.state in _ALARMING
 
+    def is_pressing(self, *, now: datetime) -> bool:
+        """Whether a person wants to know what to do: it needs action, or fails with no live token.
+
+        A mistyped host, too, may be an outage that passes; but nobody is served meanwhile.
+        """
+        is_dead = self.expires_at is None or self.expires_at <= now
+        return self.needs_action or (self.state is State.RETRYING and is_dead)
+
     def to_json(self, *, now: datetime) -> dict[str, Any]:
         """Serialise it, for a program."""
         left = None if self.expires_at is None else int((self.expires_at - now).total_seconds())

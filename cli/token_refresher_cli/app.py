@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from token_refresher import __version__
 from token_refresher_cli import (
@@ -24,12 +24,30 @@ from token_refresher_cli.options import located, target_of
 from token_refresher_cli.problems import ProblemError, explain
 
 
+def _plain(params: list[Any]) -> list[Any]:
+    """Show no type for what takes no value."""
+    for each in params:
+        if getattr(each, "is_flag", False):
+            each.metavar = ""
+    return params
+
+
+class _Command(TyperCommand):
+    """A command whose flags look like flags in its help."""
+
+    def get_params(self, ctx: Any) -> Any:  # noqa: ANN401 - as in `_Commands`
+        return _plain(super().get_params(ctx))
+
+
 class _Commands(TyperGroup):
     """Turns whatever goes wrong in a command into two sentences and an exit code.
 
     A traceback would show lines of code to a person who has none of it, and text that nobody
     has looked through for secrets.
     """
+
+    def get_params(self, ctx: Any) -> Any:  # noqa: ANN401 - as in `invoke`
+        return _plain(super().get_params(ctx))
 
     def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - Typer's own copy of Click has no stubs
         try:
@@ -63,6 +81,8 @@ app = typer.Typer(
     name="token-refresher",
     cls=_Commands,
     no_args_is_help=True,
+    epilog="Begin with: token-refresher doctor --stack STACK --region REGION. Each command has a "
+    "--help of its own; docs/command-line.md shows them all at work.",
     pretty_exceptions_enable=False,
     pretty_exceptions_show_locals=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -79,18 +99,24 @@ def _about(
     """Look after the accounts of a Token Refresher, on the AWS account of your shell."""
 
 
-for command in (
-    read_commands.status,
-    doctor_command.doctor,
-    read_commands.plan,
-    with_fields(write_commands.add),
-    check_command.check,
-    with_fields(write_commands.correct),
-    refresh_command.refresh,
-    read_commands.history,
-    read_commands.token,
-    remove_commands.remove,
-    remove_commands.restore,
-):
-    app.command()(located(command))
-app.command()(provider_commands.providers)
+_LOOK: Final = "Look: nothing is changed"
+for panel, commands in {
+    _LOOK: (
+        read_commands.status,
+        doctor_command.doctor,
+        read_commands.plan,
+        check_command.check,
+        read_commands.history,
+        read_commands.token,
+    ),
+    "Change": (
+        with_fields(write_commands.add),
+        with_fields(write_commands.correct),
+        refresh_command.refresh,
+        remove_commands.remove,
+        remove_commands.restore,
+    ),
+}.items():
+    for command in commands:
+        app.command(cls=_Command, rich_help_panel=panel)(located(command))
+app.command(cls=_Command, rich_help_panel=_LOOK)(provider_commands.providers)

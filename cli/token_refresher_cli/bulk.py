@@ -33,9 +33,9 @@ from token_refresher_cli.credentials_form import (
     joined,
     to_credentials,
 )
-from token_refresher_cli.durations import say_duration
 from token_refresher_cli.exit_codes import INTERRUPTED, ExitCode
 from token_refresher_cli.field_options import fields_of, flags_of, issuer_of
+from token_refresher_cli.first_token import when_tried
 from token_refresher_cli.machine import finish
 from token_refresher_cli.problems import (
     ProblemError,
@@ -47,6 +47,7 @@ from token_refresher_cli.problems import (
     may_pass,
     says_all,
 )
+from token_refresher_cli.screen import counted
 from token_refresher_cli.secrets_manager import AlreadyThereError
 
 if TYPE_CHECKING:
@@ -104,7 +105,12 @@ def add_many(
     kms_key_id: str,
     dry_run: bool,
 ) -> None:
-    """Add all accounts of a file."""
+    """Add all accounts of a file.
+
+    Raises:
+        FormError: It cannot be read.
+        ProblemError: An account in it does not validate; nothing was written.
+    """
     name = "the standard input" if str(file) == "-" else str(file)
     entries, problems, hints = _judged(ctx, connection, file, name)
     total = len(entries) + sum(map(len, problems.values()))
@@ -113,7 +119,8 @@ def add_many(
         if not dry_run:
             wrong = total - len(entries)
             raise ProblemError(
-                f"{wrong} of {_count(total)} in {name} are wrong.", "Nothing was written."
+                f"{wrong} of {counted(total, 'account')} in {name} are wrong.",
+                "Nothing was written.",
             )
     adding = _Adding(connection, machine, kms_key_id=kms_key_id, dry_run=dry_run)
     adding.look()
@@ -183,7 +190,7 @@ def _judged(
             done()
     for doubted, times in doubts.items():
         if doubted:
-            screen.note(f"{_count(times)}: {doubted}", style="yellow")
+            screen.note(f"{counted(times, 'account')}: {doubted}", style="yellow")
     problems: _Problems = {}
     for each in sorted(wrong, key=lambda one: one.number):
         problems.setdefault(each.problem, []).append(each)
@@ -243,9 +250,7 @@ def _endpoint_of(
     screen.note(f"{found.metadata_url} says:\ntoken_endpoint: {found.token_endpoint}")
 
     def with_endpoint(fields: dict[str, Any]) -> dict[str, Any]:
-        method = found.auth_method(has_secret="client_secret" in fields)
-        own = {} if method is None else {"token_endpoint_auth_method": method}
-        return joined({**own, **fields}, {"token_endpoint": found.token_endpoint})
+        return joined(fields, found.fields(fields, has_secret="client_secret" in fields))
 
     return with_endpoint
 
@@ -420,7 +425,7 @@ def _tell(adding: _Adding, entries: Sequence[Entry], connection: Connection, *, 
     counts = Counter(adding.standings[entry.account] for entry in entries)
     told = [f"{counts[each]} {each}" for each in Standing if counts[each]]
     told += [f"{wrong} wrong"] if wrong else []
-    screen.show(f"{_count(len(entries) + wrong)}: {', '.join(told)}")
+    screen.show(f"{counted(len(entries) + wrong, 'account')}: {', '.join(told)}")
     target = connection.target
     others = [one.account for one in entries if adding.standings[one.account] is Standing.OTHER]
     for account in others[:_MOST_TOLD]:
@@ -444,11 +449,7 @@ def _end(adding: _Adding, connection: Connection, file: Path | None) -> None:
     """Say what comes next, and end with the code that tells it."""
     standings = Counter(adding.standings.values())
     if standings[Standing.CREATED]:
-        schedule = say_duration(connection.settings.schedule)
-        within = f", within {schedule}" if connection.function else ""
-        screen.note(
-            f"The next sweep tries them{within}; see: {connection.target.command('status')}"
-        )
+        screen.note(f"{when_tried(connection)}; see: {connection.target.command('status')}")
     if adding.is_interrupted:
         raise typer.Exit(INTERRUPTED)
     if adding.stopped_by is not None:
@@ -460,7 +461,3 @@ def _end(adding: _Adding, connection: Connection, file: Path | None) -> None:
     if file is not None and str(file) != "-" and is_all_there:
         remove = shlex.join(["rm", str(file)])
         screen.note(f"All are there. Delete the file, which holds their secrets: {remove}")
-
-
-def _count(number: int) -> str:
-    return f"{number} account" + ("" if number == 1 else "s")

@@ -14,7 +14,7 @@ from token_refresher.errors import ExternalSecretError
 from token_refresher.journal import Journal, JournalEntry
 from token_refresher.oauth.errors import OAuthError
 from token_refresher.oauth.transport import TokenEndpoint
-from token_refresher.policy import FAILURES
+from token_refresher.policy import FAILURES, failure_class_of
 from token_refresher_cli import options, screen
 from token_refresher_cli.accounts import status_of
 from token_refresher_cli.credentials_form import caution
@@ -81,7 +81,8 @@ def check(
             screen.show(f"{name}: {_tried(connection, look, ready, seen)}")
     except FAILURES as error:
         failure = error
-        screen.note(f"{name}: {failure_text(error)}", style="bold red")
+        told = failure_text(error.code, failure_class_of(error), is_here=True)
+        screen.note(f"{name}: {told}", style="bold red")
         screen.note(f"{error}")
         fix = connection.doubt(error.code) or fix_for(error.code, name, connection.target)
         if fix:

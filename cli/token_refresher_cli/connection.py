@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -59,6 +60,8 @@ _TIME_LEFT: Final = timedelta(hours=1)
 # Half of what a Region allows: the function writes there, too, and what it could not write in time
 # may be a refresh token.
 _PEOPLES_WRITES_PER_SECOND: Final = 24
+# As CloudFormation allows it.
+_STACK: Final = r"[A-Za-z][A-Za-z0-9-]{0,127}"
 
 
 class _WatchedEndpoint:
@@ -102,6 +105,12 @@ class _WatchedEndpoint:
         return self._endpoint.verify(client, access_token)
 
 
+def _is_there(account: Account) -> bool:
+    """Whether an account has a secret that is not to be deleted."""
+    is_kept = account.token is not None and not account.token.is_deleted
+    return account.has_credentials_secret or is_kept
+
+
 class Connection:
     """One AWS account, one Region, one prefix.
 
@@ -118,6 +127,9 @@ class Connection:
             raise NoRegionError
         if target.prefix == "":
             raise ProblemError("--prefix is empty.", "Leave it out, or give --stack.")
+        if target.stack and not re.fullmatch(_STACK, target.stack):
+            # An ARN would lead to the settings of another account's function.
+            raise ProblemError("That is no name of a stack.", "--stack takes a name, and no ARN.")
         self.function = DeployedFunction(target) if target.stack else None
         variables: Mapping[str, str] = machine.environment
         if self.function is not None:
@@ -316,9 +328,13 @@ class Connection:
         return Announcer(settings, connect).announce(report, time_left=lambda: _TIME_LEFT)
 
     def listed(self) -> list[Account]:
-        """List all accounts; nothing is read but metadata, which may be five minutes old."""
-        found = accounts_from_listing(*self.store.list_secrets(), now=self.now())
-        return [self._as_set(account) for account in found]
+        """List all accounts; nothing is read but metadata, which may be five minutes old.
+
+        One whose token secret alone is to be deleted needs action, so that is listed, too.
+        """
+        secrets = self.store.list_secrets(with_deleted=True)
+        found = accounts_from_listing(*secrets, now=self.now())
+        return [self._as_set(account) for account in found if _is_there(account)]
 
     def described(self, names: Iterable[str]) -> list[Account]:
         """Describe accounts as they are now, those too that a listing leaves out.
@@ -333,7 +349,7 @@ class Connection:
             with about(self.target.token_id(name)):
                 token = self.store.describe_token(name)
             account = self.account(name, credentials, token)
-            if not account.has_credentials_secret and (token is None or token.is_deleted):
+            if not _is_there(account):
                 raise self.unknown(name)
             found.append(account)
         return found

@@ -23,7 +23,7 @@ from token_refresher.oauth.transport import LONGEST_BODY, REQUEST_SECONDS
 from token_refresher.refusals import is_plain_https_url
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 _HEADERS: Final = {
     "Accept": "application/json",
@@ -78,6 +78,14 @@ class Discovered:
         if has_secret and "client_secret_post" in self.auth_methods:
             return "client_secret_post"
         return "none" if "none" in self.auth_methods else None
+
+    def fields(self, given: Mapping[str, Any], *, has_secret: bool) -> dict[str, str]:
+        """Tell the fields of the credentials that follow; a method that is given stays."""
+        fields = {"token_endpoint": self.token_endpoint}
+        method = self.auth_method(has_secret=has_secret)
+        if method and "token_endpoint_auth_method" not in given:
+            fields["token_endpoint_auth_method"] = method
+        return fields
 
 
 def discover(

@@ -9,12 +9,11 @@ import typer
 from token_refresher.errors import SecretStoreError, SettingsError
 from token_refresher_cli import options, screen
 from token_refresher_cli.account_steps import ACCOUNT
-from token_refresher_cli.accounts import State
 from token_refresher_cli.deployment_steps import DEPLOYMENT
 from token_refresher_cli.exit_codes import ExitCode
 from token_refresher_cli.findings import Verdict, examine
 from token_refresher_cli.patient import Patient
-from token_refresher_cli.problems import Problem, fix_for
+from token_refresher_cli.problems import Problem
 from token_refresher_cli.read_commands import connect
 
 if TYPE_CHECKING:
@@ -59,7 +58,7 @@ def doctor(
             tell(f"Looked at: {step.name}")
         last = found[-1][1]
         accounts = None if name or last.is_nowhere else _all_accounts(patient)
-    in_need = [one for one in accounts or () if one.needs_action]
+    in_need = [one for one in accounts or () if one.is_pressing(now=patient.now)]
     if as_json:
         told: dict[str, Any] = {
             "looked_at": patient.now,
@@ -105,11 +104,7 @@ def _show(
         return
     if left := in_need[_MOST_ACCOUNTS:]:
         screen.note(f"And {len(left)} more: {patient.target.command('status')}")
-    retrying = sum(one.state is State.RETRYING for one in accounts)
-    count = "1 account" if len(accounts) == 1 else f"{len(accounts)} accounts"
-    need = "needs" if len(in_need) == 1 else "need"
-    also = f", {retrying} retrying" if retrying else ""
-    screen.show(f"{count}, {len(in_need) or 'none'} {need} action{also}")
+    screen.show(screen.count_sentence(accounts, now=patient.now))
     screen.show(screen.place_sentence(patient.connection.place()))
 
 
@@ -118,7 +113,7 @@ def _show_account(patient: Patient, one: AccountStatus) -> None:
     if one.failure_class is not None:
         said += f" ({one.failure_class})"
     screen.note(said, style="bold red")
-    if fix := fix_for(one.error or "", one.account, patient.target):
+    if fix := screen.fix_sentence(one, patient.target):
         screen.note(fix)
     screen.note(f"More: {patient.target.command('doctor', one.account)}")
 

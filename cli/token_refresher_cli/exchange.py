@@ -9,6 +9,7 @@ import json
 import re
 from dataclasses import dataclass
 from http import HTTPStatus
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl, urlsplit
 
@@ -17,7 +18,15 @@ from token_refresher.oauth.client_authentication import authentication
 from token_refresher.oauth.dialect import find
 from token_refresher.oauth.errors import OAuthError
 from token_refresher.oauth.transport import TokenEndpoint
-from token_refresher_cli.masking import MASKED, Mask, named_in, plain_name, tells_secret, visible
+from token_refresher_cli.masking import (
+    LONGEST,
+    MASKED,
+    Mask,
+    named_in,
+    plain_name,
+    tells_secret,
+    visible,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -30,6 +39,7 @@ if TYPE_CHECKING:
 # Of a body that is shown; a terminal keeps what it shows, and a page says no more further down.
 _MOST_LINES: Final = 60
 _MOST_CHARACTERS: Final = 3_000
+_DEEPEST: Final = 100
 
 # Fields of a request that hold no secret; whatever else an account sends may be one.
 _HARMLESS_FIELDS: Final = frozenset(
@@ -127,7 +137,7 @@ def secrets_in(
         _, _, body = each.response or (0, {}, None)
         content = _parsed(body or b"", "")
         if content is None:
-            known |= set(named_in(_text(body or b"")))
+            known |= set(named_in(_text(body or b"")[:LONGEST]))
         for path in (client.dialect.access_token, client.dialect.refresh_token):
             known |= set(texts_in(find(content, path)))
         known |= set(_told_in(content))
@@ -207,9 +217,17 @@ def _sent(name: str, value: object, mask: Mask) -> str:
     return mask.text(str(value), may_look_opaque=True) if is_harmless else MASKED
 
 
-def _head_lines(status: int, headers: Mapping[str, str], mask: Mask) -> Iterator[str]:
+def _head_lines(status: int, headers: Mapping[str, str], mask: Mask) -> list[str]:
     known = {each.value: each.phrase for each in HTTPStatus}
-    yield f"{status} {known.get(status, '')}".strip()
+    first = f"{status} {known.get(status, '')}".strip()
+    lines = [*_header_lines(headers, mask)]
+    fields = [line.partition(": ") for line in lines]
+    names, values = [name for name, _, _ in fields], [value for _, _, value in fields]
+    is_told = mask.is_in_pieces(names) or mask.is_in_pieces(values)
+    return [first, *([MASKED] if is_told else lines)]
+
+
+def _header_lines(headers: Mapping[str, str], mask: Mask) -> Iterator[str]:
     for name, value in headers.items():
         lower = name.lower()
         if lower == "location":
@@ -236,21 +254,43 @@ def _location(value: str, mask: Mask) -> str:
 def _body_lines(body: bytes, content_type: str, mask: Mask) -> list[str]:
     if not body.strip():
         return ["(no content)"]
-    content = _parsed(body, content_type)
+    content, text = _parsed(body, content_type), _text(body)
+    is_looked_through = content is not None or len(text) <= LONGEST
     if content is not None:
         masked = mask.value("", content)
         lines = json.dumps(masked, indent=2, ensure_ascii=False).splitlines()
+        names, values = _told_apart(masked)
+        if mask.is_in_pieces(names) or mask.is_in_pieces(values):
+            return [MASKED]
     else:
-        lines = [line.rstrip() for line in mask.text(_text(body)).splitlines()]
+        # Of a word that is cut the mask knows too little.
+        begun = text if is_looked_through else text[:LONGEST].rpartition(" ")[0]
+        lines = [line.rstrip() for line in mask.text(begun).splitlines()]
         lines = [line for line in lines if line]
+        if mask.is_in_pieces(lines):
+            return [MASKED]
     kept, left = [], _MOST_CHARACTERS
     for line in lines[:_MOST_LINES]:
         if left <= 0:
             break
         kept.append(_one_line(line)[:left])
         left -= len(line)
-    is_whole = len(kept) == len(lines) and left >= 0
+    is_whole = is_looked_through and len(kept) == len(lines) and left >= 0
     return kept if is_whole else [*kept, f"… (cut; {len(body):,} bytes in all)"]
+
+
+def _told_apart(content: object) -> tuple[list[str], list[str]]:
+    """Tell all names and all values of JSON, each in its order."""
+    if isinstance(content, dict):
+        below = [*map(_told_apart, content.values())]
+        names = list(map(str, content))
+    elif isinstance(content, list):
+        below, names = [*map(_told_apart, content)], []
+    else:
+        return [], [str(content)]
+    for more, _ in below:
+        names += more
+    return names, [each for _, values in below for each in values]
 
 
 def _one_line(text: str) -> str:
@@ -264,11 +304,17 @@ def _text(body: bytes) -> str:
         return body.decode("latin-1")
 
 
+def _is_flat(text: str) -> bool:
+    """Whether JSON is nested no deeper than anybody can read."""
+    depths = accumulate(1 if each in "[{" else -1 for each in re.findall(r"[\[\]{}]", text))
+    return max(depths, default=0) <= _DEEPEST
+
+
 def _parsed(body: bytes, content_type: str) -> object:
     """Parse JSON, or a form; None for what is neither."""
     try:
-        content: object = json.loads(_text(body))
-    except (ValueError, RecursionError):
+        content: object = json.loads(_text(body)) if _is_flat(_text(body)) else None
+    except ValueError:
         content = None
     if isinstance(content, dict | list):
         return content

@@ -43,8 +43,8 @@ _BETWEEN_TWO_LOOKS: Final = timedelta(seconds=2)
 _WRITTEN: Final = "The credentials were written."
 # What holds credentials that were put back until a time that is known.
 _HOLDS: Final = {
-    Reason.BACKING_OFF: "others were tried just now",
-    Reason.RATE_LIMITED: "it is rate limited",
+    Reason.BACKING_OFF: "the ones before were tried just now",
+    Reason.RATE_LIMITED: "another version now would be one too many (rate limited)",
 }
 
 
@@ -171,16 +171,17 @@ def _awaited(
             if reason is Reason.RATE_LIMITED:
                 look = f"--force does not help. See it: {target.command('status', name)}"
             raise ProblemError(
-                f"{name} is tried {say_when(at, now=now)}, at {at:%H:%M} UTC, since "
+                f"The new credentials are tried {say_when(at, now=now)}, at {at:%H:%M} UTC, since "
                 f"{_HOLDS[reason]}. {_WRITTEN}",
                 look,
                 is_under_way=True,
             )
         return f"Held until {at:%H:%M} UTC, since {_HOLDS[reason]}"
+    awaited = "the trigger, or " if patient.has_triggers else ""
     expected = _next_sweep(patient)
     if expected is None or first is None:
-        return f"Waiting for the next sweep to serve {name}"
-    told = f"Waiting for the sweep at {expected:%H:%M} UTC"
+        return f"Waiting for {awaited}the next sweep to serve {name}"
+    told = f"Waiting for {awaited}the sweep at {expected:%H:%M} UTC"
     if expected > first:
         # What it lists may be five minutes old.
         return f"{told}; the one at {first:%H:%M} may not have seen it"
@@ -225,7 +226,7 @@ def _failed(connection: Connection, name: str, failure: FailureRecord) -> typer.
 
 def _what_comes(connection: Connection, name: str, version_id: str) -> str:
     """Say when credentials that were just written are tried; and how to bring it about."""
-    settings, now = connection.settings, connection.now()
+    now = connection.now()
     try:
         account = connection.account(
             name,
@@ -238,16 +239,27 @@ def _what_comes(connection: Connection, name: str, version_id: str) -> str:
     flags = list[str]()
     held = _held(connection, account, now) if account is not None else None
     if held is None:
-        # Without a stack nobody knows its schedule.
-        within = f", within {say_duration(settings.schedule)}" if connection.function else ""
-        when = f"The next sweep tries them{within}"
+        when = when_tried(connection)
     else:
         reason, at = held
-        when = f"They are tried {say_when(at, now=now)}, since others were just now"
+        when = f"The new credentials are tried {say_when(at, now=now)}, since {_HOLDS[reason]}"
         flags = ["--force"]
         if reason is Reason.RATE_LIMITED:
             return f"{when}; --force does not help."
     return f"{when}; or at once: {connection.target.command('refresh', name, flags=flags)}"
+
+
+def when_tried(connection: Connection) -> str:
+    """Say when credentials that were just written are tried, if nothing holds them back."""
+    if connection.function is None:
+        # Nobody knows the schedule.
+        return "The next sweep tries them"
+    within = say_duration(connection.settings.schedule)
+    has_triggers = Patient(connection).has_triggers
+    if has_triggers:
+        return f"A trigger serves them within seconds, else the next sweep within {within}"
+    seconds = " (within seconds where Triggers=true)" if has_triggers is None else ""
+    return f"The next sweep tries them, within {within}{seconds}"
 
 
 def _looked_at(connection: Connection, name: str, version_id: str) -> Account | None:

@@ -11,6 +11,7 @@ import base64
 import binascii
 import html
 import re
+import sys
 import unicodedata
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote, unquote_plus
@@ -29,6 +30,10 @@ _SHORTEST_WITHIN: Final = 4
 _DEEPEST: Final = 3
 _MOST_DECODED: Final = 4_000_000
 _DEEPEST_JSON: Final = 20
+# What is longer is no text for people, and would be looked through for minutes.
+LONGEST: Final = 16_384
+# Of one encoding that is laid over itself, which costs little to look through.
+_MOST_ROUNDS: Final = 10
 
 # A field of such a name holds a secret, however it looks.
 _OF_SECRETS: Final = (
@@ -40,6 +45,7 @@ _ABOUT_ONE: Final = r"(expiresin|expiresat|expiry|lifetime|type|method|scheme|en
 _IDENTIFIERS: Final = frozenset(
     {"clientid", "correlationid", "errorcodes", "requestid", "scope", "timestamp", "traceid"}
 )
+_VALUES: Final = frozenset({"val", "value", "values"})
 _WORD: Final = r"[^\s\"'<>(){}\[\],;&=]+"
 _SHORTEST_OPAQUE: Final = 10
 _LONGEST_NUMBER: Final = 14
@@ -49,9 +55,10 @@ _LETTERS: Final = range(2, 21)
 _MOST_CAPITALS: Final = 15
 _LONGEST_CODE: Final = 8
 _NO_VOWELS: Final = r"[b-df-hj-np-tv-xz]{6}"
-# In a text: a name, and what begins that which stands for it.
+# In a text: the end of a name, and what begins that which stands for it. Bounded: a page is long.
 _NAMED: Final = (
-    rf"(?i)(\w*(?:{_OF_SECRETS})\w*)(\\*[\"']?\s*[=:]\s*)(?:(\\*[\"'])|(?=[^\s\"'<>&,;]))"
+    rf"(?i)((?:{_OF_SECRETS})\w{{0,60}})(\\*[\"']?\s*(?:=>|[=:])\s*)"
+    r"(?:(\\*[\"'])|(?=[^\s\"'<>&,;]))"
 )
 _BARE: Final = r"[^\s\"'<>&,;]+"
 
@@ -72,10 +79,18 @@ class Mask:
         self._words = {each for each in known if len(each) < _SHORTEST_WITHIN}
         # Of one with blanks a part may be left on the other side of each: nothing is shown then.
         self._parts = {
-            part: any(map(str.isspace, each))
+            part: has_blanks
             for each in self._within
+            for has_blanks in [any(map(str.isspace, each))]
             for start in range(len(each) - _PART + 1)
             if not (part := each[start : start + _PART]).isalpha()
+        }
+
+        self._spelled = {
+            part
+            for each in self._within
+            for part in _parts_of(_spelled(each))
+            if not part.isalpha()
         }
 
     def text(self, text: str, *, may_look_opaque: bool = False) -> str:
@@ -91,10 +106,10 @@ class Mask:
             text = text[:start] + MASKED + text[end:]
         if self._is_told_otherwise(text):
             return MASKED
-        if may_look_opaque:
-            return text
         for start, end in reversed([*_named(text)]):
             text = text[:start] + MASKED + text[end:]
+        if may_look_opaque:
+            return text
         return re.sub(_WORD, lambda word: MASKED if _is_opaque(word[0]) else word[0], text)
 
     def path(self, path: str) -> str:
@@ -115,12 +130,15 @@ class Mask:
             depth: How deep it stands.
             is_secret: Whether it stands under a name that tells a secret.
         """
-        if depth > _DEEPEST_JSON:
+        if depth > _DEEPEST_JSON or (isinstance(value, str) and len(value) > LONGEST):
             return MASKED
         if isinstance(value, dict):
             masked: dict[str, object] = {}
+            # {"name": "token", "value": …}
+            is_pair = any(isinstance(each, str) and tells_secret(each) for each in value.values())
             for key, each in value.items():
-                is_told = is_secret or tells_secret(key)
+                is_value = is_pair and plain_name(key) in _VALUES
+                is_told = is_secret or is_value or tells_secret(key)
                 within = self.value(key, each, depth=depth + 1, is_secret=is_told)
                 shown = self.name(key)
                 # Two that are masked are two all the same.
@@ -136,6 +154,17 @@ class Mask:
         written = value if isinstance(value, str) else str(value)
         shown = self.text(written, may_look_opaque=is_identifier)
         return value if shown == written and not isinstance(value, str) else shown
+
+    def is_in_pieces(self, pieces: Iterable[str]) -> bool:
+        """Whether texts tell a secret together of which each tells too little to be masked.
+
+        Args:
+            pieces: As they would be shown, one after another.
+        """
+        text = "\n".join(pieces)
+        forms = {text, re.sub(r"<[^<>]*>", "", text), *_from_codes(text)}
+        found = (self._spelled & _parts_of(_spelled(form)) for form in forms)
+        return any(found)
 
     def _found(self, text: str, *, least: int = 0) -> Iterator[tuple[int, int]]:
         """Tell where secrets of a least length are, or parts of one, in a text in small letters."""
@@ -280,6 +309,27 @@ def _words_around(text: str, spans: list[tuple[int, int]]) -> list[tuple[int, in
     return widened
 
 
+def _spelled(text: str) -> str:
+    """Leave letters and digits alone, whatever stands between them."""
+    return re.sub(r"[\W_]+", "", lowered(text))
+
+
+def _parts_of(text: str) -> set[str]:
+    """Tell all parts of a text that are as long as what is looked for."""
+    return {text[start : start + _PART] for start in range(len(text) - _PART + 1)}
+
+
+def _from_codes(text: str) -> Iterator[str]:
+    """Read numbers as the characters that they stand for: decimal, octal, hexadecimal."""
+    codes = re.findall(r"[0-9a-f]+", re.sub(r"0x|u\+|[\\%]", " ", text.lower()))
+    for base in (8, 10, 16):
+        digits = "0123456789abcdef"[:base]
+        numbers = [
+            int(each, base) for each in codes if len(each) < _PART and not each.strip(digits)
+        ]
+        yield "".join(chr(each) for each in numbers if each <= sys.maxunicode)
+
+
 def _joined(text: str) -> str:
     """Leave out what breaks a line, or a long word."""
     return re.sub(r"\s+", "", text)
@@ -288,11 +338,11 @@ def _joined(text: str) -> str:
 def _decoded(text: str) -> Iterator[str]:
     """Decode a text by each of the encodings that texts come back in."""
     decoders: tuple[Callable[[str], str], ...] = (
-        unquote,
-        unquote_plus,
+        _again(unquote),
+        _again(unquote_plus),
         lambda each: unquote(each, "latin-1"),
-        html.unescape,
-        _unescaped,
+        _again(html.unescape),
+        _again(_unescaped),
         lambda each: unicodedata.normalize("NFKC", each),
         lambda each: re.sub(r"=([0-9A-F]{2})", lambda byte: chr(int(byte[1], 16)), each),
         _from_base64,
@@ -304,10 +354,23 @@ def _decoded(text: str) -> Iterator[str]:
             yield decoded
 
 
+def _again(decode: Callable[[str], str]) -> Callable[[str], str]:
+    """Decode what an encoding was laid over several times."""
+
+    def decode_all(text: str) -> str:
+        for _ in range(_MOST_ROUNDS):
+            before, text = text, decode(text)
+            if text == before:
+                break
+        return text
+
+    return decode_all
+
+
 def _unescaped(text: str) -> str:
     """Undo what JSON and programming languages write for a character."""
     escaped = re.sub(
-        r"\\+(?:u([0-9a-fA-F]{4})|u\{0{0,2}([0-9a-fA-F]{1,5})\}|x([0-9a-fA-F]{2}))",
+        r"(?<!\\)\\+(?:u([0-9a-fA-F]{4})|u\{0{0,2}([0-9a-fA-F]{1,5})\}|x([0-9a-fA-F]{2}))",
         lambda code: chr(int(code[1] or code[2] or code[3], 16)),
         text,
     )

@@ -35,10 +35,10 @@ def _account_names(values: list[str] | None) -> list[str]:
 
 
 _WHERE: Final = {
-    "profile": "A profile of the AWS configuration.",
-    "region": "The AWS Region.",
-    "prefix": "The path above credentials/ and tokens/.",
-    "stack": "Take the settings of this stack's function, and not those of the shell.",
+    "profile": "The profile of the AWS configuration to use.",
+    "region": "The AWS Region of the accounts.",
+    "prefix": "The path above credentials/ and tokens/ in secrets' names.",
+    "stack": "The deployed stack: its function's settings count, not the shell's.",
 }
 
 
@@ -151,7 +151,7 @@ FromFileOfMany = Annotated[
         "lines or CSV. - reads the standard input.",
     ),
 ]
-Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Go on without asking.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
 Wait = Annotated[bool, typer.Option("--wait", help="Wait for the first token, and show it come.")]
 WithinMinutes = Annotated[

@@ -120,6 +120,14 @@ class Patient:
         return self.stack.schedule()
 
     @cached_property
+    def has_triggers(self) -> bool | None:
+        """Whether new credentials are served between two sweeps; None where nobody can tell."""
+        try:
+            return self.stack.parameters().get("Triggers") == "true" if self.deployment else None
+        except RefusedError:
+            return None
+
+    @cached_property
     def last_sweep(self) -> datetime | None:
         """When a sweep was last completed."""
         return self.stack.last_sweep(now=self.now)

@@ -9,6 +9,7 @@ import errno
 import re
 from contextlib import contextmanager
 from dataclasses import dataclass
+from traceback import walk_tb
 from typing import TYPE_CHECKING, Final, Self
 
 from botocore import exceptions
@@ -17,7 +18,6 @@ from token_refresher import fixes
 from token_refresher.aws.secret_store import told_by
 from token_refresher.errors import SecretStoreError, TokenRefresherError, UnexpectedError
 from token_refresher.oauth.errors import OAuthError
-from token_refresher.policy import failure_class_of
 from token_refresher_cli.config_file import ConfigFileError
 from token_refresher_cli.credentials_form import FormError
 from token_refresher_cli.discovery import DiscoveryError
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
     from botocore.exceptions import BotoCoreError, ClientError
 
-    from token_refresher.policy import Failure
     from token_refresher_cli.target import Target
 
 
@@ -80,7 +79,11 @@ class RefusedError(Exception):
 
 @contextmanager
 def about(resource: str) -> Iterator[None]:
-    """Remember what a call was about, for the permission that it may lack."""
+    """Remember what a call was about, for the permission that it may lack.
+
+    Raises:
+        RefusedError: In the place of a `SecretStoreError`.
+    """
     try:
         yield
     except SecretStoreError as error:
@@ -96,8 +99,19 @@ _NO_IDENTITY: Final = Problem(
     "There are no AWS credentials.", "Choose a --profile, or set AWS_PROFILE, or sign in."
 )
 _UNKNOWN_IDENTITY: Final = Problem(
-    "AWS does not know these credentials, or this machine's clock is wrong by minutes.",
+    "AWS does not know these credentials, or this machine's clock is wrong by minutes, or the "
+    "Region is none that this AWS account has enabled.",
     "See which ones are used: {identity}",
+)
+_NOT_FETCHED: Final = Problem(
+    "Your AWS credentials could not be fetched.",
+    "What fetches them has failed: a role, a credential_process, an instance's profile. "
+    "See it fail: {identity}",
+)
+_NO_CONFIGURATION: Final = Problem(
+    "Your AWS configuration cannot be used: {code}.",
+    "Correct the variables that begin with AWS_, or the files that `aws configure` writes. "
+    "See it fail: {identity}",
 )
 _NO_ANSWER: Final = Problem(
     "AWS did not answer.", "Check the Region, AWS_ENDPOINT_URL, the network and its proxy."
@@ -108,7 +122,8 @@ _NO_PROXY: Final = Problem(
 )
 _NOT_BELIEVED: Final = Problem(
     "This machine does not believe the certificate of AWS.",
-    "Where a proxy stands between, name its authority's file in AWS_CA_BUNDLE.",
+    "AWS_CA_BUNDLE names the authorities to believe, or REQUESTS_CA_BUNDLE: where it is set, the "
+    "file must be there; where a proxy stands between, it must have the proxy's authority.",
 )
 _NOT_AWS: Final = Problem(
     "What answered is not AWS.",
@@ -123,6 +138,9 @@ _NO_PROFILE: Final = Problem(
     "Those that there are: aws configure list-profiles",
 )
 _NO_REGION: Final = Problem("No AWS Region is named.", "Give --region, or set AWS_REGION.")
+_BAD_REGION: Final = Problem(
+    "That is no name of an AWS Region.", "Correct --region, AWS_REGION or AWS_DEFAULT_REGION."
+)
 _THROTTLED: Final = Problem("AWS is throttling this account's calls.", "Try again in a minute.")
 
 # What Secrets Manager says of a KMS key.
@@ -132,14 +150,27 @@ _BY_CODE: Final = {
     code: problem
     for problem, *codes in (
         (_NO_ANSWER, "ConnectTimeoutError", "ConnectionClosedError", "EndpointConnectionError"),
-        (_NO_ANSWER, "ReadTimeoutError"),
+        (_NO_ANSWER, "HTTPClientError", "ReadTimeoutError"),
         (_NO_PROXY, "ProxyConnectionError"),
         (_NOT_AWS, "ResponseParserError"),
         (_NOT_BELIEVED, "SSLError"),
         (_NO_KEY, *OF_KEYS),
-        (_NO_IDENTITY, "CredentialRetrievalError", "NoCredentialsError", "PartialCredentialsError"),
+        (_NO_IDENTITY, "NoCredentialsError", "PartialCredentialsError"),
+        (_NOT_FETCHED, "CredentialRetrievalError", "MetadataRetrievalError"),
+        (_NOT_FETCHED, "RefreshWithMFAUnsupportedError", "UnknownCredentialError"),
+        (_NO_CONFIGURATION, "ConfigNotFound", "ConfigParseError", "InfiniteLoopConfigError"),
+        (
+            _NO_CONFIGURATION,
+            "InvalidConfigError",
+            "InvalidDefaultsMode",
+            "InvalidIMDSEndpointError",
+        ),
+        (_NO_CONFIGURATION, "InvalidMaxRetryAttemptsError", "InvalidProxiesConfigError"),
+        (_NO_CONFIGURATION, "InvalidRetryConfigurationError", "InvalidRetryModeError"),
+        (_NO_CONFIGURATION, "InvalidSTSRegionalEndpointsConfigError", "MissingDependencyException"),
         (_NO_PROFILE, "ProfileNotFound"),
-        (_NO_REGION, "InvalidRegionError", "NoRegionError"),
+        (_NO_REGION, "NoRegionError"),
+        (_BAD_REGION, "InvalidRegionError"),
         (_SESSION_EXPIRED, "ExpiredToken", "ExpiredTokenException", "LoginRefreshRequired"),
         (_SESSION_EXPIRED, "RequestExpired", "SSOTokenLoadError", "TokenRetrievalError"),
         (_SESSION_EXPIRED, "UnauthorizedSSOTokenError"),
@@ -215,7 +246,16 @@ def explain(error: Exception, target: Target) -> Problem:
         return Problem("The disk is full: not all could be written that was to be told.", "")
     if type(error).__module__.startswith("botocore."):
         return explain_call("AWS", type(error).__name__, "", target)
+    if isinstance(error, OSError | ValueError) and _is_botocores(error):
+        return _told(_NO_CONFIGURATION, type(error).__name__, "", target)
     return Problem(sentence(str(UnexpectedError(error))), "")
+
+
+def _is_botocores(error: Exception) -> bool:
+    """Whether botocore has raised it, at a file or an address that its configuration names."""
+    frames = [*walk_tb(error.__traceback__)]
+    module = frames[-1][0].f_globals["__name__"] if frames else ""
+    return module.startswith("botocore.")
 
 
 def may_pass(error: RefusedError | SecretStoreError) -> bool:
@@ -257,7 +297,8 @@ def explain_call(operation: str, code: str, resource: str, target: Target) -> Pr
     if code == "ResourceNotFoundException" and operation in _ACTIONS:
         return Problem(
             f"There is no function {resource} here.{_by(target)}",
-            "--stack takes the stack's name; check the account and the Region.",
+            f"{target.stack_from or '--stack'} names the stack: check the name, the AWS account "
+            f"and the Region. If it is not deployed yet: make deploy STACK={resource}",
         )
     if operation == "DeleteSecret" and code in _NOT_DELETED:
         look = target.aws("secretsmanager", "describe-secret", "--secret-id", resource)
@@ -275,14 +316,20 @@ def explain_call(operation: str, code: str, resource: str, target: Target) -> Pr
     # botocore's words for an error in which it finds none of AWS.
     is_not_aws = re.fullmatch(r"[34][0-9]{2}|Unknown", code) is not None
     told = _NOT_AWS if is_not_aws else _BY_CODE.get(code)
-    told = told or Problem(f"{operation} failed{where}: {code}.", "")
+    if told is None:
+        return Problem(f"{operation} failed{where}: {code}.", "")
+    return _told(told, code, resource, target)
+
+
+def _told(told: Problem, code: str, resource: str, target: Target) -> Problem:
     commands = {
         "identity": target.aws("sts", "get-caller-identity"),
         "key": target.aws("secretsmanager", "describe-secret", "--secret-id", resource),
         "login": target.aws("sso", "login"),
     }
-    by = _by(target) if told in {_NO_ANSWER, _NO_PROFILE, _NO_REGION} else ""
-    return Problem(told.what + by, told.fix.format(**commands))
+    is_of_place = told in {_NO_ANSWER, _NO_PROFILE, _NO_REGION, _BAD_REGION}
+    by = _by(target) if is_of_place else ""
+    return Problem(told.what.format(code=code) + by, told.fix.format(**commands))
 
 
 def _by(target: Target) -> str:
@@ -301,6 +348,14 @@ def ending(text: str) -> str:
     return "" if is_command or text.endswith((".", "?", '"')) else "."
 
 
-def failure_text(error: Failure) -> str:
-    """Say a failure as ``invalid_grant (action required)``."""
-    return f"{error.code} ({failure_class_of(error)})"
+def failure_text(code: str, failure_class: str | None, *, is_here: bool) -> str:
+    """Say a failure as ``invalid_grant (action required)``.
+
+    Args:
+        code: The failure's.
+        failure_class: Its class.
+        is_here: Whether this machine has met it: what may be its network's or its AWS identity's
+            alone calls nobody.
+    """
+    is_doubted = is_here and (code in _NETWORK or says_all(code))
+    return f"{code} ({'on this machine' if is_doubted else failure_class})"

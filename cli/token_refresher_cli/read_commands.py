@@ -81,7 +81,7 @@ def status(
         screen.show(screen.status_table(statuses, now=now))
         for sentence in screen.fix_sentences(statuses, target, now=now):
             screen.show(sentence)
-        screen.show(screen.count_sentence(statuses))
+        screen.show(screen.count_sentence(statuses, now=now))
         screen.show(screen.place_sentence(place))
     if watch and statuses:
         # Nothing but Ctrl-C ends it.
@@ -119,11 +119,13 @@ def plan(
     connection, _ = connect(ctx)
     with screen.waiting("Asking what is due"):
         report = connection.sweep(names or [], dry_run=True)
-    rows, place = rows_of_report(report), connection.place()
+    rows = rows_of_report(report, refresh_before=connection.settings.refresh_before)
+    place = connection.place()
     for row in rows:
         if row.is_unknown:
             raise connection.unknown(row.account)
-    due = next_due(report, refresh_before=connection.settings.refresh_before)
+    worth_a_line, fresh = rows[: len(report.results)], rows[len(report.results) :]
+    due = next_due(fresh)
     if as_json:
         screen.show_json(
             {
@@ -137,11 +139,9 @@ def plan(
         raise _nothing_there(place)
     if as_json:
         return
-    worth_a_line = rows[: len(report.results)]
     if worth_a_line:
         screen.show(screen.plan_table(worth_a_line, now=report.now))
-    fresh = len(rows) - len(worth_a_line)
-    sentence = f"{fresh} fresh"
+    sentence = f"{len(fresh)} fresh"
     if due is not None:
         sentence += f"; the first to come due is {due[0]}, {say_when(due[1], now=report.now)}"
     screen.show(sentence)

@@ -39,9 +39,10 @@ def refresh(
     ctx: typer.Context,
     names: options.Names,
     *,
-    force: Annotated[bool, typer.Option("--force", help="Whether or not they are due.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Refresh also what is not due.")] = False,
     remote: Annotated[
-        bool, typer.Option("--remote", help="Let the function of --stack do it.")
+        bool,
+        typer.Option("--remote", help="Let the function of --stack do it, not this machine."),
     ] = False,
     as_json: options.AsJson = False,
 ) -> None:
@@ -60,13 +61,13 @@ def refresh(
 
         with screen.waiting("Asking for tokens", len(names)) as asked:
             report = connection.sweep(names, force=force, asked=asked, on_interrupt=finish)
-        rows = rows_of_report(report)
+        rows = rows_of_report(report, refresh_before=connection.settings.refresh_before)
         not_put = connection.announce(report)
     now = connection.now()
     if as_json:
         screen.show_json({"refreshed_at": now, "accounts": [asdict(row) for row in rows]})
     else:
-        screen.show(screen.refresh_table(rows, now=now))
+        screen.show(screen.refresh_table(rows, now=now, is_remote=remote))
     _say_what_is_this_machine_s(connection, [] if remote else rows)
     for row in rows:
         _say_what_helps(connection, row, now=now, remote=remote)
@@ -171,7 +172,8 @@ def _why_not(row: Row, target: Target, *, now: datetime) -> str:
         Reason.AWAITING_CREDENTIALS: f"has no credentials yet: {add}",
         Reason.BACKING_OFF: f"failed before, and --force asks now.{until}",
         Reason.ORPHANED: f"has no credentials any more; where it was removed: {restore}",
-        Reason.RATE_LIMITED: f"is rate limited, and --force does not help.{until}",
+        Reason.RATE_LIMITED: f"is rate limited: another version now would be one too many, and "
+        f"--force does not help.{until}",
         Reason.UNCHANGED: f"got the published token once more; --force does not help.{until}",
         NOT_TOLD: "is not in the function's answer; its log tells",
     }.get(row.reason, "is not due; --force asks all the same")

@@ -20,7 +20,7 @@ from token_refresher.journal import JournalEntry
 from token_refresher.leases import AT_WORK, LeaseContent
 from token_refresher.oauth.errors import OAuthError
 from token_refresher.parsing import parse_credentials
-from token_refresher.policy import FAILURES
+from token_refresher.policy import FAILURES, failure_class_of
 from token_refresher_cli import options, screen
 from token_refresher_cli.durations import say_duration
 from token_refresher_cli.exit_codes import INTERRUPTED, ExitCode
@@ -451,8 +451,9 @@ def _revoke(connection: Connection, name: str, at: Client, hint: str, token: str
             is_revoked = connection.endpoint().revoke(at, token, hint=hint)
     except OAuthError as error:
         hinted = doubt(error.code, connection.target)
+        told = failure_text(error.code, failure_class_of(error), is_here=True)
         raise ProblemError(
-            f"{name}: its {kind} was not revoked: {failure_text(error)}. The account stays."
+            f"{name}: its {kind} was not revoked: {told}. The account stays."
             f"{f' {sentence(hinted)}' if hinted else ''}",
             f"To remove it without: {connection.target.command('remove', name)}",
         ) from None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections import Counter
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
@@ -17,11 +18,11 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from token_refresher_cli.accounts import State
+from token_refresher_cli.accounts import NO_ATTEMPT, State
 from token_refresher_cli.durations import say_duration, say_when
 from token_refresher_cli.findings import Verdict
 from token_refresher_cli.layout import Table, told
-from token_refresher_cli.problems import fix_for
+from token_refresher_cli.problems import failure_text, fix_for
 from token_refresher_cli.sweeps import intention
 from token_refresher_cli.timeline import NOW, draw
 
@@ -200,20 +201,43 @@ def _ending(one: AccountStatus, now: datetime) -> str:
     return f" has a refresh token that ends {say_when(at, now=now)}" if at else ""
 
 
+def fix_sentence(one: AccountStatus, target: Target) -> str:
+    """Say what a person does about an account; empty where nobody knows."""
+    if one.error == NO_ATTEMPT:
+        doctor = target.command("doctor", one.account)
+        return f"no sweep has tried it, or its host fails others and is left alone; why: {doctor}"
+    return fix_for(one.error or "", one.account, target)
+
+
 def fix_sentences(statuses: Sequence[AccountStatus], target: Target, *, now: datetime) -> list[str]:
-    """Say what action is required."""
-    return [
-        f"{one.account}{_ending(one, now)}: {fix}"
-        for one in statuses
-        if one.needs_action and (fix := fix_for(one.error or "", one.account, target))
-    ]
+    """Say what a person does about accounts; once where many that may pass fail alike."""
+    retrying = [one for one in statuses if not one.needs_action and one.is_pressing(now=now)]
+    alike = Counter(one.error for one in retrying)
+    first = {one.error: one for one in reversed(retrying)}
+    told = [one for one in statuses if one.needs_action] + [first[error] for error in alike]
+    sentences = []
+    for one in told:
+        others = 0 if one.needs_action else alike[one.error] - 1
+        who = f"{one.account} and {others} more" if others else one.account
+        if fix := fix_sentence(one, target):
+            sentences.append(f"{who}{_ending(one, now)}: {fix}")
+    return sentences
 
 
-def count_sentence(statuses: Sequence[AccountStatus]) -> str:
-    """Say how many accounts there are, and how many need action."""
+def counted(number: int, noun: str) -> str:
+    """Say how many there are, of what has an s for its plural."""
+    return f"{number} {noun}" + ("" if number == 1 else "s")
+
+
+def count_sentence(statuses: Sequence[AccountStatus], *, now: datetime) -> str:
+    """Say how many accounts there are, how many need action, and how many are tried again."""
     acting = sum(one.needs_action for one in statuses)
-    count = f"{len(statuses)} account" + ("" if len(statuses) == 1 else "s")
-    return f"{count}, {acting or 'none'} {'needs' if acting == 1 else 'need'} action"
+    retrying = sum(one.state is State.RETRYING for one in statuses)
+    count = counted(len(statuses), "account")
+    also = f", {retrying} retrying" if retrying else ""
+    if dead := sum(one.is_pressing(now=now) and not one.needs_action for one in statuses):
+        also += f", {dead} of them without a token that lives"
+    return f"{count}, {acting or 'none'} {'needs' if acting == 1 else 'need'} action{also}"
 
 
 def place_sentence(place: Mapping[str, str | None]) -> str:
@@ -236,17 +260,21 @@ def plan_table(rows: Sequence[Row], *, now: datetime) -> Table:
     return table
 
 
-def refresh_table(rows: Sequence[Row], *, now: datetime) -> Table:
+def refresh_table(rows: Sequence[Row], *, now: datetime, is_remote: bool) -> Table:
     """One line for each account that was asked for."""
     headings = ("account", "outcome", "because", "expires in", "error", "next attempt")
     table = _table(*headings, prose=["error"])
     for row in rows:
+        error = row.detail or "-"
+        if row.error:
+            is_here = row.has_failed and not is_remote
+            error = failure_text(row.error, row.failure_class, is_here=is_here)
         table.add_row(
             row.account,
             Text(row.outcome, style="green" if row.went_well else "bold red"),
             row.reason,
             _expiry(row.expires_at, now),
-            f"{row.error} ({row.failure_class})" if row.error else row.detail or "-",
+            error,
             _attempt(row.retry_at, now),
         )
     return table
@@ -272,12 +300,13 @@ def show_history(history: History, *, days: int, now: datetime) -> None:
         show(f"The line runs from {begin} to {end} UTC; {NOW} is now.")
     if any(life.is_with_other_credentials for life in history.lives):
         show(f"{OTHER_CREDENTIALS} has other credentials than the one before")
-    count = f"{len(rows)} token" + ("" if len(rows) == 1 else "s")
-    gap = f"without a live one for {say_duration(history.gap)}" if history.gap else ""
-    show(f"{count} in {days} d, {gap or 'never without one'}" if rows else f"no token in {days} d")
+    count = counted(len(rows), "token")
+    gap = "never without one" + (" since the first" if history.begins_late else "")
+    if history.gap:
+        gap = f"without a live one for {say_duration(history.gap)}"
+    show(f"{count} in {days} d, {gap}" if rows else f"no token in {days} d")
     if history.external:
-        one = history.external == 1
-        count = "1 external version" if one else f"{history.external} external versions"
+        count = counted(history.external, "external version")
         show(f"{count}: written by others, and no id tells when their tokens live")
 
 

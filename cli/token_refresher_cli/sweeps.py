@@ -16,7 +16,7 @@ from token_refresher.outcomes import Outcome
 from token_refresher.policy import Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from token_refresher.sweep import Report
 
@@ -38,7 +38,7 @@ class Row:
         error: A failure's code: of this sweep, or the one on record.
         failure_class: What kind it is.
         detail: A sentence about the failure.
-        retry_at: When the next attempt is made, where this one came to nothing.
+        retry_at: When the next attempt is made, where this one came to nothing or was not due.
         cautions: What else should be known.
     """
 
@@ -69,7 +69,7 @@ class Row:
         return self.reason == Reason.NO_SUCH_ACCOUNT and not self.has_failed
 
 
-def rows_of_report(report: Report) -> list[Row]:
+def rows_of_report(report: Report, *, refresh_before: timedelta) -> list[Row]:
     """Tell of every account; the fresh ones, which have no result, come last."""
     # Powertools stands behind it: only where there is something to tell.
     from token_refresher.reporting import describe  # noqa: PLC0415
@@ -77,7 +77,13 @@ def rows_of_report(report: Report) -> list[Row]:
     told = [msgspec.convert(describe(result, report), Row) for result in report.results]
     seen = {row.account for row in told}
     fresh = [
-        Row(one.name, Outcome.NOT_DUE, Reason.FRESH, expires_at=one.live_until)
+        Row(
+            one.name,
+            Outcome.NOT_DUE,
+            Reason.FRESH,
+            expires_at=one.live_until,
+            retry_at=policy.due_time(one, refresh_before=refresh_before),
+        )
         for one in report.accounts
         if one.name not in seen
     ]
@@ -108,15 +114,9 @@ def intention(row: Row) -> str:
     return "requests a token"
 
 
-def next_due(report: Report, *, refresh_before: timedelta) -> tuple[str, datetime] | None:
+def next_due(fresh: Iterable[Row]) -> tuple[str, datetime] | None:
     """Name the fresh account that comes due first, and when; None where none is fresh."""
-    seen = {result.account.name for result in report.results}
-    times = [
-        (due_at, one.name)
-        for one in report.accounts
-        if one.name not in seen
-        and (due_at := policy.due_time(one, refresh_before=refresh_before)) is not None
-    ]
+    times = [(row.retry_at, row.account) for row in fresh if row.retry_at is not None]
     if not times:
         return None
     due_at, name = min(times)

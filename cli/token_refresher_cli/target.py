@@ -37,6 +37,7 @@ class Target:
         secret_prefix: What the prefix comes to, once the settings are known.
         aws_region: What the Region comes to, where a profile has it.
         config_file: The configuration file, where any of this comes from it.
+        stack_from: What names the stack: an option, a variable or the configuration file.
     """
 
     profile: str | None = None
@@ -46,6 +47,7 @@ class Target:
     secret_prefix: str = ""
     aws_region: str | None = None
     config_file: str | None = None
+    stack_from: str = ""
 
     def credentials_id(self, account: str) -> str:
         """Name an account's credentials secret."""
@@ -111,6 +113,8 @@ def choose(
         for source in (options, of_variables, file)
     )
     place = next(filter(None, named), of_file)
+    sources = dict(zip(("--stack", VARIABLES["stack"]), named, strict=True))
+    stack_from = next((name for name, source in sources.items() if source), path or "")
     used = [
         is_of_file and region,
         profile and profile == file.get("profile"),
@@ -122,6 +126,7 @@ def choose(
         prefix=place.get("prefix"),
         stack=place.get("stack") or None,
         config_file=path if any(used) else None,
+        stack_from=stack_from,
     )
 
 

@@ -95,6 +95,11 @@ class History:
     dead_for: timedelta
 
     @property
+    def begins_late(self) -> bool:
+        """Whether nothing is known of a token that lived when the time looked at began."""
+        return any(life.after is None and life.issued_at > self.since for life in self.lives)
+
+    @property
     def gap(self) -> timedelta:
         """For how long in all no token lived, from ``since`` up to now."""
         gaps = [

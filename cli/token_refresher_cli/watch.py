@@ -132,11 +132,11 @@ def picture(
         when = f"{look.at:%H:%M:%S} UTC, {say_when(look.at, now=now)}"
         trouble = f"{look.trouble} The last good look was at {when}."
         head += [Text(line, style="yellow") for line in folded(trouble, width)]
-    count = [Text(line) for line in folded(screen.count_sentence(look.statuses), width)]
+    count = [Text(line) for line in folded(screen.count_sentence(look.statuses, now=now), width)]
     room = max(0, height - _rows(head, width) - len(count) - 1)
     # Each takes a line at least, so that no more than these can be seen.
     header, *accounts = screen.status_table(look.statuses[:room], now=now).blocks(width)
-    acting = [one for one in look.statuses if one.needs_action]
+    acting = [one for one in look.statuses if one.is_pressing(now=now)]
     fixes = [
         [Text(line) for line in told(sentence, width)]
         for sentence in screen.fix_sentences(acting[:room], target, now=now)

@@ -49,7 +49,7 @@ def add(
     *,
     from_file: options.FromFileOfMany = None,
     kms_key_id: Annotated[
-        str, typer.Option(help="A key of yours to encrypt the credentials with.")
+        str, typer.Option(help="The KMS key to encrypt the credentials with, if one of yours.")
     ] = "",
     dry_run: options.DryRun = False,
     wait: options.Wait = False,
@@ -187,11 +187,8 @@ def _with_endpoint(
         return given
     with screen.waiting("Looking for the token endpoint"):
         found = connection.discover(issuer)
-    fields = {"token_endpoint": found.token_endpoint}
     has_secret = machine.can_ask or "client_secret" in stored | given
-    method = found.auth_method(has_secret=has_secret)
-    if method and "token_endpoint_auth_method" not in given:
-        fields["token_endpoint_auth_method"] = method
+    fields = found.fields(given, has_secret=has_secret)
     screen.note(f"{found.metadata_url} says:")
     for name, value in fields.items():
         screen.note(f"{name}: {value}")

@@ -34,7 +34,7 @@ class Fix(NamedTuple):
     command: str = ""
 
 
-_ALLOW_IT: Final = Fix("the function's role lacks a permission, and detail names the call")
+_ALLOW_IT: Final = Fix("the function's role lacks a permission; doctor says which", "doctor")
 _KEY: Final = Fix("the function cannot use the secret's KMS key: see its state, and its policy")
 _PASSES: Final = Fix("it is tried again by itself; if it stays, ask the server's operator")
 _AWS_PASSES: Final = Fix("it is tried again by itself; if it stays, see AWS's health and quotas")
@@ -88,7 +88,9 @@ FIXES: Final[Mapping[str, Fix]] = {
         "say how long its tokens live, in seconds", "correct --assumed-expires-in 3600"
     ),
     "no_connection": Fix(
-        "nothing left the function: one host is its operator's, all hosts are its own network"
+        "the host was not reached; if none is, it is the function's own network; doctor says "
+        "whether its name is known",
+        "doctor",
     ),
     "proxy_refused": Fix(
         "have the proxy allow the token endpoint's host, or deploy with another TokenEndpointProxy"

@@ -61,6 +61,10 @@ class Deployed:
     def sweep(self) -> None:
         """Sweep as the schedule does, and tell CloudWatch."""
         self.schedule.sweep()
+        self.tell_of_a_sweep()
+
+    def tell_of_a_sweep(self) -> None:
+        """Tell CloudWatch of one that was completed now."""
         self.cloud.client("cloudwatch").put_metric_data(
             Namespace="TokenRefresher",
             MetricData=[

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import boto3
 import pytest
 from botocore.config import Config
+from typer.testing import CliRunner
 
 from local.authorization_server import RFC_6749, Answers, Endpoint, LosesTheAnswer, unavailable
 from tests.cli.operator import BY_PASSWORD, PASSWORD, SECRET, parsed, pasted
@@ -21,6 +22,7 @@ from tests.integration.test_emulator_functions import deploy
 from token_refresher.errors import EventError
 from token_refresher.events import parse_event
 from token_refresher.model import TokenVersion
+from token_refresher_cli.app import app
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -367,7 +369,7 @@ def test_force_does_not_help_against_the_rate_limit_alone(operator: Operator) ->
     assert (held["outcome"], held["reason"]) == ("not due", "rate limited")
     told = operator.run("refresh dealer-17 --force")
     assert told.exit_code == 1
-    assert "dealer-17 is rate limited, and --force does not help." in told.stderr
+    assert "is rate limited: another version now would be one too many, and --force" in told.stderr
     assert "The next attempt is in 40 min." in told.stderr
 
 
@@ -381,7 +383,10 @@ def test_credentials_that_wait_for_their_turn_say_for_how_long(operator: Operato
     )
     operator.schedule.sweep()
     second = operator.run(put, stdin=json.dumps({"password": PASSWORD}))
-    assert "They are tried in 14 min, since others were just now; or at once: " in second.stderr
+    assert (
+        "The new credentials are tried in 14 min, since the ones before were tried just now; "
+        "or at once: " in second.stderr
+    )
     assert "token-refresher refresh dealer-17 --force --region" in second.stderr
     waits = operator.tells("status")["accounts"][0]
     assert (waits["state"], waits["reason"], waits["error"]) == (
@@ -400,7 +405,8 @@ def test_credentials_that_force_does_not_help_are_said_to_wait(operator: Operato
     operator.says("refresh dealer-17")
     third = operator.run("correct dealer-17 --scope write --from-file -", stdin="{}")
     assert re.search(
-        r"They are tried in \d+ min, since others were just now; --force does not help\.$",
+        r"The new credentials are tried in \d+ min, since another version now would be one too "
+        r"many \(rate limited\); --force does not help\.$",
         third.stderr.strip(),
     )
     assert operator.run("refresh dealer-17 --force").exit_code == 1
@@ -413,7 +419,10 @@ def test_the_time_of_the_next_sweep_is_said_where_the_schedule_is_known(
     variables = {"ALLOWED_TOKEN_HOSTS": operator.server.host, "SCHEDULE_MINUTES": "10"}
     deploy(cloud, "", FunctionName="tr", Environment={"Variables": variables})
     done = operator.run("correct dealer-17 --scope read --stack tr --from-file -", stdin="{}")
-    assert "The next sweep tries them, within 10 min; or at once: " in done.stderr
+    assert (
+        "The next sweep tries them, within 10 min (within seconds where Triggers=true); or at"
+        in done.stderr
+    )
 
 
 def test_who_may_only_write_credentials_is_told_of_the_next_sweep(
@@ -1060,3 +1069,60 @@ def test_no_secret_is_in_anything_that_was_printed(
     printed = "".join(operator.printed)
     assert len(marks) > 5
     assert {mark for mark in marks if mark in printed} == set()
+
+
+def test_an_account_that_retries_without_a_live_token_says_what_to_do(operator: Operator) -> None:
+    for name in ("dealer-17", "dealer-18"):
+        operator.add(name)
+    with operator.server.failing(unavailable()):
+        operator.schedule.sweep()
+    seen = operator.run("status")
+    assert seen.exit_code == 0
+    assert "2 accounts, none need action, 2 retrying" in seen.stdout
+    assert seen.stdout.count("dealer-17 and 1 more: it is tried again by itself; if it stays") == 1
+
+
+def test_what_expired_without_an_attempt_leads_to_doctor(operator: Operator) -> None:
+    operator.add("dealer-17")
+    operator.says("refresh dealer-17")
+    operator.clock.advance(timedelta(hours=13))
+    told = operator.run("status").stdout
+    assert "no sweep has tried it" in told
+    assert ": token-refresher doctor dealer-17 --region" in told
+
+
+def test_a_token_secret_that_is_to_be_deleted_needs_action_in_the_whole_list_too(
+    operator: Operator,
+) -> None:
+    operator.add("dealer-17")
+    operator.says("refresh dealer-17")
+    operator.secrets.delete_secret(SecretId="oauth/tokens/dealer-17")
+    [one] = json.loads(operator.run("status --json").stdout)["accounts"]
+    assert (one["needs_action"], one["error"]) == (True, "scheduled_for_deletion")
+    operator.secrets.delete_secret(SecretId="oauth/credentials/dealer-17")
+    assert operator.run("status").exit_code == 3
+
+
+def test_an_account_that_is_not_due_says_when_it_is(operator: Operator) -> None:
+    operator.add("dealer-17")
+    operator.says("refresh dealer-17")
+    [one] = operator.tells("status")["accounts"]
+    [row] = operator.tells("refresh dealer-17")["accounts"]
+    assert row["retry_at"] == one["next_attempt_at"] is not None
+
+
+@pytest.mark.parametrize(
+    "line", ["correct dealr-17 --from-file -", "check dealr-17", "token dealr-17"]
+)
+def test_whatever_command_names_an_account_that_is_not_there_says_which_is_near(
+    operator: Operator, line: str
+) -> None:
+    operator.add("dealer-17")
+    refused = operator.run(line, stdin="{}")
+    assert (refused.exit_code, "Did you mean dealer-17?" in refused.stderr) == (3, True)
+
+
+@pytest.mark.parametrize("line", [["--help"], ["refresh", "--help"]])
+def test_a_flag_takes_no_value_and_the_help_shows_none(line: list[str]) -> None:
+    told = CliRunner().invoke(app, line).stdout
+    assert ("--help" in told, "<bool>" in told) == (True, False)

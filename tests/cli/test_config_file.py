@@ -301,7 +301,10 @@ def test_a_stack_that_only_the_file_names_and_that_is_not_there_is_told_with_the
     monkeypatch.setenv("TOKEN_REFRESHER_CONFIG", str(path))
     refused = operator.run("status")
     assert refused.exit_code == 3
-    assert f"There is no function not-there here. See {path}, too.\n" in refused.stderr
+    assert (
+        f"There is no function not-there here. See {path}, too.\n{path} names the" in refused.stderr
+    )
+    assert refused.stderr.endswith("not deployed yet: make deploy STACK=not-there\n")
 
 
 def test_a_broken_file_stops_a_command_before_anything_is_done(

@@ -370,8 +370,38 @@ def test_what_the_function_was_answered_is_not_wrong_for_a_machine_without_a_way
     with Authority() as other:
         monkeypatch.setenv("SSL_CERT_FILE", str(other.certificate_file))
         told = {step["step"]: step for step in operator.tells(DEALER)["steps"]}
-    assert told["TLS"]["found"].endswith("alone: a response to the function was invalid_grant")
+    assert told["TLS"]["found"].endswith("alone: the function has recorded invalid_grant")
     assert told["client and grant"]["verdict"] == "wrong"
+
+
+def test_what_the_function_has_met_is_not_hidden_by_a_host_that_is_not_found_here(
+    operator: Operator, cloud: EmbeddedCloud
+) -> None:
+    Deployed.with_parameters(cloud, operator.schedule, AllowedTokenHosts="nowhere.invalid")
+    operator.add("dealer-17", token_endpoint="https://nowhere.invalid/token")
+    rest = ("ListSecrets", "DescribeSecret", "CreateSecret", "TagResource", "PutSecretValue")
+    role = create_role(cloud, allow(*(f"secretsmanager:{each}" for each in rest)))
+    replace(operator.schedule, secrets=cloud.client(credentials=cloud.assume(role))).sweep()
+    step, said, _ = found(operator)
+    assert (step, said.startswith("AccessDeniedException")) == ("permissions", True)
+
+
+def test_another_fault_than_this_machine_s_is_not_told_as_the_same(
+    operator: Operator, deployed: Deployed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    operator.add("dealer-17")
+    with operator.server.failing(LosesTheAnswer()):
+        deployed.sweep()
+    monkeypatch.setenv("SSL_CERT_FILE", "/nowhere.pem")
+    step, said, _ = found(operator)
+    assert (step, said.endswith("; the function has recorded connection_lost")) == ("TLS", True)
+
+
+@pytest.mark.parametrize("host", ["[::1]", "[2001:db8::1]:8443", "localhost."])
+def test_an_odd_host_is_looked_up_as_it_is(operator: Operator, host: str) -> None:
+    operator.add("dealer-17", token_endpoint=f"https://{host}/token")
+    steps = [step["step"] for step in operator.tells("doctor dealer-17")["steps"]]
+    assert "DNS" in steps
 
 
 def test_behind_a_proxy_names_are_the_proxy_s_to_look_up(
@@ -540,6 +570,24 @@ def test_a_permission_that_was_taken_from_the_function_s_role_is_named(
     assert denied in fix.replace("The", "the", 1)
 
 
+def test_a_function_that_may_not_put_its_failure_on_record_is_found(
+    operator: Operator, deployed: Deployed
+) -> None:
+    operator.add("dealer-17")
+    deployed.sweep()
+    operator.clock.advance(timedelta(hours=13))
+    deployed.tell_of_a_sweep()
+    step, said, fix = found(operator)
+    assert (step, said.startswith("no attempt on record")) == ("token", True)
+    assert "aws logs tail /aws/lambda/token-refresher" in fix
+    iam, role = deployed.cloud.client("iam"), deployed.name_of("FunctionRole")
+    statement = {"Effect": "Deny", "Action": "secretsmanager:*", "Resource": "*"}
+    iam.put_role_policy(RoleName=role, PolicyName="taken", PolicyDocument=policy(statement))
+    step, said, _ = found(operator)
+    assert step == "permissions"
+    assert "secretsmanager:GetSecretValue" in said
+
+
 def _trusted(iam: Any, role: str) -> str:  # noqa: ANN401
     """Let a test act as the function's role, whose policies then count."""
     trust = {
@@ -575,6 +623,17 @@ def test_a_token_that_has_expired_is_found(operator: Operator, deployed: Deploye
     assert (step, said) == ("token", "no attempt on record: it expired 1 min ago")
 
 
+@pytest.mark.usefixtures("deployed")
+def test_what_others_keep_in_the_token_s_place_is_found_before_a_sweep_says_so(
+    operator: Operator,
+) -> None:
+    operator.add("dealer-17")
+    operator.secrets.create_secret(Name="oauth/tokens/dealer-17", SecretString="made-up")
+    step, said, fix = found(operator)
+    assert (step, said.partition(":")[0]) == ("token", "external_secret")
+    assert fix.endswith(f"refresh dealer-17 --force --region eu-west-1 --stack {STACK}")
+
+
 def test_events_that_failed_are_found(operator: Operator, deployed: Deployed) -> None:
     operator.add("dealer-17")
     deployed.sweep()
@@ -607,6 +666,20 @@ def test_all_accounts_that_need_action_are_told_worst_first_with_their_doctor(
     assert f"token-refresher correct dealer-19 --region eu-west-1 --stack {STACK}" in commands
     named = [one["account"] for one in operator.tells(f"doctor --stack {STACK}")["accounts"]]
     assert named == ["dealer-18", "dealer-19"]
+
+
+def test_a_dead_token_is_told_although_the_function_tries_again_by_itself(
+    operator: Operator, deployed: Deployed
+) -> None:
+    operator.add("dealer-17")
+    operator.add("dealer-18")
+    with operator.server.failing(unavailable()):
+        deployed.sweep()
+    told = operator.run(f"doctor --stack {STACK}")
+    assert told.exit_code == 1
+    count = "2 accounts, none need action, 2 retrying, 2 of them without a token that lives"
+    assert count in told.stdout
+    assert "dealer-17: status_503 (transient)" in told.stderr
 
 
 def test_a_place_without_accounts_is_no_success(operator: Operator) -> None:

@@ -122,7 +122,7 @@ def test_a_host_that_is_not_found_shows_the_request_and_why(
     shell.environment = {**shell.environment, "ALLOWED_TOKEN_HOSTS": "nowhere.invalid"}
     shown = seen(shell, code=1)
     assert "> POST https://nowhere.invalid/token" in shown
-    assert "< no response: no connection to the token endpoint" in shown
+    assert "< no response: the name of the token endpoint's host was not found" in shown
 
 
 def test_what_a_verified_token_gives_access_to_is_not_shown(

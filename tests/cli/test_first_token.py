@@ -98,6 +98,16 @@ def test_a_failure_that_may_pass_is_told_as_such(operator: Operator, deployed: D
     assert "It is tried again by itself" in failed.stderr
 
 
+def test_where_a_trigger_serves_within_seconds_that_is_said(
+    operator: Operator, cloud: EmbeddedCloud
+) -> None:
+    Deployed.with_parameters(cloud, operator.schedule, Triggers="true")
+    operator.add("dealer-17")
+    line = f"correct dealer-17 --scope read --from-file - --stack {STACK}"
+    told = operator.run(line, stdin="{}").stderr
+    assert "A trigger serves them within seconds, else the next sweep within 5 min; or at" in told
+
+
 def test_a_token_is_shown_as_soon_as_it_is_there(operator: Operator, deployed: Deployed) -> None:
     operator.add("dealer-17", password="made-up-wrong")
     deployed.sweep()
@@ -117,7 +127,9 @@ def test_what_is_tried_later_than_anybody_waits_is_told_with_its_time(
     )
     deployed.sweep()
     told = told_at_once(operator, CORRECT, RIGHT)
-    assert "dealer-17 is tried in 14 min, at 01:14 UTC, since others were tried just now." in told
+    assert (
+        "The new credentials are tried in 14 min, at 01:14 UTC, since the ones before were" in told
+    )
     command = f"token-refresher refresh dealer-17 --force --region eu-west-1 --stack {STACK}"
     assert f"From here, at once: {command}\n" in told
     # Whoever waits for longer is served.
@@ -134,7 +146,7 @@ def test_what_is_rate_limited_is_told_with_its_time(operator: Operator, deployed
     operator.run(f"correct dealer-17 --scope read --from-file - --stack {STACK}", stdin="{}")
     deployed.sweep()
     told = told_at_once(operator, f"{CORRECT} --scope write", "{}")
-    assert "since it is rate limited" in told
+    assert "one too many (rate limited)" in told
     assert "--force does not help. See it: token-refresher status dealer-17" in told
 
 

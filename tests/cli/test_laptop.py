@@ -24,6 +24,16 @@ if TYPE_CHECKING:
     from tests.cli.relay import Relay
 
 Answer: TypeAlias = "Callable[[str], Instead | None]"
+CONFIGURATION: Final = """
+[profile loop]
+role_arn = arn:aws:iam::000000000000:role/made-up
+source_profile = way
+[profile way]
+role_arn = arn:aws:iam::000000000000:role/made-up
+source_profile = loop
+[profile process]
+credential_process = false
+"""
 NOBODY: Final = "http://127.0.0.1:9"  # a port that is closed
 
 REFRESH: Final = "refresh dealer-17 dealer-18"
@@ -183,6 +193,57 @@ FAULTS: Final = {
     "a profile that there is not": Fault(
         "There is no such profile", "aws configure list-profiles", variables={"AWS_PROFILE": "no"}
     ),
+    "a name that is no Region's": Fault(
+        "That is no name of an AWS Region.",
+        "Correct --region",
+        variables={"AWS_REGION": "eu west 1", "AWS_DEFAULT_REGION": None},
+    ),
+    "a profile that leads to itself": Fault(
+        "Your AWS configuration cannot be used: InfiniteLoopConfigError.",
+        "aws sts get-caller-identity --profile loop",
+        variables={**NO_CREDENTIALS, "AWS_CONFIG_FILE": "config", "AWS_PROFILE": "loop"},
+    ),
+    "a configuration that is none": Fault(
+        "Your AWS configuration cannot be used: ConfigParseError.",
+        "aws sts get-caller-identity",
+        variables={"AWS_CONFIG_FILE": "garbage.pem"},
+    ),
+    "a mode that is not known": Fault(
+        "Your AWS configuration cannot be used: InvalidDefaultsMode.",
+        "aws sts get-caller-identity",
+        variables={"AWS_DEFAULTS_MODE": "made-up"},
+    ),
+    "an address that is none": Fault(
+        "Your AWS configuration cannot be used: ValueError.",
+        "aws sts get-caller-identity",
+        variables={"AWS_ENDPOINT_URL": "made up"},
+    ),
+    "a role's token that is not there": Fault(
+        "Your AWS configuration cannot be used: FileNotFoundError.",
+        "aws sts get-caller-identity",
+        variables={
+            **NO_CREDENTIALS,
+            "AWS_WEB_IDENTITY_TOKEN_FILE": "nowhere",
+            "AWS_ROLE_ARN": "arn:aws:iam::000000000000:role/made-up",
+        },
+    ),
+    "a process for credentials that fails": Fault(
+        "Your AWS credentials could not be fetched.",
+        "aws sts get-caller-identity --profile process",
+        variables={**NO_CREDENTIALS, "AWS_CONFIG_FILE": "config", "AWS_PROFILE": "process"},
+    ),
+    "a proxy that is no address": Fault(
+        "AWS did not answer.",
+        "the network and its proxy",
+        variables={"HTTP_PROXY": "::::", "NO_PROXY": None, "no_proxy": None},
+    ),
+    "an ARN for a stack": Fault(
+        "That is no name of a stack.",
+        "--stack takes a name, and no ARN.",
+        variables={
+            "TOKEN_REFRESHER_STACK": "arn:aws:lambda:eu-west-1:111111111111:function:made-up"
+        },
+    ),
     "no credentials": Fault(
         "There are no AWS credentials.", "Choose a --profile", variables=NO_CREDENTIALS
     ),
@@ -288,6 +349,7 @@ def test_what_is_wrong_on_a_machine_is_named_and_nothing_is_recorded(
     before = everything(cloud)
     (tmp_path / "garbage.pem").write_bytes(b"\x00\xff made up")
     (tmp_path / "another.pem").write_text(another_authority)
+    (tmp_path / "config").write_text(CONFIGURATION)
     monkeypatch.chdir(tmp_path)
     for line in fault.commands:
         with monkeypatch.context() as shell:

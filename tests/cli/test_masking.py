@@ -259,6 +259,100 @@ def test_what_is_about_a_token_is_shown(name: str, value: object) -> None:
     assert Mask({"made-up-secret"}).value("", {name: value}) == {name: value}
 
 
+PIECES_OF_SECRET: Final = ["Zq7-in", "vent-e", "d9Xk2"]
+WHOLE: Final = "".join(PIECES_OF_SECRET)
+CODES: Final = [*WHOLE.encode()]
+IN_PIECES: Final[dict[str, Any]] = {
+    "over fields": dict(zip("abc", PIECES_OF_SECRET, strict=True)),
+    "over names": dict.fromkeys(PIECES_OF_SECRET, 1),
+    "over a list": [*WHOLE],
+    "over lists": [{"a": [each]} for each in PIECES_OF_SECRET],
+    "in bytes, as servers in JavaScript write them": {"type": "Buffer", "data": CODES},
+    "over cells": "<tr><td>" + "</td>\n<td>".join(PIECES_OF_SECRET) + "</td></tr>",
+    "around a comment": "<!-- -->".join(PIECES_OF_SECRET),
+    "in quotes": " + ".join(map(repr, PIECES_OF_SECRET)),
+    "with commas": ",".join(WHOLE),
+    "in decimal numbers": " ".join(map(str, CODES)),
+    "in hexadecimal numbers": ",".join(map(hex, CODES)),
+    "in octal escapes": "".join(f"\\{each:03o}" for each in CODES),
+    "in code points": " ".join(f"U+{each:04X}" for each in CODES),
+    "as style sheets escape": "".join(f"\\{each:x} " for each in CODES),
+    "percent-encoded five times": WHOLE,
+    "as HTML has it, five times": "".join(f"&#{each};" for each in CODES),
+}
+for _ in range(5):
+    it = IN_PIECES["percent-encoded five times"]
+    IN_PIECES["percent-encoded five times"] = "".join(f"%{each:02x}" for each in it.encode())
+    it = IN_PIECES["as HTML has it, five times"]
+    IN_PIECES["as HTML has it, five times"] = html.escape(it)
+
+
+def shown_of(
+    body: bytes, headers: dict[str, str] | None = None, *, secret: str = WHOLE
+) -> list[str]:
+    """Show a response to an account of a known secret, but for what was sent."""
+    fields = {
+        "token_endpoint": "https://api.example.com/v1/token",
+        "grant_type": "client_credentials",
+        "client_id": "dealer-17",
+        "client_secret": secret,
+    }
+    credentials = parse_credentials(json.dumps(fields))
+    client = credentials.client
+    request = token_request(client, credentials.grant)
+    exchange = Exchange(request, (400, headers or {}, body))
+    mask = Mask(secrets_in(credentials, [exchange], []))
+    lines = shown(exchange, mask, client=client)
+    return [line.removeprefix("< ") for line in lines if line.startswith("< ")]
+
+
+@pytest.mark.parametrize("body", IN_PIECES.values(), ids=IN_PIECES)
+def test_a_secret_in_pieces_is_masked_with_all_that_stands_around_it(body: Any) -> None:  # noqa: ANN401
+    text = body if isinstance(body, str) else json.dumps(body)
+    assert shown_of(text.encode())[1:] == [MASKED]
+
+
+def test_a_secret_in_pieces_over_headers_is_masked() -> None:
+    names = ("X-Request-Id", "Server", "Via")
+    headers = dict(zip(names, PIECES_OF_SECRET, strict=True))
+    assert shown_of(b"", headers) == ["400 Bad Request", MASKED, "(no content)"]
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        (b'{"name": "access_token", "value": "abcd efg"}', "abcd efg"),
+        (b'{:access_token=>"abcd efg"}', "abcd efg"),
+        (b'array("access_token" => "abcd efg")', "abcd efg"),
+    ],
+)
+def test_a_value_that_is_named_in_other_ways_is_masked(body: bytes, told: str) -> None:
+    assert told not in "\n".join(shown_of(body))
+
+
+def test_what_is_said_of_a_field_that_is_named_is_shown() -> None:
+    lines = shown_of(b'{"field": "client_secret", "message": "is wrong"}')
+    assert '  "message": "is wrong"' in lines
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"0" * 131_072,
+        b"\\" * 131_072,
+        b"token:" * 20_000,
+        b"a token " * 16_000,
+        b'{"token":' * 2_000 + b"1" + b"}" * 2_000,
+        b'{"a": "' + b"ab1" * 40_000 + b'"}',
+    ],
+    ids=lambda body: body[:9].decode(),
+)
+@pytest.mark.timeout(20)
+def test_a_long_response_is_shown_or_cut_within_seconds(body: bytes) -> None:
+    lines = shown_of(body)
+    assert sum(map(len, lines)) < 4_000
+
+
 def test_a_short_secret_is_masked_as_a_word_and_not_within_one() -> None:
     assert Mask({"ab"}).text("ab is wrong, about that") == "**** is wrong, about that"
 

@@ -416,7 +416,7 @@ def test_whoever_waits_is_told_for_which_sweep_and_why_it_is_held(
             terminal.expect("Enter keeps the stored one): ")
             terminal.enter("")
         terminal.expect("Held until ")
-        terminal.expect(" UTC, since others were tried just now")
+        terminal.expect(" UTC, since the ones before were tried just now")
         deployed.sweep()
         terminal.interrupt()
         terminal.expect("Interrupted. The credentials were written.")

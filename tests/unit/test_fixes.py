@@ -40,7 +40,7 @@ def test_the_command_leads_to_the_account_and_to_its_deployment() -> None:
 def test_where_no_account_is_to_blame_the_command_looks_at_the_whole_stack() -> None:
     doctor = ": token-refresher doctor --region eu-west-1 --stack token-refresher"
     assert say_of_all("AccessDenied", HERE) == (
-        f"the function's role lacks a permission, and detail names the call{doctor}"
+        f"the function's role lacks a permission; doctor says which{doctor}"
     )
     assert say_of_all("a_code_of_tomorrow", HERE) == f"nothing was swept; this says why{doctor}"
 

@@ -161,24 +161,28 @@ class SecretsManagerStore:
         self._kms_key_id = kms_key_id
         self._pace = pace
 
-    def list_secrets(self) -> tuple[dict[str, SecretMetadata], dict[str, SecretMetadata]]:
+    def list_secrets(
+        self, *, with_deleted: bool = False
+    ) -> tuple[dict[str, SecretMetadata], dict[str, SecretMetadata]]:
         """List both paths at once.
 
         What it tells may be five minutes old: it proposes, `describe_token` confirms.
+
+        Args:
+            with_deleted: Whether those that are scheduled for deletion are listed, too.
 
         Returns:
             Credentials secrets and token secrets, each by the account's name.
         """
         with ThreadPoolExecutor(max_workers=2) as pool:
-            credentials = pool.submit(self._list, self._credentials_path)
-            tokens = pool.submit(self._list, self._tokens_path)
+            credentials = pool.submit(self._list, self._credentials_path, with_deleted)
+            tokens = pool.submit(self._list, self._tokens_path, with_deleted)
             return credentials.result(), tokens.result()
 
-    def _list(self, path: str) -> dict[str, SecretMetadata]:
+    def _list(self, path: str, with_deleted: bool) -> dict[str, SecretMetadata]:  # noqa: FBT001
         found: dict[str, SecretMetadata] = {}
-        token = None
+        arguments: dict[str, Any] = {"IncludePlannedDeletion": True} if with_deleted else {}
         while True:
-            arguments: dict[str, Any] = {"NextToken": token} if token else {}
             with _errors("ListSecrets"):
                 page = self._client.list_secrets(
                     Filters=[{"Key": "name", "Values": [path]}], MaxResults=_PAGE, **arguments
@@ -188,9 +192,9 @@ class SecretsManagerStore:
                 if entry["Name"] != path and entry["Name"].startswith(path):
                     found[name] = metadata_of(entry, entry.get("SecretVersionsToStages"))
             # An empty page may be followed by a full one.
-            token = page.get("NextToken")
-            if not token:
+            if not page.get("NextToken"):
                 return found
+            arguments["NextToken"] = page["NextToken"]
 
     def describe_credentials(self, account: str) -> SecretMetadata | None:
         """Tell an account's credentials secret as it is now; None where there is none."""
