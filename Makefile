@@ -44,7 +44,7 @@ servers: $(SETUP) .venv-servers/.ready .node-servers/.ready ## Try it on real se
 	@PYTHONPATH=functions:cli:. $(PY) -m tests.servers
 
 .PHONY: failures
-failures: $(SETUP) .venv-deploy/.ready ## Bring each kind of failure about, and record what is told of it (minutes)
+failures: $(SETUP) .venv-deploy/.ready ## Cause each kind of failure, record what is told (minutes)
 	@PYTHONPATH=functions:cli:. $(PY) -m tests.deployment
 
 .PHONY: providers
