@@ -511,6 +511,7 @@ def lasting(watch: Watch, text: str) -> str:
         (r"\b[0-9]+ (?:d|h|min|s)\b(?: [0-9]+ (?:h|min|s)\b)?", "…"),
         (r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9:]{8} UTC", "…"),
         (r"localhost:[0-9]+", "localhost:…"),
+        (r"\bArchitecture=\w+", "Architecture=…"),
         (r"(:key/|EveryTick-)[\w-]+", r"\1…"),
         (rf"(--stack |STACK=|/aws/lambda/){watch.name}\b", rf"\1{STACK}"),
         (rf"\b{watch.name}/(credentials|tokens)/", r"oauth/\1/"),

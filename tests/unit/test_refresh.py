@@ -1219,6 +1219,21 @@ def test_a_run_that_did_not_stand_still_publishes_though_it_cannot_look(world: W
     assert world.refresh().outcome is Outcome.PUBLISHED
 
 
+def test_a_run_that_stood_still_keeps_what_it_was_given_where_it_cannot_look(world: World) -> None:
+    """Whether another run has journaled a later response is unknown; its own has arrived."""
+    refresh_only_due_again(world)
+
+    def stand_still() -> None:
+        world.now += 2 * MINUTE
+        world.faults.once("before read journal", denied())
+
+    world.faults.meanwhile("after request", stand_still)
+    assert world.refresh().outcome is Outcome.PUBLISHED
+    journal = world.journal()
+    assert journal is not None
+    assert journal["access_token"] == world.access_token()
+
+
 def test_a_consent_that_is_given_while_a_request_is_under_way_is_served_after_it(
     world: World,
 ) -> None:
