@@ -207,8 +207,9 @@ def _in_vain(connection: Connection, name: str, within_minutes: int) -> ProblemE
         fix = f"See whether the schedule is on; or: {connection.target.command('refresh', name)}"
     else:
         see = connection.target.command("doctor", name)
+        are_seen = "Sweeps come" if _next_sweep(patient) else "No sweep was seen yet"
         fix = (
-            "Sweeps come, but what they list may be five minutes old, and a host that fails "
+            f"{are_seen}; what they list may be five minutes old, and a host that fails "
             f"others is left alone. See what holds it: {see}\n{_from_here(patient)}"
         )
     return ProblemError(what, fix, is_under_way=True)

@@ -91,7 +91,8 @@ def refresh(
 def _refreshed_by_function(connection: Connection, names: list[str], *, force: bool) -> list[Row]:
     if connection.function is None:
         raise ProblemError(
-            "--remote needs the name of a stack.", "Give --stack, or set TOKEN_REFRESHER_STACK."
+            "--remote needs the name of a stack.",
+            "Give --stack, or set TOKEN_REFRESHER_STACK, which --prefix alone sets aside.",
         )
     if not connection.is_remote_possible:
         raise ProblemError(

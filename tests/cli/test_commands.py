@@ -623,7 +623,7 @@ def test_no_region_is_said_to_be_missing(
 
 def test_a_region_that_has_no_regions_name_is_told(operator: Operator) -> None:
     refused = operator.run("status --region eu_west_1")
-    assert "No AWS Region is named." in refused.stderr
+    assert "That is no name of an AWS Region." in refused.stderr
     assert "--region" in refused.stderr
 
 
