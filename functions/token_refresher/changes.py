@@ -128,7 +128,8 @@ def _left_behind(before: Account, after: Account) -> _Trouble | None:
     Its run died, or got no response for what it published; or somebody else published.
     """
     theirs, ours = (each.tags.get(records.FAILURE_TAG) for each in (before, after))
-    return None if theirs == ours else _failure(records.FailureRecord.from_tag(theirs))
+    record = records.FailureRecord.from_tag(theirs)
+    return None if theirs == ours else _failure(record, _attempt(record))
 
 
 def _trouble(account: Account, *, schedule: timedelta) -> _Trouble | None:
@@ -137,24 +138,28 @@ def _trouble(account: Account, *, schedule: timedelta) -> _Trouble | None:
     A failure counts whatever credentials it is of: until a token has come, corrected ones have
     healed nothing.
     """
-    trouble = _failure(account.failure)
+    published = account.published.version_id if account.published is not None else ""
+    attempt = _attempt(account.failure)
+    if account.unrecorded is not None and records.FAILURE_TAG in account.unrecorded.tags:
+        # Each environment meets it anew, and must not tell of it as of another one.
+        attempt = f"{published}/{account.credentials_digest}"
+    trouble = _failure(account.failure, attempt)
     if trouble is not None and trouble.needs_action:
         return trouble
     if policy.lives_too_short(account, schedule=schedule):
-        published = account.published.version_id if account.published is not None else ""
         # The same token is news again after a failure that needed action for another reason.
-        cause = f"{published}/{_attempt(account.failure)}"
+        cause = f"{published}/{attempt}"
         return _Trouble(policy.LIVES_TOO_SHORT, FailureClass.ACTION_REQUIRED, cause)
     return trouble
 
 
-def _failure(record: records.FailureRecord | None) -> _Trouble | None:
+def _failure(record: records.FailureRecord | None, attempt: str) -> _Trouble | None:
     if record is None or not record.failures:
         return None
     return _Trouble(
         record.code,
         record.failure_class,
-        _attempt(record),
+        attempt,
         record.credentials_digest,
         record.since,
     )
@@ -162,6 +167,4 @@ def _failure(record: records.FailureRecord | None) -> _Trouble | None:
 
 def _attempt(record: records.FailureRecord | None) -> str:
     # Each attempt is another one, though it be in the same row.
-    if record is None:
-        return ""
-    return f"{records.format_timestamp(record.since)}/{record.failures}"
+    return f"{records.format_timestamp(record.since)}/{record.failures}" if record else ""

@@ -312,3 +312,19 @@ def test_what_a_new_token_ended_is_told_of_as_later_than_what_it_ended(told: Tol
         ("Token Published", began_at + 2 * A_MINUTE),
         ("Refresh Recovered", began_at + 2 * A_MINUTE),
     ]
+
+
+def test_what_cannot_be_recorded_is_told_by_each_environment_as_the_same_change(
+    told: Told,
+) -> None:
+    told.world.add(CLIENT_CREDENTIALS)
+    told.sweep()
+    told.world.store.tokens[ACCOUNT].is_deleted = True
+    told.sweep()
+    told.sweep()
+    told.world.start_environment()
+    told.sweep(after=timedelta(hours=2))
+    required = [json.loads(each.detail) for each in told.bus.put_so_far[1:]]
+
+    assert [each["code"] for each in required] == ["scheduled_for_deletion"] * 2
+    assert len({each["change_id"] for each in required}) == 1
