@@ -25,7 +25,11 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 
 .PHONY: help
 help: ## List these targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-14s%s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' -v first="demo cloud deploy account undeploy test" ' \
+		/^[a-z0-9-]+:.*## / { line = sprintf("make %-14s%s", $$1, $$2); \
+			if (index(" " first " ", " " $$1 " ")) of[$$1] = line; else rest = rest line "\n" } \
+		END { n = split(first, names, " "); for (i = 1; i <= n; i++) print of[names[i]]; \
+			printf "\nFor those who change it:\n%s", rest }' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: demo
 demo: $(SETUP) ## Show it at work on this machine, without an AWS account
@@ -44,7 +48,7 @@ servers: $(SETUP) .venv-servers/.ready .node-servers/.ready ## Try it on real se
 	@PYTHONPATH=functions:cli:. $(PY) -m tests.servers
 
 .PHONY: failures
-failures: $(SETUP) .venv-deploy/.ready ## Bring each kind of failure about, and record what is told of it (minutes)
+failures: $(SETUP) .venv-deploy/.ready ## Bring about each failure, record what is told of it (minutes)
 	@PYTHONPATH=functions:cli:. $(PY) -m tests.deployment
 
 .PHONY: providers
@@ -218,6 +222,8 @@ test-3.13: $(SETUP) .venv-3.13/.ready
 
 # Build and deployment must name the same processor, so both are always told.
 PARAMETERS ?=
+# Those of a place, such as the local AWS, wherever PARAMETERS does not name them.
+DEFAULT_PARAMETERS ?=
 ARCHITECTURE ?=
 NAMED = $(patsubst Architecture=%,%,$(filter Architecture=%,$(value PARAMETERS)))
 ASKED_FOR = $(or $(value ARCHITECTURE),$(NAMED),arm64)
@@ -256,11 +262,13 @@ STACK ?= token-refresher
 
 # Each says first where it goes: to AWS_REGION, else AWS_DEFAULT_REGION, else the profile's Region.
 # What people type reaches it as it is: neither make nor the shell may run or drop a part of it.
-unexport STACK ACCOUNT PARAMETERS ARCHITECTURE
+unexport STACK ACCOUNT PARAMETERS DEFAULT_PARAMETERS ARCHITECTURE
 deploy deploy-stacks account undeploy: export GIVEN_STACK = $(value STACK)
 deploy deploy-stacks account undeploy: export GIVEN_ACCOUNT = $(value ACCOUNT)
 deploy deploy-stacks account undeploy: export GIVEN_PARAMETERS = $(value PARAMETERS)
-DEPLOY = .venv-deploy/bin/python -m tools.deploy --stack="$$GIVEN_STACK" --account="$$GIVEN_ACCOUNT"
+deploy deploy-stacks account undeploy: export GIVEN_DEFAULTS = $(value DEFAULT_PARAMETERS)
+DEPLOY = .venv-deploy/bin/python -m tools.deploy --stack="$$GIVEN_STACK" \
+	--account="$$GIVEN_ACCOUNT" --defaults="$$GIVEN_DEFAULTS"
 GIVEN = -- "$$GIVEN_PARAMETERS" Architecture=$(PROCESSOR)
 
 .PHONY: deploy
@@ -282,11 +290,11 @@ undeploy: .venv-deploy/.ready ## Delete the function and its monitoring, and no 
 	@$(DEPLOY) undeploy
 
 .PHONY: deploy-local
-deploy-local: $(SETUP) .venv-deploy/.ready ## Deploy to a local AWS that enforces IAM, see it scheduled
+deploy-local: $(SETUP) .venv-deploy/.ready ## Deploy to a local AWS by itself, see what it promises kept
 	@PYTHONPATH=functions $(PY) -m tools.deploy_local
 
 .PHONY: cloud
-cloud: $(SETUP) .venv-deploy/.ready ## Run that local AWS, to deploy to by hand, until Ctrl-C
+cloud: $(SETUP) .venv-deploy/.ready ## Run a local AWS, to deploy to by hand, until Ctrl-C
 	@PYTHONPATH=functions $(PY) -m tools.cloud
 
 

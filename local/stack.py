@@ -138,9 +138,9 @@ class Stack:
         parameters = {**self.aws.parameters(), **self.parameters}
         return {
             **self.aws.cloud.environment(),
-            # Also where a command names other PARAMETERS.
-            "ARCHITECTURE": parameters["Architecture"],
-            "PARAMETERS": " ".join(f"{name}={value}" for name, value in parameters.items()),
+            # Also where a command names PARAMETERS.
+            "ARCHITECTURE": parameters.pop("Architecture"),
+            "DEFAULT_PARAMETERS": " ".join(f"{name}={value}" for name, value in parameters.items()),
             "SAM_CLI_POLL_DELAY": "0.5",
             "STACK": self.name,
             "TARGET_PYTHON": function_python().version,

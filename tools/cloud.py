@@ -1,70 +1,101 @@
 """A local AWS to deploy to by hand: ``make cloud``. It runs until it is interrupted.
 
-It prints what to paste into another shell: there the commands of the documents reach this AWS, and
-a server that knows the client of the README's quick start and the account of the other documents.
+What another shell needs to reach it is written into a file that the shell reads with one line: the
+commands of the documents then go to this AWS, and to a server that knows the README's client.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import shlex
+import signal
+import ssl
 import sys
+import tempfile
 import threading
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
+import botocore
+
+from local.authorization_server import RFC_6749
+from local.embedded_cloud import ROOT
 from local.stack import LocalAws, Stack
 
-ACCOUNT = "dealer-17"
-CLIENT_ID = "my-client"
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+CLIENT_ID: Final = "my-client"
+VARIABLES: Final = ROOT / "cloud.env"
+READY: Final = """\
+A local AWS is ready. In another terminal, in the clone, in place of the export:
+
+    . {variables}
+
+That terminal then speaks to this AWS, until you close it. The client secret
+to type is secret-of-{client}
+
+Ctrl-C here ends it. Stacks, secrets and tokens in it are then lost."""
 
 
 def main() -> int:
     """Run it, and say how to use it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, help="the AWS emulator's; a free one by default")
-    with LocalAws(port=parser.parse_args().port) as aws:
+    parser.add_argument("--variables", type=Path, default=VARIABLES, help="the file to be written")
+    told = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="cloud-") as directory, LocalAws(port=told.port) as aws:
         stack = Stack(aws, {"ScheduleMinutes": "1"})
-        stack.register(CLIENT_ID)
-        stack.register(ACCOUNT, partners={"partner-name": "secret-code"})
-        credentials = {
-            "token_endpoint": aws.server.token_endpoint,
-            "grant_type": "partner",
-            "client_id": ACCOUNT,
-            "client_secret": f"secret-of-{ACCOUNT}",
-            "partner_code": "partner-name",
-            "partner_secret": "secret-code",
-        }
-        api = {
-            "TOKEN_HOST": aws.server.host,
-            "TOKEN_ENDPOINT": aws.server.token_endpoint,
-            "CLIENT_ID": CLIENT_ID,
-            "API": aws.server.resource_url,
-            "CURL_CA_BUNDLE": aws.certificate_file,
-        }
-        lines = [
-            "# A local AWS that enforces IAM, until it is interrupted. Paste into another shell:",
-            *exports(stack.settings()),
-            "# So token-refresher takes the settings of the function, once it is deployed. Only",
-            "# the function trusts the server's certificate: token-refresher refresh --remote.",
-            f"export TOKEN_REFRESHER_STACK={stack.name}",
-            f"# An API for the README's quick start; its client secret is secret-of-{CLIENT_ID}",
-            *exports(api),
-            f"echo {shlex.quote(json.dumps(credentials))} > {ACCOUNT}.json",
-            "",
-        ]
-        sys.stdout.write("\n".join(lines) + "\n")
-        sys.stdout.flush()
+        stack.register(CLIENT_ID, dialect=replace(RFC_6749, scope="read"))
+        bundle = Path(directory) / "authorities.pem"
+        bundle.write_bytes(b"\n".join((Path(aws.certificate_file).read_bytes(), *authorities())))
+        text = exports(
+            {
+                **stack.settings(),
+                "TOKEN_REFRESHER_STACK": stack.name,
+                "TOKEN_HOST": aws.server.host,
+                "TOKEN_ENDPOINT": aws.server.token_endpoint,
+                "CLIENT_ID": CLIENT_ID,
+                "API": aws.server.resource_url,
+                # For curl, for Python's requests, and for all that uses OpenSSL.
+                "CURL_CA_BUNDLE": str(bundle),
+                "REQUESTS_CA_BUNDLE": str(bundle),
+                "SSL_CERT_FILE": str(bundle),
+            }
+        )
+        told.variables.write_text(text)
+        shown = f"./{told.variables.name}" if told.variables == VARIABLES else str(told.variables)
+        print(READY.format(variables=shlex.quote(shown), client=CLIENT_ID), flush=True)
         try:
             threading.Event().wait()
         except KeyboardInterrupt:
             return 0
+        finally:
+            # Another cloud may have written its own since.
+            with suppress(FileNotFoundError):
+                if told.variables.read_text() == text:
+                    told.variables.unlink()
     return 0
 
 
-def exports(variables: dict[str, str]) -> list[str]:
-    """Write the commands that set variables."""
-    return [f"export {name}={shlex.quote(value)}" for name, value in variables.items()]
+def exports(variables: Mapping[str, str]) -> str:
+    """Write the commands that set variables, for any shell."""
+    return "".join(f"export {name}={shlex.quote(value)}\n" for name, value in variables.items())
+
+
+def authorities() -> list[bytes]:
+    """Return the authorities that this machine trusts: a shell needs them besides the local one."""
+    here = ssl.get_default_verify_paths()
+    files = [Path(here.cafile)] if here.cafile else sorted(Path(here.capath or "").glob("*.0"))
+    # Some Pythons find none by themselves.
+    files = files or [Path(botocore.__file__).with_name("cacert.pem")]
+    return [file.read_bytes() for file in files]
 
 
 if __name__ == "__main__":
+    # As Ctrl-C, also where its terminal is closed: nothing is left over.
+    for each in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(each, signal.default_int_handler)
     sys.exit(main())

@@ -238,24 +238,51 @@ def status_of(place: Place, stack: str) -> str | None:
     return status
 
 
-def sam(place: Place, *arguments: str) -> None:
-    """Run SAM, in the Region that was named.
+def sam(place: Place, *arguments: str) -> str:
+    """Run SAM, in the Region that was named, and return what it says.
+
+    That is hundreds of lines, wider than a terminal, so they are shown where it fails alone.
 
     Raises:
-        DeployError: It failed; it has said why.
+        DeployError: It failed; all that it said is shown.
     """
     command = [str(Path(sys.executable).with_name("sam")), *arguments, "--region", place.region]
-    environment = {**os.environ, "SAM_CLI_TELEMETRY": "0"}
-    done = subprocess.run(command, cwd=ROOT, env=environment, check=False)  # noqa: S603
+    done = subprocess.run(  # noqa: S603
+        command,
+        cwd=ROOT,
+        env={**os.environ, "SAM_CLI_TELEMETRY": "0"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        check=False,
+    )
     if done.returncode:
-        raise DeployError(f"sam {arguments[0]} failed.")
+        print(done.stdout, flush=True)
+        raise DeployError(f"sam {arguments[0]} failed, and has said why above.")
+    return done.stdout
 
 
 def deploy(place: Place, stack: str, parameters: Sequence[str], *options: str) -> None:
-    """Deploy one stack; of the parameters its template takes those that it has."""
+    """Deploy one stack, and tell its outputs; its template takes those parameters that it has."""
     print(f"== Deploying {stack}", flush=True)
     overrides = ("--parameter-overrides", *parameters)
-    sam(place, "deploy", "--stack-name", stack, "--no-progressbar", *options, *overrides)
+    said = sam(place, "deploy", "--stack-name", stack, "--no-progressbar", *options, *overrides)
+    if "No changes to deploy" in said:
+        print("No changes.")
+        return
+    (found,) = place.client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
+    for each in found.get("Outputs", ()):
+        print(f"{each.get('Description', each['OutputKey'])}\n    {each['OutputValue']}")
+
+
+def undeploy(place: Place, stack: str) -> None:
+    """Delete one stack, if there is one."""
+    if status_of(place, stack) is None:
+        print(f"== There is no stack {stack}", flush=True)
+        return
+    print(f"== Deleting {stack}", flush=True)
+    sam(place, "delete", "--no-prompts", "--stack-name", stack)
 
 
 def act(told: argparse.Namespace) -> None:
@@ -267,8 +294,11 @@ def act(told: argparse.Namespace) -> None:
     stack: str = told.stack
     try:
         words = [word for each in told.parameters for word in shlex.split(each)]
+        defaults = shlex.split(told.defaults)
     except ValueError:
         raise DeployError("PARAMETERS has a quote without its other half.") from None
+    named = {word.partition("=")[0] for word in words}
+    words += [each for each in defaults if each.partition("=")[0] not in named]
     parameters = read_parameters(words)
     check_name(stack, parameters)
     if told.command == "account" and not ACCOUNT_NAME.fullmatch(told.account or ""):
@@ -283,17 +313,18 @@ def act(told: argparse.Namespace) -> None:
     if told.command == "deploy":
         deploy(place, stack, given)
         deploy(place, f"{stack}-monitoring", given, "--config-env", "monitoring")
+        where = f"--stack {stack} --region {place.region}"
+        print(f"Next, for each account:\n    token-refresher add NAME {where}")
     elif told.command == "account":
         name = account_stack(stack, told.account)
         check_leftover(place, name, f"aws cloudformation delete-stack --stack-name {name}")
         deploy(place, name, (*given, f"AccountName={told.account}"), "--config-env", "account")
     elif told.command == "undeploy":
         for each in (f"{stack}-monitoring", stack):
-            print(f"== Deleting {each}", flush=True)
-            sam(place, "delete", "--no-prompts", "--stack-name", each)
+            undeploy(place, each)
         print(
-            "== Left alone: every secret, the accounts' stacks, and the bucket of "
-            "aws-sam-cli-managed-default"
+            "== Left alone: every secret, the accounts' stacks, and the bucket of\n"
+            "   aws-sam-cli-managed-default"
         )
 
 
@@ -302,6 +333,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--stack", required=True, help="the function's stack")
     parser.add_argument("--account", help="the account whose stack is meant")
+    parser.add_argument("--defaults", default="", help="parameters that hold unless they are given")
     parser.add_argument("command", choices=("check", "deploy", "account", "undeploy"))
     parser.add_argument("parameters", nargs="*", help="of the templates, as Name=value")
     try:

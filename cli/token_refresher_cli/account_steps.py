@@ -279,7 +279,7 @@ def _how_to_allow(patient: Patient, failure: FailureRecord, lacking: str) -> str
         return f"{sentence(lacking)} {_deploying(patient)}"
     if patient.deployment is None:
         return fix
-    return f"{fix} Its log tells which call it was: {patient.log()}"
+    return f"{fix} Its log tells which call it was, by AWS CLI 2: {patient.log()}"
 
 
 def _deploying(patient: Patient) -> str:

@@ -96,7 +96,9 @@ def _last_sweep(patient: Patient) -> Finding:
         within = say_duration(patient.connection.settings.schedule)
         return unknown(f"none yet: the schedule is new, and begins within {within}")
     told = "none in 15 days" if last is None else say_when(last, now=now)
-    return wrong(f"the last one was completed: {told}", f"See why in its log: {patient.log()}")
+    return wrong(
+        f"the last one was completed: {told}", f"See why in its log, by AWS CLI 2: {patient.log()}"
+    )
 
 
 def is_late(patient: Patient, last: datetime) -> bool:
@@ -125,7 +127,7 @@ def _alarms(patient: Patient) -> Finding:
         first = min(of_function, key=lambda alarm: alarm.since)
         return wrong(
             f"“{first.name}” went off {say_when(first.since, now=patient.now)}",
-            f"docs/runbook.md, Alarms, says what it means; the log: {patient.log()}",
+            f"docs/runbook.md, Alarms, says what it means; the log, by AWS CLI 2: {patient.log()}",
         )
     if not alarms:
         return well("none is on")
@@ -138,7 +140,9 @@ def _permissions(patient: Patient) -> Finding:
     if not denied:
         return well("no account has a denied call on record")
     names = ", ".join(one.account for one in denied[:3]) + (", …" if len(denied) > 3 else "")  # noqa: PLR2004
-    log = f", and its log names the call: {patient.log()}" if patient.deployment else ""
+    log = (
+        f", and its log names the call, by AWS CLI 2: {patient.log()}" if patient.deployment else ""
+    )
     return wrong(
         f"a call was denied for {len(denied)} of {len(patient.statuses)} accounts: {names}",
         f"The function's role lacks a permission{log}",

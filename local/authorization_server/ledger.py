@@ -186,14 +186,14 @@ class Ledger:
                 token.deleted = True
             return answer
 
-    def accepted(self, value: str) -> tuple[bool, str | None]:
-        """Tell whether an access token is live, and whose it is if that is known."""
+    def accepted(self, value: str) -> tuple[bool, Family | None]:
+        """Tell whether an access token is live, and of which grant it is if that is known."""
         with self.lock:
             token = self._access_tokens.get(value)
             if token is None:
                 return False, None
             dead = token.revoked or token.family.revoked or token.expires_at <= self._clock()
-            return not dead, token.family.client.client_id
+            return not dead, token.family
 
     def revoke_access_token(self, value: str) -> None:
         """Kill one access token before its time."""

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
     from local.authority import Authority
 
-TOKEN_PATH = "/api/open/oauth/token"  # noqa: S105
-RESOURCE_PATH = "/api/open/account/adverts"
+TOKEN_PATH = "/oauth/token"  # noqa: S105
+RESOURCE_PATH = "/api/me"
 METADATA_PATH = "/.well-known/openid-configuration"
 JSON: Final = (("Content-Type", "application/json"),)
 WAIT_SLICE_SECONDS = 0.02
@@ -332,7 +332,8 @@ class AuthorizationServer:
 
     def _reply_with_resource(self, request: Request) -> Reply:
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-        live, client_id = self._ledger.accepted(token)
+        live, family = self._ledger.accepted(token)
+        client_id = None if family is None else family.client.client_id
         failure = self._failure(Endpoint.RESOURCE, client_id)
         if (canned := self._fail_before_processing(failure)) is not None:
             return canned
@@ -341,12 +342,11 @@ class AuthorizationServer:
             self._calls[accepted][client_id] += 1
         if isinstance(failure, LosesTheAnswer):
             raise NoReplyError(reset=False)
-        if accepted:
-            return Reply(HTTPStatus.OK, JSON, b"[]")
-        problem = {"error": {"type": "invalid_token", "message": "Nieprawidłowy token"}}
+        if accepted and family is not None:
+            told = {"client": client_id, "scope": family.scope}
+            return Reply(HTTPStatus.OK, JSON, f"{json.dumps(told)}\n".encode())
         challenge = ("WWW-Authenticate", 'Bearer error="invalid_token"')
-        body = json.dumps(problem, ensure_ascii=False).encode()
-        return Reply(HTTPStatus.UNAUTHORIZED, (*JSON, challenge), body)
+        return Reply(HTTPStatus.UNAUTHORIZED, (*JSON, challenge), b'{"error": "invalid_token"}\n')
 
     def _record(self, form: FormRequest) -> TokenRequest:
         client = presented(form)

@@ -15,7 +15,7 @@ import threading
 
 from ministack.app import main
 
-from local.emulator import dispatch, functions, logs, monitoring, policies, storage
+from local.emulator import change_sets, dispatch, functions, logs, monitoring, policies, storage
 
 
 def end_with_the_starter() -> None:
@@ -31,6 +31,7 @@ def end_with_the_starter() -> None:
 
 if __name__ == "__main__":
     threading.Thread(target=end_with_the_starter, daemon=True).start()
+    change_sets.install()
     dispatch.install()
     policies.install()
     functions.install()

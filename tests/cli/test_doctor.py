@@ -514,7 +514,7 @@ def test_a_permission_that_the_function_lacks_is_found(
         "permissions",
         True,
     )
-    assert "The function's role lacks a permission. Its log tells which call it was: aws" in fix
+    assert "a permission. Its log tells which call it was, by AWS CLI 2: aws" in fix
     step, said, fix = found(operator, f"doctor --stack {STACK}")
     assert (step, said) == ("permissions", "a call was denied for 1 of 1 accounts: dealer-17")
     assert "its log names the call" in fix

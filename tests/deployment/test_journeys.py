@@ -7,7 +7,6 @@ import shlex
 import shutil
 import subprocess
 import sys
-from itertools import takewhile
 from typing import TYPE_CHECKING, Final
 
 import pytest
@@ -71,8 +70,9 @@ def test_a_stranger_who_follows_the_quick_start_calls_an_api_with_a_token(tmp_pa
     shell = SHELL.format(
         bin=environment / "bin", python=shlex.quote(sys.executable), environment=environment
     )
-    with subprocess.Popen(
-        [sys.executable, "-m", "tools.cloud"],
+    variables = tmp_path / "cloud.env"
+    with subprocess.Popen(  # noqa: S603
+        [sys.executable, "-m", "tools.cloud", "--variables", str(variables)],
         cwd=ROOT,
         env={**Stack.clean_environment(), "PYTHONPATH": "functions"},
         stdout=subprocess.PIPE,
@@ -80,13 +80,12 @@ def test_a_stranger_who_follows_the_quick_start_calls_an_api_with_a_token(tmp_pa
     ) as cloud:
         assert cloud.stdout is not None
         try:
-            # Pasted instead of the variables of an API of one's own; but for the file that other
-            # documents use.
-            pasted = [line for line in takewhile(str.strip, cloud.stdout) if line[:4] != "echo"]
+            # In place of the variables of an API of one's own.
+            pasted = next(line.strip() for line in cloud.stdout if line.startswith("    . "))
             script = tmp_path / "quick-start.sh"
+            commands = block("sh").replace("\\\n", "").splitlines()
             lines = [*shell.splitlines(), "set -v"]
-            for line in block("sh").replace("\\\n", "").splitlines():
-                lines += pasted if line.startswith("export ") else [line]
+            lines += [pasted if line.startswith("export ") else line for line in commands]
             lines += [f"{environment}/bin/python {tmp_path / 'workload.py'}", "make undeploy"]
             script.write_text("\n".join(line.rstrip() for line in lines))
             workload = (
@@ -105,7 +104,8 @@ def test_a_stranger_who_follows_the_quick_start_calls_an_api_with_a_token(tmp_pa
     printed = terminal.plain
     assert status == 0, printed
     assert "billing: published" in printed
-    assert "\n[]" in printed, "the API takes the token, and has nothing to tell"
+    assert block("json") in printed.replace("\r", ""), "as the README shows it"
+    assert "token-refresher add NAME --stack token-refresher --region eu-west-1" in printed
     assert (
         "read ['access_token', 'expires_at', 'issued_at', 'scope', 'token_type'] Bearer" in printed
     )

@@ -266,3 +266,25 @@ def test_an_account_must_have_the_name_that_it_is_given(
 )
 def test_a_value_that_sam_would_cut_is_refused(shell: dict[str, str], given: str) -> None:
     assert "quote" in refusal(run(shell, "check", given))
+
+
+def test_a_places_parameters_hold_only_where_none_of_the_name_is_given(
+    cloud: EmbeddedCloud, shell: dict[str, str]
+) -> None:
+    """The local AWS has its own, beneath those of the commands that documents show."""
+    environment = {**shell, **cloud.environment()}
+    defaults = "--defaults=ScheduleMinutes=1 Triggers=true"
+    given = ("ScheduleMinutes=5", "AllowedTokenHosts=localhost:8443")
+    assert run(environment, defaults, "check", *given).returncode == 0
+    # As long as a name with triggers may not be.
+    line = refusal(run(environment, defaults, "check", stack="s" * 56))
+    assert line.endswith("Choose a name of at most 55.")
+    assert run(environment, defaults, "check", "Triggers=false", stack="s" * 56).returncode == 0
+
+
+def test_to_undeploy_what_is_not_there_is_told_and_does_nothing(
+    cloud: EmbeddedCloud, shell: dict[str, str]
+) -> None:
+    done = run({**shell, **cloud.environment()}, "undeploy")
+    assert done.returncode == 0, done.stderr
+    assert "There is no stack token-refresher\n" in done.stdout

@@ -49,3 +49,11 @@ def test_the_list_of_targets_fits_eighty_columns() -> None:
     ).stdout.splitlines()
     assert len(listed) > 20
     assert [line for line in listed if len(line) > COLUMNS] == []
+    assert [line.split()[1] for line in listed[:6]] == [
+        "demo",
+        "cloud",
+        "deploy",
+        "account",
+        "undeploy",
+        "test",
+    ]

@@ -1,0 +1,92 @@
+"""What `make cloud` says and writes: any shell reads it, and then all programs trust the server."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Final
+
+import pytest
+
+from local.stack import Stack
+from tools import cloud
+from tools.templates import ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+CALL: Final = """
+import os, ssl, urllib.error, urllib.request
+context = ssl.create_default_context()
+assert len(context.get_ca_certs()) > 50, "the public authorities are trusted, too"
+try:
+    urllib.request.urlopen(os.environ["API"], timeout=10)
+except urllib.error.HTTPError as error:
+    print(error.code)
+"""
+
+
+@pytest.fixture
+def variables(tmp_path: Path) -> Path:
+    """The file, in a directory whose name a shell would split or take for more."""
+    directory = tmp_path / "it's a #1"
+    directory.mkdir()
+    return directory / "cloud.env"
+
+
+@pytest.fixture
+def said(variables: Path) -> Iterator[str]:
+    """What it says, while it runs."""
+    command = [sys.executable, "-m", "tools.cloud", "--variables", str(variables)]
+    environment = {**Stack.clean_environment(), "PYTHONPATH": "functions"}
+    with subprocess.Popen(  # noqa: S603
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True
+    ) as running:
+        assert running.stdout is not None
+        try:
+            yield "".join(iter(running.stdout.readline, cloud.READY.splitlines()[-1] + "\n"))
+        finally:
+            running.terminate()
+    assert running.returncode == 0
+    assert not variables.exists()
+
+
+def shells() -> list[str]:
+    return [found for name in ("sh", "bash", "zsh", "dash") if (found := shutil.which(name))]
+
+
+def test_any_shell_reads_it_with_the_one_line_that_is_said(said: str, variables: Path) -> None:
+    [line] = re.findall(r"^    (\. .*)$", said, re.MULTILINE)
+    written = variables.read_text()
+    expected = dict(shlex.split(each)[1].split("=", 1) for each in written.splitlines())
+    assert expected["DEFAULT_PARAMETERS"].startswith("AllowedTokenHosts=localhost:")
+    assert expected.keys() >= {"AWS_ENDPOINT_URL", "TOKEN_REFRESHER_STACK", "SSL_CERT_FILE"}
+    for shell in shells():
+        # As it is pasted, without what a script may do and a terminal may not.
+        done = subprocess.run(  # noqa: S603
+            [shell, "-c", f"{line}\nexec {shlex.quote(sys.executable)} -c {shlex.quote(CALL)}"],
+            env={},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (done.stdout, done.stderr) == ("401\n", ""), shell
+
+
+def test_what_is_written_holds_neither_comments_nor_quotes_that_a_terminal_could_misread(
+    said: str, variables: Path
+) -> None:
+    assert said
+    for line in variables.read_text().splitlines():
+        assert re.fullmatch(r"export \w+=('[^'#!]*'|[^\s'\"#!]*)", line), line
+
+
+def test_it_says_what_to_type_and_how_it_ends_in_eighty_columns() -> None:
+    said = cloud.READY.format(variables="./cloud.env", client=cloud.CLIENT_ID)
+    assert "secret-of-my-client" in said
+    assert "Ctrl-C" in said
+    assert max(map(len, said.splitlines())) <= 80
