@@ -328,3 +328,17 @@ def test_what_cannot_be_recorded_is_told_by_each_environment_as_the_same_change(
 
     assert [each["code"] for each in required] == ["scheduled_for_deletion"] * 2
     assert len({each["change_id"] for each in required}) == 1
+
+
+def test_a_consent_that_begins_to_end_while_its_account_is_removed_is_no_news(told: Told) -> None:
+    told.world.endpoint.refresh_token_lifetime = timedelta(days=20)
+    told.world.endpoint.lifetime = timedelta(days=60)
+    for name in ("removed", "kept"):
+        told.world.add_refresh_only(name)
+    told.sweep()
+    told.sweep(after=timedelta(days=13) - TICK)
+    told.world.store.credentials["removed"].is_deleted = True
+    told.sweep(after=2 * TICK)
+
+    assert told.kinds == ["Token Published", "Token Published", "Consent Ending"]
+    assert told.bus.accounts[-1] == "kept"
