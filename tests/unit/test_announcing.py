@@ -342,3 +342,12 @@ def test_a_consent_that_begins_to_end_while_its_account_is_removed_is_no_news(to
 
     assert told.kinds == ["Token Published", "Token Published", "Consent Ending"]
     assert told.bus.accounts[-1] == "kept"
+
+
+def test_a_consent_that_is_renewed_long_before_its_end_is_no_news(told: Told) -> None:
+    told.world.endpoint.refresh_token_lifetime = timedelta(days=20)
+    told.world.add_refresh_only()
+    told.sweep()
+    told.sweep(after=UNTIL_DUE)
+
+    assert told.kinds == ["Token Published", "Token Published"]
