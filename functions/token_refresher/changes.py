@@ -140,7 +140,7 @@ def _trouble(account: Account, *, schedule: timedelta) -> _Trouble | None:
     """
     published = account.published.version_id if account.published is not None else ""
     attempt = _attempt(account.failure)
-    if account.unrecorded is not None and records.FAILURE_TAG in account.unrecorded.tags:
+    if account.unrecorded is not None:
         # Every new environment meets it, and must not tell of it as of another one.
         attempt = f"{published}/{account.credentials_digest}"
     trouble = _failure(account.failure, attempt)
