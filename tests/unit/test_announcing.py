@@ -13,6 +13,7 @@ from tests.unit.fakes import (
     ACCOUNT,
     CLIENT_CREDENTIALS,
     TICK,
+    TWELVE_HOURS,
     UNTIL_DUE,
     RunKilledError,
     World,
@@ -79,6 +80,10 @@ class Told:
     @property
     def kinds(self) -> list[str]:
         return [each.kind for each in self.bus.put_so_far]
+
+    @property
+    def ids(self) -> list[str]:
+        return [json.loads(each.detail)["change_id"] for each in self.bus.put_so_far]
 
     def onboard(self, count: int, *, name: str = "dealer") -> list[str]:
         names = [f"{name}-{number:04}" for number in range(count)]
@@ -351,3 +356,27 @@ def test_a_consent_that_is_renewed_long_before_its_end_is_no_news(told: Told) ->
     told.sweep(after=UNTIL_DUE)
 
     assert told.kinds == ["Token Published", "Token Published"]
+
+
+def test_each_consent_that_ends_is_another_change(told: Told) -> None:
+    told.world.endpoint.refresh_token_lifetime = timedelta(days=20)
+    told.world.endpoint.lifetime = timedelta(days=60)
+    told.world.add_refresh_only()
+    told.sweep()
+    for _ in range(2):
+        told.sweep(after=timedelta(days=14))
+        renewed = told.world.sweep(after=TICK, accounts=[ACCOUNT], force=True)
+        told.announcer.announce(renewed, time_left=lambda: A_MINUTE)
+
+    assert told.kinds.count("Consent Ending") == told.kinds.count("Refresh Recovered") == 2
+    assert len(told.ids) == len({*told.ids})
+
+
+def test_each_token_that_begins_to_live_too_short_is_another_change(told: Told) -> None:
+    told.world.add(CLIENT_CREDENTIALS)
+    for lifetime in 2 * (timedelta(minutes=10), TWELVE_HOURS):
+        told.world.endpoint.lifetime = lifetime
+        told.sweep(after=UNTIL_DUE)
+
+    assert told.kinds.count("Action Required") == told.kinds.count("Refresh Recovered") == 2
+    assert len(told.ids) == len({*told.ids})
