@@ -17,6 +17,7 @@ import msgspec
 
 from token_refresher.changes import Kind, changes_of
 from token_refresher.fixes import PROGRAM, say
+from token_refresher.outcomes import Outcome
 from token_refresher.ports import Announcement
 from token_refresher.reporting import describe
 
@@ -103,8 +104,19 @@ class Announcer:
         return NotPut(len(left), code, len(left) - len(self._kept))
 
     def _event(self, change: Change, report: Report) -> Announcement:
-        detail = _detail(change, report, self._settings)
-        return Announcement(change.kind, msgspec.json.encode(detail).decode(), report.now)
+        detail = msgspec.json.encode(_detail(change, report, self._settings)).decode()
+        return Announcement(change.kind, detail, _time(change, report))
+
+
+def _time(change: Change, report: Report) -> datetime:
+    """When it happened: a sweep lasts for minutes, and another run may tell of the account, too.
+
+    What a new token has changed was so once that token was issued, and not before.
+    """
+    result, published = change.result, change.result.account.published
+    is_new = result.outcome is Outcome.PUBLISHED
+    issued_at = published.issued_at if is_new and published is not None else None
+    return max(report.now, issued_at or report.now)
 
 
 def _put_all(

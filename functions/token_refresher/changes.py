@@ -107,7 +107,7 @@ def changes_of(report: Report) -> Iterator[Change]:
         if now is not None and now.is_news_after(was):
             kind = Kind.ACTION_REQUIRED if now.needs_action else Kind.FAILED
             yield _of_trouble(kind, result, now)
-        over = was or (_consent(before) if ended else None)
+        over = was or _left_behind(before, after) or (_consent(before) if ended else None)
         if over is not None and now is None and not ends:
             yield _of_trouble(Kind.RECOVERED, result, over)
 
@@ -122,26 +122,49 @@ def _consent(account: Account) -> _Trouble:
     return _Trouble(policy.GRANT_ENDING, FailureClass.ACTION_REQUIRED, cause)
 
 
+def _left_behind(before: Account, after: Account) -> _Trouble | None:
+    """What was on record and is no more, though a token had ended it: nobody has told of the end.
+
+    Its run died, or got no response for what it published; or somebody else published.
+    """
+    theirs, ours = (each.tags.get(records.FAILURE_TAG) for each in (before, after))
+    record = records.FailureRecord.from_tag(theirs)
+    return None if theirs == ours else _failure(record, _attempt(record))
+
+
 def _trouble(account: Account, *, schedule: timedelta) -> _Trouble | None:
     """Tell why an account is not well; None where it is.
 
     A failure counts whatever credentials it is of: until a token has come, corrected ones have
     healed nothing.
     """
-    failure = account.failure
-    trouble = None
-    if failure is not None and failure.failures:
-        trouble = _Trouble(
-            failure.code,
-            failure.failure_class,
-            # Each attempt is another one, though it be in the same row.
-            f"{records.format_timestamp(failure.since)}/{failure.failures}",
-            failure.credentials_digest,
-            failure.since,
-        )
-        if trouble.needs_action:
-            return trouble
+    published = account.published.version_id if account.published is not None else ""
+    attempt = _attempt(account.failure)
+    if account.unrecorded is not None:
+        # Every new environment meets it, and must not tell of it as of another one.
+        attempt = f"{published}/{account.credentials_digest}"
+    trouble = _failure(account.failure, attempt)
+    if trouble is not None and trouble.needs_action:
+        return trouble
     if policy.lives_too_short(account, schedule=schedule):
-        published = account.published.version_id if account.published is not None else ""
-        return _Trouble(policy.LIVES_TOO_SHORT, FailureClass.ACTION_REQUIRED, published)
+        # The same token is news again after a failure that needed action for another reason.
+        cause = f"{published}/{attempt}"
+        return _Trouble(policy.LIVES_TOO_SHORT, FailureClass.ACTION_REQUIRED, cause)
     return trouble
+
+
+def _failure(record: records.FailureRecord | None, attempt: str) -> _Trouble | None:
+    if record is None or not record.failures:
+        return None
+    return _Trouble(
+        record.code,
+        record.failure_class,
+        attempt,
+        record.credentials_digest,
+        record.since,
+    )
+
+
+def _attempt(record: records.FailureRecord | None) -> str:
+    # Each attempt is another one, though it be in the same row.
+    return f"{records.format_timestamp(record.since)}/{record.failures}" if record else ""

@@ -39,6 +39,7 @@ PLAYS: Final = 1500
 REFRESH: Final = ("tests/scenarios", "tests/unit/test_refresh.py", "tests/unit/test_journal.py")
 TIMES: Final = ("tests/unit/test_timeouts.py",)
 REFUSALS: Final = ("tests/unit/test_refusals.py", "tests/unit/test_credentials.py")
+EVENTS: Final = ("tests/scenarios", "tests/unit/test_announcing.py")
 REQUESTS: Final = ("tests/unit/oauth/test_token_request.py", "tests/unit/test_refusals.py")
 FAILED: Final = re.compile(r"^FAILED (.+?)(?: - .*)?$", re.MULTILINE)
 WITHIN_SECONDS: Final = 600
@@ -355,6 +356,62 @@ MUTANTS: Final = (
         "if self.version_id > kept.instead_of or kept.grant != self.grant:",
         "if kept.grant != self.grant:",
         OVERLAPS,
+    ),
+    Mutant(
+        "events: the same failure is told with each attempt",
+        "changes",
+        "        return self.needs_action and told != (self.code, self.credentials)\n",
+        "        return True\n",
+        EVENTS,
+    ),
+    Mutant(
+        "events: an end that a run did not live to tell is never told",
+        "changes",
+        "was or _left_behind(before, after) or (",
+        "was or (",
+        EVENTS,
+    ),
+    Mutant(
+        "events: a recovery is told while a consent is ending",
+        "changes",
+        "over is not None and now is None and not ends",
+        "over is not None and now is None",
+        EVENTS,
+    ),
+    Mutant(
+        "events: a consent that was never ending is told as a recovery",
+        "changes",
+        "_consent(before) if ended else None",
+        "_consent(before) if before.grant else None",
+        EVENTS,
+    ),
+    Mutant(
+        "events: an account that is removed is told of",
+        "changes",
+        "        if not after.is_managed:\n            continue\n",
+        "",
+        EVENTS,
+    ),
+    Mutant(
+        "events: what failed twice is told as the same change",
+        "changes",
+        "        attempt,\n        record.credentials_digest,\n",
+        '        "",\n        record.credentials_digest,\n',
+        EVENTS,
+    ),
+    Mutant(
+        "events: what cannot be recorded is another change in each environment",
+        "changes",
+        '        attempt = f"{published}/{account.credentials_digest}"\n',
+        "        pass\n",
+        EVENTS,
+    ),
+    Mutant(
+        "events: what a defect keeps from being put is not kept",
+        "announcing",
+        "        self._kept = waiting[-_MOST_KEPT:]\n        if not waiting:\n",
+        "        if not waiting:\n",
+        EVENTS,
     ),
 )
 

@@ -9,8 +9,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.unit.fakes import CLIENT_CREDENTIALS, TICK, World, timed_out
+from tests.unit.fakes import (
+    ACCOUNT,
+    CLIENT_CREDENTIALS,
+    TICK,
+    TWELVE_HOURS,
+    UNTIL_DUE,
+    RunKilledError,
+    World,
+    timed_out,
+)
 from token_refresher.announcing import Announcer, NotPut
+from token_refresher.oauth.errors import TokenRequestError
 from token_refresher.settings import Settings
 
 if TYPE_CHECKING:
@@ -66,6 +76,14 @@ class Told:
     def sweep(self, *, left: timedelta = A_MINUTE, after: timedelta = TICK) -> NotPut | None:
         report = self.world.sweep(after=after)
         return self.announcer.announce(report, time_left=lambda: left)
+
+    @property
+    def kinds(self) -> list[str]:
+        return [each.kind for each in self.bus.put_so_far]
+
+    @property
+    def ids(self) -> list[str]:
+        return [json.loads(each.detail)["change_id"] for each in self.bus.put_so_far]
 
     def onboard(self, count: int, *, name: str = "dealer") -> list[str]:
         names = [f"{name}-{number:04}" for number in range(count)]
@@ -235,3 +253,130 @@ def test_two_accounts_and_two_kinds_of_change_never_have_the_same_id(told: Told)
 
     # Three failures stop the host for the others.
     assert len({*ids}) == len(ids) == 20 + 3 + 20 + 3
+
+
+def test_an_end_that_a_run_did_not_live_to_tell_is_told_by_the_next_refresh(told: Told) -> None:
+    told.world.add(CLIENT_CREDENTIALS)
+    told.sweep()
+    told.world.endpoint.fail(timed_out)
+    told.sweep(after=UNTIL_DUE)
+    told.world.endpoint.fail(None)
+    told.world.faults.once("before untag", RunKilledError())
+    with pytest.raises(RunKilledError):
+        told.sweep()
+    told.world.start_environment()
+    told.sweep()
+    told.sweep(after=UNTIL_DUE)
+    told.sweep(after=UNTIL_DUE)
+
+    assert told.kinds == [
+        "Token Published",
+        "Refresh Failed",
+        # The one between was published by the run that died.
+        "Token Published",
+        "Refresh Recovered",
+        "Token Published",
+    ]
+
+
+def test_a_token_that_lives_too_short_is_news_again_after_another_need_for_action(
+    told: Told,
+) -> None:
+    told.world.endpoint.lifetime = timedelta(minutes=10)
+    told.world.add(CLIENT_CREDENTIALS)
+    told.sweep()
+    told.world.endpoint.fail(lambda: TokenRequestError("invalid_client"))
+    told.sweep(after=timedelta(minutes=20))
+    told.world.endpoint.fail(timed_out)
+    told.sweep(after=timedelta(hours=1))
+    required = [json.loads(each.detail) for each in told.bus.put_so_far[1:]]
+
+    codes = [each["code"] for each in required]
+    assert codes == ["token_lives_too_short", "invalid_client", "token_lives_too_short"]
+    assert len({each["change_id"] for each in required}) == 3
+
+
+def test_what_a_new_token_ended_is_told_of_as_later_than_what_it_ended(told: Told) -> None:
+    told.world.add(CLIENT_CREDENTIALS)
+    began_at = told.world.now
+
+    def fail_in_another_run() -> None:
+        told.world.now += A_MINUTE
+        trigger = told.world.beside()
+        trigger.endpoint.fail(timed_out)
+        told.announcer.announce(trigger.sweep(), time_left=lambda: A_MINUTE)
+        told.world.endpoint.fail(None)
+        told.world.now += A_MINUTE
+
+    told.world.faults.meanwhile("before describe", fail_in_another_run)
+    forced = told.world.sweep(accounts=[ACCOUNT], force=True)
+    told.announcer.announce(forced, time_left=lambda: A_MINUTE)
+
+    assert [(each.kind, each.at) for each in told.bus.put_so_far] == [
+        ("Refresh Failed", began_at + A_MINUTE),
+        ("Token Published", began_at + 2 * A_MINUTE),
+        ("Refresh Recovered", began_at + 2 * A_MINUTE),
+    ]
+
+
+def test_what_cannot_be_recorded_is_told_by_each_environment_as_the_same_change(
+    told: Told,
+) -> None:
+    told.world.add(CLIENT_CREDENTIALS)
+    told.sweep()
+    told.world.store.tokens[ACCOUNT].is_deleted = True
+    told.sweep()
+    told.sweep()
+    told.world.start_environment()
+    told.sweep(after=timedelta(hours=2))
+    required = [json.loads(each.detail) for each in told.bus.put_so_far[1:]]
+
+    assert [each["code"] for each in required] == ["scheduled_for_deletion"] * 2
+    assert len({each["change_id"] for each in required}) == 1
+
+
+def test_a_consent_that_begins_to_end_while_its_account_is_removed_is_no_news(told: Told) -> None:
+    told.world.endpoint.refresh_token_lifetime = timedelta(days=20)
+    told.world.endpoint.lifetime = timedelta(days=60)
+    for name in ("removed", "kept"):
+        told.world.add_refresh_only(name)
+    told.sweep()
+    told.sweep(after=timedelta(days=13) - TICK)
+    told.world.store.credentials["removed"].is_deleted = True
+    told.sweep(after=2 * TICK)
+
+    assert told.kinds == ["Token Published", "Token Published", "Consent Ending"]
+    assert told.bus.accounts[-1] == "kept"
+
+
+def test_a_consent_that_is_renewed_long_before_its_end_is_no_news(told: Told) -> None:
+    told.world.endpoint.refresh_token_lifetime = timedelta(days=20)
+    told.world.add_refresh_only()
+    told.sweep()
+    told.sweep(after=UNTIL_DUE)
+
+    assert told.kinds == ["Token Published", "Token Published"]
+
+
+def test_each_consent_that_ends_is_another_change(told: Told) -> None:
+    told.world.endpoint.refresh_token_lifetime = timedelta(days=20)
+    told.world.endpoint.lifetime = timedelta(days=60)
+    told.world.add_refresh_only()
+    told.sweep()
+    for _ in range(2):
+        told.sweep(after=timedelta(days=14))
+        renewed = told.world.sweep(after=TICK, accounts=[ACCOUNT], force=True)
+        told.announcer.announce(renewed, time_left=lambda: A_MINUTE)
+
+    assert told.kinds.count("Consent Ending") == told.kinds.count("Refresh Recovered") == 2
+    assert len(told.ids) == len({*told.ids})
+
+
+def test_each_token_that_begins_to_live_too_short_is_another_change(told: Told) -> None:
+    told.world.add(CLIENT_CREDENTIALS)
+    for lifetime in 2 * (timedelta(minutes=10), TWELVE_HOURS):
+        told.world.endpoint.lifetime = lifetime
+        told.sweep(after=UNTIL_DUE)
+
+    assert told.kinds.count("Action Required") == told.kinds.count("Refresh Recovered") == 2
+    assert len(told.ids) == len({*told.ids})
