@@ -258,7 +258,11 @@ class MemoryStore(SecretsManagerStore):
         text = content if isinstance(content, str | bytes) else json.dumps(content)
         secret.put(f"terraform-{len(secret.versions):022}", text, [CURRENT])
 
-    def list_secrets(self) -> tuple[dict[str, SecretMetadata], dict[str, SecretMetadata]]:
+    def list_secrets(
+        self,
+        *,
+        with_deleted: bool = False,  # noqa: ARG002 - the command line alone asks so
+    ) -> tuple[dict[str, SecretMetadata], dict[str, SecretMetadata]]:
         self.calls.append("list")
         with self.faults.around("list"):
             credentials, tokens = self._listing or self._list_both()

@@ -232,7 +232,9 @@ class Store(SecretsManagerStore):
         )
 
     @override
-    def list_secrets(self) -> tuple[dict[str, SecretMetadata], dict[str, SecretMetadata]]:
+    def list_secrets(
+        self, *, with_deleted: bool = False
+    ) -> tuple[dict[str, SecretMetadata], dict[str, SecretMetadata]]:
         """List without pages and threads."""
         self._env.give_way("list")
         listed = self._region.seen_by_list()
