@@ -18,7 +18,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import boto3
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectionClosedError,
+    ConnectTimeoutError,
+    EndpointConnectionError,
+    ReadTimeoutError,
+)
+
+from tools.output import pasteable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -37,6 +46,15 @@ LEFT_TO_OTHERS: Final = 100
 # Nothing was deployed yet: a change set alone, or what a first deployment left when it failed.
 EMPTY: Final = "REVIEW_IN_PROGRESS"
 FAILED: Final = "ROLLBACK_COMPLETE"
+# Nothing came back from the address that the error names.
+NO_ANSWER: Final = (
+    ConnectionClosedError,
+    ConnectTimeoutError,
+    EndpointConnectionError,
+    ReadTimeoutError,
+)
+# Of AWS_ENDPOINT_URL, where the local AWS stands in the place of AWS.
+LOCAL: Final = re.compile(r"\w+://(([\w.-]+\.)?localhost|127(\.\d+){3}|\[::1\])(:\d+)?/*")
 # As a shell tells that a command was ended by Ctrl-C.
 INTERRUPTED: Final = 130
 
@@ -83,12 +101,32 @@ def find_place() -> Place:
             raise DeployError("No Region is set. Name one: export AWS_REGION=eu-west-1")
         make: Any = session.client
         caller = make("sts").get_caller_identity()
+    except NO_ANSWER as error:
+        raise DeployError(unanswered(error)) from error
     except (BotoCoreError, ClientError) as error:
         raise DeployError(
             f"AWS does not say whose credentials these are: {said_of(error)}. "
             "Sign in again, or name a profile: export AWS_PROFILE=..."
         ) from error
     return Place(session, caller["Account"], caller["Arn"])
+
+
+def is_local() -> bool:
+    """Whether the local AWS stands in the place of AWS."""
+    return LOCAL.fullmatch(os.environ.get("AWS_ENDPOINT_URL", "")) is not None
+
+
+def unanswered(error: BotoCoreError) -> str:
+    """Say that nothing came back, from where, and what to look at."""
+    if is_local():
+        return (
+            f"The local AWS at {os.environ['AWS_ENDPOINT_URL']} did not answer. Is `make cloud` "
+            "still running? When it has ended, a new terminal speaks to AWS itself."
+        )
+    return (
+        f"AWS did not answer: {error}. "
+        "Check the Region, AWS_ENDPOINT_URL, the network and its proxy."
+    )
 
 
 def said_of(error: BotoCoreError | ClientError) -> str:
@@ -273,7 +311,14 @@ def deploy(place: Place, stack: str, parameters: Sequence[str], *options: str) -
         return
     (found,) = place.client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
     for each in found.get("Outputs", ()):
-        print(f"{each.get('Description', each['OutputKey'])}\n    {each['OutputValue']}")
+        # The local AWS has no console.
+        if not (is_local() and each["OutputKey"] == "DashboardUrl"):
+            tell(each.get("Description", each["OutputKey"]), each["OutputValue"])
+
+
+def tell(heading: str, value: str) -> None:
+    """Print what to do, and beneath it the command or the name to be pasted."""
+    print(f"{heading.removesuffix('.')}:\n{pasteable(value)}")
 
 
 def undeploy(place: Place, stack: str) -> None:
@@ -306,7 +351,9 @@ def act(told: argparse.Namespace) -> None:
             "Name the account, by letters, digits and /_+=.@- alone: make account ACCOUNT=dealer-17"
         )
     place = find_place()
-    print(f"AWS account {place.account}, Region {place.region}, as {place.caller}", flush=True)
+    # A deployment was checked first, and told it then.
+    if told.command != "deploy":
+        print(f"AWS account {place.account}, Region {place.region}, as {place.caller}", flush=True)
     given = (f"FunctionStackName={stack}", *words)
     if told.command in {"check", "deploy"}:
         check_first_deploy(place, stack, parameters)
@@ -314,7 +361,7 @@ def act(told: argparse.Namespace) -> None:
         deploy(place, stack, given)
         deploy(place, f"{stack}-monitoring", given, "--config-env", "monitoring")
         where = f"--stack {stack} --region {place.region}"
-        print(f"Next, for each account:\n    token-refresher add NAME {where}")
+        tell("Next, for each account", f"token-refresher add NAME {where}")
     elif told.command == "account":
         name = account_stack(stack, told.account)
         check_leftover(place, name, f"aws cloudformation delete-stack --stack-name {name}")
@@ -324,7 +371,8 @@ def act(told: argparse.Namespace) -> None:
             undeploy(place, each)
         print(
             "== Left alone: every secret, the accounts' stacks, and the bucket of\n"
-            "   aws-sam-cli-managed-default"
+            "   aws-sam-cli-managed-default. Nothing refreshes the tokens any more: each one\n"
+            "   stays in its secret until it expires. Another deployment goes on with them."
         )
 
 
@@ -342,6 +390,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return INTERRUPTED
     except DeployError as error:
         print(error, file=sys.stderr)
+    except NO_ANSWER as error:
+        print(unanswered(error), file=sys.stderr)
     except (BotoCoreError, ClientError) as error:
         print(f"AWS refused: {said_of(error)}.", file=sys.stderr)
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 from contextlib import contextmanager
@@ -17,6 +18,9 @@ COLUMNS: Final = 80
 # So that a table of times stands where the eye looks for it.
 _LONGEST_PHASE: Final = 51
 _TIME: Final = 8
+_INDENT: Final = "    "
+_OPTION: Final = re.compile(r" (?=--[a-z])")
+_GOES_ON: Final = " \\"
 
 
 def console() -> Console:
@@ -32,6 +36,18 @@ def hanging(beginning: str, text: str) -> Table:
     line.add_column(no_wrap=True)
     line.add_row(beginning, text)
     return line
+
+
+def pasteable(command: str) -> str:
+    """Indent a command; one that does not fit goes on before its options, as a shell takes it."""
+    lines = [""]
+    for part in _OPTION.split(command):
+        if lines[-1] and len(f"{_INDENT}{lines[-1]} {part}{_GOES_ON}") > COLUMNS:
+            lines[-1] += _GOES_ON
+            lines.append(f"  {part}")
+        else:
+            lines[-1] = f"{lines[-1]} {part}" if lines[-1] else part
+    return "\n".join(f"{_INDENT}{line}" for line in lines)
 
 
 @contextmanager

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 # Its alarm waits as long; what is told of a sweep arrives a minute or two after it.
 _TICKS_MISSED: Final = 3
 _SLACK: Final = timedelta(minutes=10)
+# The one in which the next sweep sees it, and the one after, when CloudWatch has its metrics.
+_TICKS_UNTIL_OVER: Final = 2
 # What accounts themselves set off; they are looked at on their own.
 _OF_ACCOUNTS: Final = frozenset({"AccountsNeedingAction", "AccountsRetrying", "MarginUsed"})
 
@@ -131,8 +133,13 @@ def _alarms(patient: Patient) -> Finding:
         )
     if not alarms:
         return well("none is on")
+    count = "1 is on" if len(alarms) == 1 else f"{len(alarms)} are on"
     names = ", ".join(f"“{alarm.name}”" for alarm in alarms)
-    return well(f"on for accounts, and not for the function: {names}")
+    within = say_duration(_TICKS_UNTIL_OVER * patient.connection.settings.schedule)
+    return well(
+        f"{count}: {names}; about accounts alone, and over by itself within {within} of their "
+        "recovery"
+    )
 
 
 def _permissions(patient: Patient) -> Finding:

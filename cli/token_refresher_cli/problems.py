@@ -114,7 +114,12 @@ _NO_CONFIGURATION: Final = Problem(
     "See it fail: {identity}",
 )
 _NO_ANSWER: Final = Problem(
-    "AWS did not answer.", "Check the Region, AWS_ENDPOINT_URL, the network and its proxy."
+    "AWS did not answer{at}.", "Check the Region, AWS_ENDPOINT_URL, the network and its proxy."
+)
+_NO_LOCAL_ANSWER: Final = Problem(
+    _NO_ANSWER.what,
+    "Is the local cloud still running? It ends with its `make cloud`, and a new terminal speaks to "
+    "AWS itself. If it runs, check AWS_ENDPOINT_URL, the network and its proxy.",
 )
 _NO_PROXY: Final = Problem(
     "The proxy on the way to AWS did not answer.",
@@ -329,7 +334,10 @@ def _told(told: Problem, code: str, resource: str, target: Target) -> Problem:
     }
     is_of_place = told in {_NO_ANSWER, _NO_PROFILE, _NO_REGION, _BAD_REGION}
     by = _by(target) if is_of_place else ""
-    return Problem(told.what.format(code=code) + by, told.fix.format(**commands))
+    at = f" at {target.endpoint}" if target.endpoint else ""
+    if told is _NO_ANSWER and target.is_endpoint_local:
+        told = _NO_LOCAL_ANSWER
+    return Problem(told.what.format(code=code, at=at) + by, told.fix.format(**commands))
 
 
 def _by(target: Target) -> str:

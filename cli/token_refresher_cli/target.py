@@ -7,6 +7,7 @@ stack's function never meets another stack's accounts.
 
 from __future__ import annotations
 
+import re
 import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -23,6 +24,10 @@ _PROFILES: Final = ("AWS_DEFAULT_PROFILE", "AWS_PROFILE")
 _REGIONS: Final = ("AWS_REGION", "AWS_DEFAULT_REGION")
 # Whoever sets them has chosen an identity; a profile that were named would win over it.
 _IDENTITIES: Final = ("AWS_ACCESS_KEY_ID", "AWS_WEB_IDENTITY_TOKEN_FILE")
+_ENDPOINT: Final = "AWS_ENDPOINT_URL"
+# Of an address, the host and the port; it may hold a user's name and password as well.
+_HOST: Final = re.compile(r"\w+://(?:[^/]*@)?([^/?#@]+)")
+_LOOPBACK: Final = re.compile(r"((.+\.)?localhost|127(\.\d+){3}|\[::1\])(:\d+)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +43,7 @@ class Target:
         aws_region: What the Region comes to, where a profile has it.
         config_file: The configuration file, where any of this comes from it.
         stack_from: What names the stack: an option, a variable or the configuration file.
+        endpoint: The host and port of what stands in the place of AWS, if anything does.
     """
 
     profile: str | None = None
@@ -48,6 +54,12 @@ class Target:
     aws_region: str | None = None
     config_file: str | None = None
     stack_from: str = ""
+    endpoint: str = ""
+
+    @property
+    def is_endpoint_local(self) -> bool:
+        """Whether what stands in the place of AWS is on this machine."""
+        return _LOOPBACK.fullmatch(self.endpoint) is not None
 
     def credentials_id(self, account: str) -> str:
         """Name an account's credentials secret."""
@@ -115,6 +127,7 @@ def choose(
     place = next(filter(None, named), of_file)
     sources = dict(zip(("--stack", VARIABLES["stack"]), named, strict=True))
     stack_from = next((name for name, source in sources.items() if source), path or "")
+    endpoint = _HOST.match(variables.get(_ENDPOINT, ""))
     used = [
         is_of_file and region,
         profile and profile == file.get("profile"),
@@ -127,6 +140,7 @@ def choose(
         stack=place.get("stack") or None,
         config_file=path if any(used) else None,
         stack_from=stack_from,
+        endpoint=endpoint[1] if endpoint else "",
     )
 
 

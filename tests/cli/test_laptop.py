@@ -233,7 +233,7 @@ FAULTS: Final = {
         variables={**NO_CREDENTIALS, "AWS_CONFIG_FILE": "config", "AWS_PROFILE": "process"},
     ),
     "a proxy that is no address": Fault(
-        "AWS did not answer.",
+        "AWS did not answer at ",
         "the network and its proxy",
         variables={"HTTP_PROXY": "::::", "NO_PROXY": None, "no_proxy": None},
     ),
@@ -248,13 +248,13 @@ FAULTS: Final = {
         "There are no AWS credentials.", "Choose a --profile", variables=NO_CREDENTIALS
     ),
     "names that are not resolved": Fault(
-        "AWS did not answer.",
+        "AWS did not answer at nowhere.invalid.",
         "Check the Region, AWS_ENDPOINT_URL, the network",
         variables={"AWS_ENDPOINT_URL": "http://nowhere.invalid"},
     ),
-    "an endpoint that is not there": Fault(
-        "AWS did not answer.",
-        "Check the Region, AWS_ENDPOINT_URL, the network",
+    "a local cloud that has ended": Fault(
+        f"AWS did not answer at {NOBODY.removeprefix('http://')}.",
+        "Is the local cloud still running?",
         variables={"AWS_ENDPOINT_URL": NOBODY},
     ),
     "a proxy that is not there": Fault(

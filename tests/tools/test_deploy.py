@@ -103,6 +103,33 @@ def test_without_credentials_one_line_says_how_to_get_some(
 
 
 @pytest.mark.parametrize(
+    ("address", "told"),
+    [
+        (
+            "http://127.0.0.1:9",
+            "The local AWS at http://127.0.0.1:9 did not answer. Is `make",
+        ),
+        ("http://nowhere.invalid", "AWS did not answer: Could not connect to the endpoint URL: "),
+    ],
+    ids=["a local AWS that has ended", "a name that nobody knows"],
+)
+def test_an_address_that_does_not_answer_is_named_and_nobody_is_told_to_sign_in(
+    shell: dict[str, str], address: str, told: str
+) -> None:
+    aws = {
+        "AWS_REGION": "eu-west-1",
+        "AWS_ACCESS_KEY_ID": "invented",
+        "AWS_SECRET_ACCESS_KEY": "invented",
+        "AWS_MAX_ATTEMPTS": "1",
+        "AWS_ENDPOINT_URL": address,
+    }
+    line = refusal(run({**shell, **aws}, "check"))
+    assert line.startswith(told)
+    assert address in line
+    assert "Sign in" not in line
+
+
+@pytest.mark.parametrize(
     ("parameters", "reserved"),
     [((), 1), (("Triggers=true",), 2), (("Triggers=true", "ReserveConcurrency=true"), 2)],
 )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 import sys
 
 import pytest
 
-from tools.output import COLUMNS
+from tools.output import COLUMNS, pasteable
 from tools.templates import ROOT
 from tools.terminal import Terminal
 
@@ -37,6 +38,32 @@ def test_a_run_is_told_in_whole_words_with_its_times_at_the_end_of_their_lines(
     # However many lines the name takes.
     ends = [len(line) for line in lines if line.endswith("0.0 s")]
     assert ends == [min(columns, 59)] * 2
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "token-refresher add NAME --stack token-refresher --region eu-west-1",
+        (
+            "aws secretsmanager create-secret --name oauth/credentials/dealer-17 "
+            "--secret-string file://dealer-17.json --region eu-west-1"
+        ),
+        (
+            "echo '{\"dry_run\": true}' | aws lambda invoke --function-name token-refresher "
+            "--payload fileb:///dev/stdin --cli-read-timeout 0 --region eu-west-1 /dev/stdout"
+        ),
+    ],
+)
+def test_a_command_that_is_broken_to_the_width_is_still_that_command(command: str) -> None:
+    printed = pasteable(command)
+    assert max(map(len, printed.splitlines())) <= COLUMNS
+    assert all(line.startswith("    ") for line in printed.splitlines())
+    assert shlex.split(printed.replace("\\\n", "")) == shlex.split(command)
+
+
+def test_what_has_no_options_is_never_broken() -> None:
+    address = "https://eu-west-1.console.aws.amazon.com/" + 80 * "x"
+    assert pasteable(address) == f"    {address}"
 
 
 def test_the_list_of_targets_fits_eighty_columns() -> None:
