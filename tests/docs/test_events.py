@@ -17,11 +17,14 @@ from tests.integration.test_events import SECONDS, Queue, examples
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 TEXT: Final = (ROOT / "docs" / "events.md").read_text()
 TOOLS: Final = ROOT / ".venv-deploy" / "bin"
 BLOCKS: Final = re.findall(r"```(\w+)\n(.*?)```", TEXT, re.DOTALL)
-DEPLOYS: Final = [text for kind, text in BLOCKS if kind == "sh" and text.startswith("aws ")]
+DEPLOYS: Final = [text for kind, text in BLOCKS if kind == "sh" and text.startswith("aws cloudf")]
+# How the first one is seen: a rule with its queue, what makes an event and reads it, the end.
+FIRST: Final = [text for kind, text in BLOCKS if kind == "sh" and "QUEUE" in text]
 RULES: Final = [text for kind, text in BLOCKS if kind == "json"]
 
 
@@ -49,6 +52,44 @@ def test_a_recipe_is_deployed_by_its_command(cloud: EmbeddedCloud, command: str)
 
 def test_there_are_two_recipes() -> None:
     assert len(DEPLOYS) == 2
+
+
+def test_the_first_event_is_seen_by_the_commands_that_are_shown(
+    cloud: EmbeddedCloud, tmp_path: Path
+) -> None:
+    cloud.reset()
+    event = examples()["token-published.json"]
+    detail = json.dumps(event["detail"])
+    entry = {"Source": event["source"], "DetailType": event["detail-type"], "Detail": detail}
+    put = shlex.join(["aws", "events", "put-events", "--entries", json.dumps([entry])])
+    commands = {
+        # What the function does when it is asked for a refresh.
+        "token-refresher": f"{put} > {os.devnull}",
+        # Version 1 would choose an address of its own for queues.
+        "aws": f'exec {shlex.quote(str(TOOLS / "aws"))} --endpoint-url {cloud.endpoint_url} "$@"',
+    }
+    for name, command in commands.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{command}\n")
+        (tmp_path / name).chmod(0o755)
+    assert len(FIRST) == 3
+    done = subprocess.run(  # noqa: S603 - the document's own
+        ["sh", "-eu", "-c", "".join(FIRST)],  # noqa: S607
+        env={
+            "PATH": f"{tmp_path}:{os.defpath}",
+            "AWS_CONFIG_FILE": os.devnull,
+            **cloud.environment(),
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    # Some other commands tell what they did.
+    (seen,) = [line for line in done.stdout.splitlines() if "detail-type" in line]
+    assert json.loads(seen)["detail"] == event["detail"]
+    assert cloud.client("events").list_rules()["Rules"] == []
+    assert cloud.client("sqs").list_queues().get("QueueUrls", []) == []
 
 
 def test_the_message_that_is_shown_is_one_of_the_program_s() -> None:
