@@ -117,7 +117,7 @@ def _unnamed(patient: Patient, secret_id: str, kind: str, arn: str) -> Finding:
     setting = f"PARAMETERS={_KEYS_OF_THE_STACK[kind]}={arn}"
     return wrong(
         f"the KMS key of {secret_id} is none that the stack lets its function use",
-        f"Let it, where the key's own policy does not: make deploy "
+        f"Let it, where the key's own policy does not, in a clone of this project: make deploy "
         f"STACK={patient.target.stack} {setting}",
     )
 
@@ -289,7 +289,8 @@ def _how_to_allow(patient: Patient, failure: FailureRecord, lacking: str) -> str
 
 
 def _deploying(patient: Patient) -> str:
-    return f"Allow it, as the stack does: make deploy STACK={patient.target.stack}"
+    stack = patient.target.stack
+    return f"Allow it, as the stack does, in a clone of this project: make deploy STACK={stack}"
 
 
 def _lacking(patient: Patient) -> str:

@@ -47,7 +47,11 @@ def doctor(
             raise
         what = f"The function {stack} cannot start: {error}."
         screen.show_problem(
-            Problem(what, f"Deploy it with another value: make deploy STACK={stack}")
+            Problem(
+                what,
+                "Deploy it with another value, in a clone of this project: "
+                f"make deploy STACK={stack}",
+            )
         )
         raise typer.Exit(ExitCode.ACTION_REQUIRED) from None
     patient = Patient(connection, name or "")

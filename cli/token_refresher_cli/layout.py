@@ -32,7 +32,8 @@ _NARROWEST: Final = 16
 _SHARES_OF_NAMES: Final = (0.4, 0.3, 0.2)
 # What rows look like is learnt from the most frequent kinds; a fleet may have 10,000.
 _MOST_KINDS: Final = 200
-_OPTION: Final = re.compile(r" (?=--[a-z])")
+# Before an option, or a variable that make takes.
+_OPTION: Final = re.compile(r" (?=--[a-z]|[A-Z_]+=)")
 _GOES_ON: Final = " \\"
 _NO_BREAK: Final = "\u00a0"
 # A number and its unit are one word.

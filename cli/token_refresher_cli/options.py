@@ -38,7 +38,9 @@ _WHERE: Final = {
     "profile": "The profile of the AWS configuration to use.",
     "region": "The AWS Region of the accounts.",
     "prefix": "The path above credentials/ and tokens/ in secrets' names.",
-    "stack": "The deployed stack: its function's settings count, not the shell's.",
+    "stack": "The deployed stack, by its name at deployment (token-refresher, unless STACK said "
+    "otherwise): its function's settings count, not the shell's. The configuration file may name "
+    "it.",
 }
 
 

@@ -303,7 +303,8 @@ def explain_call(operation: str, code: str, resource: str, target: Target) -> Pr
         return Problem(
             f"There is no function {resource} here.{_by(target)}",
             f"{target.stack_from or '--stack'} names the stack: check the name, the AWS account "
-            f"and the Region. If it is not deployed yet: make deploy STACK={resource}",
+            f"and the Region. If it is not deployed yet, in a clone of this project: "
+            f"make deploy STACK={resource}",
         )
     if operation == "DeleteSecret" and code in _NOT_DELETED:
         look = target.aws("secretsmanager", "describe-secret", "--secret-id", resource)

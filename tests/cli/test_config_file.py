@@ -304,7 +304,9 @@ def test_a_stack_that_only_the_file_names_and_that_is_not_there_is_told_with_the
     assert (
         f"There is no function not-there here. See {path}, too.\n{path} names the" in refused.stderr
     )
-    assert refused.stderr.endswith("not deployed yet: make deploy STACK=not-there\n")
+    assert refused.stderr.endswith(
+        "not deployed yet, in a clone of this project: make deploy STACK=not-there\n"
+    )
 
 
 def test_a_broken_file_stops_a_command_before_anything_is_done(

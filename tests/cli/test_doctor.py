@@ -268,8 +268,8 @@ def test_a_host_that_the_function_does_not_allow_is_found(operator: Operator) ->
     step, said, fix = found(operator)
     assert (step, "login.example" in said) == ("host", True)
     assert (
-        f'or run: make deploy AWS_REGION=eu-west-1 STACK={STACK} PARAMETERS="Architecture=arm64 '
-        in fix
+        f"or run in a clone of this project: make deploy AWS_REGION=eu-west-1 STACK={STACK} "
+        'PARAMETERS="Architecture=arm64 ' in fix
     )
 
 
@@ -561,7 +561,9 @@ def test_a_permission_that_was_taken_from_the_function_s_role_is_named(
     step, said, fix = found(operator)
     denied = "the function's role may not secretsmanager:GetSecretValue on oauth/credentials/"
     assert (step, said) == ("permissions", f"{denied}dealer-17")
-    assert fix == f"Allow it, as the stack does: make deploy STACK={STACK}"
+    assert (
+        fix == f"Allow it, as the stack does, in a clone of this project: make deploy STACK={STACK}"
+    )
     who = deployed.cloud.assume(_trusted(iam, role))
     secrets = deployed.cloud.client(credentials=who)
     replace(deployed, schedule=replace(operator.schedule, secrets=secrets)).sweep()

@@ -118,6 +118,18 @@ def test_a_command_that_does_not_fit_its_sentence_s_line_has_its_own() -> None:
     assert told("see: token-refresher status", 40) == ["see: token-refresher status"]
 
 
+def test_a_deployment_that_does_not_fit_is_broken_before_its_variables() -> None:
+    assert told(
+        "deploy it: make deploy AWS_REGION=eu-west-1 STACK=token-refresher "
+        'PARAMETERS="Architecture=arm64 AllowedTokenHosts=a.example,b.example"',
+        70,
+    ) == [
+        "deploy it:",
+        "make deploy AWS_REGION=eu-west-1 STACK=token-refresher \\",
+        '   PARAMETERS="Architecture=arm64 AllowedTokenHosts=a.example,b.example"',
+    ]
+
+
 @given(st.lists(words, min_size=1, max_size=5), st.integers(1, 120))
 def test_a_command_that_is_longer_than_the_terminal_is_broken_as_a_shell_takes_it(
     values: list[str], width: int

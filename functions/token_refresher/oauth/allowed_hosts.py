@@ -166,7 +166,7 @@ class AllowedHosts:
         # A deployment replaces the whole value.
         hosts = ",".join([*self._patterns, host])
         return (
-            f"run: make deploy {region}STACK={self._stack} "
+            f"run in a clone of this project: make deploy {region}STACK={self._stack} "
             f'PARAMETERS="{processor}AllowedTokenHosts={hosts}"'
         )
 

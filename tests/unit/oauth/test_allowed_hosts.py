@@ -224,14 +224,15 @@ def test_the_refusal_names_the_host_the_setting_and_the_command_that_adds_to_wha
         region="eu-west-1",
         architecture="x86_64",
     )
-    said, command = refusal(allowed, client("USER.vendor.com:8443")).split(", or run: ")
+    said, command = refusal(allowed, client("USER.vendor.com:8443")).split(": make")
     assert said == (
         "the host of token_endpoint is user.vendor.com:8443, which the setting "
-        "ALLOWED_TOKEN_HOSTS does not allow; correct the credentials"
+        "ALLOWED_TOKEN_HOSTS does not allow; correct the credentials, or run in a clone of "
+        "this project"
     )
     hosts = "a.example,*.b.example,user.vendor.com:8443"
     assert shlex.split(command) == [
-        *("make", "deploy", "AWS_REGION=eu-west-1", "STACK=cell-2"),
+        *("deploy", "AWS_REGION=eu-west-1", "STACK=cell-2"),
         f"PARAMETERS=Architecture=x86_64 AllowedTokenHosts={hosts}",
     ]
 
