@@ -180,6 +180,7 @@ test-3.13: $(SETUP) .venv-3.13/.ready
 	@touch $@
 
 .venv/.ready: requirements/dev.txt .venv/.uv
+	@echo "== Fetching the packages of .venv, once"
 	@$(INSTALL) --python .venv $<
 	@touch $@
 
@@ -295,7 +296,7 @@ deploy-local: $(SETUP) .venv-deploy/.ready ## Deploy to a local AWS by itself, s
 
 .PHONY: cloud
 cloud: $(SETUP) .venv-deploy/.ready ## Run a local AWS, to deploy to by hand, until Ctrl-C
-	@PYTHONPATH=functions $(PY) -m tools.cloud
+	@PYTHONPATH=functions exec $(PY) -m tools.cloud
 
 
 # Pins. Each file is compiled over itself, so a version moves only when it must.

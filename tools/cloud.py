@@ -41,12 +41,25 @@ Ctrl-C here ends it. Stacks, secrets and tokens in it are then lost."""
 
 
 def main() -> int:
-    """Run it, and say how to use it."""
+    """Run it, and say how to use it, until it is interrupted."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, help="the AWS emulator's; a free one by default")
     parser.add_argument("--variables", type=Path, default=VARIABLES, help="the file to be written")
     told = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="cloud-") as directory, LocalAws(port=told.port) as aws:
+    with suppress(KeyboardInterrupt):
+        run(told.variables, port=told.port)
+    return 0
+
+
+def run(variables: Path, *, port: int | None) -> None:
+    """Run it as long as the process does.
+
+    Args:
+        variables: The file to be written, and removed at the end.
+        port: The AWS emulator's; None takes a free one.
+    """
+    print("== Starting a local AWS; it says when it is ready, and what to do then", flush=True)
+    with tempfile.TemporaryDirectory(prefix="cloud-") as directory, LocalAws(port=port) as aws:
         stack = Stack(aws, {"ScheduleMinutes": "1"})
         stack.register(CLIENT_ID, dialect=replace(RFC_6749, scope="read"))
         bundle = Path(directory) / "authorities.pem"
@@ -65,19 +78,16 @@ def main() -> int:
                 "SSL_CERT_FILE": str(bundle),
             }
         )
-        told.variables.write_text(text)
-        shown = f"./{told.variables.name}" if told.variables == VARIABLES else str(told.variables)
-        print(READY.format(variables=shlex.quote(shown), client=CLIENT_ID), flush=True)
         try:
+            variables.write_text(text)
+            shown = f"./{variables.name}" if variables == VARIABLES else str(variables)
+            print(READY.format(variables=shlex.quote(shown), client=CLIENT_ID), flush=True)
             threading.Event().wait()
-        except KeyboardInterrupt:
-            return 0
         finally:
             # Another cloud may have written its own since.
             with suppress(FileNotFoundError):
-                if told.variables.read_text() == text:
-                    told.variables.unlink()
-    return 0
+                if variables.read_text() == text:
+                    variables.unlink()
 
 
 def exports(variables: Mapping[str, str]) -> str:

@@ -124,6 +124,24 @@ def cut_over(operator: Operator, tmp_path: Path) -> Operator:
     return operator
 
 
+def test_the_trial_leaves_nothing_that_is_read_or_refreshed(
+    operator: Operator, tmp_path: Path
+) -> None:
+    operator.server.register_client("dealer-17", secret=SECRET, users={EMAIL: PASSWORD})
+    file = tmp_path / "dealer-17.json"
+    text = operator.document("dealer-17", grant_type="password", username=EMAIL, password=PASSWORD)
+    file.write_text(text)
+    operator.secrets.create_secret(Name=TOKEN_SECRET, SecretString=OLD)
+    operator.says(f"add dealer-17-trial --from-file {file}")
+    operator.says("refresh dealer-17-trial")
+    operator.says("remove dealer-17-trial --yes")
+    wait_for_a_tick(operator)
+    assert [each["Name"] for each in operator.secrets.list_secrets()["SecretList"]] == [
+        TOKEN_SECRET
+    ]
+    assert published(operator) == OLD
+
+
 def test_nothing_is_overwritten_unasked_and_the_error_says_how_to_ask(cut_over: Operator) -> None:
     wait_for_a_tick(cut_over)
     wait_for_a_tick(cut_over)
@@ -166,7 +184,7 @@ def test_going_back_is_left_alone_while_there_are_no_credentials(cut_over: Opera
     assert published(cut_over) == OLD
     assert state(cut_over)["state"] == "orphaned"
     # To try again.
-    cut_over.secrets.restore_secret(SecretId="oauth/credentials/dealer-17")
+    cut_over.says("restore dealer-17")
     wait_for_a_tick(cut_over)
     assert published(cut_over) != OLD
 

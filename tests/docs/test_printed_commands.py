@@ -33,7 +33,8 @@ def outputs() -> list[str]:
     """The commands that a deployed stack prints, with names in the place of references."""
     section = (ROOT / "template.yaml").read_text("utf-8").split("\nOutputs:\n")[1]
     values = re.findall(r"Value: !Sub (?:>-\n)?(.*?)(?=\n  \w|\Z)", section, re.DOTALL)
-    return [re.sub(r"\$\{[\w.:]+\}", "name", " ".join(each.split())) for each in values]
+    named = [re.sub(r"\$\{[\w.:]+\}", "name", " ".join(each.split())) for each in values]
+    return [each for each in named if not each.startswith("arn:")]
 
 
 def documented(program: str) -> list[str]:
