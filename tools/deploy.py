@@ -371,8 +371,8 @@ def act(told: argparse.Namespace) -> None:
             undeploy(place, each)
         print(
             "== Left alone: every secret, the accounts' stacks, and the bucket of\n"
-            "   aws-sam-cli-managed-default. Nothing refreshes the tokens any more: each one\n"
-            "   stays in its secret until it expires. Another deployment goes on with them."
+            "   aws-sam-cli-managed-default. Nothing refreshes these accounts any more: each\n"
+            "   token stays in its secret, and expires. Another deployment goes on with them."
         )
 
 
