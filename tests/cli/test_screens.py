@@ -91,7 +91,12 @@ ANSWERS: Final[dict[str, tuple[tuple[str, str | None], ...]]] = {
     ),
     "check dealer-18 --try": (("Ask the token endpoint? [y/N]: ", "n"),),
     "remove overdue": (("Remove overdue? [y/N]: ", "n"),),
-    "correct dealer-18": (("client_secret (hidden; Enter keeps the stored one): ", None),),
+    "correct dealer-18": (
+        ("token_endpoint (Enter keeps it): ", ""),
+        ("client_id [dealer-18]: ", ""),
+        ("username [", ""),
+        ("client_secret (hidden; Enter keeps the stored one): ", None),
+    ),
 }
 # Wider than any line.
 WIDEST: Final = 400
