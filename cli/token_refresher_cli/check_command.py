@@ -10,7 +10,7 @@ import typer
 from rich.text import Text
 
 from token_refresher import judgement
-from token_refresher.errors import ExternalSecretError
+from token_refresher.errors import ExternalSecretError, FailureClass
 from token_refresher.journal import Journal, JournalEntry
 from token_refresher.oauth.errors import OAuthError
 from token_refresher.oauth.transport import TokenEndpoint
@@ -65,7 +65,10 @@ def check(
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask before --try.")] = False,
 ) -> None:
-    """Look at an account as a refresh does, and change nothing. Exits with 1 if it would fail."""
+    """Look at an account as a refresh does, and change nothing. Exits with 1 if it would fail.
+
+    Also if the function's last attempt with these very credentials failed, and needs a person.
+    """
     connection, machine = connect(ctx)
     if show_response:
         _require_terminal(machine, try_it=try_it)
@@ -91,9 +94,10 @@ def check(
             flags = ["--try", "--show-response"]
             again = connection.target.command("check", name, flags=flags)
             screen.note(f"To see what came back, in a terminal: {again}")
+    has_failed = failure is not None
     if not try_it:
-        _tell_what_is_on_record(connection, look.account, has_failed=failure is not None)
-    if failure is not None:
+        has_failed |= _tell_what_is_on_record(connection, look.account, has_failed=has_failed)
+    if has_failed:
         raise typer.Exit(ExitCode.ACTION_REQUIRED)
 
 
@@ -170,14 +174,26 @@ def _say_that_it_is_ready(name: str, ready: _Ready) -> None:
         screen.note(doubts, style="yellow")
 
 
-def _tell_what_is_on_record(connection: Connection, account: Account, *, has_failed: bool) -> None:
-    """Say what the function has met: it may see what this machine does not."""
+def _tell_what_is_on_record(connection: Connection, account: Account, *, has_failed: bool) -> bool:
+    """Say what the function has met: it may see what this machine does not.
+
+    Returns:
+        Whether its last attempt with these very credentials failed in a way that needs a person.
+    """
     settings, now, target = connection.settings, connection.now(), connection.target
     one = status_of(
         account, now=now, refresh_before=settings.refresh_before, schedule=settings.schedule
     )
     if one.error is None:
-        return
+        return False
+    failure = account.counting_failure
+    is_refused = (
+        failure is not None
+        and failure.failures > 0
+        and failure.failure_class is FailureClass.ACTION_REQUIRED
+    )
+    if is_refused and not has_failed:
+        screen.note("What is stored validates, but the function's last attempt with it failed.")
     told = one.error + (f" ({one.failure_class})" if one.failure_class else "")
     if one.failing_since:
         several = f"{one.failures} times since " if one.failures > 1 else ""
@@ -189,6 +205,7 @@ def _tell_what_is_on_record(connection: Connection, account: Account, *, has_fai
     screen.note(f"On record for the function: {told}")
     if not has_failed and (fix := fix_for(one.error, account.name, target)):
         screen.note(fix)
+    return is_refused
 
 
 def _require_agreement(
@@ -238,8 +255,10 @@ def _tried(connection: Connection, look: _Look, ready: _Ready, seen: list[Exchan
             return _judged(connection, look, ready)
     finally:
         mask = Mask(secrets_in(ready.credentials, seen, journaled))
-        for each in seen:
-            screen.show(Text("\n".join(shown(each, mask, client=client)), style="dim"))
+        for before, each in zip([None, *seen], seen, strict=False):
+            is_again = before is not None and before.request == each.request
+            lines = shown(each, mask, client=client, is_again=is_again)
+            screen.show(Text("\n".join(lines), style="dim"))
 
 
 def _journaled(connection: Connection, name: str) -> set[str | None]:

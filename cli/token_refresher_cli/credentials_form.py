@@ -58,6 +58,8 @@ _NO_SECRET: Final = re.compile(r"(name|_id|_type|_type_hint)\Z", re.IGNORECASE)
 # What people copy from a page, and a program sends in one line.
 _COPIED: Final = SECRET_FIELDS - {"assertion"} | {"client_id", "username", "partner_code"}
 _UNSEEN: Final = "holds a character that no screen shows: paste it again"
+# Whose tokens an account gets, as far as that may be seen.
+_WHO: Final = ("client_id", "username", "partner_code")
 # In the place of what is asked for later. What is not known yet must not look wrong.
 _LATER: Final = "x"
 _ANYWHERE: Final = "https://any.example/token"
@@ -77,8 +79,14 @@ class FormError(Exception):
 class Asker(Protocol):
     """Somebody who can be asked."""
 
-    def text(self, field: str, *, about: str = "") -> str:
-        """Ask for a value that may be seen; ``about`` says what it is, where its name does not."""
+    def text(self, field: str, *, about: str = "", stored: str = "") -> str:
+        """Ask for a value that may be seen.
+
+        Args:
+            field: Its name.
+            about: What it is, where its name does not say so.
+            stored: What no answer keeps.
+        """
 
     def secret(self, field: str, *, empty: str = "") -> str:
         """Ask for a value without showing it; ``empty`` says what none means, where it may be."""
@@ -152,7 +160,8 @@ def fill_in(
     Args:
         given: Fields from options and a file; they win over what is stored.
         asker: None where nobody can be asked, such as in a pipeline.
-        stored: What is corrected. Its secrets are asked for again, the rest is kept.
+        stored: What is corrected. Its secrets are asked for again, and where nothing is given
+            also where the account is and who it is; the rest is kept.
         admit: Raises `FormError` where credentials could not be used, such as for their host. It
             is asked before any secret is, with something else in the place of what is not known.
         asked: What shall be asked for, and not shown.
@@ -179,7 +188,11 @@ def fill_in(
     if misspelt:
         raise CredentialsError(f"the credentials do not validate: {in_one(misspelt)}")
     left = None if stored is None else kept
-    return _Form(fields, asker, admit, stored=left, given=given, unset=unset).filled_in(asked)
+    form = _Form(fields, asker, admit, stored=left, given=given, unset=unset)
+    if stored is not None and not (given or asked or unset):
+        # Nobody has said what is wrong with it.
+        form.ask_again()
+    return form.filled_in(asked)
 
 
 def joined(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
@@ -309,6 +322,25 @@ class _Form:
             self._ask_for_secret(slot)
         return self.fields
 
+    def ask_again(self) -> None:
+        """Ask where the account is and who it is, though that is stored."""
+        of_provider = self._entry.parameters if self._entry else ()
+        for slot in (
+            ("token_endpoint",),
+            *(("provider_parameters", name) for name in of_provider),
+            *((name,) for name in _WHO),
+        ):
+            stored = _held(self.fields, slot)
+            if stored is None or self._is_hidden(slot):
+                continue
+            is_text = isinstance(stored, str)
+            if slot == ("token_endpoint",) and is_text and "?" in stored:
+                kept = "is kept; its query may hold a secret; for another: --token-endpoint"
+                self.asker.tell(f"token_endpoint {kept}")
+                continue
+            # What no screen shows is shown by none.
+            self._ask(slot, stored=stored if is_text and stored.isprintable() else "")
+
     def _ask_for_place(self) -> None:
         def wrong(text: str) -> str:
             name, value = _place_of(text)
@@ -403,33 +435,40 @@ class _Form:
     def _is_hidden(self, slot: Slot) -> bool:
         """Whether it is a secret that was not given."""
         *_, name = slot
+        is_given = _held(self.given, slot) is not None
         if slot == ("client_id",):
             # Where there is no other secret, the id is one.
-            return "client_id" not in self.fields and self._example().get("client_secret") == ""
-        is_given = _held(self.given, slot) is not None
+            secret = self._example().get("client_secret", self.fields.get("client_secret"))
+            return not is_given and secret == ""
         return not is_given and (slot[0] in SECRET_FIELDS or (len(slot) > 1 and is_secret(name)))
 
     def _about(self, slot: Slot) -> str:
         example = _held(self._example(), slot)
         return f"such as {example}" if example not in (None, _OWN) else ""
 
-    def _ask(self, slot: Slot, *, about: str = "") -> None:
+    def _ask(self, slot: Slot, *, about: str = "", stored: str = "") -> None:
+        def read(text: str) -> str:
+            return _place_of(text)[1] if slot == ("token_endpoint",) else text
+
         def wrong(text: str) -> str:
+            text = read(text)
             if problem := self._wrong(slot, text):
                 return problem
             if not text.isprintable():
                 return f"it {_UNSEEN}"
             return self._refused(**_with(self.fields, slot, text)) if slot[0] in _MOVING else ""
 
-        answer = self._answer(slot[-1], wrong, about)
-        self.fields.update(_with(self.fields, slot, answer))
+        answer = self._answer(slot[-1], wrong, about, stored)
+        self.fields.update(_with(self.fields, slot, read(answer)))
 
-    def _answer(self, question: str, wrong: Callable[[str], str], about: str = "") -> str:
-        while problem := wrong(answer := self.asker.text(question, about=about)):
+    def _answer(
+        self, question: str, wrong: Callable[[str], str], about: str = "", stored: str = ""
+    ) -> str:
+        while problem := wrong(answer := self.asker.text(question, about=about, stored=stored)):
             self.asker.tell(problem)
             about = ""
         name, value = _place_of(answer)
-        if question == _PLACE and name == "token_endpoint" and value != answer:
+        if question in {_PLACE, "token_endpoint"} and name != "provider" and value != answer:
             self.asker.tell(f"token_endpoint: {value}")
         return answer
 

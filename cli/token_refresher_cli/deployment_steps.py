@@ -96,7 +96,8 @@ def _last_sweep(patient: Patient) -> Finding:
         return unknown("none in 15 days, and since when there is a schedule may not be seen")
     if since is not None and not is_late(patient, since):
         within = say_duration(patient.connection.settings.schedule)
-        return unknown(f"none yet: the schedule is new, and begins within {within}")
+        said = f"no sweep has run yet: the schedule is new, and begins within {within}"
+        return unknown(said, is_new=True)
     told = "none in 15 days" if last is None else say_when(last, now=now)
     return wrong(
         f"the last one was completed: {told}", f"See why in its log, by AWS CLI 2: {patient.log()}"

@@ -163,15 +163,17 @@ def _told_in(content: object) -> Iterator[str]:
             yield from _told_in(each)
 
 
-def shown(exchange: Exchange, mask: Mask, *, client: Client) -> list[str]:
+def shown(exchange: Exchange, mask: Mask, *, client: Client, is_again: bool = False) -> list[str]:
     """Write an exchange in lines for a terminal.
 
     Args:
         exchange: What was sent, and what came back.
         mask: Knows the account's secrets, and those of the response.
         client: Who asked.
+        is_again: Whether the request is the one before, sent once more.
     """
-    lines = [f"> {line}" for line in _request_lines(exchange.request, mask, client=client)]
+    request = _request_lines(exchange.request, mask, client=client)
+    lines = ["", "> the same request once more"] if is_again else [f"> {line}" for line in request]
     lines.append("")
     if exchange.response is None:
         return [*lines, f"< no response: {exchange.error}"]

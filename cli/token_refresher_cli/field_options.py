@@ -52,7 +52,7 @@ PANELS: Final[Mapping[str, Mapping[str, str]]] = {
     "Fields for what comes back": {
         "use_refresh_token": "Whether refresh tokens in responses are used.",
         "assumed_expires_in": "How long tokens live, where the server does not say.",
-        "assumed_refresh_expires_in": "How long refresh tokens live, where it does not say.",
+        "assumed_refresh_expires_in": "How long refresh tokens live, if the server does not say.",
         "verify_url": "An https URL that must not refuse a new token.",
         "publish_field": "A path into the response, to publish as well; may be repeated.",
         "publish_as": "What to publish instead, such as 'Bearer {access_token}'.",

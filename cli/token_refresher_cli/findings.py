@@ -31,12 +31,14 @@ class Finding(NamedTuple):
         said: In a few words.
         fix: What to do about it; a command stands at its end, to be pasted. Empty for nothing.
         is_nowhere: Whether there is nothing to look at, or nobody who could.
+        is_new: Whether there is nothing to look at yet, and soon will be.
     """
 
     verdict: Verdict
     said: str
     fix: str = ""
     is_nowhere: bool = False
+    is_new: bool = False
 
 
 class Step(NamedTuple):
@@ -63,9 +65,9 @@ def wrong(said: str, fix: str = "", *, is_nowhere: bool = False) -> Finding:
     return Finding(Verdict.WRONG, said, fix, is_nowhere)
 
 
-def unknown(said: str) -> Finding:
+def unknown(said: str, *, is_new: bool = False) -> Finding:
     """Nobody here can tell."""
-    return Finding(Verdict.UNKNOWN, said)
+    return Finding(Verdict.UNKNOWN, said, is_new=is_new)
 
 
 def examine(patient: Patient, steps: Iterable[Step]) -> Iterator[tuple[Step, Finding]]:

@@ -123,7 +123,9 @@ def _require_sweeps(patient: Patient) -> None:
                 is_under_way=True,
             )
         if finding.verdict is Verdict.UNKNOWN:
-            screen.note(f"{step.name}, not known: {finding.said}", style="yellow")
+            # What is new is told by a sentence of its own.
+            said = finding.said if finding.is_new else f"{step.name}, not known: {finding.said}"
+            screen.note(said, style="yellow")
 
 
 def _from_here(patient: Patient) -> str:
@@ -220,7 +222,9 @@ def _failed(connection: Connection, name: str, failure: FailureRecord) -> typer.
     screen.note(f"{name}: {failure.code} ({failure.failure_class})", style="bold red")
     if fix := fix_for(failure.code, name, connection.target):
         screen.note(sentence(fix))
-    again = say_when(failure.next_attempt, now=connection.now())
+    now = connection.now()
+    is_held = failure.next_attempt - now >= timedelta(seconds=1)
+    again = say_when(failure.next_attempt, now=now) if is_held else "with the next sweep"
     screen.note(f"It is tried again {again}; more: {connection.target.command('doctor', name)}")
     return typer.Exit(ExitCode.ACTION_REQUIRED)
 

@@ -21,6 +21,7 @@ from token_refresher.leases import AT_WORK, LeaseContent
 from token_refresher.oauth.errors import OAuthError
 from token_refresher.parsing import parse_credentials
 from token_refresher.policy import FAILURES, failure_class_of
+from token_refresher.ports import CURRENT
 from token_refresher_cli import options, screen
 from token_refresher_cli.durations import say_duration
 from token_refresher_cli.exit_codes import INTERRUPTED, ExitCode
@@ -64,6 +65,11 @@ class _Found:
     @property
     def name(self) -> str:
         return self.account.name
+
+    @property
+    def has_token(self) -> bool:
+        """Whether anything was ever published: the secret alone may hold records of failures."""
+        return self.token is not None and CURRENT in self.token.metadata.stages
 
     @property
     def secrets(self) -> list[SecretFacts]:
@@ -260,10 +266,11 @@ def _preview(
         elif secret.metadata.is_deleted:
             facts.append((kind, f"{secret.secret_id} is to be deleted already"))
         else:
-            facts.append((kind, f"{secret.secret_id}, to be restored within {days} d"))
-    if one.token in one.to_delete and one.token is not None:
+            empty = " (no token yet)" if secret is one.token and not one.has_token else ""
+            facts.append((kind, f"{secret.secret_id}{empty}, to be restored within {days} d"))
+    if one.has_token and one.token is not None and one.token in one.to_delete:
         facts.append(("consumers", _consumers(connection, one, one.token)))
-    facts.append(("at the provider", _at_the_provider(known, revoke=revoke)))
+    facts.append(("at the provider", _at_the_provider(one, known, revoke=revoke)))
     screen.show(screen.facts_table(facts))
     for secret in one.to_delete:
         if secret.stack is not None:
@@ -283,13 +290,16 @@ def _preview(
 def _consumers(connection: Connection, one: _Found, token: SecretFacts) -> str:
     """Tell what those lose who read the token."""
     read_on, live_until = token.last_read_at, one.account.live_until
-    read = f"last read it on {read_on:%Y-%m-%d}" if read_on else "have not read it yet"
+    if read_on is None:
+        return "have not read it yet, and will be refused"
     left = (live_until - connection.now()) if live_until else timedelta(0)
     lives = f"; what they hold lives {say_duration(left)} more" if left > timedelta(0) else ""
-    return f"{read}, and will be refused{lives}"
+    return f"last read it on {read_on:%Y-%m-%d}, and will be refused{lives}"
 
 
-def _at_the_provider(known: _Revocation | str, *, revoke: bool) -> str:
+def _at_the_provider(one: _Found, known: _Revocation | str, *, revoke: bool) -> str:
+    if not (revoke or one.has_token or one.account.journal):
+        return "no token of it is known; a refresh token in its credentials would stay valid"
     if isinstance(known, str):
         return f"its tokens stay valid until they expire: {known}"
     host = known.client.host

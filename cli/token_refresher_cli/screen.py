@@ -29,6 +29,7 @@ from token_refresher_cli.timeline import NOW, draw
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from rich.progress import ProgressColumn
     from rich.style import Style
 
     from token_refresher_cli.accounts import AccountStatus
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
     from token_refresher_cli.target import Target
     from token_refresher_cli.timeline import History, Life
 
+# Where something moves meanwhile: what is told goes above it, by the console that moves it.
+_moving: Final = list[Console]()
 _LONGEST_TIMELINE: Final = 36
 _SHORTEST_TIMELINE: Final = 8
 OTHER_CREDENTIALS: Final = "*"
@@ -72,7 +75,7 @@ def results() -> Console:
 
 def notes() -> Console:
     """The standard error."""
-    return _console(stderr=True)
+    return _moving[-1] if _moving else _console(stderr=True)
 
 
 def _console(*, stderr: bool) -> Console:
@@ -135,12 +138,8 @@ def waiting(text: str, total: int | None = None) -> Iterator[Callable[[], None]]
 
     Call what is given for each that is done of a known number.
     """
-    console = notes()
     counted = (BarColumn(), TextColumn("{task.completed} of {task.total}")) if total else ()
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), *counted, TimeElapsedColumn())
-    with Progress(
-        *columns, console=console, transient=True, disable=width_of(console) is None
-    ) as progress:
+    with _progress(*counted) as progress:
         task = progress.add_task(text, total=total)
         yield lambda: progress.advance(task)
 
@@ -148,13 +147,22 @@ def waiting(text: str, total: int | None = None) -> Iterator[Callable[[], None]]
 @contextmanager
 def telling(text: str) -> Iterator[Callable[[str], None]]:
     """Show what is under way, in a terminal; call what is given to tell what is next."""
-    console = notes()
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Progress(
-        *columns, console=console, transient=True, disable=width_of(console) is None
-    ) as progress:
+    with _progress() as progress:
         task = progress.add_task(text, total=None)
         yield lambda text: progress.update(task, description=text)
+
+
+@contextmanager
+def _progress(*counted: ProgressColumn) -> Iterator[Progress]:
+    console = notes()
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), *counted, TimeElapsedColumn())
+    is_still = width_of(console) is None
+    with Progress(*columns, console=console, transient=True, disable=is_still) as progress:
+        _moving.append(console)
+        try:
+            yield progress
+        finally:
+            _moving.pop()
 
 
 def _table(*headings: str, prose: Sequence[str] = ()) -> Table:
@@ -271,7 +279,11 @@ def refresh_table(rows: Sequence[Row], *, now: datetime, is_remote: bool) -> Tab
             error = failure_text(row.error, row.failure_class, is_here=is_here)
         table.add_row(
             row.account,
-            Text(row.outcome, style="green" if row.went_well else "bold red"),
+            # Of no account nothing is due or not.
+            Text(
+                "-" if row.is_unknown else row.outcome,
+                style="green" if row.went_well else "bold red",
+            ),
             row.reason,
             _expiry(row.expires_at, now),
             error,
@@ -301,7 +313,8 @@ def show_history(history: History, *, days: int, now: datetime) -> None:
     if any(life.is_with_other_credentials for life in history.lives):
         show(f"{OTHER_CREDENTIALS} has other credentials than the one before")
     count = counted(len(rows), "token")
-    gap = "never without one" + (" since the first" if history.begins_late else "")
+    first = f" since the first, {say_when(history.begins_at, now=now)}"
+    gap = "never without one" + (first if history.begins_late else "")
     if history.gap:
         gap = f"without a live one for {say_duration(history.gap)}"
     show(f"{count} in {days} d, {gap}" if rows else f"no token in {days} d")
@@ -359,11 +372,17 @@ def findings_table(found: Sequence[tuple[str, Finding]]) -> Table:
 class TerminalAsker:
     """Asks the person at the terminal; what is secret is not shown."""
 
-    def text(self, field: str, *, about: str = "") -> str:
-        """Ask until there is a response."""
+    def text(self, field: str, *, about: str = "", stored: str = "") -> str:
+        """Ask until there is a response; Enter keeps what is stored, which is shown."""
         if about:
             note(f"{field}: {about}")
-        return str(typer.prompt(field, err=True))
+        if not stored:
+            return str(typer.prompt(field, err=True))
+        label, is_short = field, len(f"{field} [{stored}]") <= _LONGEST_QUESTION
+        if not is_short:
+            note(f"{field}: {stored}")
+            label = f"{field} (Enter keeps it)"
+        return str(typer.prompt(label, err=True, default=stored, show_default=is_short))
 
     def secret(self, field: str, *, empty: str = "") -> str:
         """Ask without echo; where an empty answer means something, that is said."""

@@ -22,7 +22,7 @@ from token_refresher_cli.credentials_form import (
     slot_of,
     to_credentials,
 )
-from token_refresher_cli.field_options import fields_of, issuer_of
+from token_refresher_cli.field_options import fields_of, flags_of, issuer_of
 from token_refresher_cli.first_token import see_it_through
 from token_refresher_cli.options import target_of
 from token_refresher_cli.problems import (
@@ -149,23 +149,27 @@ def _given(ctx: typer.Context, from_file: Path | None) -> tuple[dict[str, Any], 
         FormError: The file cannot be read, or holds no JSON object.
     """
     fields: dict[str, Any] = {}
+    # Before any option is repeated: a secret in one is refused.
+    given, asked = fields_of(ctx)
     if from_file is not None:
         is_pipe = str(from_file) == "-"
+        source = "what was read" if is_pipe else str(from_file)
         try:
             content = sys.stdin.buffer.read() if is_pipe else from_file.read_bytes()
         except OSError as error:
             raise FormError(f"cannot read {from_file}: {error.strerror}") from None
         try:
-            fields = read_object(content, name="what was read" if is_pipe else str(from_file))
+            fields = read_object(content, name=source)
         except FormError:
             if not holds_many(content):
                 raise
-            many = target_of(ctx).command("add", flags=["--from-file", str(from_file)])
+            many = target_of(ctx).command(
+                "add", flags=["--from-file", str(from_file), *flags_of(ctx)]
+            )
             raise FormError(
-                f"{from_file} is a file of several accounts, and with NAME one JSON object is "
-                f"taken. To add them all: {many}"
+                f"{source} holds several accounts, and with NAME one JSON object is taken. "
+                f"To add them all: {many}"
             ) from None
-    given, asked = fields_of(ctx)
     return joined(fields, given), asked
 
 

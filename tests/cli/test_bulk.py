@@ -172,10 +172,10 @@ def test_a_name_and_a_file_of_many_are_told_apart(operator: Operator, tmp_path: 
     for text in (lines, as_csv(lines)):
         file.write_text(text)
         for command in ("add", "correct"):
-            refused = operator.run(f"{command} dealer-1 --from-file {file}")
+            refused = operator.run(f"{command} dealer-1 --scope read --from-file {file}")
             assert refused.exit_code == 3
-            if command == "add":
-                assert f"To add them all: token-refresher add --from-file {file}" in refused.stderr
+            many = f"To add them all: token-refresher add --from-file {file} --scope read"
+            assert many in refused.stderr
     assert stored(operator) == {}
 
 

@@ -172,6 +172,7 @@ def test_a_mistyped_name_among_others_fails_the_refresh_and_the_others_are_done(
     done = operator.run("refresh dealr-17 dealer-17")
     assert done.exit_code == 1
     assert "Did you mean dealer-17?" in done.stderr
+    assert re.search(r"^dealr-17 +- +no such account", done.stdout, re.MULTILINE)
     assert operator.tells("status")["accounts"][0]["state"] == "fresh"
 
 
@@ -281,11 +282,24 @@ def test_check_tells_what_the_function_has_met_though_nothing_is_found_here(
     operator.clock.advance(HOUR / 2)
     operator.schedule.sweep()
     checked = operator.run("check dealer-17")
-    assert checked.exit_code == 0
+    assert checked.exit_code == 1
+    assert "the credentials validate" in checked.stdout
+    assert "What is stored validates, but the function's last attempt with it" in checked.stderr
     record = "On record for the function: invalid_grant (action required), 2 times since 30 min ago"
     assert f"{record}; the next attempt is in " in checked.stderr
     assert "token-refresher correct dealer-17" in checked.stderr
     assert "On record" not in operator.run("check dealer-17 --try --yes").stderr
+    operator.run("correct dealer-17 --from-file -", stdin='{"password": "made-up-other"}')
+    assert operator.run("check dealer-17").exit_code == 0
+
+
+def test_check_calls_nobody_for_a_failure_that_may_pass(operator: Operator) -> None:
+    operator.add("dealer-17")
+    with operator.server.failing(unavailable()):
+        operator.schedule.sweep()
+    checked = operator.run("check dealer-17")
+    assert checked.exit_code == 0
+    assert "On record for the function: status_503 (transient)" in checked.stderr
 
 
 def test_a_secret_with_an_empty_text_has_no_credentials_to_a_check_as_to_a_refresh(

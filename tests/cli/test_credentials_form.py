@@ -45,10 +45,10 @@ class Answers:
         self.asked: list[str] = []
         self.told: list[str] = []
 
-    def text(self, field: str, *, about: str = "") -> str:
+    def text(self, field: str, *, about: str = "", stored: str = "") -> str:
         self.told.append(about)
-        self.asked.append(field)
-        return self._answers[field]
+        self.asked.append(field + (f", {stored}" if stored else ""))
+        return self._answers.get(field, stored) if stored else self._answers[field]
 
     def secret(self, field: str, *, empty: str = "") -> str:
         is_stored = "stored" in empty
@@ -118,10 +118,10 @@ class Person(Answers):
         super().__init__()
         self._next = iter(answers)
 
-    def text(self, field: str, *, about: str = "") -> str:
+    def text(self, field: str, *, about: str = "", stored: str = "") -> str:
         del about
-        self.asked.append(field)
-        return next(self._next)
+        self.asked.append(field + (f", {stored}" if stored else ""))
+        return next(self._next) or stored
 
     def secret(self, field: str, *, empty: str = "") -> str:
         self.asked.append(f"{field}, hidden" + (f", {empty}" if empty else ""))
@@ -304,7 +304,7 @@ def test_what_cannot_be_right_whatever_the_secrets_are_is_told_before_any_questi
 
 def test_a_stored_secret_that_is_wrong_can_be_corrected() -> None:
     stored = {**MACHINE, "client_secret": "made-up-with-a-line-break\n"}
-    fields = fill_in({}, asker=Person("made-up-right"), stored=stored)
+    fields = fill_in({}, asker=Person("", "", "made-up-right"), stored=stored)
     assert to_credentials(fields)[0].client_secret == "made-up-right"
 
 
@@ -322,16 +322,17 @@ def test_what_shall_be_asked_for_is_asked_hidden_and_last() -> None:
         fill_in(given, asker=None, asked=slots)
 
 
-def test_a_login_is_corrected_by_its_secrets_alone() -> None:
+def test_a_login_is_corrected_by_its_address_and_its_secrets() -> None:
     stored: dict[str, Any] = {
         **OWN,
         "grant_parameters": {"user": "u", "deep": {"password": "made-up"}},
     }
     stored["dialect"] = {"request_format": "json"}
     stored |= {"request_headers": {"X-Key": "made-up-key"}}
-    person = Person("made-up-new", "")
+    person = Person("", "made-up-new", "")
     fields = fill_in({}, asker=person, stored=stored)
     assert person.asked == [
+        f"token_endpoint, {stored['token_endpoint']}",
         "grant_parameters.deep.password, hidden, keeps the stored one",
         "request_headers.X-Key, hidden, keeps the stored one",
     ]
@@ -416,7 +417,8 @@ class Anybody(Answers):
         super().__init__()
         self._grant = grant
 
-    def text(self, field: str, *, about: str = "") -> str:
+    def text(self, field: str, *, about: str = "", stored: str = "") -> str:
+        assert not stored
         self.asked.append(field)
         if field == PLACE:
             return str(self._grant.example["provider"])
@@ -617,7 +619,7 @@ def test_what_was_given_is_not_asked_for() -> None:
     assert asker.asked == []
 
 
-def test_a_correction_asks_for_secrets_alone_and_keeps_those_that_are_not_typed() -> None:
+def test_a_correction_asks_who_it_is_and_for_secrets_and_keeps_what_is_not_typed() -> None:
     stored = {
         "provider": "autovit.ro",
         "grant_type": "password",
@@ -628,8 +630,55 @@ def test_a_correction_asks_for_secrets_alone_and_keeps_those_that_are_not_typed(
     }
     asker = Answers(password="made-up-right")
     fields = fill_in({}, asker=asker, stored=stored)
-    assert asker.asked == ["client_secret, hidden, stored", "password, hidden, stored"]
+    hidden = ["client_secret, hidden, stored", "password, hidden, stored"]
+    assert asker.asked == ["client_id, 1", "username, u@example.com", *hidden]
     assert fields == {**stored, "password": "made-up-right"}
+    asker = Answers({})
+    given = {"scope": "read"}
+    assert fill_in(given, asker=asker, stored=stored) == {**stored, **given}
+    assert asker.asked == hidden, "what is wrong is known"
+
+
+def test_a_mistyped_address_and_id_are_corrected_by_answers_that_are_looked_at() -> None:
+    stored = {**OWN, "grant_type": "client_credentials"}
+    stored |= {"client_id": "1", "client_secret": "made-up", "token_endpoint": "http://e.example/t"}
+    person = Person("", "autovit.ro", "e.example/token", "2 ", "2", "")
+    fields = fill_in({}, asker=person, stored=stored)
+    assert fields == {**stored, "token_endpoint": "https://e.example/token", "client_id": "2"}
+    assert person.asked == [
+        *["token_endpoint, http://e.example/t"] * 3,
+        *["client_id, 1"] * 2,
+        "client_secret, hidden, keeps the stored one",
+    ]
+    assert person.told[-2] == "token_endpoint: https://e.example/token"
+    moved = {"provider": "shopify", "client_id": "1", "client_secret": "made-up"}
+    moved |= {"grant_type": "client_credentials"}
+    parameters = {"provider_parameters": {"shop": "acme"}}
+    person = Person("acme-2", "", "")
+    fields = fill_in({}, asker=person, stored={**moved, **parameters})
+    assert fields["provider_parameters"] == {"shop": "acme-2"}
+
+
+def test_a_host_that_is_not_allowed_is_corrected_before_any_secret_is_asked_for() -> None:
+    stored = {**OWN, "grant_type": "client_credentials", "token_endpoint": "https://evil.example/t"}
+    stored |= {"client_id": "1", "client_secret": "made-up"}
+    person = Person("", "https://e.example/t", "", "")
+    fields = fill_in({}, asker=person, stored=stored, admit=refuse)
+    assert fields["token_endpoint"] == "https://e.example/t"
+
+
+def test_a_correction_shows_nothing_stored_that_may_be_secret() -> None:
+    stored = {**OWN, "grant_type": "client_credentials", "client_id": "made-up-key"}
+    stored |= {"client_secret": "", "token_endpoint": "https://e.example/t?code=made-up"}
+    person = Person("", "")
+    assert fill_in({}, asker=person, stored=stored) == stored
+    assert "made-up" not in f"{person.asked}{person.told}"
+    assert "for another: --token-endpoint" in person.told[0]
+    stored |= {"token_endpoint": "https://e.example/t", "client_id": "1\x1b[2J"}
+    stored["client_secret"] = "made-up"
+    person = Person("", "", "2", "")
+    assert fill_in({}, asker=person, stored=stored)["client_id"] == "2"
+    assert "\x1b" not in f"{person.asked}"
 
 
 def test_a_correction_to_another_grant_drops_what_it_has_no_field_for() -> None:

@@ -147,7 +147,10 @@ def test_a_stack_that_is_new_has_not_swept_yet(operator: Operator, deployed: Dep
     operator.clock.set(deployed.scheduled_since() + timedelta(minutes=2))
     told = {step["step"]: step for step in operator.tells(DEALER)["steps"]}
     assert told["last sweep"]["verdict"] == "not known"
-    assert "the schedule is new, and begins within 5 min" in told["last sweep"]["found"]
+    assert (
+        "no sweep has run yet: the schedule is new, and begins within 5 min"
+        in told["last sweep"]["found"]
+    )
     assert told["token"]["found"] == "none was published yet"
 
 

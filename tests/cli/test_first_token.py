@@ -96,6 +96,7 @@ def test_a_failure_that_may_pass_is_told_as_such(operator: Operator, deployed: D
     assert failed.exit_code == 1
     assert "dealer-17: status_503 (transient)" in failed.stderr
     assert "It is tried again by itself" in failed.stderr
+    assert "It is tried again with the next sweep; more: token-refresher doctor" in failed.stderr
 
 
 def test_where_a_trigger_serves_within_seconds_that_is_said(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import re
 import signal
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -49,14 +50,29 @@ def test_a_dry_run_shows_what_would_be_lost_and_changes_nothing(operator: Operat
         "account          dealer-17\n"
         "credentials      oauth/credentials/dealer-17, to be restored within 7 d\n"
         "token            oauth/tokens/dealer-17, to be restored within 7 d\n"
-        "consumers        have not read it yet, and will be refused; "
-        "what they hold lives 12 h more\n"
+        "consumers        have not read it yet, and will be refused\n"
         "at the provider  its tokens stay valid until they expire: "
         "no address is known at which it could be asked to revoke them\n"
     )
     operator.secrets.get_secret_value(SecretId="oauth/tokens/dealer-17")
-    assert "consumers        last read it on 20" in operator.says("remove dealer-17 --dry-run")
+    read = operator.says("remove dealer-17 --dry-run")
+    lost = r"last read it on 20\S+, and will be refused; what they hold lives 12 h more"
+    assert re.search(f"consumers        {lost}", read)
     assert marked(operator) == []
+
+
+def test_who_has_no_token_loses_none(operator: Operator) -> None:
+    operator.add("dealer-17")
+    operator.add("dealer-18", password="made-up-wrong")
+    nothing = (
+        "at the provider  no token of it is known; "
+        "a refresh token in its credentials would stay valid\n"
+    )
+    assert operator.says("remove dealer-17 --dry-run").endswith(f"token            none\n{nothing}")
+    operator.schedule.sweep()
+    told = operator.says("remove dealer-18 --dry-run")
+    empty = "token            oauth/tokens/dealer-18 (no token yet), to be restored within 30 d\n"
+    assert told.endswith(f"{empty}{nothing}")
 
 
 def test_an_account_is_removed_and_comes_back_as_it_was(operator: Operator) -> None:
@@ -264,7 +280,7 @@ def test_nothing_is_removed_where_nobody_agrees(operator: Operator) -> None:
 def test_a_person_is_asked_and_may_decline(shell: Shell, cloud: EmbeddedCloud) -> None:
     cloud.client().create_secret(Name="oauth/credentials/dealer-17", SecretString="{}")
     with shell.open("remove", "dealer-17") as terminal:
-        terminal.expect("its tokens stay valid until they expire: its credentials do not validate")
+        terminal.expect("no token of it is known")
         terminal.expect("Remove dealer-17? [y/N]: ")
         terminal.enter("n")
         terminal.expect("Nothing was removed.")

@@ -84,14 +84,19 @@ MISTAKES: Final = ("nothing", "status --no-such-option", "add an/impossible|name
 # What is typed where a command asks; None leaves the question unanswered, which ends the command.
 ANSWERS: Final[dict[str, tuple[tuple[str, str | None], ...]]] = {
     "add {new}": (
-        ("token_endpoint: ", "https://api.example.com/token"),
+        ("token_endpoint: ", "{endpoint}"),
         ("grant_type [client_credentials]: ", "password"),
         ("client_id: ", "made-up"),
         ("username: ", None),
     ),
     "check dealer-18 --try": (("Ask the token endpoint? [y/N]: ", "n"),),
     "remove overdue": (("Remove overdue? [y/N]: ", "n"),),
-    "correct dealer-18": (("client_secret (hidden; Enter keeps the stored one): ", None),),
+    "correct dealer-18": (
+        ("token_endpoint (Enter keeps it): ", ""),
+        ("client_id [dealer-18]: ", ""),
+        ("username [", ""),
+        ("client_secret (hidden; Enter keeps the stored one): ", None),
+    ),
 }
 # Wider than any line.
 WIDEST: Final = 400
@@ -215,7 +220,7 @@ def look(shell: Shell, line: str, columns: int, **names: str) -> Seen:
             if answer is None:
                 terminal.end_input()
             else:
-                terminal.enter(answer)
+                terminal.enter(answer.format(**names))
         terminal.finish()
     assert "Traceback" not in terminal.plain
     screen = Screen(terminal.transcript, columns, TALLEST)
@@ -231,7 +236,8 @@ def names(fleet: Fleet, tmp_path: Path) -> dict[str, str]:
     accounts = [json.loads(fleet.document(name)) | {"account": name} for name in (LONG, "many-1")]
     accounts.append({"account": "many-2", "grant_typ": "password"})
     (tmp_path / "many.jsonl").write_text("\n".join(map(json.dumps, accounts)))
-    return {path.stem: str(path) for path in tmp_path.iterdir()}
+    files = {path.stem: str(path) for path in tmp_path.iterdir()}
+    return {**files, "endpoint": fleet.server.token_endpoint}
 
 
 def test_every_command_is_looked_at() -> None:

@@ -30,6 +30,13 @@ PASSWORD = "made-up-password"
 MISTYPED = "made-up-passwort"
 DOCUMENT = (ROOT / "docs" / "command-line.md").read_text()
 SECRET_QUESTION = "client_secret (hidden; Enter for a client without one): "
+# What a correction asks for before the password, and Enter keeps.
+KEPT = (
+    ("token_endpoint (Enter keeps it): ", ""),
+    ("client_id [dealer-17]: ", ""),
+    ("username [dealer@example.com]: ", ""),
+    ("client_secret (hidden; Enter keeps the stored one): ", ""),
+)
 SECRETS = (CLIENT_SECRET, PASSWORD, MISTYPED)
 
 
@@ -96,12 +103,16 @@ def test_a_wrong_password_is_found_and_corrected_without_a_secret_on_the_screen(
         assert terminal.finish() == 1
 
     with shell.open("correct", dealer) as terminal:
-        terminal.expect("client_secret (hidden; Enter keeps the stored one): ")
-        terminal.enter("")
-        terminal.expect("password (hidden; Enter keeps the stored one): ")
-        terminal.enter(PASSWORD)
+        for question, answer in (
+            *KEPT,
+            ("password (hidden; Enter keeps the stored one): ", PASSWORD),
+        ):
+            terminal.expect(question)
+            terminal.enter(answer)
         terminal.expect("corrected oauth/credentials/dealer-17")
         assert terminal.finish() == 0
+    shown = terminal.plain.replace(server.host, "api.example.com").replace(": \n", ":\n")
+    assert f"```text\n$ token-refresher correct dealer-17\n{shown}```" in DOCUMENT
 
     with shell.open("refresh", dealer) as terminal:
         terminal.expect("published")
@@ -119,7 +130,7 @@ def test_a_wrong_password_is_found_and_corrected_without_a_secret_on_the_screen(
 
     with shell.open("history", dealer) as terminal:
         terminal.expect("AWSCURRENT")
-        terminal.expect("1 token in 3 d, never without one")
+        terminal.expect("1 token in 3 d, never without one since the first, ")
         assert terminal.finish() == 0
 
     with shell.open("token", dealer) as terminal:
@@ -356,10 +367,12 @@ def test_whoever_waits_sees_the_first_token_arrive(
 ) -> None:
     onboard(dealer, MISTYPED)
     with shell.open("correct", dealer, "--wait") as terminal:
-        terminal.expect("client_secret (hidden; Enter keeps the stored one): ")
-        terminal.enter("")
-        terminal.expect("password (hidden; Enter keeps the stored one): ")
-        terminal.enter(PASSWORD)
+        for question, answer in (
+            *KEPT,
+            ("password (hidden; Enter keeps the stored one): ", PASSWORD),
+        ):
+            terminal.expect(question)
+            terminal.enter(answer)
         terminal.expect("Waiting for the next sweep to serve dealer-17")
         schedule.sweep()
         terminal.expect("dealer-17: published, expires in 11 h 5")
@@ -420,6 +433,28 @@ def test_whoever_waits_is_told_for_which_sweep_and_why_it_is_held(
         deployed.sweep()
         terminal.interrupt()
         terminal.expect("Interrupted. The credentials were written.")
+        assert terminal.finish() == 130
+
+
+def test_what_is_told_while_something_moves_stands_on_a_line_of_its_own(
+    shell: Shell,
+    onboard: Callable[..., None],
+    cloud: EmbeddedCloud,
+    schedule: Schedule,
+    dealer: str,
+) -> None:
+    Deployed.with_parameters(cloud, schedule)
+    onboard(dealer)
+    line = ("correct", dealer, "--scope", "read", "--wait", "--stack", STACK)
+    told = "no sweep has run yet: the schedule is new, and begins within 5 min"
+    with shell.open(*line) as terminal:
+        for _ in range(2):
+            terminal.expect("Enter keeps the stored one): ")
+            terminal.enter("")
+        terminal.expect("Waiting for the next sweep")
+        lines = [line.strip() for line in terminal.screen.text.splitlines()]
+        assert told in lines
+        terminal.interrupt()
         assert terminal.finish() == 130
 
 
