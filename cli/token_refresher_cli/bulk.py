@@ -36,7 +36,7 @@ from token_refresher_cli.credentials_form import (
 from token_refresher_cli.exit_codes import INTERRUPTED, ExitCode
 from token_refresher_cli.field_options import fields_of, flags_of, issuer_of
 from token_refresher_cli.first_token import when_tried
-from token_refresher_cli.machine import finish
+from token_refresher_cli.machine import finish, without_interruption
 from token_refresher_cli.problems import (
     ProblemError,
     RefusedError,
@@ -321,13 +321,14 @@ class _Adding:
         """Serve all accounts; where a person interrupts, what has begun is finished."""
         doing = "Comparing" if self._dry_run else "Creating credentials"
         with (
+            without_interruption() as is_pressed,
             screen.waiting(doing, len(entries)) as done,
             ThreadPoolExecutor(min(_WORKERS, len(entries) or 1)) as pool,
         ):
             running = [pool.submit(self._serve, entry) for entry in entries]
             for each in running:
                 each.add_done_callback(lambda _: done())
-            finish(running, on_interrupt=self._interrupt)
+            finish(running, is_pressed, on_interrupt=self._interrupt)
             for each in running:
                 each.result()
 

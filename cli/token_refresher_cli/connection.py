@@ -34,7 +34,7 @@ from token_refresher.settings import settings_from_environment
 from token_refresher.sweep import Sweeper
 from token_refresher_cli.deployed_function import DeployedFunction
 from token_refresher_cli.discovery import DiscoveryError, discover
-from token_refresher_cli.machine import finish
+from token_refresher_cli.machine import finish, without_interruption
 from token_refresher_cli.problems import ProblemError, about, doubt, sentence
 from token_refresher_cli.secrets_manager import PeoplesCalls
 
@@ -302,9 +302,9 @@ class Connection:
             interrupted.set()
             on_interrupt()
 
-        with ThreadPoolExecutor(1) as pool:
+        with without_interruption() as is_pressed, ThreadPoolExecutor(1) as pool:
             running = pool.submit(sweep)
-            finish([running], on_interrupt=interrupt)
+            finish([running], is_pressed, on_interrupt=interrupt)
             return running.result()
 
     def announce(self, report: Report) -> NotPut | None:

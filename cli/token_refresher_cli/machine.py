@@ -11,12 +11,13 @@ import ssl
 import sys
 import time
 from concurrent.futures import wait
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
     from concurrent.futures import Future
 
 
@@ -31,25 +32,39 @@ def _pause(duration: timedelta) -> None:
 _SECONDS_UNTIL_CTRL_C_IS_TOLD: Final = 0.1
 
 
-def finish(running: Collection[Future[Any]], *, on_interrupt: Callable[[], None]) -> None:
-    """Wait for what has begun, which no Ctrl-C cuts off: the first is told, others change nothing.
+@contextmanager
+def without_interruption() -> Iterator[Callable[[], bool]]:
+    """Let no Ctrl-C cut off what is done here; what is given tells whether one was pressed.
 
-    A `KeyboardInterrupt` would come at any line, also while the one before is dealt with.
-
-    Args:
-        running: All that has been submitted; to be called in the main thread.
-        on_interrupt: Called once, at the first Ctrl-C, and not in its signal's handler.
+    A `KeyboardInterrupt` would come at any line, also while the one before is dealt with. To be
+    entered in the main thread, before anything has begun.
     """
     pressed: list[int] = []
     before = signal.signal(signal.SIGINT, lambda number, _: pressed.append(number))
     try:
-        is_told = False
-        while wait(running, timeout=_SECONDS_UNTIL_CTRL_C_IS_TOLD).not_done:
-            if pressed and not is_told:
-                is_told = True
-                on_interrupt()
+        yield lambda: bool(pressed)
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def finish(
+    running: Collection[Future[Any]],
+    is_pressed: Callable[[], bool],
+    *,
+    on_interrupt: Callable[[], None],
+) -> None:
+    """Wait for what has begun: the first Ctrl-C is told, others change nothing.
+
+    Args:
+        running: All that has been submitted.
+        is_pressed: From `without_interruption`.
+        on_interrupt: Called once, at the first Ctrl-C, and not in its signal's handler.
+    """
+    is_told = False
+    while wait(running, timeout=_SECONDS_UNTIL_CTRL_C_IS_TOLD).not_done:
+        if is_pressed() and not is_told:
+            is_told = True
+            on_interrupt()
 
 
 @dataclass(frozen=True, slots=True)
