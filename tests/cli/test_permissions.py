@@ -299,8 +299,9 @@ def test_whoever_may_not_read_credentials_removes_and_is_told_what_is_not_known(
     operator: Operator, allow: Callable[..., None]
 ) -> None:
     allow("SeeSchedulesAndHistory", "RemoveAccounts")
-    told = operator.says("remove at-xero --yes")
+    told = operator.says("remove dealer-17 --dry-run")
     assert "until they expire: your AWS identity may not read its credentials" in told
+    operator.says("remove at-xero --yes")
     refused = operator.run("remove dealer-17 --yes --revoke")
     assert refused.exit_code == 3
     assert "its tokens cannot be revoked: your AWS identity may not read" in refused.stderr

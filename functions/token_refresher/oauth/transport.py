@@ -222,10 +222,10 @@ class _TimeLimitedConnection(HTTPSConnection):
         try:
             found = socket.getaddrinfo(self._dns_host, self.port, 0, socket.SOCK_STREAM)
         except (OSError, UnicodeError):
-            if self.proxy is None:
-                message = "the name of the token endpoint's host was not found"
-                raise _KnownFailureError(_no_connection(message)) from None
-            found = []
+            message = "the name of the token endpoint's host was not found"
+            if self.proxy is not None:
+                message = f"no connection to {_BY_PROXY}, whose name was not found"
+            raise _KnownFailureError(_no_connection(message)) from None
         for family, kind, protocol, _, address in found:
             if _exchange.must_be_global and self.proxy is None:
                 _require_global(str(address[0]))

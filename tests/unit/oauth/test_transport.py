@@ -1059,6 +1059,16 @@ class TestProxy:
         assert (error.code, error.sent) == ("no_connection", False)
         assert str(error) == "no connection to the proxy that TOKEN_ENDPOINT_PROXY names"
 
+    @either_way
+    def test_one_whose_name_is_not_found_is_told_so(
+        self, wire: Wire, client: Client, grant: Grant
+    ) -> None:
+        # No name has a part as long as this, so that no server of names is asked.
+        gone = f"http://{'a' * 64}.example:3128"
+        error = unavailable(wire.connect(allowed=(self.HOST,), proxy=gone), client, grant)
+        assert (error.code, error.sent) == ("no_connection", False)
+        assert "TOKEN_ENDPOINT_PROXY names, whose name was not found" in str(error)
+
     @pytest.mark.parametrize(
         "act",
         [
