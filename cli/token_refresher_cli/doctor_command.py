@@ -117,9 +117,11 @@ def _show_account(patient: Patient, one: AccountStatus) -> None:
     if one.failure_class is not None:
         said += f" ({one.failure_class})"
     screen.note(said, style="bold red")
+    more = patient.target.command("doctor", one.account)
     if fix := screen.fix_sentence(one, patient.target):
         screen.note(fix)
-    screen.note(f"More: {patient.target.command('doctor', one.account)}")
+    if more not in fix:
+        screen.note(f"More: {more}")
 
 
 def _code(
