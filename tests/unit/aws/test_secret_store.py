@@ -46,19 +46,8 @@ class CountingPace(Pace):
 
 
 @pytest.fixture
-def client(monkeypatch: pytest.MonkeyPatch) -> SecretsManagerClient:
+def client() -> SecretsManagerClient:
     """The program's own client, with nobody at its endpoint."""
-    for name, value in {
-        "AWS_ENDPOINT_URL": "http://127.0.0.1:9",
-        "AWS_REGION": "eu-west-1",
-        "AWS_DEFAULT_REGION": "eu-west-1",
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_CONFIG_FILE": "/dev/null",
-        "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
-    }.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.delenv("AWS_PROFILE", raising=False)
     return create_client(max_workers=16, user_agent="token-refresher/test")
 
 
