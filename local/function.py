@@ -77,7 +77,8 @@ class Function:
             self.calls[answer["call"]] += 1
         self._end()
         if process.returncode != -signal.SIGKILL:
-            raise RuntimeError(f"The function ended by itself. It printed:\n{self.log()}")
+            message = f"The function ended by itself ({process.returncode}). It printed:"
+            raise RuntimeError(f"{message}\n{self.log()}")
         self.dies_before_publishing = ""
         return None
 
@@ -90,8 +91,9 @@ class Function:
         self._answers = os.fdopen(ours)
         try:
             self._process = subprocess.Popen(  # noqa: S603
-                # Unbuffered: what it has printed is not lost with it.
-                [sys.executable, "-u", "-m", "local.function", str(theirs)],
+                # Unbuffered: what it has printed is not lost with it. An interpreter that crashes
+                # says where.
+                [sys.executable, "-u", "-X", "faulthandler", "-m", "local.function", str(theirs)],
                 env=self._environment,
                 stdin=subprocess.PIPE,
                 stdout=self._log,

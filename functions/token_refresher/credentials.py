@@ -28,6 +28,7 @@ from token_refresher.oauth.client_authentication import (
     instead_of,
     refresh_grant,
 )
+from token_refresher.oauth.decoding import converted
 from token_refresher.oauth.dialect import RFC_6749, Dialect
 from token_refresher.oauth.hidden import Hidden
 from token_refresher.oauth.providers import Provider, ProviderGrant, provider
@@ -142,7 +143,7 @@ class Credentials(
             return self.entry.dialect
         merged = {**msgspec.to_builtins(self.entry.dialect), **self.dialect}
         # In its place, so that an error names it whole.
-        return msgspec.convert({"dialect": merged}, _InItsPlace, strict=False).dialect
+        return converted({"dialect": merged}, _InItsPlace).dialect
 
     @property
     def grant_name(self) -> str | None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, Self, TypeVar
 import msgspec
 
 from token_refresher import ports, records
+from token_refresher.oauth.decoding import decoded
 from token_refresher.oauth.hidden import Hidden
 
 if TYPE_CHECKING:
@@ -183,7 +184,7 @@ _Form = TypeVar("_Form", bound=msgspec.Struct)
 
 def _decoded(text: str | None, form: type[_Form]) -> _Form | None:
     try:
-        return msgspec.json.decode(text or "", type=form)
+        return decoded(text or "", form)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         return None
 

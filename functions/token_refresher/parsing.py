@@ -23,6 +23,7 @@ from token_refresher.credentials import (
 )
 from token_refresher.errors import CredentialsError
 from token_refresher.oauth.client_authentication import AuthMethod
+from token_refresher.oauth.decoding import converted
 from token_refresher.oauth.dialect import Dialect
 from token_refresher.oauth.providers import LOGIN, ProviderError, provider
 from token_refresher.publishing import Publish
@@ -165,7 +166,7 @@ def _from_object(content: dict[str, Any]) -> Credentials:
     for name, value in content.items():
         if name not in _LINES:
             _require_no_blanks(name, value)
-    credentials = msgspec.convert(_as_texts(content), struct, strict=False)
+    credentials = converted(_as_texts(content), struct)
     refusals.require_valid(credentials)
     return credentials
 
@@ -265,12 +266,12 @@ def _wrong_values(fields: dict[str, Any], struct: type[Credentials]) -> list[str
     for name, value in fields.items():
         placeholders = dict.fromkeys(required, _IN_ITS_PLACE)
         try:
-            msgspec.convert({**whole, **placeholders, name: value}, struct, strict=False)
+            converted({**whole, **placeholders, name: value}, struct)
         except msgspec.ValidationError as error:
             wrong.append(_fix(str(error)))
     if wrong:
         return problems + wrong
-    credentials = msgspec.convert(fields, struct, strict=False)
+    credentials = converted(fields, struct)
     return problems + [_fix(said) for said in refusals.all_of(credentials)]
 
 

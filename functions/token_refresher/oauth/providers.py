@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, Literal
 import msgspec
 
 from token_refresher.oauth.client_authentication import LABEL, AuthMethod, Parameter, host_of
+from token_refresher.oauth.decoding import decoded
 from token_refresher.oauth.dialect import Dialect
 
 if TYPE_CHECKING:
@@ -259,7 +260,7 @@ def provider(name: str) -> Provider:
     entry = _entries().get(name)
     if entry is None:
         raise ProviderError(_unknown(name))
-    return msgspec.json.decode(entry, type=Provider)
+    return decoded(entry, Provider)
 
 
 def _unknown(name: str) -> str:
