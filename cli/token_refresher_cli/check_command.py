@@ -160,7 +160,9 @@ class _Look:
         if uses and credentials.uses_refresh_tokens:
             with about(connection.target.credentials_id(name)):
                 journal.look(credentials, self.account)
-        client = judgement.client_of(credentials, schedule=settings.schedule)
+        client = judgement.client_of(
+            credentials, account=self.account.name, schedule=settings.schedule
+        )
         judgement.admit(credentials, client, journal.entry, endpoint=self.endpoint)
         return _Ready(credentials, client, journal)
 
@@ -277,7 +279,7 @@ def _judged(connection: Connection, look: _Look, ready: _Ready) -> str:
     whole = ready.journal.entry_of(
         response, credentials=credentials, lease=None, sent=None, refresh_is_refused=False
     )
-    others = [before.refresh_token] if before is not None else []
+    others = {response.assertion, before.refresh_token if before is not None else None}
     found = judgement.judged(
         response,
         whole,

@@ -19,6 +19,7 @@ from msgspec import structs
 
 from token_refresher import PRODUCT_USER_AGENT
 from token_refresher.aws.secret_store import Pace, SecretsManagerStore, create_client
+from token_refresher.aws.signing import Signer
 from token_refresher.credentials import require_refresh_tokens
 from token_refresher.errors import OutOfTimeError, SecretStoreError
 from token_refresher.model import (
@@ -155,6 +156,11 @@ class Connection:
             kms_key_id=self.settings.token_secret_kms_key_id,
             pace=pace(),
         )
+        self._signer = Signer(
+            prefix=prefix,
+            connections=self.settings.max_workers,
+            user_agent=PRODUCT_USER_AGENT,
+        )
         self.people = PeoplesCalls(
             client, prefix=prefix, pace=pace(per_second=_PEOPLES_WRITES_PER_SECOND)
         )
@@ -196,10 +202,11 @@ class Connection:
                 region=self.target.aws_region or "",
                 architecture=self.function.architecture if self.function else "",
             ),
-            ssl_context=public_authorities(self.settings.additional_ca_certificates),
+            authorities=partial(public_authorities, self.settings.additional_ca_certificates),
             clock=self._machine.clock,
             monotonic=self._machine.monotonic,
             connections=self.settings.max_workers,
+            signer=lambda: self._signer,
             proxy=self.settings.token_endpoint_proxy,
         )
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl, urlsplit
 
 from token_refresher.credentials import texts_in
-from token_refresher.oauth.client_authentication import authentication
+from token_refresher.oauth.client_authentication import basic_authorization
 from token_refresher.oauth.dialect import find
 from token_refresher.oauth.errors import OAuthError
 from token_refresher.oauth.transport import TokenEndpoint
@@ -121,7 +121,7 @@ def secrets_in(
     """
     client, entry = credentials.client, credentials.entry
     known = {*credentials.secrets, credentials.refresh_token, *others}
-    known |= set(authentication(client)[1].values())
+    known |= set(basic_authorization(client).values())
     of_entry = [entry.extra_parameters, entry.request_headers]
     public = set(texts_in([*of_entry, credentials.entry_grant.grant_parameters]))
     for given in (
@@ -197,7 +197,7 @@ def _request_lines(request: TokenRequest, mask: Mask, *, client: Client) -> Iter
         yield f"  ? {mask.name(name)}={_sent(name, value, mask)}"
     for name, value in request.headers.items():
         is_harmless = name.lower() in _HARMLESS_IN_REQUESTS
-        scheme = f"{value.split(' ')[0]} " if name in authentication(client)[1] else ""
+        scheme = f"{value.split(' ')[0]} " if name in basic_authorization(client) else ""
         told = mask.text(value, may_look_opaque=name.lower() in _LONG_WORDS)
         yield f"{mask.name(name)}: {told if is_harmless else f'{scheme}{MASKED}'}"
     if request.body is None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import re
 from functools import cached_property
-from typing import TYPE_CHECKING, Annotated, ClassVar, Final
+from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Literal
 from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
@@ -19,12 +19,14 @@ from msgspec import Meta
 from token_refresher import PRODUCT_USER_AGENT
 from token_refresher.errors import CredentialsError
 from token_refresher.model import digest12
+from token_refresher.oauth.assertions import Assertion
 from token_refresher.oauth.client_authentication import (
+    BY_ASSERTION,
     AuthMethod,
     Client,
     Grant,
     Parameter,
-    authentication,
+    basic_authorization,
     instead_of,
     refresh_grant,
 )
@@ -56,6 +58,17 @@ SECRET_NAME: Final = re.compile(
 )
 
 
+class SignedAssertion(Assertion, frozen=True, kw_only=True):
+    """An assertion that is signed anew for each request.
+
+    Attributes:
+        signer: ``kms`` signs with the account's own key, whose alias is its name; ``sts`` says in
+            a token of AWS's own who runs here. By ``kms`` where nothing is said.
+    """
+
+    signer: Literal["kms", "sts"] | None = None
+
+
 class Credentials(
     Hidden,
     msgspec.Struct,
@@ -77,14 +90,16 @@ class Credentials(
         provider_parameters: What the entry asks for, such as a tenant or a region.
         token_endpoint: Any server's https URL (RFC 6749 section 3.2).
         scope: One space-delimited string (RFC 6749 section 3.3).
-        token_endpoint_auth_method: ``client_secret_basic``, ``client_secret_post`` or ``none``
-            (RFC 7591); the default is the provider's, else the first where there is a secret.
+        token_endpoint_auth_method: ``client_secret_basic``, ``client_secret_post``,
+            ``client_secret_jwt``, ``private_key_jwt``, ``tls_client_auth`` or ``none`` (RFC 7591,
+            RFC 8705); the default is the provider's, else the first where there is a secret.
         user_agent: Sent where the provider does not ask for the account's e-mail.
         extra_parameters: Sent with every token request, such as ``audience`` or ``resource``.
         grant_parameters: Sent with this grant alone, and not with a refresh token of its responses.
         request_headers: Sent with every token request.
-        assertion: A ready-made one: of the grant of that name, or where ``{assertion}`` stands in
-            the two above.
+        assertion: A ready-made one, or what is signed anew for each request: for the method
+            ``private_key_jwt``, the jwt-bearer grant, or where ``{assertion}`` stands in the two
+            above.
         refresh_token: The initial one, likewise; ``{refresh_token}`` stands for the last one.
         verify_url: An https URL that must not refuse the new token before it is published.
         use_refresh_token: Whether refresh tokens in the responses are used; unasked, for
@@ -92,6 +107,8 @@ class Credentials(
         assumed_expires_in: Seconds; an upper bound, and for servers that omit ``expires_in``.
         assumed_refresh_token_expires_in: Seconds, for servers that do not tell.
         timeout_seconds: How long a token request may take.
+        certificate: PEM; the client's own for mutual TLS, whatever the method (RFC 8705).
+        private_key: PEM; the certificate's.
         ca_certificates: PEM; whom to believe instead of the public authorities.
         dialect: How the server departs from RFC 6749; instead of the provider's, field by field.
         publish: What consumers get, if not the standard JSON.
@@ -108,13 +125,15 @@ class Credentials(
     extra_parameters: dict[str, Parameter] = {}
     grant_parameters: dict[str, object] = {}
     request_headers: dict[str, str] = {}
-    assertion: NonEmpty | None = None
+    assertion: NonEmpty | SignedAssertion | None = None
     refresh_token: NonEmpty | None = None
     verify_url: NonEmpty | None = None
     use_refresh_token: bool | None = None
     assumed_expires_in: Seconds | None = None
     assumed_refresh_token_expires_in: Seconds | None = None
     timeout_seconds: Timeout = 10
+    certificate: NonEmpty | None = None
+    private_key: NonEmpty | None = None
     ca_certificates: NonEmpty | None = None
     dialect: dict[str, object] = {}
     publish: Publish | None = None
@@ -151,6 +170,18 @@ class Credentials(
         return self.__struct_config__.tag  # type: ignore[return-value] # tags of ours are texts
 
     @property
+    def signs_by_default(self) -> bool:
+        """Whether an assertion is signed though none is described."""
+        return self.auth_method in BY_ASSERTION or self.entry_grant.assertion is not None
+
+    @property
+    def signed_assertion(self) -> SignedAssertion | None:
+        """What is signed, as far as the account says; None where nothing is."""
+        if isinstance(self.assertion, SignedAssertion):
+            return self.assertion
+        return SignedAssertion() if self.assertion is None and self.signs_by_default else None
+
+    @property
     def auth_method(self) -> AuthMethod:
         """How the client authenticates. Decided here, never by trial."""
         of_entry = (
@@ -167,7 +198,7 @@ class Credentials(
             ProviderError: The provider's parameters are not what it takes.
             msgspec.ValidationError: The dialect is not.
         """
-        entry, given = self.entry, self.provider_parameters
+        entry, given, signed = self.entry, self.provider_parameters, self.signed_assertion
         refresh = entry.grant("refresh_token").token_endpoint
         return Client(
             token_endpoint=self.token_endpoint or entry.endpoint(given, grant_type=self.grant_name),
@@ -179,17 +210,24 @@ class Credentials(
             scope=self.scope,
             extra_parameters={**entry.extra_parameters, **self.extra_parameters},
             request_headers=instead_of(entry.request_headers, self.request_headers),
-            assertion=self.assertion,
+            assertion=signed.over(self.entry_grant.assertion) if signed else self._ready_made,
+            is_assertion_issued=signed is not None and signed.signer == "sts",
             dialect=self._merged_dialect(),
             is_fixed=self.provider is not None and entry.is_fixed,
             verify_url=self.verify_url,
             ca_certificates=self.ca_certificates,
+            certificate=self.certificate,
+            private_key=self.private_key,
             timeout_seconds=self.timeout_seconds,
             assumed_expires_in=self.assumed_expires_in,
             documented_expires_in=self.entry_grant.expires_in or entry.expires_in,
             assumed_refresh_token_expires_in=self.assumed_refresh_token_expires_in
             or entry.refresh_token_expires_in,
         )
+
+    @property
+    def _ready_made(self) -> str | None:
+        return self.assertion if isinstance(self.assertion, str) else None
 
     @property
     def revoking_client(self) -> Client | None:
@@ -301,12 +339,13 @@ class Credentials(
         given += [self.grant_parameters, self.request_headers]
         given += [dict(parse_qsl(urlsplit(self.client.token_endpoint).query))]
         held = (text for each in given for text in _secrets_in(each))
-        header = authentication(self.client)[1].get("Authorization", "")
+        header = basic_authorization(self.client).get("Authorization", "")
         # With its padding or without.
         basic = header.removeprefix("Basic ").rstrip("=")
         # Where there is no other secret, the id is one.
         client = self.client_id if self.client_secret == "" else self.client_secret
-        return frozenset({client or "", self.assertion or "", basic, *held} - {""})
+        own = {client, self._ready_made, self.private_key, basic, *held}
+        return frozenset(each for each in own if each)
 
 
 class PasswordCredentials(
@@ -376,9 +415,7 @@ class AssertionCredentials(
     tag_field="grant_type",
     tag="urn:ietf:params:oauth:grant-type:jwt-bearer",
 ):
-    """RFC 7523 section 2.1, with a ready-made assertion."""
-
-    assertion: NonEmpty
+    """RFC 7523 section 2.1."""
 
     needs_client: ClassVar[bool] = False
 
@@ -390,7 +427,7 @@ class AssertionCredentials(
     @property
     def own_parameters(self) -> dict[str, object]:
         """RFC 7521 section 4.1."""
-        return {"assertion": self.assertion}
+        return {"assertion": ASSERTION}
 
 
 class ExtensionCredentials(Credentials, frozen=True, kw_only=True):

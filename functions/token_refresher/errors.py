@@ -16,6 +16,7 @@ TokenRefresherError
     ├── RefreshTokenHeldError   a refresh token that was sent and brought no token
     ├── RejectedAgainError      the endpoint hands out the token that a consumer saw refused
     ├── SecretStoreError        Secrets Manager refused
+    ├── SigningError            KMS or STS made no assertion; nothing was leased or sent
     └── UnexpectedError         a defect of this program
 
 `policy.failure_class_of` says of what kind an error is, and there alone.
@@ -179,6 +180,21 @@ class SecretStoreError(RefreshError):
 
     def __init__(self, operation: str, code: str, *, transient: bool) -> None:
         super().__init__(f"{operation} failed: {code}", code=code)
+        self.operation = operation
+        self.transient = transient
+
+
+class SigningError(RefreshError):
+    """No assertion was made: nothing was leased, and nothing sent.
+
+    Attributes:
+        operation: The API operation, such as ``Sign``.
+        code: One word of ours for what a person must do, else the API's error code.
+        transient: Whether the same call may succeed without anybody's help.
+    """
+
+    def __init__(self, message: str, *, operation: str, code: str, transient: bool) -> None:
+        super().__init__(message, code=code)
         self.operation = operation
         self.transient = transient
 

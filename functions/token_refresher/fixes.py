@@ -56,8 +56,12 @@ FIXES: Final[Mapping[str, Fix]] = {
     "certificate_refused": Fix(
         "renew the server's certificate, or correct token_endpoint", "correct"
     ),
+    "client_certificate_refused": Fix(
+        "renew the client certificate, or have the server's operator know it", "correct"
+    ),
     "client_certificate_required": Fix(
-        "the server asks for a client certificate (mutual TLS), which no account can have"
+        "the server asks for a client certificate (mutual TLS): give certificate and private_key",
+        "correct",
     ),
     "connection_lost": _PASSES,
     "consent_required": _SIGN_IN,
@@ -69,8 +73,18 @@ FIXES: Final[Mapping[str, Fix]] = {
     "host_not_allowed": Fix(
         "add the host to AllowedTokenHosts and deploy, or correct the address", "correct"
     ),
+    "identity_federation_disabled": Fix(
+        "enable outbound web identity federation in the AWS account's IAM settings"
+    ),
+    "identity_token_denied": Fix(
+        "add the audience to WebIdentityAudiences and deploy, or correct assertion.audience",
+        "correct",
+    ),
     "interaction_required": _SIGN_IN,
     "invalid_ca_certificates": Fix("give certificates in PEM as ca_certificates", "correct"),
+    "invalid_certificate": Fix(
+        "give certificate and private_key in PEM, which belong together", "correct"
+    ),
     "invalid_client": Fix("the server does not know the client_id or its client_secret", "correct"),
     "invalid_credentials": Fix("a field does not validate, and check names it", "correct"),
     "invalid_grant": Fix("the server refused the password, code or refresh token", "correct"),
@@ -114,6 +128,16 @@ FIXES: Final[Mapping[str, Fix]] = {
         "what would be published holds a secret; correct publish or dialect", "correct"
     ),
     "server_error": _PASSES,
+    "signing_denied": Fix(
+        "deploy with Signing=true; else the key's own policy does not let the function sign"
+    ),
+    "signing_key_disabled": Fix(
+        "enable its KMS key, or cancel the key's deletion; doctor names it", "doctor"
+    ),
+    "signing_key_missing": Fix("make its KMS key, and register the public one", "key create"),
+    "signing_key_wrong": Fix(
+        "assertion.alg and the KMS key do not fit each other; doctor names it", "doctor"
+    ),
     "slow_down": _PASSES,
     "temporarily_unavailable": _PASSES,
     "timeout": _PASSES,
@@ -125,6 +149,9 @@ FIXES: Final[Mapping[str, Fix]] = {
     "token_too_long": Fix(
         "the token does not fit into a secret; publish fewer fields, or ask for a shorter one"
     ),
+    "unsignable_name": Fix(
+        "no KMS alias can hold the account's name: remove it, and add it under another", "remove"
+    ),
     "unauthorized_client": Fix("ask the server's owner to allow the client this grant"),
     "unrecognised": Fix(
         "the server says no in a word of its own; check the credentials, or ask its operator",
@@ -134,7 +161,8 @@ FIXES: Final[Mapping[str, Fix]] = {
     "unsupported_grant_type": Fix(
         "the server has no such grant; give another --grant-type", "correct"
     ),
-    # Secrets Manager's own.
+    # AWS's own.
+    "JWTPayloadSizeExceededException": Fix("the account's name is too long for STS: rename it"),
     "DecryptionFailure": _KEY,
     "EncryptionFailure": _KEY,
     "InvalidRequestException": Fix("a secret of the account is to be deleted", "restore"),
@@ -146,14 +174,16 @@ FIXES: Final[Mapping[str, Fix]] = {
         (
             *("InvalidNextTokenException", "InvalidParameterException"),
             *("MalformedPolicyDocumentException", "PreconditionNotMetException"),
-            "ResourceExistsException",
+            *("ResourceExistsException", "SessionDurationEscalationException"),
+            "ValidationException",
         ),
         _REPORT,
     ),
     **dict.fromkeys(
         (
             *("ConnectTimeoutError", "ConnectionClosedError", "EndpointConnectionError"),
-            *("InternalFailure", "InternalServiceError", "ReadTimeoutError"),
+            *("DependencyTimeoutException", "InternalFailure", "InternalServiceError"),
+            *("KMSInternalException", "KeyUnavailableException", "ReadTimeoutError"),
             *("RequestLimitExceeded", "RequestTimeout", "ServiceUnavailable"),
             *("ServiceUnavailableException", "Throttling", "ThrottlingException"),
             "TooManyRequestsException",
@@ -197,8 +227,9 @@ def say(code: str, account: str, where: Mapping[str, str | None]) -> str:
         return ""
     if not fix.command:
         return fix.sentence
-    verb, *flags = fix.command.split()
-    return f"{fix.sentence}: {command(verb, account, flags=flags, where=where)}"
+    verb, _, flags = fix.command.partition(" --")
+    given = f"--{flags}".split() if flags else []
+    return f"{fix.sentence}: {command(verb, account, flags=given, where=where)}"
 
 
 def say_of_all(code: str, where: Mapping[str, str | None]) -> str:
@@ -219,15 +250,15 @@ def command(
     """Write a command of the command line, to be pasted into a shell.
 
     Args:
-        verb: The command.
+        verb: The command; one of a group's has two words.
         names: Accounts.
         flags: Its own options.
         where: Options by name; those that are None are left out.
     """
     options = [*flags, *words(where)]
     if any(name.startswith("-") for name in names):
-        return shlex.join([PROGRAM, verb, *options, "--", *names])
-    return shlex.join([PROGRAM, verb, *names, *options])
+        return shlex.join([PROGRAM, *verb.split(), *options, "--", *names])
+    return shlex.join([PROGRAM, *verb.split(), *names, *options])
 
 
 def words(where: Mapping[str, str | None]) -> list[str]:

@@ -12,6 +12,7 @@ import gc
 import platform
 import time
 from datetime import UTC, datetime, timedelta
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, Final
 
 from token_refresher import PRODUCT_USER_AGENT
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from token_refresher import redeem
     from token_refresher.announcing import Announcer
     from token_refresher.aws.event_bus import EventBus
+    from token_refresher.aws.signing import Signer
     from token_refresher.ports import StagingStore
     from token_refresher.sweep import Report
 
@@ -259,12 +261,34 @@ def token_endpoints(
             region=settings.region,
             architecture=_ARCHITECTURES.get(platform.machine(), ""),
         ),
-        ssl_context=public_authorities(settings.additional_ca_certificates),
+        authorities=partial(public_authorities, settings.additional_ca_certificates),
         clock=clock,
         monotonic=time.monotonic,
         connections=settings.max_workers,
+        signer=signer(settings),
         proxy=settings.token_endpoint_proxy,
     )
+
+
+def signer(settings: Settings) -> Callable[[], Signer]:
+    """Wire what signs, once an account does.
+
+    Args:
+        settings: From the environment.
+    """
+
+    @cache
+    def connect() -> Signer:
+        # Most stacks have none, and a start need not pay for it.
+        from token_refresher.aws import signing  # noqa: PLC0415
+
+        return signing.Signer(
+            prefix=settings.secret_prefix,
+            connections=settings.max_workers,
+            user_agent=PRODUCT_USER_AGENT,
+        )
+
+    return connect
 
 
 def announcer(settings: Settings) -> Announcer:

@@ -91,9 +91,17 @@ def usable_credentials(text: str | None, *, uses_refresh_tokens: bool) -> Creden
     return credentials
 
 
-def client_of(credentials: Credentials, *, schedule: timedelta) -> Client:
-    """Tell the account's client, whose timeout must fit into an invocation."""
+def client_of(credentials: Credentials, *, account: str, schedule: timedelta) -> Client:
+    """Tell the account's client, whose timeout must fit into an invocation.
+
+    Args:
+        credentials: The account's.
+        account: Its name, by which it signs.
+        schedule: The time between two sweeps.
+    """
     client = credentials.client
+    if client.signs:
+        client = msgspec.structs.replace(client, key=account)
     if schedule > _SHORT_SCHEDULE:
         return client
     timeout = min(client.timeout_seconds, _SHORT_TIMEOUT_SECONDS)
@@ -251,16 +259,17 @@ def text_of(
 
 
 def secrets_of(
-    credentials: Credentials, entry: JournalEntry, refresh_tokens: Iterable[str | None]
+    credentials: Credentials, entry: JournalEntry, sent: Iterable[str | None]
 ) -> frozenset[str]:
     """Tell what must not be published of an entry, besides its own refresh token.
 
     Args:
         credentials: Whose it is.
         entry: With its own refresh token.
-        refresh_tokens: Others that were seen: a primary grant may come after one that was sent.
+        sent: Assertions, and other refresh tokens that were seen: a primary grant may come after
+            one that was sent.
     """
-    tokens = {credentials.refresh_token, entry.refresh_token, *refresh_tokens}
+    tokens = {credentials.refresh_token, entry.refresh_token, *sent}
     if credentials.client.dialect.renews_by_access_token:
         # It is its own refresh token.
         tokens.discard(entry.access_token)

@@ -20,8 +20,10 @@ from token_refresher.credentials import (
     PartnerCredentials,
     PasswordCredentials,
     RefreshTokenCredentials,
+    SignedAssertion,
 )
 from token_refresher.errors import CredentialsError
+from token_refresher.oauth.assertions import Algorithm
 from token_refresher.oauth.client_authentication import AuthMethod
 from token_refresher.oauth.decoding import converted
 from token_refresher.oauth.dialect import Dialect
@@ -45,18 +47,22 @@ NAMED_GRANTS: Final[dict[str, type[Credentials]]] = {
 _NEED_A_PERSON: Final = frozenset(
     {"authorization_code", "implicit", "urn:ietf:params:oauth:grant-type:device_code"}
 )
-_NESTED: Final[dict[str, type[msgspec.Struct]]] = {"dialect": Dialect, "publish": Publish}
+_NESTED: Final[dict[str, type[msgspec.Struct]]] = {
+    "assertion": SignedAssertion,
+    "dialect": Dialect,
+    "publish": Publish,
+}
 # Whoever gives them has pasted a token response.
 _OF_RESPONSES: Final = frozenset({"access_token", "expires_at", "expires_in"})
 # What forms that store nothing but texts hold as one of JSON.
 _OBJECTS: Final = frozenset(
     {
-        *("dialect", "extra_parameters", "grant_parameters", "provider_parameters", "publish"),
-        "request_headers",
+        *("assertion", "dialect", "extra_parameters", "grant_parameters", "provider_parameters"),
+        *("publish", "request_headers"),
     }
 )
-# Whose nulls mean something to the server.
-_AS_THEY_ARE: Final = frozenset({"grant_parameters"})
+# Whose nulls mean something: to the server, or no such claim.
+_AS_THEY_ARE: Final = frozenset({"claims", "grant_parameters"})
 # What a person or a form may have stored as a number.
 _OF_DIGITS: Final = frozenset(
     {
@@ -73,6 +79,10 @@ _CALLED: Final = {
     "accesstokenurl": "token_endpoint",
     "appid": "client_id",
     "appsecret": "client_secret",
+    "cert": "certificate",
+    "clientassertion": "assertion",
+    "clientcertificate": "certificate",
+    "clientkey": "private_key",
     "consumerkey": "client_id",
     "consumersecret": "client_secret",
     "email": "username",
@@ -89,10 +99,10 @@ _CALLED: Final = {
     "user": "username",
 }
 # Their lines end as lines do.
-_LINES: Final = frozenset({"ca_certificates", "publish"})
+_LINES: Final = frozenset({"ca_certificates", "certificate", "private_key", "publish"})
 
-# A key must never be told to go where it would be sent.
-_OF_SIGNED_CLIENTS: Final = frozenset({"certificate", "client_certificate", "private_key"})
+# A key of one's own choice could be another account's.
+_KEY_NAMES: Final = frozenset({"key", "key_id", "keyid", "key_arn", "kms_key", "kms_key_id"})
 
 _MOST_TOLD: Final = 8
 # Of every field whose value is not known, where it must be there for others to be looked at.
@@ -104,8 +114,18 @@ FIELD_NAMES: Final = (
     ),
 )
 
+_THUMBPRINT: Final = (
+    "the certificate's {1} in base64url, {0} characters, as `token-refresher key jwks` prints it"
+)
 _PATH: Final = "a path of at most six keys with dots between them, such as data.0.token"
 _ACCEPTED: Final = {
+    "assertion": "text, or an object that says what is signed",
+    "assertion.alg": f"one of {', '.join(get_args(Algorithm))}",
+    "assertion.claims": "an object",
+    "assertion.expires_in": "a whole number of seconds from 10 to 300",
+    "assertion.signer": "kms or sts",
+    "assertion.x5t": _THUMBPRINT.format(27, "SHA-1"),
+    "assertion.x5t#S256": _THUMBPRINT.format(43, "SHA-256"),
     "dialect.authorization_scheme": "one word, such as Bearer",
     "dialect.expires_in_unit": "seconds or milliseconds",
     "dialect.request_format": "form, json or query",
@@ -367,8 +387,8 @@ def _unknown(name: str, known: Collection[str], *, where: str = "") -> str:
     if shown != name:
         whose = f" of `{where[:-1]}`" if where else ""
         return f"remove or correct a field{whose} whose name is not a plain word"
-    if name in _OF_SIGNED_CLIENTS:
-        return f"remove `{where}{name}`: clients that sign, or have a certificate, are not taken"
+    if where == "assertion." and name.lower() in _KEY_NAMES:
+        return f"remove `{where}{name}`: an account signs with the key of its own name alone"
     if near := _nearest(name, known):
         return f"`{where}{name}` is no field: did you mean `{where}{near}`?"
     owners = [grant for grant, struct in NAMED_GRANTS.items() if name in _names_of(struct)]
@@ -378,6 +398,9 @@ def _unknown(name: str, known: Collection[str], *, where: str = "") -> str:
             "asks for it here too, put it into `grant_parameters`"
         )
     instead = "" if where else "; what only your server knows goes into `extra_parameters`"
+    if re.search("key|pem|cert", name.lower()) and not where:
+        # A key must never be told to go where it would be sent.
+        instead = ": keys for mutual TLS are `certificate` and `private_key`"
     return f"remove or correct the unknown field `{where}{name}`{instead}"
 
 

@@ -18,6 +18,7 @@ from token_refresher.errors import (
     RefreshTokenHeldError,
     RejectedAgainError,
     SecretStoreError,
+    SigningError,
 )
 from token_refresher.oauth.errors import (
     TEMPORARY_CODES,
@@ -81,6 +82,7 @@ _AT_ONCE_CODES: Final = frozenset(
         "external_secret",
         "host_not_allowed",
         "invalid_ca_certificates",
+        "invalid_certificate",
         "scheduled_for_deletion",
     }
 )
@@ -529,7 +531,7 @@ def next_sending(
 def failure_class_of(error: Failure) -> FailureClass:
     """Tell of what kind a failure is; decided here, and nowhere else."""
     match error:
-        case SecretStoreError():
+        case SecretStoreError() | SigningError():
             is_transient = error.transient
         case TokenRequestError():
             is_transient = error.code in TEMPORARY_CODES

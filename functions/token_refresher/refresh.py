@@ -210,7 +210,7 @@ class _Refresh(Hidden, msgspec.Struct, kw_only=True):
         before: The account as it was before anything was done.
         journal: Empty where its refresh tokens are not used.
         decision: Why it is due, by what has been read so far.
-        refresh_tokens: All that were seen, so that none is published.
+        sent: All refresh tokens and assertions that were seen, so that none is published.
     """
 
     refresher: Refresher
@@ -220,7 +220,7 @@ class _Refresh(Hidden, msgspec.Struct, kw_only=True):
     before: Account
     journal: Journal
     decision: Decision
-    refresh_tokens: set[str | None] = msgspec.field(default_factory=set)
+    sent: set[str | None] = msgspec.field(default_factory=set)
 
     @property
     def account(self) -> Account:
@@ -307,7 +307,8 @@ class _Refresh(Hidden, msgspec.Struct, kw_only=True):
         return credentials
 
     def _client_of(self, credentials: Credentials) -> Client:
-        return client_of(credentials, schedule=self.refresher.schedule)
+        schedule = self.refresher.schedule
+        return client_of(credentials, account=self.account.name, schedule=schedule)
 
     def _read_journal(self, credentials: Credentials) -> bool:
         """Read the journaled response, after writing one that could not be written before.
@@ -436,7 +437,7 @@ class _Refresh(Hidden, msgspec.Struct, kw_only=True):
             credentials=credentials,
             account=self.account,
             issued_at=issued_at,
-            secrets=self._secrets(credentials, whole, sent),
+            secrets=self._secrets(credentials, whole, sent, response.assertion),
         )
         is_timeless = found.has_token and found.missing is not None
         # What a primary grant brings that must not be published can be had again, and is not kept.
@@ -460,13 +461,13 @@ class _Refresh(Hidden, msgspec.Struct, kw_only=True):
         )
 
     def _secrets(
-        self, credentials: Credentials, entry: JournalEntry, sent: str | None = None
+        self, credentials: Credentials, entry: JournalEntry, *sent: str | None
     ) -> frozenset[str]:
         """Tell what must not be published of an entry that is, or will be, the journal's."""
         before = self.journal.entry
-        self.refresh_tokens |= {entry.refresh_token, sent}
-        self.refresh_tokens.add(before.refresh_token if before is not None else None)
-        return secrets_of(credentials, entry, self.refresh_tokens)
+        self.sent |= {entry.refresh_token, *sent}
+        self.sent.add(before.refresh_token if before is not None else None)
+        return secrets_of(credentials, entry, self.sent)
 
     def _journal(self, version: TokenVersion, entry: JournalEntry, lease: Lease | None) -> None:
         """Keep what was answered before anything else is done with it."""

@@ -14,6 +14,8 @@ import msgspec
 from msgspec import structs
 
 from token_refresher.credentials import ASSERTION, REFRESH_TOKEN, texts_in
+from token_refresher.oauth.assertions import ISSUED, OWN_CLAIMS, SIGNED
+from token_refresher.oauth.client_authentication import BY_ASSERTION, WITHOUT_SECRET
 from token_refresher.oauth.dialect import overlaps
 
 if TYPE_CHECKING:
@@ -26,6 +28,10 @@ _OF_CLIENTS: Final = frozenset(
 # What is written in braces, when a value is meant.
 _MEANT: Final = frozenset(
     {"accesstoken", "assertion", "clientid", "clientsecret", "password", "refreshtoken", "username"}
+)
+_NO_ASSERTION: Final = (
+    '`assertion` is missing: a ready-made one, or an object such as {"signer": "kms"} for what is '
+    "signed anew each time"
 )
 # In the place of none, so that the rest can be looked at.
 _ANYWHERE: Final = "https://any.example/token"
@@ -101,17 +107,60 @@ def _require_client_id(credentials: Credentials) -> None:
 
 
 def _require_client_secret(credentials: Credentials) -> None:
-    method = credentials.auth_method
-    if method == "none" and credentials.client_secret is not None:
-        raise ValueError(
-            "`client_secret` is not sent with the token_endpoint_auth_method `none`: "
+    method, secret = credentials.auth_method, credentials.client_secret
+    if method in WITHOUT_SECRET and secret is not None:
+        msg = (
+            f"`client_secret` is not sent with the token_endpoint_auth_method `{method}`: "
             "remove one of them"
         )
-    if method != "none" and credentials.client_secret is None:
+        raise ValueError(msg)
+    if method not in WITHOUT_SECRET and secret is None:
         raise ValueError(
             "`client_secret` is missing; for a public client set `token_endpoint_auth_method` "
-            "to `none`"
+            "to `none`, for one that signs to `private_key_jwt`"
         )
+    if method == "client_secret_jwt" and not secret:
+        raise ValueError("`client_secret` must not be empty: client_secret_jwt signs with it")
+
+
+def _require_assertion(credentials: Credentials) -> None:
+    """Let an assertion say what its signer signs."""
+    method, signed = credentials.auth_method, credentials.signed_assertion
+    if method == "client_secret_jwt" and (signed is None or signed.signer or signed.alg):
+        raise ValueError(
+            "`assertion` with client_secret_jwt says `audience`, `kid`, `claims` or `expires_in` "
+            "alone: the client_secret signs it, by HS256"
+        )
+    if signed is None:
+        return
+    of = signed.over(credentials.entry_grant.assertion)
+    is_issued = signed.signer == "sts"
+    if is_issued and any((signed.kid, signed.x5t, signed.x5t_s256, signed.claims)):
+        raise ValueError("`assertion` of the signer `sts` has no key and no claims: AWS says them")
+    if is_issued and (of.audience is None or signed.expires_in):
+        raise ValueError(
+            "`assertion` of the signer `sts` has `audience`, and no `expires_in`: AWS decides"
+        )
+    taken = ISSUED if is_issued else SIGNED
+    if of.alg is not None and of.alg not in taken:
+        msg = f"`assertion.alg` must be {' or '.join(taken)}"
+        raise ValueError(msg)
+    if not is_issued and credentials.client_id is None and "iss" not in of.claims:
+        raise ValueError("`client_id` is missing, or `assertion.claims.iss`: who signs")
+
+
+def _require_claims(credentials: Credentials) -> None:
+    """Let an assertion say nothing twice, and nothing that is new in each."""
+    signed = credentials.signed_assertion
+    if signed is None:
+        return
+    for name in OWN_CLAIMS:
+        if name in signed.claims:
+            msg = f"`assertion.claims` must not hold `{name}`: it is new in each assertion"
+            raise ValueError(msg)
+    if signed.audience is not None and "aud" in signed.claims:
+        raise ValueError("give one of `assertion.audience` and `assertion.claims.aud`")
+    _require_no_misspelt(texts_in(signed.claims), set())
 
 
 def _require_parameters(credentials: Credentials) -> None:
@@ -164,8 +213,10 @@ def _require_headers(credentials: Credentials) -> None:
 def _require_templates(credentials: Credentials) -> None:
     templates = credentials.templates
     in_headers = texts_in(credentials.client.request_headers)
+    signed, ready_made = credentials.signed_assertion, credentials.assertion
     for field, name, value in (
-        ("assertion", ASSERTION, credentials.assertion),
+        # One that is signed is printable, whatever it says.
+        ("assertion", ASSERTION, "" if signed is not None else ready_made),
         ("refresh_token", REFRESH_TOKEN, credentials.refresh_token),
     ):
         uses = sum(text.count(name) for text in templates)
@@ -173,15 +224,19 @@ def _require_templates(credentials: Credentials) -> None:
         if uses > _MOST_VARIABLES:
             msg = f"`{name}` must not stand for `{field}` more than {_MOST_VARIABLES} times"
             raise ValueError(msg)
-        if is_used and value is None:
-            raise ValueError(f"`{field}` is missing: `{name}` stands for it")
-        if value is not None and not is_used and field not in credentials.own_fields:
+        is_own = field in credentials.own_fields
+        if (is_used or is_own) and value is None:
+            msg = f"`{field}` is missing: `{name}` stands for it" if is_used else _NO_ASSERTION
+            raise ValueError(msg)
+        is_shown = field == "assertion" and credentials.auth_method in BY_ASSERTION
+        if value is not None and not (is_used or is_own or is_shown):
             msg = (
                 f"`{field}` is used by its grant_type, or where `{name}` stands in "
                 "`grant_parameters` or `request_headers`: remove it, or say where"
             )
             raise ValueError(msg)
-        if any(name in text for text in in_headers) and not _is_printable(value or ""):
+        in_header = any(name in text for text in in_headers)
+        if in_header and not _is_printable(value if isinstance(value, str) else ""):
             msg = f"`{field}` must be printable ASCII: a header holds it"
             raise ValueError(msg)
     written = [credentials.grant_parameters, credentials.request_headers]
@@ -200,6 +255,30 @@ def _require_no_misspelt(texts: list[str], known: set[str]) -> None:
                     "remove a name in braces that stands for nothing: `{assertion}` and "
                     "`{refresh_token}` alone do, in `grant_parameters` and `request_headers`"
                 )
+
+
+def _require_client_certificate(credentials: Credentials) -> None:
+    certificate, private_key = credentials.certificate, credentials.private_key
+    if (certificate is None) != (private_key is None):
+        lacking = "certificate" if certificate is None else "private_key"
+        msg = f"`{lacking}` is missing: `certificate` and `private_key` belong together"
+        raise ValueError(msg)
+    if certificate is None or private_key is None:
+        if credentials.auth_method == "tls_client_auth":
+            raise ValueError(
+                "`certificate` and `private_key` are missing: tls_client_auth shows them"
+            )
+        return
+    if "-----BEGIN CERTIFICATE-----" not in certificate or "PRIVATE KEY" in certificate:
+        raise ValueError(
+            "`certificate` must be the client's certificate in PEM, as text that begins with "
+            "-----BEGIN CERTIFICATE-----, and no key"
+        )
+    if "PRIVATE KEY-----" not in private_key or "ENCRYPTED" in private_key:
+        raise ValueError(
+            "`private_key` must be the certificate's key in PEM, as text that begins with "
+            "-----BEGIN PRIVATE KEY-----, and not encrypted"
+        )
 
 
 def _require_certificates(credentials: Credentials) -> None:
@@ -238,9 +317,12 @@ _CHECKS: Final = (
     _require_addresses,
     _require_client_id,
     _require_client_secret,
+    _require_assertion,
+    _require_claims,
     _require_parameters,
     _require_headers,
     _require_templates,
+    _require_client_certificate,
     _require_certificates,
     _require_apart,
 )

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import ssl
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from tests.unit.signer import no_signer
 from token_refresher.aws.secret_store import Pace, SecretsManagerStore
 from token_refresher.oauth.allowed_hosts import AllowedHosts
 from token_refresher.oauth.transport import TokenEndpoint
@@ -44,10 +44,11 @@ class Schedule:
         monotonic = lambda: self.clock().timestamp()  # noqa: E731
         endpoint = TokenEndpoint(
             hosts=AllowedHosts([self.server.host, *self.hosts]),
-            ssl_context=ssl.create_default_context(cafile=self.authority.certificate_file),
+            authorities=self.authority.client_context,
             clock=self.clock,
             monotonic=monotonic,
             connections=1,
+            signer=no_signer,
         )
         report = Sweeper(
             Refresher(

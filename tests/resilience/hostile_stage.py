@@ -18,6 +18,7 @@ import trustme
 from tests.resilience.hostile import CLIENT_ID, MARK, SECRET, Certificate
 from tests.unit.fakes import HOUR, INVOCATION, REFRESH_BEFORE, START, TICK, Faults, MemoryStore
 from tests.unit.raw_tls_server import RawTlsServer, answer, answers
+from tests.unit.signer import no_signer
 from token_refresher.model import PublishedToken, TokenVersion, digest12
 from token_refresher.oauth.allowed_hosts import AllowedHosts
 from token_refresher.oauth.transport import TokenEndpoint
@@ -102,10 +103,11 @@ class Stage:
         """Sweep once, with connections that are closed behind it."""
         endpoint = TokenEndpoint(
             hosts=AllowedHosts(self.hosts),
-            ssl_context=self.authority.client_context(),
+            authorities=self.authority.client_context,
             clock=lambda: self.now,
             monotonic=self.monotonic,
             connections=4,
+            signer=no_signer,
         )
         sweeper = Sweeper(
             Refresher(

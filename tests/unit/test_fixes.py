@@ -31,6 +31,9 @@ def test_the_command_leads_to_the_account_and_to_its_deployment() -> None:
         "the server refused the password, code or refresh token: "
         "token-refresher correct dealer-17 --region eu-west-1 --stack token-refresher"
     )
+    assert say("signing_key_missing", "dealer-17", HERE).endswith(
+        ": token-refresher key create dealer-17 --region eu-west-1 --stack token-refresher"
+    )
     assert say("missing_expires_in", "-x", HERE).endswith(
         "token-refresher correct --assumed-expires-in 3600 --region eu-west-1 "
         "--stack token-refresher -- -x"

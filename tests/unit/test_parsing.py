@@ -251,10 +251,13 @@ def test_a_name_that_is_given_twice_is_told_where_something_is_wrong_and_stops_n
     )
 
 
-@pytest.mark.parametrize("name", ["certificate", "client_certificate", "private_key"])
+@pytest.mark.parametrize("name", ["pem", "signing_key", "tls_cert"])
 def test_a_key_is_never_told_to_go_where_it_would_be_sent(name: str) -> None:
     said = refusal(MACHINE, **{name: "-----BEGIN PRIVATE KEY-----"})
-    assert said == f"remove `{name}`: clients that sign, or have a certificate, are not taken"
+    assert said == (
+        f"remove or correct the unknown field `{name}`: keys for mutual TLS are `certificate` and "
+        "`private_key`"
+    )
 
 
 def test_a_binary_secret_is_refused() -> None:
@@ -548,7 +551,10 @@ TEXT: Final = "text"
 WORDS: Final = "printable ASCII words with one space between them"
 WHOLE: Final = "a whole number"
 SECONDS: Final = "a whole number of seconds from 1 to 30"
-METHODS: Final = "client_secret_basic, client_secret_post, none"
+METHODS: Final = (
+    "client_secret_basic, client_secret_post, client_secret_jwt, private_key_jwt, "
+    "tls_client_auth, none"
+)
 PARAMETERS: Final = "an object of text, numbers, true or false, and lists of texts"
 TEXTS: Final = "an object of text"
 PATH: Final = "a path of at most six keys with dots between them, such as data.0.token"
@@ -577,7 +583,7 @@ TEMPLATE: Final = "text, or an object of texts"
         ("timeout_seconds", 0, SECONDS),
         ("timeout_seconds", 31, SECONDS),
         ("timeout_seconds", "invented", SECONDS),
-        ("token_endpoint_auth_method", "private_key_jwt", METHODS),
+        ("token_endpoint_auth_method", "invented", METHODS),
         ("extra_parameters", "invented", PARAMETERS),
         ("extra_parameters", {"a": {"invented": 1}}, PARAMETERS),
         ("extra_parameters", {"a": ["x", 1]}, PARAMETERS),
@@ -628,7 +634,6 @@ def test_what_is_empty_is_told(field: str, value: object, said: str) -> None:
         (PARTNER, "partner_code"),
         (PARTNER, "partner_secret"),
         (REFRESH, "refresh_token"),
-        (ASSERTION, "assertion"),
     ],
 )
 def test_a_missing_field_is_told(fields: dict[str, Any], missing: str) -> None:

@@ -146,7 +146,8 @@ def test_an_address_follows_from_one_thing(changed: dict[str, Any], said: str) -
         pytest.param(MACHINE, {"client_secret": None,
                                "token_endpoint_auth_method": "client_secret_basic"},
                      "`client_secret` is missing; for a public client set "
-                     "`token_endpoint_auth_method` to `none`", id="a method without its secret"),
+                     "`token_endpoint_auth_method` to `none`, for one that signs to "
+                     "`private_key_jwt`", id="a method without its secret"),
         pytest.param(MACHINE, {"token_endpoint_auth_method": "none"}, "`client_secret` is not sent "
                      "with the token_endpoint_auth_method `none`: remove one of them",
                      id="a secret that nobody is told"),

@@ -10,17 +10,18 @@ import ast
 import re
 from collections import defaultdict
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, partial
 from inspect import signature
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import botocore.session
+from botocore.exceptions import ClientError, ConnectTimeoutError
 
 import token_refresher
 from token_refresher import errors, hosts
-from token_refresher.aws import secret_store
+from token_refresher.aws import secret_store, signing
 from token_refresher.errors import FailureClass, SecretStoreError
 from token_refresher.oauth import errors as oauth_errors
 from token_refresher.oauth.client_authentication import Client
@@ -44,6 +45,8 @@ _LOST_CONNECTIONS: Final = (
     "EndpointConnectionError",
     "ReadTimeoutError",
 )
+# What only parameters that are never given are answered by.
+_NEVER_MET: Final = frozenset({"DryRunOperationException", "InvalidGrantTokenException"})
 # More codes than this, of statuses that begin alike, are told as one.
 _MANY: Final = 20
 
@@ -51,7 +54,8 @@ _MANY: Final = 20
 def by_class() -> Table:
     """The codes of each class and pace, but for those that are AWS's own words."""
     pairs = [*_of_the_account(), *_of_the_endpoint(), *_of_error_responses()]
-    ours = [each for each in _of_secrets_manager() if each.name.islower()]
+    of_aws = (*_of_secrets_manager(), *_of_signing())
+    ours = [each for each in of_aws if each.name.islower()]
     found = _compressed([*pairs, *ours])
     rows = [
         (code(kind.value), pace.value, ", ".join(names))
@@ -81,6 +85,11 @@ def of_secrets_manager() -> Table:
     return _table(_of_secrets_manager())
 
 
+def of_signing() -> Table:
+    """What KMS and STS refuse, for accounts that sign."""
+    return _table(_of_signing())
+
+
 class Coded(NamedTuple):
     """A code, whom it calls, and when it is tried again."""
 
@@ -91,7 +100,10 @@ class Coded(NamedTuple):
 
 def every_code() -> list[Coded]:
     """All that an account's failure can have, sorted."""
-    sources = (_of_the_account, _of_the_endpoint, _of_error_responses, _of_secrets_manager)
+    sources = (
+        *(_of_the_account, _of_the_endpoint, _of_error_responses, _of_secrets_manager),
+        _of_signing,
+    )
     return sorted({each for source in sources for each in source()})
 
 
@@ -186,6 +198,20 @@ def _of_secrets_manager() -> Iterator[Coded]:
     passing = {*vars(secret_store)["_TRANSIENT"], *_LOST_CONNECTIONS}
     for name in {*passing, *_OF_EVERY_OPERATION, *_of_operations()}:
         yield _coded(SecretStoreError("", name, transient=name in passing))
+
+
+def _of_signing() -> Iterator[Coded]:
+    """What the models of the two operations say, and what every operation can answer."""
+    session = botocore.session.get_session()
+    common = ("AccessDenied", "AccessDeniedException", "ThrottlingException", "ValidationException")
+    for service, operation, failure in (
+        ("kms", "Sign", partial(signing.not_signed, alias="")),
+        ("sts", "GetWebIdentityToken", signing.not_issued),
+    ):
+        shapes = session.get_service_model(service).operation_model(operation).error_shapes
+        for name in {*common, *(shape.name for shape in shapes)} - _NEVER_MET:
+            yield _coded(failure(ClientError({"Error": {"Code": name}}, operation)))
+    yield _coded(signing.not_signed(ConnectTimeoutError(endpoint_url=""), ""))
 
 
 def _of_operations() -> Iterator[str]:

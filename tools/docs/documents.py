@@ -48,6 +48,7 @@ TABLES: Final[Mapping[str, Callable[[], Block]]] = {
     "codes-of-the-token-endpoint": codes.of_the_token_endpoint,
     "codes-of-oauth": codes.of_oauth,
     "codes-of-secrets-manager": codes.of_secrets_manager,
+    "codes-of-signing": codes.of_signing,
     "parameters": infrastructure.parameters,
     "parameters-of-monitoring": infrastructure.parameters_of_monitoring,
     "parameters-of-an-account": infrastructure.parameters_of_an_account,

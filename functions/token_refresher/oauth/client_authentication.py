@@ -14,12 +14,27 @@ from token_refresher.oauth.hidden import Hidden
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-AuthMethod = Literal["client_secret_basic", "client_secret_post", "none"]
+    from token_refresher.oauth.assertions import Assertion
+
+# RFC 7591 section 2, RFC 8705 section 2.1.1.
+AuthMethod = Literal[
+    "client_secret_basic",
+    "client_secret_post",
+    "client_secret_jwt",
+    "private_key_jwt",
+    "tls_client_auth",
+    "none",
+]
+# Those whose proof is a signed assertion (RFC 7521 section 4.2), and those that send no secret.
+BY_ASSERTION: Final = frozenset({"client_secret_jwt", "private_key_jwt"})
+WITHOUT_SECRET: Final = frozenset({"none", "private_key_jwt", "tls_client_auth"})
 
 # What a JSON value may be where a form can hold it, too; a list stands for a repeated parameter.
 Parameter: TypeAlias = str | int | float | bool | list[str]
 
 _HTTPS_PORT: Final = 443
+# RFC 7523 section 2.2.
+_ASSERTION_TYPE: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 # One label of a host's name (RFC 1123 section 2.1), in lower case.
 LABEL: Final = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 
@@ -44,12 +59,17 @@ class Client(Hidden, msgspec.Struct, frozen=True, kw_only=True):
         scope: One space-delimited string (RFC 6749 section 3.3).
         extra_parameters: Sent with every token request, such as ``audience`` or ``resource``.
         request_headers: Likewise; may hold ``{assertion}`` and ``{refresh_token}``.
-        assertion: What ``{assertion}`` stands for.
+        assertion: What ``{assertion}`` stands for: a text, or what is signed anew for each request.
+        is_assertion_issued: Whether the platform says by itself who runs here, instead of signing.
+        key: By what name a signer knows whose key signs.
         dialect: How its server departs from RFC 6749.
         is_fixed: Whether the address follows from a provider's entry, which leaves nobody a choice
             of another's host: such a host needs no permission.
         verify_url: An https URL that accepts or refuses an access token.
         ca_certificates: PEM; whom to believe instead of the public authorities.
+        certificate: PEM; the client's own for mutual TLS (RFC 8705), with those that lead to its
+            authority behind it.
+        private_key: PEM; the certificate's.
         timeout_seconds: How long a token request may take in all.
         assumed_expires_in: Seconds; an upper bound of the lifetime, and the lifetime where the
             response has none.
@@ -66,11 +86,15 @@ class Client(Hidden, msgspec.Struct, frozen=True, kw_only=True):
     scope: str | None = None
     extra_parameters: dict[str, Parameter] = {}
     request_headers: dict[str, str] = {}
-    assertion: str | None = None
+    assertion: str | Assertion | None = None
+    is_assertion_issued: bool = False
+    key: str = ""
     dialect: Dialect = RFC_6749
     is_fixed: bool = False
     verify_url: str | None = None
     ca_certificates: str | None = None
+    certificate: str | None = None
+    private_key: str | None = None
     timeout_seconds: int = 10
     assumed_expires_in: int | None = None
     documented_expires_in: int | None = None
@@ -80,6 +104,11 @@ class Client(Hidden, msgspec.Struct, frozen=True, kw_only=True):
     def host(self) -> str:
         """The token endpoint's host, as an allow list names it."""
         return host_of(self.token_endpoint)
+
+    @property
+    def signs(self) -> bool:
+        """Whether a fresh assertion is made for each request."""
+        return self.assertion is not None and not isinstance(self.assertion, str)
 
 
 class Grant(Hidden, msgspec.Struct, frozen=True):
@@ -108,17 +137,31 @@ def instead_of(headers: Mapping[str, str], others: Mapping[str, str]) -> dict[st
 
 
 def authentication(client: Client) -> tuple[dict[str, str], dict[str, str]]:
-    """Authenticate a token request (RFC 6749 section 2.3.1).
+    """Authenticate a token request (RFC 6749 section 2.3.1, RFC 7521 section 4.2).
+
+    Args:
+        client: With its assertion made, where it proves itself by one.
 
     Returns:
-        Form fields and headers; the secret is in exactly one of them.
+        Form fields and headers; what proves who it is, is in exactly one of them.
     """
-    client_id, secret = client.client_id, client.client_secret or ""
-    if client.auth_method == "client_secret_basic":
-        # Form-encoded first: a secret may hold a colon, or characters outside ASCII.
-        pair = f"{quote_plus(client_id or '')}:{quote_plus(secret)}"
-        return {}, {"Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}
-    fields = {} if client_id is None else {"client_id": client_id}
+    if header := basic_authorization(client):
+        return {}, header
+    fields = {} if client.client_id is None else {"client_id": client.client_id}
     if client.auth_method == "client_secret_post":
-        fields["client_secret"] = secret
+        fields["client_secret"] = client.client_secret or ""
+    if client.auth_method in BY_ASSERTION:
+        if not isinstance(client.assertion, str):
+            raise TypeError
+        fields["client_assertion_type"] = _ASSERTION_TYPE
+        fields["client_assertion"] = client.assertion
     return fields, {}
+
+
+def basic_authorization(client: Client) -> dict[str, str]:
+    """Make the header of RFC 6749 section 2.3.1; none for a client that authenticates otherwise."""
+    if client.auth_method != "client_secret_basic":
+        return {}
+    # Form-encoded first: a secret may hold a colon, or characters outside ASCII.
+    pair = f"{quote_plus(client.client_id or '')}:{quote_plus(client.client_secret or '')}"
+    return {"Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 
+from token_refresher.oauth.assertions import Assertion  # noqa: TC001 - msgspec reads annotations
 from token_refresher.oauth.client_authentication import LABEL, AuthMethod, Parameter, host_of
 from token_refresher.oauth.decoding import decoded
 from token_refresher.oauth.dialect import Dialect
@@ -88,6 +89,7 @@ class ProviderGrant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         token_endpoint: Its own address; for ``refresh_token`` on the same host.
         token_endpoint_auth_method: Its own method.
         grant_parameters: What it sends, beside the account's.
+        assertion: What it signs, beside the account's; it signs where this is there.
         expires_in: Seconds; its access token's documented lifetime.
         example: Fields that its credentials have besides, with values that could be.
     """
@@ -96,6 +98,7 @@ class ProviderGrant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     token_endpoint: str | None = None
     token_endpoint_auth_method: AuthMethod | None = None
     grant_parameters: dict[str, object] = {}
+    assertion: Assertion | None = None
     example: dict[str, object] = {}
 
 

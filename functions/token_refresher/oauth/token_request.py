@@ -42,13 +42,13 @@ def token_request(client: Client, grant: Grant) -> TokenRequest:
     """Make a token request.
 
     Args:
-        client: Whose endpoint is asked.
+        client: Whose endpoint is asked, with its assertion made.
         grant: With what.
 
     Raises:
         TokenEndpointError: A header cannot hold what a server has sent.
     """
-    variables = {"assertion": client.assertion, "refresh_token": grant.refresh_token}
+    variables = _variables(client, grant.refresh_token)
     fields, headers = authentication(client)
     if client.scope is not None:
         fields["scope"] = client.scope
@@ -80,12 +80,16 @@ def revocation_request(client: Client, token: str, *, hint: str) -> TokenRequest
         TokenEndpointError: A header cannot hold what a server has sent.
     """
     fields, headers = authentication(client)
-    refresh_token = token if hint == "refresh_token" else None
-    variables = {"assertion": client.assertion, "refresh_token": refresh_token}
+    variables = _variables(client, token if hint == "refresh_token" else None)
     headers = _headers(client, headers, variables)
     headers["Content-Type"] = "application/x-www-form-urlencoded"
     body = urlencode({"token": token, "token_type_hint": hint, **fields})
     return TokenRequest("POST", client.token_endpoint, headers, body.encode("ascii"))
+
+
+def _variables(client: Client, refresh_token: str | None) -> dict[str, str | None]:
+    assertion = client.assertion if isinstance(client.assertion, str) else None
+    return {"assertion": assertion, "refresh_token": refresh_token}
 
 
 def _headers(

@@ -100,6 +100,7 @@ class TokenResponse(Hidden, msgspec.Struct, frozen=True):
         refresh_token_expires_in: None where it is absent or not to be believed.
         expires_at: Aware; None where the dialect has no such path, or nothing is there.
         content: All of it: an object or a list, without numbers that JSON cannot hold.
+        assertion: What was signed for the request, and must not come back as a token.
     """
 
     access_token: str | None
@@ -110,6 +111,7 @@ class TokenResponse(Hidden, msgspec.Struct, frozen=True):
     refresh_token_expires_in: timedelta | None
     expires_at: datetime | None = None
     content: object = None
+    assertion: str | None = None
 
 
 def bearer_token(access_token: str | None, token_type: str | None, *, dialect: Dialect) -> str:
@@ -188,6 +190,7 @@ def read_token_response(
         refresh_token_expires_in=_refresh_token_lifetime(content, dialect),
         expires_at=parse_time(find(content, dialect.expires_at)) if dialect.expires_at else None,
         content=content,
+        assertion=client.assertion if isinstance(client.assertion, str) else None,
     )
 
 

@@ -29,6 +29,7 @@ from token_refresher.oauth.errors import (
     TokenEndpointError,
     TokenResponseError,
 )
+from token_refresher.oauth.hidden import Hidden
 from token_refresher.oauth.token_request import (
     TokenRequest,
     revocation_request,
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 
     from token_refresher.oauth.allowed_hosts import AllowedHosts
     from token_refresher.oauth.client_authentication import Client, Grant
+    from token_refresher.oauth.signatures import Signer
     from token_refresher.oauth.token_response import TokenResponse
 
 # Of a response as it is read, and again once decoded. A secret holds tokens of 64 KiB in all; what
@@ -88,10 +90,10 @@ _OLD_TLS: Final = (
     r"|VERSION_TOO_LOW|DH_KEY_TOO_SMALL|LEGACY_RENEGOTIATION_DISABLED)"
 )
 # Alerts (RFC 8446 section 6.2) that speak of the certificate of whom they are sent to, who has
-# none.
+# none, or another one.
 _WANTS_CERTIFICATE: Final = (
     r"\w+ALERT_(NO_CERTIFICATE|BAD_CERTIFICATE|UNSUPPORTED_CERTIFICATE|CERTIFICATE_UNKNOWN"
-    r"|CERTIFICATE_REQUIRED|UNKNOWN_CA|ACCESS_DENIED)"
+    r"|CERTIFICATE_REQUIRED|CERTIFICATE_EXPIRED|CERTIFICATE_REVOKED|UNKNOWN_CA|ACCESS_DENIED)"
 )
 # OpenSSL's numbers for why a certificate is not believed.
 _NOT_BELIEVED: Final = {
@@ -121,16 +123,23 @@ class _Exchange(threading.local):
     received = 0
     must_be_global = False
     wants_certificate = False
+    has_certificate = False
     monotonic: Callable[[], float]
 
     def begin(
-        self, seconds: float, monotonic: Callable[[], float], *, must_be_global: bool
+        self,
+        seconds: float,
+        monotonic: Callable[[], float],
+        *,
+        must_be_global: bool,
+        has_certificate: bool,
     ) -> None:
         self.monotonic = monotonic
         self.ends_at = monotonic() + seconds
         self.sent = False
         self.received = 0
         self.must_be_global = must_be_global
+        self.has_certificate = has_certificate
 
     def remaining(self) -> float:
         """Seconds left of the request's limit.
@@ -292,22 +301,50 @@ def _prepared(context: ssl.SSLContext) -> ssl.SSLContext:
     return context
 
 
-@lru_cache(maxsize=_CONTEXTS)
-def _context_of(ca_certificates: str) -> ssl.SSLContext:
-    """Make the context of accounts that believe these authorities, and of no others."""
-    from token_refresher.oauth.certificates import (  # noqa: PLC0415 - few accounts need it
-        CertificatesError,
-        authorities_of,
-    )
+class _Trust(Hidden, msgspec.Struct, frozen=True):
+    """Whom accounts believe, and whom they say they are; no other accounts use its connections.
 
-    try:
-        return _prepared(authorities_of(ca_certificates))
-    except CertificatesError as error:
-        raise TokenEndpointError(
-            f"`ca_certificates` takes {error}",
-            code="invalid_ca_certificates",
-            sent=False,
-        ) from None
+    Attributes:
+        ca_certificates: None for those that the endpoint believes.
+        certificate: None where they say nothing.
+        private_key: Likewise.
+    """
+
+    ca_certificates: str | None
+    certificate: str | None
+    private_key: str | None
+
+    def context(self, believed: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
+        """Make the context.
+
+        Args:
+            believed: Makes one that believes as the endpoint does.
+
+        Raises:
+            TokenEndpointError: It names the field.
+        """
+        from token_refresher.oauth.certificates import (  # noqa: PLC0415 - few accounts need it
+            CertificatesError,
+            ClientCertificateError,
+            authorities_of,
+            identify,
+        )
+
+        try:
+            own = self.ca_certificates
+            context = believed() if own is None else authorities_of(own)
+            if self.certificate is not None and self.private_key is not None:
+                identify(context, self.certificate, self.private_key)
+        except CertificatesError as error:
+            what = f"`ca_certificates` takes {error}"
+            raise TokenEndpointError(what, code="invalid_ca_certificates", sent=False) from None
+        except ClientCertificateError as error:
+            what = str(error)
+            raise TokenEndpointError(what, code="invalid_certificate", sent=False) from None
+        return _prepared(context)
+
+
+_AS_ALL: Final = _Trust(None, None, None)
 
 
 class TokenEndpoint:
@@ -315,27 +352,31 @@ class TokenEndpoint:
 
     Args:
         hosts: Which may be asked; from ALLOWED_TOKEN_HOSTS.
-        ssl_context: Verifies certificate and name, for all accounts but those with
-            ``ca_certificates`` of their own. Its sockets are made time-limited.
+        authorities: Makes a context that verifies certificate and name, for all accounts but
+            those with ``ca_certificates`` of their own. Its sockets are made time-limited.
         clock: Gives aware times, for a date in ``Retry-After``.
         monotonic: Gives seconds, for the time limit.
         connections: How many are kept for each host.
         proxy: ``http://host:port``, which all requests go through; None for none. It sees the
             hosts' names, and nothing of what is sent.
+        signer: Makes who has the keys of clients that sign, once one does.
     """
 
     def __init__(
         self,
         *,
         hosts: AllowedHosts,
-        ssl_context: ssl.SSLContext,
+        authorities: Callable[[], ssl.SSLContext],
         clock: Callable[[], datetime],
         monotonic: Callable[[], float],
         connections: int,
+        signer: Callable[[], Signer],
         proxy: str | None = None,
     ) -> None:
         self._hosts = hosts
-        self._ssl_context = _prepared(ssl_context)
+        self._ssl_context = _prepared(authorities())
+        self._context_of = lru_cache(maxsize=_CONTEXTS)(lambda trust: trust.context(authorities))
+        self._signer, self._signing = signer, threading.Lock()
         self._clock = clock
         self._monotonic = monotonic
         self._proxy = urllib3.util.parse_url(proxy) if proxy else None
@@ -355,19 +396,38 @@ class TokenEndpoint:
         """Check that the client and its tokens may be sent where it says, as it says.
 
         Raises:
-            TokenEndpointError: A host that is not allowed, or ``ca_certificates`` that are none.
+            TokenEndpointError: A host that is not allowed, or certificates that are none.
         """
         self._hosts.require(client)
         self._context(client)
 
     def _context(self, client: Client) -> ssl.SSLContext:
-        """Whom a client believes; part of a pooled connection's key."""
-        own = client.ca_certificates
-        return self._ssl_context if own is None else _context_of(own)
+        """Whom a client believes, and says it is; part of a pooled connection's key."""
+        trust = _Trust(client.ca_certificates, client.certificate, client.private_key)
+        if trust == _AS_ALL:
+            return self._ssl_context
+        context: ssl.SSLContext = self._context_of(trust)
+        return context
 
-    def _begin(self, url: str, seconds: float) -> None:
-        must_be_global = self._hosts.must_be_global(host_of(url))
-        _exchange.begin(seconds, self._monotonic, must_be_global=must_be_global)
+    def _with_assertion(self, client: Client) -> Client:
+        """Make a fresh assertion where the client signs: each is good for one request."""
+        if not client.signs:
+            return client
+        from token_refresher.oauth.signatures import made  # noqa: PLC0415 - few accounts need it
+
+        with self._signing:
+            # One for all workers.
+            signer = self._signer()
+        assertion = made(client, signer, now=self._clock())
+        return msgspec.structs.replace(client, assertion=assertion)
+
+    def _begin(self, url: str, seconds: float, client: Client) -> None:
+        _exchange.begin(
+            seconds,
+            self._monotonic,
+            must_be_global=self._hosts.must_be_global(host_of(url)),
+            has_certificate=client.certificate is not None,
+        )
 
     @contextmanager
     def connect(self, client: Client) -> Iterator[Connection]:
@@ -377,11 +437,13 @@ class TokenEndpoint:
             A connection after its handshake; closed when the block ends.
 
         Raises:
-            OAuthError: Not allowed, or not reached; nothing was sent.
+            OAuthError: Not allowed, or not reached; nothing was sent. The signer's own errors
+                likewise.
         """
         self.admit(client)
+        client = self._with_assertion(client)
         url = client.refresh_endpoint or client.token_endpoint
-        self._begin(url, REQUEST_SECONDS)
+        self._begin(url, REQUEST_SECONDS, client)
         with _told_without_the_wire():
             way = _Way(urllib3.util.parse_url(url), self._context(client), self._proxy)
         connection = Connection(client, way, self._clock, self._begin)
@@ -400,18 +462,22 @@ class TokenEndpoint:
             grant: With what.
 
         Raises:
-            OAuthError: As `read_token_response` says, or the endpoint was not reached.
+            OAuthError: As `read_token_response` says, or the endpoint was not reached. The signer's
+                own errors: nothing was sent.
         """
         self.admit(client)
-        request = token_request(client, grant)
-        self._begin(request.url, client.timeout_seconds)
+        sender = self._with_assertion(client)
+        request = token_request(sender, grant)
+        self._begin(request.url, client.timeout_seconds, client)
         try:
-            response = self.exchange(request, client)
+            response = self.exchange(request, sender)
         except EndpointUnavailableError as error:
             if error.code == "timeout" or _exchange.is_over:
                 raise
-            response = self.exchange(request, client)
-        return _token_response(response, client, self._clock())
+            # An assertion that may have arrived would be refused as a replay.
+            sender = self._with_assertion(client)
+            response = self.exchange(token_request(sender, grant), sender)
+        return _token_response(response, sender, self._clock())
 
     def verify(self, client: Client, access_token: str) -> bool | None:
         """Ask ``verify_url`` whether it accepts a token.
@@ -428,7 +494,7 @@ class TokenEndpoint:
             return None
         self.admit(client)
         request = TokenRequest("GET", client.verify_url, verify_request(client, access_token), None)
-        self._begin(request.url, REQUEST_SECONDS)
+        self._begin(request.url, REQUEST_SECONDS, client)
         try:
             status, response_headers, _ = self.exchange(request, client)
         except (EndpointUnavailableError, TokenEndpointError):
@@ -453,8 +519,9 @@ class TokenEndpoint:
             OAuthError: As `read_token_response` says, or the endpoint was not reached.
         """
         self.admit(client)
+        client = self._with_assertion(client)
         request = revocation_request(client, token, hint=hint)
-        self._begin(request.url, client.timeout_seconds)
+        self._begin(request.url, client.timeout_seconds, client)
         response = self.exchange(request, client)
         status, _, content = response
         if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
@@ -524,7 +591,7 @@ class Connection:
         client: Whose endpoint it leads to.
         way: How it is reached.
         clock: As the endpoint's.
-        begin: Begins an exchange: with which address, and within how many seconds.
+        begin: Begins an exchange: with which address, within how many seconds, and whose.
     """
 
     def __init__(
@@ -532,7 +599,7 @@ class Connection:
         client: Client,
         way: _Way,
         clock: Callable[[], datetime],
-        begin: Callable[[str, float], None],
+        begin: Callable[[str, float, Client], None],
     ) -> None:
         self._client, self._way, self._clock, self._begin = client, way, clock, begin
         self._connection = way.connection()
@@ -576,7 +643,7 @@ class Connection:
             OAuthError: As `read_token_response` says, or the endpoint was not reached.
         """
         request = token_request(self._client, grant)
-        self._begin(request.url, self._client.timeout_seconds)
+        self._begin(request.url, self._client.timeout_seconds, self._client)
         if not self._connection.is_connected:
             # TLS 1.3 tells only after the handshake that it wanted a certificate of ours.
             refusal = _refusal_of_tls(self._connection.ended_by)
@@ -699,12 +766,12 @@ def _unreached(error: Exception) -> OAuthError:
     )
     if not _exchange.sent:
         if _exchange.wants_certificate and not is_late:
-            return _client_certificate_required()
+            return _client_certificate_trouble()
         return _no_connection("no connection to the token endpoint")
     if is_late:
         return EndpointUnavailableError("the token endpoint did not answer in time", code="timeout")
     hint = ""
-    if _exchange.wants_certificate:
+    if _exchange.wants_certificate and not _exchange.has_certificate:
         # Most servers that ask do without; some only leave.
         hint = "; it had asked for a client certificate (mutual TLS)"
     return EndpointUnavailableError(
@@ -726,7 +793,7 @@ def _refusal_of_tls(error: BaseException | None) -> TokenEndpointError | None:
     # Python has none for an error that it does not know.
     reason = (error.reason or "") if isinstance(error, ssl.SSLError) else ""
     if re.fullmatch(_WANTS_CERTIFICATE, reason):
-        return _client_certificate_required()
+        return _client_certificate_trouble()
     if re.fullmatch(_OLD_TLS, reason):
         return TokenEndpointError(
             "the token endpoint speaks only TLS that is too old to be safe: "
@@ -737,10 +804,18 @@ def _refusal_of_tls(error: BaseException | None) -> TokenEndpointError | None:
     return None
 
 
-def _client_certificate_required() -> TokenEndpointError:
+def _client_certificate_trouble() -> TokenEndpointError:
+    """Say that a server wants a certificate, or another one."""
+    if _exchange.has_certificate:
+        return TokenEndpointError(
+            "the token endpoint refused the client certificate: see whether it has expired, and "
+            "whether the server knows it or its authority",
+            code="client_certificate_refused",
+            sent=_exchange.sent,
+        )
     return TokenEndpointError(
         "the token endpoint asks for a client certificate (mutual TLS), and closes the connection "
-        "without one",
+        "without one: give `certificate` and `private_key`",
         code="client_certificate_required",
         sent=_exchange.sent,
     )

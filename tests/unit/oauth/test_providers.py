@@ -255,7 +255,7 @@ def test_a_grant_may_have_an_address_and_a_method_of_its_own() -> None:
         {"surprise": 1},
         {"grant_types": {"password": {"surprise": 1}}},
         {"dialect": {"access_token": "refresh_token"}},
-        {"token_endpoint_auth_method": "private_key_jwt"},
+        {"token_endpoint_auth_method": "invented"},
         {"rotation": "sometimes"},
         {"parameters": {"p": {"about": "a", "example": "e", "kind": "surprise"}}},
     ],

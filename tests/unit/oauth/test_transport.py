@@ -44,6 +44,7 @@ from tests.unit.raw_tls_server import (
     resets_the_handshake,
     stops_after,
 )
+from tests.unit.signer import no_signer
 from token_refresher.errors import CredentialsError
 from token_refresher.oauth.allowed_hosts import AllowedHosts
 from token_refresher.oauth.certificates import public_authorities
@@ -152,10 +153,11 @@ class Wire:
             hosts=AllowedHosts(
                 [*(server.host for server in servers), *allowed], is_proxied=proxy is not None
             ),
-            ssl_context=context or self._authority.client_context(),
+            authorities=lambda: context or self._authority.client_context(),
             clock=self._clock.now,
             monotonic=monotonic,
             connections=4,
+            signer=no_signer,
             proxy=proxy.url if isinstance(proxy, ConnectProxy) else proxy,
         )
         self._stack.callback(endpoint.drop_connections)
