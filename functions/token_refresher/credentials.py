@@ -59,7 +59,7 @@ SECRET_NAME: Final = re.compile(
 
 
 class SignedAssertion(Assertion, frozen=True, kw_only=True):
-    """An assertion that is signed anew for each request.
+    """An assertion that is signed for each request by itself.
 
     Attributes:
         signer: ``kms`` signs with the account's own key, whose alias is its name; ``sts`` says in
@@ -97,7 +97,7 @@ class Credentials(
         extra_parameters: Sent with every token request, such as ``audience`` or ``resource``.
         grant_parameters: Sent with this grant alone, and not with a refresh token of its responses.
         request_headers: Sent with every token request.
-        assertion: A ready-made one, or what is signed anew for each request: for the method
+        assertion: A ready-made one, or what is signed for each request: for the method
             ``private_key_jwt``, the jwt-bearer grant, or where ``{assertion}`` stands in the two
             above.
         refresh_token: The initial one, likewise; ``{refresh_token}`` stands for the last one.
