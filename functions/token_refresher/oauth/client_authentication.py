@@ -59,7 +59,7 @@ class Client(Hidden, msgspec.Struct, frozen=True, kw_only=True):
         scope: One space-delimited string (RFC 6749 section 3.3).
         extra_parameters: Sent with every token request, such as ``audience`` or ``resource``.
         request_headers: Likewise; may hold ``{assertion}`` and ``{refresh_token}``.
-        assertion: What ``{assertion}`` stands for: a text, or what is signed for each request by itself.
+        assertion: What ``{assertion}`` stands for: a text, or what is signed for each request.
         is_assertion_issued: Whether the platform says by itself who runs here, instead of signing.
         key: By what name a signer knows whose key signs.
         dialect: How its server departs from RFC 6749.
