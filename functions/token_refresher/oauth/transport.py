@@ -107,6 +107,8 @@ _NOT_BELIEVED: Final = {
 _HANDSHAKE, _CERTIFICATE_REQUEST = 22, 13
 
 _BY_PROXY: Final = "the proxy that TOKEN_ENDPOINT_PROXY names"
+# nginx has a page for it, once the handshake is over.
+_NGINX_WANTS_CERTIFICATE: Final = rb"No required SSL certificate was sent|The SSL certificate error"
 _PROXY_STATUS: Final = r"Tunnel connection failed: ([0-9]{3})\b"
 _PASSING: Final = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS})
 
@@ -187,7 +189,11 @@ class _TimeLimitedTlsSocket(_TimeLimitedSocket, ssl.SSLSocket):
     def send(self, *args: Any, **kwargs: Any) -> int:  # noqa: ANN401 - as inherited
         self.settimeout(_exchange.remaining())
         _exchange.sent = True
-        return super().send(*args, **kwargs)
+        try:
+            return super().send(*args, **kwargs)
+        except ssl.SSLEOFError:
+            # The server has left. What it said before, such as why, is still to be read.
+            raise BrokenPipeError from None
 
 
 class _TimeLimitedConnection(HTTPSConnection):
@@ -703,6 +709,8 @@ def _token_response(response: Response, client: Client, now: datetime) -> TokenR
             "gzip nor deflate: ask its operator",
             status=status,
         )
+    if status == HTTPStatus.BAD_REQUEST and re.search(_NGINX_WANTS_CERTIFICATE, content or b""):
+        raise _client_certificate_trouble()
     return read_token_response(
         status,
         content or b"",
@@ -800,9 +808,11 @@ def _unreached(error: Exception) -> OAuthError:
     if is_late:
         return EndpointUnavailableError("the token endpoint did not answer in time", code="timeout")
     hint = ""
-    if _exchange.wants_certificate and not _exchange.has_certificate:
-        # Most servers that ask do without; some only leave.
+    if _exchange.wants_certificate:
+        # Most servers that ask do without, or take the one that they get; some only leave.
         hint = "; it had asked for a client certificate (mutual TLS)"
+        if _exchange.has_certificate:
+            hint += ", and may have refused the one that it got"
     return EndpointUnavailableError(
         f"the token endpoint closed the connection before its response was whole{hint}",
         code="connection_lost",
