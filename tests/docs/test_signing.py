@@ -1,16 +1,18 @@
-"""What docs/signing says: every command of ours that needs no provider runs, in the page's order.
+"""What docs/signing says: each command of ours that needs no provider runs, in its page's order.
 
-What a page has pasted at a provider then verifies what the function would sign, so that no page
-leads to a key that its provider does not know.
+What a page has pasted at a provider then verifies what the function signs, so that no page leads
+to a key that its provider does not know.
 """
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import pytest
 from cryptography import x509
@@ -25,26 +27,26 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import NameOID
 from joserfc import jwt
 from joserfc.errors import BadSignatureError
-from joserfc.jwk import ECKey, KeySet, RSAKey
+from joserfc.jwk import Key, KeySet, RSAKey
 
 from tests.cli.conftest import cloud, operator
 from token_refresher.aws.signing import Signer
 from token_refresher.judgement import client_of
 from token_refresher.oauth.signatures import made
 from token_refresher.parsing import parse_credentials
+from token_refresher.settings import Settings
 from tools.docs import codes
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from tests.cli.operator import Operator
-    from token_refresher.oauth.client_authentication import Client
 
 FOLDER: Final = Path(__file__).resolve().parents[2] / "docs" / "signing"
+INDEX: Final = FOLDER / "README.md"
 PAGES: Final = sorted(FOLDER.glob("*.md"))
-OF_PROVIDERS: Final = [page for page in PAGES if page.name != "README.md"]
+OF_PROVIDERS: Final = [page for page in PAGES if page != INDEX]
 # What asks a provider, or a function that is deployed.
 ELSEWHERE: Final = {"refresh", "token"}
+SIGNED_BY: Final = ["ES256", "PS256", "RS256"]
 
 __all__ = ["cloud", "operator"]
 
@@ -55,93 +57,163 @@ def commands(page: Path) -> list[str]:
     return "".join(blocks).replace("\\\n", "").splitlines()
 
 
-def ours(page: Path) -> list[str]:
-    return [line for line in commands(page) if line.startswith("token-refresher ")]
-
-
 @dataclass(slots=True)
 class Reader:
-    """Follows a page, and pastes what it is shown.
+    """Follows a page, and pastes at the provider what it is shown.
 
     Attributes:
         operator: Types the commands.
         folder: Where they are typed.
         variables: Of the shell.
-        registered: The public keys that a provider was given.
-        told: All that was printed, so far.
+        registered: The public keys that the provider was given.
+        told: All that was printed.
     """
 
     operator: Operator
     folder: Path
     variables: dict[str, str] = field(default_factory=dict)
-    registered: list[RSAKey | ECKey] = field(default_factory=list)
+    registered: KeySet = field(default_factory=lambda: KeySet([]))
     told: str = ""
 
     def follow(self, line: str) -> None:
-        """Do what a line of a page says, as far as no provider is needed."""
+        """Do what a line says, as far as no provider is needed."""
         for name, value in self.variables.items():
             line = line.replace(f"${name}", value)
-        line = line.replace("PRINTED_KID", self._last(r'"kid": "([^"]+)"'))
-        line = line.replace("PRINTED_X5T_S256", self._last(r"x5t#S256\W+([\w-]{43})"))
-        words = shlex.split(line)
-        match words:
+        for name, printed in (("PRINTED_KID", r'"kid": "(.+?)"'),
+                              ("PRINTED_X5T_S256", r"x5t#S256 (\S{43})\n")):  # fmt: skip
+            if name in line:
+                line = line.replace(name, re.findall(printed, self.told)[-1])
+        match shlex.split(line):
             case ["export", *pairs]:
                 self.variables |= dict(pair.split("=", 1) for pair in pairs)
             case ["rm", name]:
                 (self.folder / name).unlink()
-            case ["token-refresher", verb, *rest] if verb not in ELSEWHERE and "--try" not in rest:
-                self._run(words[1:])
+            case ["token-refresher", verb, *words] if not {verb, *words} & {*ELSEWHERE, "--try"}:
+                self._type([verb, *words])
 
-    def signed_for(self, account: str, *, now: datetime) -> None:
-        """See that the provider takes what the function signs for an account now."""
-        client = self.client(account)
-        signer = Signer(prefix="oauth", connections=1, user_agent="made-up/1")
-        text = made(client, signer, now=now)
-        assert any(verifies(text, key) for key in self.registered), account
-
-    def client(self, account: str) -> Client:
+    def sees_what_is_sent_for(self, account: str) -> None:
+        """Let the provider look at what the function shows of an account now."""
         stored = self.operator.secrets.get_secret_value(SecretId=f"oauth/credentials/{account}")
         credentials = parse_credentials(stored["SecretString"])
-        return client_of(credentials, account=account, schedule=self.operator.schedule.interval)
+        client = client_of(credentials, account=account, schedule=Settings().schedule)
+        if not client.signs:
+            assert client.certificate is not None
+        elif not client.is_assertion_issued:
+            signer = Signer(prefix="oauth", connections=1, user_agent="made-up/1")
+            text = made(client, signer, now=self.operator.clock.now())
+            found = [key for key in self.registered.keys if verifies(text, key)]
+            assert found, f"{account} signs with a key that was pasted nowhere"
 
-    def _run(self, words: list[str]) -> None:
-        words, target = (words[:-2], words[-1]) if words[-2:-1] == [">"] else (words, None)
-        self._bring(words)
+    def _type(self, words: list[str]) -> None:
+        words, target = (words[:-2], words[-1]) if ">" in words else (words, None)
+        options = dict(zip(words, words[1:], strict=False))
+        if "--pem" in options:
+            self._download(options["--pem"])
+        if "--certificate" in options:
+            self._have_certified(options["--certificate"], options["--private-key"])
         result = self.operator.run(shlex.join(words))
-        assert result.exit_code == 0, result.output
+        assert result.exit_code == 0, f"{words}: {result.output}"
         self.told += result.output
         if target is not None:
             (self.folder / target).write_text(result.stdout)
         if words[:2] == ["key", "jwks"]:
-            self._register(result.stdout)
+            self._paste(result.stdout)
 
-    def _register(self, shown: str) -> None:
+    def _paste(self, shown: str) -> None:
         if shown.startswith("{"):
-            self.registered += KeySet.import_key_set(shown).keys  # type: ignore[arg-type]
-            return
-        certificate = x509.load_pem_x509_certificate(shown.encode())
-        public = certificate.public_key()
-        pem = public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-        self.registered.append(RSAKey.import_key(pem))
+            self.registered.keys += KeySet.import_key_set(shown).keys
+        else:
+            public = x509.load_pem_x509_certificate(shown.encode()).public_key()
+            pem = public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+            self.registered.keys.append(RSAKey.import_key(pem))
 
-    def _bring(self, words: list[str]) -> None:
-        """Have the files there that a provider, or an authority, has made."""
-        named = {word: words[words.index(word) + 1] for word in words if word.startswith("--")}
-        if "--pem" in named:
-            key = rsa.generate_private_key(65537, 2048)
-            # As GitHub hands its keys out.
-            pem = key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
-            text = pem.decode()
-            if named["--pem"].endswith(".json"):
-                text = self._of_google(text)
-            (self.folder / named["--pem"]).write_text(text)
-            self.registered.append(RSAKey.import_key(pem))
-        if "--certificate" in named:
-            certificate, key_of_it = pair(self.operator.clock.now())
-            (self.folder / named["--certificate"]).write_text(certificate)
-            (self.folder / named["--private-key"]).write_text(key_of_it)
+    def _download(self, name: str) -> None:
+        """Have a provider make a key, as GitHub's are; it keeps the public half."""
+        key = rsa.generate_private_key(65537, 2048)
+        pem = key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
+        text = pem.decode()
+        if name.endswith(".json"):
+            text = of_google(text)
+        (self.folder / name).write_text(text)
+        self.registered.keys.append(RSAKey.import_key(pem))
 
-    def _last(self, pattern: str) -> str:
-        return [*re.findall(pattern, self.told), ""][0 if not self.told else -2] or "none"
+    def _have_certified(self, certificate: str, private_key: str) -> None:
+        key = rsa.generate_private_key(65537, 2048)
+        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "payroll.example.com")])
+        now = self.operator.clock.now()
+        made_of = x509.CertificateBuilder(
+            name, name, key.public_key(), 1, now, now + timedelta(days=90)
+        )
+        pem = made_of.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM)
+        (self.folder / certificate).write_bytes(pem)
+        (self.folder / private_key).write_bytes(
+            key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        )
 
 
+def of_google(pem: str) -> str:
+    """A service account's key file, as Google hands it out."""
+    return json.dumps(
+        {
+            "type": "service_account",
+            "client_email": "report@acme.iam.gserviceaccount.com",
+            "private_key_id": "0123456789abcdef0123456789abcdef01234567",
+            "private_key": pem,
+        }
+    )
+
+
+def verifies(text: str, key: Key) -> bool:
+    """Whether a key has signed an assertion, by one of the algorithms that KMS has."""
+    try:
+        jwt.decode(text, key, algorithms=SIGNED_BY)
+    except (BadSignatureError, ValueError):
+        return False
+    return True
+
+
+def accounts_in(lines: list[str]) -> list[str]:
+    """The accounts that a page's commands add, in their order."""
+    return [name for line in lines for name in re.findall(r"^token-refresher add (\S+)", line)]
+
+
+@pytest.fixture
+def reader(operator: Operator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Reader:
+    monkeypatch.chdir(tmp_path)
+    return Reader(operator, tmp_path)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_each_page_leads_to_keys_that_the_provider_was_given(page: Path, reader: Reader) -> None:
+    lines = commands(page)
+    for line in lines:
+        reader.follow(line)
+        for account in accounts_in([line]):
+            reader.sees_what_is_sent_for(account)
+    for account in accounts_in(lines):
+        reader.sees_what_is_sent_for(account)
+
+
+@pytest.mark.parametrize("page", OF_PROVIDERS, ids=lambda page: page.stem)
+def test_a_page_goes_from_a_key_to_a_token_and_to_the_next_key(page: Path) -> None:
+    ours = "\n".join(line for line in commands(page) if line.startswith("token-refresher "))
+    steps = (r"key (create|import)", "add", "check", "refresh", "token", "key (rotate|import .*--next)",
+             "key rotate .*--switch", "key rotate .*--finish")  # fmt: skip
+    in_order = ".*^token-refresher ".join(steps)
+    assert re.search(f"^token-refresher {in_order}", ours, re.DOTALL | re.MULTILINE)
+
+
+def test_every_page_is_in_the_index() -> None:
+    named = re.findall(r"^\| \[[\w ]+\]\((\w+\.md)\)", INDEX.read_text("utf-8"), re.MULTILINE)
+    assert sorted(named) == [page.name for page in OF_PROVIDERS]
+
+
+def test_every_code_that_is_explained_is_one_of_the_programs() -> None:
+    known = {each.name for each in codes.every_code()}
+    cells = [
+        cell
+        for page in PAGES
+        for cell in re.findall(r"^\| (`[a-z_0-9]+`(?:, `[a-z_0-9]+`)*) \|", page.read_text("utf-8"), re.MULTILINE)
+    ]
+    assert len(cells) > 20
+    assert {name for cell in cells for name in re.findall(r"`(.+?)`", cell)} - known == set()
