@@ -64,6 +64,7 @@ class Reader:
     Attributes:
         operator: Types the commands.
         folder: Where they are typed.
+        shell: What they are typed in.
         variables: Of the shell.
         registered: The public keys that the provider was given.
         told: All that was printed.
@@ -71,6 +72,7 @@ class Reader:
 
     operator: Operator
     folder: Path
+    shell: pytest.MonkeyPatch
     variables: dict[str, str] = field(default_factory=dict)
     registered: KeySet = field(default_factory=lambda: KeySet([]))
     told: str = ""
@@ -86,6 +88,8 @@ class Reader:
         match shlex.split(line):
             case ["export", *pairs]:
                 self.variables |= dict(pair.split("=", 1) for pair in pairs)
+            case ["make", "deploy", parameters]:
+                self._allow(*re.findall("AllowedTokenHosts=(\\S+)", parameters))
             case ["rm", name]:
                 (self.folder / name).unlink()
             case ["token-refresher", verb, *words] if not {verb, *words} & {*ELSEWHERE, "--try"}:
@@ -104,6 +108,10 @@ class Reader:
             found = [key for key in self.registered.keys if verifies(text, key)]
             assert found, f"{account} signs with a key that was pasted nowhere"
 
+    def _allow(self, *hosts: str) -> None:
+        for each in hosts:
+            self.shell.setenv("ALLOWED_TOKEN_HOSTS", each)
+
     def _type(self, words: list[str]) -> None:
         words, target = (words[:-2], words[-1]) if ">" in words else (words, None)
         options = dict(zip(words, words[1:], strict=False))
@@ -121,7 +129,7 @@ class Reader:
 
     def _paste(self, shown: str) -> None:
         if shown.startswith("{"):
-            self.registered.keys += KeySet.import_key_set(shown).keys
+            self.registered.keys += KeySet.import_key_set(json.loads(shown)).keys
         else:
             public = x509.load_pem_x509_certificate(shown.encode()).public_key()
             pem = public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
@@ -180,7 +188,7 @@ def accounts_in(lines: list[str]) -> list[str]:
 @pytest.fixture
 def reader(operator: Operator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Reader:
     monkeypatch.chdir(tmp_path)
-    return Reader(operator, tmp_path)
+    return Reader(operator, tmp_path, monkeypatch)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
