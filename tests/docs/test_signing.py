@@ -9,11 +9,14 @@ from __future__ import annotations
 import json
 import re
 import shlex
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from dataclasses import dataclass, field
 from datetime import timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import boto3
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -66,7 +69,7 @@ class Reader:
         folder: Where they are typed.
         shell: What they are typed in.
         variables: Of the shell.
-        registered: The public keys that the provider was given.
+        registered: The public keys that the provider was given, and by what it finds each.
         told: All that was printed.
     """
 
@@ -74,7 +77,7 @@ class Reader:
     folder: Path
     shell: pytest.MonkeyPatch
     variables: dict[str, str] = field(default_factory=dict)
-    registered: KeySet = field(default_factory=lambda: KeySet([]))
+    registered: list[tuple[Key, dict[str, str]]] = field(default_factory=list)
     told: str = ""
 
     def follow(self, line: str) -> None:
@@ -89,7 +92,9 @@ class Reader:
             case ["export", *pairs]:
                 self.variables |= dict(pair.split("=", 1) for pair in pairs)
             case ["make", "deploy", parameters]:
-                self._allow(*re.findall("AllowedTokenHosts=(\\S+)", parameters))
+                self._allow(*re.findall(r"AllowedTokenHosts=(\S+)", parameters))
+            case ["aws", "iam", "enable-outbound-web-identity-federation"]:
+                boto3.client("iam").enable_outbound_web_identity_federation()
             case ["rm", name]:
                 (self.folder / name).unlink()
             case ["token-refresher", verb, *words] if not {verb, *words} & {*ELSEWHERE, "--try"}:
@@ -102,11 +107,15 @@ class Reader:
         client = client_of(credentials, account=account, schedule=Settings().schedule)
         if not client.signs:
             assert client.certificate is not None
-        elif not client.is_assertion_issued:
-            signer = Signer(prefix="oauth", connections=1, user_agent="made-up/1")
-            text = made(client, signer, now=self.operator.clock.now())
-            found = [key for key in self.registered.keys if verifies(text, key)]
-            assert found, f"{account} signs with a key that was pasted nowhere"
+            return
+        signer = Signer(prefix="oauth", connections=1, user_agent="made-up/1")
+        text = made(client, signer, now=self.operator.clock.now())
+        if client.is_assertion_issued:
+            said = json.loads(urlsafe_b64decode(f"{text.split('.')[1]}=="))
+            assert said["https://sts.amazonaws.com/"]["request_tags"] == {"account": account}
+            return
+        known = [key for key, found_by in self.registered if takes(text, key, found_by)]
+        assert known, f"{account} signs with a key that was pasted nowhere"
 
     def _allow(self, *hosts: str) -> None:
         for each in hosts:
@@ -114,7 +123,7 @@ class Reader:
 
     def _type(self, words: list[str]) -> None:
         words, target = (words[:-2], words[-1]) if ">" in words else (words, None)
-        options = dict(zip(words, words[1:], strict=False))
+        options = dict(pairwise(words))
         if "--pem" in options:
             self._download(options["--pem"])
         if "--certificate" in options:
@@ -129,11 +138,16 @@ class Reader:
 
     def _paste(self, shown: str) -> None:
         if shown.startswith("{"):
-            self.registered.keys += KeySet.import_key_set(json.loads(shown)).keys
+            keys = KeySet.import_key_set(json.loads(shown)).keys
+            self.registered += [(key, {"kid": str(key.kid)}) for key in keys]
         else:
-            public = x509.load_pem_x509_certificate(shown.encode()).public_key()
-            pem = public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-            self.registered.keys.append(RSAKey.import_key(pem))
+            certificate = x509.load_pem_x509_certificate(shown.encode())
+            digest = urlsafe_b64encode(certificate.fingerprint(hashes.SHA256()))
+            pem = certificate.public_key().public_bytes(
+                Encoding.PEM, PublicFormat.SubjectPublicKeyInfo
+            )
+            found_by = {"x5t#S256": digest.rstrip(b"=").decode()}
+            self.registered.append((RSAKey.import_key(pem), found_by))
 
     def _download(self, name: str) -> None:
         """Have a provider make a key, as GitHub's are; it keeps the public half."""
@@ -143,7 +157,7 @@ class Reader:
         if name.endswith(".json"):
             text = of_google(text)
         (self.folder / name).write_text(text)
-        self.registered.keys.append(RSAKey.import_key(pem))
+        self.registered.append((RSAKey.import_key(pem), {}))
 
     def _have_certified(self, certificate: str, private_key: str) -> None:
         key = rsa.generate_private_key(65537, 2048)
@@ -171,13 +185,13 @@ def of_google(pem: str) -> str:
     )
 
 
-def verifies(text: str, key: Key) -> bool:
-    """Whether a key has signed an assertion, by one of the algorithms that KMS has."""
+def takes(text: str, key: Key, found_by: dict[str, str]) -> bool:
+    """Whether a provider takes an assertion for one of a key's, and finds the key by its name."""
     try:
-        jwt.decode(text, key, algorithms=SIGNED_BY)
+        header = jwt.decode(text, key, algorithms=SIGNED_BY).header
     except (BadSignatureError, ValueError):
         return False
-    return True
+    return all(header.get(name, value) == value for name, value in found_by.items())
 
 
 def accounts_in(lines: list[str]) -> list[str]:
@@ -205,8 +219,10 @@ def test_each_page_leads_to_keys_that_the_provider_was_given(page: Path, reader:
 @pytest.mark.parametrize("page", OF_PROVIDERS, ids=lambda page: page.stem)
 def test_a_page_goes_from_a_key_to_a_token_and_to_the_next_key(page: Path) -> None:
     ours = "\n".join(line for line in commands(page) if line.startswith("token-refresher "))
-    steps = (r"key (create|import)", "add", "check", "refresh", "token", "key (rotate|import .*--next)",
-             "key rotate .*--switch", "key rotate .*--finish")  # fmt: skip
+    steps = (
+        *("key (create|import)", "add", "check", "refresh", "token"),
+        *("key (rotate|import .*--next)", "key rotate .*--switch", "key rotate .*--finish"),
+    )
     in_order = ".*^token-refresher ".join(steps)
     assert re.search(f"^token-refresher {in_order}", ours, re.DOTALL | re.MULTILINE)
 
@@ -221,7 +237,9 @@ def test_every_code_that_is_explained_is_one_of_the_programs() -> None:
     cells = [
         cell
         for page in PAGES
-        for cell in re.findall(r"^\| (`[a-z_0-9]+`(?:, `[a-z_0-9]+`)*) \|", page.read_text("utf-8"), re.MULTILINE)
+        for cell in re.findall(
+            r"^\| (`[a-z_0-9]+`(?:, `[a-z_0-9]+`)*) \|", page.read_text("utf-8"), re.MULTILINE
+        )
     ]
     assert len(cells) > 20
     assert {name for cell in cells for name in re.findall(r"`(.+?)`", cell)} - known == set()
