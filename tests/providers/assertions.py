@@ -84,7 +84,7 @@ class Signers(KeyRing):
             _TAGS: {"request_tags": {"account": key}},
         }
         private = self.key(STS, alg=alg)
-        return jwt.encode({"alg": alg, "kid": "invented-sts-key"}, claims, _jose(private))
+        return jwt.encode({"alg": alg, "kid": "invented-sts-key"}, claims, jose_key(private))
 
 
 class Verifier:
@@ -109,7 +109,7 @@ class Verifier:
             key: Registered at the provider.
         """
         try:
-            token = jwt.decode(text, _jose(key), algorithms=[demanded.alg])
+            token = jwt.decode(text, jose_key(key), algorithms=[demanded.alg])
         except JoseError as error:
             return [f"the assertion is not signed as registered ({error.error})"]
         told = list(self._differences(token.header, token.claims, demanded))
@@ -136,7 +136,9 @@ class Verifier:
         latest = now + timedelta(seconds=demanded.lives)
         if claims.get("exp", 0) > latest.timestamp():
             yield "the assertion is valid for too long"
-        if not claims.get("jti") or claims["jti"] in self._taken:
+        if "jti" not in claims:
+            yield "the assertion has no jti"
+        elif claims["jti"] in self._taken:
             yield "the assertion is repeated"
         said = {name: value for name, value in claims.items() if name not in _OWN}
         shown = {name: value for name, value in header.items() if name != "typ"}
@@ -154,5 +156,6 @@ def _told(what: str, found: Mapping[str, Any], demanded: Mapping[str, Any]) -> I
             yield f"the assertion's {what} {name} is another"
 
 
-def _jose(key: Any) -> RSAKey | ECKey:  # noqa: ANN401 - a private or a public one
+def jose_key(key: Any) -> RSAKey | ECKey:  # noqa: ANN401 - a private or a public one
+    """Hand a key to the library."""
     return ECKey.import_key(key) if hasattr(key, "curve") else RSAKey.import_key(key)
