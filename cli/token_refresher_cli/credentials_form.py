@@ -22,6 +22,7 @@ from token_refresher.credentials import ASSERTION, REFRESH_TOKEN, SECRET_NAME, t
 from token_refresher.errors import CredentialsError
 from token_refresher.json_text import given_twice, trouble_with
 from token_refresher.oauth import providers
+from token_refresher.oauth.client_authentication import WITHOUT_SECRET
 from token_refresher.parsing import (
     FIELD_NAMES,
     NAMED_GRANTS,
@@ -51,6 +52,8 @@ _OBJECTS: Final = frozenset(
 )
 # What a request holds, and a provider's entry has examples of.
 _SENT: Final = ("grant_parameters", "extra_parameters", "request_headers")
+# What a client proves itself by.
+_PROOFS: Final = ("assertion", "certificate", "private_key")
 # What stands in an entry's example for a value of the account's own.
 _OWN: Final = "..."
 # Names that sound like a secret and hold none.
@@ -134,7 +137,7 @@ def shown(name: str, grant: str) -> dict[str, Any]:
     own = [] if struct is None else [f.name for f in msgspec.structs.fields(struct) if f.required]
     needed = [
         *(["client_id"] if entry.needs_client_id else []),
-        *([] if method == "none" else ["client_secret"]),
+        *([] if method in WITHOUT_SECRET else ["client_secret"]),
         *own,
     ]
     return {
@@ -605,7 +608,7 @@ def _place_of(text: str) -> tuple[str, str]:
 
 def _is_asked(name: str, value: object) -> bool:
     """Whether something of an entry's example is the account's own, and no constant."""
-    return value == _OWN or name == "scope" or name in _SENT
+    return value == _OWN or name in {"scope", *_PROOFS, *_SENT}
 
 
 def _is_wanted(slot: Slot, _: object, held: Mapping[str, Any]) -> bool:

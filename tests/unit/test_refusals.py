@@ -700,6 +700,17 @@ def test_a_journaled_refresh_token_is_shown_to_nobody_but_who_gave_it(
     assert "invented" not in str(caught.value)
 
 
+# Where nobody is spoken with who shows no certificate.
+
+
+def test_a_provider_that_wants_a_certificate_is_not_asked_without_one() -> None:
+    adp = {"provider": "adp", **pasted.CLIENT, **pasted.MACHINE}
+    missing = "`certificate` and `private_key` are missing: ADP speaks with nobody who has none"
+    assert refusal(adp) == missing
+    key = "-----BEGIN PRIVATE KEY-----\nAA==\n-----END PRIVATE KEY-----"
+    parse(adp, certificate=PEM, private_key=key)
+
+
 # Names in messages.
 
 
