@@ -135,6 +135,9 @@ def tags() -> Table:
         records.GRANT_EXPIRES_AT_TAG: records.GrantLifetime(
             _NOW + timedelta(days=30), timedelta(days=30)
         ).to_tag(),
+        records.CERTIFICATE_EXPIRES_AT_TAG: records.CertificateLifetime(
+            _NOW + timedelta(days=30), timedelta(days=365)
+        ).to_tag(),
     }
     names = [tag for name, tag in vars(records).items() if re.fullmatch(r"[A-Z].*_TAG", name)]
     rows = [(code(name), code(written[name])) for name in names]
