@@ -374,8 +374,8 @@ class _Form:
         self._require_valid()
         if "grant_type" not in self.fields and "grant_parameters" not in self.fields:
             self._ask_for_grant()
-        if self._may_have_any_method():
-            self._ask_for_method()
+            if self._may_have_any_method():
+                self._ask_for_method()
         if self._lacks_assertion():
             self._ask_for_signer()
         for slot in self._needed():
