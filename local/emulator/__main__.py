@@ -15,7 +15,16 @@ import threading
 
 from ministack.app import main
 
-from local.emulator import change_sets, dispatch, functions, logs, monitoring, policies, storage
+from local.emulator import (
+    change_sets,
+    dispatch,
+    functions,
+    kms,
+    logs,
+    monitoring,
+    policies,
+    storage,
+)
 
 
 def end_with_the_starter() -> None:
@@ -35,6 +44,7 @@ if __name__ == "__main__":
     dispatch.install()
     policies.install()
     functions.install()
+    kms.install()
     logs.install()
     monitoring.install()
     storage.install()
