@@ -107,6 +107,11 @@ class Signing:
         secret_id, text = f"{prefix}/credentials/{account}", json.dumps(credentials)
         self.aws.secrets.create_secret(Name=secret_id, SecretString=text)
 
+    def credentials(self, account: str) -> str:
+        """What was put."""
+        secret_id = f"{PREFIX}/credentials/{account}"
+        return self.aws.secrets.get_secret_value(SecretId=secret_id)["SecretString"]
+
     def refresh(self, account: str) -> dict[str, Any]:
         """Have the function replace an account's token, and return what it tells."""
         (result,) = self.stack.invoke({"accounts": [account], "force": True})["accounts"]
@@ -174,14 +179,16 @@ def google(signing: Signing, account: str) -> None:
 
 
 def github(signing: Signing, account: str) -> None:
-    """An installation of a GitHub App: the assertion stands in a header, and there is no form."""
+    """An installation of a GitHub App: the assertion stands in a header, and JSON is sent."""
     url = signing.server.url(path := f"/{account}/app/installations/4711/access_tokens")
     key = signing.public_key(signing.import_key(account))
     signing.server.clients[path] = SignedClient(
         key=key,
         claims={"iss": "invented-app-id"},
+        content=(asked_for := {"permissions": {"contents": "read"}}),
         at="Authorization",
-        response={"expires_at": "2099-01-01T00:00:00Z", "permissions": {"contents": "read"}},
+        response=asked_for,
+        tells_end="expires_at",
         token="token",
         status=201,
     )
@@ -191,9 +198,14 @@ def github(signing: Signing, account: str) -> None:
             "token_endpoint": url,
             "client_id": "invented-app-id",
             "token_endpoint_auth_method": "none",
+            "grant_parameters": asked_for,
             "request_headers": {"Authorization": "Bearer {assertion}"},
             "assertion": {"claims": {"sub": None, "aud": None}},
-            "dialect": {"access_token": "token", "expires_at": "expires_at"},
+            "dialect": {
+                "request_format": "json",
+                "access_token": "token",
+                "expires_at": "expires_at",
+            },
         },
     )
 
@@ -209,6 +221,7 @@ def salesforce(signing: Signing, account: str) -> None:
         form={"grant_type": JWT_BEARER},
         at="assertion",
         response={"instance_url": "https://invented.example.com"},
+        tells_end="",
     )
     signing.put(
         account,
@@ -253,10 +266,10 @@ def entra(signing: Signing, account: str) -> None:
     )
 
 
-def adp(signing: Signing, account: str) -> None:
+def adp(signing: Signing, account: str, authority: trustme.CA) -> None:
     """A client that shows a certificate, and its secret besides."""
-    url = signing.certified.url(path := f"/{account}/auth/oauth/v2/token")
-    issued = signing.authority.issue_cert(common_name=account)
+    url = signing.certified.url(path := f"/{account}/token")
+    issued = authority.issue_cert(common_name=account)
     private_key = issued.private_key_pem.bytes().decode()
     signing.private_keys[account] = private_key
     secret = f"invented-secret-of-{account}"

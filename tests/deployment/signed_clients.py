@@ -10,6 +10,7 @@ import base64
 import json
 import secrets
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qs
 
@@ -32,6 +33,7 @@ JSON: Final = (("Content-Type", "application/json"),)
 BY_JWT: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 JWT_BEARER: Final = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 LONGEST_SECONDS: Final = 300
+LIFETIME: Final = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,9 +45,11 @@ class SignedClient:
         alg: The one algorithm that is taken.
         header: What the assertion's header must say besides.
         claims: What it must say, and its values.
-        form: What the request must hold besides the assertion; a GitHub App sends none.
+        form: The other parameters of the request, all of them.
+        content: The request's JSON instead.
         at: Where the assertion is: a parameter, or ``Authorization``.
-        response: What it gets, but for the token.
+        response: What it gets, but for the token and its end, which is an hour ahead.
+        tells_end: Whether the end is told as ``expires_at`` (RFC 3339), as ``expires_in``, or not.
         token: Under which name.
         status: Of that response.
     """
@@ -55,13 +59,17 @@ class SignedClient:
     alg: str = "RS256"
     header: Mapping[str, str] = field(default_factory=dict)
     form: Mapping[str, str] = field(default_factory=dict)
+    content: Mapping[str, object] | None = None
     at: str = "client_assertion"
-    response: Mapping[str, object] = field(default_factory=lambda: {"expires_in": 3600})
+    response: Mapping[str, object] = field(default_factory=dict)
+    tells_end: str = "expires_in"
     token: str = "access_token"
     status: int = 200
 
     def differences(self, request: Request) -> list[str]:
         """Tell what is otherwise than demanded, but for the assertion."""
+        if self.content is not None:
+            return [] if json.loads(request.body) == self.content else ["another content"]
         form = {name: values[0] for name, values in parse_qs(request.body.decode()).items()}
         form.pop(self.at, None)
         return [] if form == self.form else [f"the form has {sorted(form)}"]
@@ -119,7 +127,10 @@ class SigningServer:
             return _reply(401, {"error": "invalid_client"})
         token = f"token-of-{secrets.token_hex(8)}"
         self.tokens[request.path] = token
-        return _reply(client.status, {**client.response, client.token: token})
+        expires_at = (self._clock() + LIFETIME).strftime("%Y-%m-%dT%H:%M:%SZ")
+        ends = {"expires_in": int(LIFETIME.total_seconds()), "expires_at": expires_at}
+        told = {name: end for name, end in ends.items() if name == client.tells_end}
+        return _reply(client.status, {**client.response, **told, client.token: token})
 
     def _judged(self, assertion: str, client: SignedClient) -> list[str]:
         """Verify an assertion (RFC 7523 section 3)."""
@@ -127,7 +138,7 @@ class SigningServer:
             token = jwt.decode(assertion, client.key, algorithms=[client.alg])
             self._times().validate(token.claims)
         except (JoseError, ValueError) as error:
-            return [f"{type(error).__name__}: {error}"]
+            return [type(error).__name__]
         said: dict[str, Any] = {**token.header, **token.claims}
         demanded = {**client.header, **client.claims}
         wrong = [name for name, value in demanded.items() if said.get(name) != value]
