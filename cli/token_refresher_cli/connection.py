@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     from token_refresher.sweep import Report
     from token_refresher_cli.discovery import Discovered
     from token_refresher_cli.machine import Machine
-    from token_refresher_cli.proof import SigningKey
+    from token_refresher_cli.proof import SignedBy
     from token_refresher_cli.target import Target
 
 # Nothing cuts a command off, so every refresh has all the time that it may take; but it must
@@ -263,7 +263,7 @@ class Connection:
 
         return admit
 
-    def signing_key(self, credentials: Credentials, account: str) -> SigningKey | None:
+    def signing_key(self, credentials: Credentials, account: str) -> SignedBy | None:
         """Tell the KMS key that signs for an account; None where none does.
 
         Raises:

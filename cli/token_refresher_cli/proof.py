@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from token_refresher.aws.signing import ALGORITHMS, alias_of
 from token_refresher.oauth.assertions import Assertion
 from token_refresher_cli.client_certificate import certificate_of
+from token_refresher_cli.kms_keys import aliases_of
 from token_refresher_cli.problems import Problem, RefusedError
 
 if TYPE_CHECKING:
@@ -16,10 +17,11 @@ if TYPE_CHECKING:
     from token_refresher_cli.target import Target
 
 _ENABLED: Final = "Enabled"
+_STAYS: Final = "The KMS key {alias} stays, as a restore needs it, and costs 1 USD a month."
 
 
 @dataclass(frozen=True, slots=True)
-class SigningKey:
+class SignedBy:
     """The KMS key that signs for an account.
 
     Attributes:
@@ -31,7 +33,7 @@ class SigningKey:
     alg: str
 
 
-def signing_key(credentials: Credentials, account: str, *, prefix: str) -> SigningKey | None:
+def signing_key(credentials: Credentials, account: str, *, prefix: str) -> SignedBy | None:
     """Tell the KMS key that signs for an account; None where none does.
 
     Raises:
@@ -42,7 +44,7 @@ def signing_key(credentials: Credentials, account: str, *, prefix: str) -> Signi
     is_by_secret = client.auth_method == "client_secret_jwt"
     if not isinstance(of, Assertion) or client.is_assertion_issued or is_by_secret:
         return None
-    return SigningKey(alias_of(prefix, account), of.alg or "RS256")
+    return SignedBy(alias_of(prefix, account), of.alg or "RS256")
 
 
 def issued_for(credentials: Credentials) -> str | None:
@@ -72,7 +74,7 @@ def told(credentials: Credentials, account: str, *, prefix: str) -> list[str]:
     return said
 
 
-def key_trouble(aws: Aws, key: SigningKey, account: str, target: Target) -> Problem | None:
+def key_trouble(aws: Aws, key: SignedBy, account: str, target: Target) -> Problem | None:
     """Say why a key cannot sign, as KMS describes it; None where it can.
 
     Raises:
@@ -94,7 +96,7 @@ def key_trouble(aws: Aws, key: SigningKey, account: str, target: Target) -> Prob
     return None
 
 
-def _flags_of(key: SigningKey) -> list[str]:
+def _flags_of(key: SignedBy) -> list[str]:
     return [] if key.alg == "RS256" else ["--alg", key.alg]
 
 
@@ -109,7 +111,7 @@ def _enabling(key: Key, account: str, target: Target) -> str:
     return f"Whoever looks after the key makes it usable: {enable}"
 
 
-def _unfitting(found: Key, key: SigningKey, account: str, target: Target) -> Problem:
+def _unfitting(found: Key, key: SignedBy, account: str, target: Target) -> Problem:
     fitting = [alg for alg, name in ALGORITHMS.items() if name in found.algorithms]
     what = f"the KMS key {key.alias} does not sign by {key.alg}"
     if not fitting:
@@ -121,18 +123,19 @@ def _unfitting(found: Key, key: SigningKey, account: str, target: Target) -> Pro
     return Problem(f"{what}, but by {' or '.join(fitting)}", f"Say so: {correct}")
 
 
-def upkeep(aws: Aws, key: SigningKey, account: str, target: Target) -> str:
-    """Say what becomes of the KMS key of an account that is removed; empty where it has none."""
-    stays = f"The KMS key {key.alias} stays, for a restore needs it, and costs 1 USD a month."
-    try:
-        found = aws.key(key.alias)
-    except RefusedError as error:
-        if error.code == "NotFoundException":
-            return ""
-        look = target.aws("kms", "describe-key", "--key-id", key.alias)
-        return f"{stays} See which it is: {look}"
-    if found.state == "PendingDeletion":
-        return f"The KMS key {key.alias} of {account} is to be deleted already."
-    words = ("--key-id", found.arn, "--pending-window-in-days", "30")
-    end = target.aws("kms", "schedule-key-deletion", *words)
-    return f"{stays} Once {account} is not to come back, end it: {end}"
+def upkeep(aws: Aws, account: str, target: Target) -> list[str]:
+    """Say what becomes of the KMS keys of an account that is removed; nothing where it has none."""
+    said = []
+    for alias in aliases_of(target.secret_prefix, account).values():
+        try:
+            found = aws.key(alias)
+        except RefusedError as error:
+            if error.code != "NotFoundException":
+                look = target.aws("kms", "describe-key", "--key-id", alias)
+                said.append(f"{_STAYS.format(alias=alias)} See it: {look}")
+            continue
+        if found.state != "PendingDeletion":
+            words = ("--key-id", found.arn, "--pending-window-in-days", "30")
+            end = target.aws("kms", "schedule-key-deletion", *words)
+            said.append(f"{_STAYS.format(alias=alias)} Once nothing shall come back, end it: {end}")
+    return said

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from token_refresher.oauth.client_authentication import Client
     from token_refresher_cli.connection import Connection
     from token_refresher_cli.machine import Machine
-    from token_refresher_cli.proof import SigningKey
+    from token_refresher_cli.proof import SignedBy
     from token_refresher_cli.secrets_manager import SecretFacts
 
 
@@ -138,7 +138,7 @@ def remove(
         _remove(connection, by_now, revoking, recovery_days, begun)
         until = connection.now() + timedelta(days=recovery_days)
         screen.show(f"removed {one.name}, which can be restored until {until:%Y-%m-%d}")
-        if (key := keys[one.name]) and (left := upkeep(Aws(), key, one.name, connection.target)):
+        for left in upkeep(Aws(), one.name, connection.target) if keys[one.name] else ():
             screen.note(left)
 
     done = _each(connection, found, work, begun)
@@ -244,7 +244,7 @@ def _revocation(one: _Found, credentials: Credentials | str) -> _Revocation | st
     return _Revocation(credentials, client)
 
 
-def _key(connection: Connection, one: _Found, credentials: Credentials | str) -> SigningKey | None:
+def _key(connection: Connection, one: _Found, credentials: Credentials | str) -> SignedBy | None:
     """Tell the KMS key that signs for an account, as far as it is known."""
     if isinstance(credentials, str):
         return None
@@ -286,7 +286,7 @@ def _preview(
     connection: Connection,
     one: _Found,
     known: _Revocation | str,
-    key: SigningKey | None,
+    key: SignedBy | None,
     *,
     days: int,
     revoke: bool,

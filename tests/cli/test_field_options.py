@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from local.embedded_cloud import EmbeddedCloud
-
     from tests.cli.operator import Operator
 
 STRUCTS: tuple[type[msgspec.Struct], ...] = (
