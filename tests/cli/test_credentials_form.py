@@ -27,11 +27,13 @@ from token_refresher_cli.credentials_form import (
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from token_refresher.credentials import Credentials
     from token_refresher_cli.catalogue import Grant
     from token_refresher_cli.credentials_form import Slot
 
+KEY = "PRIVATE KEY"
 SHOWN = {"client_id", "partner_code", "username"}
 PLACE = "provider or token_endpoint"
 OLX = {PLACE: "autovit.ro"}
@@ -415,15 +417,17 @@ def test_a_scope_that_a_grant_cannot_do_without_is_asked_for() -> None:
 class Anybody(Answers):
     """Somebody who has an answer to everything: the example, where one is told."""
 
-    def __init__(self, grant: Grant) -> None:
+    def __init__(self, grant: Grant, pem: Path) -> None:
         super().__init__()
-        self._grant = grant
+        self._grant, self._pem = grant, pem
 
     def text(self, field: str, *, about: str = "", stored: str = "") -> str:
         assert not stored
         self.asked.append(field)
         if field == PLACE:
             return str(self._grant.example["provider"])
+        if field in {"certificate", "private_key"}:
+            return str(self._pem)
         example = about.rpartition("such as ")[2]
         return example or "u@example.com"
 
@@ -446,8 +450,13 @@ class Anybody(Answers):
         for grant in one.grants
     ],
 )
-def test_every_grant_of_every_provider_can_be_filled_in_by_answers(grant: Grant) -> None:
-    anybody = Anybody(grant)
+def test_every_grant_of_every_provider_can_be_filled_in_by_answers(
+    grant: Grant, tmp_path: Path
+) -> None:
+    pem = tmp_path / "both.pem"
+    marks = [f"-----BEGIN {it}-----\nAA==\n-----END {it}-----\n" for it in ("CERTIFICATE", KEY)]
+    pem.write_text("".join(marks))
+    anybody = Anybody(grant, pem)
     fields = fill_in({}, asker=anybody)
     credentials, _ = to_credentials(fields)
     assert credentials.client.token_endpoint == grant.address
