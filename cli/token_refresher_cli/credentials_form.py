@@ -557,8 +557,11 @@ class _Form:
         if "scope" in example and self.stored is None:
             yield ("scope",)
         held = {name: self.fields.get(name) for name in _SHOWN}
-        for source, wanted in ((example, _is_wanted), (held, _is_kept_secret)):
-            for name in _SHOWN:
+        for source, wanted, names in (
+            (example, _is_wanted, _SHOWN),
+            (held, _is_kept_secret, _SENT),
+        ):
+            for name in names:
                 for slot, value in _leaves((name,), source.get(name)):
                     if wanted(slot, value, held) and (self.stored is None or source is held):
                         yield slot
