@@ -74,9 +74,9 @@ class KmsKey:
         return self.arn.rpartition("/")[2]
 
     @property
-    def is_there(self) -> bool:
-        """Whether it has a public key, and will keep it."""
-        return self.state not in {"PendingDeletion", "PendingImport"}
+    def is_enabled(self) -> bool:
+        """Whether it signs, and tells its public half."""
+        return self.state == "Enabled"
 
 
 def aliases_of(prefix: str, account: str) -> dict[Role, str]:

@@ -175,7 +175,7 @@ class _Rotation:
                 f"{keys.account} was not switched to its next key, or not wholly.",
                 f"Do that first: {self._command('--switch')}",
             )
-        if previous.is_there:
+        if previous.is_enabled:
             old = read(keys, Role.PREVIOUS, previous)
             assertion = (self._stored() or {}).get("assertion")
             if isinstance(assertion, dict) and assertion.get("kid") == old.public.kid:
@@ -208,7 +208,7 @@ class _Rotation:
             raise ProblemError(
                 f"{self.keys.account} has no next key.", f"Make it first: {self._command()}"
             )
-        if not coming.is_there or coming.state == "Disabled":
+        if not coming.is_enabled:
             raise ProblemError(
                 f"The next key of {self.keys.account} does not sign: it is {coming.state}.",
                 "See it in the console of KMS; it is the one of the alias "

@@ -156,8 +156,14 @@ def certificate_of(keys: Keys, key: SigningKey, *, days: int) -> Certificate:
 
 def all_of(keys: Keys) -> list[SigningKey]:
     """Read all keys of an account that a server may see: the current, next and previous one."""
-    found = [(role, keys.find(role)) for role in Role]
-    return [read(keys, role, key) for role, key in found if key is not None and key.is_there]
+    found = []
+    for role in Role:
+        key = keys.find(role)
+        if key is not None and key.is_enabled:
+            found.append(read(keys, role, key))
+        elif key is not None:
+            screen.note(f"{role}: the KMS key {key.key_id} is {key.state}, and not shown")
+    return found
 
 
 def require_current(keys: Keys, target: Target) -> KmsKey:
