@@ -1,38 +1,55 @@
-"""Private keys for tests, and what must be seen of them nowhere."""
+"""Private keys for tests, what must be seen of them nowhere, and what is signed with them."""
 
 from __future__ import annotations
 
 import base64
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from cryptography.hazmat.primitives import serialization
+from joserfc.errors import BadSignatureError
+from joserfc.jws import deserialize_compact
+
+from token_refresher.aws.signing import Signer
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 PASSPHRASE: Final = "made-up-passphrase"
 _PIECE: Final = 12
+_URL_SAFE: Final = str.maketrans("+/", "-_")
 
 
 def pieces_of(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey) -> set[str]:
-    """Pieces of the private half, in every form in which it might be told.
-
-    What the public half has as well is none.
-    """
-    forms = (serialization.PrivateFormat.PKCS8, serialization.PrivateFormat.TraditionalOpenSSL)
-    opened = serialization.NoEncryption()
+    """Pieces of the numbers that nobody may see, in every form in which they might be told."""
+    secret: Any = key.private_numbers()
+    numbers = [secret.private_value] if hasattr(secret, "private_value") else [secret.d, secret.p]
     told = []
-    for form in forms:
-        pem = key.private_bytes(serialization.Encoding.PEM, form, opened).decode()
-        told += [line for line in pem.splitlines() if "-----" not in line]
-        der = key.private_bytes(serialization.Encoding.DER, form, opened)
-        told += [der.hex(), base64.b64encode(der).decode(), repr(der)]
-    secret = key.private_numbers()
-    number = secret.d if hasattr(secret, "d") else secret.private_value
-    told += [str(number), f"{number:x}"]
-    public = key.public_key().public_bytes(
-        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
-    )
-    known = f"{public.hex()}{public!r}"
-    pieces = {each[at : at + _PIECE] for each in told for at in range(0, len(each) - _PIECE, 7)}
-    return {piece for piece in pieces if piece not in known}
+    for number in numbers:
+        raw = number.to_bytes((number.bit_length() + 7) // 8, "big")
+        told += [str(number), raw.hex(), repr(raw)]
+        # Wherever it begins among the three bytes that become four letters; without its edges,
+        # which its neighbours have a part in.
+        shifted = [base64.b64encode(bytes(shift) + raw).decode()[4:-4] for shift in range(3)]
+        told += [*shifted, *(each.translate(_URL_SAFE) for each in shifted)]
+    return {each[at : at + _PIECE] for each in told for at in range(len(each) - _PIECE)}
+
+
+def signed(account: str, alg: str) -> str:
+    """Have the function's own signer sign for an account: a JWS of whatever."""
+    signer = Signer(prefix="oauth", connections=1, user_agent="made-up")
+    message = ".".join(_encoded(each) for each in (f'{{"alg":"{alg}"}}', "{}"))
+    signature = signer.sign(account, alg=alg, message=message.encode())
+    return f"{message}.{_encoded(signature)}"
+
+
+def verifies(jws: str, key: Any) -> bool:  # noqa: ANN401 - of either kind
+    """Whether a JOSE library takes a signature for this key's."""
+    try:
+        deserialize_compact(jws, key, algorithms=["RS256", "PS256", "ES256"])
+    except BadSignatureError:
+        return False
+    return True
+
+
+def _encoded(content: str | bytes) -> str:
+    raw = content.encode() if isinstance(content, str) else content
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
