@@ -50,6 +50,7 @@ HeaderText = Annotated[str, Meta(pattern=r"^[\x20-\x7E]+\Z")]
 Seconds = Annotated[int, Meta(ge=1, le=_ONE_YEAR_SECONDS)]
 Timeout = Annotated[int, Meta(ge=1, le=30)]
 
+JWT_BEARER: Final = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 # What an account's texts may say for a value that is known only when it is sent.
 ASSERTION, REFRESH_TOKEN = "{assertion}", "{refresh_token}"
 # A parameter or header of such a name holds what must not be published.
@@ -59,7 +60,7 @@ SECRET_NAME: Final = re.compile(
 
 
 class SignedAssertion(Assertion, frozen=True, kw_only=True):
-    """An assertion that is signed anew for each request.
+    """An assertion that is signed for each request by itself.
 
     Attributes:
         signer: ``kms`` signs with the account's own key, whose alias is its name; ``sts`` says in
@@ -97,7 +98,7 @@ class Credentials(
         extra_parameters: Sent with every token request, such as ``audience`` or ``resource``.
         grant_parameters: Sent with this grant alone, and not with a refresh token of its responses.
         request_headers: Sent with every token request.
-        assertion: A ready-made one, or what is signed anew for each request: for the method
+        assertion: A ready-made one, or what is signed for each request: for the method
             ``private_key_jwt``, the jwt-bearer grant, or where ``{assertion}`` stands in the two
             above.
         refresh_token: The initial one, likewise; ``{refresh_token}`` stands for the last one.
@@ -211,6 +212,7 @@ class Credentials(
             extra_parameters={**entry.extra_parameters, **self.extra_parameters},
             request_headers=instead_of(entry.request_headers, self.request_headers),
             assertion=signed.over(self.entry_grant.assertion) if signed else self._ready_made,
+            sends_client_id=not self._is_named_by_assertion,
             is_assertion_issued=signed is not None and signed.signer == "sts",
             dialect=self._merged_dialect(),
             is_fixed=self.provider is not None and entry.is_fixed,
@@ -224,6 +226,18 @@ class Credentials(
             assumed_refresh_token_expires_in=self.assumed_refresh_token_expires_in
             or entry.refresh_token_expires_in,
         )
+
+    @property
+    def _is_named_by_assertion(self) -> bool:
+        """Whether the assertion alone says whose it is, as its ``iss`` (RFC 7521 section 4.1).
+
+        Servers there are that refuse a client_id beside it.
+        """
+        signed = self.signed_assertion
+        if signed is None or signed.signer == "sts" or self.auth_method != "none":
+            return False
+        of = signed.over(self.entry_grant.assertion)
+        return "iss" not in of.claims and self.grant_name in (JWT_BEARER, None)
 
     @property
     def _ready_made(self) -> str | None:
@@ -413,7 +427,7 @@ class AssertionCredentials(
     frozen=True,
     kw_only=True,
     tag_field="grant_type",
-    tag="urn:ietf:params:oauth:grant-type:jwt-bearer",
+    tag=JWT_BEARER,
 ):
     """RFC 7523 section 2.1."""
 

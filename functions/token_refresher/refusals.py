@@ -31,7 +31,7 @@ _MEANT: Final = frozenset(
 )
 _NO_ASSERTION: Final = (
     '`assertion` is missing: a ready-made one, or an object such as {"signer": "kms"} for what is '
-    "signed anew each time"
+    "signed for each request"
 )
 # In the place of none, so that the rest can be looked at.
 _ANYWHERE: Final = "https://any.example/token"

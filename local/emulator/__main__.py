@@ -18,7 +18,9 @@ from ministack.app import main
 from local.emulator import (
     change_sets,
     dispatch,
+    federation,
     functions,
+    identity_tokens,
     kms,
     logs,
     monitoring,
@@ -43,7 +45,9 @@ if __name__ == "__main__":
     change_sets.install()
     dispatch.install()
     policies.install()
+    federation.install()
     functions.install()
+    identity_tokens.install()
     kms.install()
     logs.install()
     monitoring.install()

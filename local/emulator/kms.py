@@ -66,7 +66,8 @@ REFUSED_IN: dict[str, tuple[str, ...]] = {
     "UpdateKeyDescription": (PENDING_DELETION,),
 }
 LONGEST_ALIAS = 256
-ALIAS = re.compile(r"alias/[A-Za-z0-9:/_-]+", re.ASCII)
+# The API's own pattern has a colon too, and yet no alias may hold one.
+ALIAS = re.compile(r"alias/[A-Za-z0-9/_-]+", re.ASCII)
 RESERVED = "alias/aws/"
 
 _ministack_handles: Callable[..., Awaitable[Answer]] = ministack.handle_request
@@ -116,9 +117,11 @@ def _admit_alias(operation: str, request: Json) -> None:
     """Ask IAM about the alias and about each key that gains or loses it ("Controlling access")."""
     alias = request.get("AliasName", "")
     if len(alias) > LONGEST_ALIAS or not ALIAS.fullmatch(alias):
-        raise malformed(f"Value '{alias}' at 'aliasName' must match ^[a-zA-Z0-9:/_-]+$")
+        raise malformed(f"{alias} contains invalid characters for an alias, or too many")
     if alias.startswith(RESERVED):
-        raise RefusalError("InvalidAliasNameException", f"{RESERVED} is reserved.")
+        raise RefusalError("NotAuthorizedException", f"{RESERVED} is reserved.")
+    if _alias_in(request.get("TargetKeyId", "")):
+        raise malformed("Aliases must refer to keys. Not aliases")
     keys = []
     if operation != "CreateAlias":
         keys.append(_key(alias, may_be_alias=True))

@@ -220,20 +220,29 @@ def test_an_alias_is_made_once(owner: KMS) -> None:
     [
         pytest.param("alias/oauth/credentials/a.b", "ValidationException", id="a dot"),
         pytest.param("alias/oauth/credentials/a@b", "ValidationException", id="an at sign"),
+        pytest.param("alias/oauth/credentials:a", "ValidationException", id="a colon"),
         pytest.param("alias/" + 251 * "a", "ValidationException", id="257 characters"),
-        pytest.param("alias/aws/a", "InvalidAliasNameException", id="reserved"),
+        pytest.param("alias/aws/a", "NotAuthorizedException", id="reserved"),
     ],
 )
 def test_not_every_name_can_be_an_alias(owner: KMS, name: str, code: str) -> None:
-    """API Reference, CreateAlias: 1 to 256 characters of ``^[a-zA-Z0-9:/_-]+$``."""
+    """API Reference, CreateAlias: at most 256 letters, digits, slashes, underscores and dashes.
+
+    Its pattern has a colon too, but AWS refuses one (terraform-provider-aws, issue 12891). The code
+    for what is reserved is not told there.
+    """
     key = signing_key(owner)
     assert denial(lambda: owner.create_alias(AliasName=name, TargetKeyId=key)) == code
 
 
-def test_an_alias_may_hold_a_colon(owner: KMS) -> None:
-    """API Reference, CreateAlias: the pattern has it."""
-    signing_key(owner, "alias/oauth/credentials:next/a")
-    assert sign(owner, "alias/oauth/credentials:next/a")
+def test_an_alias_leads_to_a_key_and_not_to_another_alias(owner: KMS) -> None:
+    """API Reference, CreateAlias and UpdateAlias: TargetKeyId is the key's id or its ARN."""
+    signing_key(owner, ALIAS)
+    for name in (ALIAS, ALIAS_ARN):
+        for call in (owner.create_alias, owner.update_alias):
+            assert denial(lambda: call(AliasName=OF_B, TargetKeyId=name)) == (  # noqa: B023
+                "ValidationException"
+            )
 
 
 @pytest.mark.parametrize(
@@ -264,7 +273,6 @@ def test_an_alias_names_a_key_only_where_it_is_used(owner: KMS) -> None:
             lambda name=name: owner.disable_key(KeyId=name),
             lambda name=name: owner.tag_resource(KeyId=name, Tags=tags),
             lambda name=name: owner.list_resource_tags(KeyId=name),
-            lambda name=name: owner.create_alias(AliasName=OF_B, TargetKeyId=name),
             lambda name=name: owner.get_parameters_for_import(
                 KeyId=name,
                 WrappingAlgorithm="RSA_AES_KEY_WRAP_SHA_256",
@@ -402,11 +410,11 @@ def test_a_pattern_of_aliases_leaves_out_all_others(
     permitted: Callable[..., KMS],
 ) -> None:
     key = signing_key(owner, ALIAS)
-    for other in ("alias/oauth/credentials:next/a", "alias/oauth/credential", "alias/a"):
+    for other in ("alias/oauth/credentials-next/a", "alias/oauth/credential", "alias/a"):
         owner.create_alias(AliasName=other, TargetKeyId=key)
     signer = permitted(when("StringLike", RequestAlias="alias/oauth/credentials/*"))
     assert sign(signer, ALIAS)
-    for other in ("alias/oauth/credentials:next/a", "alias/oauth/credential", "alias/a"):
+    for other in ("alias/oauth/credentials-next/a", "alias/oauth/credential", "alias/a"):
         assert denial(lambda other=other: sign(signer, other)) == DENIED  # type: ignore[misc]
 
 

@@ -64,6 +64,7 @@ def test_a_client_is_what_its_credentials_say() -> None:
         "auth_method": "client_secret_post",
         "refresh_endpoint": None,
         "assertion": None,
+        "sends_client_id": True,
         "is_assertion_issued": False,
         "key": "",
         "certificate": None,
@@ -402,3 +403,29 @@ def test_a_client_revokes_at_the_address_of_its_provider() -> None:
 def test_nothing_is_revoked_where_no_address_for_it_is_known() -> None:
     assert parse(OLX, PASSWORD).revoking_client is None
     assert parse(ANY, CLIENT, MACHINE).revoking_client is None
+
+
+@pytest.mark.parametrize(
+    ("parts", "is_sent"),
+    [
+        pytest.param({**JWT_BEARER, "assertion": {}}, False, id="its own assertion names it"),
+        pytest.param({**JWT_BEARER, "assertion": {"claims": {"iss": "i"}}}, True,
+                     id="that names somebody else"),
+        pytest.param({**JWT_BEARER, "assertion": {"signer": "sts", "audience": "a"}}, True,
+                     id="AWS names the function"),
+        pytest.param(JWT_BEARER, True, id="nobody knows whom a ready-made one names"),
+        pytest.param({**JWT_BEARER, "assertion": {}, "client_secret": "s",
+                      "token_endpoint_auth_method": "client_secret_post"}, True,
+                     id="it authenticates besides"),
+        pytest.param({**MACHINE, "token_endpoint_auth_method": "private_key_jwt"}, True,
+                     id="the method sends it"),
+        pytest.param({"grant_parameters": {}, "assertion": {},
+                      "request_headers": {"Authorization": "Bearer {assertion}"}}, False,
+                     id="a login whose header names it"),
+    ],
+)  # fmt: skip
+def test_a_client_that_its_assertion_names_is_not_named_twice(
+    parts: dict[str, Any],
+    is_sent: bool,  # noqa: FBT001 - a row
+) -> None:
+    assert parse(ANY, {"client_id": "c"}, parts).client.sends_client_id is is_sent

@@ -59,7 +59,8 @@ class Client(Hidden, msgspec.Struct, frozen=True, kw_only=True):
         scope: One space-delimited string (RFC 6749 section 3.3).
         extra_parameters: Sent with every token request, such as ``audience`` or ``resource``.
         request_headers: Likewise; may hold ``{assertion}`` and ``{refresh_token}``.
-        assertion: What ``{assertion}`` stands for: a text, or what is signed anew for each request.
+        assertion: What ``{assertion}`` stands for: a text, or what is signed for each request.
+        sends_client_id: False where an assertion names the client, and nothing else does.
         is_assertion_issued: Whether the platform says by itself who runs here, instead of signing.
         key: By what name a signer knows whose key signs.
         dialect: How its server departs from RFC 6749.
@@ -87,6 +88,7 @@ class Client(Hidden, msgspec.Struct, frozen=True, kw_only=True):
     extra_parameters: dict[str, Parameter] = {}
     request_headers: dict[str, str] = {}
     assertion: str | Assertion | None = None
+    sends_client_id: bool = True
     is_assertion_issued: bool = False
     key: str = ""
     dialect: Dialect = RFC_6749
@@ -147,7 +149,8 @@ def authentication(client: Client) -> tuple[dict[str, str], dict[str, str]]:
     """
     if header := basic_authorization(client):
         return {}, header
-    fields = {} if client.client_id is None else {"client_id": client.client_id}
+    is_named = client.client_id is not None and client.sends_client_id
+    fields = {"client_id": client.client_id or ""} if is_named else {}
     if client.auth_method == "client_secret_post":
         fields["client_secret"] = client.client_secret or ""
     if client.auth_method in BY_ASSERTION:

@@ -22,7 +22,7 @@ from token_refresher.parsing import parse_credentials
 sys.setswitchinterval(1e-6)
 text = json.dumps({
     "grant_type": "client_credentials", "client_id": "c", "client_secret": "s",
-    "provider": "hubspot", "dialect": {"expires_in": "ttl"},
+    "provider": "hubspot", "dialect": {"expires_in": "lifetime"},
 })
 begin, made = threading.Barrier(16), []
 
@@ -35,7 +35,7 @@ for each in threads:
     each.start()
 for each in threads:
     each.join()
-assert made == ["ttl"] * 16, made
+assert made == ["lifetime"] * 16, made
 """
 
 
