@@ -136,7 +136,7 @@ def _credentials(patient: Patient) -> Finding:
 def _host(patient: Patient) -> Finding:
     credentials = patient.credentials
     try:
-        patient.connection.admit(credentials)
+        patient.connection.admit(credentials, patient.name)
     except FAILURES as error:
         said, _, way_out = str(error).partition("; ")
         if patient.deployment is None:

@@ -91,10 +91,19 @@ class FailedEvents:
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A KMS key: its ARN, and its state in KMS's word, such as ``Enabled``."""
+    """A KMS key.
+
+    Attributes:
+        arn: Its own, whatever it was named by.
+        state: In KMS's word, such as ``Enabled``.
+        usage: Likewise, such as ``SIGN_VERIFY``.
+        algorithms: By which it signs, in KMS's words; none for a key that does not.
+    """
 
     arn: str
     state: str
+    usage: str
+    algorithms: tuple[str, ...]
 
 
 class Aws:
@@ -134,9 +143,10 @@ class Aws:
         return answer["Account"], answer["Arn"]
 
     def key(self, key_id: str) -> Key:
-        """Describe a KMS key, named in any way that a secret may name it."""
+        """Describe a KMS key, named in any way that KMS takes."""
         told = self.ask("kms", "DescribeKey", key_id, KeyId=key_id)["KeyMetadata"]
-        return Key(told["Arn"], told["KeyState"])
+        algorithms = tuple(told.get("SigningAlgorithms", ()))
+        return Key(told["Arn"], told["KeyState"], told.get("KeyUsage", ""), algorithms)
 
 
 class Deployment:

@@ -58,6 +58,7 @@ TABLES: Final[Mapping[str, Callable[[], Block]]] = {
     "failures": failures.failures,
     "costs": costs.costs,
     "costs-in-all": costs.in_all,
+    "costs-of-signing": costs.costs_of_signing,
     "modules": architecture.modules,
     "stages": architecture.stages,
     "providers": providers.overview,
