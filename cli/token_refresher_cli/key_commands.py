@@ -23,6 +23,7 @@ from token_refresher_cli.signing_keys import (
     make,
     read,
     require_current,
+    require_no_rotation,
     tell_left_behind,
 )
 
@@ -106,7 +107,7 @@ def import_key(
     target, keys = connection.target, keys_of(connection, machine, name)
     role = Role.NEXT if is_next else Role.CURRENT
     if is_next:
-        require_current(keys, target)
+        require_no_rotation(keys, require_current(keys, target), target)
     waiting = _require_none(keys, role, target, may_wait=True)
 
     def ask() -> str | None:
