@@ -62,8 +62,10 @@ def create(
     ctx: typer.Context,
     name: options.Name,
     *,
-    alg: Annotated[Alg, typer.Option(help="What it signs by.")] = Alg.RS256,
-    bits: Annotated[Bits, typer.Option(help="How long an RSA key is.")] = Bits.SHORT,
+    alg: Annotated[Alg, typer.Option(help="What it signs by: RS256, PS256 or ES256.")] = Alg.RS256,
+    bits: Annotated[
+        Bits, typer.Option(help="How long an RSA key is: 2048, 3072 or 4096.")
+    ] = Bits.SHORT,
 ) -> None:
     """Have KMS make the key that an account signs with, and show the public one."""
     connection, machine = connect(ctx)
@@ -156,9 +158,11 @@ def show(
     ctx: typer.Context,
     name: options.Name,
     *,
-    form: Annotated[Format, typer.Option("--format", help="What to show.")] = Format.JWKS,
+    form: Annotated[
+        Format, typer.Option("--format", help="What to show: jwks, pem or certificate.")
+    ] = Format.JWKS,
     only: Annotated[
-        Role | None, typer.Option(help="One of them, where a key is being replaced.")
+        Role | None, typer.Option(help="The current, next or previous one alone.")
     ] = None,
     days: options.Days = options.DEFAULT_DAYS,
     as_json: options.AsJson = False,

@@ -3,19 +3,43 @@
 from __future__ import annotations
 
 import base64
+import json
 from typing import TYPE_CHECKING, Any, Final
 
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 from joserfc.errors import BadSignatureError
 from joserfc.jws import deserialize_compact
 
 from token_refresher.aws.signing import Signer
 
 if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.asymmetric import ec, rsa
+    from cryptography.hazmat.primitives.asymmetric import ec
 
+EMAIL: Final = "reports@invented.iam.gserviceaccount.com"
+KEY_ID: Final = "0123456789abcdef"
 PASSPHRASE: Final = "made-up-passphrase"
 _PIECE: Final = 12
 _URL_SAFE: Final = str.maketrans("+/", "-_")
+
+
+def service_account(key: rsa.RSAPrivateKey | None = None) -> str:
+    """A service account's file, as Google hands it out."""
+    key = key or rsa.generate_private_key(65537, 2048)
+    pem = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    return json.dumps(
+        {
+            "type": "service_account",
+            "project_id": "invented",
+            "private_key_id": KEY_ID,
+            "private_key": pem.decode(),
+            "client_email": EMAIL,
+        }
+    )
 
 
 def pieces_of(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey) -> set[str]:

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from joserfc.jwk import ECKey, KeySet, RSAKey
 
-from tests.cli.key_files import PASSPHRASE, pieces_of, signed, verifies
+from tests.cli.key_files import EMAIL, PASSPHRASE, pieces_of, service_account, signed, verifies
 from tests.cli.operator import pasted
 from tests.cli.relay import LOST, Instead
 from token_refresher_cli.kms_keys import Role, aliases_of
@@ -41,7 +41,6 @@ OPEN: Final = serialization.NoEncryption()
 LOCKED: Final = serialization.BestAvailableEncryption(PASSPHRASE.encode())
 RSA_KEY: Final = rsa.generate_private_key(65537, 2048)
 EC_KEY: Final = ec.generate_private_key(ec.SECP256R1())
-EMAIL: Final = "reports@invented.iam.gserviceaccount.com"
 DENIED: Final = Instead(400, b'{"__type": "AccessDeniedException"}')
 NOT_FOUND: Final = Instead(400, b'{"__type": "NotFoundException"}')
 ALIAS: Final = "alias/oauth/dealer-17"
@@ -57,14 +56,7 @@ def kms(cloud: EmbeddedCloud) -> Kms:
 def google(tmp_path: Path) -> Path:
     """A service account's file, as Google hands it out."""
     file = tmp_path / "reports.json"
-    content = {
-        "type": "service_account",
-        "project_id": "invented",
-        "private_key_id": "0123456789abcdef",
-        "private_key": RSA_KEY.private_bytes(PEM, PKCS8, OPEN).decode(),
-        "client_email": EMAIL,
-    }
-    file.write_text(json.dumps(content))
+    file.write_text(service_account(RSA_KEY))
     return file
 
 
