@@ -23,6 +23,7 @@ from token_refresher_cli.signing_keys import (
     make,
     read,
     require_current,
+    require_no_rotation,
     tell_left_behind,
 )
 
@@ -61,8 +62,10 @@ def create(
     ctx: typer.Context,
     name: options.Name,
     *,
-    alg: Annotated[Alg, typer.Option(help="What it signs by.")] = Alg.RS256,
-    bits: Annotated[Bits, typer.Option(help="How long an RSA key is.")] = Bits.SHORT,
+    alg: Annotated[Alg, typer.Option(help="What it signs by: RS256, PS256 or ES256.")] = Alg.RS256,
+    bits: Annotated[
+        Bits, typer.Option(help="How long an RSA key is: 2048, 3072 or 4096.")
+    ] = Bits.SHORT,
 ) -> None:
     """Have KMS make the key that an account signs with, and show the public one."""
     connection, machine = connect(ctx)
@@ -106,7 +109,7 @@ def import_key(
     target, keys = connection.target, keys_of(connection, machine, name)
     role = Role.NEXT if is_next else Role.CURRENT
     if is_next:
-        require_current(keys, target)
+        require_no_rotation(keys, require_current(keys, target), target)
     waiting = _require_none(keys, role, target, may_wait=True)
 
     def ask() -> str | None:
@@ -155,9 +158,11 @@ def show(
     ctx: typer.Context,
     name: options.Name,
     *,
-    form: Annotated[Format, typer.Option("--format", help="What to show.")] = Format.JWKS,
+    form: Annotated[
+        Format, typer.Option("--format", help="What to show: jwks, pem or certificate.")
+    ] = Format.JWKS,
     only: Annotated[
-        Role | None, typer.Option(help="One of them, where a key is being replaced.")
+        Role | None, typer.Option(help="The current, next or previous one alone.")
     ] = None,
     days: options.Days = options.DEFAULT_DAYS,
     as_json: options.AsJson = False,

@@ -28,6 +28,7 @@ from token_refresher_cli.signing_keys import (
     make,
     read,
     require_current,
+    require_no_rotation,
     tell_left_behind,
 )
 
@@ -102,9 +103,7 @@ class _Rotation:
         """Make the next key, unless it is there, and show all that must be published now."""
         target, keys = self.connection.target, self.keys
         current = require_current(keys, target)
-        previous = keys.find(Role.PREVIOUS)
-        if previous is not None and previous.arn != current.arn:
-            raise self._unfinished()
+        require_no_rotation(keys, current, target)
         if keys.find(Role.NEXT) is None:
             make(keys, Role.NEXT, current.spec, keys.alg(current), target)
         found = all_of(keys)
@@ -199,11 +198,10 @@ class _Rotation:
         Raises:
             ProblemError: There is no next key, or another rotation is not finished.
         """
-        is_moved = previous is not None and previous.arn != current.arn
-        if previous is not None and is_moved and (coming is None or coming.arn == current.arn):
+        is_moved = coming is None or coming.arn == current.arn
+        if is_moved and previous is not None and previous.arn != current.arn:
             return previous, current
-        if is_moved:
-            raise self._unfinished()
+        require_no_rotation(self.keys, current, self.connection.target)
         if coming is None:
             raise ProblemError(
                 f"{self.keys.account} has no next key.", f"Make it first: {self._command()}"
@@ -309,12 +307,6 @@ class _Rotation:
         if value is None or value.text is None:
             return None
         return read_object(value.text, name=f"what is stored for {name}")
-
-    def _unfinished(self) -> ProblemError:
-        return ProblemError(
-            f"The last rotation of {self.keys.account} is not finished: its previous key is there.",
-            f"Finish it first: {self._command('--finish')}",
-        )
 
     def _command(self, *flags: str) -> str:
         return self.connection.target.command("key rotate", self.keys.account, flags=flags)

@@ -195,6 +195,21 @@ def require_current(keys: Keys, target: Target) -> KmsKey:
     return key
 
 
+def require_no_rotation(keys: Keys, current: KmsKey, target: Target) -> None:
+    """See that no rotation is to be finished before another begins.
+
+    Raises:
+        ProblemError: The last one has left the previous key.
+    """
+    previous = keys.find(Role.PREVIOUS)
+    if previous is not None and previous.arn != current.arn:
+        finish = target.command("key rotate", keys.account, flags=["--finish"])
+        raise ProblemError(
+            f"The last rotation of {keys.account} is not finished: its previous key is there.",
+            f"Finish it first: {finish}",
+        )
+
+
 def jwks(found: Sequence[SigningKey]) -> dict[str, Any]:
     """Write keys as a JWK set (RFC 7517 section 5)."""
     return {"keys": [one.public.jwk for one in found]}
