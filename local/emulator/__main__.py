@@ -15,7 +15,18 @@ import threading
 
 from ministack.app import main
 
-from local.emulator import change_sets, dispatch, functions, logs, monitoring, policies, storage
+from local.emulator import (
+    change_sets,
+    dispatch,
+    federation,
+    functions,
+    identity_tokens,
+    kms,
+    logs,
+    monitoring,
+    policies,
+    storage,
+)
 
 
 def end_with_the_starter() -> None:
@@ -34,7 +45,10 @@ if __name__ == "__main__":
     change_sets.install()
     dispatch.install()
     policies.install()
+    federation.install()
     functions.install()
+    identity_tokens.install()
+    kms.install()
     logs.install()
     monitoring.install()
     storage.install()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ministack.core.responses import error_response_json, json_response
 
-from local.emulator import keys, listing, operations, rotation, storage
+from local.emulator import callers, listing, operations, rotation, storage
 from local.secrets_manager.refusals import RefusalError
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ async def handle_request(
     method: str, path: str, headers: dict[str, str], body: bytes, query_params: dict[str, Any]
 ) -> Answer:
     """Answer one call, with ministack's own signature."""
-    keys.remember_the_caller(headers, query_params)
+    callers.remember(headers, query_params)
     operation = headers.get("x-amz-target", "").rpartition(".")[2]
     try:
         if operation in ANSWERED_HERE:

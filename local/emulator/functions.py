@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ministack.core import iam_actions, lambda_runtime
 from ministack.core.responses import request_scope
-from ministack.services import eventbridge, scheduler
+from ministack.services import eventbridge, scheduler, sts
 from ministack.services import lambda_svc as ministack
 from ministack.services.cloudformation import provisioners
 
@@ -41,6 +41,7 @@ _ministack_runs: Callable[..., Json] = ministack._execute_function_dispatch
 _ministack_admits: Callable[..., tuple[str | None, str | None]] = ministack._acquire_execution_slot
 _ministack_logs: Callable[..., None] = ministack._emit_lambda_logs
 _ministack_names: Callable[[str, str], str | None] = iam_actions._lambda_action
+_ministack_trusts: Callable[[Json], dict[str, str]] = lambda_runtime.execution_credentials
 _ministack_detects: Callable[[str], tuple[str, str]] = lambda_runtime._detect_runtime_binary
 
 
@@ -60,6 +61,7 @@ def install() -> None:
     ministack.invoke_async_with_retry = _accept
     eventbridge._dispatch_to_lambda = _deliver
     iam_actions._lambda_action = _action_of
+    lambda_runtime.execution_credentials = ministack.execution_credentials = _credentials
     scheduler._SCHEDULE_TICK_INTERVAL = SCHEDULES_LOOKED_AT_EVERY_SECONDS
     _honour_reserved_concurrency()
 
@@ -69,6 +71,14 @@ def _action_of(method: str, path: str) -> str | None:
     if method == "GET" and path.rstrip("/").endswith("/concurrency"):
         return "GetFunctionConcurrency"
     return _ministack_names(method, path)
+
+
+def _credentials(config: Json) -> dict[str, str]:
+    """Return a function's credentials, of which STS knows whose they are."""
+    credentials = _ministack_trusts(config)
+    if session := sts._sessions.get(credentials["AWS_ACCESS_KEY_ID"]):
+        session["SourceFunctionArn"] = config["FunctionArn"]
+    return credentials
 
 
 def _run(func: Json, config: Json, *rest: object) -> Json:

@@ -1,4 +1,4 @@
-"""Customer KMS keys, which Secrets Manager uses as its caller: the only module that reaches there.
+"""Customer KMS keys, which Secrets Manager uses as its caller.
 
 Whoever reads or writes a secret under a key of its own needs permissions on that key too. They
 count where IAM is enforced.
@@ -8,27 +8,17 @@ count where IAM is enforced.
 
 from __future__ import annotations
 
-from contextvars import ContextVar
-
 from ministack import app
-from ministack.core.iam_evaluator import enforce
 from ministack.core.responses import get_region
-from ministack.core.router import extract_access_key_id
 from ministack.services import kms as ministack
 
-from local.secrets_manager.refusals import key_denied, key_unusable
+from local.emulator import callers
+from local.secrets_manager.refusals import RefusalError, key_denied, key_unusable
 
 MANAGED_BY_AWS = (None, "", "alias/aws/secretsmanager")
 TO_READ = ("Decrypt",)
 TO_WRITE = ("GenerateDataKey", "Decrypt")
 VALIDATION = "RequestToValidateKeyAccess"
-
-_access_key_id: ContextVar[str] = ContextVar("_access_key_id", default="")
-
-
-def remember_the_caller(headers: dict[str, str], query_params: dict[str, list[str]]) -> None:
-    """Note who makes the call that is being answered."""
-    _access_key_id.set(extract_access_key_id(headers, query_params) or "")
 
 
 def authorise(
@@ -50,22 +40,16 @@ def authorise(
     key = ministack._resolve_key(key_id)
     if key is None or key["KeyState"] != "Enabled":
         raise key_unusable(writing=operations == TO_WRITE)
-    region = get_region()
     context = {
-        "kms:ViaService": f"secretsmanager.{region}.amazonaws.com",
+        "kms:ViaService": f"secretsmanager.{get_region()}.amazonaws.com",
         "kms:EncryptionContext:SecretARN": secret_arn,
         "kms:EncryptionContext:SecretVersionId": version_id,
     }
     for operation in operations:
-        if enforce(
-            _access_key_id.get(),
-            f"kms:{operation}",
-            "kms",
-            region,
-            resource_arn=key["Arn"],
-            service_context=context,
-        ):
-            raise key_denied(operation)
+        try:
+            callers.require(f"kms:{operation}", on=key["Arn"], context=context)
+        except RefusalError:
+            raise key_denied(operation) from None
 
 
 def validate(key_id: str | None) -> None:

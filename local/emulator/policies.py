@@ -12,12 +12,18 @@ if TYPE_CHECKING:
 
 _ministack_tells: Callable[..., dict[str, Any]] = ministack.request_tag_context
 _ministack_names: Callable[..., str] = ministack.extract_resource_arn
+_ministack_asks: Callable[..., str | None] = ministack.extract_iam_action
+
+# What is authorised where it is answered: one call needs several permissions, or its resource
+# follows from what is stored.
+AUTHORISED_THERE = ("kms:", "sts:GetWebIdentityToken")
 
 
 def install() -> None:
     """Tell policies which events are put, and which ECS service is updated."""
     ministack.request_tag_context = _told
     ministack.extract_resource_arn = _named
+    ministack.extract_iam_action = _asked_here
 
 
 def _told(service: str, iam_action: str, body: bytes, params: dict[str, Any]) -> dict[str, Any]:
@@ -41,3 +47,9 @@ def _named(service: str, method: str, path: str, headers: dict[str, str], *rest:
         name = f"{asked.get('cluster', 'default')}/{asked['service']}"
         return f"arn:aws:ecs:{region}:{account}:service/{name}"
     return _ministack_names(service, method, path, headers, *rest)
+
+
+def _asked_here(*call: Any) -> str | None:  # noqa: ANN401
+    """Name the permission that is asked for before a call is answered, None if there is none."""
+    action = _ministack_asks(*call)
+    return None if action and action.startswith(AUTHORISED_THERE) else action

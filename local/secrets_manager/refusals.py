@@ -8,7 +8,7 @@ from __future__ import annotations
 
 
 class RefusalError(Exception):
-    """A call that Secrets Manager refuses, with the error code a client sees."""
+    """A call that a service refuses, with the error code a client sees."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(f"{code}: {message}")

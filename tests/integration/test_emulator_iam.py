@@ -47,12 +47,15 @@ def role(cloud: EmbeddedCloud) -> Callable[..., Credentials]:
     return create
 
 
-def create_role(cloud: EmbeddedCloud, *statements: dict[str, Any]) -> str:
+def create_role(
+    cloud: EmbeddedCloud, *statements: dict[str, Any], name: str = "r", path: str = "/"
+) -> str:
     iam = cloud.client("iam")
     principals = {"AWS": f"arn:aws:iam::{ACCOUNT}:root", "Service": "lambda.amazonaws.com"}
     trust = {"Effect": "Allow", "Principal": principals, "Action": "sts:AssumeRole"}
-    created = iam.create_role(RoleName="r", AssumeRolePolicyDocument=policy(trust))
-    iam.put_role_policy(RoleName="r", PolicyName="p", PolicyDocument=policy(*statements))
+    trusting = policy(trust)
+    created = iam.create_role(RoleName=name, Path=path, AssumeRolePolicyDocument=trusting)
+    iam.put_role_policy(RoleName=name, PolicyName="p", PolicyDocument=policy(*statements))
     arn: str = created["Role"]["Arn"]
     return arn
 
