@@ -16,7 +16,7 @@ TokenRefresherError
     ├── RefreshTokenHeldError   a refresh token that was sent and brought no token
     ├── RejectedAgainError      the endpoint hands out the token that a consumer saw refused
     ├── SecretStoreError        Secrets Manager refused
-    ├── SigningError            KMS or STS made no assertion; nothing was leased or sent
+    ├── SigningError            KMS or STS made no assertion; nothing was sent
     └── UnexpectedError         a defect of this program
 
 `policy.failure_class_of` says of what kind an error is, and there alone.
@@ -67,7 +67,7 @@ class NotAttemptedError(TokenRefresherError):
 
 
 class HostStoppedError(NotAttemptedError):
-    """The host was not asked, because it failed other accounts in this sweep."""
+    """The host, or who signs for it, was not asked: it failed other accounts in this sweep."""
 
 
 class OutOfTimeError(NotAttemptedError):
@@ -185,7 +185,7 @@ class SecretStoreError(RefreshError):
 
 
 class SigningError(RefreshError):
-    """No assertion was made: nothing was leased, and nothing sent.
+    """No assertion was made, and so nothing was sent.
 
     Attributes:
         operation: The API operation, such as ``Sign``.

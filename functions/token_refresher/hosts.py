@@ -1,6 +1,7 @@
 """Hosts and addresses that fail: left alone for the rest of a sweep, so that nobody waits for them.
 
-It takes three accounts, since one account's trouble is its own: a wrong address, a wrong client.
+So are KMS and STS by whoever signs. It takes three accounts, since one account's trouble is its
+own: a wrong address, a wrong client.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from token_refresher.errors import HostStoppedError
+from token_refresher.errors import HostStoppedError, SigningError
 from token_refresher.oauth.client_authentication import host_of
 from token_refresher.oauth.errors import EndpointUnavailableError, OAuthError
 
@@ -32,6 +33,8 @@ _SLOW_SECONDS: Final = 3.0
 
 # What accounts may have in common: of a host, of a URL, of a URL, of a verify_url's host.
 _SILENT, _BUSY, _BLOCKED, _VAIN = "silent", "busy", "blocked", "vain"
+# What they have in common who sign.
+_UNSIGNED = "unsigned"
 
 
 def block(retry_after: timedelta | None = None) -> EndpointUnavailableError:
@@ -51,7 +54,8 @@ class HostGate:
 
     A row is made of accounts that met the same, by completion, with no other response in between;
     one account counts once. A row of three stops a *host* for lost connections and slow server
-    errors, and a *URL* for pages, 429 and 403. Quick server errors make nobody wait.
+    errors, and a *URL* for pages, 429 and 403. Quick server errors make nobody wait. Likewise who
+    signs is stopped, if it signs for none of three and says that this passes.
 
     Attributes:
         endpoint: What is asked as long as nothing is stopped.
@@ -93,6 +97,12 @@ class HostGate:
                     f"the token endpoint's {place} failed {_ACCOUNTS} accounts in a row: "
                     "the next sweep asks it again"
                 )
+        signer = _signer_of(client)
+        if (_UNSIGNED, signer) in self._stopped:
+            raise HostStoppedError(
+                f"{signer} signed for none of {_ACCOUNTS} accounts in a row: "
+                "the next sweep asks it again"
+            )
 
     @contextmanager
     def connect(self, client: Client) -> Iterator[Connection]:
@@ -139,10 +149,16 @@ class HostGate:
 
         Raises:
             OAuthError: As was raised; where it turns out to be a block, that instead of a refusal.
+            SigningError: As was raised; it tells nothing of the endpoint.
         """
         started = self.monotonic()
         try:
             yield
+        except SigningError as error:
+            with self._lock:
+                # One that will not sign for this account has responded.
+                self._count(_UNSIGNED, _signer_of(client), is_met=error.transient)
+            raise
         except OAuthError as error:
             if not self._learn(client, error, self.monotonic() - started):
                 raise
@@ -159,6 +175,8 @@ class HostGate:
         is_slow = status >= HTTPStatus.INTERNAL_SERVER_ERROR and seconds >= _SLOW_SECONDS
         with self._lock:
             self.request_seconds.append(seconds)
+            if client.signs and (error is None or error.sent):
+                self._count(_UNSIGNED, _signer_of(client), is_met=False)
             if is_lost or status:
                 self._count(_SILENT, client.host, is_met=is_lost or is_slow)
             if not status:
@@ -179,6 +197,13 @@ class HostGate:
             if what == _BLOCKED:
                 self.blocked_accounts.update(list(row)[:-1])
         return key in self._stopped
+
+
+def _signer_of(client: Client) -> str:
+    """Name what signs for a client; empty where nothing is asked for it."""
+    if not client.signs or client.auth_method == "client_secret_jwt":
+        return ""
+    return "STS" if client.is_assertion_issued else "KMS"
 
 
 class _Connection(msgspec.Struct, frozen=True):

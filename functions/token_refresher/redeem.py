@@ -17,6 +17,7 @@ from token_refresher.errors import (
     OutOfTimeError,
     RefreshTokenHeldError,
     SecretStoreError,
+    SigningError,
 )
 from token_refresher.leases import Leases, number_of
 from token_refresher.oauth.errors import EndpointUnavailableError, OAuthError
@@ -151,6 +152,7 @@ class Redemption(Hidden, msgspec.Struct, frozen=True, kw_only=True):
             OAuthError: No token came of it, and no other grant may follow.
             RefreshTokenHeldError: It is not sent again yet, and there is nothing else.
             SecretStoreError: It could not be leased, and there is nothing else.
+            SigningError: No assertion was made; nothing else could be sent either.
             NotAttemptedError: It was put off.
         """
         account, is_only_grant = self.record.account, self.journal.is_only_grant
@@ -170,6 +172,13 @@ class Redemption(Hidden, msgspec.Struct, frozen=True, kw_only=True):
             issued_at = self.clock()
             try:
                 response = self._send(connection, client, grant, lease)
+            except SigningError:
+                # Leasing took so long that the first assertion was too old. Nothing was sent, and
+                # whoever comes next need not wait for this run.
+                self.record.end_lease(
+                    lease.version_id, Sending(LeaseEnd.UNANSWERED, lease.taken_at)
+                )
+                raise
             except OAuthError as error:
                 is_refusal = pace_of(error) is Pace.REFUSED
                 end = LeaseEnd.REFUSED if is_refusal else LeaseEnd.UNANSWERED
@@ -230,6 +239,6 @@ class Redemption(Hidden, msgspec.Struct, frozen=True, kw_only=True):
         try:
             with self.endpoint.connect(client) as again:
                 return again.request(grant, before_sending=before_sending)
-        except (NotAttemptedError, OAuthError) as error:
+        except (NotAttemptedError, OAuthError, SigningError) as error:
             is_sent = isinstance(error, OAuthError) and error.sent
             raise (error if is_sent else lost) from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 import threading
 from collections import Counter
 from contextlib import contextmanager
@@ -75,9 +76,17 @@ class AuthorizationServer:
     Args:
         authority: Vouches for the server's certificate.
         clock: Returns the moment, aware. Tokens live and die by it alone.
+        clients: Whether clients are asked for a certificate of the authority (RFC 8705), or must
+            have one.
     """
 
-    def __init__(self, authority: Authority, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        authority: Authority,
+        clock: Callable[[], datetime],
+        *,
+        clients: ssl.VerifyMode = ssl.CERT_NONE,
+    ) -> None:
         self._clock = clock
         self._ledger = Ledger(clock)
         self._endpoint = TokenEndpoint(self._ledger)
@@ -86,7 +95,7 @@ class AuthorizationServer:
         self._sent: Counter[str] = Counter()
         self._calls: dict[bool, Counter[str | None]] = {True: Counter(), False: Counter()}
         self._closing = threading.Event()
-        self._https = HttpsServer(self._reply, authority.server_context())
+        self._https = HttpsServer(self._reply, authority.server_context(clients=clients))
 
     # Where it is
 

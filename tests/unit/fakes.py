@@ -6,6 +6,7 @@ tokens), and they can go wrong before or after any call.
 
 from __future__ import annotations
 
+import base64
 import copy
 import json
 import math
@@ -18,11 +19,13 @@ from datetime import UTC, datetime, timedelta
 from enum import Enum
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
+import msgspec
+
 from local.secrets_manager.client import MemoryClient
 from local.secrets_manager.memory import Secret, SecretsManager
 from local.secrets_manager.refusals import RefusalError
 from token_refresher.aws.secret_store import Pace, SecretsManagerStore
-from token_refresher.errors import SecretStoreError
+from token_refresher.errors import SecretStoreError, SigningError
 from token_refresher.model import account_from_metadata, digest12
 from token_refresher.oauth.allowed_hosts import AllowedHosts
 from token_refresher.oauth.errors import (
@@ -31,6 +34,7 @@ from token_refresher.oauth.errors import (
     TokenEndpointError,
     TokenRequestError,
 )
+from token_refresher.oauth.signatures import is_old, made
 from token_refresher.oauth.token_response import TokenResponse
 from token_refresher.ports import (
     CURRENT,
@@ -80,6 +84,13 @@ PARTNER: Mapping[str, Any] = {
     "grant_type": "partner",
     "partner_code": "partner-name",
     "partner_secret": "made-up-partner-secret",
+}
+# Proves itself by what KMS signs; with any grant.
+SIGNS: Mapping[str, Any] = {
+    "provider": None,
+    "token_endpoint": "https://id.example/token",
+    "token_endpoint_auth_method": "private_key_jwt",
+    "client_secret": None,
 }
 CLIENT_CREDENTIALS: Mapping[str, Any] = {**CLIENT, "grant_type": "client_credentials"}
 # Of no provider, so that nobody documents how long its tokens live.
@@ -345,6 +356,9 @@ class FakeTokenEndpoint:
         verdict: What ``verify_url`` says.
         verified: The access tokens that were sent there.
         allowed_hosts: Where credentials may go, besides the hosts of providers.
+        signed_for: Whose key signed, once for each assertion.
+        assertions: How often each assertion arrived; a second time it is refused, and an expired
+            one at once.
     """
 
     def __init__(self, clock: Callable[[], datetime], faults: Faults) -> None:
@@ -364,6 +378,8 @@ class FakeTokenEndpoint:
         self.verdict: bool | None = True
         self.verified: list[str] = []
         self.allowed_hosts: set[str] = set()
+        self.signed_for: list[str] = []
+        self.assertions: Counter[str] = Counter()
         self._clock = clock
         self._faults = faults
         self._lock = threading.RLock()
@@ -401,6 +417,11 @@ class FakeTokenEndpoint:
         else:
             self._outages[key] = make
 
+    @property
+    def now(self) -> datetime:
+        """What its clock says."""
+        return self._clock()
+
     def accepts(self, access_token: str) -> bool:
         """Whether a resource would take this access token now."""
         family, expires_at = self._access_tokens.get(access_token, (0, START))
@@ -421,10 +442,32 @@ class FakeTokenEndpoint:
             if isinstance(answer, OAuthError) and not answer.sent:
                 del self._answers[:1]
                 raise answer
-        yield FakeConnection(self, client)
+        yield FakeConnection(self, client, self.signed(client), self._clock())
+
+    def signed(self, client: Client) -> Client:
+        """Have the client's assertion signed; the program's own composes it."""
+        if not client.signs:
+            return client
+        with self._faults.around("sign"):
+            assertion = made(client, _Stamp(self.signed_for), now=self._clock())
+        return msgspec.structs.replace(client, assertion=assertion)
+
+    def _require_fresh(self, client: Client) -> None:
+        """Refuse an assertion that has ended, or was seen before (RFC 7523 section 3)."""
+        if not isinstance(client.assertion, str) or not client.assertion.endswith(_STAMP):
+            return
+        claims = client.assertion.split(".")[1]
+        exp = json.loads(base64.urlsafe_b64decode(f"{claims}=="))["exp"]
+        with self._lock:
+            self.assertions[client.assertion] += 1
+            is_replay = self.assertions[client.assertion] > 1
+        if is_replay or self._clock().timestamp() >= exp:
+            raise TokenRequestError("invalid_client", status=401)
 
     def request(self, client: Client, grant: Grant) -> TokenResponse:
         self.admit(client)
+        client = self.signed(client)
+        self._require_fresh(client)
         parameters = {name: str(value) for name, value in grant.parameters.items()}
         self.requests.append({**parameters, "host": client.host})
         self.requested_at.append(self._clock())
@@ -504,16 +547,45 @@ class FakeTokenEndpoint:
             return self.verdict
 
 
+# Where a signature would be.
+_STAMP = "bWFkZS11cC1zaWduYXR1cmU"
+
+
+@dataclass(frozen=True)
+class _Stamp:
+    """Signs for everybody, so that nobody's key need be made.
+
+    Attributes:
+        signed_for: Whose key it would have been.
+    """
+
+    signed_for: list[str]
+
+    def sign(self, key: str, *, alg: str, message: bytes) -> bytes:
+        assert alg
+        assert message
+        self.signed_for.append(key)
+        return base64.b64decode(f"{_STAMP}=")
+
+    def identity_token(self, key: str, *, audience: str, alg: str) -> str:
+        return f"{key}.{audience}.{alg}"
+
+
 @dataclass(frozen=True)
 class FakeConnection:
-    """A connection that is open."""
+    """A connection that is open, as the program's own: an assertion that is old is made again."""
 
     endpoint: FakeTokenEndpoint
     client: Client
+    sender: Client
+    signed_at: datetime
 
     def request(self, grant: Grant, *, before_sending: Callable[[], None]) -> TokenResponse:
+        sender, now = self.sender, self.endpoint.now
+        if self.client.signs and is_old(self.client, made_at=self.signed_at, now=now):
+            sender = self.endpoint.signed(self.client)
         before_sending()
-        return self.endpoint.request(self.client, grant)
+        return self.endpoint.request(sender, grant)
 
 
 class World:
@@ -738,6 +810,18 @@ def certificate_refused() -> TokenEndpointError:
 def throttled() -> SecretStoreError:
     """Secrets Manager cannot serve this call now."""
     return SecretStoreError("PutSecretValue", "ThrottlingException", transient=True)
+
+
+def not_signed() -> SigningError:
+    """KMS cannot sign now."""
+    message, code = "Sign failed: KMSInternalException", "KMSInternalException"
+    return SigningError(message, operation="Sign", code=code, transient=True)
+
+
+def signing_denied() -> SigningError:
+    """KMS may not sign."""
+    what = "the function may not sign"
+    return SigningError(what, operation="Sign", code="signing_denied", transient=False)
 
 
 def denied() -> SecretStoreError:

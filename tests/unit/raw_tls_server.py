@@ -12,7 +12,7 @@ import socket
 import ssl
 import struct
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import parse_qsl
 
 from tests.unit.loopback import LoopbackServer, be_heard_on_close
@@ -41,7 +41,13 @@ class RawRequest:
 
 
 class Conversation:
-    """One connection, as a script sees it. The handshake is made when it is first needed."""
+    """One connection, as a script sees it. The handshake is made when it is first needed.
+
+    Attributes:
+        request: The last one that was read.
+    """
+
+    request: RawRequest
 
     def __init__(self, server: RawTlsServer, connection: socket.socket) -> None:
         self._server = server
@@ -70,8 +76,24 @@ class Conversation:
                 return False
         body, self._buffer = self._buffer[:length], self._buffer[length:]
         method, target, _ = first.split(" ")
-        self._server.requests.append(RawRequest(method, target, headers, body))
+        self.request = RawRequest(method, target, headers, body)
+        self._server.requests.append(self.request)
         return True
+
+    def client_name(self) -> str:
+        """Whose certificate the client has shown; empty for none."""
+        shown: Any = self._tls().getpeercert()
+        names = [value for names in (shown or {}).get("subject", ()) for _, value in names]
+        return names[-1] if names else ""
+
+    def ask_for_a_certificate(self) -> None:
+        """Ask after the handshake (RFC 8446 section 4.6.2), for a context that does so."""
+        self._tls().verify_client_post_handshake()
+
+    def _tls(self) -> ssl.SSLSocket:
+        secured = self._secured()
+        assert isinstance(secured, ssl.SSLSocket)
+        return secured
 
     def _read_more(self) -> bool:
         data = self._secured().recv(65536)

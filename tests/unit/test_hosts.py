@@ -5,12 +5,14 @@ from __future__ import annotations
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 
-from token_refresher.errors import HostStoppedError
+from token_refresher.errors import HostStoppedError, SigningError
 from token_refresher.hosts import HostGate
+from token_refresher.oauth.assertions import Assertion
 from token_refresher.oauth.client_authentication import Client, Grant
 from token_refresher.oauth.errors import (
     EndpointUnavailableError,
@@ -68,8 +70,8 @@ class World:
         sent: The URL of each request that left, and of each verification.
     """
 
-    outcome: OAuthError | None = None
-    opening: OAuthError | None = None
+    outcome: OAuthError | SigningError | None = None
+    opening: OAuthError | SigningError | None = None
     verdict: bool | None = None
     seconds: float = 0.0
     meanwhile: Callable[[], object] = nothing
@@ -471,3 +473,116 @@ def test_a_verification_that_says_something_or_is_quick_ends_the_row(
         world.seconds = seconds if account == "between" else 3
         assert verify(world, account) is world.verdict
     assert len(world.sent) == 5
+
+
+# What signs for them.
+
+
+def unsigned(*, transient: bool = True) -> SigningError:
+    return SigningError("Sign failed", operation="Sign", code="Unsigned", transient=transient)
+
+
+def signing_client(url: str, **fields: Any) -> Client:  # noqa: ANN401
+    usual: dict[str, Any] = {"auth_method": "private_key_jwt", "assertion": Assertion()}
+    return msgspec.structs.replace(client(url), client_secret=None, **{**usual, **fields})
+
+
+def signs(
+    world: World,
+    account: str,
+    error: SigningError | OAuthError | None = None,
+    *,
+    url: str = RIGHT,
+    by_refresh_token: bool = False,
+    **fields: Any,  # noqa: ANN401
+) -> Exception | None:
+    """Let an account ask that signs; tell what it met."""
+    asking, gate = signing_client(url, **fields), world.gate.of(account)
+    world.opening, world.outcome = (error, None) if by_refresh_token else (None, error)
+    try:
+        if by_refresh_token:
+            with gate.connect(asking) as connection:
+                connection.request(OWN, before_sending=nothing)
+        else:
+            gate.admit(asking)
+            gate.request(asking, OWN)
+    except (SigningError, OAuthError, HostStoppedError) as met:
+        return met
+    return None
+
+
+@pytest.mark.parametrize("by_refresh_token", [False, True])
+def test_where_kms_signs_for_none_of_three_nobody_else_who_signs_waits_for_it(
+    world: World, *, by_refresh_token: bool
+) -> None:
+    for number in range(3):
+        error = unsigned()
+        met = signs(world, f"a{number}", error, by_refresh_token=by_refresh_token)
+        assert met is error
+    put_off = signs(world, "b", url=ELSEWHERE)
+
+    assert isinstance(put_off, HostStoppedError)
+    assert str(put_off).startswith("KMS signed for none of 3 accounts in a row: the next sweep")
+    # Whoever does not sign, or signs by another, has nothing to do with it; nor has the host.
+    assert world.asks("c") is None
+    assert signs(world, "d", is_assertion_issued=True) is None
+    assert signs(world, "e", auth_method="client_secret_jwt") is None
+    assert not world.is_stopped()
+
+
+def test_sts_is_left_alone_likewise_and_kms_is_not(world: World) -> None:
+    for number in range(3):
+        signs(world, f"a{number}", unsigned(), is_assertion_issued=True)
+
+    put_off = signs(world, "b", is_assertion_issued=True)
+    assert isinstance(put_off, HostStoppedError)
+    assert str(put_off).startswith("STS ")
+    assert signs(world, "c") is None
+
+
+@pytest.mark.parametrize(
+    "between",
+    [
+        pytest.param(None, id="a token"),
+        pytest.param(REFUSED, id="a refusal of the endpoint"),
+        pytest.param(TIMEOUT, id="silence of the endpoint, which had the assertion"),
+        pytest.param(unsigned(transient=False), id="a refusal to sign, which is a response"),
+    ],
+)
+def test_one_that_was_signed_for_in_between_ends_the_row(
+    world: World, between: SigningError | OAuthError | None
+) -> None:
+    for account, met in (("a", unsigned()), ("b", unsigned()), ("c", between), ("d", unsigned())):
+        signs(world, account, met)
+
+    assert signs(world, "e") is None
+
+
+def test_a_host_that_is_not_reached_says_nothing_of_who_signs(world: World) -> None:
+    for account, met in (("a", unsigned()), ("b", unsigned()), ("c", NO_CONNECTION)):
+        signs(world, account, met, by_refresh_token=True)
+    signs(world, "d", unsigned())
+
+    assert isinstance(signs(world, "e"), HostStoppedError)
+
+
+def test_one_account_that_is_not_signed_for_again_and_again_counts_once(world: World) -> None:
+    for _ in range(5):
+        signs(world, "a", unsigned())
+
+    assert signs(world, "b") is None
+
+
+def test_keys_that_are_not_theirs_to_sign_with_stop_nobody(world: World) -> None:
+    for number in range(9):
+        signs(world, f"a{number}", unsigned(transient=False))
+
+    assert signs(world, "b") is None
+
+
+def test_no_host_is_stopped_by_accounts_that_cannot_sign(world: World) -> None:
+    for number in range(9):
+        signs(world, f"a{number}", unsigned())
+
+    assert not world.is_stopped()
+    assert world.gate.request_seconds == []

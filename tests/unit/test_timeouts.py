@@ -8,12 +8,23 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from tests.unit.fakes import MINUTE, PASSWORD, TICK, UNTIL_DUE, FakeTokenEndpoint, World, timed_out
+from tests.unit.fakes import (
+    MINUTE,
+    PASSWORD,
+    SIGNS,
+    TICK,
+    UNTIL_DUE,
+    FakeTokenEndpoint,
+    World,
+    timed_out,
+)
 from token_refresher.errors import NotAttemptedError
 from token_refresher.oauth.errors import EndpointUnavailableError
 from token_refresher.outcomes import Outcome
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from token_refresher.oauth.client_authentication import Client, Grant
     from token_refresher.oauth.token_response import TokenResponse
 
@@ -21,13 +32,16 @@ if TYPE_CHECKING:
 SHORT: Final = timedelta(seconds=58)
 LONG: Final = timedelta(seconds=240)
 TRIGGER: Final = timedelta(seconds=70)
-# The longest that a connection takes, and what reading and starting took.
+# The longest that a connection takes, and a signature; and what reading and starting took.
 CONNECTING: Final = timedelta(seconds=10)
+SIGNING: Final = timedelta(seconds=7)
 BEFORE: Final = timedelta(seconds=6)
 
 
 class SlowEndpoint(FakeTokenEndpoint):
     """Connects at the last moment, and says nothing until each account's timeout is over.
+
+    So does what signs.
 
     Attributes:
         world: Whose time it takes.
@@ -40,7 +54,13 @@ class SlowEndpoint(FakeTokenEndpoint):
         self.world, self.is_slow = world, False
         self.timeouts: list[int] = []
 
+    def signed(self, client: Client) -> Client:
+        if self.is_slow and client.signs:
+            self.world.now += SIGNING
+        return super().signed(client)
+
     def request(self, client: Client, grant: Grant) -> TokenResponse:
+        client = self.signed(client)
         self.timeouts.append(client.timeout_seconds)
         if self.is_slow:
             self.world.now += timedelta(seconds=client.timeout_seconds)
@@ -48,16 +68,20 @@ class SlowEndpoint(FakeTokenEndpoint):
         return super().request(client, grant)
 
 
-def slow_world(schedule: timedelta, timeout_seconds: int) -> tuple[World, SlowEndpoint]:
+def slow_world(
+    schedule: timedelta, timeout_seconds: int, **form: object
+) -> tuple[World, SlowEndpoint]:
     world = World(max_workers=1)
     endpoint = SlowEndpoint(world)
     world.endpoint = endpoint
     world.start_environment()
     world.sweeper.refresher = replace(world.sweeper.refresher, schedule=schedule)
-    world.add(PASSWORD, timeout_seconds=timeout_seconds)
+    endpoint.allowed_hosts.add("id.example")
+    world.add(PASSWORD, timeout_seconds=timeout_seconds, **form)
     return world, endpoint
 
 
+@pytest.mark.parametrize("form", [{}, SIGNS], ids=["", "signs"])
 @pytest.mark.parametrize("timeout_seconds", [1, 10, 20, 30])
 @pytest.mark.parametrize(
     ("schedule", "invocation", "longest"),
@@ -68,10 +92,14 @@ def slow_world(schedule: timedelta, timeout_seconds: int) -> tuple[World, SlowEn
     ],
 )
 def test_no_server_however_slow_holds_a_refresh_beyond_its_invocation(
-    schedule: timedelta, invocation: timedelta, longest: int, timeout_seconds: int
+    schedule: timedelta,
+    invocation: timedelta,
+    longest: int,
+    timeout_seconds: int,
+    form: Mapping[str, object],
 ) -> None:
     """It is asked by refresh token and, if there is time, by the primary grant; never cut off."""
-    world, endpoint = slow_world(schedule, timeout_seconds)
+    world, endpoint = slow_world(schedule, timeout_seconds, **form)
     world.sweep()
     assert endpoint.timeouts == [min(timeout_seconds, longest)]
 

@@ -46,8 +46,12 @@ _ALIAS: Final = r"alias/(?!aws/)[A-Za-z0-9:/_-]+"
 _RESERVED: Final = "clients"
 
 _DENIED: Final = frozenset({"AccessDenied", "AccessDeniedException"})
+# A session that is about to end has a successor in a moment.
 _PASSING: Final = frozenset(
-    {"DependencyTimeoutException", "KMSInternalException", "KeyUnavailableException"}
+    {
+        *("DependencyTimeoutException", "KMSInternalException", "KeyUnavailableException"),
+        "SessionDurationEscalationException",
+    }
 )
 _MISSING: Final = "signing_key_missing"
 _DISABLED: Final = "signing_key_disabled"
@@ -179,7 +183,7 @@ def not_signed(error: ClientError | BotoCoreError, alias: str) -> SigningError:
         code, why = _REFUSALS[code]
         what = f"the KMS key {alias} {why}"
         return SigningError(what, operation="Sign", code=code, transient=False)
-    return _failed("Sign", code, transient=is_transient or code in _PASSING)
+    return _failed("Sign", code, transient=is_transient)
 
 
 def not_issued(error: ClientError | BotoCoreError) -> SigningError:
@@ -200,8 +204,9 @@ def not_issued(error: ClientError | BotoCoreError) -> SigningError:
 
 
 def _failed(operation: str, code: str, *, transient: bool) -> SigningError:
+    is_passing = transient or code in _PASSING
     message = f"{operation} failed: {code}"
-    return SigningError(message, operation=operation, code=code, transient=transient)
+    return SigningError(message, operation=operation, code=code, transient=is_passing)
 
 
 def _halves_of(signature: bytes) -> bytes:

@@ -84,6 +84,18 @@ def made(client: Client, signer: Signer, *, now: datetime) -> str:
     return f"{message}.{_base64url(signature)}"
 
 
+def is_old(client: Client, *, made_at: datetime, now: datetime) -> bool:
+    """Whether half the life of an assertion is over, so that it may end on its way.
+
+    Args:
+        client: Whose it is. What the platform issues lives longer than is assumed here.
+        made_at: Aware.
+        now: Aware.
+    """
+    lives = client.assertion.expires_in if isinstance(client.assertion, Assertion) else None
+    return now - made_at > timedelta(seconds=lives or _EXPIRES_IN) / 2
+
+
 def _said(values: Mapping[str, object]) -> dict[str, object]:
     return {name: value for name, value in values.items() if value is not None}
 

@@ -107,6 +107,8 @@ _NOT_BELIEVED: Final = {
 _HANDSHAKE, _CERTIFICATE_REQUEST = 22, 13
 
 _BY_PROXY: Final = "the proxy that TOKEN_ENDPOINT_PROXY names"
+# nginx has a page for it, once the handshake is over.
+_NGINX_WANTS_CERTIFICATE: Final = rb"No required SSL certificate was sent|The SSL certificate error"
 _PROXY_STATUS: Final = r"Tunnel connection failed: ([0-9]{3})\b"
 _PASSING: Final = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS})
 
@@ -187,7 +189,11 @@ class _TimeLimitedTlsSocket(_TimeLimitedSocket, ssl.SSLSocket):
     def send(self, *args: Any, **kwargs: Any) -> int:  # noqa: ANN401 - as inherited
         self.settimeout(_exchange.remaining())
         _exchange.sent = True
-        return super().send(*args, **kwargs)
+        try:
+            return super().send(*args, **kwargs)
+        except ssl.SSLEOFError:
+            # The server has left. What it said before, such as why, is still to be read.
+            raise BrokenPipeError from None
 
 
 class _TimeLimitedConnection(HTTPSConnection):
@@ -434,21 +440,23 @@ class TokenEndpoint:
         """Open a connection for a grant that cannot be sent twice, before anything is spent.
 
         Yields:
-            A connection after its handshake; closed when the block ends.
+            A connection after its handshake, and an assertion made where the client signs: after
+            it, so that the assertion is young when it is sent, and none is made for a host that
+            is not reached. Closed when the block ends.
 
         Raises:
             OAuthError: Not allowed, or not reached; nothing was sent. The signer's own errors
                 likewise.
         """
         self.admit(client)
-        client = self._with_assertion(client)
         url = client.refresh_endpoint or client.token_endpoint
         self._begin(url, REQUEST_SECONDS, client)
         with _told_without_the_wire():
             way = _Way(urllib3.util.parse_url(url), self._context(client), self._proxy)
-        connection = Connection(client, way, self._clock, self._begin)
+        connection = Connection(client, way, self._clock, self._begin, self._with_assertion)
         with closing(connection):
             connection.open()
+            connection.sign()
             yield connection
 
     def request(self, client: Client, grant: Grant) -> TokenResponse:
@@ -592,6 +600,7 @@ class Connection:
         way: How it is reached.
         clock: As the endpoint's.
         begin: Begins an exchange: with which address, within how many seconds, and whose.
+        with_assertion: Makes a fresh assertion where a client signs.
     """
 
     def __init__(
@@ -600,8 +609,11 @@ class Connection:
         way: _Way,
         clock: Callable[[], datetime],
         begin: Callable[[str, float, Client], None],
+        with_assertion: Callable[[Client], Client],
     ) -> None:
         self._client, self._way, self._clock, self._begin = client, way, clock, begin
+        self._with_assertion = with_assertion
+        self._sender, self._signed_at = client, clock()
         self._connection = way.connection()
 
     def open(self) -> None:
@@ -625,6 +637,15 @@ class Connection:
                 self._connection.set_tunnel(self._way.url.host or "", self._way.url.port)
             self._connection.connect()
 
+    def sign(self) -> None:
+        """Make the assertion that is sent, where the client signs.
+
+        Raises:
+            Exception: The signer's own.
+        """
+        self._signed_at = self._clock()
+        self._sender = self._with_assertion(self._client)
+
     def close(self) -> None:
         """Close it, whatever state it is in."""
         self._connection.close()
@@ -632,7 +653,8 @@ class Connection:
     def request(self, grant: Grant, *, before_sending: Callable[[], None]) -> TokenResponse:
         """Send one token request, once, and read its response.
 
-        A connection that the server has closed meanwhile is opened again.
+        A connection that the server has closed meanwhile is opened again, and an assertion that
+        has become old is made again: it must not end on its way.
 
         Args:
             grant: With what.
@@ -640,16 +662,22 @@ class Connection:
                 raises, none does.
 
         Raises:
-            OAuthError: As `read_token_response` says, or the endpoint was not reached.
+            OAuthError: As `read_token_response` says, or the endpoint was not reached. The signer's
+                own errors: nothing was sent.
         """
-        request = token_request(self._client, grant)
-        self._begin(request.url, self._client.timeout_seconds, self._client)
+        url = self._client.refresh_endpoint or self._client.token_endpoint
+        self._begin(url, self._client.timeout_seconds, self._client)
         if not self._connection.is_connected:
             # TLS 1.3 tells only after the handshake that it wanted a certificate of ours.
             refusal = _refusal_of_tls(self._connection.ended_by)
             if refusal is not None:
                 raise refusal
             self.open()
+        if self._is_assertion_old():
+            self.sign()
+            # The signer's time is not the endpoint's.
+            self._begin(url, self._client.timeout_seconds, self._client)
+        request = token_request(self._sender, grant)
         before_sending()
         with _told_without_the_wire():
             # A server may respond before it has read all, and close.
@@ -663,7 +691,14 @@ class Connection:
                     decode_content=False,
                 )
             response = _read(self._connection.getresponse())
-        return _token_response(response, self._client, self._clock())
+        return _token_response(response, self._sender, self._clock())
+
+    def _is_assertion_old(self) -> bool:
+        if not self._client.signs:
+            return False
+        from token_refresher.oauth.signatures import is_old  # noqa: PLC0415 - few accounts need it
+
+        return is_old(self._client, made_at=self._signed_at, now=self._clock())
 
 
 def _token_response(response: Response, client: Client, now: datetime) -> TokenResponse:
@@ -674,6 +709,8 @@ def _token_response(response: Response, client: Client, now: datetime) -> TokenR
             "gzip nor deflate: ask its operator",
             status=status,
         )
+    if status == HTTPStatus.BAD_REQUEST and re.search(_NGINX_WANTS_CERTIFICATE, content or b""):
+        raise _client_certificate_trouble()
     return read_token_response(
         status,
         content or b"",
@@ -771,9 +808,11 @@ def _unreached(error: Exception) -> OAuthError:
     if is_late:
         return EndpointUnavailableError("the token endpoint did not answer in time", code="timeout")
     hint = ""
-    if _exchange.wants_certificate and not _exchange.has_certificate:
-        # Most servers that ask do without; some only leave.
+    if _exchange.wants_certificate:
+        # Most servers that ask do without, or take the one that they get; some only leave.
         hint = "; it had asked for a client certificate (mutual TLS)"
+        if _exchange.has_certificate:
+            hint += ", and may have refused the one that it got"
     return EndpointUnavailableError(
         f"the token endpoint closed the connection before its response was whole{hint}",
         code="connection_lost",

@@ -12,9 +12,10 @@ import threading
 import traceback
 import tracemalloc
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 from urllib.parse import quote, urlencode
 
@@ -185,6 +186,45 @@ def greets_with(data: bytes) -> Script:
         conversation.hear_the_greeting()
         conversation.send_without_handshake(data)
         conversation.wait_without_handshake()
+
+    return play
+
+
+def tells_the_client(seen: list[str]) -> Script:
+    """Answer all requests, and take note of whose certificate was shown; "" for none."""
+
+    def play(conversation: Conversation) -> None:
+        if conversation.read_request():
+            seen.append(conversation.client_name())
+            conversation.send(SUCCESS)
+            answers(SUCCESS)(conversation)
+
+    return play
+
+
+def pairs(seen: list[tuple[str, str]]) -> Script:
+    """Answer all requests, and take note of whose certificate each came by, and of which client."""
+
+    def play(conversation: Conversation) -> None:
+        while conversation.read_request():
+            asked = basic(conversation.request).partition(b":")[0].decode()
+            seen.append((conversation.client_name(), asked))
+            conversation.send(SUCCESS)
+
+    return play
+
+
+def asks_late(seen: list[str]) -> Script:
+    """Ask for a certificate once a request has come; what is read next brings it."""
+
+    def play(conversation: Conversation) -> None:
+        conversation.read_request()
+        seen.append(conversation.client_name())
+        conversation.ask_for_a_certificate()
+        conversation.send(SUCCESS)
+        conversation.read_request()
+        seen.append(conversation.client_name())
+        conversation.send(SUCCESS)
 
     return play
 
@@ -1287,10 +1327,8 @@ class TestRefusedByTls:
 
     @staticmethod
     def mutual(authority: Authority, version: ssl.TLSVersion) -> ssl.SSLContext:
-        context = authority.server_context()
+        context = authority.server_context(clients=ssl.CERT_REQUIRED)
         context.minimum_version = context.maximum_version = version
-        context.load_verify_locations(authority.certificate_file)
-        context.verify_mode = ssl.CERT_REQUIRED
         return context
 
     @either_way
@@ -1470,6 +1508,299 @@ class TestRefusedByTls:
         server = wire.serve(greets_with(b"\x15\x03\x03\x00\x02\x02\x28"))
         error = unavailable(reach(server), client_of(server), grant)
         assert (error.code, error.sent) == ("no_connection", False)
+
+
+class TestWhoIsShown:
+    """Mutual TLS (RFC 8705 section 2.1): an account's certificate, on its own connections alone."""
+
+    VERSIONS: ClassVar = [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3]
+
+    @pytest.fixture
+    def stranger(self) -> Iterator[Authority]:
+        with Authority() as stranger:
+            yield stranger
+
+    @staticmethod
+    def shown(certificate: tuple[str, str], **fields: Any) -> Mapping[str, Any]:  # noqa: ANN401
+        return {"certificate": certificate[0], "private_key": certificate[1], **fields}
+
+    @staticmethod
+    def demanding(
+        authority: Authority,
+        version: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3,
+        clients: ssl.VerifyMode = ssl.CERT_REQUIRED,
+    ) -> ssl.SSLContext:
+        context = authority.server_context(clients=clients)
+        context.minimum_version = context.maximum_version = version
+        return context
+
+    @pytest.mark.parametrize("is_proxied", [False, True])
+    @pytest.mark.parametrize("clients", [ssl.CERT_REQUIRED, ssl.CERT_OPTIONAL])
+    @pytest.mark.parametrize("version", VERSIONS)
+    @either_way
+    def test_a_server_that_asks_is_shown_the_accounts_certificate(
+        self,
+        wire: Wire,
+        authority: Authority,
+        version: ssl.TLSVersion,
+        clients: ssl.VerifyMode,
+        grant: Grant,
+        *,
+        is_proxied: bool,
+    ) -> None:
+        seen: list[str] = []
+        server = wire.serve(
+            tells_the_client(seen), context=self.demanding(authority, version, clients)
+        )
+        client = client_of(server, **self.shown(authority.client_certificate("dealer-17")))
+        proxy = wire.proxy(server) if is_proxied else None
+        assert send(wire.connect(server, proxy=proxy), client, grant).access_token == TOKEN
+        assert seen == ["dealer-17"]
+
+    def test_a_server_that_asks_late_is_shown_it_too(
+        self, wire: Wire, authority: Authority
+    ) -> None:
+        """Once it has read for what (RFC 8446 section 4.6.2): some paths need one, others not."""
+        context, seen = self.demanding(authority), list[str]()
+        context.post_handshake_auth = True
+        server = wire.serve(asks_late(seen), context=context)
+        client = client_of(server, **self.shown(authority.client_certificate("dealer-17")))
+        endpoint = wire.connect(server)
+        for _ in range(2):
+            assert send(endpoint, client, OWN).access_token == TOKEN
+        assert seen == ["", "dealer-17"]
+
+    def test_a_token_is_verified_and_revoked_with_it(
+        self, wire: Wire, authority: Authority
+    ) -> None:
+        seen: list[str] = []
+        server = wire.serve(tells_the_client(seen), context=self.demanding(authority))
+        shown = self.shown(authority.client_certificate("dealer-17"), verify_url=server.url)
+        endpoint, client = wire.connect(server), client_of(server, **shown)
+        assert endpoint.verify(client, TOKEN) is True
+        endpoint.drop_connections()
+        assert endpoint.revoke(client, TOKEN, hint="access_token") is True
+        assert seen == ["dealer-17", "dealer-17"]
+
+    def test_no_two_accounts_share_a_connection_whose_certificates_differ(
+        self, wire: Wire, authority: Authority
+    ) -> None:
+        """Else one would be taken for the other; also where they believe the same authorities."""
+        seen: list[str] = []
+        context = self.demanding(authority, clients=ssl.CERT_OPTIONAL)
+        server = wire.serve(tells_the_client(seen), context=context)
+        own = authority.certificate_file.read_text()
+        certificates = [authority.client_certificate(name) for name in ("a", "b")]
+        clients = [
+            client_of(server, ca_certificates=believed, **shown)
+            for believed in (None, own)
+            for shown in ({}, *map(self.shown, certificates))
+        ]
+        endpoint = wire.connect(server)
+        for client in clients * 2:
+            send(endpoint, client, OWN)
+        assert seen == ["", "a", "b"] * 2
+        assert (server.connections, len(server.requests)) == (6, 12)
+
+    def test_nor_in_many_threads_at_once(self, wire: Wire, authority: Authority) -> None:
+        """Each request names its account in the body, and its certificate in the handshake."""
+        mixed: list[tuple[str, str]] = []
+        server = wire.serve(pairs(mixed), context=self.demanding(authority))
+        clients = [
+            client_of(server, client_id=name, **self.shown(authority.client_certificate(name)))
+            for name in ("a", "b", "c", "d")
+        ]
+        endpoint = wire.connect(server)
+        with ThreadPoolExecutor(16) as pool:
+            list(pool.map(lambda client: send(endpoint, client, OWN), clients * 16))
+        assert len(mixed) == 64
+        assert all(shown == asked for shown, asked in mixed)
+
+    def test_a_corrected_certificate_takes_a_new_connection(
+        self, wire: Wire, authority: Authority
+    ) -> None:
+        seen: list[str] = []
+        server = wire.serve(tells_the_client(seen), context=self.demanding(authority))
+        endpoint = wire.connect(server)
+        for _ in range(2):
+            certificate = authority.client_certificate("dealer-17")
+            for _ in range(2):
+                send(endpoint, client_of(server, **self.shown(certificate)), OWN)
+        assert (seen, server.connections) == (["dealer-17"] * 2, 2)
+
+    def test_more_accounts_than_are_remembered_have_their_own_all_the_same(
+        self, wire: Wire, authority: Authority
+    ) -> None:
+        seen: list[str] = []
+        server = wire.serve(tells_the_client(seen), context=self.demanding(authority))
+        endpoint = wire.connect(server)
+        names = [f"dealer-{number}" for number in range(40)]
+        for name in names:
+            certificate = authority.client_certificate(name)
+            send(endpoint, client_of(server, **self.shown(certificate)), OWN)
+        assert seen == names
+
+    @pytest.mark.parametrize("status", [301, 307])
+    @either_way
+    def test_nobody_else_is_shown_it(
+        self, wire: Wire, authority: Authority, status: int, grant: Grant
+    ) -> None:
+        seen: list[str] = []
+        elsewhere = wire.serve(tells_the_client(seen), context=self.demanding(authority))
+        redirect = answer(b"", status=f"{status} Moved", headers=(f"Location: {elsewhere.url}",))
+        server = wire.serve(answers(redirect), context=self.demanding(authority))
+        client = client_of(server, **self.shown(authority.client_certificate("dealer-17")))
+        assert failure_of(wire.connect(server, elsewhere), client, grant).code == "redirect"
+        assert (elsewhere.connections, seen) == (0, [])
+
+    @pytest.mark.parametrize("is_proxied", [False, True])
+    @either_way
+    def test_before_tls_1_3_a_refusal_comes_before_anything_has_left(
+        self,
+        wire: Wire,
+        authority: Authority,
+        stranger: Authority,
+        grant: Grant,
+        *,
+        is_proxied: bool,
+    ) -> None:
+        context = self.demanding(authority, ssl.TLSVersion.TLSv1_2)
+        server = wire.serve(refuses_the_handshake(), context=context)
+        client = client_of(server, **self.shown(stranger.client_certificate("dealer-17")))
+        proxy = wire.proxy(server) if is_proxied else None
+        error = failure_of(wire.connect(server, proxy=proxy), client, grant)
+        assert isinstance(error, TokenEndpointError)
+        assert (error.code, error.sent) == ("client_certificate_refused", False)
+        assert "see whether it has expired" in str(error)
+        assert server.connections == 1
+
+    @either_way
+    def test_one_that_has_expired_is_refused_by_the_server(
+        self, wire: Wire, authority: Authority, grant: Grant
+    ) -> None:
+        context = self.demanding(authority, ssl.TLSVersion.TLSv1_2)
+        server = wire.serve(refuses_the_handshake(), context=context)
+        ended = datetime(2020, 1, 1, tzinfo=UTC)
+        certificate = authority.client_certificate("dealer-17", not_after=ended)
+        error = failure_of(
+            wire.connect(server), client_of(server, **self.shown(certificate)), grant
+        )
+        assert (error.code, error.sent) == ("client_certificate_refused", False)
+
+    @either_way
+    def test_what_tls_1_3_refuses_late_counts_as_sent(
+        self, wire: Wire, authority: Authority, stranger: Authority, grant: Grant
+    ) -> None:
+        leaves = threading.Event()
+        server = wire.serve(
+            refuses_the_handshake(when=lambda: leaves.wait(GIVE_UP_SECONDS)),
+            context=self.demanding(authority),
+        )
+        client = client_of(server, **self.shown(stranger.client_certificate("dealer-17")))
+        with pytest.raises(TokenEndpointError) as failure:
+            send(wire.connect(server), client, grant, before_sending=leaves.set)
+        assert (failure.value.code, failure.value.sent) == ("client_certificate_refused", True)
+        assert server.connections == 1
+
+    def test_a_server_that_has_left_is_heard_though_no_more_can_be_sent(
+        self, wire: Wire, authority: Authority, stranger: Authority
+    ) -> None:
+        """Of headers and body the first meets a closed connection, and the second cannot leave."""
+        is_sending = threading.Event()
+
+        def play(conversation: Conversation) -> None:
+            refuse = conversation.greet()
+            is_sending.wait(GIVE_UP_SECONDS)
+            refuse()
+            conversation.leave()
+
+        def before_sending() -> None:
+            is_sending.set()
+            assert server.closed.wait(GIVE_UP_SECONDS)
+
+        server = wire.serve(play, context=self.demanding(authority))
+        client = client_of(server, **self.shown(stranger.client_certificate("dealer-17")))
+        with pytest.raises(TokenEndpointError) as failure:
+            send(wire.connect(server), client, REFRESH, before_sending)
+        assert (failure.value.code, failure.value.sent) == ("client_certificate_refused", True)
+
+    @pytest.mark.parametrize(
+        "code",
+        [
+            pytest.param(42, id="bad_certificate"),
+            pytest.param(43, id="unsupported_certificate"),
+            pytest.param(44, id="certificate_revoked"),
+            pytest.param(45, id="certificate_expired"),
+            pytest.param(46, id="certificate_unknown"),
+            pytest.param(48, id="unknown_ca"),
+            pytest.param(49, id="access_denied"),
+        ],
+    )
+    def test_whatever_alert_a_server_has_for_it(
+        self, wire: Wire, authority: Authority, code: int
+    ) -> None:
+        server = wire.serve(greets_with(b"\x15\x03\x03\x00\x02\x02" + bytes([code])))
+        client = client_of(server, **self.shown(authority.client_certificate("dealer-17")))
+        assert failure_of(wire.connect(server), client).code == "client_certificate_refused"
+
+    @pytest.mark.parametrize(
+        ("has_one", "says", "code"),
+        [
+            (False, "No required SSL certificate was sent", "client_certificate_required"),
+            (True, "The SSL certificate error", "client_certificate_refused"),
+        ],
+    )
+    @either_way
+    def test_a_page_of_nginx_for_it_is_known(
+        self, wire: Wire, authority: Authority, says: str, code: str, grant: Grant, *, has_one: bool
+    ) -> None:
+        """It ends the handshake well, and then refuses with a page that looks like a firewall's."""
+        page = f"<html><head><title>400 {says}</title></head></html>".encode()
+        refusal = answer(page, status="400 Bad Request", content_type="text/html")
+        server = wire.serve(
+            answers(refusal), context=self.demanding(authority, clients=ssl.CERT_OPTIONAL)
+        )
+        shown = self.shown(authority.client_certificate("dealer-17")) if has_one else {}
+        error = failure_of(wire.connect(server), client_of(server, **shown), grant)
+        assert (error.code, error.sent) == (code, True)
+
+    @either_way
+    def test_another_page_stays_a_page(self, wire: Wire, grant: Grant) -> None:
+        page = answer(b"<html>400", status="400 Bad Request", content_type="text/html")
+        server = wire.serve(answers(page))
+        assert failure_of(wire.connect(server), client_of(server), grant).code == "page_400"
+
+    @either_way
+    def test_one_that_leaves_without_a_word_may_have_refused_it(
+        self, wire: Wire, authority: Authority, grant: Grant
+    ) -> None:
+        server = wire.serve(answers_and_closes(b""), context=self.demanding(authority))
+        client = client_of(server, **self.shown(authority.client_certificate("dealer-17")))
+        error = unavailable(wire.connect(server), client, grant)
+        assert error.code == "connection_lost"
+        assert str(error).endswith("(mutual TLS), and may have refused the one that it got")
+
+    @either_way
+    def test_what_cannot_be_shown_gets_no_connection(
+        self, wire: Wire, authority: Authority, grant: Grant
+    ) -> None:
+        server = wire.serve(answers(SUCCESS))
+        certificate, _ = authority.client_certificate("dealer-17")
+        _, key = authority.client_certificate("dealer-18")
+        client = client_of(server, certificate=certificate, private_key=key, verify_url=server.url)
+        endpoint = wire.connect(server)
+        with pytest.raises(TokenEndpointError) as verification:
+            endpoint.verify(client, TOKEN)
+        with pytest.raises(TokenEndpointError) as revocation:
+            endpoint.revoke(client, TOKEN, hint="access_token")
+        for error in (failure_of(endpoint, client, grant), verification.value, revocation.value):
+            assert (error.code, error.sent) == ("invalid_certificate", False)
+            assert str(error).startswith("`private_key` does not belong to `certificate`")
+            told = "".join(traceback.format_exception(error)) + repr(client)
+            assert not any(
+                line in told for line in (certificate + key).splitlines() if len(line) > 40
+            )
+        assert server.connections == 0
 
 
 class TestGlobalAddresses:
