@@ -26,6 +26,7 @@ from token_refresher.errors import (
 from token_refresher.journal import Journal
 from token_refresher.judgement import (
     admit,
+    certificate_of,
     client_of,
     is_unchanged,
     judged,
@@ -302,6 +303,7 @@ class _Refresh(Hidden, msgspec.Struct, kw_only=True):
         credentials = usable_credentials(
             value.text, uses_refresh_tokens=self.refresher.uses_refresh_tokens
         )
+        self.record.certificate = certificate_of(credentials)
         longer = self._client_of(credentials).timeout_seconds - _USUAL_TIMEOUT_SECONDS
         self.needed_time_left -= timedelta(seconds=max(0, longer))
         return credentials

@@ -28,7 +28,7 @@ _READ_SECONDS: Final = 2
 _ATTEMPTS: Final = 2
 
 # By the names of RFC 7518 section 3.1.
-_ALGORITHMS: Final = {
+ALGORITHMS: Final = {
     "ES256": "ECDSA_SHA_256",
     "PS256": "RSASSA_PSS_SHA_256",
     "RS256": "RSASSA_PKCS1_V1_5_SHA_256",
@@ -132,7 +132,7 @@ class Signer:
                 KeyId=alias,
                 Message=hashlib.sha256(message).digest(),
                 MessageType="DIGEST",
-                SigningAlgorithm=_ALGORITHMS[alg],
+                SigningAlgorithm=ALGORITHMS[alg],
             )
         except (ClientError, BotoCoreError) as error:
             raise not_signed(error, alias) from None
