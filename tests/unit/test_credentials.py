@@ -488,6 +488,8 @@ def test_an_audience_follows_from_parameters_and_client() -> None:
     assert signed(docusign)["audience"] == "account-d.docusign.com"
     assert signed(servicenow)["audience"] == CLIENT["client_id"]
     assert signed(docusign, assertion={"audience": "own"})["audience"] == "own"
+    own = signed(docusign, assertion={"claims": {"aud": ["own"]}})
+    assert (own.get("audience"), own["claims"]["aud"]) == (None, ["own"])
 
 
 def test_what_aws_says_of_the_function_is_not_said_by_an_entry() -> None:
