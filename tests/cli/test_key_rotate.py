@@ -270,8 +270,8 @@ def test_a_kid_of_the_providers_own_is_never_replaced_unasked(operator: Operator
 
     coming = names(operator, "next")
     for _ in range(2):
-        operator.says(f"{ROTATE} --switch --kid given-anew")
-        assert assertion(operator) == {"kid": "given-anew"}
+        operator.says(f"{ROTATE} --switch --kid given-later")
+        assert assertion(operator) == {"kid": "given-later"}
     assert names(operator)["kid"] == coming["kid"]
 
 
