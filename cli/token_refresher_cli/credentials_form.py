@@ -105,6 +105,8 @@ _KEPT: Final = "the stored one"
 _CLAIMS: Final = "claims."
 # Told by their names, together.
 _IS_MISSING: Final = re.compile(r"is missing|^give exactly one of")
+# Until their files are asked for.
+_OF_A_PAIR: Final = re.compile("`certificate` and `private_key` are missing")
 _EMAIL: Final = re.compile(r"[!-~]+@[!-~]+\.[!-~]+")
 
 
@@ -227,6 +229,8 @@ def fill_in(
     for name in sorted(_COPIED & given.keys()):
         if isinstance(given[name], str) and not given[name].isprintable():
             raise FormError(f"`{name}` {_UNSEEN}")
+    if asker is None:
+        fields = _with_only_grant(fields)
     misspelt = unknown_fields(given, of=fields)
     if asker is None:
         _require_all(fields, misspelt, asked)
@@ -239,6 +243,17 @@ def fill_in(
         # Nobody has said what is wrong with it.
         form.ask_again()
     return form.filled_in(asked)
+
+
+def _with_only_grant(fields: dict[str, Any]) -> dict[str, Any]:
+    """Add the grant of a provider that has but one, where none is given."""
+    if "provider" not in fields or fields.keys() & {"grant_type", "grant_parameters"}:
+        return fields
+    [grant, *others] = _entry(str(fields["provider"])).grant_types
+    if others:
+        return fields
+    is_login = grant == providers.LOGIN
+    return {**fields, **({"grant_parameters": {}} if is_login else {"grant_type": grant})}
 
 
 def joined(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
@@ -392,7 +407,10 @@ class _Form:
         is_settled = slot in self.unset or slot in self.secrets or slot[0] in _OF_FILES
         if is_settled or (slot == ("assertion",) and self._is_signed):
             return
-        if self._is_hidden(slot):
+        if slot == ("assertion", "signer"):
+            # The same for all of them.
+            self.fields.update(_with(self.fields, slot, _held(self._example(), slot)))
+        elif self._is_hidden(slot):
             self.secrets.append(slot)
         elif _held(self.fields, slot) is None:
             self._ask(slot, about=self._about(slot))
@@ -539,8 +557,11 @@ class _Form:
         if "scope" in example and self.stored is None:
             yield ("scope",)
         held = {name: self.fields.get(name) for name in _SHOWN}
-        for source, wanted in ((example, _is_wanted), (held, _is_kept_secret)):
-            for name in _SHOWN:
+        for source, wanted, names in (
+            (example, _is_wanted, _SHOWN),
+            (held, _is_kept_secret, _SENT),
+        ):
+            for name in names:
                 for slot, value in _leaves((name,), source.get(name)):
                     if wanted(slot, value, held) and (self.stored is None or source is held):
                         yield slot
@@ -557,7 +578,8 @@ class _Form:
                 names += ["client_id", "client_secret"]
             if method in WITHOUT_SECRET - {"none"} or _is_named_by_client_id(fields):
                 names.append("client_id")
-        if fields.keys() & {*_OF_FILES} or fields.get("token_endpoint_auth_method") == _BY_TLS:
+        is_by_tls = fields.get("token_endpoint_auth_method") == _BY_TLS
+        if is_by_tls or (fields.keys() | example.keys()) & {*_OF_FILES}:
             names += _OF_FILES
         held = [text for name in _SENT for text in texts_in(fields.get(name))]
         for name, template in (("assertion", ASSERTION), ("refresh_token", REFRESH_TOKEN)):
@@ -579,26 +601,33 @@ class _Form:
             secret = self._example().get("client_secret", self.fields.get("client_secret"))
             return not is_given and secret == ""
         if slot[0] == "assertion":
-            return not is_given and not self._is_signed
+            # A ready-made one is secret; what is said of another is not.
+            return len(slot) == 1 and not is_given and not self._is_signed
         return not is_given and (slot[0] in SECRET_FIELDS or (len(slot) > 1 and is_secret(name)))
 
     def _about(self, slot: Slot) -> str:
         example = _held(self._example(), slot)
         if slot == ("client_id",) and self._is_signed:
             return "who signs: it becomes the claims iss and sub"
+        if isinstance(example, list):
+            example = " ".join(map(str, example))
         return f"such as {example}" if example not in (None, _OWN) else ""
 
     def _ask(self, slot: Slot, *, about: str = "", stored: str = "") -> None:
-        def read(text: str) -> str:
+        is_list = isinstance(_held(self._example(), slot), list)
+
+        def read(text: str) -> Any:  # noqa: ANN401 - a text, or a list of them
+            if is_list:
+                return text.replace(",", " ").split()
             return _place_of(text)[1] if slot == ("token_endpoint",) else text
 
         def wrong(text: str) -> str:
-            text = read(text)
-            if problem := self._wrong(slot, text):
+            value = read(text)
+            if problem := self._wrong(slot, value):
                 return problem
             if not text.isprintable():
                 return f"it {_UNSEEN}"
-            return self._refused(**_with(self.fields, slot, text)) if slot[0] in _MOVING else ""
+            return self._refused(**_with(self.fields, slot, value)) if slot[0] in _MOVING else ""
 
         answer = self._answer(slot[-1], wrong, about, stored)
         self.fields.update(_with(self.fields, slot, read(answer)))
@@ -659,7 +688,7 @@ class _Form:
             method = of_grant.token_endpoint_auth_method or entry.token_endpoint_auth_method
         return str(method).startswith("client_secret")
 
-    def _wrong(self, slot: Slot, value: str) -> str:
+    def _wrong(self, slot: Slot, value: Any) -> str:  # noqa: ANN401 - as it is read
         """Say what is wrong with one answer, by the program's own validation."""
         name = ".".join(slot)
         entry = self._entry
@@ -689,7 +718,7 @@ class _Form:
             FormError: It could not be used.
         """
         probe = self._probe()
-        if problems := problems_of(probe):
+        if problems := [each for each in problems_of(probe) if not _OF_A_PAIR.match(each)]:
             raise CredentialsError(f"the credentials do not validate: {in_one(problems)}")
         self._admit(probe)
 
@@ -706,8 +735,12 @@ class _Form:
                 asked = {name: examples[name] for name in examples if name not in given}
                 probe["provider_parameters"] = {**asked, **given}
         if "grant_type" not in probe and "grant_parameters" not in probe:
-            grants = [one for one in (entry.grant_types if entry else ()) if one in NAMED_GRANTS]
-            probe["grant_type"] = next(iter(grants), "client_credentials")
+            of_entry = entry.grant_types if entry else ()
+            grants = [one for one in of_entry if one in NAMED_GRANTS]
+            if not grants and providers.LOGIN in of_entry:
+                probe["grant_parameters"] = {}
+            else:
+                probe["grant_type"] = next(iter(grants), "client_credentials")
         for name in self._names(probe):
             if name not in _OF_FILES:
                 probe.setdefault(name, _LATER)
@@ -730,13 +763,10 @@ class _Form:
 
 
 def _without_half_a_pair(probe: dict[str, Any]) -> dict[str, Any]:
-    """Leave out a certificate or a key whose other one is asked for later, and what needs both."""
+    """Leave out a certificate or a key whose other one is asked for later."""
     if all(name in probe for name in _OF_FILES):
         return probe
-    whole = {name: value for name, value in probe.items() if name not in _OF_FILES}
-    if whole.get("token_endpoint_auth_method") == _BY_TLS:
-        whole["token_endpoint_auth_method"] = "none"  # noqa: S105 - a method
-    return whole
+    return {name: value for name, value in probe.items() if name not in _OF_FILES}
 
 
 def _is_named_by_client_id(fields: Mapping[str, Any]) -> bool:
@@ -771,7 +801,7 @@ def _place_of(text: str) -> tuple[str, str]:
 
 def _is_asked(name: str, value: object) -> bool:
     """Whether something of an entry's example is the account's own, and no constant."""
-    return value == _OWN or name == "scope" or name in _SHOWN
+    return value == _OWN or name in {"scope", *_SHOWN, *_OF_FILES}
 
 
 def _is_wanted(slot: Slot, _: object, held: Mapping[str, Any]) -> bool:
@@ -798,7 +828,7 @@ def _held(fields: Mapping[str, Any], slot: Slot) -> Any:  # noqa: ANN401 - any o
     return held
 
 
-def _with(fields: Mapping[str, Any], slot: Slot, value: str) -> dict[str, Any]:
+def _with(fields: Mapping[str, Any], slot: Slot, value: Any) -> dict[str, Any]:  # noqa: ANN401
     """Change a field, or a part of one; the field whole is what is returned."""
     name, *rest = slot
     if not rest:
@@ -836,11 +866,21 @@ def caution(credentials: Credentials) -> str:
     if grant not in entry.grant_types:
         known = ", ".join(entry.grant_types)
         return f"{entry.title} is known to take {known}, and not {grant}: see its documentation"
-    example = entry.grant_types[grant].example.get("grant_parameters")
-    wanted = example.keys() - credentials.grant_parameters if isinstance(example, dict) else set()
-    if not wanted:
-        return ""
-    return f"{entry.title} takes {', '.join(sorted(wanted))} in grant_parameters, too"
+    example = entry.grant_types[grant].example
+    signed = credentials.signed_assertion
+    given = {
+        "grant_parameters": credentials.grant_parameters,
+        "assertion": {} if signed is None else msgspec.to_builtins(signed),
+    }
+    if isinstance(credentials.assertion, str):
+        del given["assertion"]
+    lacking = [
+        f"{'.'.join(slot[1:])} in {name}"
+        for name in given
+        for slot, _ in _leaves((name,), example.get(name))
+        if _held(given, slot) is None
+    ]
+    return f"{entry.title} takes {', '.join(lacking)}, too" if lacking else ""
 
 
 def cautions(credentials: Credentials, *, now: datetime) -> list[str]:

@@ -42,7 +42,7 @@ PANELS: Final[Mapping[str, Mapping[str, str]]] = {
         "partner_code": "The code that the partner grant sends.",
         "scope": "What tokens are for, in one space-delimited string.",
     },
-    "Fields for what is signed or shown": {
+    "Fields for what is signed": {
         "assertion": "What is signed: signer, audience, alg, kid, x5t, x5t#S256 or expires_in, "
         "such as alg=ES256.",
         "claim": "A claim of it: NAME=TEXT, or NAME:=JSON; null leaves out a usual one.",

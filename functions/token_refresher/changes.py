@@ -97,17 +97,18 @@ def changes_of(report: Report) -> Iterator[Change]:
             yield Change(Kind.PUBLISHED, result, after.published.version_id)
         if not after.is_managed:
             continue
-        ends = policy.is_grant_ending(after, now=report.now)
-        ended = policy.is_grant_ending(before or after, now=report.last_at)
-        if ends and not ended:
-            yield _of_trouble(Kind.CONSENT_ENDING, result, _consent(after))
+        ends = _endings(after, now=report.now)
+        ended = _endings(before or after, now=report.last_at)
+        for kind, trouble in ends.items():
+            if kind not in ended:
+                yield _of_trouble(kind, result, trouble)
         if before is None:
             continue
         was, now = (_trouble(each, schedule=report.schedule) for each in (before, after))
         if now is not None and now.is_news_after(was):
             kind = Kind.ACTION_REQUIRED if now.needs_action else Kind.FAILED
             yield _of_trouble(kind, result, now)
-        over = was or _left_behind(before, after) or (_consent(before) if ended else None)
+        over = was or _left_behind(before, after) or next(iter(ended.values()), None)
         if over is not None and now is None and not ends:
             yield _of_trouble(Kind.RECOVERED, result, over)
 
@@ -116,10 +117,16 @@ def _of_trouble(kind: Kind, result: Result, of: _Trouble) -> Change:
     return Change(kind, result, of.cause, of.code, of.failure_class, of.since)
 
 
-def _consent(account: Account) -> _Trouble:
-    """What it is that a consent ends; it may do so whether or not anything has failed."""
-    cause = account.tags[records.GRANT_EXPIRES_AT_TAG]
-    return _Trouble(policy.GRANT_ENDING, FailureClass.ACTION_REQUIRED, cause)
+def _endings(account: Account, *, now: datetime) -> dict[Kind, _Trouble]:
+    """What will end, and needs action for that whether or not anything has failed."""
+    found, required = {}, FailureClass.ACTION_REQUIRED
+    if policy.is_grant_ending(account, now=now):
+        cause = account.tags[records.GRANT_EXPIRES_AT_TAG]
+        found[Kind.CONSENT_ENDING] = _Trouble(policy.GRANT_ENDING, required, cause)
+    if policy.is_certificate_ending(account, now=now):
+        cause = account.tags[records.CERTIFICATE_EXPIRES_AT_TAG]
+        found[Kind.ACTION_REQUIRED] = _Trouble(policy.CERTIFICATE_ENDING, required, cause)
+    return found
 
 
 def _left_behind(before: Account, after: Account) -> _Trouble | None:

@@ -53,6 +53,9 @@ FIXES: Final[Mapping[str, Fix]] = {
         "put the address back, or give a new refresh token from the new host", "correct"
     ),
     "blocked": Fix("the server blocks several accounts alike; have the function's address allowed"),
+    "certificate_ending": Fix(
+        "have a new client certificate issued, and store it with its key", "correct"
+    ),
     "certificate_refused": Fix(
         "renew the server's certificate, or correct token_endpoint", "correct"
     ),

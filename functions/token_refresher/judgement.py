@@ -18,6 +18,7 @@ from token_refresher.oauth.errors import MissingExpiryError, TokenResponseError
 from token_refresher.oauth.hidden import Hidden
 from token_refresher.oauth.token_response import lifetime
 from token_refresher.policy import TICK_SLACK
+from token_refresher.records import CertificateLifetime
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -70,6 +71,16 @@ def with_times_read(account: Account, store: SecretStore) -> Account:
     value = store.read_published(account.name)
     # None where the version has lost its value.
     return replace(account, published=published.with_times_of(value.text)) if value else account
+
+
+def certificate_of(credentials: Credentials) -> CertificateLifetime | None:
+    """Tell when a client certificate expires; None where there is none, or it does not tell."""
+    if credentials.certificate is None:
+        return None
+    from token_refresher.oauth.certificates import validity  # noqa: PLC0415 - few accounts need it
+
+    found = validity(credentials.certificate)
+    return CertificateLifetime(found[1], found[1] - found[0]) if found else None
 
 
 def usable_credentials(text: str | None, *, uses_refresh_tokens: bool) -> Credentials:

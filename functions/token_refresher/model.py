@@ -318,6 +318,12 @@ class Account:
         """When the refresh token itself expires, for a refresh-only account."""
         return records.GrantLifetime.from_tag(self.tags.get(records.GRANT_EXPIRES_AT_TAG, ""))
 
+    @property
+    def certificate(self) -> records.CertificateLifetime | None:
+        """When the client certificate expires that the last token was had by."""
+        tag = self.tags.get(records.CERTIFICATE_EXPIRES_AT_TAG, "")
+        return records.CertificateLifetime.from_tag(tag)
+
 
 def account_from_metadata(
     name: str,

@@ -70,10 +70,13 @@ _LONGEST_RETRY_AFTER: Final = timedelta(hours=1)
 _LONGEST_HOLD: Final = _LONGEST_WAIT + _LONGEST_RETRY_AFTER
 
 _GRANT_WARNING: Final = timedelta(days=7)
+# An authority takes its time.
+_CERTIFICATE_WARNING: Final = timedelta(days=14)
 # What a person must act on though nothing has failed.
 LIVES_TOO_SHORT: Final = "token_lives_too_short"
 GRANT_ENDING: Final = "refresh_token_ending"
-WITHOUT_FAILURE: Final = (LIVES_TOO_SHORT, GRANT_ENDING)
+CERTIFICATE_ENDING: Final = "certificate_ending"
+WITHOUT_FAILURE: Final = (LIVES_TOO_SHORT, GRANT_ENDING, CERTIFICATE_ENDING)
 # What is on record although nothing has failed.
 _UNCHANGED: Final = "unchanged"
 _REPLACED: Final = "external_version_replaced"
@@ -694,7 +697,8 @@ def action_required(account: Account, *, now: datetime, schedule: timedelta) -> 
     """Name what action is required for this account, by metadata alone; None for none.
 
     Its last failure's code; or its tokens cannot be kept alive; or a refresh-only account's
-    refresh token ends within a week (or half its life, where that is less).
+    refresh token ends within a week, or a client certificate within two (or half its life, where
+    that is less).
     """
     if account.credentials_version is None:
         return None
@@ -705,13 +709,21 @@ def action_required(account: Account, *, now: datetime, schedule: timedelta) -> 
         return failure.code
     if lives_too_short(account, schedule=schedule):
         return LIVES_TOO_SHORT
-    return GRANT_ENDING if is_grant_ending(account, now=now) else None
+    if is_grant_ending(account, now=now):
+        return GRANT_ENDING
+    return CERTIFICATE_ENDING if is_certificate_ending(account, now=now) else None
 
 
 def is_grant_ending(account: Account, *, now: datetime) -> bool:
     """Whether a refresh-only account's refresh token ends within a week, or half its life."""
     grant = account.grant
     return grant is not None and grant.expires_at - now < min(_GRANT_WARNING, grant.lifetime / 2)
+
+
+def is_certificate_ending(account: Account, *, now: datetime) -> bool:
+    """Whether an account's client certificate expires within two weeks, or half its life."""
+    of = account.certificate
+    return of is not None and of.expires_at - now < min(_CERTIFICATE_WARNING, of.lifetime / 2)
 
 
 def needs_action(account: Account, *, now: datetime, schedule: timedelta) -> bool:

@@ -48,6 +48,7 @@ class Record(Hidden, msgspec.Struct, kw_only=True):
         account: As it is known now.
         cautions: What should be known besides the outcome.
         ended: A lease under which no token came, and what became of the refresh token.
+        certificate: When the client certificate expires; None where there is none.
     """
 
     store: SecretStore
@@ -55,6 +56,7 @@ class Record(Hidden, msgspec.Struct, kw_only=True):
     account: Account
     cautions: list[Caution] = msgspec.field(default_factory=list)
     ended: tuple[str, Sending] | None = None
+    certificate: records.CertificateLifetime | None = None
 
     def know(self, **changes: Any) -> None:  # noqa: ANN401 - the account's fields
         """Know better what the account is."""
@@ -136,7 +138,7 @@ class Record(Hidden, msgspec.Struct, kw_only=True):
     def succeed(
         self, *, grant: records.GrantLifetime | None, then: records.FailureRecord | None = None
     ) -> None:
-        """Clear what was recorded, and keep when the refresh token itself expires.
+        """Clear what was recorded; keep when refresh token and client certificate expire.
 
         Args:
             grant: As `next_grant` says; None where that is not known, or does not matter.
@@ -147,7 +149,12 @@ class Record(Hidden, msgspec.Struct, kw_only=True):
             obsolete.remove(records.FAILURE_TAG)
         if grant is None:
             obsolete.append(records.GRANT_EXPIRES_AT_TAG)
+        if self.certificate is None:
+            obsolete.append(records.CERTIFICATE_EXPIRES_AT_TAG)
         self.clear(obsolete)
+        if self.certificate is not None and self.certificate != self.account.certificate:
+            tag = {records.CERTIFICATE_EXPIRES_AT_TAG: self.certificate.to_tag()}
+            self.write(tag, Caution.RECORD_NOT_WRITTEN)
         # Last, so that it stays in memory where it cannot be written.
         self.keep_grant(grant)
         if then is not None:

@@ -1,4 +1,4 @@
-"""What is remembered of an account between two sweeps: five tags on its token secret.
+"""What is remembered of an account between two sweeps: six tags on its token secret.
 
 Each is written whole, and a person can read it in the console. Anybody who may tag can edit
 them, so what does not read as ours counts as absent.
@@ -32,11 +32,12 @@ REFUSALS_TAG: Final[str] = _TAG + "refusals"
 LEASE_TAG: Final[str] = _TAG + "lease"
 REFUSED_RESPONSE_TAG: Final[str] = _TAG + "refused-response"
 GRANT_EXPIRES_AT_TAG: Final[str] = _TAG + "grant-expires-at"
+CERTIFICATE_EXPIRES_AT_TAG: Final[str] = _TAG + "certificate-expires-at"
 
 # A response that was published, and could not be kept.
 JOURNAL_NOT_WRITTEN: Final = "journal_not_written"
 
-# What a success clears. The grant's expiry outlives it.
+# What a success clears. The expiry of the grant and of the client certificate outlive it.
 CLEARED_BY_SUCCESS: Final = (FAILURE_TAG, REFUSALS_TAG, LEASE_TAG, REFUSED_RESPONSE_TAG)
 
 
@@ -175,6 +176,15 @@ class GrantLifetime(msgspec.Struct, frozen=True):
         if expires_at is None or not re.fullmatch(r"[0-9]{1,12}", seconds):
             return None
         return cls(expires_at, timedelta(seconds=int(seconds)))
+
+
+class CertificateLifetime(GrantLifetime, frozen=True):
+    """When a client certificate expires, or one that leads to its authority does.
+
+    Attributes:
+        expires_at: Aware.
+        lifetime: As it was issued.
+    """
 
 
 class Unrecorded(msgspec.Struct, frozen=True):

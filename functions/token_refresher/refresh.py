@@ -26,6 +26,7 @@ from token_refresher.errors import (
 from token_refresher.journal import Journal
 from token_refresher.judgement import (
     admit,
+    certificate_of,
     client_of,
     is_unchanged,
     judged,
@@ -302,6 +303,7 @@ class _Refresh(Hidden, msgspec.Struct, kw_only=True):
         credentials = usable_credentials(
             value.text, uses_refresh_tokens=self.refresher.uses_refresh_tokens
         )
+        self.record.certificate = certificate_of(credentials)
         longer = self._client_of(credentials).timeout_seconds - _USUAL_TIMEOUT_SECONDS
         self.needed_time_left -= timedelta(seconds=max(0, longer))
         return credentials
@@ -485,8 +487,8 @@ class _Refresh(Hidden, msgspec.Struct, kw_only=True):
         """Whether another run has journaled a response since this one read the journal."""
         try:
             return not self.journal.has_no_later()
-        except SecretStoreError:
-            # Unknown; a response that has arrived is not given up.
+        except Exception:  # noqa: BLE001 - a response that has arrived is not given up
+            # Unknown.
             return False
 
     def _write_journal(self, *, until: timedelta) -> bool:
@@ -653,7 +655,7 @@ class _Refresh(Hidden, msgspec.Struct, kw_only=True):
         """
         try:
             metadata = self.store.describe_credentials(self.account.name)
-        except SecretStoreError:
+        except Exception:  # noqa: BLE001 - what has failed before is still to be recorded
             return None
         if metadata is not None and not metadata.is_deleted:
             return None

@@ -438,6 +438,7 @@ _RECORD: Final = "\n".join(
         f"lease={LEASE}/unanswered",
         f"refused-response={VERSION}",
         "grant-expires-at=20261224T130000Z/2592000",
+        "certificate-expires-at=20261224T130000Z/2592000",
     ]
 ).encode()
 

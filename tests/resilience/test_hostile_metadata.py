@@ -27,7 +27,12 @@ from token_refresher.events import parse_event
 from token_refresher.handler import wired
 from token_refresher.outcomes import Outcome
 from token_refresher.ports import CURRENT, JOURNAL_STAGE, LEASE_STAGE, PREVIOUS
-from token_refresher.records import CLEARED_BY_SUCCESS, FAILURE_TAG, GRANT_EXPIRES_AT_TAG
+from token_refresher.records import (
+    CERTIFICATE_EXPIRES_AT_TAG,
+    CLEARED_BY_SUCCESS,
+    FAILURE_TAG,
+    GRANT_EXPIRES_AT_TAG,
+)
 from token_refresher.reporting import summary
 from token_refresher.settings import settings_from_environment
 
@@ -226,7 +231,8 @@ TAG_VALUES: Final = st.one_of(
     st.text(max_size=256),
 )
 TAGS: Final = st.dictionaries(
-    st.sampled_from([*CLEARED_BY_SUCCESS, GRANT_EXPIRES_AT_TAG]), TAG_VALUES
+    st.sampled_from([*CLEARED_BY_SUCCESS, CERTIFICATE_EXPIRES_AT_TAG, GRANT_EXPIRES_AT_TAG]),
+    TAG_VALUES,
 )
 VERSION_IDS: Final = st.one_of(
     st.builds(

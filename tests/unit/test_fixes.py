@@ -6,6 +6,7 @@ import pytest
 
 from token_refresher.errors import FailureClass
 from token_refresher.fixes import FIXES, fix_of, say, say_of_all
+from token_refresher.policy import WITHOUT_FAILURE
 from tools.docs import codes
 
 HERE = {"--region": "eu-west-1", "--stack": "token-refresher"}
@@ -17,7 +18,7 @@ def test_every_code_of_the_program_has_something_to_do() -> None:
 
 def test_nothing_is_kept_for_codes_that_the_program_does_not_have() -> None:
     known = {one.name for one in codes.every_code()}
-    assert FIXES.keys() <= known | {"refresh_token_ending", "token_lives_too_short"}
+    assert FIXES.keys() <= known | set(WITHOUT_FAILURE)
 
 
 def test_a_failure_that_passes_sends_nobody_to_the_credentials() -> None:

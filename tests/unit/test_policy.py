@@ -58,11 +58,13 @@ from token_refresher.policy import (
 )
 from token_refresher.ports import SecretMetadata
 from token_refresher.records import (
+    CERTIFICATE_EXPIRES_AT_TAG,
     FAILURE_TAG,
     GRANT_EXPIRES_AT_TAG,
     LEASE_TAG,
     REFUSALS_TAG,
     REFUSED_RESPONSE_TAG,
+    CertificateLifetime,
     FailureRecord,
     GrantLifetime,
     LeaseEnd,
@@ -145,6 +147,10 @@ def refused(
 
 def grant(left: timedelta, lifetime: timedelta = 30 * DAY) -> dict[str, str]:
     return {GRANT_EXPIRES_AT_TAG: GrantLifetime(NOW + left, lifetime).to_tag()}
+
+
+def certificate(left: timedelta, lifetime: timedelta = 365 * DAY) -> dict[str, str]:
+    return {CERTIFICATE_EXPIRES_AT_TAG: CertificateLifetime(NOW + left, lifetime).to_tag()}
 
 
 def reason_of(of: Account, **asked: Any) -> Reason:  # noqa: ANN401
@@ -906,6 +912,18 @@ def test_an_unchanged_token_is_no_failure() -> None:
                      id="half of a short consent is left"),
         pytest.param(account(LATER, tags=grant(15 * MINUTE - SECOND, 30 * MINUTE)),
                      "refresh_token_ending", id="less than half of it"),
+        pytest.param(account(LATER, tags=certificate(14 * DAY)), None,
+                     id="two weeks of a client certificate are left"),
+        pytest.param(account(LATER, tags=certificate(14 * DAY - SECOND)), "certificate_ending",
+                     id="less than two weeks"),
+        pytest.param(account(LATER, tags=certificate(-DAY)), "certificate_ending",
+                     id="it has expired, and the server does not mind"),
+        pytest.param(account(LATER, tags=certificate(12 * HOUR, DAY)), None,
+                     id="half of a short one is left"),
+        pytest.param(account(LATER, tags=grant(DAY) | certificate(DAY)), "refresh_token_ending",
+                     id="the refresh token first"),
+        pytest.param(account(tags=NEEDS_ACTION | certificate(DAY)), "timeout",
+                     id="a failure before it"),
     ],
 )  # fmt: skip
 def test_what_action_is_required_is_told_by_metadata(of: Account, expected: str | None) -> None:

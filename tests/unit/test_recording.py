@@ -31,6 +31,7 @@ from token_refresher.records import (
     GRANT_EXPIRES_AT_TAG,
     LEASE_TAG,
     REFUSED_RESPONSE_TAG,
+    CertificateLifetime,
     GrantLifetime,
     LeaseEnd,
 )
@@ -201,6 +202,19 @@ def test_a_success_clears_all_but_the_end_of_the_refresh_token(world: World) -> 
     world.store.calls.clear()
     record.succeed(grant=grant)
     assert world.store.calls == []
+    record.succeed(grant=None)
+    assert world.tags() == {}
+
+
+def test_when_a_client_certificate_expires_is_kept_while_there_is_one(world: World) -> None:
+    record = record_of(world)
+    record.certificate = CertificateLifetime(world.now + 30 * DAYS, 365 * DAYS)
+    for _ in range(2):
+        record.succeed(grant=None)
+    assert world.tags() == {"certificate-expires-at": record.certificate.to_tag()}
+    assert world.store.calls.count("tag") == 1
+
+    record.certificate = None
     record.succeed(grant=None)
     assert world.tags() == {}
 

@@ -14,6 +14,7 @@ from token_refresher import records
 from token_refresher.errors import FailureClass
 from token_refresher.ports import SecretMetadata
 from token_refresher.records import (
+    CERTIFICATE_EXPIRES_AT_TAG,
     CLEARED_BY_SUCCESS,
     FAILURE_TAG,
     GRANT_EXPIRES_AT_TAG,
@@ -166,11 +167,11 @@ def test_a_record_holds_only_what_a_tag_may_hold(tag: str) -> None:
     assert TAG_VALUE.fullmatch(tag)
 
 
-def test_there_are_five_tags_and_a_success_clears_all_but_the_grants_expiry() -> None:
+def test_there_are_six_tags_and_a_success_clears_all_but_what_expires() -> None:
     tags = {value for name, value in vars(records).items() if name.endswith("_TAG") and value[:-1]}
     tags = {each for each in tags if each != "token-refresher:"}
-    assert len(tags) == 5
-    assert tags - set(CLEARED_BY_SUCCESS) == {GRANT_EXPIRES_AT_TAG}
+    assert len(tags) == 6
+    assert tags - set(CLEARED_BY_SUCCESS) == {GRANT_EXPIRES_AT_TAG, CERTIFICATE_EXPIRES_AT_TAG}
 
 
 def test_other_peoples_tags_are_no_records() -> None:

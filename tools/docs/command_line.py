@@ -48,6 +48,7 @@ def _meaning(option: Any) -> str:  # noqa: ANN401 - Typer's own copy of Click ha
 OPTIONS: Final[Mapping[str, Callable[[], Table]]] = {
     "options-of-every-command": partial(options_of, "status", "Where"),
     "options-for-credentials": partial(options_of, "add", "Fields of the credentials"),
+    "options-for-what-is-signed": partial(options_of, "add", "Fields for what is signed"),
     "options-for-what-is-sent": partial(options_of, "add", "Fields for what is sent"),
     "options-for-what-comes-back": partial(options_of, "add", "Fields for what comes back"),
     **{
