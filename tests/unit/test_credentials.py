@@ -22,6 +22,7 @@ from tests.unit.pasted import (
 )
 from token_refresher import PRODUCT_USER_AGENT
 from token_refresher.credentials import texts_in
+from token_refresher.oauth.assertions import Assertion
 from token_refresher.oauth.dialect import RFC_6749
 from token_refresher.oauth.token_request import token_request
 
@@ -398,6 +399,21 @@ def test_a_client_revokes_at_the_address_of_its_provider() -> None:
     assert at.token_endpoint == "https://acme.my.salesforce.com/services/oauth2/revoke"
     assert (at.client_id, at.auth_method) == (of.client_id, of.client.auth_method)
     assert (at.dialect, at.is_fixed) == (RFC_6749, True)
+
+
+@pytest.mark.parametrize(
+    ("said", "audience"),
+    [({}, "https://identity.xero.com/connect/token"), ({"audience": "urn:xero"}, "urn:xero")],
+)
+def test_who_signs_names_a_server_that_revokes_by_its_token_endpoint(
+    said: dict[str, str], audience: str
+) -> None:
+    signing = {"token_endpoint_auth_method": "private_key_jwt", "client_id": "1"}
+    of = parse(signing, provider="xero", grant_type="client_credentials", assertion=said or None)
+    at = of.revoking_client
+    assert at is not None
+    assert isinstance(at.assertion, Assertion)
+    assert (at.assertion.audience, at.host) == (audience, "identity.xero.com")
 
 
 def test_nothing_is_revoked_where_no_address_for_it_is_known() -> None:
