@@ -23,6 +23,7 @@ from local.consumer import Consumer
 from local.embedded_cloud import OWNER, ROOT, Credentials, EmbeddedCloud, function_python
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Mapping
 
     from mypy_boto3_secretsmanager import SecretsManagerClient
@@ -85,6 +86,10 @@ class LocalAws:
     def trust(self) -> dict[str, str]:
         """Return the variable by which a process believes the server, as functions here do."""
         return {"SSL_CERT_FILE": str(self._authority.certificate_file)}
+
+    def server_context(self) -> ssl.SSLContext:
+        """Return what another server on loopback needs to be trusted like the one that is here."""
+        return self._authority.server_context()
 
     def parameters(self) -> dict[str, str]:
         """Tell what a stack needs to work here: the server's host, this machine's processor."""

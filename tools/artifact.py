@@ -38,9 +38,13 @@ RUNS: Final = (
     "botocore/data/*.json",  # Regions, partitions, retries and defaults of every client.
     "botocore/data/events/*/endpoint-rule-set-1.json.gz",
     "botocore/data/events/*/service-2.*",
+    "botocore/data/kms/*/endpoint-rule-set-1.json.gz",
+    "botocore/data/kms/*/service-2.*",
     "botocore/data/secretsmanager/*/endpoint-rule-set-1.json.gz",
     "botocore/data/secretsmanager/*/paginators-1.json",
     "botocore/data/secretsmanager/*/service-2.*",
+    "botocore/data/sts/*/endpoint-rule-set-1.json.gz",
+    "botocore/data/sts/*/service-2.*",
     "aws_xray_sdk/core/sampling/local/*.json",
     "aws_xray_sdk/ext/resources/*.json",
     # The licences ask to travel with the code, and vulnerability scanners read names and versions.

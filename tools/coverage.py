@@ -13,6 +13,9 @@ Counted are the providers whose tokens end and are renewed by a machine:
   and every other ``TWO_STEP``; but none without a token endpoint, unless it is found by discovery,
   and no ``OAUTH2`` that tells how a code is exchanged and nothing of a renewal.
 
+Where a provider wants a signed assertion, the program makes it, and a signer in memory signs it:
+its header and its claims must be those of the table.
+
 What the table leaves to the code beside it stands in ``coverage.yaml``.
 
 The table does not tell whether a token ends. So more are counted than in `AUGUST_2026`, when those
@@ -26,6 +29,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import json
 import re
 import sys
@@ -34,15 +38,18 @@ from collections import defaultdict
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn
 from urllib.parse import parse_qsl
 
+import msgspec
 import yaml
 
 from token_refresher.errors import CredentialsError
 from token_refresher.model import PublishedToken
+from token_refresher.oauth.assertions import OWN_CLAIMS
 from token_refresher.oauth.dialect import RFC_6749
 from token_refresher.oauth.errors import OAuthError
+from token_refresher.oauth.signatures import made
 from token_refresher.oauth.token_request import token_request
 from token_refresher.oauth.token_response import bearer_token, lifetime, read_token_response
 from token_refresher.parsing import NAMED_GRANTS, parse_credentials
@@ -63,11 +70,7 @@ _OAUTH: Final = frozenset(
     {"APP", "CUSTOM", "MCP_OAUTH2", "MCP_OAUTH2_GENERIC", "OAUTH2", "OAUTH2_CC"}
 )
 
-# What a provider can need that the format does not say. The first four wait for signed clients.
-CLIENT_ASSERTION: Final = "a signed client assertion (private_key_jwt)"
-SIGNED_GRANT: Final = "a signed assertion as the grant (jwt-bearer)"
-SIGNED_BEARER: Final = "a signed token as Bearer (GitHub Apps)"
-CERTIFICATE: Final = "a client certificate (mutual TLS)"
+# What a provider can need that the format does not say.
 STEPS: Final = "another request, with what the first one's response holds"
 COMPUTED: Final = "a hash over the request or its time"
 NEW_EACH_TIME: Final = "a value that is another one with each request"
@@ -75,21 +78,43 @@ XML: Final = "a request in XML"
 NO_JSON: Final = "a response that is nothing but the token, and no JSON"
 NO_TOKEN: Final = "a response without a token: the old one lives on"  # noqa: S105 - a reason
 RESPONSE_HEADER: Final = "a header of the response, which consumers need"
-WAITING: Final = (CLIENT_ASSERTION, SIGNED_GRANT, SIGNED_BEARER, CERTIFICATE)
 
 NOW: Final = datetime(2026, 8, 21, 12, tzinfo=UTC)
 LIFETIME: Final = timedelta(hours=1)
 # No b64token, and without a token_type: as many of the large ones send it.
 TOKEN: Final = "invented|access!token#1"  # noqa: S105 - made up
+CLIENT: Final = "invented-client"
 REFRESH_TOKEN: Final = "invented-refresh-token"  # noqa: S105 - likewise
 NEXT_REFRESH_TOKEN: Final = "invented-next-refresh-token"  # noqa: S105 - likewise
 ASSERTION: Final = "invented-assertion"
+CERTIFICATE: Final = {
+    "certificate": "-----BEGIN CERTIFICATE-----\ninvented\n-----END CERTIFICATE-----\n",
+    "private_key": "-----BEGIN PRIVATE KEY-----\ninvented\n-----END PRIVATE KEY-----\n",
+}
 # A ready-made assertion that lives so long can be stored as other credentials are.
 _LONG: Final = timedelta(days=365)
 
 
 class InexpressibleError(Exception):
     """The provider needs what the format cannot say; the message is the reason."""
+
+
+@dataclass(frozen=True)
+class Signed:
+    """What an assertion must say, that is signed for each request; `ASSERTION` stands for it.
+
+    Attributes:
+        header: All of it but ``typ``.
+        claims: All but those that are another in each.
+    """
+
+    header: Mapping[str, str]
+    claims: Mapping[str, object]
+
+    @property
+    def client(self) -> str:
+        """Whose it is, unless the request says so itself."""
+        return str(self.claims["iss"])
 
 
 @dataclass(frozen=True)
@@ -105,6 +130,8 @@ class Demand:
         token: The paths of the response; None where the response has no such thing.
         published: Paths of what consumers need besides.
         lifetime: Of the token; told by its owner where the response has no path for it.
+        signed: Where `ASSERTION` is not ready-made.
+        has_certificate: Whether the client shows one.
     """
 
     url: str
@@ -119,6 +146,8 @@ class Demand:
     expires_at: str | None = None
     published: tuple[str, ...] = ()
     lifetime: timedelta = LIFETIME
+    signed: Signed | None = None
+    has_certificate: bool = False
 
 
 def main(arguments: list[str]) -> int:
@@ -198,13 +227,14 @@ def report(table: Mapping[str, Entry]) -> Iterator[str]:
         can = reasons.count(None)
         share = f"{100 * can / len(reasons):.1f} %" if reasons else ""
         yield f"{title:<26}{len(reasons):>9}{can:>13}{share:>9}{len(reasons) - can:>6}"
-    waiting = sum(reason in WAITING for reason in against.values())
+    of_august = sum(AUGUST_2026[1:])
+    without = sum(reason is not None for reason in against.values())
     yield ""
-    yield f"{waiting} of those that are not expressible wait for signed clients."
     yield from textwrap.wrap(
         "In August 2026 the table had {:,} providers, {} of OAuth and {} logins: those of OAuth "
-        "whose tokens never end had been left out, which the table does not tell.".format(
-            *AUGUST_2026
+        "whose tokens never end had been left out, which the table does not tell. Even if all that "
+        "are not expressible were among these {}, {:.1f} % of these would be.".format(
+            *AUGUST_2026, of_august, 100 * (of_august - without) / of_august
         ),
         COLUMNS,
     )
@@ -239,13 +269,11 @@ def demand_of(entry: Entry) -> Demand:
     """
     mode = entry["auth_mode"]
     if mode in ("APP", "CUSTOM"):
-        raise InexpressibleError(SIGNED_BEARER)
-    if entry.get("require_client_certificate"):
-        raise InexpressibleError(CERTIFICATE)
-    if entry.get("token_request_auth_method") == "private_key_jwt":
-        raise InexpressibleError(CLIENT_ASSERTION)
+        # What the table leaves to the code of its owner: an app of GitHub's, here or as one way in.
+        url = entry["token_url"]
+        entry = entry | _APP | {"token_url": url if isinstance(url, str) else url["APP"]}
     if mode == "BILL":
-        # What the table leaves to the code of its owner; the session ends when it is idle so long.
+        # Likewise; the session ends when it is idle so long.
         names = ("username", "password", "organizationId", "devKey")
         entry = entry | {
             "token_params": {name: f"${{credentials.{name}}}" for name in names},
@@ -258,12 +286,46 @@ def demand_of(entry: Entry) -> Demand:
         demand = _of_client_credentials(entry)
     else:
         demand = _of_refresh_token(entry)
+    demand = replace(
+        demand,
+        signed=_signed(entry, demand),
+        has_certificate=bool(entry.get("require_client_certificate")),
+    )
     milliseconds = entry.get("token_expires_in_ms")
     if milliseconds is None:
         return demand
     # 0 stands for a lifetime that nobody tells.
     known = timedelta(milliseconds=milliseconds) or LIFETIME
     return replace(demand, lifetime=known, expires_in=None, expires_at=None)
+
+
+_APP: Final[Entry] = {
+    "token_headers": {"authorization": "Bearer ${token}", "accept": "application/vnd.github+json"},
+    "token": {"header": {"alg": "RS256"}, "payload": {"iss": "${appId}"}},
+    "token_response": {
+        "token": "token",
+        "token_expiration": "expires_at",
+        "token_expiration_strategy": "expireAt",
+    },
+}
+
+
+def _signed(entry: Entry, demand: Demand) -> Signed | None:
+    """Read what an assertion must say; None without one that is signed for each request."""
+    said = _of(entry, "token") or _of(entry, "assertion")
+    lasts = timedelta(seconds=int(said.get("lifetimeInSeconds", 0))) >= _LONG
+    if lasts or ASSERTION not in f"{demand.parameters} {demand.headers}":
+        return None
+    client = str(demand.parameters.get("client_id", CLIENT))
+    # Where the table leaves it to whoever signs: RFC 7523 section 3.
+    usual = {"iss": client, "sub": client, "aud": demand.url}
+    claims = _filled(said["payload"]) if "payload" in said else usual
+    header = {"alg": "RS256", **_filled(_of(said, "header"))}
+    return Signed(_without(header, "typ"), _without(claims, *OWN_CLAIMS))
+
+
+def _without(values: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if name not in names}
 
 
 def _of_refresh_token(entry: Entry) -> Demand:
@@ -277,10 +339,12 @@ def _of_refresh_token(entry: Entry) -> Demand:
     is_public |= entry["auth_mode"] == "MCP_OAUTH2_GENERIC"
     is_basic = entry.get("token_request_auth_method") == "basic"
     headers = {}
-    if is_basic or entry.get("authorization_method") == "header":
-        headers = _basic("invented-client", "invented-secret")
+    if entry.get("token_request_auth_method") == "private_key_jwt":
+        parameters |= _PROOF
+    elif is_basic or entry.get("authorization_method") == "header":
+        headers = _basic(CLIENT, "invented-secret")
     else:
-        parameters["client_id"] = "invented-client"
+        parameters["client_id"] = CLIENT
         if not is_public:
             parameters |= {"client_secret": "invented-secret"}
     beside = entry.get("alternate_access_token_response_path")
@@ -306,11 +370,13 @@ def _of_client_credentials(entry: Entry) -> Demand:
     headers = {}
     match entry.get("token_request_auth_method"):
         case "basic":
-            headers = _basic("invented-client", "invented-secret")
+            headers = _basic(CLIENT, "invented-secret")
         case "custom":
-            parameters |= {"username": "invented-client", "password": "invented-secret"}
+            parameters |= {"username": CLIENT, "password": "invented-secret"}
+        case "private_key_jwt":
+            parameters |= _PROOF
         case _:
-            parameters |= {"client_id": "invented-client", "client_secret": "invented-secret"}
+            parameters |= {"client_id": CLIENT, "client_secret": "invented-secret"}
     if "oauth_scopes" in _of(entry, "connection_config"):
         separator = entry.get("scope_separator", " ")
         parameters["scope"] = separator.join(("invented.read", "invented.write"))
@@ -331,13 +397,10 @@ def _of_request(entry: Entry) -> Demand:
         raise InexpressibleError(XML)
     entry = _without_discovery(entry)
     parameters = _of(entry, "token_params")
-    if "client_assertion" in parameters:
-        raise InexpressibleError(CLIENT_ASSERTION)
     # A token that is renewed by itself; any other login is sent once more, and needs no renewal.
     headers = entry.get("refresh_token_headers") or _of(entry, "token_headers")
     said = entry["token_response"]
     for reason, is_so in (
-        (SIGNED_GRANT, "signature" in entry or not _is_ready_made(entry)),
         (COMPUTED, _COMPUTED.search(f"{parameters} {headers}")),
         (NEW_EACH_TIME, _NEW.search(f"{parameters} {headers}")),
         (NO_TOKEN, said["token"] is None),
@@ -389,12 +452,11 @@ def _without_discovery(entry: Entry) -> Entry:
     return {**entry, **replaced, **last}
 
 
-def _is_ready_made(entry: Entry) -> bool:
-    """Whether the assertion, if there is one, is signed once and stored."""
-    seconds = _of(entry, "assertion").get("lifetimeInSeconds", _LONG.total_seconds())
-    return timedelta(seconds=int(seconds)) >= _LONG
-
-
+# RFC 7521 section 4.2.
+_PROOF: Final = {
+    "client_assertion_type": "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
+    "client_assertion": ASSERTION,
+}
 DISCOVERED: Final = "https://found.invented.example/token"
 _COMPUTED: Final = re.compile(r"\$\{(?!base64\()\w+\(")
 _NEW: Final = re.compile(r"\$\{(now|random)\b")
@@ -440,7 +502,13 @@ def _fill(template: str) -> str:
     return _HOLE.sub(lambda found: _INVENTED.get(found[1]) or _invented(found[1]), text)
 
 
-_INVENTED: Final = {"refresh_token": REFRESH_TOKEN, "credentials.assertion": ASSERTION}
+_INVENTED: Final = {
+    "clientId": CLIENT,
+    "credentials.assertion": ASSERTION,
+    "credentials.certificateThumbprint": "invented".ljust(43, "-"),
+    "refresh_token": REFRESH_TOKEN,
+    "token": ASSERTION,
+}
 
 
 def _invented(hole: str) -> str:
@@ -462,6 +530,7 @@ def credentials_of(demand: Demand) -> dict[str, object]:
     """Write the credentials that an account's owner would store."""
     parameters, headers = dict(demand.parameters), dict(demand.headers)
     said: dict[str, Any] = {"token_endpoint": demand.url, "token_endpoint_auth_method": "none"}
+    said |= CERTIFICATE if demand.has_certificate else {}
     grant_type = parameters.pop("grant_type", None)
     if grant_type is not None:
         said["grant_type"] = grant_type
@@ -485,6 +554,9 @@ def credentials_of(demand: Demand) -> dict[str, object]:
             if value in f"{parameters} {headers}":
                 said[name.strip("{}")] = value
         said["grant_parameters"] = _with_templates(parameters, templates)
+    if demand.signed is not None:
+        said.setdefault("client_id", demand.signed.client)
+        said["assertion"] = _described(demand.signed, said["client_id"], demand.url)
     said["request_headers"] = _with_templates(headers, templates)
     said["dialect"] = _dialect(demand)
     if demand.expires_in is demand.expires_at is None:
@@ -492,6 +564,13 @@ def credentials_of(demand: Demand) -> dict[str, object]:
     if demand.published:
         said["publish"] = {"fields": demand.published}
     return said
+
+
+def _described(signed: Signed, client_id: str, url: str) -> dict[str, object]:
+    """Say of an assertion what does not follow from the client and its server."""
+    usual = {"iss": client_id, "sub": client_id, "aud": url}
+    claims = {name: value for name, value in signed.claims.items() if value != usual.get(name)}
+    return {**signed.header, "claims": dict.fromkeys(usual.keys() - signed.claims.keys()) | claims}
 
 
 def _client(parameters: dict[str, Any], headers: dict[str, str]) -> dict[str, Any]:
@@ -507,11 +586,16 @@ def _client(parameters: dict[str, Any], headers: dict[str, str]) -> dict[str, An
     client: dict[str, Any] = {
         name: parameters.pop(name) for name in ("client_id", "client_secret") if name in parameters
     }
+    if "client_assertion" in parameters:
+        for name in _PROOF:
+            del parameters[name]
+        method = "private_key_jwt"
+        return {**client, "token_endpoint_auth_method": method, "assertion": ASSERTION}
     if "client_secret" not in client:
         return client
     # Where its id has another name, it is sent under both.
     method = "client_secret_post"
-    return {"client_id": "invented-client", "token_endpoint_auth_method": method, **client}
+    return {"client_id": CLIENT, "token_endpoint_auth_method": method, **client}
 
 
 def _pair(authorization: str) -> list[str] | None:
@@ -569,8 +653,16 @@ def _require_request(demand: Demand, credentials: Credentials) -> None:
     """Compare the request that the program sends with the one that the table asks for."""
     token = credentials.refresh_token
     grant = credentials.grant if token is None else credentials.grant_by(token)
-    method, url, headers, body = token_request(credentials.client, grant)
+    client = credentials.client
+    if (client.certificate is not None) != demand.has_certificate:
+        raise InexpressibleError("another certificate than the program shows")
     asked, said = dict(demand.parameters), dict(demand.headers)
+    if client.signs:
+        assertion = made(client, _Signer(), now=NOW)
+        _require_assertion(demand.signed, assertion)
+        client = msgspec.structs.replace(client, assertion=assertion)
+        asked, said = (_with_templates(each, {ASSERTION: assertion}) for each in (asked, said))
+    method, url, headers, body = token_request(client, grant)
     if headers.get("Content-Type") != _CONTENT_TYPES[demand.form]:
         raise InexpressibleError("another format than the program sends")
     if demand.form == "json":
@@ -582,8 +674,9 @@ def _require_request(demand: Demand, credentials: Credentials) -> None:
         url, _, query = url.partition("?")
         parameters = dict(parse_qsl(query, keep_blank_values=True))
         said.pop("content-type", None)
-    # Where the client's id has another name, it is sent under both.
-    if "client_secret" in asked and "client_id" not in asked:
+    # Where the client's id has another name, it is sent under both; and beside an assertion that
+    # names the client, too (RFC 7521 section 4.2).
+    if {"client_assertion", "client_secret"} & asked.keys() and "client_id" not in asked:
         parameters.pop("client_id", None)
     sent = sorted((name.lower(), value) for name, value in headers.items() if name.lower() in said)
     for what, is_alike in (
@@ -594,6 +687,33 @@ def _require_request(demand: Demand, credentials: Credentials) -> None:
     ):
         if not is_alike:
             msg = f"another {what} than the program sends"
+            raise InexpressibleError(msg)
+
+
+class _Signer:
+    """Has no key: whether a signature holds, the contracts of the providers' entries tell."""
+
+    def sign(self, key: str, *, alg: str, message: bytes) -> bytes:
+        """Tell apart what is signed how, and for whom."""
+        return hashlib.sha256(f"{key} {alg}".encode() + message).digest()
+
+    def identity_token(self, key: str, *, audience: str, alg: str) -> NoReturn:
+        """Nobody of the table asks for one."""
+        raise NotImplementedError(key, audience, alg)
+
+
+def _require_assertion(signed: Signed | None, assertion: str) -> None:
+    """Compare what the program signs with what the table asks for."""
+    asked = signed or Signed({}, {})
+    header, claims = (
+        json.loads(base64.urlsafe_b64decode(f"{part}==")) for part in assertion.split(".")[:2]
+    )
+    for what, is_alike in (
+        ("header", _without(header, "typ") == asked.header),
+        ("set of claims", _without(claims, *OWN_CLAIMS) == asked.claims),
+    ):
+        if not is_alike:
+            msg = f"another {what} than the program signs"
             raise InexpressibleError(msg)
 
 

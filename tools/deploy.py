@@ -63,6 +63,8 @@ INTERRUPTED: Final = 130
 SET_HERE: Final = frozenset({"AccountName", "FunctionStackName"})
 # As the template has it.
 ACCOUNT_NAME: Final = re.compile(r"[A-Za-z0-9_+=.@-]+(/[A-Za-z0-9_+=.@-]+)*")
+# As an alias of KMS has it.
+SIGNABLE_PREFIX: Final = re.compile(r"(?!aws/)[A-Za-z0-9_/-]+")
 
 
 class DeployError(Exception):
@@ -191,6 +193,24 @@ def check_name(stack: str, parameters: Mapping[str, str]) -> None:
                 f"STACK={stack} has {len(stack)} characters, and its function {stack}{ending} "
                 f"may have {LONGEST_FUNCTION_NAME}. Choose a name of at most {room}."
             )
+
+
+def check_prefix(parameters: Mapping[str, str]) -> None:
+    """See that keys can be named after the accounts, where these sign.
+
+    CloudFormation cannot: its rules compare whole values, and a pattern knows one parameter alone.
+
+    Raises:
+        DeployError: No alias of a key can begin with the prefix.
+    """
+    prefix = parameters.get("SecretPrefix", "")
+    if parameters.get("Signing") != "true" or not prefix:
+        return
+    if not SIGNABLE_PREFIX.fullmatch(prefix):
+        raise DeployError(
+            f"With Signing=true, SecretPrefix={prefix} cannot be: keys are named after it, by "
+            "letters, digits, _, - and / alone, and not under aws/."
+        )
 
 
 def account_stack(stack: str, account: str) -> str:
@@ -346,6 +366,7 @@ def act(told: argparse.Namespace) -> None:
     words += [each for each in defaults if each.partition("=")[0] not in named]
     parameters = read_parameters(words)
     check_name(stack, parameters)
+    check_prefix(parameters)
     if told.command == "account" and not ACCOUNT_NAME.fullmatch(told.account or ""):
         raise DeployError(
             "Name the account, by letters, digits and /_+=.@- alone: make account ACCOUNT=dealer-17"

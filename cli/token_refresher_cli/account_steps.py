@@ -7,27 +7,36 @@ told from the function's own records, and nobody is asked.
 
 from __future__ import annotations
 
+import shlex
 import socket
+import ssl
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
+from msgspec import structs
+
+from token_refresher.aws.signing import ALGORITHMS
 from token_refresher.errors import CredentialsError, ExternalSecretError
 from token_refresher.fixes import DENIED
 from token_refresher.judgement import with_times_read
 from token_refresher.leases import ABANDONED_AFTER, LeaseContent
+from token_refresher.oauth.certificates import ClientCertificateError, identify
 from token_refresher.oauth.errors import OAuthError
 from token_refresher.policy import FAILURES, Reason
 from token_refresher.records import LeaseEnd
 from token_refresher_cli.accounts import State
+from token_refresher_cli.client_certificate import certificate_of, ending, require_in_force
 from token_refresher_cli.deployment_steps import ALARMS, IDENTITY, SERVING
 from token_refresher_cli.durations import say_duration, say_when
 from token_refresher_cli.findings import Finding, Step, Verdict, unknown, well, wrong
 from token_refresher_cli.problems import RefusedError, about, fix_for, sentence
+from token_refresher_cli.proof import issued_for, key_trouble
 
 if TYPE_CHECKING:
     from token_refresher.records import FailureRecord
     from token_refresher_cli.patient import Patient
+    from token_refresher_cli.proof import SignedBy
 
 _HERE: Final = "seen from this machine"
 _OF_THIS_SHELL: Final = "so say the settings of this shell; with --stack the function's count"
@@ -42,6 +51,7 @@ _READS: Final = ("DescribeSecret", "GetSecretValue")
 _PUBLISHES: Final = ("CreateSecret", "PutSecretValue", "TagResource", "UntagResource")
 # As Secrets Manager names its own key.
 _AWS_MANAGED: Final = (None, "", "alias/aws/secretsmanager")
+_AUDIENCES: Final = "WebIdentityAudiences"
 _KEYS_OF_THE_STACK: Final = {
     "credentials": "CredentialsKmsKeyArn",
     "tokens": "TokenSecretKmsKeyArn",
@@ -133,10 +143,90 @@ def _credentials(patient: Patient) -> Finding:
     return well(f"they validate: {grant} grant at {client.host}, {client.auth_method}")
 
 
+def _certificate(patient: Patient) -> Finding | None:
+    """Look at the client's certificate, before anything is shown to a server."""
+    credentials = patient.credentials
+    certificate, private_key = credentials.certificate, credentials.private_key
+    if certificate is None or private_key is None:
+        return None
+    flags = ["--certificate", "FILE", "--private-key", "FILE"]
+    correct = f"Give another: {patient.target.command('correct', patient.name, flags=flags)}"
+    try:
+        identify(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), certificate, private_key)
+        require_in_force(credentials, now=patient.now)
+    except (ClientCertificateError, CredentialsError) as error:
+        return wrong(str(error).partition(": give")[0], correct)
+    soon = ending(credentials, now=patient.now)
+    found = certificate_of(credentials)
+    until = f", until {found.ends_at:%Y-%m-%d}" if found else ""
+    return well(f"{found.subject if found else 'it fits its key'}{until}{soon and f'; {soon}'}")
+
+
+def _signature(patient: Patient) -> Finding | None:
+    """Look whether the function could sign for the account; nothing is signed."""
+    credentials = patient.credentials
+    if (audience := issued_for(credentials)) is not None:
+        return _identity_token(patient, audience)
+    try:
+        key = patient.connection.signing_key(credentials, patient.name)
+    except CredentialsError as error:
+        add = patient.target.command("add", "NAME")
+        return wrong(str(error), f"Add it under another name, and remove this one: {add}")
+    if key is None:
+        return None
+    trouble = key_trouble(patient.aws, key, patient.name, patient.target)
+    if trouble is not None:
+        return wrong(trouble.what, trouble.fix)
+    if lacking := _may_not_sign(patient, key):
+        return lacking
+    return well(f"the KMS key {key.alias} can sign, by {key.alg}")
+
+
+def _may_not_sign(patient: Patient, key: SignedBy) -> Finding | None:
+    """Say why the function may not sign, as far as the stack and its role tell.
+
+    The key's own policy may allow it all the same: then the account has succeeded with it.
+    """
+    if patient.deployment is None or (patient.has_token_of_these and patient.failure is None):
+        return None
+    if patient.stack.parameters().get("Signing") != "true":
+        return wrong("the stack lets no account sign", _deploying(patient, "Signing=true"))
+    role, arn = patient.configuration.role, patient.aws.key(key.alias).arn
+    said = {
+        "kms:RequestAlias": key.alias,
+        "kms:MessageType": "DIGEST",
+        "kms:SigningAlgorithm": ALGORITHMS[key.alg],
+    }
+    try:
+        denied = patient.stack.denied(role, ["kms:Sign"], arn, said)
+    except RefusedError:
+        # Where it may not be asked, the function's record has to do.
+        return None
+    if denied:
+        return wrong(f"the function's role may not sign with {key.alias}", _deploying(patient))
+    return None
+
+
+def _identity_token(patient: Patient, audience: str) -> Finding:
+    if patient.deployment is None:
+        return unknown("only a stack tells its WebIdentityAudiences: give --stack")
+    listed = [each for each in patient.stack.parameters().get(_AUDIENCES, "").split(",") if each]
+    if audience not in listed:
+        setting = f"{_AUDIENCES}={','.join([*listed, audience])}"
+        return wrong(
+            f"the stack lets its function tell nobody of {audience} who runs there",
+            _deploying(patient, setting),
+        )
+    if not patient.stack.hands_out_identity_tokens():
+        enable = patient.target.aws("iam", "enable-outbound-web-identity-federation")
+        return wrong("the AWS account hands out no identity tokens", f"Have it do so: {enable}")
+    return well(f"AWS STS tells {audience} who runs there")
+
+
 def _host(patient: Patient) -> Finding:
     credentials = patient.credentials
     try:
-        patient.connection.admit(credentials)
+        patient.connection.admit(credentials, patient.name)
     except FAILURES as error:
         said, _, way_out = str(error).partition("; ")
         if patient.deployment is None:
@@ -163,7 +253,8 @@ def _dns(patient: Patient) -> Finding:
 
 def _tls(patient: Patient) -> Finding:
     """Shake hands, as the function does before it sends; nothing is sent."""
-    client = patient.credentials.client
+    # Who looks must not sign, and a handshake needs no assertion.
+    client = structs.replace(patient.credentials.client, assertion=None)
     try:
         with patient.connection.endpoint().connect(client):
             return well(f"{client.host} is believed, {_HERE}")
@@ -288,9 +379,10 @@ def _how_to_allow(patient: Patient, failure: FailureRecord, lacking: str) -> str
     return f"{fix} Its log tells which call it was, by AWS CLI 2: {patient.log()}"
 
 
-def _deploying(patient: Patient) -> str:
-    stack = patient.target.stack
-    return f"Allow it, as the stack does, in a clone of this project: make deploy STACK={stack}"
+def _deploying(patient: Patient, setting: str = "") -> str:
+    deploy = f"make deploy STACK={patient.target.stack}"
+    with_it = f" PARAMETERS={shlex.quote(setting)}" if setting else ""
+    return f"Allow it, as the stack does, in a clone of this project: {deploy}{with_it}"
 
 
 def _lacking(patient: Patient) -> str:
@@ -372,6 +464,8 @@ ACCOUNT: Final = (
     Step("credentials secret", _credentials_secret),
     Step("encryption", _encryption),
     Step("credentials", _credentials),
+    Step("certificate", _certificate),
+    Step("signature", _signature),
     Step("host", _host),
     Step("DNS", _dns),
     Step("TLS", _tls),

@@ -261,7 +261,9 @@ def _row(number: int, columns: Sequence[str], cells: Sequence[str]) -> Line | Wr
             problem = f"`{plain(name)}` is what a spreadsheet shows instead of what was entered: "
             return Wrong(number, "", f"{problem}make its column a text, and enter it again")
         first = name.split(".", 1)[0]
-        *path, last = name.split(".") if first in _NESTED else name.split(".", 1)
+        *path, last = name.split(".", -1 if first in _NESTED else 1)
+        if path == ["assertion"] and last.startswith("claims."):
+            path, last = ["assertion", "claims"], last.removeprefix("claims.")
         place: Any = content
         for part in path:
             place = place.setdefault(part, {})

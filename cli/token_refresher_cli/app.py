@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -11,10 +11,12 @@ from token_refresher import __version__
 from token_refresher_cli import (
     check_command,
     doctor_command,
+    key_commands,
     provider_commands,
     read_commands,
     refresh_command,
     remove_commands,
+    rotate_command,
     screen,
     write_commands,
 )
@@ -22,6 +24,9 @@ from token_refresher_cli.exit_codes import INTERRUPTED, ExitCode
 from token_refresher_cli.field_options import with_fields
 from token_refresher_cli.options import located, target_of
 from token_refresher_cli.problems import ProblemError, explain
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def _plain(params: list[Any]) -> list[Any]:
@@ -100,6 +105,7 @@ def _about(
 
 
 _LOOK: Final = "Look: nothing is changed"
+_CHANGE: Final = "Change"
 for panel, commands in {
     _LOOK: (
         read_commands.status,
@@ -109,7 +115,7 @@ for panel, commands in {
         read_commands.history,
         read_commands.token,
     ),
-    "Change": (
+    _CHANGE: (
         with_fields(write_commands.add),
         with_fields(write_commands.correct),
         refresh_command.refresh,
@@ -120,3 +126,18 @@ for panel, commands in {
     for command in commands:
         app.command(cls=_Command, rich_help_panel=panel)(located(command))
 app.command(cls=_Command, rich_help_panel=_LOOK)(provider_commands.providers)
+
+_keys = typer.Typer(
+    name="key",
+    help="Make, bring in, show and replace the keys that accounts sign with.",
+    no_args_is_help=True,
+)
+_of_keys: Final[dict[str, Callable[..., None]]] = {
+    "create": key_commands.create,
+    "import": key_commands.import_key,
+    "jwks": key_commands.show,
+    "rotate": rotate_command.rotate,
+}
+for verb, about_keys in _of_keys.items():
+    _keys.command(verb, cls=_Command)(located(about_keys))
+app.add_typer(_keys, rich_help_panel=_CHANGE)

@@ -28,7 +28,7 @@ from token_refresher_cli import screen
 from token_refresher_cli.accounts_file import Wrong, read_accounts, text_of
 from token_refresher_cli.credentials_form import (
     FormError,
-    caution,
+    cautions,
     fill_in,
     joined,
     to_credentials,
@@ -126,6 +126,7 @@ def add_many(
     adding.look()
     adding.run(entries)
     _tell(adding, entries, connection, wrong=total - len(entries))
+    _say_who_signs(connection, entries)
     if adding.left:
         key = ["--kms-key-id", kms_key_id] if kms_key_id else []
         dry = ["--dry-run"] if dry_run else []
@@ -186,18 +187,19 @@ def _judged(
                 wrong.append(Wrong(line.number, line.account, _problem(error)))
                 hints[_hint(error, connection)] = None
             else:
-                doubts[caution(entries[-1].credentials)] += 1
+                doubts.update(cautions(entries[-1].credentials, now=connection.now()))
             done()
     for doubted, times in doubts.items():
-        if doubted:
-            screen.note(f"{counted(times, 'account')}: {doubted}", style="yellow")
+        screen.note(f"{counted(times, 'account')}: {doubted}", style="yellow")
     problems: _Problems = {}
     for each in sorted(wrong, key=lambda one: one.number):
         problems.setdefault(each.problem, []).append(each)
     return entries, problems, [hint for hint in hints if hint]
 
 
-def _validated(account: str, fields: dict[str, Any], admit: Callable[[Credentials], None]) -> Entry:
+def _validated(
+    account: str, fields: dict[str, Any], admit: Callable[[Credentials, str], None]
+) -> Entry:
     """Judge an account as `add` with its name does.
 
     Raises:
@@ -205,7 +207,7 @@ def _validated(account: str, fields: dict[str, Any], admit: Callable[[Credential
         FormError: A field is missing, or all together are too long.
     """
     credentials, text = to_credentials(fill_in(fields, asker=None))
-    admit(credentials)
+    admit(credentials, account)
     if len(text.encode()) > LONGEST_VALUE:
         raise FormError("its credentials are longer than a secret holds")
     return Entry(account, text, credentials)
@@ -444,6 +446,19 @@ def _tell(adding: _Adding, entries: Sequence[Entry], connection: Connection, *, 
         screen.show_problem(explain(adding.stopped_by, target))
     if counts[Standing.UNCOMPARED]:
         screen.note("What was not compared could not be read, and nothing was written to it.")
+
+
+def _say_who_signs(connection: Connection, entries: Sequence[Entry]) -> None:
+    """Say which keys accounts need; each is looked at when the account is checked."""
+    of = {one.account: connection.signing_key(one.credentials, one.account) for one in entries}
+    signing = [account for account, key in of.items() if key is not None]
+    if signing:
+        create = connection.target.command("key create", signing[0])
+        verb = "signs" if len(signing) == 1 else "sign"
+        screen.note(
+            f"{counted(len(signing), 'account')} {verb}, each with a KMS key of its own. Where "
+            f"there is none yet, as for the first: {create}"
+        )
 
 
 def _end(adding: _Adding, connection: Connection, file: Path | None) -> None:

@@ -10,26 +10,36 @@ import typer
 from rich.text import Text
 
 from token_refresher import judgement
-from token_refresher.errors import ExternalSecretError, FailureClass
+from token_refresher.errors import ExternalSecretError, FailureClass, SigningError
 from token_refresher.journal import Journal, JournalEntry
 from token_refresher.oauth.errors import OAuthError
 from token_refresher.oauth.transport import TokenEndpoint
 from token_refresher.policy import FAILURES, failure_class_of
 from token_refresher_cli import options, screen
 from token_refresher_cli.accounts import status_of
-from token_refresher_cli.credentials_form import caution
+from token_refresher_cli.client_certificate import require_in_force
+from token_refresher_cli.credentials_form import cautions
+from token_refresher_cli.deployment import Aws
 from token_refresher_cli.durations import say_duration, say_when
 from token_refresher_cli.exchange import Exchange, WatchedExchanges, secrets_in, shown
 from token_refresher_cli.exit_codes import ExitCode
 from token_refresher_cli.masking import Mask
-from token_refresher_cli.problems import ProblemError, about, failure_text, fix_for
+from token_refresher_cli.problems import (
+    ProblemError,
+    RefusedError,
+    about,
+    explain,
+    failure_text,
+    fix_for,
+    is_persons,
+)
+from token_refresher_cli.proof import key_trouble, told
 from token_refresher_cli.read_commands import connect, stored
 
 if TYPE_CHECKING:
     from token_refresher.credentials import Credentials
     from token_refresher.model import Account
     from token_refresher.oauth.client_authentication import Client
-    from token_refresher.policy import Failure
     from token_refresher_cli.connection import Connection
     from token_refresher_cli.machine import Machine
 
@@ -75,17 +85,21 @@ def check(
     seen: list[Exchange] = []
     make = partial(WatchedExchanges, seen=seen.append) if show_response else TokenEndpoint
     look = _Look(connection, connection.endpoint(make), name, is_forced=try_it)
-    failure: Failure | None = None
+    has_failed = False
     try:
         ready = look.ready()
-        _say_that_it_is_ready(name, ready)
+        _say_that_it_is_ready(connection, name, ready)
+        has_failed = not try_it and _tell_key_trouble(connection, name, ready)
         if try_it:
             _require_agreement(connection, machine, name, ready, yes=yes)
             screen.show(f"{name}: {_tried(connection, look, ready, seen)}")
     except FAILURES as error:
-        failure = error
-        told = failure_text(error.code, failure_class_of(error), is_here=True)
-        screen.note(f"{name}: {told}", style="bold red")
+        if isinstance(error, SigningError) and is_persons(error.code):
+            # It tells nothing of the account, whose function signs by a permission of its own.
+            raise
+        has_failed = True
+        kind = failure_text(error.code, failure_class_of(error), is_here=True)
+        screen.note(f"{name}: {kind}", style="bold red")
         screen.note(f"{error}")
         fix = connection.doubt(error.code) or fix_for(error.code, name, connection.target)
         if fix:
@@ -94,7 +108,6 @@ def check(
             flags = ["--try", "--show-response"]
             again = connection.target.command("check", name, flags=flags)
             screen.note(f"To see what came back, in a terminal: {again}")
-    has_failed = failure is not None
     if not try_it:
         has_failed |= _tell_what_is_on_record(connection, look.account, has_failed=has_failed)
     if has_failed:
@@ -163,17 +176,44 @@ class _Look:
         client = judgement.client_of(
             credentials, account=self.account.name, schedule=settings.schedule
         )
+        # Before anything is sent, as a signature is made before anything is.
+        connection.signing_key(credentials, self.account.name)
         judgement.admit(credentials, client, journal.entry, endpoint=self.endpoint)
+        require_in_force(credentials, now=connection.now())
         return _Ready(credentials, client, journal)
 
 
-def _say_that_it_is_ready(name: str, ready: _Ready) -> None:
+def _say_that_it_is_ready(connection: Connection, name: str, ready: _Ready) -> None:
     grant, client = ready.credentials.grant_name or "login", ready.client
     screen.show(
         f"{name}: {grant} grant at {client.host}, {client.auth_method}; the credentials validate"
     )
-    if doubts := caution(ready.credentials):
+    for proof in told(ready.credentials, name, prefix=connection.target.secret_prefix):
+        screen.show(f"{name}: {proof}")
+    for doubts in cautions(ready.credentials, now=connection.now()):
         screen.note(doubts, style="yellow")
+
+
+def _tell_key_trouble(connection: Connection, name: str, ready: _Ready) -> bool:
+    """Say why the account's KMS key could not sign, as far as a person may see it.
+
+    Returns:
+        Whether it could not.
+    """
+    key, target = connection.signing_key(ready.credentials, name), connection.target
+    if key is None:
+        return False
+    try:
+        trouble = key_trouble(Aws(), key, name, target)
+    except RefusedError as error:
+        problem = explain(error, target)
+        screen.note(f"Whether the key can sign was not seen: {problem.what}", style="yellow")
+        return False
+    if trouble is None:
+        return False
+    screen.note(f"{name}: {trouble.what}", style="bold red")
+    screen.note(trouble.fix)
+    return True
 
 
 def _tell_what_is_on_record(connection: Connection, account: Account, *, has_failed: bool) -> bool:

@@ -33,10 +33,12 @@ from token_refresher.oauth.transport import TokenEndpoint
 from token_refresher.refresh import Refresher
 from token_refresher.settings import settings_from_environment
 from token_refresher.sweep import Sweeper
+from token_refresher_cli.client_certificate import require_in_force
 from token_refresher_cli.deployed_function import DeployedFunction
 from token_refresher_cli.discovery import DiscoveryError, discover
 from token_refresher_cli.machine import finish, without_interruption
 from token_refresher_cli.problems import ProblemError, about, doubt, sentence
+from token_refresher_cli.proof import signing_key
 from token_refresher_cli.secrets_manager import PeoplesCalls
 
 if TYPE_CHECKING:
@@ -53,6 +55,7 @@ if TYPE_CHECKING:
     from token_refresher.sweep import Report
     from token_refresher_cli.discovery import Discovered
     from token_refresher_cli.machine import Machine
+    from token_refresher_cli.proof import SignedBy
     from token_refresher_cli.target import Target
 
 # Nothing cuts a command off, so every refresh has all the time that it may take; but it must
@@ -237,24 +240,36 @@ class Connection:
         """Say why this machine can believe no certificate, where a failure may come from that."""
         return self._machine.trust_problem() if code == "certificate_refused" else ""
 
-    def admit(self, credentials: Credentials) -> None:
+    def admit(self, credentials: Credentials, account: str) -> None:
         """Check that a refresh with these credentials would ask for a token.
 
         Raises:
-            CredentialsError: They need refresh tokens, which the settings ignore.
-            TokenEndpointError: A host that ALLOWED_TOKEN_HOSTS does not name.
+            CredentialsError: They need refresh tokens, which the settings ignore; no key can have
+                the name of an account that signs; or their certificate has expired.
+            TokenEndpointError: A host that ALLOWED_TOKEN_HOSTS does not name, or certificates that
+                are none.
         """
-        self.admission()(credentials)
+        self.admission()(credentials, account)
 
-    def admission(self) -> Callable[[Credentials], None]:
+    def admission(self) -> Callable[[Credentials, str], None]:
         """Make what `admit` does once for many: the authorities to believe are read once."""
         uses, endpoint = self.settings.uses_refresh_tokens, self.endpoint()
 
-        def admit(credentials: Credentials) -> None:
+        def admit(credentials: Credentials, account: str) -> None:
             require_refresh_tokens(credentials, uses_refresh_tokens=uses)
+            self.signing_key(credentials, account)
             endpoint.admit(credentials.client)
+            require_in_force(credentials, now=self.now())
 
         return admit
+
+    def signing_key(self, credentials: Credentials, account: str) -> SignedBy | None:
+        """Tell the KMS key that signs for an account; None where none does.
+
+        Raises:
+            CredentialsError: No key can have the account's name.
+        """
+        return signing_key(credentials, account, prefix=self.target.secret_prefix)
 
     def sweep(
         self,

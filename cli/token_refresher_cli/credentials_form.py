@@ -14,25 +14,36 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
 import msgspec
 
-from token_refresher.credentials import ASSERTION, REFRESH_TOKEN, SECRET_NAME, texts_in
+from token_refresher.credentials import (
+    ASSERTION,
+    REFRESH_TOKEN,
+    SECRET_NAME,
+    AssertionCredentials,
+    texts_in,
+)
 from token_refresher.errors import CredentialsError
 from token_refresher.json_text import given_twice, trouble_with
 from token_refresher.oauth import providers
+from token_refresher.oauth.client_authentication import WITHOUT_SECRET
 from token_refresher.parsing import (
     FIELD_NAMES,
     NAMED_GRANTS,
+    as_object,
     in_one,
     parse_credentials,
     problems_of,
     unknown_fields,
 )
+from token_refresher_cli.client_certificate import PemFileError, ending, read_pem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+    from datetime import datetime
 
     from token_refresher.credentials import Credentials
 
@@ -41,22 +52,33 @@ Slot: TypeAlias = tuple[str, ...]
 
 # They are never taken from the command line, which a shell keeps in its history.
 SECRET_FIELDS: Final = frozenset(
-    {"assertion", "client_secret", "partner_secret", "password", "refresh_token"}
+    {
+        *("assertion", "client_secret", "partner_secret", "password", "private_key"),
+        "refresh_token",
+    }
 )
+# They are many lines: a file is named.
+_OF_FILES: Final = ("certificate", "private_key")
 GRANT_TYPES: Final = tuple(NAMED_GRANTS)
 PLACES: Final = frozenset({"provider", "token_endpoint"})
 # They are put together part by part.
 _OBJECTS: Final = frozenset(
-    {"dialect", "extra_parameters", "grant_parameters", "provider_parameters", "request_headers"}
+    {
+        *("assertion", "dialect", "extra_parameters", "grant_parameters", "provider_parameters"),
+        "request_headers",
+    }
 )
 # What a request holds, and a provider's entry has examples of.
 _SENT: Final = ("grant_parameters", "extra_parameters", "request_headers")
+_SHOWN: Final = (*_SENT, "assertion")
 # What stands in an entry's example for a value of the account's own.
 _OWN: Final = "..."
 # Names that sound like a secret and hold none.
 _NO_SECRET: Final = re.compile(r"(name|_id|_type|_type_hint)\Z", re.IGNORECASE)
 # What people copy from a page, and a program sends in one line.
-_COPIED: Final = SECRET_FIELDS - {"assertion"} | {"client_id", "username", "partner_code"}
+_COPIED: Final = SECRET_FIELDS - {"assertion", "private_key"} | {
+    *("client_id", "username", "partner_code")
+}
 _UNSEEN: Final = "holds a character that no screen shows: paste it again"
 # Whose tokens an account gets, as far as that may be seen.
 _WHO: Final = ("client_id", "username", "partner_code")
@@ -67,8 +89,24 @@ _NO_SCHEME: Final = re.compile(
     r"(?=[^/]*[.:])[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*(:[0-9]+)?/\S*", re.ASCII
 )
 _PLACE: Final = "provider or token_endpoint"
+_BY_TLS: Final = "tls_client_auth"
+# How a client authenticates; the first is what is meant where nothing is said.
+_METHODS: Final = (
+    *("client_secret_basic", "client_secret_post", "client_secret_jwt", "private_key_jwt"),
+    *(_BY_TLS, "none"),
+)
+# Where an assertion comes from.
+_KMS, _STS, _READY_MADE = "kms", "sts", "ready-made"
+_SIGNERS: Final = (
+    f"An assertion is signed by the account's own KMS key ({_KMS}), is issued by AWS STS for an "
+    f"audience ({_STS}), or is a text that you have ({_READY_MADE})."
+)
+_KEPT: Final = "the stored one"
+_CLAIMS: Final = "claims."
 # Told by their names, together.
 _IS_MISSING: Final = re.compile(r"is missing|^give exactly one of")
+# Until their files are asked for.
+_OF_A_PAIR: Final = re.compile("`certificate` and `private_key` are missing")
 _EMAIL: Final = re.compile(r"[!-~]+@[!-~]+\.[!-~]+")
 
 
@@ -116,6 +154,8 @@ def fields_needed(grant_type: str) -> list[str]:
     if struct is None:
         return []
     own = [field.name for field in _fields_of(struct) if field.required]
+    if struct is AssertionCredentials:
+        own.append("assertion")
     needed = [*(["client_id", "client_secret"] if struct.needs_client else []), *own]
     return sorted(needed, key=lambda name: (name in SECRET_FIELDS, name != "client_id"))
 
@@ -128,13 +168,12 @@ def shown(name: str, grant: str) -> dict[str, Any]:
     """
     entry = providers.provider(name)
     of_grant = entry.grant(grant)
-    method = of_grant.token_endpoint_auth_method or entry.token_endpoint_auth_method
     asked = {each: one.example for each, one in entry.parameters.items() if one.default is None}
     struct = NAMED_GRANTS.get(grant)
     own = [] if struct is None else [f.name for f in msgspec.structs.fields(struct) if f.required]
     needed = [
         *(["client_id"] if entry.needs_client_id else []),
-        *([] if method == "none" else ["client_secret"]),
+        *(["client_secret"] if _has_secret(entry, grant) else []),
         *own,
     ]
     return {
@@ -144,6 +183,15 @@ def shown(name: str, grant: str) -> dict[str, Any]:
         **dict.fromkeys(needed, _OWN),
         **of_grant.example,
     }
+
+
+def _has_secret(entry: providers.Provider, grant: str) -> bool:
+    """Whether a provider's clients have a secret with a grant, as far as its entry tells."""
+    of_grant = entry.grant(grant)
+    method = of_grant.token_endpoint_auth_method or entry.token_endpoint_auth_method
+    if method is not None:
+        return method not in WITHOUT_SECRET
+    return of_grant.assertion is None and NAMED_GRANTS.get(grant) is not AssertionCredentials
 
 
 def fill_in(
@@ -176,11 +224,13 @@ def fill_in(
         given = {name: value for name, value in given.items() if value is not None}
     kept = without(_kept(stored or {}, given), unset)
     fields = joined(kept, given)
-    if _is_public(fields) and "client_secret" not in given:
+    if _is_without_secret(fields) and "client_secret" not in given:
         fields.pop("client_secret", None)
     for name in sorted(_COPIED & given.keys()):
         if isinstance(given[name], str) and not given[name].isprintable():
             raise FormError(f"`{name}` {_UNSEEN}")
+    if asker is None:
+        fields = _with_only_grant(fields)
     misspelt = unknown_fields(given, of=fields)
     if asker is None:
         _require_all(fields, misspelt, asked)
@@ -195,9 +245,21 @@ def fill_in(
     return form.filled_in(asked)
 
 
+def _with_only_grant(fields: dict[str, Any]) -> dict[str, Any]:
+    """Add the grant of a provider that has but one, where none is given."""
+    if "provider" not in fields or fields.keys() & {"grant_type", "grant_parameters"}:
+        return fields
+    [grant, *others] = _entry(str(fields["provider"])).grant_types
+    if others:
+        return fields
+    is_login = grant == providers.LOGIN
+    return {**fields, **({"grant_parameters": {}} if is_login else {"grant_type": grant})}
+
+
 def joined(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
     """Put fields over earlier ones: another place in the old one's, objects part by part."""
-    fields = dict(before)
+    fields = {name: as_object(name, value) for name, value in before.items()}
+    after = {name: as_object(name, value) for name, value in after.items()}
     if PLACES & after.keys() and any(before.get(name) != after.get(name) for name in PLACES):
         if PLACES & before.keys():
             fields.pop("provider_parameters", None)
@@ -206,10 +268,18 @@ def joined(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any
     for name, value in after.items():
         earlier = fields.get(name)
         if name in _OBJECTS and isinstance(earlier, dict) and isinstance(value, dict):
-            fields[name] = {**earlier, **value}
+            fields[name] = _merged(earlier, value)
         else:
             fields[name] = value
     return fields
+
+
+def _merged(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
+    """Put an object's parts over earlier ones; the claims of an assertion one by one, too."""
+    claims = [each.get("claims") for each in (before, after)]
+    both = [each for each in claims if isinstance(each, dict)]
+    merged = {**before, **after}
+    return merged if len(both) < len(claims) else {**merged, "claims": {**both[0], **both[1]}}
 
 
 def slot_of(text: str) -> Slot:
@@ -223,19 +293,26 @@ def slot_of(text: str) -> Slot:
         near = get_close_matches(name, FIELD_NAMES, n=1, cutoff=0.6)
         meant = f": did you mean {near[0]}?" if near and name not in FIELD_NAMES else ""
         raise FormError(f"--unset takes a field, or a part of an object of one{meant}")
+    if name == "assertion" and part.startswith(_CLAIMS):
+        return (name, "claims", part.removeprefix(_CLAIMS))
     return (name, part) if part else (name,)
 
 
 def without(fields: Mapping[str, Any], slots: Collection[Slot]) -> dict[str, Any]:
     """Leave out fields, and parts of objects; an object that nothing is left of, too."""
     left = deepcopy(dict(fields))
-    for name, *part in slots:
-        held = left.get(name)
-        if part and isinstance(held, dict):
-            held.pop(part[0], None)
-        if not part or not held:
-            left.pop(name, None)
+    for slot in slots:
+        _drop(left, slot)
     return left
+
+
+def _drop(fields: dict[str, Any], slot: Slot) -> None:
+    name, *part = slot
+    held = fields.get(name)
+    if part and isinstance(held, dict):
+        _drop(held, tuple(part))
+    if not part or not held:
+        fields.pop(name, None)
 
 
 def _kept(stored: Mapping[str, Any], given: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -250,12 +327,14 @@ def _kept(stored: Mapping[str, Any], given: Mapping[str, Any]) -> Mapping[str, A
     return {name: value for name, value in stored.items() if name in {"grant_type", *known}}
 
 
-def _is_public(fields: Mapping[str, Any]) -> bool:
-    """Whether the client is said to have no secret, by the account or by its provider."""
+def _is_without_secret(fields: Mapping[str, Any]) -> bool:
+    """Whether the client is said to send no secret, by the account or by its provider."""
     method = fields.get("token_endpoint_auth_method")
     if method is None and "provider" in fields:
-        method = _entry(str(fields["provider"])).token_endpoint_auth_method
-    return method == "none"
+        entry = _entry(str(fields["provider"]))
+        of_grant = entry.grant(fields.get("grant_type"))
+        method = of_grant.token_endpoint_auth_method or entry.token_endpoint_auth_method
+    return method in WITHOUT_SECRET
 
 
 def _require_all(fields: Mapping[str, Any], misspelt: list[str], asked: Collection[Slot]) -> None:
@@ -267,7 +346,7 @@ def _require_all(fields: Mapping[str, Any], misspelt: list[str], asked: Collecti
         needed = fields_needed(str(fields["grant_type"]))
     else:
         needed = ["grant_type or grant_parameters", "client_id", "client_secret"]
-    optional = {"client_secret"} if _is_public(fields) else set()
+    optional = {"client_secret"} if _is_without_secret(fields) else set()
     if "provider" in fields and not _entry(str(fields["provider"])).needs_client_id:
         optional.add("client_id")
     missing += [name for name in needed if name not in fields and name not in optional]
@@ -310,17 +389,36 @@ class _Form:
         self._require_valid()
         if "grant_type" not in self.fields and "grant_parameters" not in self.fields:
             self._ask_for_grant()
+            if self._may_have_any_method():
+                self._ask_for_method()
+        if self._lacks_assertion():
+            self._ask_for_signer()
         for slot in self._needed():
-            if slot in self.unset or slot in self.secrets:
-                continue
-            if self._is_hidden(slot):
-                self.secrets.append(slot)
-            elif _held(self.fields, slot) is None:
-                self._ask(slot, about=self._about(slot))
+            self._ask_or_note(slot)
+        if any(name in _OF_FILES and name not in self.fields for name in self._names(self.fields)):
+            self._ask_for_files()
         self._require_valid()
         for slot in self.secrets:
             self._ask_for_secret(slot)
         return self.fields
+
+    def _ask_or_note(self, slot: Slot) -> None:
+        """Ask for what is not known; what is secret is asked for later."""
+        is_settled = slot in self.unset or slot in self.secrets or slot[0] in _OF_FILES
+        if is_settled or (slot == ("assertion",) and self._is_signed):
+            return
+        if slot == ("assertion", "signer"):
+            # The same for all of them.
+            self.fields.update(_with(self.fields, slot, _held(self._example(), slot)))
+        elif self._is_hidden(slot):
+            self.secrets.append(slot)
+        elif _held(self.fields, slot) is None:
+            self._ask(slot, about=self._about(slot))
+
+    @property
+    def _is_signed(self) -> bool:
+        """Whether the assertion is no text, but says what is signed."""
+        return isinstance(self.fields.get("assertion"), dict)
 
     def ask_again(self) -> None:
         """Ask where the account is and who it is, though that is stored."""
@@ -340,6 +438,8 @@ class _Form:
                 continue
             # What no screen shows is shown by none.
             self._ask(slot, stored=stored if is_text and stored.isprintable() else "")
+        if any(name in self.fields for name in _OF_FILES):
+            self._ask_for_files()
 
     def _ask_for_place(self) -> None:
         def wrong(text: str) -> str:
@@ -387,6 +487,57 @@ class _Form:
                     self.fields[name] = value
                     self.asker.tell(f"{name}: {json.dumps(value)}, as for every such account")
 
+    def _may_have_any_method(self) -> bool:
+        """Whether nobody has said how the client authenticates, and there is a choice."""
+        struct = NAMED_GRANTS.get(str(self.fields.get("grant_type")))
+        said = {"assertion", "certificate", "client_secret", "token_endpoint_auth_method"}
+        is_open = self.stored is None and not said & self.fields.keys()
+        return is_open and self._entry is None and struct is not None and struct.needs_client
+
+    def _ask_for_method(self) -> None:
+        method = self.asker.choice("token_endpoint_auth_method", _METHODS)
+        if method != _METHODS[0]:
+            self.fields["token_endpoint_auth_method"] = method
+
+    def _lacks_assertion(self) -> bool:
+        is_known = "assertion" in self.fields or ("assertion",) in [*self.unset, *self.secrets]
+        return not is_known and "assertion" in self._names(self.fields)
+
+    def _ask_for_signer(self) -> None:
+        self.asker.tell(_SIGNERS)
+        signer = self.asker.choice("assertion", (_KMS, _STS, _READY_MADE))
+        if signer == _READY_MADE:
+            self.secrets.append(("assertion",))
+            return
+        self.fields["assertion"] = {"signer": signer}
+        if signer == _STS:
+            about = "whom the token is for, such as api://AzureADTokenExchange"
+            self._ask(("assertion", "audience"), about=about)
+
+    def _ask_for_files(self) -> None:
+        """Ask for the files of certificate and key, until they are a pair that can be shown."""
+        wanted = [name for name in _OF_FILES if name not in self.given]
+        while True:
+            for name in wanted:
+                self._ask_for_file(name)
+            if not (problem := self._refused()):
+                return
+            self.asker.tell(problem)
+            if not wanted:
+                return
+
+    def _ask_for_file(self, name: str) -> None:
+        stored = _KEPT if name in self.fields else ""
+        about = f"the file that has it, in PEM{', not encrypted' if name == 'private_key' else ''}"
+        while (answer := self.asker.text(name, about=about, stored=stored)) != _KEPT:
+            about = ""
+            try:
+                self.fields[name] = read_pem(Path(answer).expanduser(), name)
+            except PemFileError as error:
+                self.asker.tell(str(error))
+            else:
+                return
+
     @property
     def _entry(self) -> providers.Provider | None:
         return _entry(str(self.fields["provider"])) if "provider" in self.fields else None
@@ -405,9 +556,12 @@ class _Form:
             yield (name,)
         if "scope" in example and self.stored is None:
             yield ("scope",)
-        held = {name: self.fields.get(name) for name in _SENT}
-        for source, wanted in ((example, _is_wanted), (held, _is_kept_secret)):
-            for name in _SENT:
+        held = {name: self.fields.get(name) for name in _SHOWN}
+        for source, wanted, names in (
+            (example, _is_wanted, _SHOWN),
+            (held, _is_kept_secret, _SENT),
+        ):
+            for name in names:
                 for slot, value in _leaves((name,), source.get(name)):
                     if wanted(slot, value, held) and (self.stored is None or source is held):
                         yield slot
@@ -419,17 +573,23 @@ class _Form:
         names = [name for name, value in example.items() if value == _OWN]
         if not example:
             names = fields_needed(grant)
-            if str(fields.get("token_endpoint_auth_method")).startswith("client_secret"):
+            method = str(fields.get("token_endpoint_auth_method"))
+            if method.startswith("client_secret"):
                 names += ["client_id", "client_secret"]
+            if method in WITHOUT_SECRET - {"none"} or _is_named_by_client_id(fields):
+                names.append("client_id")
+        is_by_tls = fields.get("token_endpoint_auth_method") == _BY_TLS
+        if is_by_tls or (fields.keys() | example.keys()) & {*_OF_FILES}:
+            names += _OF_FILES
         held = [text for name in _SENT for text in texts_in(fields.get(name))]
         for name, template in (("assertion", ASSERTION), ("refresh_token", REFRESH_TOKEN)):
             if any(template in text for text in held):
                 names.append(name)
-        names += sorted(SECRET_FIELDS & (self.stored or {}).keys())
+        names += sorted((SECRET_FIELDS - {"private_key"}) & (self.stored or {}).keys())
         return [
             name
             for name in dict.fromkeys(names)
-            if not (name == "client_secret" and _is_public(fields))
+            if not (name == "client_secret" and _is_without_secret(fields))
         ]
 
     def _is_hidden(self, slot: Slot) -> bool:
@@ -440,23 +600,34 @@ class _Form:
             # Where there is no other secret, the id is one.
             secret = self._example().get("client_secret", self.fields.get("client_secret"))
             return not is_given and secret == ""
+        if slot[0] == "assertion":
+            # A ready-made one is secret; what is said of another is not.
+            return len(slot) == 1 and not is_given and not self._is_signed
         return not is_given and (slot[0] in SECRET_FIELDS or (len(slot) > 1 and is_secret(name)))
 
     def _about(self, slot: Slot) -> str:
         example = _held(self._example(), slot)
+        if slot == ("client_id",) and self._is_signed:
+            return "who signs: it becomes the claims iss and sub"
+        if isinstance(example, list):
+            example = " ".join(map(str, example))
         return f"such as {example}" if example not in (None, _OWN) else ""
 
     def _ask(self, slot: Slot, *, about: str = "", stored: str = "") -> None:
-        def read(text: str) -> str:
+        is_list = isinstance(_held(self._example(), slot), list)
+
+        def read(text: str) -> Any:  # noqa: ANN401 - a text, or a list of them
+            if is_list:
+                return text.replace(",", " ").split()
             return _place_of(text)[1] if slot == ("token_endpoint",) else text
 
         def wrong(text: str) -> str:
-            text = read(text)
-            if problem := self._wrong(slot, text):
+            value = read(text)
+            if problem := self._wrong(slot, value):
                 return problem
             if not text.isprintable():
                 return f"it {_UNSEEN}"
-            return self._refused(**_with(self.fields, slot, text)) if slot[0] in _MOVING else ""
+            return self._refused(**_with(self.fields, slot, value)) if slot[0] in _MOVING else ""
 
         answer = self._answer(slot[-1], wrong, about, stored)
         self.fields.update(_with(self.fields, slot, read(answer)))
@@ -517,7 +688,7 @@ class _Form:
             method = of_grant.token_endpoint_auth_method or entry.token_endpoint_auth_method
         return str(method).startswith("client_secret")
 
-    def _wrong(self, slot: Slot, value: str) -> str:
+    def _wrong(self, slot: Slot, value: Any) -> str:  # noqa: ANN401 - as it is read
         """Say what is wrong with one answer, by the program's own validation."""
         name = ".".join(slot)
         entry = self._entry
@@ -547,7 +718,7 @@ class _Form:
             FormError: It could not be used.
         """
         probe = self._probe()
-        if problems := problems_of(probe):
+        if problems := [each for each in problems_of(probe) if not _OF_A_PAIR.match(each)]:
             raise CredentialsError(f"the credentials do not validate: {in_one(problems)}")
         self._admit(probe)
 
@@ -564,12 +735,21 @@ class _Form:
                 asked = {name: examples[name] for name in examples if name not in given}
                 probe["provider_parameters"] = {**asked, **given}
         if "grant_type" not in probe and "grant_parameters" not in probe:
-            grants = [one for one in (entry.grant_types if entry else ()) if one in NAMED_GRANTS]
-            probe["grant_type"] = next(iter(grants), "client_credentials")
+            of_entry = entry.grant_types if entry else ()
+            grants = [one for one in of_entry if one in NAMED_GRANTS]
+            if not grants and providers.LOGIN in of_entry:
+                probe["grant_parameters"] = {}
+            else:
+                probe["grant_type"] = next(iter(grants), "client_credentials")
         for name in self._names(probe):
-            probe.setdefault(name, _LATER)
+            if name not in _OF_FILES:
+                probe.setdefault(name, _LATER)
         # What is stored of a secret may be what has to be corrected.
-        stored: list[Slot] = [(name,) for name in SECRET_FIELDS & probe.keys()]
+        stored: list[Slot] = [
+            (name,)
+            for name in (SECRET_FIELDS - {"private_key"}) & probe.keys()
+            if isinstance(probe[name], str)
+        ]
         stored += [
             slot
             for name in _SENT
@@ -579,7 +759,23 @@ class _Form:
         for slot in [*self.secrets, *stored]:
             if _held(self.given, slot) is None and slot[0] not in changed:
                 probe.update(_with(probe, slot, _LATER))
+        return _without_half_a_pair(probe)
+
+
+def _without_half_a_pair(probe: dict[str, Any]) -> dict[str, Any]:
+    """Leave out a certificate or a key whose other one is asked for later."""
+    if all(name in probe for name in _OF_FILES):
         return probe
+    return {name: value for name, value in probe.items() if name not in _OF_FILES}
+
+
+def _is_named_by_client_id(fields: Mapping[str, Any]) -> bool:
+    """Whether what KMS signs would else not say who signs it."""
+    assertion = fields.get("assertion")
+    if not isinstance(assertion, dict) or assertion.get("signer") == _STS:
+        return False
+    claims = assertion.get("claims")
+    return not (isinstance(claims, dict) and "iss" in claims)
 
 
 def _doubt(secret: str) -> str:
@@ -605,7 +801,7 @@ def _place_of(text: str) -> tuple[str, str]:
 
 def _is_asked(name: str, value: object) -> bool:
     """Whether something of an entry's example is the account's own, and no constant."""
-    return value == _OWN or name == "scope" or name in _SENT
+    return value == _OWN or name in {"scope", *_SHOWN, *_OF_FILES}
 
 
 def _is_wanted(slot: Slot, _: object, held: Mapping[str, Any]) -> bool:
@@ -632,7 +828,7 @@ def _held(fields: Mapping[str, Any], slot: Slot) -> Any:  # noqa: ANN401 - any o
     return held
 
 
-def _with(fields: Mapping[str, Any], slot: Slot, value: str) -> dict[str, Any]:
+def _with(fields: Mapping[str, Any], slot: Slot, value: Any) -> dict[str, Any]:  # noqa: ANN401
     """Change a field, or a part of one; the field whole is what is returned."""
     name, *rest = slot
     if not rest:
@@ -670,11 +866,26 @@ def caution(credentials: Credentials) -> str:
     if grant not in entry.grant_types:
         known = ", ".join(entry.grant_types)
         return f"{entry.title} is known to take {known}, and not {grant}: see its documentation"
-    example = entry.grant_types[grant].example.get("grant_parameters")
-    wanted = example.keys() - credentials.grant_parameters if isinstance(example, dict) else set()
-    if not wanted:
-        return ""
-    return f"{entry.title} takes {', '.join(sorted(wanted))} in grant_parameters, too"
+    example = entry.grant_types[grant].example
+    signed = credentials.signed_assertion
+    given = {
+        "grant_parameters": credentials.grant_parameters,
+        "assertion": {} if signed is None else msgspec.to_builtins(signed),
+    }
+    if isinstance(credentials.assertion, str):
+        del given["assertion"]
+    lacking = [
+        f"{'.'.join(slot[1:])} in {name}"
+        for name in given
+        for slot, _ in _leaves((name,), example.get(name))
+        if _held(given, slot) is None
+    ]
+    return f"{entry.title} takes {', '.join(lacking)}, too" if lacking else ""
+
+
+def cautions(credentials: Credentials, *, now: datetime) -> list[str]:
+    """Tell all that is not refused, and may be a mistake or come to an end."""
+    return [each for each in (caution(credentials), ending(credentials, now=now)) if each]
 
 
 def read_object(content: str | bytes, *, name: str = "what was read") -> dict[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 import boto3
@@ -91,10 +92,19 @@ class FailedEvents:
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A KMS key: its ARN, and its state in KMS's word, such as ``Enabled``."""
+    """A KMS key.
+
+    Attributes:
+        arn: Its own, whatever it was named by.
+        state: In KMS's word, such as ``Enabled``.
+        usage: Likewise, such as ``SIGN_VERIFY``.
+        algorithms: By which it signs, in KMS's words; none for a key that does not.
+    """
 
     arn: str
     state: str
+    usage: str
+    algorithms: tuple[str, ...]
 
 
 class Aws:
@@ -134,9 +144,10 @@ class Aws:
         return answer["Account"], answer["Arn"]
 
     def key(self, key_id: str) -> Key:
-        """Describe a KMS key, named in any way that a secret may name it."""
+        """Describe a KMS key, named in any way that KMS takes."""
         told = self.ask("kms", "DescribeKey", key_id, KeyId=key_id)["KeyMetadata"]
-        return Key(told["Arn"], told["KeyState"])
+        algorithms = tuple(told.get("SigningAlgorithms", ()))
+        return Key(told["Arn"], told["KeyState"], told.get("KeyUsage", ""), algorithms)
 
 
 class Deployment:
@@ -234,7 +245,13 @@ class Deployment:
         )
         return FailedEvents(url, int(told["Attributes"][counted]))
 
-    def denied(self, role: str, actions: Sequence[str], resource: str) -> list[str]:
+    def denied(
+        self,
+        role: str,
+        actions: Sequence[str],
+        resource: str,
+        context: Mapping[str, str] = MappingProxyType({}),
+    ) -> list[str]:
         """Tell which actions the policies of a role do not allow; it tries none.
 
         A policy of the resource, of a key or of the organisation is not looked at.
@@ -243,7 +260,12 @@ class Deployment:
             role: Its ARN.
             actions: As IAM names them.
             resource: An ARN.
+            context: What the call would say, by the names of condition keys.
         """
+        told_of = [
+            {"ContextKeyName": name, "ContextKeyValues": [value], "ContextKeyType": "string"}
+            for name, value in context.items()
+        ]
         told = self._aws.ask(
             "iam",
             "SimulatePrincipalPolicy",
@@ -256,7 +278,8 @@ class Deployment:
                     "ContextKeyName": "aws:TagKeys",
                     "ContextKeyValues": [FAILURE_TAG],
                     "ContextKeyType": "stringList",
-                }
+                },
+                *told_of,
             ],
         )
         return [
@@ -264,6 +287,16 @@ class Deployment:
             for one in told["EvaluationResults"]
             if one["EvalDecision"] != "allowed"
         ]
+
+    def hands_out_identity_tokens(self) -> bool:
+        """Tell whether the AWS account says in tokens who runs in it."""
+        try:
+            self._aws.ask("iam", "GetOutboundWebIdentityFederationInfo")
+        except RefusedError as error:
+            if error.code.startswith("FeatureDisabled"):
+                return False
+            raise
+        return True
 
     def _physical_name(self, resource: str) -> str:
         told = self._aws.ask(

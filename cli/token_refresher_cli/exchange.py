@@ -74,11 +74,13 @@ class Exchange:
         request: As it was sent, but for what the connection adds.
         response: Its status, headers and content; None where none came.
         error: Why none came.
+        assertion: What was signed for it alone; None where nothing was.
     """
 
     request: TokenRequest
     response: Response | None
     error: OAuthError | None = None
+    assertion: str | None = None
 
     def __repr__(self) -> str:
         """Hide everything: all of it may be secret."""
@@ -99,12 +101,13 @@ class WatchedExchanges(TokenEndpoint):
 
     def exchange(self, request: TokenRequest, client: Client) -> Response:
         """Pass it on, and tell of it."""
+        assertion = client.assertion if isinstance(client.assertion, str) else None
         try:
             response = super().exchange(request, client)
         except OAuthError as error:
-            self._seen(Exchange(request, None, error))
+            self._seen(Exchange(request, None, error, assertion))
             raise
-        self._seen(Exchange(request, response))
+        self._seen(Exchange(request, response, assertion=assertion))
         return response
 
 
@@ -115,12 +118,14 @@ def secrets_in(
 
     Args:
         credentials: Of the account.
-        exchanges: What came back; the tokens in it are where the dialect says, and under names
-            that say so.
+        exchanges: What was signed for them, and what came back; the tokens in it are where the
+            dialect says, and under names that say so.
         others: Such as the refresh token in the journal.
     """
     client, entry = credentials.client, credentials.entry
     known = {*credentials.secrets, credentials.refresh_token, *others}
+    # Its key is among the secrets; who shows a certificate need not show it to everybody.
+    known.add(credentials.certificate)
     known |= set(basic_authorization(client).values())
     of_entry = [entry.extra_parameters, entry.request_headers]
     public = set(texts_in([*of_entry, credentials.entry_grant.grant_parameters]))
@@ -134,6 +139,7 @@ def secrets_in(
     ):
         known |= set(_sent_in(given)) - public
     for each in exchanges:
+        known.add(each.assertion)
         _, _, body = each.response or (0, {}, None)
         content = _parsed(body or b"", "")
         if content is None:

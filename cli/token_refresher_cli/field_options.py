@@ -1,6 +1,7 @@
 """The options that give fields of the credentials: each field that is no secret has one.
 
-What is secret is never taken from an option, which a shell keeps in its history.
+What is secret is never taken from an option, which a shell keeps in its history; of a private key
+the file is named.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import typer
 from token_refresher.credentials import ASSERTION, REFRESH_TOKEN
 from token_refresher.oauth.certificates import CertificatesError, authorities_of
 from token_refresher.oauth.client_authentication import AuthMethod
+from token_refresher_cli.client_certificate import PemFileError, read_pem
 from token_refresher_cli.credentials_form import FormError, is_secret
 from token_refresher_cli.options import with_options
 
@@ -33,12 +35,19 @@ PANELS: Final[Mapping[str, Mapping[str, str]]] = {
         "token_endpoint": "The https URL of a server that is no provider here.",
         "issuer": "The URL of such a server, to find its token_endpoint by.",
         "token_endpoint_auth_method": "How the client authenticates: client_secret_basic, "
-        "client_secret_post or none.",
+        "client_secret_post, client_secret_jwt, private_key_jwt, tls_client_auth or none.",
         "grant_type": "How the account gets tokens, such as client_credentials.",
         "client_id": "The client's id, as registered at the server.",
         "username": "Whose password the password grant sends.",
         "partner_code": "The code that the partner grant sends.",
         "scope": "What tokens are for, in one space-delimited string.",
+    },
+    "Fields for what is signed": {
+        "assertion": "What is signed: signer, audience, alg, kid, x5t, x5t#S256 or expires_in, "
+        "such as alg=ES256.",
+        "claim": "A claim of it: NAME=TEXT, or NAME:=JSON; null leaves out a usual one.",
+        "certificate": "PEM file: the client's certificate for mutual TLS.",
+        "private_key": "PEM file: that certificate's key.",
     },
     "Fields for what is sent": {
         "extra_parameter": "Sent with every request: NAME=TEXT, NAME:=JSON, or NAME to be asked.",
@@ -63,6 +72,7 @@ PANELS: Final[Mapping[str, Mapping[str, str]]] = {
 OF_FIELD: Final[Mapping[str, str | None]] = {
     "provider_parameter": "provider_parameters",
     "issuer": None,
+    "claim": "assertion",
     # The whole name would leave no room for its help in 80 columns.
     "assumed_refresh_expires_in": "assumed_refresh_token_expires_in",
     "extra_parameter": "extra_parameters",
@@ -73,12 +83,16 @@ OF_FIELD: Final[Mapping[str, str | None]] = {
     "publish_entry": "publish",
 }
 _KINDS: Final[Mapping[str, Any]] = {
+    "assertion": list[str],
     "assumed_expires_in": int,
     "assumed_refresh_expires_in": int,
     "ca_certificates": Path,
+    "certificate": Path,
+    "claim": list[str],
     "dialect": list[str],
     "extra_parameter": list[str],
     "grant_parameter": list[str],
+    "private_key": Path,
     "provider_parameter": list[str],
     "publish_entry": list[str],
     "publish_field": list[str],
@@ -89,12 +103,16 @@ _KINDS: Final[Mapping[str, Any]] = {
 }
 # What a type does not say, or says so long that no room is left for the option's name.
 _METAVARS: Final = {
+    "assertion": "FIELD=VALUE",
     "assumed_expires_in": "SECONDS",
     "assumed_refresh_expires_in": "SECONDS",
     "ca_certificates": "FILE",
+    "certificate": "FILE",
+    "claim": "NAME=VALUE",
     "dialect": "FIELD=VALUE",
     "extra_parameter": "NAME=VALUE",
     "grant_parameter": "NAME=VALUE",
+    "private_key": "FILE",
     "provider_parameter": "NAME=VALUE",
     "publish_entry": "NAME=TEXT",
     "publish_field": "PATH",
@@ -108,10 +126,14 @@ _PLACES: Final = ("provider", "token_endpoint", "issuer")
 _PAIR: Final = re.compile(r"(?P<name>.+?)(?P<kind>:?=)(?P<value>.*)", re.DOTALL)
 # May hold a secret, so that a name alone asks for one.
 _WITH_SECRETS: Final = frozenset({"extra_parameter", "grant_parameter", "request_header"})
+# Put together with others into one field.
+_OF_PARTS: Final = frozenset({"claim", "publish_entry"})
 _OF_PAIRS: Final = tuple(
     name for name, kind in _KINDS.items() if kind == list[str] and name != "publish_field"
 )
 _LISTED: Final = frozenset({"extra_parameter", "grant_parameter"})
+# Whose values may be any of JSON.
+_OF_JSON: Final = _LISTED | {"claim"}
 
 
 def with_fields(command: Callable[..., None]) -> Callable[..., None]:
@@ -140,11 +162,13 @@ def fields_of(ctx: typer.Context) -> tuple[dict[str, Any], list[Slot]]:
     _require_no_secret_in(given)
     asked: list[Slot] = []
     for option in [name for name in _OF_PAIRS if name in given]:
-        field = option if option == "publish_entry" else OF_FIELD.get(option) or option
+        field = option if option in _OF_PARTS else OF_FIELD.get(option) or option
         pairs, names = _pairs(option, given.pop(option))
         asked += [(field, name) for name in names]
         if pairs:
             given[field] = pairs
+    if (assertion := _assertion(given)) is not None:
+        given["assertion"] = assertion
     publish = _publish(given)
     if publish is not None:
         given["publish"] = publish
@@ -152,6 +176,9 @@ def fields_of(ctx: typer.Context) -> tuple[dict[str, Any], list[Slot]]:
         given["use_refresh_token"] = json.loads(given["use_refresh_token"])
     if "ca_certificates" in given:
         given["ca_certificates"] = _certificates(given["ca_certificates"])
+    for name in ("certificate", "private_key"):
+        if name in given:
+            given[name] = _pem(given[name], name)
     return {OF_FIELD.get(name) or name: value for name, value in given.items()}, asked
 
 
@@ -216,7 +243,7 @@ def _pairs(option: str, texts: list[str]) -> tuple[dict[str, Any], list[str]]:
 def _value(option: str, found: re.Match[str]) -> Any:  # noqa: ANN401 - any of JSON
     if found["kind"] == "=":
         return found["value"]
-    if option not in _LISTED:
+    if option not in _OF_JSON:
         raise typer.BadParameter("NAME=VALUE: all are texts", param_hint=_hint(option))
     try:
         # As strictly as it is read when it is stored: no NaN, and nothing infinite.
@@ -251,6 +278,30 @@ def _publish(given: dict[str, Any]) -> dict[str, Any] | None:
     if fields:
         return {"fields": fields}
     return None if text is None and entries is None else {"as": entries or text}
+
+
+def _assertion(given: dict[str, Any]) -> dict[str, Any] | None:
+    """Put together what is signed, with its claims; None where nothing is said of it.
+
+    Raises:
+        typer.BadParameter: Claims are given as one of its fields.
+    """
+    said, claims = given.pop("assertion", None), given.pop("claim", None)
+    if said is None and claims is None:
+        return None
+    said = said or {}
+    if "claims" in said:
+        raise typer.BadParameter("claims are given by --claim", param_hint=_hint("assertion"))
+    if said.get("expires_in", "").isdigit():
+        said["expires_in"] = int(said["expires_in"])
+    return {**said, "claims": claims} if claims else said
+
+
+def _pem(path: Path, field: str) -> str:
+    try:
+        return read_pem(path, field)
+    except PemFileError as error:
+        raise FormError(str(error)) from None
 
 
 def _certificates(path: Path) -> str:

@@ -46,12 +46,12 @@ class Step(NamedTuple):
 
     Attributes:
         name: What is looked at.
-        look: Looks, and judges.
+        look: Looks, and judges; None where there is no such thing to look at.
         needs_stack: Whether only a deployed stack can tell.
     """
 
     name: str
-    look: Callable[[Patient], Finding]
+    look: Callable[[Patient], Finding | None]
     needs_stack: bool = False
 
 
@@ -78,7 +78,7 @@ def examine(patient: Patient, steps: Iterable[Step]) -> Iterator[tuple[Step, Fin
     for step in steps:
         if step.needs_stack and patient.deployment is None:
             said = "give --stack or TOKEN_REFRESHER_STACK"
-            finding = Finding(Verdict.SKIPPED, said)
+            finding: Finding | None = Finding(Verdict.SKIPPED, said)
         else:
             try:
                 finding = step.look(patient)
@@ -86,6 +86,8 @@ def examine(patient: Patient, steps: Iterable[Step]) -> Iterator[tuple[Step, Fin
                 problem = explain(error, patient.target)
                 what = problem.what.removesuffix(".")
                 finding = Finding(Verdict.UNKNOWN, what, problem.fix)
+        if finding is None:
+            continue
         yield step, finding
         if finding.verdict is Verdict.WRONG:
             return

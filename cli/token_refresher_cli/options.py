@@ -159,3 +159,8 @@ Wait = Annotated[bool, typer.Option("--wait", help="Wait for the first token, an
 WithinMinutes = Annotated[
     int, typer.Option("--within", help="Minutes to wait at most.", min=1, max=120)
 ]
+# Two years: some providers take no certificate that is valid for longer.
+DEFAULT_DAYS: Final = 730
+Days = Annotated[
+    int, typer.Option("--days", help="For how long a certificate is valid.", min=1, max=3650)
+]

@@ -16,7 +16,12 @@ from botocore import exceptions
 
 from token_refresher import fixes
 from token_refresher.aws.secret_store import told_by
-from token_refresher.errors import SecretStoreError, TokenRefresherError, UnexpectedError
+from token_refresher.errors import (
+    SecretStoreError,
+    SigningError,
+    TokenRefresherError,
+    UnexpectedError,
+)
 from token_refresher.oauth.errors import OAuthError
 from token_refresher_cli.config_file import ConfigFileError
 from token_refresher_cli.credentials_form import FormError
@@ -200,6 +205,34 @@ _SETTINGS: Final = frozenset({"address_not_global", "host_not_allowed", "refresh
 _NETWORK: Final = frozenset({"certificate_refused", "no_connection", "proxy_refused"})
 
 
+# Who signs for a command is the person who gives it, and not the function: the action that the
+# person lacks, and on what.
+SIGNING: Final = {
+    "signing_denied": ("kms:Sign", "alias/{prefix}/*"),
+    "identity_token_denied": ("sts:GetWebIdentityToken", "its audience"),
+}
+
+
+def is_persons(code: str) -> bool:
+    """Whether a failure that was met here is this machine's, or that of who is at it."""
+    return code in SIGNING or says_all(code)
+
+
+def explain_signing(code: str, operation: str, target: Target) -> Problem:
+    """Say why AWS signed nothing for a person, which it may for the function.
+
+    Args:
+        code: Of a failure, for which `is_persons` holds.
+        operation: The API's.
+        target: Where.
+    """
+    if code not in SIGNING:
+        return explain_call(operation, code, "", target)
+    action, resource = SIGNING[code]
+    where = resource.format(prefix=target.secret_prefix)
+    return explain_call(action, "AccessDeniedException", where, target)
+
+
 def fix_for(code: str, name: str, target: Target) -> str:
     """Say what a person does about a failure's code; empty where nobody knows."""
     return fixes.say(code, name, target.where)
@@ -242,6 +275,8 @@ def explain(error: Exception, target: Target) -> Problem:
     if isinstance(error, SecretStoreError):
         resource = "*" if error.operation == "ListSecrets" else ""
         return explain_call(error.operation, error.code, resource, target)
+    if isinstance(error, SigningError) and is_persons(error.code):
+        return explain_signing(error.code, error.operation, target)
     if isinstance(error, DiscoveryError):
         fix = doubt(error.code, target) or "give the server's token_endpoint instead"
         return Problem(sentence(str(error)), sentence(fix))
@@ -289,10 +324,12 @@ def explain_call(operation: str, code: str, resource: str, target: Target) -> Pr
         plain = operation if ":" in operation else f"secretsmanager:{operation}"
         action = _ACTIONS.get(operation, plain)
         where = f" on {resource}" if resource else ""
+        also = "Where a KMS key of your own encrypts the secret, allow its use as well."
+        if any(action == each for each, _ in SIGNING.values()):
+            also = "The function has a permission of its own."
         return Problem(
             f"Your AWS identity may not {action}{where}.",
-            "Allow it; docs/command-line.md has the whole policy. "
-            "Where a KMS key of your own encrypts the secret, allow its use as well.",
+            f"Allow it; docs/command-line.md has the whole policy. {also}",
         )
     if code == "TooManyRequestsException" and operation == "Invoke":
         return Problem(
@@ -366,5 +403,5 @@ def failure_text(code: str, failure_class: str | None, *, is_here: bool) -> str:
         is_here: Whether this machine has met it: what may be its network's or its AWS identity's
             alone calls nobody.
     """
-    is_doubted = is_here and (code in _NETWORK or says_all(code))
+    is_doubted = is_here and (code in _NETWORK or is_persons(code))
     return f"{code} ({'on this machine' if is_doubted else failure_class})"

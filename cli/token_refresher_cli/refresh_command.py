@@ -15,10 +15,12 @@ from token_refresher_cli.durations import say_when
 from token_refresher_cli.exit_codes import INTERRUPTED, ExitCode
 from token_refresher_cli.problems import (
     OF_KEYS,
+    SIGNING,
     ProblemError,
     explain_call,
+    explain_signing,
     fix_for,
-    says_all,
+    is_persons,
 )
 from token_refresher_cli.read_commands import connect
 from token_refresher_cli.sweeps import NOT_TOLD, rows_of_report, rows_of_summary
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
 
 # The function's own limit.
 _MOST_NAMES: Final = 100
+# The operations of a signer.
+_OF_SIGNERS: Final = frozenset({"GetWebIdentityToken", "Sign"})
 
 
 def refresh(
@@ -128,7 +132,7 @@ def _say_what_helps(connection: Connection, row: Row, *, now: datetime, remote: 
 def _is_this_machine_s(connection: Connection, row: Row) -> bool:
     """Whether the machine, its settings or its AWS identity may be all that is wrong."""
     code = row.error or ""
-    return row.has_failed and (says_all(code) or connection.doubt(code) != "")
+    return row.has_failed and (is_persons(code) or connection.doubt(code) != "")
 
 
 def _say_what_is_this_machine_s(connection: Connection, rows: Sequence[Row]) -> None:
@@ -136,14 +140,19 @@ def _say_what_is_this_machine_s(connection: Connection, rows: Sequence[Row]) -> 
     met: dict[tuple[str, str], list[str]] = {}
     for row in rows:
         if _is_this_machine_s(connection, row):
-            met.setdefault((row.error or "", row.detail or ""), []).append(row.account)
+            # That of a signature names each account's own key.
+            detail = "" if row.error in SIGNING else row.detail or ""
+            met.setdefault((row.error or "", detail), []).append(row.account)
     for (code, detail), names in met.items():
-        if says_all(code):
+        if is_persons(code):
             target, operation = connection.target, detail.partition(" failed: ")[0]
             where = f"secrets under {target.secret_prefix}/"
             if code in OF_KEYS:
                 where = target.credentials_id(names[0])
-            screen.show_problem(explain_call(operation, code, where, target))
+            if code in SIGNING or operation in _OF_SIGNERS:
+                screen.show_problem(explain_signing(code, operation, target))
+            else:
+                screen.show_problem(explain_call(operation, code, where, target))
         else:
             others = f" and {len(names) - 1} more" if len(names) > 1 else ""
             screen.note(f"{names[0]}{others}: {detail}")

@@ -14,7 +14,7 @@ import msgspec
 import typer
 
 from token_refresher.credentials import require_same_place
-from token_refresher.errors import CredentialsError
+from token_refresher.errors import CredentialsError, SigningError
 from token_refresher.fixes import DENIED
 from token_refresher.journal import JournalEntry
 from token_refresher.leases import AT_WORK, LeaseContent
@@ -23,6 +23,7 @@ from token_refresher.parsing import parse_credentials
 from token_refresher.policy import FAILURES, failure_class_of
 from token_refresher.ports import CURRENT
 from token_refresher_cli import options, screen
+from token_refresher_cli.deployment import Aws
 from token_refresher_cli.durations import say_duration
 from token_refresher_cli.exit_codes import INTERRUPTED, ExitCode
 from token_refresher_cli.problems import (
@@ -35,6 +36,7 @@ from token_refresher_cli.problems import (
     says_all,
     sentence,
 )
+from token_refresher_cli.proof import key_trouble, upkeep
 from token_refresher_cli.read_commands import connect
 
 if TYPE_CHECKING:
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
     from token_refresher.oauth.client_authentication import Client
     from token_refresher_cli.connection import Connection
     from token_refresher_cli.machine import Machine
+    from token_refresher_cli.proof import SignedBy
     from token_refresher_cli.secrets_manager import SecretFacts
 
 
@@ -113,12 +116,15 @@ def remove(
     found = [_look(connection, name) for name in dict.fromkeys(names)]
     for one in found:
         _require_no_replicas(connection, one)
-    known = {one.name: _revocation(connection, one) for one in found}
+    read = {one.name: _credentials(connection, one) for one in found}
+    known = {one.name: _revocation(one, read[one.name]) for one in found}
+    keys = {one.name: _key(connection, one, read[one.name]) for one in found}
     if revoke:
         for one in found:
             _require_revocable(connection, one, known[one.name])
     for one in found:
-        _preview(connection, one, known[one.name], days=recovery_days, revoke=revoke)
+        key = keys[one.name]
+        _preview(connection, one, known[one.name], key, days=recovery_days, revoke=revoke)
     found = [one for one in found if one.to_delete]
     if dry_run or not found:
         return
@@ -132,6 +138,8 @@ def remove(
         _remove(connection, by_now, revoking, recovery_days, begun)
         until = connection.now() + timedelta(days=recovery_days)
         screen.show(f"removed {one.name}, which can be restored until {until:%Y-%m-%d}")
+        for left in upkeep(Aws(), one.name, connection.target) if keys[one.name] else ():
+            screen.note(left)
 
     done = _each(connection, found, work, begun)
     if done:
@@ -206,8 +214,8 @@ def _described(connection: Connection, secret_id: str) -> SecretFacts | None:
         raise
 
 
-def _revocation(connection: Connection, one: _Found) -> _Revocation | str:
-    """Find out how an account's tokens are revoked; or say why nobody knows."""
+def _credentials(connection: Connection, one: _Found) -> Credentials | str:
+    """Read an account's credentials; or say why nobody knows them."""
     if not one.account.has_credentials_secret:
         return "its credentials are gone, or are to be deleted"
     try:
@@ -215,17 +223,36 @@ def _revocation(connection: Connection, one: _Found) -> _Revocation | str:
             value = connection.store.read_credentials(one.name)
         if value is None:
             return "it has no credentials yet"
-        credentials = parse_credentials(value.text)
+        return parse_credentials(value.text)
     except RefusedError as error:
         if error.code not in DENIED:
             raise
         return "your AWS identity may not read its credentials"
     except CredentialsError:
         return "its credentials do not validate"
+
+
+def _revocation(one: _Found, credentials: Credentials | str) -> _Revocation | str:
+    """Find out how an account's tokens are revoked; or say why nobody knows."""
+    if isinstance(credentials, str):
+        return credentials
     client = credentials.revoking_client
     if client is None:
         return "no address is known at which it could be asked to revoke them"
+    if client.signs:
+        client = msgspec.structs.replace(client, key=one.name)
     return _Revocation(credentials, client)
+
+
+def _key(connection: Connection, one: _Found, credentials: Credentials | str) -> SignedBy | None:
+    """Tell the KMS key that signs for an account, as far as it is known."""
+    if isinstance(credentials, str):
+        return None
+    try:
+        return connection.signing_key(credentials, one.name)
+    except CredentialsError:
+        # There can be none of this name.
+        return None
 
 
 def _require_revocable(connection: Connection, one: _Found, known: _Revocation | str) -> None:
@@ -256,7 +283,13 @@ def _require_revocable(connection: Connection, one: _Found, known: _Revocation |
 
 
 def _preview(
-    connection: Connection, one: _Found, known: _Revocation | str, *, days: int, revoke: bool
+    connection: Connection,
+    one: _Found,
+    known: _Revocation | str,
+    key: SignedBy | None,
+    *,
+    days: int,
+    revoke: bool,
 ) -> None:
     """Show what will happen to an account."""
     facts = [("account", one.name)]
@@ -271,6 +304,8 @@ def _preview(
     if one.has_token and one.token is not None and one.token in one.to_delete:
         facts.append(("consumers", _consumers(connection, one, one.token)))
     facts.append(("at the provider", _at_the_provider(one, known, revoke=revoke)))
+    if key is not None:
+        facts.append(("KMS key", f"{key.alias} stays, if it is there, at 1 USD a month"))
     screen.show(screen.facts_table(facts))
     for secret in one.to_delete:
         if secret.stack is not None:
@@ -459,8 +494,10 @@ def _revoke(connection: Connection, name: str, at: Client, hint: str, token: str
     try:
         with screen.waiting(f"Asking {at.host}"):
             is_revoked = connection.endpoint().revoke(at, token, hint=hint)
-    except OAuthError as error:
+    except (OAuthError, SigningError) as error:
         hinted = doubt(error.code, connection.target)
+        if isinstance(error, SigningError):
+            hinted = explain(error, connection.target).what
         told = failure_text(error.code, failure_class_of(error), is_here=True)
         raise ProblemError(
             f"{name}: its {kind} was not revoked: {told}. The account stays."
@@ -507,9 +544,24 @@ def _end(found: Sequence[_Found], done: Sequence[str], begun: Sequence[str]) -> 
         raise typer.Exit(ExitCode.ACTION_REQUIRED if done or begun else ExitCode.NOTHING_DONE)
 
 
+def _say_whether_it_signs(connection: Connection, name: str) -> None:
+    """Say what became of the KMS key of an account that is back, where it cannot sign any more."""
+    try:
+        one = _look(connection, name)
+        key = _key(connection, one, _credentials(connection, one))
+        trouble = key_trouble(Aws(), key, name, connection.target) if key is not None else None
+    except RefusedError:
+        # But a courtesy: the next sweep tells, too.
+        return
+    if trouble is not None:
+        screen.note(sentence(trouble.what), style="yellow")
+        screen.note(trouble.fix)
+
+
 def _say_what_comes(connection: Connection, one: _Found) -> None:
     """Say what the next sweep makes of an account that is back."""
     target = connection.target
+    _say_whether_it_signs(connection, one.name)
     if one.credentials is None:
         screen.note(f"{one.name} has no credentials any more: {target.command('add', one.name)}")
         return

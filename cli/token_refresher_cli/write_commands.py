@@ -15,21 +15,25 @@ from token_refresher_cli import bulk, options, screen
 from token_refresher_cli.accounts_file import holds_many, without_account
 from token_refresher_cli.credentials_form import (
     FormError,
-    caution,
+    cautions,
     fill_in,
     joined,
     read_object,
     slot_of,
     to_credentials,
 )
+from token_refresher_cli.deployment import Aws
 from token_refresher_cli.field_options import fields_of, flags_of, issuer_of
 from token_refresher_cli.first_token import see_it_through
 from token_refresher_cli.options import target_of
 from token_refresher_cli.problems import (
     ProblemError,
+    RefusedError,
     doubt,
     ending,
+    sentence,
 )
+from token_refresher_cli.proof import issued_for, key_trouble
 from token_refresher_cli.read_commands import connect, stored
 from token_refresher_cli.secrets_manager import AlreadyThereError
 
@@ -81,6 +85,7 @@ def add(
             f"To replace them: {connection.target.command('correct', name)}",
         ) from None
     screen.show(f"created {connection.target.credentials_id(name)}")
+    _say_what_signs(connection, name, credentials)
     see_it_through(connection, machine, name, version_id, within if wait else None)
 
 
@@ -122,6 +127,7 @@ def correct(
         return
     version_id = connection.people.replace_credentials(name, text)
     screen.show(f"corrected {connection.target.credentials_id(name)}")
+    _say_what_signs(connection, name, credentials)
     see_it_through(connection, machine, name, version_id, within if wait else None)
 
 
@@ -173,6 +179,28 @@ def _given(ctx: typer.Context, from_file: Path | None) -> tuple[dict[str, Any], 
     return joined(fields, given), asked
 
 
+def _say_what_signs(connection: Connection, name: str, credentials: Credentials) -> None:
+    """Say which key signs for an account, and how it is made where there is none."""
+    target = connection.target
+    if audience := issued_for(credentials):
+        screen.note(f"AWS STS tells {audience} who runs here, and no key is needed.")
+    key = connection.signing_key(credentials, name)
+    if key is None:
+        return
+    try:
+        trouble = key_trouble(Aws(), key, name, target)
+    except RefusedError:
+        # Whoever may write credentials need not be allowed to see keys.
+        create = target.command("key create", name)
+        screen.note(f"The KMS key {key.alias} signs. Where there is none yet: {create}")
+        return
+    if trouble is None:
+        screen.note(f"The KMS key {key.alias} signs, by {key.alg}.")
+    else:
+        screen.note(sentence(trouble.what), style="yellow")
+        screen.note(trouble.fix)
+
+
 def _with_endpoint(
     ctx: typer.Context,
     connection: Connection,
@@ -192,10 +220,14 @@ def _with_endpoint(
     with screen.waiting("Looking for the token endpoint"):
         found = connection.discover(issuer)
     has_secret = machine.can_ask or "client_secret" in stored | given
-    fields = found.fields(given, has_secret=has_secret)
+    fields = found.fields(given, has_secret=has_secret, stored=stored)
     screen.note(f"{found.metadata_url} says:")
     for name, value in fields.items():
-        screen.note(f"{name}: {value}")
+        parts = value if isinstance(value, dict) else {}
+        for part, each in parts.items():
+            screen.note(f"{name}.{part}: {each}")
+        if not parts:
+            screen.note(f"{name}: {value}")
     used = (stored | given | fields).get("token_endpoint_auth_method")
     if not found.auth_methods & ({str(used)} if used else {*get_args(AuthMethod)}):
         screen.note("It lists no token_endpoint_auth_method that these credentials could use.")
@@ -225,7 +257,7 @@ def _completed(
 
     def admit(credentials: Credentials) -> None:
         try:
-            connection.admit(credentials)
+            connection.admit(credentials, name)
         except FAILURES as error:
             hint = doubt(error.code, connection.target)
             raise FormError(f"{error}{hint and f'; {hint}'}") from None
@@ -233,12 +265,12 @@ def _completed(
     try:
         fields = fill_in(given, asker=asker, stored=stored, admit=admit, asked=asked, unset=unset)
         credentials, text = to_credentials(fields)
-        connection.admit(credentials)
+        connection.admit(credentials, name)
     except FAILURES as error:
         hint = doubt(error.code, connection.target)
         raise ProblemError(
             f"{name}: {error}{ending(str(error))}", f"Nothing was written{hint and f': {hint}'}."
         ) from None
-    if doubts := caution(credentials):
+    for doubts in cautions(credentials, now=connection.now()):
         screen.note(doubts, style="yellow")
     return text, credentials

@@ -173,7 +173,10 @@ class Credentials(
     @property
     def signs_by_default(self) -> bool:
         """Whether an assertion is signed though none is described."""
-        return self.auth_method in BY_ASSERTION or self.entry_grant.assertion is not None
+        if self.auth_method in BY_ASSERTION or self.entry_grant.assertion is None:
+            return self.auth_method in BY_ASSERTION
+        has_place = "assertion" in self.own_fields
+        return has_place or any(ASSERTION in each for each in self.templates)
 
     @property
     def signed_assertion(self) -> SignedAssertion | None:
@@ -181,6 +184,21 @@ class Credentials(
         if isinstance(self.assertion, SignedAssertion):
             return self.assertion
         return SignedAssertion() if self.assertion is None and self.signs_by_default else None
+
+    @property
+    def whole_assertion(self) -> Assertion | None:
+        """What is signed, with what the entry says of it; None where nothing is.
+
+        Raises:
+            ProviderError: The provider's parameters are not what it takes.
+        """
+        signed = self.signed_assertion
+        if signed is None or signed.signer == "sts":
+            # Of its own tokens AWS alone says what is in them.
+            return signed
+        given, grant = self.provider_parameters, self.grant_name
+        of_entry = self.entry.assertion(given, grant_type=grant, client_id=self.client_id)
+        return signed.over(of_entry)
 
     @property
     def auth_method(self) -> AuthMethod:
@@ -211,7 +229,7 @@ class Credentials(
             scope=self.scope,
             extra_parameters={**entry.extra_parameters, **self.extra_parameters},
             request_headers=instead_of(entry.request_headers, self.request_headers),
-            assertion=signed.over(self.entry_grant.assertion) if signed else self._ready_made,
+            assertion=self.whole_assertion or self._ready_made,
             sends_client_id=not self._is_named_by_assertion,
             is_assertion_issued=signed is not None and signed.signer == "sts",
             dialect=self._merged_dialect(),
@@ -233,11 +251,10 @@ class Credentials(
 
         Servers there are that refuse a client_id beside it.
         """
-        signed = self.signed_assertion
-        if signed is None or signed.signer == "sts" or self.auth_method != "none":
+        signed, whole = self.signed_assertion, self.whole_assertion
+        if signed is None or whole is None or signed.signer == "sts" or self.auth_method != "none":
             return False
-        of = signed.over(self.entry_grant.assertion)
-        return "iss" not in of.claims and self.grant_name in (JWT_BEARER, None)
+        return "iss" not in whole.claims and self.grant_name in (JWT_BEARER, None)
 
     @property
     def _ready_made(self) -> str | None:

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from token_refresher import redeem
     from token_refresher.announcing import Announcer
     from token_refresher.aws.event_bus import EventBus
-    from token_refresher.aws.signing import Signer
+    from token_refresher.oauth.signatures import Signer
     from token_refresher.ports import StagingStore
     from token_refresher.sweep import Report
 
@@ -245,13 +245,17 @@ def _time_left(context: LambdaContext) -> Callable[[], timedelta]:
 
 
 def token_endpoints(
-    settings: Settings, *, clock: Callable[[], datetime] = utc_now
+    settings: Settings,
+    *,
+    clock: Callable[[], datetime] = utc_now,
+    signed_by: Callable[[], Signer] | None = None,
 ) -> TokenEndpoint:
     """Wire the token endpoints alone.
 
     Args:
         settings: From the environment.
         clock: As for `Handler`.
+        signed_by: Makes who has the keys of accounts that sign; AWS, where nothing is said.
     """
     return TokenEndpoint(
         hosts=AllowedHosts(
@@ -265,7 +269,7 @@ def token_endpoints(
         clock=clock,
         monotonic=time.monotonic,
         connections=settings.max_workers,
-        signer=signer(settings),
+        signer=signed_by or signer(settings),
         proxy=settings.token_endpoint_proxy,
     )
 

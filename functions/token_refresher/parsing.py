@@ -192,7 +192,7 @@ def _from_object(content: dict[str, Any]) -> Credentials:
 
 
 def _as_meant(content: Mapping[str, Any]) -> dict[str, Any]:
-    return _without_nulls({name: _as_object(name, value) for name, value in content.items()})
+    return _without_nulls({name: as_object(name, value) for name, value in content.items()})
 
 
 def _all_told(content: dict[str, Any], text: str) -> CredentialsError:
@@ -295,7 +295,7 @@ def _wrong_values(fields: dict[str, Any], struct: type[Credentials]) -> list[str
     return problems + [_fix(said) for said in refusals.all_of(credentials)]
 
 
-def _as_object(name: str, value: object) -> object:
+def as_object(name: str, value: object) -> object:
     """Read an object that was stored as the text of one; what is none stays what it is."""
     if name not in _OBJECTS or not isinstance(value, str):
         return value

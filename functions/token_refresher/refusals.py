@@ -131,9 +131,9 @@ def _require_assertion(credentials: Credentials) -> None:
             "`assertion` with client_secret_jwt says `audience`, `kid`, `claims` or `expires_in` "
             "alone: the client_secret signs it, by HS256"
         )
-    if signed is None:
+    of = credentials.whole_assertion
+    if signed is None or of is None:
         return
-    of = signed.over(credentials.entry_grant.assertion)
     is_issued = signed.signer == "sts"
     if is_issued and any((signed.kid, signed.x5t, signed.x5t_s256, signed.claims)):
         raise ValueError("`assertion` of the signer `sts` has no key and no claims: AWS says them")
@@ -264,10 +264,11 @@ def _require_client_certificate(credentials: Credentials) -> None:
         msg = f"`{lacking}` is missing: `certificate` and `private_key` belong together"
         raise ValueError(msg)
     if certificate is None or private_key is None:
-        if credentials.auth_method == "tls_client_auth":
-            raise ValueError(
-                "`certificate` and `private_key` are missing: tls_client_auth shows them"
-            )
+        is_shown = credentials.auth_method == "tls_client_auth"
+        if is_shown or credentials.entry.needs_certificate:
+            who = "tls_client_auth" if is_shown else credentials.entry.title
+            what = "shows them" if is_shown else "speaks with nobody who has none"
+            raise ValueError(f"`certificate` and `private_key` are missing: {who} {what}")
         return
     if "-----BEGIN CERTIFICATE-----" not in certificate or "PRIVATE KEY" in certificate:
         raise ValueError(

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from ministack.core import iam_actions as ministack
+from ministack.core import iam_evaluator
+from ministack.services import iam
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -13,6 +16,11 @@ if TYPE_CHECKING:
 _ministack_tells: Callable[..., dict[str, Any]] = ministack.request_tag_context
 _ministack_names: Callable[..., str] = ministack.extract_resource_arn
 _ministack_asks: Callable[..., str | None] = ministack.extract_iam_action
+_ministack_simulates: Callable[..., Any] = iam._simulate_principal_policy  # noqa: SLF001
+_ministack_evaluates: Callable[..., Any] = iam_evaluator.evaluate
+
+# What a simulation says of the call, by the condition keys' names in small letters.
+_simulated: ContextVar[dict[str, Any]] = ContextVar("simulated", default={})  # noqa: B039
 
 # What is authorised where it is answered: one call needs several permissions, or its resource
 # follows from what is stored.
@@ -20,10 +28,12 @@ AUTHORISED_THERE = ("kms:", "sts:GetWebIdentityToken")
 
 
 def install() -> None:
-    """Tell policies which events are put, and which ECS service is updated."""
+    """Tell policies which events are put, which ECS service is updated, what is simulated."""
     ministack.request_tag_context = _told
     ministack.extract_resource_arn = _named
     ministack.extract_iam_action = _asked_here
+    iam._IAM_HANDLERS["SimulatePrincipalPolicy"] = _simulate  # noqa: SLF001
+    iam_evaluator.evaluate = _evaluate
 
 
 def _told(service: str, iam_action: str, body: bytes, params: dict[str, Any]) -> dict[str, Any]:
@@ -53,3 +63,31 @@ def _asked_here(*call: Any) -> str | None:  # noqa: ANN401
     """Name the permission that is asked for before a call is answered, None if there is none."""
     action = _ministack_asks(*call)
     return None if action and action.startswith(AUTHORISED_THERE) else action
+
+
+def _simulate(params: dict[str, Any]) -> Any:  # noqa: ANN401
+    """Simulate with the context that the request brings; ministack passes over it."""
+    told: dict[str, Any] = {}
+    while name := _given(params, f"ContextEntries.member.{len(told) + 1}.ContextKeyName"):
+        entry = f"ContextEntries.member.{len(told) + 1}"
+        values: list[str] = []
+        while value := _given(params, f"{entry}.ContextKeyValues.member.{len(values) + 1}"):
+            values.append(value)
+        is_list = _given(params, f"{entry}.ContextKeyType").endswith("List")
+        told[name.lower()] = values if is_list else values[0]
+    before = _simulated.set(told)
+    try:
+        return _ministack_simulates(params)
+    finally:
+        _simulated.reset(before)
+
+
+def _given(params: dict[str, Any], name: str) -> str:
+    """Read a parameter of a query, which comes as a list of one."""
+    [value] = params.get(name, [""])
+    return str(value)
+
+
+def _evaluate(context: Any, *rest: Any, **more: Any) -> Any:  # noqa: ANN401
+    context.service_context.update(_simulated.get())
+    return _ministack_evaluates(context, *rest, **more)

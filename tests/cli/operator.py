@@ -132,8 +132,11 @@ def pasted(printed: str) -> list[list[str]]:
 
 def parsed(words: list[str]) -> dict[str, Any]:
     """Parse a command of ours with its own parser, and return its parameters."""
-    command = COMMANDS.commands[words[1]]
-    parameters: dict[str, Any] = command.make_context(words[1], words[2:]).params
+    command, rest = COMMANDS, words
+    while hasattr(command, "commands"):
+        rest = rest[1:]
+        command = command.commands[rest[0]]
+    parameters: dict[str, Any] = command.make_context(rest[0], rest[1:]).params
     return parameters
 
 

@@ -27,11 +27,13 @@ from token_refresher_cli.credentials_form import (
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from token_refresher.credentials import Credentials
     from token_refresher_cli.catalogue import Grant
     from token_refresher_cli.credentials_form import Slot
 
+KEY = "PRIVATE KEY"
 SHOWN = {"client_id", "partner_code", "username"}
 PLACE = "provider or token_endpoint"
 OLX = {PLACE: "autovit.ro"}
@@ -65,7 +67,7 @@ class Answers:
 
 def test_every_field_that_a_grant_needs_is_known_to_be_secret_or_not() -> None:
     needed = {name for grant in GRANT_TYPES for name in fields_needed(grant)}
-    assert needed == SECRET_FIELDS | SHOWN
+    assert needed == SECRET_FIELDS - {"private_key"} | SHOWN
 
 
 def test_a_grant_is_asked_for_all_that_it_needs_and_secrets_come_last_and_hidden() -> None:
@@ -88,6 +90,7 @@ def test_a_grant_is_asked_for_all_that_it_needs_and_secrets_come_last_and_hidden
 @pytest.mark.parametrize("grant_type", GRANT_TYPES)
 def test_a_form_that_was_filled_in_validates_whatever_the_grant(grant_type: str) -> None:
     answers = {name: f"made-up-{name}" for name in SECRET_FIELDS | SHOWN}
+    answers["assertion"] = "ready-made"
     place = {PLACE: "https://e.example/t"}
     fields = fill_in({}, asker=Answers(place, grant_type=grant_type, **answers))
     credentials, text = to_credentials(fields)
@@ -222,7 +225,7 @@ def test_what_is_wrong_with_an_answer_is_told_and_asked_again_at_once(
 ) -> None:
     rest = ["made-up-secret", "made-up-secret"]
     if question == PLACE:
-        rest = ["client_credentials", "1", *rest]
+        rest = ["client_credentials", "", "1", *rest]
     if question == "domain":
         rest = ["1", *rest]
     person = Person(wrong, right, *rest)
@@ -234,7 +237,7 @@ def test_what_is_wrong_with_an_answer_is_told_and_asked_again_at_once(
 
 
 def test_an_address_without_its_scheme_is_understood_and_told() -> None:
-    person = Person("api.example.com:8443/oauth/token", "", "1", "made-up")
+    person = Person("api.example.com:8443/oauth/token", "", "", "1", "made-up")
     fields = fill_in({}, asker=person)
     assert fields["token_endpoint"] == "https://api.example.com:8443/oauth/token"
     assert person.told == ["token_endpoint: https://api.example.com:8443/oauth/token"]
@@ -273,7 +276,7 @@ def refuse(credentials: Credentials) -> None:
 
 
 def test_a_host_that_is_not_allowed_is_told_where_it_is_typed_and_before_any_secret() -> None:
-    person = Person("https://other.example/t", "https://e.example/t", "", "1", "made-up")
+    person = Person("https://other.example/t", "https://e.example/t", "", "", "1", "made-up")
     fill_in({}, asker=person, admit=refuse)
     assert person.asked[:3] == [PLACE, PLACE, "grant_type"]
     assert person.told == ["the host other.example is not allowed"]
@@ -306,6 +309,163 @@ def test_a_stored_secret_that_is_wrong_can_be_corrected() -> None:
     stored = {**MACHINE, "client_secret": "made-up-with-a-line-break\n"}
     fields = fill_in({}, asker=Person("", "", "made-up-right"), stored=stored)
     assert to_credentials(fields)[0].client_secret == "made-up-right"
+
+
+PLACED = ["https://e.example/t", ""]
+
+
+def test_a_client_that_signs_is_asked_for_no_secret() -> None:
+    person = Person(*PLACED, "private_key_jwt", "erp")
+    fields = fill_in({}, asker=person)
+    method = "token_endpoint_auth_method"
+    assert person.asked == [PLACE, "grant_type", method, "client_id"]
+    credentials, _ = to_credentials(fields)
+    assert credentials.client.signs
+    assert "client_secret" not in fields
+
+
+def test_a_method_that_is_only_confirmed_is_not_stored() -> None:
+    person = Person(*PLACED, "", "erp", "made-up")
+    assert "token_endpoint_auth_method" not in fill_in({}, asker=person)
+    person = Person(*PLACED, "client_secret_jwt", "erp", "made-up")
+    credentials, _ = to_credentials(fill_in({}, asker=person))
+    assert (credentials.auth_method, person.asked[-1]) == (
+        "client_secret_jwt",
+        "client_secret, hidden",
+    )
+
+
+JWT_BEARER = {**OWN, "grant_type": "urn:ietf:params:oauth:grant-type:jwt-bearer"}
+
+
+@pytest.mark.parametrize(
+    ("answers", "asked", "assertion"),
+    [
+        (["", "robot@e.example"], ["assertion", "client_id"], {"signer": "kms"}),
+        (
+            ["sts", " api://x", "api://x"],
+            ["assertion", "audience", "audience"],
+            {"signer": "sts", "audience": "api://x"},
+        ),
+        (["ready-made", "made-up"], ["assertion", "assertion, hidden"], "made-up"),
+    ],
+)
+def test_who_asks_by_an_assertion_is_asked_who_makes_it(
+    answers: list[str], asked: list[str], assertion: object
+) -> None:
+    person = Person(*answers)
+    fields = fill_in(JWT_BEARER, asker=person)
+    assert person.asked == asked
+    assert fields["assertion"] == assertion
+    to_credentials(fields)
+
+
+def test_who_is_named_by_a_claim_is_not_asked_for_an_id() -> None:
+    claims = {"iss": "robot@e.example"}
+    person = Person()
+    fill_in({**JWT_BEARER, "assertion": {"claims": claims}}, asker=person)
+    assert person.asked == []
+
+
+def test_an_account_that_signs_is_corrected_without_a_question_for_its_assertion() -> None:
+    stored = {**JWT_BEARER, "client_id": "erp", "assertion": {"signer": "kms", "kid": "1"}}
+    person = Person("", "")
+    assert fill_in({}, asker=person, stored=stored) == stored
+    assert person.asked == [f"token_endpoint, {OWN['token_endpoint']}", "client_id, erp"]
+    given = {"assertion": {"kid": "2", "claims": {"sub": "x"}}}
+    fields = fill_in(given, asker=Person(), stored=stored)
+    assert fields["assertion"] == {"signer": "kms", "kid": "2", "claims": {"sub": "x"}}
+    text = {**stored, "assertion": "made-up"}
+    person = Person("")
+    assert fill_in({"scope": "a"}, asker=person, stored=text)["assertion"] == "made-up"
+    assert person.asked == ["assertion, hidden, keeps the stored one"]
+
+
+def test_a_client_that_comes_to_sign_loses_its_secret() -> None:
+    stored = {**MACHINE, "client_secret": "made-up"}
+    given = {"token_endpoint_auth_method": "private_key_jwt"}
+    for asker in (Person(), None):
+        assert fill_in(given, asker=asker, stored=stored) == {**MACHINE, **given}
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> tuple[Path, Path]:
+    """Files of a certificate and of a key, as far as a form looks into them."""
+    paths = tmp_path / "client.crt", tmp_path / "client.key"
+    for path, mark in zip(paths, ("CERTIFICATE", KEY), strict=True):
+        path.write_text(f"-----BEGIN {mark}-----\nAA==\n-----END {mark}-----\n")
+    return paths
+
+
+def test_who_shows_a_certificate_is_asked_for_the_files_until_they_fit(
+    files: tuple[Path, Path],
+) -> None:
+    certificate, key = map(str, files)
+    told = iter(["they do not belong together", "", "", ""])
+
+    def admit(credentials: Credentials) -> None:
+        if credentials.certificate and (problem := next(told)):
+            raise FormError(problem)
+
+    pair = [key, certificate, "nowhere.key", key]
+    person = Person(*PLACED, "tls_client_auth", "erp", *pair, certificate, key)
+    fields = fill_in({}, asker=person, admit=admit)
+    assert person.asked[4:] == [
+        *("certificate", "certificate", "private_key", "private_key"),
+        *("certificate, the stored one", "private_key, the stored one"),
+    ]
+    assert fields["certificate"] == files[0].read_text()
+    assert fields["private_key"] == files[1].read_text()
+    assert "give it by --private-key" in person.told[0]
+    assert person.told[1:] == [
+        "cannot read nowhere.key: No such file or directory",
+        "they do not belong together",
+    ]
+    to_credentials(fields)
+
+
+def test_a_stored_certificate_is_kept_by_enter_and_never_shown(files: tuple[Path, Path]) -> None:
+    certificate, key = (each.read_text() for each in files)
+    pair = {"certificate": certificate, "private_key": key}
+    stored = {**MACHINE, "token_endpoint_auth_method": "tls_client_auth", **pair}
+    person = Person("", "", "", "")
+    assert fill_in({}, asker=person, stored=stored) == stored
+    assert person.asked[2:] == ["certificate, the stored one", "private_key, the stored one"]
+    half = {"certificate": pair["certificate"]}
+    person = Person(str(files[1]))
+    assert fill_in({**MACHINE, "client_secret": "x", **half}, asker=person)["private_key"]
+
+
+def test_a_provider_s_assertion_is_asked_for_part_by_part() -> None:
+    person = Person("netsuite", "1234567", "", "erp", "the-certificate-s-id", "a, b c")
+    fields = fill_in({}, asker=person)
+    assert fields["assertion"] == {
+        "kid": "the-certificate-s-id",
+        "claims": {"scope": ["a", "b", "c"]},
+    }
+    to_credentials(fields)
+
+
+def test_what_is_signed_the_same_for_all_of_a_provider_is_not_asked_for() -> None:
+    person = Person("google-workload-identity", "", "a-scope", "//iam.example/a", "https://a")
+    fields = fill_in({}, asker=person)
+    assert fields["assertion"]["signer"] == "sts"
+    assert "signer" not in person.asked
+
+
+def test_the_only_grant_of_a_provider_need_not_be_given() -> None:
+    given = {"provider": "github-app", "provider_parameters": {"installation_id": "1"}}
+    fields = fill_in({**given, "client_id": "1"}, asker=None)
+    assert fields == {**given, "client_id": "1", "grant_parameters": {}}
+    assert to_credentials(fields)[0].client.signs
+    only = {"provider": "okta-org", "provider_parameters": {"org": "a"}, "client_id": "1"}
+    assert fill_in(only, asker=None)["grant_type"] == "client_credentials"
+
+
+def test_objects_that_were_stored_as_texts_are_joined_part_by_part() -> None:
+    stored = {**MACHINE, "assertion": '{"kid": "1", "claims": {"a": 1}}'}
+    joined_ones = joined(stored, {"assertion": {"alg": "ES256", "claims": {"b": 2}}})
+    assert joined_ones["assertion"] == {"kid": "1", "alg": "ES256", "claims": {"a": 1, "b": 2}}
 
 
 def test_what_shall_be_asked_for_is_asked_hidden_and_last() -> None:
@@ -355,15 +515,22 @@ def test_a_grant_of_the_server_s_own_asks_for_what_is_known_to_be_needed(
     given: dict[str, Any], expected: list[str]
 ) -> None:
     parameters = {"subject_token": "{assertion}", "previous": "{refresh_token}"}
-    person = Person(*["made-up"] * 9)
+    person = Person("ready-made", *["made-up"] * 9)
     fields = fill_in({**OWN, **given, "grant_parameters": parameters}, asker=person)
-    assert person.asked == [*expected, "assertion, hidden", "refresh_token, hidden"]
+    seen = ["assertion", *expected[:1]]
+    assert person.asked == [*seen, "assertion, hidden", *expected[1:], "refresh_token, hidden"]
     to_credentials(fields)
 
 
 @pytest.mark.parametrize(
     ("text", "slot"),
-    [("scope", ("scope",)), ("extra_parameters.a.b", ("extra_parameters", "a.b"))],
+    [
+        ("scope", ("scope",)),
+        ("extra_parameters.a.b", ("extra_parameters", "a.b")),
+        ("assertion.x5t#S256", ("assertion", "x5t#S256")),
+        ("assertion.claims", ("assertion", "claims")),
+        ("assertion.claims.a.b", ("assertion", "claims", "a.b")),
+    ],
 )
 def test_what_shall_go_is_named_as_it_is_in_the_credentials(text: str, slot: Slot) -> None:
     assert slot_of(text) == slot
@@ -413,15 +580,17 @@ def test_a_scope_that_a_grant_cannot_do_without_is_asked_for() -> None:
 class Anybody(Answers):
     """Somebody who has an answer to everything: the example, where one is told."""
 
-    def __init__(self, grant: Grant) -> None:
+    def __init__(self, grant: Grant, pem: Path) -> None:
         super().__init__()
-        self._grant = grant
+        self._grant, self._pem = grant, pem
 
     def text(self, field: str, *, about: str = "", stored: str = "") -> str:
         assert not stored
         self.asked.append(field)
         if field == PLACE:
             return str(self._grant.example["provider"])
+        if field in {"certificate", "private_key"}:
+            return str(self._pem)
         example = about.rpartition("such as ")[2]
         return example or "u@example.com"
 
@@ -444,8 +613,13 @@ class Anybody(Answers):
         for grant in one.grants
     ],
 )
-def test_every_grant_of_every_provider_can_be_filled_in_by_answers(grant: Grant) -> None:
-    anybody = Anybody(grant)
+def test_every_grant_of_every_provider_can_be_filled_in_by_answers(
+    grant: Grant, tmp_path: Path
+) -> None:
+    pem = tmp_path / "both.pem"
+    marks = [f"-----BEGIN {it}-----\nAA==\n-----END {it}-----\n" for it in ("CERTIFICATE", KEY)]
+    pem.write_text("".join(marks))
+    anybody = Anybody(grant, pem)
     fields = fill_in({}, asker=anybody)
     credentials, _ = to_credentials(fields)
     assert credentials.client.token_endpoint == grant.address
@@ -528,6 +702,7 @@ def test_another_grant_asks_for_what_it_needs_and_for_no_secret_of_the_one_befor
     stored = {"token_endpoint": "https://e.example/t", "grant_type": "password"}
     stored |= {"client_id": "1", "client_secret": "made-up", "username": "u", "password": "p"}
     answers = {name: f"made-up-{name}" for name in SECRET_FIELDS | SHOWN}
+    answers["assertion"] = "ready-made"
     asker = Answers({}, **answers)
     fields = fill_in({"grant_type": grant_type}, asker=asker, stored=stored)
     credentials, _ = to_credentials(fields)
@@ -788,6 +963,15 @@ def test_what_a_provider_is_not_known_to_take_is_told_and_not_refused(
     credentials, _ = to_credentials(given)
     assert caution(credentials).startswith(told)
     assert bool(caution(credentials)) == bool(told)
+
+
+def test_what_a_provider_s_assertions_say_besides_is_told() -> None:
+    given = {"provider": "netsuite", "provider_parameters": {"account": "1"}, "client_id": "1"}
+    given |= {"grant_type": "client_credentials"}
+    told = "Oracle NetSuite takes kid in assertion, claims.scope in assertion, too"
+    assert caution(to_credentials(given)[0]) == told
+    whole = {"kid": "1", "claims": {"scope": ["a"]}}
+    assert caution(to_credentials({**given, "assertion": whole})[0]) == ""
 
 
 def test_a_server_of_ones_own_is_not_doubted() -> None:

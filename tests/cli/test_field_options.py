@@ -18,6 +18,7 @@ from token_refresher_cli.field_options import OF_FIELD, PANELS
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from local.embedded_cloud import EmbeddedCloud
     from tests.cli.operator import Operator
 
 STRUCTS: tuple[type[msgspec.Struct], ...] = (
@@ -37,7 +38,9 @@ def stored(operator: Operator, name: str) -> dict[str, Any]:
 def test_every_field_that_is_no_secret_has_an_option_and_no_secret_has_one() -> None:
     fields = {"grant_type", *(f.name for one in STRUCTS for f in msgspec.structs.fields(one))}
     named = [name for panel in PANELS.values() for name in panel]
-    assert {OF_FIELD.get(name, name) for name in named} - {None} == fields - SECRET_FIELDS
+    # What an assertion says is no secret, but a ready-made one is; of a key the file is named.
+    optional = fields - SECRET_FIELDS | {"assertion", "private_key"}
+    assert {OF_FIELD.get(name, name) for name in named} - {None} == optional
     assert set(FIELD_NAMES) == fields
     assert len(set(named)) == len(named)
 
@@ -86,6 +89,108 @@ def test_every_field_can_be_set_by_an_option(operator: Operator, tmp_path: Path)
         "dialect": {"request_format": "json", "access_token": "data.jwt"},
         "publish": {"as": {"AUTH": "Bearer {access_token}", "UNTIL": "{expires_at}"}},
     }
+
+
+SIGNING = f"""
+    --token-endpoint https://api.example.com/token --grant-type client_credentials --client-id erp
+    --token-endpoint-auth-method private_key_jwt --assertion alg=ES256 --assertion kid=2026
+    --assertion x5t#S256={"a" * 43} --assertion expires_in=120 --assertion signer=kms
+    --claim sub=robot@example.com --claim 'admin:=true' --claim iss:=null
+    --claim 'https://api.example.com/tenant=acme'
+"""
+
+
+@pytest.fixture
+def anywhere(operator: Operator, monkeypatch: pytest.MonkeyPatch) -> Operator:
+    """An operator whose settings allow the servers of these tests."""
+    monkeypatch.setenv("ALLOWED_TOKEN_HOSTS", "api.example.com")
+    return operator
+
+
+def test_what_is_signed_is_set_field_by_field_and_claim_by_claim(anywhere: Operator) -> None:
+    anywhere.says(f"add erp {' '.join(SIGNING.split())}")
+    assertion = {
+        "signer": "kms",
+        "alg": "ES256",
+        "kid": "2026",
+        "x5t#S256": "a" * 43,
+        "expires_in": 120,
+        "claims": {
+            "sub": "robot@example.com",
+            "admin": True,
+            "iss": None,
+            "https://api.example.com/tenant": "acme",
+        },
+    }
+    assert stored(anywhere, "erp") == {
+        "token_endpoint": "https://api.example.com/token",
+        "grant_type": "client_credentials",
+        "client_id": "erp",
+        "token_endpoint_auth_method": "private_key_jwt",
+        "assertion": assertion,
+    }
+    anywhere.says(
+        "correct erp --assertion kid=2027 --claim sub=another@example.com --unset assertion.alg "
+        "--unset assertion.claims.https://api.example.com/tenant --unset assertion.claims.iss"
+    )
+    del assertion["alg"]
+    claims = {"sub": "another@example.com", "admin": True}
+    assert stored(anywhere, "erp")["assertion"] == {**assertion, "kid": "2027", "claims": claims}
+    anywhere.says("correct erp --unset assertion")
+    assert "assertion" not in stored(anywhere, "erp")
+
+
+def test_who_signs_is_told_which_key_does_and_how_it_is_made(
+    anywhere: Operator, cloud: EmbeddedCloud
+) -> None:
+    signing = " ".join(SIGNING.split())
+    told = anywhere.run(f"add erp {signing}").stderr
+    assert "There is no KMS key alias/oauth/erp." in told
+    assert "Make it, and register the public one: token-refresher key create erp" in told
+    assert "--alg ES256" in told
+    kms = cloud.client("kms")
+    made = kms.create_key(KeySpec="ECC_NIST_P256", KeyUsage="SIGN_VERIFY")["KeyMetadata"]["Arn"]
+    kms.create_alias(AliasName="alias/oauth/erp", TargetKeyId=made)
+    told = anywhere.run("correct erp --assertion kid=2027").stderr
+    assert "The KMS key alias/oauth/erp signs, by ES256.\n" in told
+    told = anywhere.run("correct erp --assertion alg=RS256").stderr
+    assert "The KMS key alias/oauth/erp does not sign by RS256, but by ES256.\n" in told
+    assert "Say so: token-refresher correct erp --assertion alg=ES256" in told
+
+
+def test_a_name_that_no_key_can_have_is_refused_before_anything_is_written(
+    anywhere: Operator,
+) -> None:
+    refused = anywhere.run(f"add dealer.17 {' '.join(SIGNING.split())}")
+    assert (refused.exit_code, refused.stdout) == (3, "")
+    assert "an account that signs has a name, and a SecretPrefix, of the characters" in (
+        " ".join(refused.stderr.split())
+    )
+    assert anywhere.secrets.list_secrets()["SecretList"] == []
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ("--assertion kidd=1", "did you mean `assertion.kid`?"),
+        ("--assertion key_id=alias/oauth/other", "signs with the key of its own name alone"),
+        ("--assertion alg=none", "`assertion.alg` must be one of ES256, ES384, PS256, RS256"),
+        ("--assertion expires_in=3600", "`assertion.expires_in` must be a whole number of seconds"),
+        ("--assertion expires_in=soon", "`assertion.expires_in` must be a whole number of seconds"),
+        ("--assertion x5t=1", "`assertion.x5t` must be the certificate's SHA-1 in base64url"),
+        ("--claim jti=1", "`assertion.claims` must not hold `jti`"),
+        ("--assertion signer=sts", "`assertion` of the signer `sts` has `audience`"),
+    ],
+)
+def test_what_cannot_be_signed_is_told_by_its_field(
+    anywhere: Operator, options: str, told: str
+) -> None:
+    refused = anywhere.run(
+        "add erp --token-endpoint https://api.example.com/token --grant-type client_credentials "
+        f"--client-id erp --token-endpoint-auth-method private_key_jwt {options}"
+    )
+    assert (refused.exit_code, refused.stdout) == (3, "")
+    assert told in " ".join(refused.stderr.split())
 
 
 def test_a_correction_sets_parts_and_removes_what_it_is_told_to(operator: Operator) -> None:
@@ -150,6 +255,12 @@ def test_a_secret_is_taken_from_no_option(operator: Operator, command: str, opti
         "--publish-entry x",
         "--publish-field a --publish-as b",
         "--use-refresh-token maybe",
+        "--assertion kid",
+        "--assertion kid=1 --assertion kid=2",
+        "--assertion claims=x",
+        "--claim sub",
+        "--claim sub=1 --claim sub=2",
+        "--claim sub:=made-up",
     ],
 )
 def test_what_an_option_does_not_take_is_a_usage_problem(operator: Operator, options: str) -> None:

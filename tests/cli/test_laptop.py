@@ -390,3 +390,150 @@ def test_an_issuer_that_is_not_believed_says_what_is_wrong_with_the_trust_store(
     )
     assert (refused.exit_code, operator.secrets.list_secrets()["SecretList"]) == (3, [])
     assert f"SSL_CERT_FILE names {os.devnull}, which has no certificate in PEM" in refused.stderr
+
+
+ALIASES: Final = "alias/oauth/"
+# Of accounts that sign. KMS and STS are AWS as well: what is wrong there on this machine, or with
+# whoever is at it, says nothing of an account whose function has a permission of its own.
+SIGNING_FAULTS: Final = {
+    "no permission to sign": Fault(
+        "Your AWS identity may not kms:Sign on alias/oauth/*.",
+        "The function has a permission of its own.",
+        commands=(FORCE, TRY),
+        aws=refuses("AccessDeniedException", "Sign"),
+    ),
+    "no permission to see keys": Fault(
+        "Your AWS identity may not kms:DescribeKey on alias/oauth/dealer-17.",
+        "Whether the key can sign was not seen",
+        commands=(CHECK,),
+        code=0,
+        aws=refuses("AccessDeniedException", "DescribeKey"),
+    ),
+    "no way to KMS": Fault(
+        "AWS did not answer",
+        "AWS_ENDPOINT_URL, the network and its proxy",
+        commands=(FORCE, TRY),
+        variables={"AWS_ENDPOINT_URL_KMS": NOBODY},
+    ),
+    "a session that KMS knows to be over": Fault(
+        "Your AWS session has expired.",
+        "aws sso login",
+        commands=(FORCE, TRY),
+        aws=refuses("ExpiredTokenException", "Sign"),
+    ),
+    "a KMS that throttles this AWS account": Fault(
+        "AWS is throttling this account's calls.",
+        "Try again in a minute.",
+        commands=(FORCE, TRY),
+        aws=refuses("ThrottlingException", "Sign"),
+    ),
+    "a key that is not there": Fault(
+        f"the KMS key {ALIASES}dealer-17 is not there, or is an alias without a key",
+        "token-refresher key create dealer-17",
+        commands=(TRY,),
+        code=1,
+        aws=refuses("NotFoundException", "Sign"),
+    ),
+    "a key that is disabled": Fault(
+        f"the KMS key {ALIASES}dealer-17 is disabled",
+        "token-refresher doctor dealer-17",
+        commands=(TRY,),
+        code=1,
+        aws=refuses("DisabledException", "Sign"),
+    ),
+    "keys that are not there, and a refresh": Fault(
+        "signing_key_missing (action required)",
+        "token-refresher key create dealer-17",
+        commands=(FORCE,),
+        code=1,
+        aws=refuses("NotFoundException", "Sign"),
+    ),
+}
+
+
+@pytest.fixture
+def signing(operator: Operator, cloud: EmbeddedCloud) -> None:
+    """Two accounts that sign, each with its key."""
+    kms = cloud.client("kms")
+    for name in ("dealer-17", "dealer-18"):
+        fields = {"client_secret": None, "token_endpoint_auth_method": "private_key_jwt"}
+        operator.secrets.create_secret(
+            Name=f"oauth/credentials/{name}", SecretString=operator.document(name, **fields)
+        )
+        operator.secrets.create_secret(Name=f"oauth/tokens/{name}")
+        made = kms.create_key(KeySpec="RSA_2048", KeyUsage="SIGN_VERIFY")["KeyMetadata"]
+        kms.create_alias(AliasName=f"{ALIASES}{name}", TargetKeyId=made["KeyId"])
+
+
+@pytest.mark.usefixtures("signing")
+@pytest.mark.parametrize("fault", SIGNING_FAULTS.values(), ids=SIGNING_FAULTS)
+def test_what_a_person_cannot_sign_is_told_as_theirs_or_as_the_key_s_and_nothing_is_recorded(
+    operator: Operator,
+    cloud: EmbeddedCloud,
+    relay: Relay,
+    monkeypatch: pytest.MonkeyPatch,
+    fault: Fault,
+) -> None:
+    before = everything(cloud)
+    for line in fault.commands:
+        with monkeypatch.context() as shell:
+            if fault.aws is not None:
+                relay.illness = fault.aws
+                shell.setenv("AWS_ENDPOINT_URL", relay.url)
+            for name, value in fault.variables.items():
+                shell.setenv(name, str(value))
+            run = operator.run(line)
+        # One of a refresh's accounts failed, whoever is to blame.
+        assert run.exit_code == (1 if line == FORCE else fault.code), (line, run.output)
+        shown = " ".join(run.output.split())
+        assert shown.count(fault.told) == (2 if "signing_key_missing" in fault.told else 1), shown
+        assert fault.fix in shown, (line, run.output)
+        assert "made-up" not in run.output
+        if line == FORCE:
+            assert "A failure on this machine is not recorded" in run.stderr
+            is_persons = "signing_key" not in fault.told
+            assert run.output.count("(on this machine)") == (2 if is_persons else 0), run.output
+    assert everything(cloud) == before
+    assert operator.server.requests == []
+
+
+@pytest.mark.parametrize(
+    ("code", "told", "fix", "exit_code"),
+    [
+        (
+            "AccessDenied",
+            "Your AWS identity may not sts:GetWebIdentityToken on its audience.",
+            "The function has a permission of its own.",
+            3,
+        ),
+        (
+            "OutboundWebIdentityFederationDisabled",
+            "identity_federation_disabled (action required)",
+            "enable outbound web identity federation in the AWS account's IAM settings",
+            1,
+        ),
+    ],
+)
+def test_what_sts_does_not_say_for_a_person_is_told_apart_from_what_it_says_for_nobody(
+    operator: Operator,
+    cloud: EmbeddedCloud,
+    relay: Relay,
+    code: str,
+    told: str,
+    fix: str,
+    exit_code: int,
+) -> None:
+    fields = {"client_secret": None, "token_endpoint_auth_method": "private_key_jwt"}
+    assertion = {"signer": "sts", "audience": "api://AzureADTokenExchange"}
+    text = operator.document("dealer-17", **fields, assertion=assertion)
+    operator.secrets.create_secret(Name="oauth/credentials/dealer-17", SecretString=text)
+    before = everything(cloud)
+    xml = f"<ErrorResponse><Error><Code>{code}</Code></Error></ErrorResponse>".encode()
+    # STS names no operation in a header.
+    relay.illness = lambda called: Instead(400, xml) if not called.isalpha() else None
+    with operator.by_way_of(relay):
+        run = operator.run(TRY)
+    assert run.exit_code == exit_code, run.output
+    assert told in run.stderr
+    assert fix in " ".join(run.stderr.split())
+    assert everything(cloud) == before

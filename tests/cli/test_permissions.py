@@ -13,15 +13,18 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 from local.embedded_cloud import REGION, ROOT, Credentials, EmbeddedCloud
+from tests.cli.key_files import service_account
 from tests.cli.operator import EMAIL, PASSWORD
 from tests.integration.test_embedded_cloud import within
 from tests.integration.test_emulator_functions import deploy
 from tests.integration.test_emulator_iam import ACCOUNT, create_role
 from tests.integration.test_events import Queue
 from token_refresher.model import TokenVersion
+from token_refresher_cli.kms_keys import Role, aliases_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from tests.cli.operator import Operator
 
@@ -111,6 +114,15 @@ DENIED: Final = [
         "status --stack token-refresher",
         "lambda:GetFunctionConfiguration on token-refresher",
     ),
+    ("SeeSigningKeys", "key jwks signs", "kms:GetPublicKey on arn:aws:kms:"),
+    ("MakeSigningKeys", "key create new", "kms:CreateKey on *"),
+    ("NameSigningKeys", "key create new", "kms:CreateAlias on alias/oauth/new"),
+    ("ChangeSigningKeys", "key create new", "kms:CreateAlias on alias/oauth/new"),
+    (
+        "SignCertificates",
+        "key jwks signs --format certificate",
+        "kms:Sign on alias/oauth/signs",
+    ),
 ]
 
 # What a doctor does without, and says so; `test_doctor` tries each.
@@ -147,6 +159,14 @@ def allow(
         Name="oauth/credentials/at-xero", SecretString=json.dumps(at_xero)
     )
     operator.secrets.create_secret(Name="oauth/tokens/at-xero")
+    kms = cloud.client("kms")
+    key = kms.create_key(
+        KeySpec="ECC_NIST_P256",
+        KeyUsage="SIGN_VERIFY",
+        Tags=[{"TagKey": "token-refresher:prefix", "TagValue": "oauth"}],
+    )
+    key_id = key["KeyMetadata"]["KeyId"]
+    kms.create_alias(AliasName="alias/oauth/signs", TargetKeyId=key_id)
     variables = {"ALLOWED_TOKEN_HOSTS": operator.server.host}
     deploy(
         cloud,
@@ -166,7 +186,7 @@ def allow(
 
 
 def test_the_documented_policy_is_enough_for_every_command(
-    operator: Operator, allow: Callable[..., None]
+    operator: Operator, allow: Callable[..., None], tmp_path: Path
 ) -> None:
     allow(*STATEMENTS)
     operator.says("status --stack token-refresher")
@@ -183,6 +203,19 @@ def test_the_documented_policy_is_enough_for_every_command(
     assert "1 there already" in operator.says("add --from-file - --dry-run", stdin=many)
     operator.says("remove another --yes")
     operator.says("restore another")
+    operator.says("key create reports")
+    (tmp_path / "reports.json").write_text(service_account())
+    operator.says(f"key import reports --next --pem {tmp_path / 'reports.json'}")
+    names = operator.tells("key jwks reports --only current --format certificate")["keys"][0]
+    fields = {
+        "token_endpoint_auth_method": "private_key_jwt",
+        "client_secret": None,
+        "assertion": {"x5t#S256": names["x5t#S256"]},
+    }
+    operator.says("add reports --from-file -", stdin=operator.document("reports", **fields))
+    operator.says("key rotate reports")
+    operator.says("key rotate reports --switch")
+    operator.says("key rotate reports --finish")
     # A failure of the function is on record, and cleared again.
     operator.clock.advance(timedelta(minutes=61))
     operator.server.set_password("dealer-17", EMAIL, "made-up-other")
@@ -232,7 +265,33 @@ def test_every_statement_is_explained_and_its_lack_is_tried() -> None:
     table = DOCUMENT.split("| statement | commands that need it |")[1].split("\n\n")[0]
     assert re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE) == list(STATEMENTS)
     told = {sid for sid, _, _ in DENIED} | UNSEEN.keys()
-    assert told | {"TellTheEventBus"} == set(STATEMENTS)
+    assert told | {"FindLostKeys", "TellTheEventBus"} == set(STATEMENTS)
+
+
+@pytest.mark.parametrize("may_look", [True, False])
+def test_a_lost_key_is_told_to_whoever_may_look_for_one(
+    operator: Operator, cloud: EmbeddedCloud, allow: Callable[..., None], *, may_look: bool
+) -> None:
+    of = {"account": "new", "prefix": "oauth"}
+    tags = [{"TagKey": f"token-refresher:{name}", "TagValue": of[name]} for name in of]
+    lost = cloud.client("kms").create_key(Tags=tags)["KeyMetadata"]["KeyId"]
+    allow(*(STATEMENTS.keys() - ({} if may_look else {"FindLostKeys"})))
+    created = operator.run("key create new")
+    assert created.exit_code == 0
+    assert (f"The KMS key {lost} was made for new and has no alias" in created.stderr) is may_look
+
+
+def test_whoever_looks_after_keys_changes_none_of_others(
+    operator: Operator, cloud: EmbeddedCloud, allow: Callable[..., None]
+) -> None:
+    allow(*STATEMENTS)
+    kms = cloud.client("kms")
+    theirs = kms.create_key(KeySpec="ECC_NIST_P256", KeyUsage="SIGN_VERIFY")["KeyMetadata"]
+    alias = aliases_of("oauth", "signs")[Role.NEXT]
+    kms.create_alias(AliasName=alias, TargetKeyId=theirs["KeyId"])
+    refused = operator.run("key rotate signs --switch")
+    assert refused.exit_code == 3
+    assert "may not kms:UpdateAlias on alias/oauth/signs" in refused.stderr
 
 
 def test_without_the_event_bus_the_token_is_refreshed_and_the_person_is_told(

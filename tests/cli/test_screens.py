@@ -12,14 +12,16 @@ import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import chain
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import pytest
-import typer.main
 from typer.testing import CliRunner
 
+from tests.cli.key_files import service_account
 from tests.cli.schedule import Schedule
 from token_refresher_cli.app import app
+from token_refresher_cli.kms_keys import Role, aliases_of
+from tools.docs.command_line import COMMANDS
 from tools.terminal import Screen
 
 if TYPE_CHECKING:
@@ -30,7 +32,6 @@ if TYPE_CHECKING:
     from local.embedded_cloud import EmbeddedCloud
     from tests.cli.terminal import Shell
 
-COMMANDS: Final[dict[str, Any]] = vars(typer.main.get_command(app))["commands"]
 SECRET: Final = "made-up-client-secret"
 PASSWORD: Final = "made-up-password"
 EMAIL: Final = "dealer@example.com"
@@ -77,6 +78,24 @@ SCREENS: Final[dict[str, tuple[str, ...]]] = {
     "restore": ("restore overdue", "restore nobody"),
     "history": ("history dealer-17", "history busy", "history theirs", "history waiting"),
     "token": ("token dealer-17", "token waiting --show"),
+    "key create": ("key create {new}", "key create signs", f"key create {LONG_AND_WRONG}"),
+    "key import": (
+        "key import {new} --pem {google}",
+        "key import signs --pem {google}",
+        "key import {new} --pem {file}",
+    ),
+    "key jwks": (
+        "key jwks signs",
+        "key jwks signs --format certificate",
+        "key jwks signs --format pem --only next",
+        f"key jwks {LONG}",
+    ),
+    "key rotate": (
+        "key rotate signs",
+        "key rotate signs --finish",
+        "key rotate signs --switch",
+        "key rotate nobody",
+    ),
     "providers": ("providers", "providers snowflake", "providers keycloak", "providers snowflaek"),
 }
 # What no command is.
@@ -180,6 +199,10 @@ def fleet(cloud: EmbeddedCloud, server: AuthorizationServer, authority: Authorit
     secrets.create_secret(Name="oauth/credentials/waiting")
     secrets.create_secret(Name="oauth/credentials/theirs", SecretString=fleet.document("theirs"))
     secrets.create_secret(Name="oauth/tokens/theirs", SecretString='{"access_token": "theirs"}')
+    kms, aliases = cloud.client("kms"), aliases_of("oauth", "signs")
+    for role in (Role.CURRENT, Role.NEXT):
+        key = kms.create_key(KeySpec="RSA_2048", KeyUsage="SIGN_VERIFY")["KeyMetadata"]
+        kms.create_alias(AliasName=aliases[role], TargetKeyId=key["KeyId"])
     return fleet
 
 
@@ -232,6 +255,7 @@ def look(shell: Shell, line: str, columns: int, **names: str) -> Seen:
 def names(fleet: Fleet, tmp_path: Path) -> dict[str, str]:
     """What stands for the words in braces."""
     (tmp_path / "file").write_text(fleet.document("dealer-17"))
+    (tmp_path / "google").write_text(service_account())
     (tmp_path / "misspelt").write_text('{"grant_typ": "password",\n "client_id": 17}')
     accounts = [json.loads(fleet.document(name)) | {"account": name} for name in (LONG, "many-1")]
     accounts.append({"account": "many-2", "grant_typ": "password"})

@@ -7,13 +7,15 @@ import re
 import shlex
 import tomllib
 from datetime import timedelta
+from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 import typer
 
 from token_refresher import announcing, handler, records, reporting
-from token_refresher.aws import secret_store
+from token_refresher.aws import secret_store, signing
 from token_refresher.changes import Kind
 from token_refresher.errors import SettingsError
 from token_refresher.refresh import TIME_TO_BEGIN
@@ -23,8 +25,6 @@ from tools import templates
 from tools.templates import ACCOUNT, ALL, FUNCTION, MONITORING, ROOT, resolved, statements
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from local.authority import Authority
 
 KEY: Final = "arn:aws:kms:eu-west-1:123456789012:key/"
@@ -33,7 +33,9 @@ EVERYTHING: Final = {
     "TokenSecretKmsKeyArn": f"{KEY}tokens",
     "PermissionsBoundaryArn": "arn:aws:iam::123456789012:policy/boundary",
     "Events": "true",
+    "Signing": "true",
     "Tracing": "true",
+    "WebIdentityAudiences": "api://AzureADTokenExchange,//iam.example.com/pools/1",
     "VpcSubnetIds": "subnet-1,subnet-2",
     "VpcSecurityGroupIds": "sg-1",
 }
@@ -306,6 +308,97 @@ def test_events_are_put_on_the_default_bus_in_the_program_s_name_and_only_where_
     }
 
 
+@pytest.mark.parametrize("role", ROLES)
+def test_a_digest_is_signed_by_a_key_that_is_named_after_an_account_and_only_where_wanted(
+    role: str,
+) -> None:
+    wanted = {"Signing": "true", "SecretPrefix": "team/oauth"}
+    [added] = statements(wanted, role=role).keys() - statements(role=role).keys()
+    assert statements(wanted, role=role)[added] == {
+        "Sid": "SignWithKeysOfAccounts",
+        "Effect": "Allow",
+        "Action": "kms:Sign",
+        "Resource": "arn:aws:kms:eu-west-1:123456789012:key/*",
+        "Condition": {
+            "StringLike": {"kms:RequestAlias": "alias/team/oauth/*"},
+            "StringEquals": {"kms:MessageType": "DIGEST"},
+        },
+    }
+    # To IAM as well, a star is any text, with its slashes.
+    assert fnmatchcase(signing.alias_of("team/oauth", "a/b"), "alias/team/oauth/*")
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_identity_tokens_are_for_the_audiences_alone_and_always_name_their_account(
+    role: str,
+) -> None:
+    audiences = ["api://AzureADTokenExchange", "//iam.example.com/pools/1"]
+    wanted = {"WebIdentityAudiences": ",".join(audiences)}
+    added = statements(wanted, role=role).keys() - statements(role=role).keys()
+    tag = signing.ACCOUNT_TAG
+    assert {sid: statements(wanted, role=role)[sid] for sid in added} == {
+        "TellWhoRunsHere": {
+            "Sid": "TellWhoRunsHere",
+            "Effect": "Allow",
+            "Action": "sts:GetWebIdentityToken",
+            "Resource": "*",
+            "Condition": {
+                "ForAllValues:StringEquals": {
+                    "sts:IdentityTokenAudience": audiences,
+                    "aws:TagKeys": tag,
+                },
+                "Null": {"sts:IdentityTokenAudience": "false", f"aws:RequestTag/{tag}": "false"},
+                "NumericLessThanEquals": {"sts:DurationSeconds": 300},
+            },
+        },
+        "NameTheAccount": {
+            "Sid": "NameTheAccount",
+            "Effect": "Allow",
+            "Action": "sts:TagGetWebIdentityToken",
+            "Resource": "*",
+            "Condition": {
+                "ForAllValues:StringEquals": {"aws:TagKeys": tag},
+                "Null": {f"aws:RequestTag/{tag}": "false"},
+            },
+        },
+    }
+
+
+@pytest.mark.parametrize(
+    ("audiences", "is_taken"),
+    [
+        ("", True),
+        ("api://AzureADTokenExchange", True),
+        ("https://a.example/x?y=1#z,//iam.googleapis.com/projects/1/providers/p", True),
+        ("a,", False),
+        ("a, b", False),
+        # To IAM a variable, and to nobody else.
+        ("${aws:PrincipalArn}", False),
+        ("https://*.example.com", False),
+    ],
+)
+def test_audiences_are_taken_that_mean_themselves(audiences: str, *, is_taken: bool) -> None:
+    pattern = templates.load(FUNCTION)["Parameters"]["WebIdentityAudiences"]["AllowedPattern"]
+    assert bool(re.fullmatch(pattern, audiences)) is is_taken
+
+
+def test_all_that_the_functions_may_do_is_no_longer_than_iam_takes() -> None:
+    longest = {
+        **EVERYTHING,
+        "AWS::Region": "ap-southeast-1",
+        "AWS::StackName": "s" * 55,
+        "CredentialsKmsKeyArn": f"{KEY}mrk-{'c' * 32}",
+        "TokenSecretKmsKeyArn": f"{KEY}mrk-{'t' * 32}",
+        "SecretPrefix": "p" * 100,
+        "WebIdentityAudiences": ",".join(["a" * 39] * 10),
+    }
+    audiences = templates.load(FUNCTION)["Parameters"]["WebIdentityAudiences"]
+    assert len(longest["WebIdentityAudiences"]) == audiences["MaxLength"] - 1
+    policy = resolved(FUNCTION, longest)["Resources"]["RefreshPolicy"]["Properties"]
+    # IAM does not count blanks.
+    assert len("".join(json.dumps(policy["PolicyDocument"]).split())) <= 6144
+
+
 def test_people_are_told_by_the_rule_alone_of_every_kind_but_new_tokens() -> None:
     resources = resolved(ROOT / "infra/recipes/tell-people.yaml")["Resources"]
     [statement] = resources["TopicPolicy"]["Properties"]["PolicyDocument"]["Statement"]
@@ -367,6 +460,19 @@ def test_the_program_calls_what_it_may_call() -> None:
     assert called == {action for action in allowed if action.startswith("secretsmanager:")}
 
 
+def test_of_kms_and_sts_the_program_calls_what_it_may_call() -> None:
+    source = Path(signing.__file__).read_text()
+    called = {
+        f"{service}:{method.title().replace('_', '')}"
+        for service, method in re.findall(r'_client\("(\w+)"\)\.(\w+)\(', source)
+    }
+    wanted = statements({"Signing": "true", "WebIdentityAudiences": "a"})
+    added = wanted.keys() - statements().keys()
+    allowed = {action for sid in added for action in _actions(wanted[sid])}
+    # No call of its own: it is asked for with tags.
+    assert called == allowed - {"sts:TagGetWebIdentityToken"}
+
+
 @pytest.mark.parametrize("parameters", [{}, EVERYTHING], ids=["defaults", "everything"])
 def test_only_what_has_no_name_beforehand_is_allowed_for_every_resource(
     parameters: dict[str, str],
@@ -376,11 +482,14 @@ def test_only_what_has_no_name_beforehand_is_allowed_for_every_resource(
         for sid, each in statements(parameters).items()
         if each["Resource"] == "*" and each["Effect"] == "Allow"
     }
-    assert everywhere <= {"SeeWhenEveryTokenExpires", "SendTraces", "JoinTheVpc"}
+    assert everywhere <= {
+        *("SeeWhenEveryTokenExpires", "SendTraces", "JoinTheVpc"),
+        *("TellWhoRunsHere", "NameTheAccount"),
+    }
     # Each star is explained where it stands.
     lines = FUNCTION.read_text().splitlines()
     stars = [number for number, line in enumerate(lines) if line.strip() == 'Resource: "*"']
-    assert len(stars) == 4
+    assert len(stars) == 6
     assert all(lines[number - 1].strip().startswith("#") for number in stars)
 
 
@@ -503,8 +612,9 @@ def test_iam_knows_every_action_and_condition(document: list[dict[str, Any]]) ->
     policy = json.dumps({"Version": "2012-10-17", "Statement": document})
     found = templates.run(".venv-deploy/bin/parliament", "--string", policy)
     # Lambda's network interfaces have no name beforehand, and Lambda adds the ARN of the
-    # function whose code calls to every call: neither is in the tool's data.
-    known = ("'ec2:", "lambda:SourceFunctionArn for action ec2:")
+    # function whose code calls to every call; identity tokens are younger than the tool: none
+    # of this is in its data.
+    known = ("'ec2:", "lambda:SourceFunctionArn for action ec2:", "GetWebIdentityToken")
     lines = [line for line in found.stdout.splitlines() if not any(each in line for each in known)]
     assert lines == []
     misspelt = templates.run(

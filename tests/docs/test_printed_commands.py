@@ -9,15 +9,13 @@ from typing import Final
 
 import botocore.session
 import pytest
-import typer.main
 from botocore import xform_name
 
-from token_refresher_cli.app import app
+from tests.cli.operator import parsed
 from tools.deploy import read_parameters
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 SESSION: Final = botocore.session.get_session()
-COMMANDS: Final = vars(typer.main.get_command(app))["commands"]
 # What the AWS command line has besides the APIs: version 2 alone.
 BY_THE_CLI: Final = {
     ("cloudformation", "deploy"): {
@@ -40,7 +38,8 @@ def outputs() -> list[str]:
 def documented(program: str) -> list[str]:
     """The commands of shell blocks in the documents, by how they begin."""
     found = []
-    for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
+    documents = [*(ROOT / "docs").glob("*.md"), *(ROOT / "docs" / "signing").glob("*.md")]
+    for path in [ROOT / "README.md", *sorted(documents)]:
         for block in re.findall(r"```(?:sh|console)\n(.*?)```", path.read_text("utf-8"), re.DOTALL):
             lines = block.replace("\\\n", " ").splitlines()
             commands = [line.removeprefix("$ ") for line in lines]
@@ -58,17 +57,16 @@ def require_aws(command: str) -> None:
         model = SESSION.get_service_model(service)
         names = {xform_name(each, "-"): each for each in model.operation_names}
         shape = model.operation_model(names[operation]).input_shape
-        assert shape is not None, command
-        known = {xform_name(each, "-") for each in shape.members}
+        known = {xform_name(each, "-") for each in (shape.members if shape else ())}
     negated = {f"no-{each}" for each in known}
     assert set(options) <= known | negated | OF_ALL, command
 
 
 def require_ours(command: str) -> None:
     """Check a command of ours against its own parser."""
-    words = shlex.split(command)[1:]
-    if not words[0].startswith("--"):
-        COMMANDS[words[0]].make_context(words[0], words[1:])
+    words = shlex.split(command.partition(" > ")[0])
+    if not words[1].startswith("--"):
+        assert parsed(words)
 
 
 def test_a_stack_prints_commands_that_aws_knows_with_its_region() -> None:

@@ -15,7 +15,7 @@ import pytest
 from tests.docs.test_links import PATH, functions_of
 from tests.fuzz.parsers import PARSERS
 from token_refresher import settings
-from token_refresher.credentials import Credentials
+from token_refresher.credentials import Credentials, SignedAssertion
 from token_refresher.oauth import transport
 from token_refresher.oauth.allowed_hosts import AllowedHosts, host_patterns
 from token_refresher.oauth.client_authentication import Client
@@ -92,6 +92,7 @@ def test_every_refusal_says_what_would_be_without_it_and_names_tests_that_are_th
 def test_every_field_that_is_refused_something_is_one_of_the_credentials() -> None:
     structs: dict[str, type[msgspec.Struct]] = {
         "": Credentials,
+        "assertion.": SignedAssertion,
         "dialect.": Dialect,
         "publish.": Publish,
     }

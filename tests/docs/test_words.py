@@ -25,7 +25,7 @@ UNWANTED: Final = {
     "goes off": r"alarms? (that )?rings?|alarms? (is|are) ringing|alarms? rang",
     "external version": r"foreign (version|token|secret)s?|versions? (that (is|are) )?not[ _]ours",
     # But what a JSON Web Token says are its claims (RFC 7519).
-    "lease": r"claim(ed|ing)|claims? (on|to|of (a|the) refresh)|(a|the|its) claim",
+    "lease": r"claim(ed|ing)|claims? (on|to) ",
     "initial refresh token": r"(issue|the|a|new|first|spent)[ _]seeds?",
     "response (of a refresh)": r"(lost|journaled|unpublished|token) answers?",
     "failure, refusals, lease": (

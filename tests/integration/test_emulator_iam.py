@@ -287,3 +287,30 @@ def test_the_key_of_aws_needs_no_permission(
     writer = cloud.client(credentials=role(SECRETS))
     writer.create_secret(Name="oauth/tokens/a", SecretString="x")
     assert writer.get_secret_value(SecretId="oauth/tokens/a")["SecretString"] == "x"
+
+
+@pytest.mark.parametrize(
+    ("alias", "decision"),
+    [("alias/oauth/dealer-17", "allowed"), ("alias/other/dealer-17", "implicitDeny")],
+)
+def test_a_simulation_takes_the_condition_keys_that_it_is_told(
+    cloud: EmbeddedCloud, alias: str, decision: str
+) -> None:
+    condition = {"StringLike": {"kms:RequestAlias": "alias/oauth/*"}}
+    role = create_role(cloud, {**allow("kms:Sign"), "Condition": condition})
+
+    def simulated(**said: str) -> str:
+        told = cloud.client("iam").simulate_principal_policy(
+            PolicySourceArn=role,
+            ActionNames=["kms:Sign"],
+            ContextEntries=[
+                {"ContextKeyName": name, "ContextKeyValues": [value], "ContextKeyType": "string"}
+                for name, value in said.items()
+            ],
+        )
+        [result] = told["EvaluationResults"]
+        return str(result["EvalDecision"])
+
+    assert simulated(**{"kms:RequestAlias": alias}) == decision
+    # A condition on what is not said is not met.
+    assert simulated() == "implicitDeny"

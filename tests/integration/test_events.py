@@ -75,14 +75,18 @@ class Queue:
     """A queue that a rule sends events to: all of the program's, unless told otherwise."""
 
     def __init__(
-        self, cloud: EmbeddedCloud, pattern: str = '{"source": ["token-refresher"]}'
+        self,
+        cloud: EmbeddedCloud,
+        pattern: str = '{"source": ["token-refresher"]}',
+        *,
+        name: str = "events",
     ) -> None:
         self._sqs = cloud.client("sqs")
-        self._url = self._sqs.create_queue(QueueName="events")["QueueUrl"]
+        self._url = self._sqs.create_queue(QueueName=name)["QueueUrl"]
         events = cloud.client("events")
-        events.put_rule(Name="all", EventPattern=pattern)
-        arn = "arn:aws:sqs:eu-west-1:000000000000:events"
-        events.put_targets(Rule="all", Targets=[{"Id": "queue", "Arn": arn}])
+        events.put_rule(Name=name, EventPattern=pattern)
+        arn = f"arn:aws:sqs:eu-west-1:000000000000:{name}"
+        events.put_targets(Rule=name, Targets=[{"Id": "queue", "Arn": arn}])
         self.events: list[dict[str, Any]] = []
 
     def has(self, count: int) -> bool:

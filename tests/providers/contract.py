@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from tests.providers.assertions import Demanded  # noqa: TC001 - msgspec reads annotations
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -28,6 +30,8 @@ class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         form: The body's parameters, where it is a form; a list stands for a repeated one.
         json: The body, where it is JSON.
         query: The parameters, where they are in the address.
+        assertion: What ``{assertion}`` stands for in the other fields.
+        certificate: Whether nobody is spoken with who shows no certificate.
     """
 
     method: str
@@ -36,6 +40,8 @@ class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     form: dict[str, str | list[str]] | None = None
     json: Any = None
     query: dict[str, str | list[str]] = {}
+    assertion: Demanded | None = None
+    certificate: bool = False
 
 
 class Response(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -69,7 +75,8 @@ class Contract(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     Attributes:
         title: What it is.
-        credentials: What an account's owner stores.
+        credentials: What an account's owner stores; ``{certificate}`` and ``{private_key}`` stand
+            for those that the provider has signed.
         exchanges: The first token's, and the one when that is due.
         published: What consumers read after each: access token, ``token_type``, ``expires_in``
             counted from the request, and added fields.
@@ -89,6 +96,11 @@ class Contract(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def grant(self) -> str:
         """The grant, as an entry names it."""
         return str(self.credentials.get("grant_type", "login"))
+
+    @property
+    def demands_certificate(self) -> bool:
+        """Whether its provider speaks with nobody who shows no certificate."""
+        return any(exchange.request.certificate for exchange in self.exchanges)
 
     def __str__(self) -> str:
         """Name it."""

@@ -6,8 +6,11 @@ Pure. It is told in words: names are, and what no secret can be; a parameter's v
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, unquote_plus, urlsplit
+
+import msgspec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -21,12 +24,16 @@ JSON: Final = "application/json"
 _OF_A_CLIENT: Final = frozenset(
     {"accept", "accept-encoding", "content-length", "content-type", "host", "user-agent"}
 )
+ASSERTION: Final = "{assertion}"
+# RFC 7515 section 7.1; with an empty signature it is one, too.
+_COMPACT: Final = re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]*")
 # What may be told of these is in every log of a server.
 _TOLD: Final = frozenset({"accept", "content-type", "host", "user-agent"})
 
 
 def differences(received: Received, demanded: Request) -> list[str]:
     """Tell in how many ways a request is another one than was demanded; none where it is that."""
+    demanded = _with_assertion(demanded, assertion_in(received))
     address, asked = urlsplit(demanded.url), urlsplit(received.path)
     return [
         *_differs("method", received.method, demanded.method),
@@ -35,6 +42,28 @@ def differences(received: Received, demanded: Request) -> list[str]:
         *_parameters("query", _pairs(asked.query), demanded.query),
         *_body(received, demanded),
     ]
+
+
+def assertion_in(received: Received) -> str:
+    """Find the assertion of a request, in whatever place it is; empty where there is none."""
+    texts = [*received.headers.values(), unquote_plus(received.body.decode())]
+    found = (_COMPACT.search(text) for text in texts)
+    return next((each[0] for each in found if each), "")
+
+
+def _with_assertion(demanded: Request, assertion: str) -> Request:
+    """Put what was sent in the place of ``{assertion}``; what it says is judged elsewhere.
+
+    RFC 7521 section 4.2: whom an assertion authenticates may name itself beside it, as its subject.
+    """
+    if demanded.assertion is None:
+        return demanded
+    text = msgspec.json.encode(demanded).decode()
+    filled = msgspec.json.decode(text.replace(ASSERTION, assertion), type=type(demanded))
+    if filled.form is None or "client_assertion" not in filled.form:
+        return filled
+    named = {"client_id": demanded.assertion.client, **filled.form}
+    return msgspec.structs.replace(filled, form=named)
 
 
 def _differs(what: str, found: str, demanded: str) -> Iterator[str]:

@@ -16,6 +16,7 @@ import pytest
 
 from tests.providers.contract import CONTRACTS, contracts_of
 from tests.providers.stage import Stage
+from token_refresher.credentials import JWT_BEARER
 from token_refresher.oauth import providers
 from token_refresher.oauth.providers import provider
 from token_refresher_cli.catalogue import all_listed
@@ -29,6 +30,7 @@ ROOT: Final = Path(__file__).resolve().parents[2]
 PROGRAM: Final = ROOT / "functions" / "token_refresher"
 FILE: Final = Path("oauth") / "providers.json"
 LEAST: Final = 40
+TOKEN_EXCHANGE: Final = "urn:ietf:params:oauth:grant-type:token-exchange"
 
 
 @pytest.fixture(scope="module")
@@ -187,6 +189,60 @@ WRONG: Final = (
     ),
     Wrong("stripe-apps", "expires_in", 1800, "token 1: it lives 1800 seconds and not 3600"),
     Wrong("slack", "dialect/authorization_scheme", None, "token 1: none was published"),
+    Wrong(
+        "google-service-account",
+        f"grant_types/{JWT_BEARER}/assertion",
+        {},
+        "request 1: the assertion has claims.sub, which is not in the contract",
+    ),
+    Wrong(
+        "docusign",
+        f"grant_types/{JWT_BEARER}/assertion/audience",
+        "https://{host}",
+        "request 1: the assertion's claims.aud is another",
+    ),
+    Wrong(
+        "servicenow",
+        f"grant_types/{JWT_BEARER}/assertion/audience",
+        None,
+        "request 1: the assertion's claims.aud is another",
+    ),
+    Wrong(
+        "box",
+        f"grant_types/{JWT_BEARER}/assertion/expires_in",
+        300,
+        "request 1: the assertion is valid for too long",
+    ),
+    Wrong(
+        "salesforce",
+        f"grant_types/{JWT_BEARER}/token_endpoint_auth_method",
+        "private_key_jwt",
+        "request 1: form: client_assertion is not in the contract",
+    ),
+    Wrong(
+        "microsoft",
+        "grant_types/client_credentials/assertion/alg",
+        "RS256",
+        "request 1: the assertion is not signed as registered",
+    ),
+    Wrong(
+        "apple-ads",
+        "grant_types/client_credentials/grant_parameters",
+        {"client_assertion": "{assertion}"},
+        "request 1: form: client_secret is missing",
+    ),
+    Wrong(
+        "github-app",
+        "request_headers/Authorization",
+        "token {assertion}",
+        "request 1: header Authorization is another",
+    ),
+    Wrong(
+        "google-workload-identity",
+        f"grant_types/{TOKEN_EXCHANGE}/grant_parameters/subject_token_type",
+        "urn:ietf:params:oauth:token-type:saml2",
+        "request 1: form: subject_token_type is another",
+    ),
 )
 ALREADY_RIGHT: Final = "a-copy-of-xero"
 
@@ -225,7 +281,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
         text=True,
         check=False,
     )
-    assert done.returncode == 1, done.stderr
+    assert (done.returncode, done.stderr) == (1, "")
     names = {*entries}
     lines = [line.partition(": ") for line in done.stdout.splitlines() if ": " in line]
     said = dict.fromkeys(names, "")

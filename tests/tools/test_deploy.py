@@ -15,6 +15,8 @@ from local.embedded_cloud import EmbeddedCloud
 from local.stack import Stack
 from tests.cli.relay import Instead, Relay
 from tests.signatures import SignatureRecorder
+from token_refresher.aws.signing import alias_of
+from token_refresher.errors import CredentialsError
 from tools import deploy, templates
 
 if TYPE_CHECKING:
@@ -249,6 +251,23 @@ def test_a_name_that_could_be_of_another_stacks_account_or_monitoring_is_refused
 ) -> None:
     with pytest.raises(deploy.DeployError, match="another stack's account or monitoring"):
         deploy.check_name(stack, {})
+
+
+@pytest.mark.parametrize("prefix", ["team.a/oauth", "a+b", "a=b", "a@b", "aws/oauth"])
+def test_a_prefix_that_no_key_can_be_named_after_is_refused_where_accounts_sign(
+    shell: dict[str, str], prefix: str
+) -> None:
+    with pytest.raises(CredentialsError):
+        alias_of(prefix, "dealer-17")
+    line = refusal(run(shell, "check", "Signing=true", f"SecretPrefix={prefix}"))
+    assert line.startswith(f"With Signing=true, SecretPrefix={prefix} cannot be")
+    deploy.check_prefix({"Signing": "false", "SecretPrefix": prefix})
+
+
+@pytest.mark.parametrize("prefix", ["oauth", "team/oauth_2", "Team-A/oauth", "awsome/oauth"])
+def test_a_prefix_that_keys_can_be_named_after_is_taken(prefix: str) -> None:
+    assert alias_of(prefix, "dealer-17") == f"alias/{prefix}/dealer-17"
+    deploy.check_prefix({"Signing": "true", "SecretPrefix": prefix})
 
 
 @pytest.mark.parametrize("parameters", [{}, {"Triggers": "true"}, {"Rotation": "true"}])

@@ -429,3 +429,72 @@ def test_a_client_that_its_assertion_names_is_not_named_twice(
     is_sent: bool,  # noqa: FBT001 - a row
 ) -> None:
     assert parse(ANY, {"client_id": "c"}, parts).client.sends_client_id is is_sent
+
+
+# What is signed.
+
+MICROSOFT: Final = {
+    **MACHINE,
+    "client_id": "c",
+    "provider": "microsoft",
+    "provider_parameters": {"tenant": "acme.example"},
+}
+BY_KEY: Final = {"token_endpoint_auth_method": "private_key_jwt"}
+DOCUSIGN: Final = {
+    **JWT_BEARER,
+    "client_id": "c",
+    "provider": "docusign",
+    "provider_parameters": {"host": "account-d.docusign.com"},
+}
+SERVICENOW: Final = {
+    **JWT_BEARER,
+    **CLIENT,
+    "provider": "servicenow",
+    "provider_parameters": {"instance": "acme"},
+}
+GITHUB: Final = {
+    "client_id": "c",
+    "provider": "github-app",
+    "provider_parameters": {"installation_id": "1"},
+    "grant_parameters": {},
+}
+
+
+def signed(*parts: dict[str, Any], **fields: object) -> dict[str, Any]:
+    """What is signed, whoever says it; nothing where nothing is."""
+    client = parse(*parts, fields).client
+    return msgspec.to_builtins(client.assertion) if client.signs else {}
+
+
+def without_ready_made(fields: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if name != "assertion"}
+
+
+def test_an_entry_says_what_is_signed_where_a_request_has_a_place_for_it() -> None:
+    """Else a client with a secret would need a key as soon as others of its provider have one."""
+    assert signed(MICROSOFT, client_secret="s") == {}
+    assert signed(MICROSOFT, BY_KEY) == {"alg": "PS256"}
+    assert signed(MICROSOFT, BY_KEY, assertion={"alg": "RS256"}) == {"alg": "RS256"}
+    assert signed(GITHUB) == {"claims": {"aud": None, "sub": None}}
+
+
+def test_a_ready_made_assertion_is_not_signed_again() -> None:
+    assert signed(DOCUSIGN) == {}
+    assert parse(DOCUSIGN).client.assertion == JWT_BEARER["assertion"]
+
+
+def test_an_audience_follows_from_parameters_and_client() -> None:
+    docusign, servicenow = without_ready_made(DOCUSIGN), without_ready_made(SERVICENOW)
+    assert signed(docusign)["audience"] == "account-d.docusign.com"
+    assert signed(servicenow)["audience"] == CLIENT["client_id"]
+    assert signed(docusign, assertion={"audience": "own"})["audience"] == "own"
+
+
+def test_what_aws_says_of_the_function_is_not_said_by_an_entry() -> None:
+    issued = {"signer": "sts", "audience": "api://AzureADTokenExchange"}
+    assert signed(MICROSOFT, BY_KEY, assertion=issued) == issued
+
+
+def test_claims_are_merged_one_by_one() -> None:
+    said = signed(without_ready_made(DOCUSIGN), assertion={"claims": {"sub": "user"}})
+    assert said["claims"] == {"scope": "signature impersonation", "sub": "user"}

@@ -377,6 +377,148 @@ def test_who_has_nothing_but_a_refresh_token_uses_it() -> None:
     require_refresh_tokens(parse(MACHINE), uses_refresh_tokens=False)
 
 
+# Signing.
+
+SIGNED: Final = {
+    **ANY,
+    "grant_type": "client_credentials",
+    "client_id": "invented-id",
+    "token_endpoint_auth_method": "private_key_jwt",
+}
+BY_SECRET: Final = {
+    **MACHINE,
+    "token_endpoint_auth_method": "client_secret_jwt",
+}
+ISSUED: Final = {**SIGNED, "assertion": {"signer": "sts", "audience": "api://invented"}}
+OF_A_SECRET: Final = (
+    "`assertion` with client_secret_jwt says `audience`, `kid`, `claims` or `expires_in` alone: "
+    "the client_secret signs it, by HS256"
+)
+
+
+@pytest.mark.parametrize("name", ["key", "key_id", "kms_key_id", "key_arn", "KeyId"])
+def test_no_field_names_the_key_that_signs(name: str) -> None:
+    """Else whoever may write one account's credentials signs as another."""
+    said = refusal(SIGNED, assertion={name: "alias/oauth/another"})
+    assert said == f"remove `assertion.{name}`: an account signs with the key of its own name alone"
+
+
+@pytest.mark.parametrize("name", ["exp", "iat", "nbf", "jti"])
+def test_what_is_new_in_each_assertion_is_said_by_nobody(name: str) -> None:
+    said = refusal(SIGNED, assertion={"claims": {name: 4102444800}})
+    assert said == f"`assertion.claims` must not hold `{name}`: it is new in each assertion"
+
+
+@pytest.mark.parametrize("seconds", [9, 301, 3600])
+def test_an_assertion_is_valid_for_five_minutes_at_most(seconds: int) -> None:
+    said = refusal(SIGNED, assertion={"expires_in": seconds})
+    assert said == "`assertion.expires_in` must be a whole number of seconds from 10 to 300"
+
+
+@pytest.mark.parametrize("alg", ["none", "HS256", "RS512"])
+def test_an_algorithm_that_no_key_has_is_refused(alg: str) -> None:
+    said = refusal(SIGNED, assertion={"alg": alg})
+    assert said == "`assertion.alg` must be one of ES256, ES384, PS256, RS256"
+
+
+@pytest.mark.parametrize(
+    ("fields", "changed", "said"),
+    [
+        pytest.param(SIGNED, {"alg": "ES384"},
+                     "`assertion.alg` must be RS256 or PS256 or ES256", id="AWS's, of a key"),
+        pytest.param(ISSUED, {"signer": "sts", "audience": "a", "alg": "PS256"},
+                     "`assertion.alg` must be RS256 or ES384", id="a key's, of AWS"),
+        pytest.param(ISSUED, {"signer": "sts"},
+                     "`assertion` of the signer `sts` has `audience`, and no `expires_in`: AWS "
+                     "decides", id="for nobody in particular"),
+        pytest.param(ISSUED, {"signer": "sts", "audience": "a", "expires_in": 60},
+                     "`assertion` of the signer `sts` has `audience`, and no `expires_in`: AWS "
+                     "decides", id="how long AWS's is valid"),
+        *(
+            pytest.param(ISSUED, {"signer": "sts", "audience": "a", **part},
+                         "`assertion` of the signer `sts` has no key and no claims: AWS says them",
+                         id=f"what AWS says: {name}")
+            for part in ({"kid": "k"}, {"x5t": "a" * 27}, {"x5t#S256": "a" * 43},
+                         {"claims": {"sub": "another"}})
+            for name in part
+        ),
+        pytest.param(SIGNED, {"audience": "a", "claims": {"aud": "b"}},
+                     "give one of `assertion.audience` and `assertion.claims.aud`",
+                     id="two audiences"),
+        pytest.param(BY_SECRET, {"signer": "kms"}, OF_A_SECRET, id="a secret's, by a key"),
+        pytest.param(BY_SECRET, {"alg": "RS256"}, OF_A_SECRET, id="a secret's, as by a key"),
+        pytest.param({**BY_SECRET, "client_secret": ""}, {},
+                     "`client_secret` must not be empty: client_secret_jwt signs with it",
+                     id="an empty secret's"),
+        pytest.param({**SIGNED, "client_secret": "invented-secret"}, {},
+                     "`client_secret` is not sent with the token_endpoint_auth_method "
+                     "`private_key_jwt`: remove one of them", id="a secret beside a signature"),
+        pytest.param({**JWT_BEARER, "client_id": None}, {},
+                     "`client_id` is missing, or `assertion.claims.iss`: who signs",
+                     id="nobody's"),
+        pytest.param(SIGNED, {"claims": {"sub": "{refresh_token}"}},
+                     "remove a name in braces that stands for nothing: `{assertion}` and "
+                     "`{refresh_token}` alone do, in `grant_parameters` and `request_headers`",
+                     id="a refresh token for the server to read"),
+    ],
+)  # fmt: skip
+def test_an_assertion_says_what_its_signer_signs(
+    fields: dict[str, Any], changed: dict[str, Any], said: str
+) -> None:
+    assert refusal(fields, assertion=changed) == said
+
+
+def test_a_ready_made_assertion_is_not_signed_by_a_client_secret() -> None:
+    assert refusal(BY_SECRET, assertion="invented.ready-made.one") == OF_A_SECRET
+
+
+def test_a_grant_that_is_an_assertion_has_one() -> None:
+    assert refusal(JWT_BEARER, assertion=None) == (
+        '`assertion` is missing: a ready-made one, or an object such as {"signer": "kms"} for '
+        "what is signed for each request"
+    )
+
+
+# Mutual TLS.
+
+KEY: Final = "-----BEGIN PRIVATE KEY-----\naW52ZW50ZWQ=\n-----END PRIVATE KEY-----"
+NO_CERTIFICATE: Final = (
+    "`certificate` must be the client's certificate in PEM, as text that begins with "
+    "-----BEGIN CERTIFICATE-----, and no key"
+)
+NO_KEY: Final = (
+    "`private_key` must be the certificate's key in PEM, as text that begins with "
+    "-----BEGIN PRIVATE KEY-----, and not encrypted"
+)
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        pytest.param({"certificate": PEM},
+                     "`private_key` is missing: `certificate` and `private_key` belong together",
+                     id="without its key"),
+        pytest.param({"private_key": KEY},
+                     "`certificate` is missing: `certificate` and `private_key` belong together",
+                     id="a key alone"),
+        pytest.param({"token_endpoint_auth_method": "tls_client_auth", "client_secret": None},
+                     "`certificate` and `private_key` are missing: tls_client_auth shows them",
+                     id="none, where it is all there is"),
+        pytest.param({"certificate": f"{PEM}\n{KEY}", "private_key": KEY}, NO_CERTIFICATE,
+                     id="with a key behind it"),
+        pytest.param({"certificate": "invented", "private_key": KEY}, NO_CERTIFICATE,
+                     id="that is none"),
+        pytest.param({"certificate": PEM, "private_key": "invented"}, NO_KEY,
+                     id="whose key is none"),
+        pytest.param({"certificate": PEM,
+                      "private_key": KEY.replace("PRIVATE", "ENCRYPTED PRIVATE")}, NO_KEY,
+                     id="whose key nobody can open"),
+    ],
+)  # fmt: skip
+def test_a_client_s_certificate_is_a_pair(changed: dict[str, Any], said: str) -> None:
+    assert refusal(MACHINE, **changed) == said
+
+
 # Certificates.
 
 
@@ -556,6 +698,17 @@ def test_a_journaled_refresh_token_is_shown_to_nobody_but_who_gave_it(
         require_same_place(parse(before, **after), **at(parse(before)))
     assert caught.value.code == "another_host"
     assert "invented" not in str(caught.value)
+
+
+# Where nobody is spoken with who shows no certificate.
+
+
+def test_a_provider_that_wants_a_certificate_is_not_asked_without_one() -> None:
+    adp = {"provider": "adp", **pasted.CLIENT, **pasted.MACHINE}
+    missing = "`certificate` and `private_key` are missing: ADP speaks with nobody who has none"
+    assert refusal(adp) == missing
+    key = "-----BEGIN PRIVATE KEY-----\nAA==\n-----END PRIVATE KEY-----"
+    parse(adp, certificate=PEM, private_key=key)
 
 
 # Names in messages.

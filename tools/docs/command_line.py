@@ -11,9 +11,19 @@ from token_refresher_cli.app import app
 from tools.docs.blocks import Table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
-COMMANDS: Final[Mapping[str, Any]] = vars(typer.main.get_command(app))["commands"]
+
+def _commands(group: Any, names: str = "") -> Iterator[tuple[str, Any]]:  # noqa: ANN401
+    """Name every command as it is typed: one of a group by two words."""
+    for name, command in vars(group)["commands"].items():
+        if "commands" in vars(command):
+            yield from _commands(command, f"{name} ")
+        else:
+            yield names + name, command
+
+
+COMMANDS: Final[Mapping[str, Any]] = dict(_commands(typer.main.get_command(app)))
 
 
 def options_of(command: str, panel: str | None = None) -> Table:
@@ -38,10 +48,11 @@ def _meaning(option: Any) -> str:  # noqa: ANN401 - Typer's own copy of Click ha
 OPTIONS: Final[Mapping[str, Callable[[], Table]]] = {
     "options-of-every-command": partial(options_of, "status", "Where"),
     "options-for-credentials": partial(options_of, "add", "Fields of the credentials"),
+    "options-for-what-is-signed": partial(options_of, "add", "Fields for what is signed"),
     "options-for-what-is-sent": partial(options_of, "add", "Fields for what is sent"),
     "options-for-what-comes-back": partial(options_of, "add", "Fields for what comes back"),
     **{
-        f"options-of-{command}": partial(options_of, command)
+        f"options-of-{command.replace(' ', '-')}": partial(options_of, command)
         for command in COMMANDS
         if options_of(command).facts
     },

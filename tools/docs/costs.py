@@ -24,6 +24,10 @@ GIGABYTE_SECOND: Final = 0.0000133334
 INVOCATION: Final = 0.20 / 1e6
 TICK: Final = 1.00 / 1e6
 LOG_GIGABYTE: Final = 0.57
+SIGNING_KEY: Final = 1.00
+# None of them is in KMS's free tier.
+SIGNATURE_BY_RSA_2048: Final = 0.03 / 10_000
+SIGNATURE: Final = 0.15 / 10_000
 
 # Measured, and rounded up.
 CALLS_OF_A_REFRESH: Final = 6
@@ -42,6 +46,20 @@ def costs() -> Table:
     return Table(("", *_fleets()), [*rows, ("**in all**", *(f"**{each}**" for each in _totals()))])
 
 
+def costs_of_signing() -> Table:
+    """What is paid besides where all of a fleet's accounts sign: a key each, a call a refresh."""
+    refreshes = [refreshes_a_month(accounts) for accounts in FLEETS]
+    rows = [
+        (what, *(f"{price * number:,.2f}" for number in numbers))
+        for what, price, numbers in (
+            ("keys", SIGNING_KEY, FLEETS),
+            ("signatures with keys of RSA_2048", SIGNATURE_BY_RSA_2048, refreshes),
+            ("signatures with others", SIGNATURE, refreshes),
+        )
+    ]
+    return Table(("", *_fleets()), rows)
+
+
 def in_all() -> Table:
     """The same, in one line."""
     return Table(_fleets(), [_totals()])
@@ -56,12 +74,19 @@ def _totals() -> tuple[str, ...]:
     return tuple(f"{sum(round(cost, 2) for cost in column.values()):,.2f}" for column in columns)
 
 
+def refreshes_a_month(accounts: int) -> float:
+    """How often a fleet's tokens are replaced."""
+    parameters = templates.load(templates.FUNCTION)["Parameters"]
+    before = parameters["RefreshBeforeSeconds"]["Default"] / 3600
+    refreshes: float = accounts * HOURS_A_MONTH / (TOKEN_HOURS - before)
+    return refreshes
+
+
 def dollars_a_month(accounts: int) -> dict[str, float]:
     """What is paid for a fleet, by the formulas below the table."""
     function = templates.load(templates.FUNCTION)
     sweeps = HOURS_A_MONTH * 60 / SCHEDULE_MINUTES
-    before = function["Parameters"]["RefreshBeforeSeconds"]["Default"] / 3600
-    refreshes = accounts * HOURS_A_MONTH / (TOKEN_HOURS - before)
+    refreshes = refreshes_a_month(accounts)
     work = SECONDS_OF_AN_ACCOUNT * accounts + SECONDS_OF_A_REFRESH * refreshes / sweeps
     gigabytes = function["Parameters"]["MemoryMegabytes"]["Default"] / 1024
     calls = 2 * sweeps * math.ceil(accounts / 100) + CALLS_OF_A_REFRESH * refreshes

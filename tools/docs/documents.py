@@ -29,6 +29,7 @@ TABLES: Final[Mapping[str, Callable[[], Block]]] = {
     "needs": program.needs,
     "holds": program.holds,
     "credentials": program.credentials,
+    "assertion": program.assertion,
     "dialect": program.dialect,
     "publish": program.publish,
     "events": program.events,
@@ -58,6 +59,7 @@ TABLES: Final[Mapping[str, Callable[[], Block]]] = {
     "failures": failures.failures,
     "costs": costs.costs,
     "costs-in-all": costs.in_all,
+    "costs-of-signing": costs.costs_of_signing,
     "modules": architecture.modules,
     "stages": architecture.stages,
     "providers": providers.overview,
@@ -74,7 +76,7 @@ def changes() -> dict[Path, str]:
     Raises:
         DocumentError: A table stands nowhere, or a block needs a person.
     """
-    paths = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    paths = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
     before = {path: path.read_text(encoding="utf-8") for path in paths}
     shown = [name for text in before.values() for name in block_names(text)]
     if nowhere := sorted(TABLES.keys() - set(shown)):

@@ -14,7 +14,7 @@ import msgspec
 
 from token_refresher import errors, policy, records, reporting
 from token_refresher.changes import Kind
-from token_refresher.credentials import Credentials
+from token_refresher.credentials import Credentials, SignedAssertion
 from token_refresher.errors import FailureClass
 from token_refresher.leases import lease_id
 from token_refresher.model import (
@@ -188,8 +188,15 @@ def publish() -> Table:
     return _described(Publish)
 
 
+def assertion() -> Table:
+    """What an account may say of an assertion that is signed, likewise."""
+    return _described(SignedAssertion)
+
+
 def _described(struct: type[msgspec.Struct]) -> Table:
-    explained = _attributes(struct)
+    explained: dict[str, str] = {}
+    for each in reversed(struct.__mro__):
+        explained |= _attributes(each)
     rows = [
         (code(each.encode_name), _default(each), explained[each.name])
         for each in msgspec.structs.fields(struct)

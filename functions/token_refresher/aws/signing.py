@@ -28,7 +28,7 @@ _READ_SECONDS: Final = 2
 _ATTEMPTS: Final = 2
 
 # By the names of RFC 7518 section 3.1.
-_ALGORITHMS: Final = {
+ALGORITHMS: Final = {
     "ES256": "ECDSA_SHA_256",
     "PS256": "RSASSA_PSS_SHA_256",
     "RS256": "RSASSA_PKCS1_V1_5_SHA_256",
@@ -41,7 +41,7 @@ _TOKEN_SECONDS: Final = 300
 ACCOUNT_TAG: Final = "account"
 
 _LONGEST_ALIAS: Final = 256
-_ALIAS: Final = r"alias/(?!aws/)[A-Za-z0-9:/_-]+"
+_ALIAS: Final = r"alias/(?!aws/)[A-Za-z0-9/_-]+"
 # What shared registrations are kept under.
 _RESERVED: Final = "clients"
 
@@ -132,7 +132,7 @@ class Signer:
                 KeyId=alias,
                 Message=hashlib.sha256(message).digest(),
                 MessageType="DIGEST",
-                SigningAlgorithm=_ALGORITHMS[alg],
+                SigningAlgorithm=ALGORITHMS[alg],
             )
         except (ClientError, BotoCoreError) as error:
             raise not_signed(error, alias) from None

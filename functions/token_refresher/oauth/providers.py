@@ -89,7 +89,8 @@ class ProviderGrant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         token_endpoint: Its own address; for ``refresh_token`` on the same host.
         token_endpoint_auth_method: Its own method.
         grant_parameters: What it sends, beside the account's.
-        assertion: What it signs, beside the account's; it signs where this is there.
+        assertion: What it signs, beside the account's, where a request has a place for it. Its
+            ``audience`` is a template over the provider's parameters and ``client_id``.
         expires_in: Seconds; its access token's documented lifetime.
         example: Fields that its credentials have besides, with values that could be.
     """
@@ -113,6 +114,7 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             provider's own (no ``grant_type``).
         token_endpoint_auth_method: None where it follows from whether there is a secret.
         needs_client_id: False where the provider knows none.
+        needs_certificate: True where it speaks with nobody who has none, whatever the method.
         parameters: What people choose of its address.
         authorization_endpoint: Where a person consents, for the first refresh token.
         revocation_endpoint: RFC 7009.
@@ -137,6 +139,7 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     grant_types: dict[str, ProviderGrant]
     token_endpoint_auth_method: AuthMethod | None = None
     needs_client_id: bool = True
+    needs_certificate: bool = False
     parameters: dict[str, ProviderParameter] = {}
     authorization_endpoint: str | None = None
     revocation_endpoint: str | None = None
@@ -172,9 +175,23 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         template = self.revocation_endpoint
         return None if template is None else self._filled(template, given)
 
+    def assertion(
+        self, given: Mapping[str, str], *, grant_type: str | None, client_id: str | None
+    ) -> Assertion | None:
+        """Put parameters, and the client's id, into the audience of what a grant signs.
+
+        Raises:
+            ProviderError: As `endpoint` says.
+        """
+        signed = self.grant(grant_type).assertion
+        if signed is None or signed.audience is None:
+            return signed
+        values = {**self._values(given, end=""), "client_id": client_id or ""}
+        return msgspec.structs.replace(signed, audience=_put(values, signed.audience))
+
     def _filled(self, template: str, given: Mapping[str, str]) -> str:
-        values = self._values(given, end=template.split("/")[2].rpartition("}")[2])
-        return _HOLE.sub(lambda hole: values[hole[1]], template)
+        end = template.split("/")[2].rpartition("}")[2]
+        return _put(self._values(given, end=end), template)
 
     def _values(self, given: Mapping[str, str], *, end: str) -> dict[str, str]:
         if unknown := sorted(given.keys() - self.parameters):
@@ -241,6 +258,10 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         }
         hosts = (host for each in templates for host in self._hosts_of(each))
         return frozenset(host_of(f"https://{host}") for host in hosts if "}" not in host)
+
+
+def _put(values: Mapping[str, str], template: str) -> str:
+    return _HOLE.sub(lambda hole: values[hole[1]], template)
 
 
 @cache

@@ -69,6 +69,14 @@ def test_an_entrys_addresses_are_https_with_its_parameters_alone() -> None:
             assert "{" not in url, name
 
 
+def test_what_an_entry_signs_is_for_nobody_that_its_parameters_do_not_name() -> None:
+    for name in names():
+        of = provider(name)
+        for grant in of.grant_types.values():
+            audience = (grant.assertion.audience if grant.assertion else None) or ""
+            assert set(re.findall(r"\{(\w*)\}", audience)) <= {"client_id", *of.parameters}, name
+
+
 def test_an_entrys_refresh_tokens_stay_on_its_host() -> None:
     for name in names():
         of = provider(name)
@@ -335,3 +343,32 @@ def test_tokens_are_revoked_at_the_host_that_gave_them_or_at_one_that_nobody_cho
     assert host_of(revocation) in hosts or "{" not in (of.revocation_endpoint or "")
     # What may be asked for tokens without a setting may be asked to end them.
     assert of.is_revocation_fixed == of.is_fixed
+
+
+# What is signed.
+
+SIGNS: Final = {"client_credentials": {"assertion": {"audience": "{p}.example of {client_id}"}}}
+
+
+def test_an_audience_holds_parameters_and_the_clients_id() -> None:
+    of = entry(parameters={"p": {"kind": "label"}}, grant_types=SIGNS)
+    signed = of.assertion({"p": "acme"}, grant_type="client_credentials", client_id="c{p}")
+    assert signed is not None
+    assert signed.audience == "acme.example of c{p}"
+    signed = of.assertion({"p": "acme"}, grant_type="client_credentials", client_id=None)
+    assert signed is not None
+    assert signed.audience == "acme.example of "
+
+
+def test_an_audience_holds_no_parameter_that_is_none() -> None:
+    of = entry(parameters={"p": {"kind": "label"}}, grant_types=SIGNS)
+    with pytest.raises(ProviderError, match=r"^`provider_parameters\.p` must be one label"):
+        of.assertion({"p": "a.b"}, grant_type="client_credentials", client_id="c")
+
+
+def test_a_grant_without_an_audience_of_its_own_signs_for_the_token_endpoint() -> None:
+    of = entry(grant_types={"client_credentials": {"assertion": {"alg": "PS256"}}, "password": {}})
+    signed = of.assertion({}, grant_type="client_credentials", client_id="c")
+    assert signed is not None
+    assert (signed.alg, signed.audience) == ("PS256", None)
+    assert of.assertion({}, grant_type="password", client_id="c") is None

@@ -1,0 +1,141 @@
+"""By what an account proves who it is besides a secret, and whether its KMS key can sign."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from token_refresher.aws.signing import ALGORITHMS, alias_of
+from token_refresher.oauth.assertions import Assertion
+from token_refresher_cli.client_certificate import certificate_of
+from token_refresher_cli.kms_keys import aliases_of
+from token_refresher_cli.problems import Problem, RefusedError
+
+if TYPE_CHECKING:
+    from token_refresher.credentials import Credentials
+    from token_refresher_cli.deployment import Aws, Key
+    from token_refresher_cli.target import Target
+
+_ENABLED: Final = "Enabled"
+_STAYS: Final = "The KMS key {alias} stays, as a restore needs it, and costs 1 USD a month."
+
+
+@dataclass(frozen=True, slots=True)
+class SignedBy:
+    """The KMS key that signs for an account.
+
+    Attributes:
+        alias: Its only name: it follows from the account's.
+        alg: How it signs, as RFC 7518 calls it.
+    """
+
+    alias: str
+    alg: str
+
+
+def signing_key(credentials: Credentials, account: str, *, prefix: str) -> SignedBy | None:
+    """Tell the KMS key that signs for an account; None where none does.
+
+    Raises:
+        CredentialsError: No key can have the account's name.
+    """
+    client = credentials.client
+    of = client.assertion
+    is_by_secret = client.auth_method == "client_secret_jwt"
+    if not isinstance(of, Assertion) or client.is_assertion_issued or is_by_secret:
+        return None
+    return SignedBy(alias_of(prefix, account), of.alg or "RS256")
+
+
+def issued_for(credentials: Credentials) -> str | None:
+    """Tell for which audience AWS STS says who runs here; None where it does not."""
+    client = credentials.client
+    if not client.is_assertion_issued or not isinstance(client.assertion, Assertion):
+        return None
+    return client.assertion.audience
+
+
+def told(credentials: Credentials, account: str, *, prefix: str) -> list[str]:
+    """Say by what an account proves who it is, besides a secret; nothing where by nothing.
+
+    Raises:
+        CredentialsError: No key can have the account's name.
+    """
+    said = []
+    if key := signing_key(credentials, account, prefix=prefix):
+        said.append(f"signed by the KMS key {key.alias}, by {key.alg}")
+    if audience := issued_for(credentials):
+        said.append(f"an identity token of AWS STS for {audience}")
+    if credentials.client.auth_method == "client_secret_jwt":
+        said.append("signed by its client_secret, by HS256")
+    if (certificate := certificate_of(credentials)) is not None:
+        ends = f"{certificate.ends_at:%Y-%m-%d}"
+        said.append(f"the certificate {certificate.subject}, which ends on {ends}")
+    return said
+
+
+def key_trouble(aws: Aws, key: SignedBy, account: str, target: Target) -> Problem | None:
+    """Say why a key cannot sign, as KMS describes it; None where it can.
+
+    Raises:
+        RefusedError: KMS may not be asked, or did not answer.
+    """
+    create = target.command("key create", account, flags=_flags_of(key))
+    try:
+        found = aws.key(key.alias)
+    except RefusedError as error:
+        if error.code != "NotFoundException":
+            raise
+        what = f"there is no KMS key {key.alias}"
+        return Problem(what, f"Make it, and register the public one: {create}")
+    if found.state != _ENABLED:
+        what = f"the KMS key {key.alias} is {found.state}"
+        return Problem(what, _enabling(found, account, target))
+    if ALGORITHMS[key.alg] not in found.algorithms:
+        return _unfitting(found, key, account, target)
+    return None
+
+
+def _flags_of(key: SignedBy) -> list[str]:
+    return [] if key.alg == "RS256" else ["--alg", key.alg]
+
+
+def _enabling(key: Key, account: str, target: Target) -> str:
+    if key.state == "PendingImport":
+        read = target.command("key import", account, flags=["--pem", "FILE"])
+        return f"Import the key that it waits for: {read}"
+    if key.state == "PendingDeletion":
+        keep = target.aws("kms", "cancel-key-deletion", "--key-id", key.arn)
+        return f"Keep it, and then enable it: {keep}"
+    enable = target.aws("kms", "enable-key", "--key-id", key.arn)
+    return f"Whoever looks after the key makes it usable: {enable}"
+
+
+def _unfitting(found: Key, key: SignedBy, account: str, target: Target) -> Problem:
+    fitting = [alg for alg, name in ALGORITHMS.items() if name in found.algorithms]
+    what = f"the KMS key {key.alias} does not sign by {key.alg}"
+    if not fitting:
+        detail = f"{what}: it is for {found.usage or 'something else'}"
+        free = target.aws("kms", "delete-alias", "--alias-name", key.alias)
+        return Problem(detail, f"Free its name, and make one by `key create`: {free}")
+    flags = ["--assertion", f"alg={fitting[0]}"]
+    correct = target.command("correct", account, flags=flags)
+    return Problem(f"{what}, but by {' or '.join(fitting)}", f"Say so: {correct}")
+
+
+def upkeep(aws: Aws, account: str, target: Target) -> list[str]:
+    """Say what becomes of the KMS keys of an account that is removed; nothing where it has none."""
+    said = []
+    for alias in aliases_of(target.secret_prefix, account).values():
+        try:
+            found = aws.key(alias)
+        except RefusedError as error:
+            if error.code != "NotFoundException":
+                look = target.aws("kms", "describe-key", "--key-id", alias)
+                said.append(f"{_STAYS.format(alias=alias)} See it: {look}")
+            continue
+        if found.state != "PendingDeletion":
+            words = ("--key-id", found.arn, "--pending-window-in-days", "30")
+            end = target.aws("kms", "schedule-key-deletion", *words)
+            said.append(f"{_STAYS.format(alias=alias)} Once nothing shall come back, end it: {end}")
+    return said

@@ -1,0 +1,312 @@
+"""The command that replaces a signing key, so that a server knows whatever signs at any time.
+
+Three steps, each of which does what is left of it when it is run again: the next key is made and
+published beside the current one; the alias moves, and the credentials name the new key; the
+previous key is deleted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from token_refresher_cli import options, screen
+from token_refresher_cli.credentials_form import read_object, to_credentials
+from token_refresher_cli.kms_keys import RECOVERY_DAYS, Role
+from token_refresher_cli.machine import without_interruption
+from token_refresher_cli.problems import ProblemError, RefusedError, about, explain
+from token_refresher_cli.read_commands import connect
+from token_refresher_cli.signing_keys import (
+    SigningKey,
+    all_of,
+    certificate_of,
+    describe,
+    jwks,
+    keys_of,
+    make,
+    read,
+    require_current,
+    require_no_rotation,
+    tell_left_behind,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from token_refresher_cli.connection import Connection
+    from token_refresher_cli.kms_keys import Keys, KmsKey
+
+_OF_CERTIFICATES: Final = ("x5t", "x5t#S256")
+_NAMES: Final = ("kid", *_OF_CERTIFICATES)
+
+
+def rotate(
+    ctx: typer.Context,
+    name: options.Name,
+    *,
+    switch: Annotated[
+        bool, typer.Option("--switch", help="Second: sign with the next key, now published.")
+    ] = False,
+    finish: Annotated[
+        bool, typer.Option("--finish", help="Third: delete the previous key, in 30 days.")
+    ] = False,
+    kid: Annotated[
+        str | None,
+        typer.Option(help="With --switch: what the provider calls the new key, if not by itself."),
+    ] = None,
+    leave_credentials: Annotated[
+        bool,
+        typer.Option("--leave-credentials", help="With --switch: you correct what they name."),
+    ] = False,
+    days: options.Days = options.DEFAULT_DAYS,
+) -> None:
+    """Replace a signing key in three steps: make the next one, --switch, --finish."""
+    if switch and finish:
+        raise typer.BadParameter("--switch and --finish are two steps.")
+    if (kid is not None or leave_credentials) and not switch:
+        raise typer.BadParameter("--kid and --leave-credentials go with --switch.")
+    if kid is not None and leave_credentials:
+        raise typer.BadParameter("--kid is for the credentials, which --leave-credentials leaves.")
+    connection, machine = connect(ctx)
+    rotation = _Rotation(connection, keys_of(connection, machine, name))
+    if switch:
+        rotation.switch(kid=kid, leaves_credentials=leave_credentials, days=days)
+    elif finish:
+        rotation.finish()
+    else:
+        rotation.begin()
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class _Renamed:
+    """What is to be put into credentials, so that they name the new key.
+
+    Attributes:
+        text: All of them.
+        fields: What differs, by name.
+    """
+
+    text: str
+    fields: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Rotation:
+    """Of one account's key."""
+
+    connection: Connection
+    keys: Keys
+
+    def begin(self) -> None:
+        """Make the next key, unless it is there, and show all that must be published now."""
+        target, keys = self.connection.target, self.keys
+        current = require_current(keys, target)
+        require_no_rotation(keys, current, target)
+        if keys.find(Role.NEXT) is None:
+            make(keys, Role.NEXT, current.spec, keys.alg(current), target)
+        found = all_of(keys)
+        screen.show_json(jwks([one for one in found if one.role is not Role.PREVIOUS]))
+        for one in found:
+            screen.note(describe(one))
+        flags = ["--format", "certificate", "--only", "next"]
+        certificate = target.command("key jwks", keys.account, flags=flags)
+        screen.note("Publish both at the provider now, which goes on to see the current one.")
+        screen.note(
+            "Where it takes certificates (Entra, NetSuite, Salesforce), upload the next one's "
+            f"beside the other before you switch: {certificate}"
+        )
+        screen.note(f"Then sign with the next key: {self._command('--switch')}")
+        tell_left_behind(keys, target)
+
+    def switch(self, *, kid: str | None, leaves_credentials: bool, days: int) -> None:
+        """Have the account sign with the next key, and its credentials name that.
+
+        A run that was cut short at any call is finished by the next one: the alias of the
+        previous key is made before the current one moves, and the next one's goes last.
+        """
+        keys, name = self.keys, self.keys.account
+        current = require_current(keys, self.connection.target)
+        coming, previous = keys.find(Role.NEXT), keys.find(Role.PREVIOUS)
+        old, new = self._old_and_new(current, coming, previous)
+        renamed = None
+        if not leaves_credentials:
+            is_moved = new.arn == current.arn
+            renamed = self._renamed(
+                read(keys, Role.PREVIOUS if is_moved else Role.CURRENT, old),
+                read(keys, Role.CURRENT if is_moved else Role.NEXT, new),
+                kid=kid,
+                days=days,
+            )
+        with without_interruption():
+            if new.arn != current.arn:
+                if previous is None:
+                    keys.point(Role.PREVIOUS, old)
+                keys.move(Role.CURRENT, new)
+            screen.show(f"{keys.aliases[Role.CURRENT]} is the new key, {new.key_id}")
+            if renamed is not None:
+                self._put(renamed)
+            if coming is not None:
+                keys.forget(Role.NEXT)
+        if leaves_credentials:
+            named = read(keys, Role.CURRENT, new)
+            screen.note(f"{describe(named)}: correct what its credentials name by the old one.")
+        refresh = self.connection.target.command("refresh", name, flags=["--force"])
+        screen.note(f"See that the provider takes it: {refresh}")
+        screen.note(
+            f"Then take the previous key from the provider, and: {self._command('--finish')}"
+        )
+
+    def finish(self) -> None:
+        """Have the previous key deleted; until then it costs nothing, and can be kept."""
+        target, keys = self.connection.target, self.keys
+        current = require_current(keys, target)
+        previous = keys.find(Role.PREVIOUS)
+        if previous is None:
+            raise ProblemError(
+                f"{keys.account} has no previous key.",
+                f"To replace the one that it has: {self._command()}",
+            )
+        coming = keys.find(Role.NEXT)
+        if current.arn in {previous.arn, "" if coming is None else coming.arn}:
+            raise ProblemError(
+                f"{keys.account} was not switched to its next key, or not wholly.",
+                f"Do that first: {self._command('--switch')}",
+            )
+        if previous.is_enabled:
+            old = read(keys, Role.PREVIOUS, previous)
+            assertion = (self._stored() or {}).get("assertion")
+            if isinstance(assertion, dict) and assertion.get("kid") == old.public.kid:
+                raise ProblemError(
+                    f"The credentials of {keys.account} name the previous key.",
+                    f"Have them name the current one: {self._command('--switch')}",
+                )
+        if previous.state != "PendingDeletion":
+            at = keys.schedule_deletion(previous, days=RECOVERY_DAYS)
+            screen.show(f"the KMS key {previous.key_id} is to be deleted on {at:%Y-%m-%d}")
+        keys.forget(Role.PREVIOUS)
+        cancel = target.aws("kms", "cancel-key-deletion", "--key-id", previous.key_id)
+        screen.note(f"Until then it costs nothing. If something still needs it: {cancel}")
+        tell_left_behind(keys, target)
+
+    def _old_and_new(
+        self, current: KmsKey, coming: KmsKey | None, previous: KmsKey | None
+    ) -> tuple[KmsKey, KmsKey]:
+        """Tell which key is replaced by which, also where a run was cut short.
+
+        Raises:
+            ProblemError: There is no next key, or another rotation is not finished.
+        """
+        is_moved = coming is None or coming.arn == current.arn
+        if is_moved and previous is not None and previous.arn != current.arn:
+            return previous, current
+        require_no_rotation(self.keys, current, self.connection.target)
+        if coming is None:
+            raise ProblemError(
+                f"{self.keys.account} has no next key.", f"Make it first: {self._command()}"
+            )
+        if not coming.is_enabled:
+            raise ProblemError(
+                f"The next key of {self.keys.account} does not sign: it is {coming.state}.",
+                "See it in the console of KMS; it is the one of the alias "
+                f"{self.keys.aliases[Role.NEXT]}.",
+            )
+        return current, coming
+
+    def _renamed(
+        self, old: SigningKey, new: SigningKey, *, kid: str | None, days: int
+    ) -> _Renamed | None:
+        """Tell what the credentials must say; None where they say it, or nothing.
+
+        Raises:
+            ProblemError: They name a key that is not the old one; nothing was moved.
+        """
+        stored = self._stored()
+        assertion = None if stored is None else stored.get("assertion", {})
+        if stored is None or not isinstance(assertion, dict):
+            if kid is None:
+                return None
+            raise ProblemError(
+                f"{self.keys.account} has no credentials that could name its key.",
+                f"Leave --kid out: {self._command('--switch')}",
+            )
+        named = {each: assertion[each] for each in _NAMES if assertion.get(each) is not None}
+        by_certificate = any(each in named for each in _OF_CERTIFICATES)
+        before, after = (
+            {"kid": key.public.kid, **(self._digests(key, days) if by_certificate else {})}
+            for key in (old, new)
+        )
+        if kid is not None:
+            named.setdefault("kid", "")
+            before["kid"], after["kid"] = named["kid"], kid
+        fields, foreign = {}, []
+        for each, text in named.items():
+            if text == after.get(each):
+                continue
+            if text == before.get(each):
+                fields[each] = after[each]
+            else:
+                foreign.append(each)
+        if foreign:
+            raise self._foreign(foreign, after, days)
+        if not fields:
+            return None
+        stored["assertion"] = {**assertion, **fields}
+        return _Renamed(to_credentials(stored)[1], fields)
+
+    def _foreign(self, foreign: list[str], after: Mapping[str, str], days: int) -> ProblemError:
+        """Say that credentials name a key as nobody here does."""
+        name = self.keys.account
+        if "kid" in foreign:
+            switch = self._command("--switch", "--kid", "KID")
+            return ProblemError(
+                f"The kid in the credentials of {name} is not the old key's thumbprint, but a name "
+                "that the provider has given it. Nothing was changed.",
+                f"Give what the provider calls the new key, in the place of KID: {switch}",
+            )
+        leave = self._command("--switch", "--leave-credentials")
+        why = f"of {days} days" if foreign[0] in after else "of an EC key, which differ each time"
+        return ProblemError(
+            f"The {foreign[0]} in the credentials of {name} is of none of the old key's "
+            f"certificates {why}. Nothing was changed.",
+            "Give the --days that it was made with, or put the new one's in yourself right after: "
+            f"{leave}",
+        )
+
+    def _digests(self, key: SigningKey, days: int) -> dict[str, str]:
+        """Tell what credentials name a key's certificate by; nothing where that cannot be told."""
+        if not key.public.is_signed_alike:
+            return {}
+        certificate = certificate_of(self.keys, key, days=days)
+        return {"x5t": certificate.x5t, "x5t#S256": certificate.x5t_s256}
+
+    def _put(self, renamed: _Renamed) -> None:
+        """Have the credentials name the new key.
+
+        Raises:
+            ProblemError: They could not be written; the same command does what is left.
+        """
+        try:
+            self.connection.people.replace_credentials(self.keys.account, renamed.text)
+        except RefusedError as error:
+            problem = explain(error, self.connection.target)
+            raise ProblemError(
+                f"{problem.what} The credentials still name the old key, which signs no longer.",
+                f"{problem.fix} Then run the same command again.".lstrip(),
+                is_under_way=True,
+            ) from None
+        said = ", ".join(f"{field} {value}" for field, value in renamed.fields.items())
+        screen.show(f"put into its credentials: {said}")
+
+    def _stored(self) -> dict[str, Any] | None:
+        """Read the credentials; None where there are none."""
+        name = self.keys.account
+        with about(self.connection.target.credentials_id(name)):
+            value = self.connection.store.read_credentials(name)
+        if value is None or value.text is None:
+            return None
+        return read_object(value.text, name=f"what is stored for {name}")
+
+    def _command(self, *flags: str) -> str:
+        return self.connection.target.command("key rotate", self.keys.account, flags=flags)

@@ -1,0 +1,253 @@
+"""An account's signing keys, made so that none is left that costs and nobody sees; and told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from token_refresher.errors import CredentialsError
+from token_refresher_cli import screen
+from token_refresher_cli.kms_keys import Keys, KmsKey, Role
+from token_refresher_cli.machine import without_interruption
+from token_refresher_cli.problems import ProblemError, RefusedError, explain
+from token_refresher_cli.secrets_manager import AlreadyThereError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from token_refresher_cli.connection import Connection
+    from token_refresher_cli.machine import Machine
+    from token_refresher_cli.public_keys import Certificate, PublicKey
+    from token_refresher_cli.target import Target
+
+# After which nobody knows whether a call was made.
+_LOST: Final = frozenset({"ConnectionClosedError", "ReadTimeoutError"})
+
+
+@dataclass(frozen=True, slots=True)
+class SigningKey:
+    """A key of an account.
+
+    Attributes:
+        role: What it is to the account.
+        kms: What KMS tells of it.
+        public: What providers get.
+    """
+
+    role: Role
+    kms: KmsKey
+    public: PublicKey
+
+
+def keys_of(connection: Connection, machine: Machine, name: str) -> Keys:
+    """Reach the keys of an account, whether or not it is there.
+
+    Raises:
+        ProblemError: No key can have its name.
+    """
+    try:
+        return Keys(connection.target.secret_prefix, name, pause=machine.pause)
+    except CredentialsError as error:
+        raise ProblemError(
+            f"{name}: {error}.",
+            "No character is replaced, for two accounts must never have one key: give the account "
+            "another name.",
+        ) from None
+
+
+def make(
+    keys: Keys,
+    role: Role,
+    spec: str,
+    alg: str,
+    target: Target,
+    *,
+    material: Callable[[KmsKey], None] | None = None,
+) -> SigningKey:
+    """Make a key and give it its alias; where the latter fails it is to be deleted.
+
+    Ctrl-C does not come between the two.
+
+    Args:
+        keys: The account's.
+        role: The alias that it gets; there is none yet.
+        spec: KMS's word for its kind.
+        alg: What it is for.
+        target: Where.
+        material: Brings a key in that was made elsewhere.
+
+    Raises:
+        ProblemError: There is no such key; it says what became of one that was begun.
+    """
+    with without_interruption() as is_pressed:
+        try:
+            key = keys.make(spec, alg, is_imported=material is not None)
+        except RefusedError as error:
+            if error.code not in _LOST:
+                raise
+            raise ProblemError(
+                "AWS did not answer: it may have made a key all the same.",
+                "Run it again: it tells which keys were left without an alias.",
+                is_under_way=True,
+            ) from None
+        # Whatever ends this now, its id is on the screen.
+        screen.note(f"made the KMS key {key.key_id}")
+        try:
+            if material is not None:
+                material(key)
+            found = read(keys, role, key)
+            keys.point(role, key)
+        except (ProblemError, RefusedError) as error:
+            _undo(keys, role, key, error, target)
+            found = read(keys, role, key)
+        screen.note(f"created {keys.aliases[role]}")
+    if is_pressed():
+        raise KeyboardInterrupt
+    return found
+
+
+def _undo(
+    keys: Keys, role: Role, key: KmsKey, error: ProblemError | RefusedError, target: Target
+) -> None:
+    """Have a key deleted that got no alias; one that got it stays, even if no answer said so.
+
+    Raises:
+        ProblemError: It got none.
+    """
+    problem = explain(error, target)
+    try:
+        found = keys.find(role)
+        if found is not None and found.arn == key.arn:
+            return
+        at = keys.schedule_deletion(key)
+    except (ProblemError, RefusedError):
+        delete = deletion(key, target)
+        raise ProblemError(
+            f"{problem.what} The KMS key {key.key_id} was made, and costs.",
+            f"{problem.fix} If it has no alias, delete it: {delete}".lstrip(),
+            is_under_way=True,
+        ) from None
+    raise ProblemError(
+        f"{problem.what} The KMS key {key.key_id} is to be deleted on {at:%Y-%m-%d}, and costs "
+        "nothing until then.",
+        problem.fix,
+    ) from None
+
+
+def read(keys: Keys, role: Role, key: KmsKey) -> SigningKey:
+    """Read a key's public half, by its id: a new alias may not be found yet."""
+    from token_refresher_cli.public_keys import PublicKey  # noqa: PLC0415
+
+    return SigningKey(role, key, PublicKey(keys.public(key), keys.alg(key)))
+
+
+def certificate_of(keys: Keys, key: SigningKey, *, days: int) -> Certificate:
+    """Have a key sign a certificate of itself: one call."""
+    from token_refresher_cli.public_keys import self_signed  # noqa: PLC0415
+
+    return self_signed(
+        key.public,
+        keys.account,
+        begins=key.kms.created_at,
+        days=days,
+        sign=lambda message: keys.sign(key.role, key.kms, message),
+    )
+
+
+def all_of(keys: Keys) -> list[SigningKey]:
+    """Read all keys of an account that a server may see: the current, next and previous one."""
+    found = []
+    for role in Role:
+        key = keys.find(role)
+        if key is not None and key.is_enabled:
+            found.append(read(keys, role, key))
+        elif key is not None:
+            screen.note(f"{role}: the KMS key {key.key_id} is {key.state}, and not shown")
+    return found
+
+
+def require_current(keys: Keys, target: Target) -> KmsKey:
+    """Find the key that an account signs with.
+
+    Raises:
+        ProblemError: There is none, or it signs nothing; it says what to do.
+    """
+    key = keys.find(Role.CURRENT)
+    if key is None:
+        raise ProblemError(
+            f"{keys.account} has no signing key.",
+            f"Make one: {target.command('key create', keys.account)}",
+        )
+    if key.state == "PendingImport":
+        raise ProblemError(
+            f"The KMS key of {keys.account} has lost its material, or never got any.",
+            f"Import it: {target.command('key import', keys.account, flags=['--pem', 'FILE'])}",
+        )
+    if key.state == "PendingDeletion":
+        cancel = target.aws("kms", "cancel-key-deletion", "--key-id", key.key_id)
+        raise ProblemError(
+            f"The KMS key of {keys.account} is to be deleted.",
+            f"To keep it, cancel that, and run this again: {cancel}",
+        )
+    if key.state == "Disabled":
+        enable = target.aws("kms", "enable-key", "--key-id", key.key_id)
+        raise ProblemError(f"The KMS key of {keys.account} is disabled.", f"Enable it: {enable}")
+    return key
+
+
+def require_no_rotation(keys: Keys, current: KmsKey, target: Target) -> None:
+    """See that no rotation is to be finished before another begins.
+
+    Raises:
+        ProblemError: The last one has left the previous key.
+    """
+    previous = keys.find(Role.PREVIOUS)
+    if previous is not None and previous.arn != current.arn:
+        finish = target.command("key rotate", keys.account, flags=["--finish"])
+        raise ProblemError(
+            f"The last rotation of {keys.account} is not finished: its previous key is there.",
+            f"Finish it first: {finish}",
+        )
+
+
+def jwks(found: Sequence[SigningKey]) -> dict[str, Any]:
+    """Write keys as a JWK set (RFC 7517 section 5)."""
+    return {"keys": [one.public.jwk for one in found]}
+
+
+def describe(one: SigningKey) -> str:
+    """Say which key it is, as far as no provider is told."""
+    made = f"{one.kms.created_at:%Y-%m-%d}"
+    return f"{one.role}: kid {one.public.kid}, {one.kms.spec} of {made}"
+
+
+def tell_left_behind(keys: Keys, target: Target) -> None:
+    """Tell the keys of an account that nobody would see, where that may be known."""
+    try:
+        left = keys.left_behind()
+    except (ProblemError, RefusedError):
+        # But a courtesy; whoever may not look has been told of each key when it was made.
+        return
+    for key in left:
+        screen.note(
+            f"The KMS key {key.key_id} was made for {keys.account} and has no alias: a run was "
+            f"cut short. Delete it: {deletion(key, target)}",
+            style="yellow",
+        )
+
+
+def deletion(key: KmsKey, target: Target) -> str:
+    """Write the command that deletes a key."""
+    return target.aws("kms", "schedule-key-deletion", "--key-id", key.key_id)
+
+
+def has_credentials(connection: Connection, name: str) -> bool:
+    """Whether an account is there, as far as that may be seen."""
+    try:
+        connection.people.require_free(name)
+    except AlreadyThereError:
+        return True
+    except RefusedError as error:
+        # They are to be deleted, or nobody can tell.
+        return error.code == "InvalidRequestException"
+    return False
