@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import random
 import re
+import ssl
 import traceback
 from base64 import urlsafe_b64decode
 from dataclasses import dataclass, field
@@ -21,6 +22,10 @@ from urllib.parse import urlencode
 
 import botocore
 import msgspec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509 import CertificateBuilder, Name, NameAttribute
+from cryptography.x509.oid import NameOID
 
 from token_refresher.errors import CredentialsError, EventError, SettingsError
 from token_refresher.events import parse_event, parse_rotation, parse_trigger
@@ -34,7 +39,13 @@ from token_refresher.model import (
 )
 from token_refresher.oauth.allowed_hosts import host_patterns
 from token_refresher.oauth.assertions import ISSUED, SIGNED
-from token_refresher.oauth.certificates import CertificatesError, authorities_of
+from token_refresher.oauth.certificates import (
+    CertificatesError,
+    ClientCertificateError,
+    authorities_of,
+    identify,
+    validity,
+)
 from token_refresher.oauth.client_authentication import Client, host_of
 from token_refresher.oauth.dialect import RFC_6749, Dialect
 from token_refresher.oauth.errors import (
@@ -91,6 +102,21 @@ SCHEDULE: Final = timedelta(minutes=5)
 _PUBLIC: Final = Path(botocore.__file__).with_name("cacert.pem").read_bytes()
 _END: Final = b"-----END CERTIFICATE-----\n"
 _AUTHORITY: Final = _PUBLIC[_PUBLIC.index(b"-----BEGIN") :].partition(_END)[0] + _END
+
+
+def _shown() -> bytes:
+    """Make a certificate and its key, the same each time."""
+    key = Ed25519PrivateKey.from_private_bytes(bytes(32))
+    name = Name([NameAttribute(NameOID.COMMON_NAME, "invented")])
+    certificate = CertificateBuilder(name, name, key.public_key(), 1).not_valid_before(
+        datetime(2026, 1, 1, tzinfo=UTC)
+    )
+    signed = certificate.not_valid_after(datetime(2027, 1, 1, tzinfo=UTC)).sign(key, None)
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    return signed.public_bytes(Encoding.PEM) + SECRET.encode() + private
+
+
+_SHOWN: Final = _shown()
 LEASE: Final = f"request-{'0' * 40}-1"
 _ASKED: Final[dict[str, Any]] = {
     "token_endpoint": "https://id.example/token",
@@ -449,6 +475,16 @@ def _certificates_of(data: bytes) -> str:
     return f"{len(authorities_of(text(data)).get_ca_certs())}"
 
 
+def _client_certificate(data: bytes) -> str:
+    """Read a certificate and a key, which any text stands between."""
+    certificate, _, key = text(data).partition(SECRET)
+    since_until = validity(certificate)
+    if since_until is not None:
+        assert all(each.tzinfo is not None for each in since_until)
+    identify(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), certificate, key)
+    return f"shown, and it {'tells' if since_until else 'does not tell'} when it ends"
+
+
 def _settings(data: bytes) -> str:
     lines = [line.partition("=") for line in text(data).split("\n")]
     settings = settings_from_environment({name: value for name, _, value in lines})
@@ -617,6 +653,11 @@ PARSERS: Final = (
         _AUTHORITY * 2, b",".join(2 * [b"".join(_AUTHORITY.split(b"\n")[1:-2])]),
         f"notes of {SECRET}\n".encode() + _AUTHORITY, SECRET.encode(),
     ), (CertificatesError,)),
+    Parser("client certificate", _client_certificate, (
+        _SHOWN, _SHOWN.replace(b"\n", b" "), _SHOWN.replace(b"\n", rb"\n"),
+        _AUTHORITY + _SHOWN, _AUTHORITY + SECRET.encode() + _AUTHORITY, SECRET.encode(),
+        _SHOWN.replace(b"PRIVATE KEY", b"ENCRYPTED PRIVATE KEY"),
+    ), (ClientCertificateError,)),
     Parser("accounts file", _accounts_file, (
         _json(account="a", client_secret=SECRET) + b"\n" + _json(account="b", password=SECRET),
         f'account,password,publish.fields\r\na,"{SECRET}, """,x y\r\n'.encode(),
