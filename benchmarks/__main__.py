@@ -13,7 +13,7 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-from benchmarks import capacity, cold_start, fleet, mass_expiry, refresh, sweep
+from benchmarks import capacity, cold_start, fleet, mass_expiry, refresh, signing, sweep
 from benchmarks.report import (
     COEFFICIENTS,
     DOCUMENT,
@@ -33,6 +33,7 @@ BENCHMARKS: Final[dict[str, Callable[[], Findings]]] = {
     "cold_start": cold_start.measure,
     "sweep": sweep.measure,
     "refresh": refresh.measure,
+    "signing": signing.measure,
     "mass_expiry": mass_expiry.measure,
     "fleet": fleet.measure,
 }
@@ -83,7 +84,11 @@ def main() -> None:
         record(found)
         broken += [bound.promise for bound in found.bounds if not bound.holds]
     known = coefficients_of(DOCUMENT.read_text("utf-8"))
-    model = [capacity.load_table(known), capacity.limits_table(known)]
+    model = [
+        capacity.load_table(known),
+        capacity.signing_table(known),
+        capacity.limits_table(known),
+    ]
     print("\n".join(map(str, model)))
     told = machine(began, load, in_parts=bool(sys.argv[1:]))
     write({table.name: str(table) for table in model} | {"machine": told})

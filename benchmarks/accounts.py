@@ -38,6 +38,7 @@ class Grant:
         is_journaled: Whether a refresh token is held from the refresh before.
         calls: What a refresh of it asks of Secrets Manager, as designed.
         writes: How many of these count against the Region's quota.
+        has_secret: Whether the client has one; else it signs.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Grant:
     is_journaled: bool
     calls: int
     writes: int
+    has_secret: bool = True
 
 
 MACHINE: Final = Grant(
@@ -60,6 +62,14 @@ DEALER: Final = Grant(
     is_journaled=True,
     calls=6,
     writes=3,
+)
+SIGNER: Final = Grant(
+    "`client_credentials`, signed",
+    {"grant_type": "client_credentials", "token_endpoint_auth_method": "private_key_jwt"},
+    is_journaled=False,
+    calls=5,
+    writes=1,
+    has_secret=False,
 )
 
 
@@ -88,7 +98,8 @@ def secrets_of(
     prefix: str, name: str, grant: Grant, *, token_endpoint: str, expires_at: datetime
 ) -> dict[str, Secret]:
     """Make an account's two secrets, as its second refresh would have left them."""
-    client = {"client_id": f"{prefix}-{name}", "client_secret": SECRET}
+    client = {"client_id": f"{prefix}-{name}"}
+    client |= {"client_secret": SECRET} if grant.has_secret else {}
     text = json.dumps({"token_endpoint": token_endpoint, **client, **grant.fields})
     credentials_version = str(uuid.UUID(int=secrets.randbits(128), version=4))
     earlier, version = (

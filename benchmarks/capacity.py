@@ -115,6 +115,11 @@ class Fleet:
         return 0.05 / 10_000 * self.calls
 
     @property
+    def signature_dollars(self) -> tuple[float, float]:
+        """A month, where all accounts sign: with keys of RSA_2048, and with others."""
+        return 0.03 / 10_000 * self.refreshes, 0.15 / 10_000 * self.refreshes
+
+    @property
     def function_dollars(self) -> float:
         """A month, the schedule's included."""
         seconds = MEMORY_MB / 1024 * self.sweep_seconds * 0.0000133334
@@ -193,6 +198,41 @@ def load_table(known: Mapping[str, float]) -> Table:
                 f"{fleet.memory_mb:.0f} MB",
                 f"{fleet.call_dollars:,.2f}",
                 f"{fleet.function_dollars:,.2f}",
+            )
+            for fleet in fleets
+        ],
+    )
+
+
+def signing_table(known: Mapping[str, float]) -> Table:
+    """Tell what is paid besides where every account signs with a key of its own."""
+    fleets = [
+        *(Fleet(known, accounts, by_refresh_token=False) for accounts in FLEETS),
+        *(Fleet(known, 10_000, hours=hours, by_refresh_token=False) for hours in (1.0, 24.0)),
+    ]
+    work = known["CPU of a signature"]
+    return Table(
+        "signing-load",
+        "What is paid besides where every account signs, by the same formulas:",
+        (
+            "accounts",
+            "lifetime",
+            "signatures a month",
+            "a second",
+            "CPU a month",
+            "keys, USD a month",
+            "signatures by RSA_2048, USD a month",
+            "by others",
+        ),
+        [
+            (
+                f"{fleet.accounts:,}",
+                f"{fleet.hours:g} h",
+                f"{fleet.refreshes:,.0f}",
+                f"{fleet.refreshes / HOURS_A_MONTH / 3600:.3f}",
+                f"{fleet.refreshes * work / 1e3:,.0f} s",
+                f"{fleet.accounts:,.2f}",
+                *(f"{dollars:,.2f}" for dollars in fleet.signature_dollars),
             )
             for fleet in fleets
         ],

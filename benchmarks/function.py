@@ -64,10 +64,17 @@ class MeasuredFunction(LambdaRuntime):
     Args:
         environment: Its whole environment, but for where the code is.
         handler: As in a template.
+        program: Where the code is, if not here.
     """
 
-    def __init__(self, environment: Mapping[str, str], *, handler: str = PROGRAM) -> None:
-        paths = f"{ROOT / 'functions'}{os.pathsep}{ROOT}"
+    def __init__(
+        self,
+        environment: Mapping[str, str],
+        *,
+        handler: str = PROGRAM,
+        program: Path = ROOT / "functions",
+    ) -> None:
+        paths = f"{program}{os.pathsep}{ROOT}"
         super().__init__(handler, {**environment, "PYTHONPATH": paths})
         self._clock = cpu_clock(self._process.pid)
 

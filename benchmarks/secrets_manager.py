@@ -1,11 +1,13 @@
 """Secrets Manager in memory as the benchmarks need it: quick, counted, and strict on demand.
 
 The rules are those of `local.secrets_manager`. Here a page of a listing is put together from parts
-that are kept written, so that what is measured is the function.
+that are kept written, so that what is measured is the function. It signs as well, as KMS would, by
+one signature for all.
 """
 
 from __future__ import annotations
 
+import base64
 import json
 from bisect import bisect_right
 from collections import Counter, deque
@@ -27,6 +29,14 @@ VERSIONS: Final = frozenset({"PutSecretValue", "UpdateSecretVersionStage"})
 TAGGING: Final = frozenset({"TagResource", "UntagResource"})
 # What the function gives the secrets that it creates; a listing repeats it.
 DESCRIPTION: Final = "Access token kept fresh by Token Refresher; read AWSCURRENT"
+# Of the length that a key of RSA_2048 gives.
+SIGNED: Final = json.dumps(
+    {
+        "KeyId": "arn:aws:kms:eu-west-1:123456789012:key/00000000-0000-4000-8000-000000000000",
+        "Signature": base64.b64encode(bytes(256)).decode(),
+        "SigningAlgorithm": "RSASSA_PKCS1_V1_5_SHA_256",
+    }
+).encode()
 
 
 class Write(NamedTuple):
@@ -106,6 +116,9 @@ class Region(SecretsManager):
 
     def answer_request(self, operation: str, body: bytes) -> tuple[int, bytes]:
         """Answer one call, as the JSON protocol does: status and content."""
+        if operation == "Sign":
+            self.calls[operation] += 1
+            return OK, SIGNED
         asked: dict[str, Any] = json.loads(body)
         if operation == "ListSecrets":
             self.calls[operation] += 1

@@ -21,6 +21,8 @@ from token_refresher_cli.credentials_form import shown
 from token_refresher_cli.durations import say_duration
 
 if TYPE_CHECKING:
+    from msgspec import Struct
+
     from token_refresher.oauth.providers import Provider, ProviderParameter
 
 NOT_SAID: Final = "not said"
@@ -34,7 +36,8 @@ class Grant:
         name: The ``grant_type``; ``login`` for a request of the provider's own.
         example: Credentials that use it, with placeholders.
         address: The token endpoint that follows from the example.
-        authentication: The method that the program uses for it.
+        authentication: The method that the program uses for it; ``assertion`` where what it signs
+            is all that proves who it is.
         lifetime: Of its access tokens, as documented; None where that is not said.
         uses_refresh_tokens: Whether the program uses those that come with it.
     """
@@ -129,10 +132,15 @@ class Listed:
         facts.append(
             ("host to allow", "none: it is the provider's own" if entry.is_fixed else free)
         )
-        dialect = msgspec.to_builtins(entry.dialect)
-        if dialect:
-            said = ", ".join(f"`{name}`: {value}" for name, value in dialect.items())
-            facts.append(("dialect", said))
+        if dialect := _said(entry.dialect):
+            facts.append(("dialect", dialect))
+        facts += [
+            (f"signed for {name}", said)
+            for name, grant in entry.grant_types.items()
+            if (said := _said(grant.assertion))
+        ]
+        if entry.needs_certificate:
+            facts.append(("mutual TLS", "nobody is spoken with who shows no certificate"))
         facts.append(("refresh tokens", self._refresh_tokens_told))
         if entry.advice is not None:
             facts.append(("advice", entry.advice))
@@ -176,6 +184,19 @@ def all_listed() -> list[Listed]:
     return [listed(name) for name in sorted(names())]
 
 
+def _said(of: Struct | None) -> str:
+    """Say an entry's own values, with what they are of; nothing for what is as usual."""
+    said = {} if of is None else msgspec.to_builtins(of)
+    return ", ".join(f"`{name}`: {_word(value)}" for name, value in said.items())
+
+
+def _word(value: object) -> str:
+    if not isinstance(value, dict):
+        return str(value)
+    claims = (f"`{name}` {'left out' if each is None else each}" for name, each in value.items())
+    return " and ".join(claims)
+
+
 def _told(parameter: ProviderParameter) -> str:
     default = "" if parameter.default is None else f"; `{parameter.default}` if it is not given"
     accepted = f"{parameter.accepted}, such as `{parameter.example}`"
@@ -187,11 +208,12 @@ def _grant(name: str, grant: str) -> Grant:
     credentials = parse_credentials(json.dumps(example))
     client = credentials.client
     seconds = client.documented_expires_in
+    is_signed = client.auth_method == "none" and client.signs
     return Grant(
         name=grant,
         example=example,
         address=client.token_endpoint,
-        authentication=client.auth_method,
+        authentication="assertion" if is_signed else client.auth_method,
         lifetime=None if seconds is None else timedelta(seconds=seconds),
         uses_refresh_tokens=credentials.uses_refresh_tokens,
     )

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ssl
 from dataclasses import dataclass
 from http import HTTPStatus
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
@@ -18,6 +19,7 @@ import urllib3
 from urllib3.exceptions import DecodeError, HTTPError, NewConnectionError
 
 from token_refresher import PRODUCT_USER_AGENT
+from token_refresher.oauth.assertions import SIGNED
 from token_refresher.oauth.client_authentication import host_of
 from token_refresher.oauth.transport import LONGEST_BODY, REQUEST_SECONDS
 from token_refresher.refusals import is_plain_https_url
@@ -30,6 +32,9 @@ _HEADERS: Final = {
     "Accept-Encoding": "identity",
     "User-Agent": PRODUCT_USER_AGENT,
 }
+_BASIC, _BY_KEY, _BY_TLS = "client_secret_basic", "private_key_jwt", "tls_client_auth"
+# Clients do the same by both (RFC 8705 section 2): whom it believes is the server's to know.
+_SAME: Final = {"self_signed_tls_client_auth": _BY_TLS}
 
 
 class DiscoveryError(Exception):
@@ -49,12 +54,20 @@ class _UnusableError(Exception):
     """There was a response, and no metadata of this issuer in it."""
 
 
+class _Aliases(msgspec.Struct, frozen=True):
+    """What is read of RFC 8705 section 5."""
+
+    token_endpoint: str = ""
+
+
 class _Metadata(msgspec.Struct):
     """What is read of RFC 8414 section 2, with its defaults."""
 
     issuer: str
     token_endpoint: str = ""
     token_endpoint_auth_methods_supported: tuple[str, ...] = ("client_secret_basic",)
+    token_endpoint_auth_signing_alg_values_supported: tuple[str, ...] = ()
+    mtls_endpoint_aliases: _Aliases = _Aliases()
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,27 +78,65 @@ class Discovered:
         metadata_url: Where it says so.
         token_endpoint: An https URL.
         auth_methods: How clients may authenticate there.
+        algs: By what they may sign (RFC 7518 section 3.1); none where it does not say.
+        token_endpoint_for_certificates: Where clients go that show a certificate; empty where that
+            is no other place.
     """
 
     metadata_url: str
     token_endpoint: str
     auth_methods: frozenset[str]
+    algs: tuple[str, ...] = ()
+    token_endpoint_for_certificates: str = ""
 
-    def auth_method(self, *, has_secret: bool) -> str | None:
-        """Name the ``token_endpoint_auth_method`` to write, None where the default will do."""
-        if "client_secret_basic" in self.auth_methods:
-            return None
-        if has_secret and "client_secret_post" in self.auth_methods:
-            return "client_secret_post"
-        return "none" if "none" in self.auth_methods else None
+    def auth_method(self, known: Mapping[str, Any], *, has_secret: bool) -> str | None:
+        """Name the ``token_endpoint_auth_method`` to write, None where the default will do.
 
-    def fields(self, given: Mapping[str, Any], *, has_secret: bool) -> dict[str, str]:
+        Args:
+            known: Fields of the credentials.
+            has_secret: Whether they have a secret, or somebody can be asked for it.
+        """
+        is_given = "client_secret" in known
+        candidates = (
+            (_BY_TLS, "certificate" in known and not is_given),
+            (_BASIC, True),
+            ("client_secret_post", has_secret),
+            ("client_secret_jwt", is_given),
+            ("none", True),
+            (_BY_KEY, not is_given),
+            ("client_secret_jwt", has_secret),
+        )
+        fitting = (name for name, is_possible in candidates if is_possible)
+        found = next((name for name in fitting if name in self.auth_methods), None)
+        return None if found == _BASIC else found
+
+    def fields(
+        self,
+        given: Mapping[str, Any],
+        *,
+        has_secret: bool,
+        stored: Mapping[str, Any] = MappingProxyType({}),
+    ) -> dict[str, Any]:
         """Tell the fields of the credentials that follow; a method that is given stays."""
-        fields = {"token_endpoint": self.token_endpoint}
-        method = self.auth_method(has_secret=has_secret)
+        known = {**stored, **given}
+        is_other = "certificate" in known and self.token_endpoint_for_certificates
+        fields: dict[str, Any] = {
+            "token_endpoint": is_other or self.token_endpoint,
+        }
+        method = self.auth_method(known, has_secret=has_secret)
         if method and "token_endpoint_auth_method" not in given:
             fields["token_endpoint_auth_method"] = method
+        used = {**known, **fields}.get("token_endpoint_auth_method")
+        assertion = known.get("assertion")
+        is_said = isinstance(assertion, dict) and "alg" in assertion
+        if used == _BY_KEY and not is_said and (alg := self._alg()):
+            fields["assertion"] = {"alg": alg}
         return fields
+
+    def _alg(self) -> str | None:
+        """Name by what to sign; None where the default will do, or nothing would."""
+        fitting = [alg for alg in SIGNED if alg in self.algs]
+        return fitting[0] if fitting and fitting[0] != SIGNED[0] else None
 
 
 def discover(
@@ -206,8 +257,12 @@ def _read(content: bytes, url: str, issuer: str) -> Discovered:
         raise _UnusableError("it names no token_endpoint")
     if not is_plain_https_url(metadata.token_endpoint):
         raise _UnusableError("its token_endpoint is no plain https URL")
-    methods = frozenset(metadata.token_endpoint_auth_methods_supported)
-    return Discovered(url, metadata.token_endpoint, methods)
+    methods = {_SAME.get(each, each) for each in metadata.token_endpoint_auth_methods_supported}
+    other = metadata.mtls_endpoint_aliases.token_endpoint
+    if other and not is_plain_https_url(other):
+        raise _UnusableError("its token_endpoint for certificates is no plain https URL")
+    algs = metadata.token_endpoint_auth_signing_alg_values_supported
+    return Discovered(url, metadata.token_endpoint, frozenset(methods), algs, other)
 
 
 def _unreached(error: Exception, issuer: str) -> DiscoveryError:

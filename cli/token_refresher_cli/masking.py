@@ -10,9 +10,11 @@ from __future__ import annotations
 import base64
 import binascii
 import html
+import json
 import re
 import sys
 import unicodedata
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote, unquote_plus
 
@@ -238,6 +240,9 @@ def named_in(text: str) -> Iterator[str]:
     for start, end in _named(text):
         yield text[start:end]
         yield _unescaped(text[start:end])
+        # The other one has no backslash left, which a secret may have.
+        with suppress(ValueError):
+            yield str(json.loads(f'"{text[start:end]}"'))
 
 
 def _named(text: str) -> Iterator[tuple[int, int]]:

@@ -220,10 +220,14 @@ def _with_endpoint(
     with screen.waiting("Looking for the token endpoint"):
         found = connection.discover(issuer)
     has_secret = machine.can_ask or "client_secret" in stored | given
-    fields = found.fields(given, has_secret=has_secret)
+    fields = found.fields(given, has_secret=has_secret, stored=stored)
     screen.note(f"{found.metadata_url} says:")
     for name, value in fields.items():
-        screen.note(f"{name}: {value}")
+        parts = value if isinstance(value, dict) else {}
+        for part, each in parts.items():
+            screen.note(f"{name}.{part}: {each}")
+        if not parts:
+            screen.note(f"{name}: {value}")
     used = (stored | given | fields).get("token_endpoint_auth_method")
     if not found.auth_methods & ({str(used)} if used else {*get_args(AuthMethod)}):
         screen.note("It lists no token_endpoint_auth_method that these credentials could use.")

@@ -487,8 +487,8 @@ class _Refresh(Hidden, msgspec.Struct, kw_only=True):
         """Whether another run has journaled a response since this one read the journal."""
         try:
             return not self.journal.has_no_later()
-        except SecretStoreError:
-            # Unknown; a response that has arrived is not given up.
+        except Exception:  # noqa: BLE001 - a response that has arrived is not given up
+            # Unknown.
             return False
 
     def _write_journal(self, *, until: timedelta) -> bool:
@@ -655,7 +655,7 @@ class _Refresh(Hidden, msgspec.Struct, kw_only=True):
         """
         try:
             metadata = self.store.describe_credentials(self.account.name)
-        except SecretStoreError:
+        except Exception:  # noqa: BLE001 - what has failed before is still to be recorded
             return None
         if metadata is not None and not metadata.is_deleted:
             return None

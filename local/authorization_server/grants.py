@@ -5,12 +5,14 @@ from __future__ import annotations
 import base64
 import binascii
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 from urllib.parse import unquote_plus
 
 from authlib.oauth2 import OAuth2Request
 from authlib.oauth2.rfc6749 import AuthorizationServer, grants
 from authlib.oauth2.rfc6749.errors import (
+    InvalidClientError,
     InvalidGrantError,
     InvalidRequestError,
     OAuth2Error,
@@ -19,11 +21,26 @@ from authlib.oauth2.rfc6749.errors import (
 from authlib.oauth2.rfc6749.requests import BasicOAuth2Payload
 from typing_extensions import override
 
-from local.authorization_server.ledger import AUTH_METHODS, Client, Ledger, RefreshToken
+from local.authorization_server.assertions import (
+    CLIENT_ASSERTION_TYPE,
+    JWT_BEARER,
+    Assertions,
+    RefusedAssertionError,
+    unverified,
+)
+from local.authorization_server.ledger import (
+    AUTH_METHODS,
+    BY_ASSERTION,
+    Client,
+    Ledger,
+    RefreshToken,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
     from email.message import Message
+
+_METHODS = (*AUTH_METHODS, *BY_ASSERTION)
 
 Outcome: TypeAlias = tuple[int, dict[str, Any], list[tuple[str, str]]]
 
@@ -60,7 +77,7 @@ class FormRequest(OAuth2Request):
 class PasswordGrant(grants.ResourceOwnerPasswordCredentialsGrant):
     """RFC 6749 section 4.3, with the error code of section 5.2 for a wrong password."""
 
-    TOKEN_ENDPOINT_AUTH_METHODS: Collection[str] = AUTH_METHODS
+    TOKEN_ENDPOINT_AUTH_METHODS: Collection[str] = _METHODS
 
     @override
     def authenticate_user(self, username: str, password: str) -> str:
@@ -75,7 +92,7 @@ class PartnerGrant(grants.BaseGrant, grants.TokenEndpointMixin):
     """The motors API's primary grant: a code and a secret stand for a dealer."""
 
     GRANT_TYPE: str | None = "partner"
-    TOKEN_ENDPOINT_AUTH_METHODS: Collection[str] = AUTH_METHODS
+    TOKEN_ENDPOINT_AUTH_METHODS: Collection[str] = _METHODS
 
     @override
     def validate_token_request(self) -> None:
@@ -99,13 +116,13 @@ class PartnerGrant(grants.BaseGrant, grants.TokenEndpointMixin):
 class ClientCredentialsGrant(grants.ClientCredentialsGrant):
     """RFC 6749 section 4.4."""
 
-    TOKEN_ENDPOINT_AUTH_METHODS: Collection[str] = AUTH_METHODS
+    TOKEN_ENDPOINT_AUTH_METHODS: Collection[str] = _METHODS
 
 
 class RefreshGrant(grants.RefreshTokenGrant):
     """RFC 6749 section 6; what becomes of the old refresh token is the ledger's to say."""
 
-    TOKEN_ENDPOINT_AUTH_METHODS: Collection[str] = AUTH_METHODS
+    TOKEN_ENDPOINT_AUTH_METHODS: Collection[str] = _METHODS
     server: TokenEndpoint
 
     @override
@@ -129,15 +146,47 @@ class RefreshGrant(grants.RefreshTokenGrant):
         """Leave it: redeeming has done what the client's mode says."""
 
 
+class AssertionGrant(grants.BaseGrant, grants.TokenEndpointMixin):
+    """RFC 7523 section 2.1: an assertion is the grant, and says who the client is."""
+
+    GRANT_TYPE: str | None = JWT_BEARER
+    server: TokenEndpoint
+
+    @override
+    def validate_token_request(self) -> None:
+        """Verify the assertion by the keys of whoever has issued it."""
+        request = cast("FormRequest", self.request)
+        text = request.form.get("assertion", "")
+        client = self.server.query_client(unverified(text)[1])
+        if client is None or not client.check_grant_type(JWT_BEARER):
+            raise InvalidGrantError(description="Nobody that is known has issued the assertion")
+        try:
+            claims = self.server.assertions.claims(text, client, audience=request.uri)
+        except RefusedAssertionError as error:
+            raise InvalidGrantError(description=f"The assertion: {error}") from None
+        self.request.client = client
+        self.request.user = claims.get("sub")
+
+    @override
+    def create_token_response(self) -> Any:
+        """Issue the token."""
+        token = self.generate_token(user=self.request.user, scope=self.request.scope)
+        return 200, token, self.TOKEN_RESPONSE_HEADER
+
+
 class TokenEndpoint(AuthorizationServer):
     """Authlib's authorization server without a web framework."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: Ledger, assertions: Assertions) -> None:
         super().__init__()
-        self.ledger = ledger
+        self.ledger, self.assertions = ledger, assertions
         self.register_token_generator("default", cast("Any", self._issue))
         self.register_client_auth_method("client_secret_basic", _authenticate_by_basic)
-        for grant in (PasswordGrant, PartnerGrant, ClientCredentialsGrant, RefreshGrant):
+        for method in BY_ASSERTION:
+            self.register_client_auth_method(method, partial(self._authenticate_by, method))
+        for grant in (
+            *(PasswordGrant, PartnerGrant, ClientCredentialsGrant, RefreshGrant, AssertionGrant),
+        ):
             self.register_grant(grant)
 
     def respond(self, request: FormRequest) -> Outcome:
@@ -190,10 +239,35 @@ class TokenEndpoint(AuthorizationServer):
         granted = client.get_allowed_scope(scope)
         return self.ledger.grant(client, grant_type, user or client.client_id, granted)
 
+    def _authenticate_by(
+        self,
+        method: str,
+        query_client: Callable[[str | None], Client | None],
+        request: FormRequest,
+    ) -> Client | None:
+        said = presented(request)
+        client = query_client(said.client_id)
+        if said.auth_method != method or client is None:
+            return None
+        if request.form.get("client_assertion_type") != CLIENT_ASSERTION_TYPE:
+            return None
+        text = request.form["client_assertion"]
+        try:
+            claims = self.assertions.claims(text, client, audience=request.uri)
+        except RefusedAssertionError as error:
+            raise InvalidClientError(description=f"The assertion: {error}") from None
+        return client if claims.get("sub") == client.client_id else None
+
 
 def presented(request: FormRequest) -> PresentedClient:
     """Read who a request says it comes from."""
     basic = basic_credentials(request.header_fields.get("Authorization"))
+    if "client_assertion" in request.form:
+        alg, issuer = unverified(request.form["client_assertion"])
+        method = "client_secret_jwt" if alg == "HS256" else "private_key_jwt"
+        is_alone = basic is None and "client_secret" not in request.form
+        client_id = request.form.get("client_id", issuer)
+        return PresentedClient(client_id, method if is_alone else "both")
     in_body = "client_secret" in request.form
     if basic is not None:
         return PresentedClient(basic[0], "both" if in_body else "client_secret_basic")

@@ -19,9 +19,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime, timedelta
 
+    from local.authorization_server.assertions import Key
     from local.authorization_server.dialects import Dialect
 
 AUTH_METHODS = ("client_secret_basic", "client_secret_post")
+BY_ASSERTION = ("client_secret_jwt", "private_key_jwt")
 TOKEN_LENGTH = 40
 ACCESS_TOKEN_MARK = "facade"  # noqa: S105
 REFRESH_TOKEN_MARK = "c0ffee"  # noqa: S105
@@ -59,6 +61,10 @@ class Client:
     # What its access tokens end with, and what else is in each response that brings one.
     token_ending: str
     response_fields: dict[str, object] = field(repr=False)
+    # With what its assertions are verified, if not with its secret; and for whom they must be, if
+    # not for the token endpoint.
+    public_keys: tuple[Key, ...] = ()
+    audience: str | None = None
 
     def get_client_id(self) -> str:
         """Return the identifier; Authlib's name for it."""

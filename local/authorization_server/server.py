@@ -13,6 +13,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, Self
 from urllib.parse import parse_qsl, urlsplit
 
+from local.authorization_server.assertions import Assertions
 from local.authorization_server.dialects import OLX_MOTORS, Dialect
 from local.authorization_server.failures import (
     Answers,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
     from local.authority import Authority
+    from local.authorization_server.assertions import Key
 
 TOKEN_PATH = "/oauth/token"  # noqa: S105
 RESOURCE_PATH = "/api/me"
@@ -49,7 +51,8 @@ class TokenRequest:
     """A token request as it arrived, whatever became of it.
 
     Args:
-        auth_method: ``client_secret_basic``, ``client_secret_post``, ``both`` or ``none``.
+        auth_method: ``client_secret_basic``, ``client_secret_post``, ``client_secret_jwt``,
+            ``private_key_jwt``, ``both`` or ``none``.
     """
 
     at: datetime
@@ -89,7 +92,7 @@ class AuthorizationServer:
     ) -> None:
         self._clock = clock
         self._ledger = Ledger(clock)
-        self._endpoint = TokenEndpoint(self._ledger)
+        self._endpoint = TokenEndpoint(self._ledger, Assertions(clock))
         self._failures: dict[tuple[Endpoint, str | None], _SwitchedOn] = {}
         self._requests: list[TokenRequest] = []
         self._sent: Counter[str] = Counter()
@@ -137,6 +140,8 @@ class AuthorizationServer:
         one_live_token: bool = False,
         token_ending: str = "",
         response_fields: Mapping[str, object] | None = None,
+        public_keys: Iterable[Key] = (),
+        audience: str | None = None,
     ) -> Client:
         """Register a client, and return it: its fields may be changed at any time.
 
@@ -156,6 +161,8 @@ class AuthorizationServer:
             one_live_token: Whether a new access token kills the older one at once.
             token_ending: What its access tokens end with, such as characters of some provider.
             response_fields: What else is in each response that brings an access token.
+            public_keys: What verifies its assertions, where its secret does not.
+            audience: Whom its assertions must be for, if not for the token endpoint.
         """
         if grants is None:
             own = {"password"} if users else set()
@@ -177,6 +184,8 @@ class AuthorizationServer:
             one_live_token=one_live_token,
             token_ending=token_ending,
             response_fields=dict(response_fields or {}),
+            public_keys=tuple(public_keys),
+            audience=audience,
         )
         with self._ledger.lock:
             self._ledger.clients[client_id] = client

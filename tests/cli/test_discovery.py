@@ -218,6 +218,11 @@ def test_what_is_no_metadata_is_told_with_its_address(
             id="what a terminal would obey",
         ),
         pytest.param(
+            {"mtls_endpoint_aliases": {"token_endpoint": "http://made-up-mark.example/token"}},
+            "its token_endpoint for certificates is no plain https URL",
+            id="http for certificates",
+        ),
+        pytest.param(
             {"token_endpoint_auth_methods_supported": MARK},
             "JSON, and no metadata of an authorization server",
             id="a text for a list",
@@ -370,27 +375,108 @@ def test_a_proxy_that_is_set_is_the_only_way(publisher: Publisher, authority: Au
 
 
 @pytest.mark.parametrize(
-    ("listed", "has_secret", "written"),
+    ("listed", "known", "has_secret", "written"),
     [
-        pytest.param(None, True, None, id="RFC 8414 has Basic where nothing is listed"),
-        pytest.param(["client_secret_post", "client_secret_basic"], True, None, id="Basic"),
-        pytest.param(["client_secret_post", "none"], True, "client_secret_post", id="post"),
-        pytest.param(["client_secret_post", "none"], False, "none", id="no secret to post"),
-        pytest.param(["client_secret_post"], False, None, id="a secret that nobody has"),
-        pytest.param(["none"], True, "none", id="none"),
-        pytest.param(["private_key_jwt"], True, None, id="what this program has not"),
+        pytest.param(None, {}, True, None, id="RFC 8414 has Basic where nothing is listed"),
+        pytest.param(["client_secret_post", "client_secret_basic"], {}, True, None, id="Basic"),
+        pytest.param(["client_secret_post", "none"], {}, True, "client_secret_post", id="post"),
+        pytest.param(["client_secret_post", "none"], {}, False, "none", id="no secret to post"),
+        pytest.param(["client_secret_post"], {}, False, None, id="a secret that nobody has"),
+        pytest.param(["none"], {}, True, "none", id="none"),
+        pytest.param(["private_key_jwt"], {}, True, "private_key_jwt", id="a key alone"),
+        pytest.param(
+            ["private_key_jwt", "client_secret_jwt"], {}, True, "private_key_jwt", id="no secret"
+        ),
+        pytest.param(["client_secret_jwt"], {}, True, "client_secret_jwt", id="a secret alone"),
+        pytest.param(
+            ["private_key_jwt", "client_secret_jwt"],
+            {"client_secret": "made-up"},
+            True,
+            "client_secret_jwt",
+            id="a secret that is given signs",
+        ),
+        pytest.param(
+            ["private_key_jwt", "tls_client_auth", "client_secret_basic"],
+            {"certificate": "made-up"},
+            True,
+            "tls_client_auth",
+            id="a certificate that is given is shown",
+        ),
+        pytest.param(
+            ["self_signed_tls_client_auth"],
+            {"certificate": "made-up"},
+            False,
+            "tls_client_auth",
+            id="a certificate that no authority has signed",
+        ),
+        pytest.param(
+            ["tls_client_auth", "client_secret_basic"],
+            {"certificate": "made-up", "client_secret": "made-up"},
+            True,
+            None,
+            id="a certificate beside a secret",
+        ),
+        pytest.param(["http_message_signatures"], {}, True, None, id="what this program has not"),
     ],
 )
 def test_an_authentication_is_written_only_where_the_default_is_not_taken(
     publisher: Publisher,
     found: Callable[[str], Discovered],
     listed: list[str] | None,
+    known: dict[str, str],
     written: str | None,
     *,
     has_secret: bool,
 ) -> None:
     publisher.publish(OF_OAUTH, token_endpoint_auth_methods_supported=listed)
-    assert found(publisher.issuer).auth_method(has_secret=has_secret) == written
+    assert found(publisher.issuer).auth_method(known, has_secret=has_secret) == written
+
+
+BY_KEY: dict[str, Any] = {"token_endpoint_auth_method": "private_key_jwt"}
+
+
+@pytest.mark.parametrize(
+    ("algs", "given", "stored", "written"),
+    [
+        pytest.param(None, BY_KEY, {}, None, id="nothing is said"),
+        pytest.param(["ES256", "RS256"], BY_KEY, {}, None, id="the default will do"),
+        pytest.param(["HS256", "ES384", "ES256", "PS256"], BY_KEY, {}, "PS256", id="another"),
+        pytest.param(["ES256"], {}, BY_KEY, "ES256", id="of what is stored"),
+        pytest.param(["EdDSA"], BY_KEY, {}, None, id="none that KMS signs by"),
+        pytest.param(["ES256"], {**BY_KEY, "assertion": {"alg": "PS256"}}, {}, None, id="given"),
+        pytest.param(["ES256"], {}, {}, None, id="nothing is signed"),
+    ],
+)
+def test_by_what_a_client_signs_is_written_where_the_default_is_not_taken(
+    publisher: Publisher,
+    found: Callable[[str], Discovered],
+    algs: list[str] | None,
+    given: dict[str, Any],
+    stored: dict[str, Any],
+    written: str | None,
+) -> None:
+    publisher.publish(OF_OAUTH, token_endpoint_auth_signing_alg_values_supported=algs)
+    fields = found(publisher.issuer).fields(given, has_secret=True, stored=stored)
+    assert fields.get("assertion") == (None if written is None else {"alg": written})
+
+
+def test_who_shows_a_certificate_goes_where_one_is_asked_for(
+    publisher: Publisher, found: Callable[[str], Discovered]
+) -> None:
+    aliases = {"token_endpoint": "https://mtls.example/token", "revocation_endpoint": MARK}
+    publisher.publish(OF_OAUTH, mtls_endpoint_aliases=aliases)
+    it = found(publisher.issuer)
+    shown = {"certificate": "made-up"}
+    assert it.fields(shown, has_secret=True)["token_endpoint"] == aliases["token_endpoint"]
+    assert (
+        it.fields({}, has_secret=True, stored=shown)["token_endpoint"]
+        == (aliases["token_endpoint"])
+    )
+    assert it.fields({}, has_secret=True)["token_endpoint"] == it.token_endpoint
+    publisher.publish(OF_OAUTH, mtls_endpoint_aliases={"revocation_endpoint": MARK})
+    assert found(publisher.issuer).fields(shown, has_secret=True)["token_endpoint"] == (
+        it.token_endpoint
+    )
 
 
 # The commands
@@ -458,6 +544,30 @@ def test_an_account_is_corrected_to_the_server_of_an_issuer(
     assert "It lists no token_endpoint_auth_method that" in operator.printed[-1]
 
 
+def test_a_server_that_takes_signatures_alone_is_told_and_no_secret_is_needed(
+    operator: Operator, publisher: Publisher, stored: Callable[[str], dict[str, Any]]
+) -> None:
+    publisher.publish(
+        OF_OPENID,
+        token_endpoint=f"https://{operator.server.host}/token",
+        token_endpoint_auth_methods_supported=["private_key_jwt"],
+        token_endpoint_auth_signing_alg_values_supported=["ES256"],
+    )
+    added = operator.run(
+        f"add erp --issuer {publisher.issuer} --grant-type client_credentials --client-id erp "
+        "--assertion kid=1"
+    )
+    assert added.exit_code == 0, added.output
+    assert "token_endpoint_auth_method: private_key_jwt\nassertion.alg: ES256\n" in added.stderr
+    assert stored("erp") == {
+        "token_endpoint": f"https://{operator.server.host}/token",
+        "token_endpoint_auth_method": "private_key_jwt",
+        "grant_type": "client_credentials",
+        "client_id": "erp",
+        "assertion": {"kid": "1", "alg": "ES256"},
+    }
+
+
 def test_a_token_endpoint_that_was_found_must_be_allowed_as_any_other(
     operator: Operator, publisher: Publisher
 ) -> None:
@@ -518,7 +628,7 @@ def test_an_issuer_is_asked_on_the_way_that_token_requests_take(
         "--provider zoho --provider-parameter region",
         "--provider zoho --provider-parameter =eu",
         "--provider zoho --provider-parameter region=eu --provider-parameter region=com",
-        "--token-endpoint-auth-method private_key_jwt",
+        "--token-endpoint-auth-method self_signed_tls_client_auth",
     ],
 )
 @pytest.mark.parametrize("command", ["add", "correct"])
@@ -563,6 +673,7 @@ def test_a_person_sees_what_was_found_before_anything_is_asked(
         terminal.expect(f"token_endpoint: {server.token_endpoint}")
         for question, reply in (
             ("grant_type [client_credentials]: ", ""),
+            ("token_endpoint_auth_method [client_secret_basic]: ", ""),
             ("client_id: ", "erp"),
             ("client_secret (hidden): ", SECRET),
         ):

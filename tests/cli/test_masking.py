@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, quote_plus, urlencode
 
 import pytest
+from msgspec import structs
 
 from token_refresher.credentials import texts_in
 from token_refresher.oauth.errors import EndpointUnavailableError
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from token_refresher.credentials import Credentials
+    from token_refresher.oauth.client_authentication import Client
 
 # How a server, or a gateway before it, may write what it was sent.
 ENCODINGS: Final[dict[str, Callable[[str], str]]] = {
@@ -45,6 +47,7 @@ ENCODINGS: Final[dict[str, Callable[[str], str]]] = {
     ).decode(),
     "in Base64 for addresses": lambda it: base64.urlsafe_b64encode(it.encode()).decode().strip("="),
     "in Base64, percent-encoded": lambda it: quote(base64.b64encode(it.encode()).decode(), safe=""),
+    "in the other alphabet of Base64": lambda it: it.translate(str.maketrans("-_", "+/")),
     "in hexadecimal": lambda it: it.encode().hex(),
     "its beginning": lambda it: it[: max(8, len(it) * 2 // 3)],
     "its end": lambda it: it[-max(8, len(it) * 2 // 3) :],
@@ -137,7 +140,17 @@ def bodies(echo: str, content: dict[str, Any]) -> Iterator[tuple[str, bytes]]:
 def test_no_secret_is_in_what_is_shown_of_an_exchange(seed: int) -> None:
     chance = random.Random(seed)  # noqa: S311 - invented secrets
     credentials, secrets = credentials_of(chance)
-    client = credentials.client
+    look_everywhere(chance, credentials, credentials.client, secrets)
+
+
+def look_everywhere(
+    chance: random.Random,
+    credentials: Credentials,
+    client: Client,
+    secrets: set[str],
+    assertion: str | None = None,
+) -> None:
+    """Have each secret come back in some encoding, in each part of each form of a response."""
     journaled = marked(chance, "journaled")
     token, refresh = marked(chance, "token"), marked(chance, "refresh")
     secrets |= {journaled, token, refresh}
@@ -164,12 +177,85 @@ def test_no_secret_is_in_what_is_shown_of_an_exchange(seed: int) -> None:
             told = {"Content-Type": content_type, **headers}
             # A test that a body alone can pass says nothing of another one's tokens.
             known = {token, refresh} if content_type != "application/json" else set()
-            exchange = Exchange(request, (401, told, body))
+            exchange = Exchange(request, (401, told, body), assertion=assertion)
             others = [journaled, *known]
             mask = Mask(secrets_in(credentials, [exchange], others))
             lines = shown(exchange, mask, client=client)
             assert list(sightings(lines, secrets)) == [], (encoding, content_type)
             assert all(line.isprintable() for line in lines)
+
+
+JWT_BEARER: Final = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+EXCHANGE: Final = "urn:ietf:params:oauth:grant-type:token-exchange"
+# Each place that an assertion has in a request.
+SIGNED: Final[dict[str, dict[str, Any]]] = {
+    "for authentication": {
+        "grant_type": "client_credentials",
+        "token_endpoint_auth_method": "private_key_jwt",
+    },
+    "for the grant": {"grant_type": JWT_BEARER, "assertion": {"signer": "kms"}},
+    "in a header": {
+        "grant_parameters": {},
+        "request_headers": {"Authorization": "Bearer {assertion}"},
+        "token_endpoint_auth_method": "none",
+        "assertion": {"signer": "kms"},
+        "dialect": {"request_format": "json"},
+    },
+    "to be exchanged": {
+        "grant_type": EXCHANGE,
+        "grant_parameters": {"subject_token": "{assertion}", "subject_token_type": "t"},
+        "token_endpoint_auth_method": "none",
+        "assertion": {"signer": "sts", "audience": "api://x"},
+    },
+}
+
+
+def signed(chance: random.Random) -> str:
+    """Invent an assertion: three parts, of which the first is alike in all."""
+    parts = (b'{"alg":"RS256","typ":"JWT"}', chance.randbytes(90), chance.randbytes(256))
+    return ".".join(base64.urlsafe_b64encode(each).decode().rstrip("=") for each in parts)
+
+
+@pytest.mark.parametrize("fields", SIGNED.values(), ids=SIGNED)
+@pytest.mark.parametrize("seed", range(4))
+def test_no_assertion_and_no_key_is_in_what_is_shown_of_an_exchange(
+    seed: int, fields: dict[str, Any]
+) -> None:
+    chance = random.Random(seed)  # noqa: S311 - likewise
+    assertion = signed(chance)
+    text = base64.encodebytes(chance.randbytes(190)).decode()
+    pem = {
+        name: f"-----BEGIN {mark}-----\n{text[at:]}-----END {mark}-----\n"
+        for name, mark, at in (
+            ("certificate", "CERTIFICATE", 77),
+            ("private_key", "PRIVATE KEY", 0),
+        )
+    }
+    own = {"token_endpoint": "https://api.example.com/v1/token", "client_id": "dealer-17"}
+    credentials = parse_credentials(json.dumps({**own, **fields, **pem}))
+    client = structs.replace(credentials.client, assertion=assertion)
+    # By lines, as they would come back.
+    secrets = {assertion, *text.split()}
+    look_everywhere(chance, credentials, client, secrets, assertion)
+
+
+def test_the_places_of_an_assertion_are_shown_without_it() -> None:
+    assertion = signed(random.Random(1))  # noqa: S311 - likewise
+    told = {}
+    for name, fields in SIGNED.items():
+        own = {"token_endpoint": "https://api.example.com/v1/token", "client_id": "dealer-17"}
+        credentials = parse_credentials(json.dumps({**own, **fields}))
+        client = structs.replace(credentials.client, assertion=assertion)
+        request = token_request(client, credentials.grant)
+        held = f"{(request.body or b'').decode()}{request.headers}"
+        assert assertion in held, name
+        exchange = Exchange(request, None, assertion=assertion)
+        mask = Mask(secrets_in(credentials, [exchange], []))
+        told[name] = "\n".join(shown(exchange, mask, client=client))
+    assert f"> client_assertion={MASKED}" in told["for authentication"]
+    assert f"> assertion={MASKED}" in told["for the grant"]
+    assert f"> Authorization: {MASKED}" in told["in a header"]
+    assert f"> subject_token={MASKED}" in told["to be exchanged"]
 
 
 def test_the_canary_sees_a_secret_that_is_shown() -> None:

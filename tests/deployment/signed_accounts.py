@@ -9,6 +9,7 @@ import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+import urllib3
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.keywrap import aes_key_wrap_with_padding
@@ -18,24 +19,30 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     load_der_public_key,
 )
-from joserfc.jwk import RSAKey
+from joserfc.jwk import KeySet
 
 from tests.deployment.signed_clients import (
     BY_JWT,
     JWT_BEARER,
+    TOKEN_EXCHANGE,
     CertifiedServer,
     SignedClient,
     SigningServer,
+    public_key,
 )
 from token_refresher.aws.signing import alias_of
 
 if TYPE_CHECKING:
     import trustme
+    from joserfc.jwk import RSAKey
 
     from local.stack import LocalAws, Stack
 
 PREFIX: Final = "team/oauth"
 OTHER_PREFIX: Final = "team/other"
+# As Entra and as Google name whom an identity token must be for.
+OF_ENTRA: Final = "api://AzureADTokenExchange"
+OF_GOOGLE: Final = "//iam.example.com/projects/1/locations/global/pools/p/providers/q"
 
 
 @dataclass(slots=True)
@@ -48,6 +55,7 @@ class Signing:
         server: Knows public keys.
         certified: Knows certificates, of this authority.
         authority: Issues them.
+        issuer: The AWS account's own, of identity tokens.
         imported: The private keys that were downloaded, in DER.
         private_keys: Those of certificates, in PEM, by account.
     """
@@ -57,6 +65,7 @@ class Signing:
     server: SigningServer
     certified: CertifiedServer
     authority: trustme.CA
+    issuer: str
     imported: list[bytes] = field(default_factory=list)
     private_keys: dict[str, str] = field(default_factory=dict)
 
@@ -96,11 +105,18 @@ class Signing:
 
     def public_key(self, key_id: str) -> RSAKey:
         """What a person pastes at the provider."""
-        der = self.kms.get_public_key(KeyId=key_id)["PublicKey"]
-        body = base64.encodebytes(der)
-        return RSAKey.import_key(
-            b"-----BEGIN PUBLIC KEY-----\n" + body + b"-----END PUBLIC KEY-----\n"
-        )
+        return public_key(self.kms.get_public_key(KeyId=key_id)["PublicKey"])
+
+    def issuer_keys(self) -> KeySet:
+        """What a server finds where the issuer says."""
+        found = urllib3.request("GET", f"{self.issuer}/.well-known/jwks.json").json()
+        return KeySet.import_key_set(found)
+
+    def role(self) -> str:
+        """The function's role, of whom all of the account's identity tokens are."""
+        name = self.stack.resources()["FunctionRole"]
+        arn: str = self.aws.cloud.client("iam").get_role(RoleName=name)["Role"]["Arn"]
+        return arn
 
     def put(self, account: str, credentials: dict[str, Any], *, prefix: str = PREFIX) -> None:
         """Put an account's credentials."""
@@ -287,10 +303,65 @@ def adp(signing: Signing, account: str, authority: trustme.CA) -> None:
     )
 
 
+def entra_without_a_key(signing: Signing, account: str) -> None:
+    """An app registration with a federated credential: AWS says who asks."""
+    url = signing.server.url(path := f"/{account}/oauth2/v2.0/token")
+    signing.server.clients[path] = SignedClient(
+        key=signing.issuer_keys(),
+        claims={"iss": signing.issuer, "sub": signing.role(), "aud": OF_ENTRA},
+        account=account,
+        form={
+            "grant_type": "client_credentials",
+            "client_id": "invented-app",
+            "client_assertion_type": BY_JWT,
+        },
+    )
+    signing.put(
+        account,
+        {
+            "token_endpoint": url,
+            "grant_type": "client_credentials",
+            "client_id": "invented-app",
+            "token_endpoint_auth_method": "private_key_jwt",
+            "assertion": {"signer": "sts", "audience": OF_ENTRA},
+        },
+    )
+
+
+def google_without_a_key(signing: Signing, account: str) -> None:
+    """Workload identity federation: AWS's token is exchanged (RFC 8693)."""
+    url = signing.server.url(path := f"/{account}/v1/token")
+    parameters = {
+        "audience": OF_GOOGLE,
+        "requested_token_type": "urn:ietf:params:oauth:token-type:access_token",
+        "subject_token_type": "urn:ietf:params:oauth:token-type:jwt",
+    }
+    signing.server.clients[path] = SignedClient(
+        key=signing.issuer_keys(),
+        alg="ES384",
+        claims={"iss": signing.issuer, "sub": signing.role(), "aud": OF_GOOGLE},
+        account=account,
+        form={"grant_type": TOKEN_EXCHANGE, **parameters},
+        at="subject_token",
+    )
+    signing.put(
+        account,
+        {
+            "token_endpoint": url,
+            "grant_type": TOKEN_EXCHANGE,
+            "token_endpoint_auth_method": "none",
+            "grant_parameters": {**parameters, "subject_token": "{assertion}"},
+            "assertion": {"signer": "sts", "audience": OF_GOOGLE, "alg": "ES384"},
+        },
+    )
+
+
 SIGNERS: Final = {
     "okta": okta,
     "google": google,
     "github": github,
     "salesforce": salesforce,
     "entra": entra,
+    "entra-without-a-key": entra_without_a_key,
+    "google-without-a-key": google_without_a_key,
 }

@@ -16,6 +16,7 @@ from urllib.parse import parse_qs
 
 from joserfc import jwt
 from joserfc.errors import JoseError
+from joserfc.jwk import RSAKey
 
 from local.authorization_server.https import Door, HttpsServer, Reply
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import datetime
 
-    from joserfc.jwk import ECKey, KeySet, RSAKey
+    from joserfc.jwk import KeySet
 
     from local.authorization_server.https import Request
 
@@ -32,8 +33,17 @@ JSON: Final = (("Content-Type", "application/json"),)
 # RFC 7523 section 2.
 BY_JWT: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 JWT_BEARER: Final = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+TOKEN_EXCHANGE: Final = "urn:ietf:params:oauth:grant-type:token-exchange"
+# Under which claim AWS says more of whom a token is about.
+OF_AWS: Final = "https://sts.amazonaws.com/"
 LONGEST_SECONDS: Final = 300
 LIFETIME: Final = timedelta(hours=1)
+
+
+def public_key(der: bytes) -> RSAKey:
+    """Read a public key as KMS tells it: a SubjectPublicKeyInfo in DER (RFC 5280)."""
+    pem = b"-----BEGIN PUBLIC KEY-----\n" + base64.encodebytes(der) + b"-----END PUBLIC KEY-----\n"
+    return RSAKey.import_key(pem)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +55,7 @@ class SignedClient:
         alg: The one algorithm that is taken.
         header: What the assertion's header must say besides.
         claims: What it must say, and its values.
+        account: Whom a token of AWS's must name in its tag ``account``.
         form: The other parameters of the request, all of them.
         content: The request's JSON instead.
         at: Where the assertion is: a parameter, or ``Authorization``.
@@ -54,8 +65,9 @@ class SignedClient:
         status: Of that response.
     """
 
-    key: RSAKey | ECKey | KeySet
+    key: RSAKey | KeySet
     claims: Mapping[str, object]
+    account: str | None = None
     alg: str = "RS256"
     header: Mapping[str, str] = field(default_factory=dict)
     form: Mapping[str, str] = field(default_factory=dict)
@@ -142,6 +154,9 @@ class SigningServer:
         said: dict[str, Any] = {**token.header, **token.claims}
         demanded = {**client.header, **client.claims}
         wrong = [name for name, value in demanded.items() if said.get(name) != value]
+        if client.account is not None:
+            tags = said[OF_AWS]["request_tags"]
+            wrong += [] if tags == {"account": client.account} else ["tags"]
         if token.claims["exp"] - self._clock().timestamp() > LONGEST_SECONDS:
             wrong.append("exp")
         if token.claims["jti"] in self._seen:

@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+import json
 import platform
 import re
 import shutil
 import ssl
 import subprocess
 import sys
+from contextlib import closing
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pytest
+import urllib3
+from joserfc.jwk import KeySet
 
 from local.runtime_api import LambdaRuntime, link_runtime_client
+from local.stack import utc_now
+from tests.deployment.signed_clients import BY_JWT, SignedClient, SigningServer, public_key
 from tools import artifact
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from local.authority import Authority
     from local.embedded_cloud import EmbeddedCloud
 
 ROOT: Final = Path(__file__).parents[2]
@@ -164,7 +171,7 @@ def test_only_what_runs_is_inside(built: Build) -> None:
 
     assert top_level == TOP_LEVEL
     assert suffixes - {".pyc"} == {".py", ".so", ".json", ".gz", ".pem"}
-    assert services == {"events", "secretsmanager"}
+    assert services == {"events", "kms", "secretsmanager", "sts"}
     assert tests == []
 
 
@@ -337,3 +344,59 @@ def test_the_artifact_alone_sweeps(
         swept = runtime.invoke({})
 
     assert (swept.kind, swept.content.get("accounts_managed")) == ("response", 0)
+
+
+def test_the_artifact_alone_signs(
+    alone: dict[str, str], cloud: EmbeddedCloud, authority: Authority
+) -> None:
+    server, clients = SigningServer(authority.server_context(), utc_now), _signing_clients(cloud)
+    for account, (client, credentials) in clients.items():
+        server.clients[f"/{account}"] = client
+        told = {**credentials, "token_endpoint": server.url(f"/{account}")}
+        cloud.client().create_secret(
+            Name=f"oauth/credentials/{account}", SecretString=json.dumps(told)
+        )
+    environment = {
+        **alone,
+        "ALLOWED_TOKEN_HOSTS": server.host,
+        "AWS_ENDPOINT_URL": cloud.endpoint_url,
+        "POWERTOOLS_TRACE_DISABLED": "true",
+        "SSL_CERT_FILE": str(authority.certificate_file),
+    }
+    with closing(server), LambdaRuntime(HANDLER, environment) as runtime:
+        swept = runtime.invoke({})
+
+    assert swept.content["outcomes"]["published"] == len(clients)
+    assert server.refused == []
+
+
+def _signing_clients(cloud: EmbeddedCloud) -> dict[str, tuple[SignedClient, dict[str, object]]]:
+    """A client of whom KMS has the key, and one of whom AWS has the issuer."""
+    kms = cloud.client("kms")
+    key_id = kms.create_key(KeySpec="RSA_2048", KeyUsage="SIGN_VERIFY")["KeyMetadata"]["KeyId"]
+    kms.create_alias(AliasName="alias/oauth/by-kms", TargetKeyId=key_id)
+    issuer = cloud.client("iam").enable_outbound_web_identity_federation()["IssuerIdentifier"]
+    keys = urllib3.request("GET", f"{issuer}/.well-known/jwks.json").json()
+    usual = {"grant_type": "client_credentials", "client_id": "invented"}
+    form = {**usual, "client_assertion_type": BY_JWT}
+    credentials: dict[str, object]
+    credentials = {**usual, "token_endpoint_auth_method": "private_key_jwt"}
+    return {
+        "by-kms": (
+            SignedClient(
+                key=public_key(kms.get_public_key(KeyId=key_id)["PublicKey"]),
+                claims={"iss": "invented", "sub": "invented"},
+                form=form,
+            ),
+            credentials,
+        ),
+        "by-sts": (
+            SignedClient(
+                key=KeySet.import_key_set(keys),
+                claims={"iss": issuer, "aud": "api://invented"},
+                account="by-sts",
+                form=form,
+            ),
+            {**credentials, "assertion": {"signer": "sts", "audience": "api://invented"}},
+        ),
+    }

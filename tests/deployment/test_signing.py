@@ -24,11 +24,14 @@ from local.embedded_cloud import OWNER, ROOT
 from local.stack import Stack, utc_now
 from tests.deployment.policies import Policies
 from tests.deployment.signed_accounts import (
+    OF_ENTRA,
+    OF_GOOGLE,
     OTHER_PREFIX,
     PREFIX,
     SIGNERS,
     Signing,
     adp,
+    entra_without_a_key,
     okta,
 )
 from tests.deployment.signed_clients import CertifiedServer, SigningServer
@@ -43,7 +46,6 @@ if TYPE_CHECKING:
     from local.embedded_cloud import Credentials
     from local.stack import LocalAws
 
-AUDIENCE: Final = "api://AzureADTokenExchange"
 MESSAGE: Final = b"invented"
 DIGEST: Final = hashlib.sha256(MESSAGE).digest()
 
@@ -64,11 +66,12 @@ def signing(aws: LocalAws, _built: None) -> Iterator[Signing]:
         "ScheduleMinutes": "15",
         "SecretPrefix": PREFIX,
         "Signing": "true",
-        "WebIdentityAudiences": AUDIENCE,
+        "WebIdentityAudiences": f"{OF_ENTRA},{OF_GOOGLE}",
     }
     stack = Stack(aws, parameters, name="signing")
     stack.make("deploy-stacks")
-    yield Signing(aws, stack, server, certified, authority)
+    issuer = aws.cloud.client("iam").enable_outbound_web_identity_federation()["IssuerIdentifier"]
+    yield Signing(aws, stack, server, certified, authority, issuer)
     server.close()
     certified.close()
 
@@ -229,6 +232,60 @@ def test_it_does_nothing_else_with_keys(
 ) -> None:
     with pytest.raises(ClientError, match="AccessDenied"):
         call(signing.aws.cloud.client("kms", credentials=function), keys["its id"])
+
+
+def identity_token(signing: Signing, credentials: Credentials, **asked: object) -> str:
+    sts = signing.aws.cloud.client("sts", credentials=credentials)
+    usual = {
+        "Audience": [OF_ENTRA],
+        "SigningAlgorithm": "RS256",
+        "DurationSeconds": 300,
+        "Tags": [{"Key": "account", "Value": "okta"}],
+    }
+    request = {name: value for name, value in {**usual, **asked}.items() if value is not None}
+    token: str = sts.get_web_identity_token(**request)["WebIdentityToken"]
+    return token
+
+
+@pytest.mark.parametrize("audience", [OF_ENTRA, OF_GOOGLE])
+def test_identity_tokens_are_given_for_audiences_of_the_stack(
+    signing: Signing, function: Credentials, audience: str
+) -> None:
+    assert identity_token(signing, function, Audience=[audience])
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        pytest.param({"Audience": ["https://elsewhere.example"]}, id="another audience"),
+        pytest.param({"Audience": [OF_ENTRA, "https://elsewhere.example"]}, id="one more"),
+        pytest.param({"DurationSeconds": 301}, id="a second longer"),
+        pytest.param({"DurationSeconds": None}, id="as long as AWS likes"),
+        pytest.param({"Tags": None}, id="no tag"),
+        pytest.param({"Tags": [{"Key": "Account", "Value": "okta"}]}, id="another tag"),
+        pytest.param(
+            {"Tags": [{"Key": each, "Value": "okta"} for each in ("account", "role")]},
+            id="a tag besides",
+        ),
+    ],
+)
+def test_none_is_given_for_others_for_longer_or_without_its_account(
+    signing: Signing, function: Credentials, asked: dict[str, object]
+) -> None:
+    assert identity_token(signing, OWNER, **asked)
+    with pytest.raises(ClientError, match="AccessDenied"):
+        identity_token(signing, function, **asked)
+
+
+@pytest.mark.parametrize("sid", ["TellWhoRunsHere", "NameTheAccount"])
+def test_without_either_statement_no_identity_token_is_given(
+    signing: Signing, policies: Policies, sid: str
+) -> None:
+    entra_without_a_key(signing, f"no-{sid}")
+    with policies.without(sid):
+        told = signing.refresh(f"no-{sid}")
+    assert told["error"] == "identity_token_denied"
+    assert signing.refresh(f"no-{sid}")["outcome"] == "published"
 
 
 def test_without_the_statement_an_account_that_signs_says_what_to_do(

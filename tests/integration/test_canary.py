@@ -14,7 +14,8 @@ import traceback
 from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import repeat
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from urllib.parse import parse_qs
 
 import pytest
 
@@ -23,13 +24,20 @@ from token_refresher.errors import CredentialsError
 from token_refresher.parsing import parse_credentials
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from local.authority import Authority
     from local.authorization_server.https import Request
+    from local.embedded_cloud import EmbeddedCloud
     from tests.integration.conftest import Deployed
 
+Answering: TypeAlias = "Callable[[Request], Reply]"
+
 DUE: Final = timedelta(minutes=45)
+SIGNS: Final[dict[str, Any]] = {
+    "token_endpoint_auth_method": "private_key_jwt",
+    "client_secret": None,
+}
 FIELDS: Final = ("dialect.access_token", "dialect.scope", "publish.fields", "publish.as")
 JSON: Final = (("Content-Type", "application/json"),)
 
@@ -39,7 +47,7 @@ class Host:
     """A TLS server that keeps what it is sent, and replies as its accounts' scripts say."""
 
     context: Any
-    replies: dict[str, Iterator[Reply]] = field(default_factory=dict)
+    replies: dict[str, Iterator[Reply | Answering]] = field(default_factory=dict)
     requests: list[Request] = field(default_factory=list)
     _server: HttpsServer = field(init=False)
 
@@ -48,7 +56,8 @@ class Host:
 
     def _reply(self, request: Request) -> Reply:
         self.requests.append(request)
-        return next(self.replies[request.path.split("?")[0].strip("/")])
+        found = next(self.replies[request.path.split("?")[0].strip("/")])
+        return found(request) if callable(found) else found
 
     @property
     def name(self) -> str:
@@ -235,6 +244,7 @@ def refused_fields(authority: Authority) -> list[dict[str, Any]]:
         {**salesforce, "provider_parameters": {"domain": "acme.my"}, "ca_certificates": pem},
         {"ca_certificates": "-----BEGIN PRIVATE KEY-----MARK"},
         {"ca_certificates": "MARK"},
+        *refused_proofs(pem),
         *(
             {field: f"{address}?key=MARK"}
             for field in ("token_endpoint", "verify_url")
@@ -251,6 +261,38 @@ def refused_fields(authority: Authority) -> list[dict[str, Any]]:
         {"extra_parameters": {"refresh_token": "MARK"}},
         {"timeout_seconds": 31},
         {"a MARK": "MARK"},
+    ]
+
+
+def refused_proofs(pem: str) -> list[dict[str, Any]]:
+    """Keys, certificates and assertions that no credentials may have."""
+    shown: list[dict[str, Any]] = [
+        {"private_key": "MARK"},
+        {"certificate": "MARK"},
+        {"certificate": "MARK", "private_key": "MARK"},
+        {"certificate": pem, "private_key": "MARK"},
+        {"certificate": pem, "private_key": "-----BEGIN ENCRYPTED PRIVATE KEY-----MARK"},
+        {"certificate": "-----BEGIN PRIVATE KEY-----MARK", "private_key": pem},
+    ]
+    signed: list[dict[str, Any]] = [
+        {"client_secret": "MARK"},
+        *({"assertion": {field: "MARK\r\n"}} for field in ("alg", "x5t", "x5t#S256")),
+        *({"assertion": {field: "MARK"}} for field in ("a MARK", "expires_in", "claims")),
+        *({"assertion": {"claims": {name: "MARK"}}} for name in ("exp", "iat", "jti")),
+        {"assertion": {"signer": "MARK"}},
+        {"assertion": {"kid": "MARK" * 1000}},
+        {"assertion": {"audience": "MARK", "claims": {"aud": "MARK"}}},
+        {"assertion": {"claims": {"sub": "{client_secret} MARK"}}},
+        {"assertion": {"signer": "sts", "audience": "MARK", "kid": "MARK"}},
+        {"assertion": {"signer": "sts", "claims": {"sub": "MARK"}}},
+        {"assertion": {"private_key": "MARK"}},
+        {"private_key_pem": "MARK"},
+    ]
+    by_certificate = {"token_endpoint_auth_method": "tls_client_auth", "client_secret": None}
+    return [
+        *shown,
+        *({**by_certificate, **each} for each in shown),
+        *({**SIGNS, **each} for each in signed),
     ]
 
 
@@ -452,6 +494,76 @@ def test_what_a_server_sends_back_of_a_secret_is_neither_published_nor_told(
     assert [name for name in names if basic(name) in everything] == []
     assert [*world.neighbour.requests, *world.stranger.requests] == []
     assert_each_request_is_of_its_account_alone(world, names)
+
+
+def sends_back_what_was_signed(place: str, account: str) -> Answering:
+    """Respond with the assertion that has just come."""
+
+    def answering(request: Request) -> Reply:
+        [assertion] = parse_qs(request.body.decode())["client_assertion"]
+        return sends_back(place, assertion, account)
+
+    return answering
+
+
+@pytest.mark.parametrize("signer", ["kms", "secret"])
+def test_what_was_signed_is_neither_published_nor_told_whoever_sends_it_back(
+    world: World, cloud: EmbeddedCloud, capfd: pytest.CaptureFixture[str], signer: str
+) -> None:
+    """It proves for a minute who the client is; and its consumers are others than the client."""
+    world.deployed.handler(POWERTOOLS_LOG_LEVEL="DEBUG")
+    kms = cloud.client("kms")
+    key = kms.create_key(KeySpec="RSA_2048", KeyUsage="SIGN_VERIFY")["KeyMetadata"]["KeyId"]
+    names = {place: f"signed-{place}" for place in CODES}
+    method = {"kms": "private_key_jwt", "secret": "client_secret_jwt"}[signer]
+    for place, account in names.items():
+        kms.create_alias(AliasName=f"alias/oauth/{account}", TargetKeyId=key)
+        signs = SIGNS if signer == "kms" else {}
+        signs = {**signs, "token_endpoint_auth_method": method}
+        signs["assertion"] = {"kid": f"MARK-kid-{place}"}
+        fields = sends_all(account, place) | {"request_headers": {}} | signs
+        world.put(account, world.credentials(account, **fields))
+        world.home.replies[account] = repeat(sends_back_what_was_signed(place, account))
+    summaries = []
+    for _ in range(2):
+        summaries.append(world.deployed.sweep({"accounts": list(names.values()), "force": True}))
+        world.deployed.clock.advance(DUE)
+
+    codes = {each["account"]: each.get("error") for told in summaries for each in told["accounts"]}
+    assert codes == {account: CODES[place] for place, account in names.items()}
+    everything = seen(world, capfd, summaries) + "".join(world.published().values())
+    assert world.published() == {}
+    signed = [parse_qs(each.body.decode())["client_assertion"][0] for each in world.home.requests]
+    # No two are alike, and nothing of one but what all have in common is anywhere.
+    assert len(signed) == len(set(signed)) >= 2 * len(names)
+    for text in signed:
+        header, claims, signature = text.split(".")
+        assert [part for part in (claims, signature, text, header) if part in everything] == []
+    assert "MARK" not in everything
+    assert [*world.neighbour.requests, *world.stranger.requests] == []
+
+
+def test_what_kms_refuses_to_sign_is_told_without_any_of_it(
+    world: World, cloud: EmbeddedCloud, capfd: pytest.CaptureFixture[str]
+) -> None:
+    kms = cloud.client("kms")
+    key = kms.create_key(KeySpec="RSA_2048", KeyUsage="SIGN_VERIFY")["KeyMetadata"]["KeyId"]
+    kms.disable_key(KeyId=key)
+    kms.create_alias(AliasName="alias/oauth/disabled", TargetKeyId=key)
+    assertion = {"kid": "MARK-kid", "claims": {"sub": "MARK-sub", "given": "MARK-claim"}}
+    for account in ("disabled", "missing", "no.alias-can-hold-it"):
+        world.put(account, world.credentials(account, **SIGNS, assertion=assertion))
+    summaries = [world.deployed.sweep() for _ in range(2)]
+
+    codes = {each["account"]: each.get("error") for each in summaries[0]["accounts"]}
+    assert codes == {
+        "disabled": "signing_key_disabled",
+        "missing": "signing_key_missing",
+        "no.alias-can-hold-it": "unsignable_name",
+    }
+    assert world.home.requests == []
+    assert world.published() == {}
+    assert "MARK" not in seen(world, capfd, summaries)
 
 
 def assert_each_request_is_of_its_account_alone(world: World, accounts: list[str]) -> None:

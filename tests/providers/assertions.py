@@ -142,18 +142,18 @@ class Verifier:
             yield "the assertion is repeated"
         said = {name: value for name, value in claims.items() if name not in _OWN}
         shown = {name: value for name, value in header.items() if name != "typ"}
-        yield from _told("claim", said, demanded.claims)
+        yield from _told("claims", said, demanded.claims)
         yield from _told("header", shown, {"alg": demanded.alg, **demanded.header})
 
 
 def _told(what: str, found: Mapping[str, Any], demanded: Mapping[str, Any]) -> Iterator[str]:
     for name in sorted(demanded.keys() | found.keys()):
         if name not in found:
-            yield f"the assertion has no {what} {name}"
+            yield f"the assertion has no {what}.{name}"
         elif name not in demanded:
-            yield f"the assertion has a {what} {name}, which is not in the contract"
+            yield f"the assertion has {what}.{name}, which is not in the contract"
         elif found[name] != demanded[name]:
-            yield f"the assertion's {what} {name} is another"
+            yield f"the assertion's {what}.{name} is another"
 
 
 def jose_key(key: Any) -> RSAKey | ECKey:  # noqa: ANN401 - a private or a public one

@@ -193,19 +193,19 @@ WRONG: Final = (
         "google-service-account",
         f"grant_types/{JWT_BEARER}/assertion",
         {},
-        "request 1: the assertion has a claim sub, which is not in the contract",
+        "request 1: the assertion has claims.sub, which is not in the contract",
     ),
     Wrong(
         "docusign",
         f"grant_types/{JWT_BEARER}/assertion/audience",
         "https://{host}",
-        "request 1: the assertion's claim aud is another",
+        "request 1: the assertion's claims.aud is another",
     ),
     Wrong(
         "servicenow",
         f"grant_types/{JWT_BEARER}/assertion/audience",
         None,
-        "request 1: the assertion's claim aud is another",
+        "request 1: the assertion's claims.aud is another",
     ),
     Wrong(
         "box",

@@ -381,6 +381,10 @@ class Scene(ABC):
     def families_revoked(self) -> int:
         """How many families ended because a spent refresh token came back."""
 
+    @abstractmethod
+    def assertions_refused(self) -> int:
+        """How many assertions came a second time, or after their end."""
+
 
 @dataclass(frozen=True, slots=True)
 class Flow:

@@ -39,6 +39,7 @@ from tests.unit.fakes import (
     HOUR,
     MINUTE,
     PREFIX,
+    SIGNS,
     TICK,
     UNTIL_DUE,
     Accounts,
@@ -54,7 +55,7 @@ from tests.unit.fakes import (
     timed_out,
     unavailable,
 )
-from token_refresher.errors import SecretStoreError, UnexpectedError
+from token_refresher.errors import SecretStoreError, SigningError, UnexpectedError
 from token_refresher.oauth.client_authentication import Grant
 from token_refresher.oauth.errors import (
     EndpointUnavailableError,
@@ -89,8 +90,9 @@ VERIFY_URL: Final = "https://www.autovit.ro/api/open/account/adverts"
 # What a library's exception may quote; no such text may get anywhere.
 _QUOTED: Final = "made-up-text of a request"
 
-_MARKS: Final = re.compile(r"made-up-|access-token-\d|refresh-token-\d")
-_HIDDEN_MARKS: Final = re.compile(r"made-up-|refresh-token-\d")
+# The last of each is the signature of every assertion.
+_MARKS: Final = re.compile(r"made-up-|access-token-\d|refresh-token-\d|bWFkZS11cC1z")
+_HIDDEN_MARKS: Final = re.compile(r"made-up-|refresh-token-\d|bWFkZS11cC1z")
 
 _PAGE: Final = b"<html>made-up-page</html>"
 _STORE_ERRORS: Final[Mapping[Fault, tuple[str, bool]]] = {
@@ -180,6 +182,8 @@ def _error(call: str, fault: Fault) -> BaseException:
         return _UNCONNECTED[fault]()
     if call not in TOKEN_CALLS:
         code, transient = _STORE_ERRORS[fault]
+        if call == "sign":
+            return SigningError("made by KMS", operation=call, code=code, transient=transient)
         return SecretStoreError(call, code, transient=transient)
     if fault in _CONNECTION_ERRORS:
         return _CONNECTION_ERRORS[fault]()
@@ -299,7 +303,7 @@ class ReadEndpoint(FakeTokenEndpoint):
             is_needless = value not in self._refused and self.is_token_needless()
             self.sendings.append(Sending(self.clock(), self.run, value, is_needless))
         try:
-            return self._read(client, grant)
+            return self._read(self.signed(client), grant)
         except TokenRequestError:
             self._refused.add(value)
             raise
@@ -613,6 +617,9 @@ class MemoryScene(Scene):
     def families_revoked(self) -> int:
         return len(self.server.revoked)
 
+    def assertions_refused(self) -> int:
+        return self.server.assertions_refused
+
 
 # Flows that only this stage can play.
 
@@ -684,7 +691,7 @@ def _woken(scene: MemoryScene) -> None:
 def _in_form(prepare: Callable[[Scene], None], **form: object) -> Callable[[MemoryScene], None]:
     def prepared(scene: MemoryScene) -> None:
         scene.form = form
-        scene.server.allowed_hosts |= {"graph.instagram.com", "api.trustpilot.com"}
+        scene.server.allowed_hosts |= {"graph.instagram.com", "api.trustpilot.com", "id.example"}
         scene.server.renews_by_access_token = form.get("provider") == "instagram"
         prepare(scene)
 
@@ -719,7 +726,29 @@ _INSTAGRAM: Final[Mapping[str, object]] = {
     "client_secret": None,
 }
 
+_BEARER: Final[Mapping[str, object]] = {
+    **SIGNS,
+    "token_endpoint_auth_method": None,
+    "grant_type": "urn:ietf:params:oauth:grant-type:jwt-bearer",
+    "assertion": {"signer": "kms"},
+    "username": None,
+    "password": None,
+}
+
 FLOWS_IN_MEMORY: Final = (
+    Flow("refresh: an account that signs", _in_form(due, **SIGNS)),
+    Flow(
+        "refresh-only: an account that signs",
+        _in_form(due_refresh_only, **SIGNS),
+        is_refresh_only=True,
+    ),
+    Flow(
+        "refresh-only: one that signs, after an outage",
+        _in_form(refresh_only_unanswered, **SIGNS),
+        is_refresh_only=True,
+        failed_before=True,
+    ),
+    Flow("refresh: a grant that is signed", _in_form(due, **_BEARER)),
     Flow("refresh: another dialect", _in_form(due, **DIALECT)),
     Flow(
         "refresh-only: another dialect", _in_form(due_refresh_only, **DIALECT), is_refresh_only=True

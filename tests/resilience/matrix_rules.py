@@ -65,7 +65,10 @@ class Invariant(Enum):
 
     I1 = "a published token that lives stays published and accepted"
     I2 = "once the fault is gone, a new token comes within the bound"
-    I3 = "no refresh token is sent by two at once, nor again while it can cost more than it brings"
+    I3 = (
+        "no refresh token is sent by two at once, nor again while it can cost more than it brings; "
+        "no assertion is sent twice, or after its end"
+    )
     I4 = "the versions stay within the budget, and between two leases lie 15 minutes"
     I5 = "no secret is where it does not belong"
     I6 = "where the loss is unavoidable: reported, no loop, healed by a new initial refresh token"
@@ -387,6 +390,10 @@ class Case:
         if scene.mode is RefreshMode.ROTATES:
             for detail in self._needless_sendings():
                 self.broken(Invariant.I3, detail)
+        # A primary grant's request costs nothing but itself, so nobody looks how old it is.
+        is_late = self._stood_still() and not self.flow.is_refresh_only
+        if (refused := scene.assertions_refused()) and not is_late:
+            self.broken(Invariant.I3, f"{refused} assertions came twice, or after their end")
         uses_refresh_tokens = any(each.path == "credentials" for each in scene.versions)
         for detail in over_budget(scene, uses_refresh_tokens=uses_refresh_tokens, ahead=self.ahead):
             self.broken(Invariant.I4, detail)

@@ -562,3 +562,7 @@ class WireScene(Scene):
 
     def families_revoked(self) -> int:
         return self.server.families_revoked - self._revoked
+
+    def assertions_refused(self) -> int:
+        # No flow of this stage signs.
+        return 0

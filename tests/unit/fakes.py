@@ -359,6 +359,7 @@ class FakeTokenEndpoint:
         signed_for: Whose key signed, once for each assertion.
         assertions: How often each assertion arrived; a second time it is refused, and an expired
             one at once.
+        assertions_refused: How many were.
     """
 
     def __init__(self, clock: Callable[[], datetime], faults: Faults) -> None:
@@ -380,6 +381,7 @@ class FakeTokenEndpoint:
         self.allowed_hosts: set[str] = set()
         self.signed_for: list[str] = []
         self.assertions: Counter[str] = Counter()
+        self.assertions_refused = 0
         self._clock = clock
         self._faults = faults
         self._lock = threading.RLock()
@@ -462,6 +464,7 @@ class FakeTokenEndpoint:
             self.assertions[client.assertion] += 1
             is_replay = self.assertions[client.assertion] > 1
         if is_replay or self._clock().timestamp() >= exp:
+            self.assertions_refused += 1
             raise TokenRequestError("invalid_client", status=401)
 
     def request(self, client: Client, grant: Grant) -> TokenResponse:

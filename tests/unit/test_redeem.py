@@ -199,11 +199,14 @@ def test_a_late_response_is_not_journaled_over_another_runs(world: World) -> Non
     assert world.endpoint.accepts(world.access_token())
 
 
-def test_a_late_response_is_journaled_where_nobody_can_tell_of_another(world: World) -> None:
+@pytest.mark.parametrize("error", [throttled(), ValueError("nobody foresaw it")], ids=repr)
+def test_a_late_response_is_journaled_where_nobody_can_tell_of_another(
+    world: World, error: Exception
+) -> None:
     world.faults.meanwhile("after request", takes(world, 61 * SECOND))
     world.faults.reset()
     # list; describe, two reads, connect, lease, request, read journal.
-    world.faults.plan(14, lambda _: throttled())
+    world.faults.plan(14, lambda _: error)
     result = sweep_without_a_limit(world)
 
     assert world.faults.points[14] == "before read journal"

@@ -32,6 +32,7 @@ from token_refresher.errors import (
     ExternalSecretError,
     FailureClass,
     OutOfTimeError,
+    SecretStoreError,
     UnexpectedError,
 )
 from token_refresher.journal import JournalEntry
@@ -1319,3 +1320,19 @@ def test_a_primary_grant_does_not_publish_the_refresh_token_that_failed_before_i
     assert len(world.endpoint.requests) == 2
     assert isinstance(result.error, TokenResponseError)
     assert result.error.code == "secret_in_response"
+
+
+def test_a_defect_while_looking_for_the_account_costs_no_other_account_its_refresh(
+    world: World,
+) -> None:
+    """It is looked for where a secret is told to be marked; whatever comes then has a record."""
+    world.add(PASSWORD)
+    world.add(PASSWORD, "dealer-18")
+    marked = SecretStoreError("GetSecretValue", "InvalidRequestException", transient=False)
+    world.faults.once("before read credentials", marked)
+    world.faults.once("before describe credentials", ValueError("nobody foresaw it"))
+    report = world.sweep()
+
+    assert report.published == 1
+    [failed] = [each for each in report.results if each.error is not None]
+    assert code(failed.error) == "InvalidRequestException"

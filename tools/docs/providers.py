@@ -59,8 +59,10 @@ def _section(one: Listed) -> str:
         for grant in one.grants
     ]
     pages = ", ".join(f"<{page}>" for page in one.entry.documentation)
-    example = json.dumps(one.grants[0].example)
+    first, *others = one.grants
+    shown = [first, *(grant for grant in others if "assertion" in grant.example)]
+    examples = "\n".join(f"```json\n{json.dumps(grant.example)}\n```\n" for grant in shown)
     return (
         f"\n### {one.entry.title}: {code(one.name)}\n\n{facts}- documentation: {pages}\n\n"
-        f"{Table(_GRANTS, grants).render('')}\n```json\n{example}\n```\n"
+        f"{Table(_GRANTS, grants).render('')}\n{examples}"
     )

@@ -41,7 +41,7 @@ _TOKEN_SECONDS: Final = 300
 ACCOUNT_TAG: Final = "account"
 
 _LONGEST_ALIAS: Final = 256
-_ALIAS: Final = r"alias/(?!aws/)[A-Za-z0-9:/_-]+"
+_ALIAS: Final = r"alias/(?!aws/)[A-Za-z0-9/_-]+"
 # What shared registrations are kept under.
 _RESERVED: Final = "clients"
 
