@@ -707,6 +707,13 @@ def test_a_canary_in_any_field_is_in_no_error(grant: dict[str, Any]) -> None:
     assert telling == set()
 
 
+@pytest.mark.parametrize("grant_type", [["password"], {"a": 1}, 7, True])
+def test_a_grant_type_of_another_kind_beside_an_unknown_field_is_told(grant_type: object) -> None:
+    fields = {"provider": "salesforce", "grant_type": grant_type, "no_field": "a"}
+    with pytest.raises(CredentialsError, match="grant_type"):
+        parse_credentials(json.dumps(fields))
+
+
 @given(
     fields=st.dictionaries(
         st.sampled_from([*EVERYTHING, "grant_type", "token_endpoint", "site", MARK + " x"]),
