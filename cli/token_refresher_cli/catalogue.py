@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from token_refresher.fixes import command
+from token_refresher.oauth.assertions import Assertion
 from token_refresher.oauth.providers import names, provider
 from token_refresher.parsing import parse_credentials
 from token_refresher.policy import shortest_lifetime
@@ -23,6 +25,7 @@ from token_refresher_cli.durations import say_duration
 if TYPE_CHECKING:
     from msgspec import Struct
 
+    from token_refresher.credentials import Credentials
     from token_refresher.oauth.providers import Provider, ProviderParameter
 
 NOT_SAID: Final = "not said"
@@ -40,6 +43,7 @@ class Grant:
             is all that proves who it is.
         lifetime: Of its access tokens, as documented; None where that is not said.
         uses_refresh_tokens: Whether the program uses those that come with it.
+        signs: What is signed, with ``signer``; None where nothing is.
     """
 
     name: str
@@ -48,6 +52,27 @@ class Grant:
     authentication: str
     lifetime: timedelta | None
     uses_refresh_tokens: bool
+    signs: dict[str, Any] | None = None
+
+    @property
+    def signing(self) -> str:
+        """What is signed and by what, in a sentence or two; empty where nothing is."""
+        if self.signs is None:
+            return ""
+        claims = self.signs.get("claims", {})
+        audience = self.signs.get("audience", self.address)
+        if self.signs["signer"] == "sts":
+            return f"An identity token of AWS STS for {audience} is sent; no key is needed."
+        alg = self.signs.get("alg", "RS256")
+        whom = "" if claims.get("aud", audience) is None else f", for {audience}"
+        said = [name for name, value in claims.items() if value is not None]
+        with_claims = f", with {', '.join(said)}" if said else ""
+        flags = [] if alg == "RS256" else ["--alg", alg]
+        create = command("key create", "NAME", flags=flags, where={})
+        return (
+            f"The account's own KMS key signs, by {alg}{whom}{with_claims}. The provider is given "
+            f"the public key, or its own is taken by `key import`: {create}"
+        )
 
     @property
     def shortest(self) -> timedelta:
@@ -216,4 +241,14 @@ def _grant(name: str, grant: str) -> Grant:
         authentication="assertion" if is_signed else client.auth_method,
         lifetime=None if seconds is None else timedelta(seconds=seconds),
         uses_refresh_tokens=credentials.uses_refresh_tokens,
+        signs=_signed(credentials),
     )
+
+
+def _signed(credentials: Credentials) -> dict[str, Any] | None:
+    """Tell what the program would sign."""
+    signed = credentials.client.assertion
+    if not isinstance(signed, Assertion):
+        return None
+    signer = "sts" if credentials.client.is_assertion_issued else "kms"
+    return {**msgspec.to_builtins(signed), "signer": signer}

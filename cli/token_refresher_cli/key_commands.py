@@ -11,7 +11,7 @@ import typer
 
 from token_refresher_cli import options, screen
 from token_refresher_cli.kms_keys import EC, Role
-from token_refresher_cli.problems import ProblemError
+from token_refresher_cli.problems import ProblemError, RefusedError
 from token_refresher_cli.read_commands import connect
 from token_refresher_cli.signing_keys import (
     all_of,
@@ -110,7 +110,6 @@ def import_key(
     role = Role.NEXT if is_next else Role.CURRENT
     if is_next:
         require_no_rotation(keys, require_current(keys, target), target)
-    waiting = _require_none(keys, role, target, may_wait=True)
 
     def ask() -> str | None:
         if not machine.can_ask:
@@ -119,23 +118,46 @@ def import_key(
 
     file = key_material.read(pem, ask)
     signs_by = _alg_of(file.key.spec, alg, pem)
-
-    def bring_in(key: KmsKey) -> None:
-        keys.bring_in(key, lambda wrapping: key_material.wrapped(file.key, wrapping))
-        if keys.public(key) != file.key.public:
-            raise ProblemError("KMS holds another key than the file's.", "Run it again.")
-
     with screen.waiting("Importing"):
-        if waiting is None:
-            found = make(keys, role, file.key.spec, signs_by, target, material=bring_in)
-        else:
-            bring_in(waiting)
-            found = read(keys, role, waiting)
-            screen.note(f"imported into {keys.aliases[role]}, which was waiting for it")
+        found = _brought_in(keys, role, file, signs_by, target)
     verb = "correct" if has_credentials(connection, name) else "add"
     screen.note(_next_step(found, file, verb, name, target))
     screen.note(f"KMS has the key now. Delete the file: {shlex.join(['rm', str(pem)])}")
     tell_left_behind(keys, target)
+
+
+def _brought_in(keys: Keys, role: Role, file: KeyFile, alg: Alg, target: Target) -> SigningKey:
+    """Import a key, or find that an earlier run has.
+
+    Raises:
+        ProblemError: The account has another key.
+    """
+    from token_refresher_cli.key_material import wrapped  # noqa: PLC0415 - it takes a while
+
+    def bring_in(key: KmsKey) -> None:
+        try:
+            keys.bring_in(key, lambda wrapping: wrapped(file.key, wrapping))
+        except RefusedError as error:
+            if error.code != "IncorrectKeyMaterialException":
+                raise
+            raise ProblemError(
+                f"KMS does not take this key into {key.key_id}.",
+                "One that waits takes the very key that it had: give that, or make another at the "
+                "provider.",
+            ) from None
+        if keys.public(key) != file.key.public:
+            raise ProblemError("KMS holds another key than the file's.", "Run it again.")
+
+    key, alias = keys.find(role), keys.aliases[role]
+    if key is not None and key.state == "PendingImport":
+        bring_in(key)
+        screen.note(f"imported into {alias}, which was waiting for it")
+    elif key is not None and key.is_enabled and keys.public(key) == file.key.public:
+        screen.note(f"{alias} is that key already")
+    else:
+        _require_none(keys, role, target)
+        return make(keys, role, file.key.spec, alg, target, material=bring_in)
+    return read(keys, role, key)
 
 
 def _next_step(one: SigningKey, file: KeyFile, verb: str, name: str, target: Target) -> str:
@@ -217,20 +239,15 @@ def _shown(keys: Keys, one: SigningKey, form: Format, days: int) -> dict[str, An
     }
 
 
-def _require_none(
-    keys: Keys, role: Role, target: Target, *, may_wait: bool = False
-) -> KmsKey | None:
+def _require_none(keys: Keys, role: Role, target: Target) -> None:
     """See that an alias is free.
-
-    Returns:
-        A key that has the alias and waits for its material, where one may.
 
     Raises:
         ProblemError: There is a key; its public half is shown.
     """
     key = keys.find(role)
-    if key is None or (may_wait and key.state == "PendingImport"):
-        return key
+    if key is None:
+        return
     if role is Role.CURRENT:
         require_current(keys, target)
     found = read(keys, role, key)

@@ -52,6 +52,7 @@ def _to_json(one: Listed) -> dict[str, Any]:
                 "address": grant.address,
                 "authentication": grant.authentication,
                 "lives_too_short": grant.lives_too_short,
+                "signs": grant.signs,
                 "credentials": grant.example,
             }
             for grant in one.grants
@@ -77,5 +78,7 @@ def _explain(one: Listed) -> None:
     for grant in one.grants:
         screen.show(f"\nCredentials for {grant.name}:")
         screen.show_verbatim(json.dumps(grant.example, indent=2))
+        if grant.signing:
+            screen.show(grant.signing)
     screen.show("\nDocumentation:")
     screen.show("\n".join(entry.documentation))

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 _OF_THUMBPRINTS: Final = {"EC": ("crv", "kty", "x", "y"), "RSA": ("e", "kty", "n")}
 # Each coordinate on P-256 (RFC 7518 section 6.2.1.2).
 _COORDINATE: Final = 32
-# RFC 5280 appendix A.1, ub-common-name.
-_LONGEST_NAME: Final = 64
+# Some providers show certificates to everybody, so it names no account.
+_SUBJECT: Final = "token-refresher"
 # X.690: the first of two bytes that say how many bytes of length follow, or the length itself.
 _SHORT: Final = 0x80
 _SEQUENCE, _BIT_STRING = b"\x30", b"\x03"
@@ -111,7 +111,6 @@ class Certificate:
 
 def self_signed(
     key: PublicKey,
-    account: str,
     *,
     begins: datetime,
     days: int,
@@ -124,7 +123,6 @@ def self_signed(
 
     Args:
         key: Whose.
-        account: Its subject and issuer; the end of a name that is too long for one.
         begins: Aware; when the key was made.
         days: For how long it is valid.
         sign: Signs what it is given by SHA-256: with PKCS #1 v1.5, or ECDSA as DER has it.
@@ -132,7 +130,7 @@ def self_signed(
     public = serialization.load_der_public_key(key.der)
     if not isinstance(public, ec.EllipticCurvePublicKey | rsa.RSAPublicKey):
         raise TypeError
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, account[-_LONGEST_NAME:])])
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, _SUBJECT)])
     begins = begins.replace(microsecond=0)
     ends = begins + timedelta(days=days)
     told = b"|".join((key.der, str(int(begins.timestamp())).encode(), str(days).encode()))

@@ -147,7 +147,6 @@ def certificate_of(keys: Keys, key: SigningKey, *, days: int) -> Certificate:
 
     return self_signed(
         key.public,
-        keys.account,
         begins=key.kms.created_at,
         days=days,
         sign=lambda message: keys.sign(key.role, key.kms, message),

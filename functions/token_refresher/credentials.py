@@ -266,10 +266,19 @@ class Credentials(
         url = self.entry.revocation(self.provider_parameters)
         if url is None:
             return None
-        is_fixed = self.entry.is_revocation_fixed
-        at_its_own = {"refresh_endpoint": None, "verify_url": None, "dialect": RFC_6749}
+        client, assertion = self.client, self.client.assertion
+        if isinstance(assertion, Assertion):
+            # Its token endpoint names a server wherever it is asked (RFC 7523 section 3).
+            audience = assertion.audience or client.token_endpoint
+            named = msgspec.structs.replace(assertion, audience=audience)
+            client = msgspec.structs.replace(client, assertion=named)
         return msgspec.structs.replace(
-            self.client, token_endpoint=url, is_fixed=is_fixed, **at_its_own
+            client,
+            token_endpoint=url,
+            is_fixed=self.entry.is_revocation_fixed,
+            refresh_endpoint=None,
+            verify_url=None,
+            dialect=RFC_6749,
         )
 
     @property

@@ -88,9 +88,13 @@ FIXES: Final[Mapping[str, Fix]] = {
     "invalid_certificate": Fix(
         "give certificate and private_key in PEM, which belong together", "correct"
     ),
-    "invalid_client": Fix("the server does not know the client_id or its client_secret", "correct"),
+    "invalid_client": Fix(
+        "the server does not know the client_id, its client_secret or key", "correct"
+    ),
     "invalid_credentials": Fix("a field does not validate, and check names it", "correct"),
-    "invalid_grant": Fix("the server refused the password, code or refresh token", "correct"),
+    "invalid_grant": Fix(
+        "the server refused the password, code, assertion or refresh token", "correct"
+    ),
     "invalid_request": Fix(
         "a parameter is missing or wrong: extra_parameters, token_endpoint_auth_method", "correct"
     ),

@@ -321,8 +321,9 @@ class Account:
     @property
     def certificate(self) -> records.CertificateLifetime | None:
         """When the client certificate expires that the last token was had by."""
-        tag = self.tags.get(records.CERTIFICATE_EXPIRES_AT_TAG, "")
-        return records.CertificateLifetime.from_tag(tag)
+        tag = self.tags.get(records.CERTIFICATE_EXPIRES_AT_TAG)
+        # Each sweep asks it of each account, and few have one.
+        return records.CertificateLifetime.from_tag(tag) if tag else None
 
 
 def account_from_metadata(

@@ -30,12 +30,17 @@ RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """An HTTP request, read to its end."""
+    """An HTTP request, read to its end.
+
+    Attributes:
+        certificate: The client's in DER, where it has shown one.
+    """
 
     method: str
     path: str
     headers: Message = field(repr=False)
     body: bytes = field(repr=False)
+    certificate: bytes | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +168,8 @@ class _Conversation(BaseHTTPRequestHandler):
 
     def _converse(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        request = Request(self.command, self.path, self.headers, body)
+        certificate = self.connection.getpeercert(binary_form=True)
+        request = Request(self.command, self.path, self.headers, body, certificate)
         try:
             reply = self.server.application(request)
         except NoReplyError as end:

@@ -5,15 +5,18 @@ from __future__ import annotations
 import gzip
 import json
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs
 
 import pytest
 
 from local.authorization_server import Answers, LosesTheAnswer
+from local.authorization_server.https import Door, HttpsServer, Reply, Request
 from tests.cli.operator import EMAIL, PASSWORD, SECRET
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from local.authority import Authority
     from local.authorization_server import AuthorizationServer
     from local.embedded_cloud import EmbeddedCloud
     from tests.cli.operator import Operator
@@ -170,3 +173,41 @@ def test_what_is_redirected_is_refused(shell: Shell, store: Callable[..., None])
     store()
     done = shell.run("check", ACCOUNT, "--try", "--yes", "--show-response")
     assert (done.returncode, done.stdout) == (3, "")
+
+
+def test_what_was_signed_is_masked_where_it_is_sent_and_where_it_comes_back(
+    shell: Shell, cloud: EmbeddedCloud, authority: Authority
+) -> None:
+    kms = cloud.client("kms")
+    made = kms.create_key(KeySpec="RSA_2048", KeyUsage="SIGN_VERIFY")["KeyMetadata"]
+    kms.create_alias(AliasName=f"alias/oauth/{ACCOUNT}", TargetKeyId=made["KeyId"])
+    sent: list[str] = []
+
+    def reply(request: Request) -> Reply:
+        [assertion] = parse_qs(request.body.decode())["client_assertion"]
+        sent.append(assertion)
+        told = {"error": "invalid_client", "error_description": f"{assertion} is not known"}
+        return Reply(401, JSON, json.dumps({**told, "piece": assertion[40:80]}).encode())
+
+    server = HttpsServer(reply, authority.server_context())
+    host = f"localhost:{server.port}"
+    content = {
+        "token_endpoint": f"https://{host}/token",
+        "grant_type": "client_credentials",
+        "client_id": ACCOUNT,
+        "token_endpoint_auth_method": "private_key_jwt",
+    }
+    cloud.client().create_secret(
+        Name=f"oauth/credentials/{ACCOUNT}", SecretString=json.dumps(content)
+    )
+    shell.environment = {**shell.environment, "ALLOWED_TOKEN_HOSTS": host}
+    try:
+        shown = seen(shell, code=1)
+    finally:
+        server.set_door(Door.CLOSED)
+    assert f"{ACCOUNT}: signed by the KMS key alias/oauth/{ACCOUNT}, by RS256" in shown
+    assert "> client_assertion=****" in shown
+    assert '"error_description": "**** is not known"' in shown
+    assert '"piece": "****"' in shown
+    [assertion] = sent
+    assert not any(assertion[at : at + 8] in shown for at in range(0, len(assertion) - 8, 8))

@@ -5,6 +5,7 @@ What is signed is what the function signs with, and a JOSE library verifies it.
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import shlex
@@ -399,10 +400,49 @@ def test_a_key_that_waits_for_its_material_gets_it_and_no_other_is_made(
     assert verifies(signed("reports", "RS256"), RSAKey.import_key(RSA_KEY.public_key()))
 
 
+def test_a_key_that_waits_for_another_is_told_so(
+    operator: Operator, google: Path, tmp_path: Path, kms: Kms
+) -> None:
+    operator.run(f"key import reports --pem {google}")
+    [key] = keys_in(kms)
+    kms.delete_imported_key_material(KeyId=key)
+    other = tmp_path / "other.pem"
+    other.write_bytes(EC_KEY.private_bytes(PEM, PKCS8, OPEN))
+    refused = operator.run(f"key import reports --pem {other}")
+    assert refused.exit_code == 3
+    assert f"KMS does not take this key into {key}." in refused.stderr
+    assert keys_in(kms) == {key: "PendingImport"}
+
+
+def test_an_import_that_was_done_says_again_what_makes_use_of_it(
+    operator: Operator, google: Path, kms: Kms
+) -> None:
+    first, again = (operator.run(f"key import reports --pem {google}") for _ in range(2))
+    assert again.exit_code == 0
+    assert "alias/oauth/reports is that key already" in again.stderr
+    assert pasted(again.stderr) == pasted(first.stderr)
+    assert len(keys_in(kms)) == 1
+
+
+def test_a_key_that_kms_holds_otherwise_is_to_be_deleted(
+    operator: Operator, relay: Relay, google: Path, kms: Kms
+) -> None:
+    other = base64.b64encode(
+        EC_KEY.public_key().public_bytes(
+            serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+        )
+    ).decode()
+    told = Instead(200, json.dumps({"PublicKey": other}).encode())
+    relay.illness = lambda operation: told if operation == "GetPublicKey" else None
+    with operator.by_way_of(relay):
+        failed = operator.run(f"key import reports --pem {google}")
+    assert failed.exit_code == 3
+    assert "KMS holds another key than the file's." in failed.stderr
+    assert list(keys_in(kms).values()) == ["PendingDeletion"]
+
+
 def test_an_account_that_has_a_key_imports_no_other_but_as_the_next(
-    operator: Operator,
-    google: Path,
-    kms: Kms,
+    operator: Operator, google: Path, tmp_path: Path, kms: Kms
 ) -> None:
     early = operator.run(f"key import reports --next --pem {google}")
     assert "reports has no signing key." in early.stderr
@@ -414,8 +454,11 @@ def test_an_account_that_has_a_key_imports_no_other_but_as_the_next(
     assert pasted(taken.stderr)[0][1:7] == [
         *("key", "rotate", "reports", "--switch", "--kid", "0123456789abcdef"),
     ]
-    again = operator.run(f"key import reports --next --pem {google}")
+    other = tmp_path / "other.pem"
+    other.write_bytes(EC_KEY.private_bytes(PEM, PKCS8, OPEN))
+    again = operator.run(f"key import reports --next --pem {other}")
     assert "reports has a next signing key already" in again.stderr
+    assert pasted(again.stderr)[-1][4] == "--switch"
     assert len(keys_in(kms)) == 2
 
 

@@ -66,6 +66,24 @@ def test_an_explanation_says_what_lives_too_short_and_what_to_set() -> None:
     assert provider("snowflake").documentation[0] in told.splitlines()
 
 
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        (
+            "netsuite",
+            "or its own is taken by `key import`: token-refresher key create NAME --alg PS256",
+        ),
+        ("netsuite", "The account's own KMS key signs, by PS256, for https://1234567-sb1.suite"),
+        ("netsuite", "/services/rest/auth/oauth2/v1/token, with scope. The provider is given"),
+        ("salesforce", "signs, by RS256, for https://login.salesforce.com, with sub."),
+        ("github-app", "signs, by RS256. The provider is given"),
+        ("google-workload-identity", "is sent; no key is needed."),
+    ],
+)
+def test_an_explanation_says_what_is_signed_and_how_its_key_is_made(name: str, told: str) -> None:
+    assert told in says(name)
+
+
 def test_an_unknown_provider_is_a_usage_problem_with_the_nearest_name(shell: Shell) -> None:
     done = shell.run("providers", "salesfroce")
     assert done.returncode == 2
@@ -82,6 +100,7 @@ def test_programs_get_every_entry_and_credentials_for_each_grant() -> None:
         "address": "https://identity.xero.com/connect/token",
         "authentication": "client_secret_basic",
         "lives_too_short": False,
+        "signs": None,
         "credentials": {
             "provider": "xero",
             "grant_type": "client_credentials",

@@ -13,6 +13,13 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
 import pytest
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PublicFormat,
+    load_der_public_key,
+)
+from joserfc import jwt
+from joserfc.jwk import RSAKey
 
 from local.authorization_server.https import Door, HttpsServer, Reply, Request
 from tests.cli.operator import SECRET
@@ -512,6 +519,44 @@ def test_a_refresh_token_is_revoked_by_nobody_but_who_gave_it(
     refused = operator.run("remove books --yes --revoke")
     assert refused.exit_code == 3
     assert "came from another host" in refused.stderr
+    assert (xero.revoked, marked(operator)) == ([], [])
+
+
+def signs(operator: Operator, cloud: EmbeddedCloud) -> Any:  # noqa: ANN401
+    """Have the account at Xero sign instead of sending a secret; its public key."""
+    kms = cloud.client("kms")
+    key = kms.create_key(KeySpec="RSA_2048", KeyUsage="SIGN_VERIFY")["KeyMetadata"]["KeyId"]
+    kms.create_alias(AliasName="alias/oauth/books", TargetKeyId=key)
+    operator.says("correct books --token-endpoint-auth-method private_key_jwt")
+    public = load_der_public_key(kms.get_public_key(KeyId=key)["PublicKey"])
+    return RSAKey.import_key(public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+
+
+def test_who_signs_signs_for_each_revocation_and_names_the_token_endpoint(
+    operator: Operator, cloud: EmbeddedCloud, xero: Provider
+) -> None:
+    public = signs(operator, cloud)
+    operator.says("remove books --yes --revoke")
+    assertions = [one["client_assertion"][0] for one in xero.revoked]
+    claims = [jwt.decode(each, public, algorithms=["RS256"]).claims for each in assertions]
+    assert [(one["iss"], one["aud"]) for one in claims] == [
+        ("made-up-id", "https://identity.xero.com/connect/token")
+    ] * 2
+    assert len({one["jti"] for one in claims}) == 2
+    assert not any(each in text for each in assertions for text in operator.printed)
+
+
+def test_an_account_stays_where_a_person_may_not_sign_for_its_revocation(
+    operator: Operator, cloud: EmbeddedCloud, xero: Provider, relay: Relay
+) -> None:
+    signs(operator, cloud)
+    denied = Instead(400, b'{"__type": "AccessDeniedException"}')
+    relay.illness = lambda called: denied if called == "Sign" else None
+    with operator.by_way_of(relay):
+        refused = operator.run("remove books --yes --revoke")
+    assert refused.exit_code == 3
+    assert "was not revoked: signing_denied (on this machine). The account stays." in refused.stderr
+    assert "Your AWS identity may not kms:Sign on alias/oauth/*." in refused.stderr
     assert (xero.revoked, marked(operator)) == ([], [])
 
 

@@ -97,7 +97,7 @@ def test_it_tells_the_time_the_next_look_how_to_end_it_the_place_and_what_to_do(
         "  error invalid_grant, 12 times; since 3 d 2 h ago",
         "dealer-0001  fresh            -            12 h             in 10 h 30 min",
         "",
-        "refused-1: the server refused the password, code or refresh token:",
+        "refused-1: the server refused the password, code, assertion or refresh token:",
         "token-refresher correct refused-1 --stack token-refresher",
         "2 accounts, 1 needs action",
     ]
@@ -117,7 +117,7 @@ def test_of_a_large_fleet_what_matters_first_is_shown_and_the_rest_is_counted() 
     shown = drawn(refused(1), *map(fresh, range(500)))
     assert rows(shown, 80) == 24
     assert "… and 488 more, all fresh" in shown
-    assert "refused-1: the server refused the password, code or refresh token:" in shown
+    assert "refused-1: the server refused the password, code, assertion or refresh token:" in shown
     assert shown[-1] == "501 accounts, 1 needs action"
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Final
+from typing import Final, get_args
 
 import pytest
 
+from token_refresher.oauth.client_authentication import AuthMethod
 from token_refresher.oauth.dialect import Dialect
 from token_refresher.parsing import parse_credentials
 
@@ -29,6 +30,13 @@ def test_every_kind_of_grant_has_its_example() -> None:
         "LoginCredentials",
         "RefreshTokenCredentials",
     }
+
+
+def test_every_way_to_prove_who_a_client_is_has_its_example() -> None:
+    shown = [parse_credentials(example) for example in EXAMPLES]
+    assert {each.auth_method for each in shown} == {*get_args(AuthMethod)}
+    signed = [each.signed_assertion for each in shown]
+    assert {each.signer or "kms" for each in signed if each is not None} == {"kms", "sts"}
 
 
 def test_every_field_of_a_dialect_that_is_named_exists() -> None:

@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import json
 import random
+import re
+import ssl
 import traceback
+from base64 import urlsafe_b64decode
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -19,6 +22,10 @@ from urllib.parse import urlencode
 
 import botocore
 import msgspec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509 import CertificateBuilder, Name, NameAttribute
+from cryptography.x509.oid import NameOID
 
 from token_refresher.errors import CredentialsError, EventError, SettingsError
 from token_refresher.events import parse_event, parse_rotation, parse_trigger
@@ -31,7 +38,14 @@ from token_refresher.model import (
     published_from_id,
 )
 from token_refresher.oauth.allowed_hosts import host_patterns
-from token_refresher.oauth.certificates import CertificatesError, authorities_of
+from token_refresher.oauth.assertions import ISSUED, SIGNED
+from token_refresher.oauth.certificates import (
+    CertificatesError,
+    ClientCertificateError,
+    authorities_of,
+    identify,
+    validity,
+)
 from token_refresher.oauth.client_authentication import Client, host_of
 from token_refresher.oauth.dialect import RFC_6749, Dialect
 from token_refresher.oauth.errors import (
@@ -39,6 +53,7 @@ from token_refresher.oauth.errors import (
     TokenRequestError,
     TokenResponseError,
 )
+from token_refresher.oauth.signatures import made
 from token_refresher.oauth.token_request import token_request
 from token_refresher.oauth.token_response import (
     lifetime,
@@ -87,6 +102,21 @@ SCHEDULE: Final = timedelta(minutes=5)
 _PUBLIC: Final = Path(botocore.__file__).with_name("cacert.pem").read_bytes()
 _END: Final = b"-----END CERTIFICATE-----\n"
 _AUTHORITY: Final = _PUBLIC[_PUBLIC.index(b"-----BEGIN") :].partition(_END)[0] + _END
+
+
+def _shown() -> bytes:
+    """Make a certificate and its key, the same each time."""
+    key = Ed25519PrivateKey.from_private_bytes(bytes(32))
+    name = Name([NameAttribute(NameOID.COMMON_NAME, "invented")])
+    certificate = CertificateBuilder(name, name, key.public_key(), 1).not_valid_before(
+        datetime(2026, 1, 1, tzinfo=UTC)
+    )
+    signed = certificate.not_valid_after(datetime(2027, 1, 1, tzinfo=UTC)).sign(key, None)
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    return signed.public_bytes(Encoding.PEM) + SECRET.encode() + private
+
+
+_SHOWN: Final = _shown()
 LEASE: Final = f"request-{'0' * 40}-1"
 _ASKED: Final[dict[str, Any]] = {
     "token_endpoint": "https://id.example/token",
@@ -181,6 +211,7 @@ def _credentials(data: bytes) -> str:
     assert client.token_endpoint.lower().startswith("https://")
     assert SECRET not in repr(credentials) + repr(client)
     assert len(credentials.grant_digest) == len(credentials.grant_digest.strip()) == 64
+    client = _signed(client)
     # Whatever was taken can be sent, and makes one request.
     for grant in (credentials.grant, credentials.grant_by("made-up-refresh-token")):
         request = token_request(client, grant)
@@ -195,6 +226,37 @@ def _credentials(data: bytes) -> str:
     return f"{type(credentials).__name__} {client.auth_method} {told}"
 
 
+class _Signer:
+    """Signs whatever comes."""
+
+    def sign(self, key: str, *, alg: str, message: bytes) -> bytes:
+        assert (key, alg in SIGNED) == ("dealer-17", True)
+        return message[:8]
+
+    def identity_token(self, key: str, *, audience: str, alg: str) -> str:
+        assert (key, alg in ISSUED) == ("dealer-17", True)
+        assert audience
+        return "made.by.sts"
+
+
+def _signed(client: Client) -> Client:
+    """Make the assertion that is asked for: new, soon over, and signed by what is ours to say."""
+    if not client.signs:
+        return client
+    client = msgspec.structs.replace(client, key="dealer-17")
+    assertion = made(client, _Signer(), now=NOW)
+    assert re.fullmatch(r"[\w-]+\.[\w-]+\.[\w-]+", assertion, re.ASCII)
+    if not client.is_assertion_issued:
+        header, claims = (
+            json.loads(urlsafe_b64decode(f"{each}==")) for each in assertion.split(".")[:2]
+        )
+        assert header["alg"] in {*SIGNED, "HS256"}
+        assert 10 <= claims["exp"] - NOW.timestamp() <= 300
+        assert len(claims["jti"]) == 32
+        assert "nbf" not in claims
+    return msgspec.structs.replace(client, assertion=assertion)
+
+
 # By their places, so that a spoiled line is still one of a field of the format.
 _FIELDS: Final = (
     "token_endpoint", "client_id", "client_secret", "grant_type", "scope", "username", "password",
@@ -206,7 +268,9 @@ _FIELDS: Final = (
     "request_headers.Authorization", "dialect", "dialect.request_method", "dialect.request_format",
     "dialect.access_token", "dialect.refresh_token", "dialect.expires_in", "dialect.expires_at",
     "dialect.expires_in_unit", "dialect.scope", "dialect.error", "dialect.authorization_scheme",
-    "publish", "publish.fields", "publish.as",
+    "publish", "publish.fields", "publish.as", "assertion.signer", "assertion.audience",
+    "assertion.alg", "assertion.kid", "assertion.x5t", "assertion.x5t#S256", "assertion.claims",
+    "assertion.expires_in", "certificate", "private_key",
 )  # fmt: skip
 
 
@@ -232,8 +296,11 @@ def _fields(data: bytes) -> str:
 
 
 def _lines(**values: object) -> bytes:
-    """Write a first input for `_fields`; two underscores stand for a point."""
-    places = ((_FIELDS.index(name.replace("__", ".")), each) for name, each in values.items())
+    """Write a first input for `_fields`; two underscores stand for a point, one more for #."""
+    places = (
+        (_FIELDS.index(name.replace("___", "#").replace("__", ".")), each)
+        for name, each in values.items()
+    )
     return "\n".join(f"{chr(len(_FIELDS) + at)}{json.dumps(each)}" for at, each in places).encode()
 
 
@@ -408,6 +475,16 @@ def _certificates_of(data: bytes) -> str:
     return f"{len(authorities_of(text(data)).get_ca_certs())}"
 
 
+def _client_certificate(data: bytes) -> str:
+    """Read a certificate and a key, which any text stands between."""
+    certificate, _, key = text(data).partition(SECRET)
+    since_until = validity(certificate)
+    if since_until is not None:
+        assert all(each.tzinfo is not None for each in since_until)
+    identify(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), certificate, key)
+    return f"shown, and it {'tells' if since_until else 'does not tell'} when it ends"
+
+
 def _settings(data: bytes) -> str:
     lines = [line.partition("=") for line in text(data).split("\n")]
     settings = settings_from_environment({name: value for name, _, value in lines})
@@ -479,6 +556,21 @@ PARSERS: Final = (
                dialect__expires_in="a.c", dialect__expires_in_unit="milliseconds"),
         _lines(token_endpoint="https://a.example/t", assertion=SECRET,
                grant_type="urn:ietf:params:oauth:grant-type:jwt-bearer"),
+        _lines(token_endpoint="https://a.example/t", client_id=SECRET, grant_type="password",
+               username=SECRET, password=SECRET, token_endpoint_auth_method="private_key_jwt",
+               assertion__signer="kms", assertion__alg="ES256", assertion__kid=SECRET,
+               assertion__x5t="a" * 27, assertion__x5t___S256="b" * 43,
+               assertion__claims={"aud": [SECRET], "sub": None}, assertion__expires_in="60"),
+        _lines(token_endpoint="https://a.example/t", client_id=SECRET,
+               grant_type="urn:ietf:params:oauth:grant-type:token-exchange",
+               grant_parameters={"subject_token": "{assertion}"}, assertion__signer="sts",
+               assertion__audience=SECRET, assertion__alg="ES384",
+               token_endpoint_auth_method="none"),
+        _lines(token_endpoint="https://a.example/t", client_id=SECRET, grant_type="partner",
+               partner_code=SECRET, partner_secret=SECRET,
+               token_endpoint_auth_method="tls_client_auth",
+               certificate=f"-----BEGIN CERTIFICATE-----\n{SECRET}",
+               private_key=f"-----BEGIN PRIVATE KEY-----\n{SECRET}"),
     ), (CredentialsError,)),
     Parser("token response", _token_response, (
         b"200\n" + _json(**_ANSWER),
@@ -561,6 +653,11 @@ PARSERS: Final = (
         _AUTHORITY * 2, b",".join(2 * [b"".join(_AUTHORITY.split(b"\n")[1:-2])]),
         f"notes of {SECRET}\n".encode() + _AUTHORITY, SECRET.encode(),
     ), (CertificatesError,)),
+    Parser("client certificate", _client_certificate, (
+        _SHOWN, _SHOWN.replace(b"\n", b" "), _SHOWN.replace(b"\n", rb"\n"),
+        _AUTHORITY + _SHOWN, _AUTHORITY + SECRET.encode() + _AUTHORITY, SECRET.encode(),
+        _SHOWN.replace(b"PRIVATE KEY", b"ENCRYPTED PRIVATE KEY"),
+    ), (ClientCertificateError,)),
     Parser("accounts file", _accounts_file, (
         _json(account="a", client_secret=SECRET) + b"\n" + _json(account="b", password=SECRET),
         f'account,password,publish.fields\r\na,"{SECRET}, """,x y\r\n'.encode(),

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pytest
+from joserfc.jwk import RSAKey
 
 import token_refresher
 from tests.integration.conftest import PASSWORD
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import FrameType
 
+    from local.embedded_cloud import EmbeddedCloud
     from tests.integration.conftest import Deployed
 
 PACKAGE: Final = Path(token_refresher.__file__).parent
@@ -42,17 +46,39 @@ def calls_of_a_sweep(deployed: Deployed) -> list[str]:
     return entered
 
 
-@pytest.mark.parametrize(
-    ("title", "is_refresh_only"),
-    [("A password account", False), ("An account that has only a refresh token", True)],
-)
+def onboard_signing(deployed: Deployed, cloud: EmbeddedCloud) -> None:
+    """An account that has only a refresh token, and proves itself by its key in KMS."""
+    kms = cloud.client("kms")
+    key = kms.create_key(KeySpec="RSA_2048", KeyUsage="SIGN_VERIFY")["KeyMetadata"]["KeyId"]
+    kms.create_alias(AliasName="alias/oauth/dealer-17", TargetKeyId=key)
+    public = RSAKey.import_key(kms.get_public_key(KeyId=key)["PublicKey"])
+    method = "private_key_jwt"
+    deployed.onboard_refresh_only("dealer-17", public_keys=[public], auth_methods=[method])
+    initial = deployed.server.issue_initial_refresh_token("dealer-17")
+    credentials = {
+        "grant_type": "refresh_token",
+        "token_endpoint": deployed.server.token_endpoint,
+        "token_endpoint_auth_method": method,
+        "client_id": "dealer-17",
+        "refresh_token": initial,
+    }
+    deployed.put("dealer-17", json.dumps(credentials))
+
+
+ONBOARD: Final[dict[str, Callable[[Deployed, EmbeddedCloud], None]]] = {
+    "A password account": lambda deployed, _: deployed.onboard("dealer-17", PASSWORD),
+    "An account that has only a refresh token": lambda deployed, _: deployed.onboard_refresh_only(
+        "dealer-17"
+    ),
+    "An account that signs": onboard_signing,
+}
+
+
+@pytest.mark.parametrize("title", ONBOARD)
 def test_the_way_that_the_document_tells_is_the_way_that_is_gone(
-    deployed: Deployed, title: str, *, is_refresh_only: bool
+    deployed: Deployed, cloud: EmbeddedCloud, title: str
 ) -> None:
-    if is_refresh_only:
-        deployed.onboard_refresh_only("dealer-17")
-    else:
-        deployed.onboard("dealer-17", PASSWORD)
+    ONBOARD[title](deployed, cloud)
     section = DOCUMENT.split(f"\n### {title}\n")[1].split("\n#")[0]
     told = re.findall(r"^\| `([\w/.]+:\w+)` \|", section, re.MULTILINE)
     assert len(told) > 10

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 import subprocess
 import sys
 from datetime import timedelta
@@ -11,7 +12,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from local.authorization_server import RefreshMode, firewall_page, too_many_requests, unavailable
+from local.authority import Authority
+from local.authorization_server import (
+    AuthorizationServer,
+    RefreshMode,
+    firewall_page,
+    too_many_requests,
+    unavailable,
+)
 from local.function import Context
 from local.runtime_api import LambdaRuntime
 from tests.integration.conftest import MACHINE, PARTNER, PASSWORD, Deployed
@@ -21,7 +29,7 @@ from token_refresher.handler import utc_now
 from token_refresher.model import digest12
 
 if TYPE_CHECKING:
-    from local.authority import Authority
+    from collections.abc import Mapping
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 EVENTS: Final = sorted((ROOT / "events").glob("*.json"))
@@ -63,6 +71,41 @@ def test_a_corporate_network_is_two_settings(
 
     assert outcomes(summary) == {"machine": "published", "refresh-only": "published"}
     assert proxy.hosts == [host] * 2
+
+
+def test_a_server_that_demands_client_certificates_is_shown_each_accounts_own(
+    deployed: Deployed, authority: Authority, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And no line of a key is told to anybody."""
+    now, lines = deployed.clock.now, set[str]()
+
+    def shown(by: Authority, name: str, grant: Mapping[str, Any]) -> dict[str, Any]:
+        certificate, key = by.client_certificate(name, not_after=now() + timedelta(days=10))
+        lines.update(line for line in key.splitlines() if "-----" not in line)
+        return {**grant, "certificate": certificate, "private_key": key}
+
+    with (
+        AuthorizationServer(authority, now, clients=ssl.CERT_REQUIRED) as server,
+        Authority() as stranger,
+    ):
+        deployed.server = server
+        deployed.onboard("password", shown(authority, "password", PASSWORD))
+        deployed.onboard("machine", shown(authority, "machine", MACHINE))
+        deployed.onboard("unknown", shown(stranger, "unknown", MACHINE))
+        deployed.onboard("without", MACHINE)
+        summary = deployed.handler(ALLOWED_TOKEN_HOSTS=server.host)({}, Context())
+
+    assert {told["account"]: told.get("error") for told in summary["accounts"]} == {
+        "password": "certificate_ending",
+        "machine": "certificate_ending",
+        "unknown": "client_certificate_refused",
+        "without": "client_certificate_required",
+    }
+    assert [outcomes(summary)[name] for name in ("password", "machine")] == ["published"] * 2
+    captured = capsys.readouterr()
+    told = captured.out + captured.err + json.dumps(summary)
+    assert lines
+    assert not any(line in told for line in lines)
 
 
 def test_a_proxy_that_refuses_costs_no_lease(deployed: Deployed) -> None:

@@ -53,7 +53,7 @@ def table(played: Sequence[Played]) -> Table:
         one = listed(name)
         made.add_row(
             f"{name}\n{one.entry.title}",
-            "\n".join(grant.name for grant in one.grants),
+            "\n".join(grant.name.rpartition(":")[2] for grant in one.grants),
             "\n".join(_method(grant.authentication) for grant in one.grants),
             "\n".join(grant.lives for grant in one.grants),
             one.refresh_tokens.partition(":")[0].removesuffix(" of grace").replace(", ", "\n"),

@@ -55,6 +55,24 @@ def test_every_grant_of_every_provider_has_a_contract() -> None:
     assert len(providers.names()) >= LEAST
 
 
+def test_what_an_entry_has_signed_or_shown_is_demanded_by_a_contract() -> None:
+    contracts = contracts_of()
+    signed = {
+        (contract.provider, contract.grant)
+        for contract in contracts
+        if any(exchange.request.assertion for exchange in contract.exchanges)
+    }
+    named = {
+        (name, grant)
+        for name in providers.names()
+        for grant, of in provider(name).grant_types.items()
+        if of.assertion is not None
+    }
+    assert named <= signed
+    shown = {contract.provider for contract in contracts if contract.demands_certificate}
+    assert shown == {name for name in providers.names() if provider(name).needs_certificate}
+
+
 def test_every_contract_asks_twice_and_says_what_is_published_each_time() -> None:
     for contract in contracts_of():
         assert len(contract.exchanges) == len(contract.published) == 2, contract

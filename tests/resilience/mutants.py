@@ -41,6 +41,7 @@ TIMES: Final = ("tests/unit/test_timeouts.py",)
 REFUSALS: Final = ("tests/unit/test_refusals.py", "tests/unit/test_credentials.py")
 EVENTS: Final = ("tests/scenarios", "tests/unit/test_announcing.py")
 REQUESTS: Final = ("tests/unit/oauth/test_token_request.py", "tests/unit/test_refusals.py")
+SIGNING: Final = ("tests/unit/test_signing.py", "tests/unit/oauth/test_signed_requests.py")
 FAILED: Final = re.compile(r"^FAILED (.+?)(?: - .*)?$", re.MULTILINE)
 WITHIN_SECONDS: Final = 600
 TESTS_FAILED: Final = 1  # pytest's exit code; others mean that it could not run
@@ -356,6 +357,79 @@ MUTANTS: Final = (
         "if self.version_id > kept.instead_of or kept.grant != self.grant:",
         "if kept.grant != self.grant:",
         OVERLAPS,
+    ),
+    Mutant(
+        "signing: what was lost is sent again with the assertion that it had",
+        "redeem",
+        "            with self.endpoint.connect(client) as again:\n"
+        "                return again.request(",
+        "            if client:\n                return connection.request(",
+        SIGNING,
+    ),
+    Mutant(
+        "signing: a primary grant is repeated with the assertion that it had",
+        "oauth/transport",
+        "            sender = self._with_assertion(client)\n            response = ",
+        "            response = ",
+        SIGNING,
+    ),
+    Mutant(
+        "signing: an assertion is made after the lease",
+        "oauth/transport",
+        "            connection.open()\n            connection.sign()\n",
+        "            connection.open()\n",
+        SIGNING,
+    ),
+    Mutant(
+        "signing: an assertion is sent, however old it has become",
+        "oauth/transport",
+        "        if self._is_assertion_old():\n",
+        "        if False:\n",
+        SIGNING,
+    ),
+    Mutant(
+        "signing: that a refresh token was sent is forgotten where it cannot be signed again",
+        "redeem",
+        "        except (NotAttemptedError, OAuthError, SigningError) as error:\n",
+        "        except (NotAttemptedError, OAuthError) as error:\n",
+        SIGNING,
+    ),
+    Mutant(
+        "signing: a lease under which nothing could be signed has no end",
+        "redeem",
+        "                self.record.end_lease(\n"
+        "                    lease.version_id, Sending(LeaseEnd.UNANSWERED, lease.taken_at)\n"
+        "                )\n",
+        "",
+        SIGNING,
+    ),
+    Mutant(
+        "signing: a name that no alias can hold is changed until one can",
+        "aws/signing",
+        "    is_reserved = account",
+        '    alias = re.sub(r"[^A-Za-z0-9/_-]", "-", alias)\n    is_reserved = account',
+        ("tests/unit/aws/test_signing.py",),
+    ),
+    Mutant(
+        "signing: KMS that signs for nobody is asked for every other account",
+        "hosts",
+        "        if (_UNSIGNED, signer) in self._stopped:\n",
+        "        if False:\n",
+        ("tests/unit/test_hosts.py",),
+    ),
+    Mutant(
+        "signing: a key that one account may not use stops all that sign",
+        "hosts",
+        "is_met=error.transient)",
+        "is_met=True)",
+        ("tests/unit/test_hosts.py",),
+    ),
+    Mutant(
+        "publishing: what was signed is no secret",
+        "refresh",
+        "            secrets=self._secrets(credentials, whole, sent, response.assertion),\n",
+        "            secrets=self._secrets(credentials, whole, sent),\n",
+        ("tests/integration/test_canary.py", "-k", "signed"),
     ),
     Mutant(
         "events: the same failure is told with each attempt",

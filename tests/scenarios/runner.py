@@ -45,6 +45,8 @@ from tests.unit.fakes import (
     denied,
     lost_connection,
     no_connection,
+    not_signed,
+    signing_denied,
     throttled,
     timed_out,
 )
@@ -117,6 +119,11 @@ _FAILURES: Final[dict[str, Callable[[], BaseException]]] = {
     "certificate refused": certificate_refused,
     "connection lost": lost_connection,
     "killed": RunKilledError,
+}
+# The same of KMS.
+_UNSIGNED: Final[dict[str, Callable[[], BaseException]]] = {
+    "throttled": not_signed,
+    "denied": signing_denied,
 }
 _CONNECTIONS: Final[dict[str, Callable[[], Exception]]] = {
     "refused": no_connection,
@@ -303,7 +310,8 @@ class _Faults:
             self._left.remove(fault)
         if fault.fails:
             self._is_dead = fault.fails == "killed"
-            return _FAILURES[fault.fails]()
+            failures = _FAILURES | (_UNSIGNED if point.endswith(" sign") else {})
+            return failures[fault.fails]()
         if fault.tells is not None:
             self._world.store.tell(fault.before or "", self._past(self._world.now - fault.tells))
             return None

@@ -38,6 +38,7 @@ class Credentials(Part, frozen=True, kw_only=True):
             "client_credentials",
             "refresh_token",
             "elsewhere",
+            "signs",
             "login",
             "token exchange",
         ]
@@ -158,6 +159,7 @@ CALLS = Literal[
     "read published",
     "create",
     "connect",
+    "sign",
     "lease",
     "request",
     "journal",

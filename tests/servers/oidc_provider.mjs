@@ -1,10 +1,12 @@
 // The npm package oidc-provider as an authorization server, but for its clock: each request brings
-// the time along. Run with: the directory of the packages, a client secret, a lifetime in seconds.
+// the time along. Run with: the directory of the packages, a client secret, a lifetime in seconds,
+// and further clients as JSON.
 
+import { X509Certificate } from "node:crypto";
 import { once } from "node:events";
 import { createServer } from "node:http";
 
-const [packages, secret, lifetime] = process.argv.slice(2);
+const [packages, secret, lifetime, clients] = process.argv.slice(2);
 const { Provider } = await import(`${packages}/oidc-provider/lib/index.js`);
 
 let now = Date.now();
@@ -12,6 +14,8 @@ Date.now = () => now;
 
 const REDIRECT = "https://client.example/";
 const DAY = 24 * 3600;
+// What stands before it has verified a client's certificate, and passes it on.
+const certificateOf = (context) => context.get("x-client-certificate");
 const provider = new Provider("https://issuer.example", {
   clients: [
     {
@@ -27,10 +31,30 @@ const provider = new Provider("https://issuer.example", {
       redirect_uris: [],
       response_types: [],
     },
+    ...JSON.parse(clients),
+  ],
+  clientAuthMethods: [
+    "client_secret_basic",
+    "client_secret_jwt",
+    "private_key_jwt",
+    "self_signed_tls_client_auth",
+    "tls_client_auth",
   ],
   features: {
     clientCredentials: { enabled: true },
     devInteractions: { enabled: false },
+    mTLS: {
+      enabled: true,
+      certificateAuthorized: (context) => certificateOf(context) !== "",
+      certificateSubjectMatches: (context, property, expected) =>
+        property === "tls_client_auth_subject_dn" &&
+        new X509Certificate(Buffer.from(certificateOf(context), "base64")).subject
+          .split("\n")
+          .includes(expected),
+      getCertificate: certificateOf,
+      selfSignedTlsClientAuth: true,
+      tlsClientAuth: true,
+    },
     introspection: { enabled: true, allowedPolicy: () => true },
     revocation: { enabled: true },
   },

@@ -74,7 +74,7 @@ class Kind:
         return self.primary_grant["grant_type"] == "password"
 
 
-def _pinned_in(file: str, pattern: str) -> str:
+def pinned_in(file: str, pattern: str) -> str:
     [version] = re.findall(pattern, (ROOT / file).read_text("utf-8"))
     return str(version)
 
@@ -93,7 +93,7 @@ def _toolkit(variant: str, *, grace: int, **settings: object) -> Kind:
         introspection="/introspect/",
         revocation="/revoke_token/",
         primary_grant={"grant_type": "password", "username": "dealer", "password": SECRET},
-        version=_pinned_in("requirements/servers.txt", r"django-oauth-toolkit==(\S+)"),
+        version=pinned_in("requirements/servers.txt", r"django-oauth-toolkit==(\S+)"),
         grace=grace,
         keeps_one_token=True,
     )
@@ -102,12 +102,19 @@ def _toolkit(variant: str, *, grace: int, **settings: object) -> Kind:
 KINDS: Final = (
     Kind(
         package="oidc-provider",
-        command=("node", str(HERE / "oidc_provider.mjs"), str(PACKAGES), SECRET, str(LIFETIME)),
+        command=(
+            "node",
+            str(HERE / "oidc_provider.mjs"),
+            str(PACKAGES),
+            SECRET,
+            str(LIFETIME),
+            "[]",
+        ),
         token="/token",
         introspection="/token/introspection",
         revocation="/token/revocation",
         primary_grant={"grant_type": "client_credentials"},
-        version=_pinned_in("tests/servers/package.json", r'"oidc-provider": "(.+)"'),
+        version=pinned_in("tests/servers/package.json", r'"oidc-provider": "(.+)"'),
         missing="" if shutil.which("node") and PACKAGES.is_dir() else "npm",
     ),
     _toolkit("60 s of grace", grace=60),

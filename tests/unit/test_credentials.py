@@ -22,6 +22,7 @@ from tests.unit.pasted import (
 )
 from token_refresher import PRODUCT_USER_AGENT
 from token_refresher.credentials import texts_in
+from token_refresher.oauth.assertions import Assertion
 from token_refresher.oauth.dialect import RFC_6749
 from token_refresher.oauth.token_request import token_request
 
@@ -400,6 +401,21 @@ def test_a_client_revokes_at_the_address_of_its_provider() -> None:
     assert (at.dialect, at.is_fixed) == (RFC_6749, True)
 
 
+@pytest.mark.parametrize(
+    ("said", "audience"),
+    [({}, "https://identity.xero.com/connect/token"), ({"audience": "urn:xero"}, "urn:xero")],
+)
+def test_who_signs_names_a_server_that_revokes_by_its_token_endpoint(
+    said: dict[str, str], audience: str
+) -> None:
+    signing = {"token_endpoint_auth_method": "private_key_jwt", "client_id": "1"}
+    of = parse(signing, provider="xero", grant_type="client_credentials", assertion=said or None)
+    at = of.revoking_client
+    assert at is not None
+    assert isinstance(at.assertion, Assertion)
+    assert (at.assertion.audience, at.host) == (audience, "identity.xero.com")
+
+
 def test_nothing_is_revoked_where_no_address_for_it_is_known() -> None:
     assert parse(OLX, PASSWORD).revoking_client is None
     assert parse(ANY, CLIENT, MACHINE).revoking_client is None
@@ -488,6 +504,8 @@ def test_an_audience_follows_from_parameters_and_client() -> None:
     assert signed(docusign)["audience"] == "account-d.docusign.com"
     assert signed(servicenow)["audience"] == CLIENT["client_id"]
     assert signed(docusign, assertion={"audience": "own"})["audience"] == "own"
+    own = signed(docusign, assertion={"claims": {"aud": ["own"]}})
+    assert (own.get("audience"), own["claims"]["aud"]) == (None, ["own"])
 
 
 def test_what_aws_says_of_the_function_is_not_said_by_an_entry() -> None:

@@ -29,7 +29,7 @@ def test_a_failure_that_passes_sends_nobody_to_the_credentials() -> None:
 
 def test_the_command_leads_to_the_account_and_to_its_deployment() -> None:
     assert say("invalid_grant", "dealer-17", HERE) == (
-        "the server refused the password, code or refresh token: "
+        "the server refused the password, code, assertion or refresh token: "
         "token-refresher correct dealer-17 --region eu-west-1 --stack token-refresher"
     )
     assert say("signing_key_missing", "dealer-17", HERE).endswith(

@@ -574,6 +574,7 @@ def store(code: str, *, transient: bool = False) -> SecretStoreError:
         (endpoint("certificate_refused"), ACT, Pace.TRANSIENT),
         (endpoint("address_not_global"), ACT, Pace.TRANSIENT),
         (endpoint("client_certificate_required"), ACT, Pace.TRANSIENT),
+        (endpoint("client_certificate_refused"), ACT, Pace.TRANSIENT),
         (endpoint("proxy_refused"), ACT, Pace.TRANSIENT),
         (endpoint("tls_too_old"), ACT, Pace.TRANSIENT),
         (unavailable(408), PASSES, Pace.TRANSIENT),
