@@ -376,10 +376,9 @@ def _places_of(content: Mapping[str, Any]) -> dict[str, object]:
         entry = provider(str(content.get("provider")))
     except ProviderError:
         return {}
-    return {
-        "provider_parameters": entry.parameters,
-        **entry.grant(content.get("grant_type")).example,
-    }
+    grant_type = content.get("grant_type")
+    of_grant = entry.grant(grant_type if isinstance(grant_type, str) else None)
+    return {"provider_parameters": entry.parameters, **of_grant.example}
 
 
 def _unknown(name: str, known: Collection[str], *, where: str = "") -> str:
