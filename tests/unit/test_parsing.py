@@ -7,7 +7,7 @@ import json
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.unit import pasted
@@ -723,6 +723,7 @@ def test_a_grant_type_of_another_kind_beside_an_unknown_field_is_told(grant_type
     grant=st.sampled_from([*GRANTS.values(), EVERYTHING]),
     cut=st.integers(min_value=0, max_value=40),
 )
+@example(fields={"grant_type": [], "site": ""}, grant={"provider": "salesforce"}, cut=0)
 @settings(deadline=None, max_examples=400)
 def test_however_much_is_wrong_no_value_is_told(
     grant: dict[str, Any], fields: dict[str, Any], cut: int
