@@ -99,10 +99,11 @@ def _instead(path: Path, kinds: list[str], *, is_binary: bool) -> str:
         return ", and it has a private key: give it by --private-key"
     if any(kind.endswith("CERTIFICATE REQUEST") for kind in kinds):
         return ", and it has the request for one: its authority makes a certificate of that"
+    named = shlex.quote(str(path))
     if is_binary and path.suffix.lower() in {".p12", ".pfx"}:
-        return f", which `openssl pkcs12 -nodes -in {shlex.quote(str(path))}` makes of it"
+        return f", which `openssl pkcs12 -nodes -in {named}` makes of it"
     if is_binary:
-        return f", which `openssl x509 -inform der -in {shlex.quote(str(path))}` makes of a certificate"
+        return f", which `openssl x509 -inform der -in {named}` makes of a certificate"
     return ", with its marks such as -----BEGIN CERTIFICATE-----"
 
 

@@ -213,6 +213,7 @@ def show(
             screen.note(f"  x5t#S256 {shown['x5t#S256']}")
             if not one.public.is_signed_alike:
                 screen.note("  An EC key signs another one each time: note these, and keep it.")
+    tell_left_behind(keys, target)
 
 
 def _shown(keys: Keys, one: SigningKey, form: Format, days: int) -> dict[str, Any]:
@@ -252,6 +253,7 @@ def _require_none(keys: Keys, role: Role, target: Target) -> None:
         require_current(keys, target)
     found = read(keys, role, key)
     screen.show_json(jwks([found]))
+    tell_left_behind(keys, target)
     is_next = role is Role.NEXT
     rotate = target.command("key rotate", keys.account, flags=["--switch"] if is_next else [])
     raise ProblemError(

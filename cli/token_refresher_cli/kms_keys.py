@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 _TAG: Final = "token-refresher:"
 ALG_TAG: Final = f"{_TAG}alg"
 EC: Final = "ECC_NIST_P256"
+_USAGE: Final = "SIGN_VERIFY"
 # The kinds of keys that sign here, and what certificates are signed by.
 _ALGORITHMS: Final = {
     EC: "ECDSA_SHA_256",
@@ -59,12 +60,14 @@ class KmsKey:
     Attributes:
         arn: Its ARN.
         spec: Its kind, such as ``RSA_2048``.
+        usage: What it is for, such as ``SIGN_VERIFY``.
         state: Such as ``Enabled``, ``PendingImport`` or ``PendingDeletion``.
         created_at: Aware.
     """
 
     arn: str
     spec: str
+    usage: str
     state: str
     created_at: datetime
 
@@ -131,10 +134,13 @@ class Keys:
             if error.code == "NotFoundException":
                 return None
             raise
-        if key.spec not in _ALGORITHMS:
+        if key.spec not in _ALGORITHMS or key.usage != _USAGE:
+            alias, region = self.aliases[role], key.arn.split(":")[3]
             raise ProblemError(
-                f"{self.aliases[role]} is a key of the kind {key.spec}, which signs no assertion.",
-                "Delete that alias, whoever has made it, and run this again.",
+                f"{alias} is a key of the kind {key.spec} for {key.usage}, which signs no "
+                "assertion.",
+                "Free its name, and run this again: "
+                f"aws kms delete-alias --alias-name {alias} --region {region}",
             )
         return key
 
@@ -150,7 +156,7 @@ class Keys:
             "*",
             Description=f"Signs for the Token Refresher's account {self.account}",
             KeySpec=spec,
-            KeyUsage="SIGN_VERIFY",
+            KeyUsage=_USAGE,
             Origin="EXTERNAL" if is_imported else "AWS_KMS",
             Tags=[{"TagKey": name, "TagValue": value} for name, value in tags.items()],
         )
@@ -289,4 +295,4 @@ class Keys:
 
 def _told(answer: Mapping[str, Any]) -> KmsKey:
     of = answer["KeyMetadata"]
-    return KmsKey(of["Arn"], of["KeySpec"], of["KeyState"], of["CreationDate"])
+    return KmsKey(of["Arn"], of["KeySpec"], of["KeyUsage"], of["KeyState"], of["CreationDate"])

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from token_refresher.aws.signing import ALGORITHMS, alias_of
 from token_refresher.oauth.assertions import Assertion
 from token_refresher_cli.client_certificate import certificate_of
-from token_refresher_cli.kms_keys import aliases_of
+from token_refresher_cli.kms_keys import Role, aliases_of
 from token_refresher_cli.problems import Problem, RefusedError
 
 if TYPE_CHECKING:
@@ -93,7 +93,20 @@ def key_trouble(aws: Aws, key: SignedBy, account: str, target: Target) -> Proble
         return Problem(what, _enabling(found, account, target))
     if ALGORITHMS[key.alg] not in found.algorithms:
         return _unfitting(found, key, account, target)
+    if _is_half_switched(aws, found, account, target):
+        what = f"the rotation of {key.alias} was cut short: the credentials may name the old key"
+        switch = target.command("key rotate", account, flags=["--switch"])
+        return Problem(what, f"Have them name the new one: {switch}")
     return None
+
+
+def _is_half_switched(aws: Aws, key: Key, account: str, target: Target) -> bool:
+    """Whether an alias was moved to the next key, and what follows was not done, as far as seen."""
+    coming = aliases_of(target.secret_prefix, account)[Role.NEXT]
+    try:
+        return aws.key(coming).arn == key.arn
+    except RefusedError:
+        return False
 
 
 def _flags_of(key: SignedBy) -> list[str]:

@@ -218,6 +218,13 @@ def test_credentials_that_could_not_be_written_are_told(operator: Operator, rela
     assert failed.exit_code == 1
     assert "still name the old key, which signs no longer" in failed.stderr
     assert "Then run the same command again." in failed.stderr
+    # And also to whoever comes later, and sees that the server knows the client no more.
+    for command in ("check", "doctor"):
+        told = operator.run(f"{command} dealer-17").output
+        assert f"the rotation of {ALIASES[Role.CURRENT]} was cut short" in told
+        assert ["key", "rotate", "dealer-17", "--switch"] in [each[1:5] for each in pasted(told)]
+    assert operator.run(f"{ROTATE} --switch").exit_code == 0
+    assert "was cut short" not in operator.run("check dealer-17").output
 
 
 @pytest.mark.usefixtures("provider")
