@@ -324,12 +324,14 @@ def explain_call(operation: str, code: str, resource: str, target: Target) -> Pr
         plain = operation if ":" in operation else f"secretsmanager:{operation}"
         action = _ACTIONS.get(operation, plain)
         where = f" on {resource}" if resource else ""
-        also = "Where a KMS key of your own encrypts the secret, allow its use as well."
+        also = ""
         if any(action == each for each, _ in SIGNING.values()):
-            also = "The function has a permission of its own."
+            also = " The function has a permission of its own."
+        elif action.startswith("secretsmanager:"):
+            also = " Where a KMS key of your own encrypts the secret, allow its use as well."
         return Problem(
             f"Your AWS identity may not {action}{where}.",
-            f"Allow it; docs/command-line.md has the whole policy. {also}",
+            f"Allow it; docs/command-line.md has the whole policy.{also}",
         )
     if code == "TooManyRequestsException" and operation == "Invoke":
         return Problem(

@@ -7,6 +7,7 @@ previous key is deleted.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -33,7 +34,7 @@ from token_refresher_cli.signing_keys import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from token_refresher_cli.connection import Connection
     from token_refresher_cli.kms_keys import Keys, KmsKey
@@ -148,7 +149,8 @@ class _Rotation:
             if renamed is not None:
                 self._put(renamed)
             if coming is not None:
-                keys.forget(Role.NEXT)
+                with self._under_way(f"{name} signs with the new key already."):
+                    keys.forget(Role.NEXT)
         if leaves_credentials:
             named = read(keys, Role.CURRENT, new)
             screen.note(f"{describe(named)}: correct what its credentials name by the old one.")
@@ -185,7 +187,8 @@ class _Rotation:
         if previous.state != "PendingDeletion":
             at = keys.schedule_deletion(previous, days=RECOVERY_DAYS)
             screen.show(f"the KMS key {previous.key_id} is to be deleted on {at:%Y-%m-%d}")
-        keys.forget(Role.PREVIOUS)
+        with self._under_way(f"The KMS key {previous.key_id} is to be deleted already."):
+            keys.forget(Role.PREVIOUS)
         cancel = target.aws("kms", "cancel-key-deletion", "--key-id", previous.key_id)
         screen.note(f"Until then it costs nothing. If something still needs it: {cancel}")
         tell_left_behind(keys, target)
@@ -290,17 +293,23 @@ class _Rotation:
         Raises:
             ProblemError: They could not be written; the same command does what is left.
         """
-        try:
+        with self._under_way("The credentials still name the old key, which signs no longer."):
             self.connection.people.replace_credentials(self.keys.account, renamed.text)
+        said = ", ".join(f"{field} {value}" for field, value in renamed.fields.items())
+        screen.show(f"put into its credentials: {said}")
+
+    @contextmanager
+    def _under_way(self, so_far: str) -> Iterator[None]:
+        """Say of a call that AWS refuses that others have changed something already."""
+        try:
+            yield
         except RefusedError as error:
             problem = explain(error, self.connection.target)
             raise ProblemError(
-                f"{problem.what} The credentials still name the old key, which signs no longer.",
+                f"{problem.what} {so_far}",
                 f"{problem.fix} Then run the same command again.".lstrip(),
                 is_under_way=True,
             ) from None
-        said = ", ".join(f"{field} {value}" for field, value in renamed.fields.items())
-        screen.show(f"put into its credentials: {said}")
 
     def _stored(self) -> dict[str, Any] | None:
         """Read the credentials; None where there are none."""

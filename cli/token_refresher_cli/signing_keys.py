@@ -155,9 +155,12 @@ def certificate_of(keys: Keys, key: SigningKey, *, days: int) -> Certificate:
 
 def all_of(keys: Keys) -> list[SigningKey]:
     """Read all keys of an account that a server may see: the current, next and previous one."""
-    found = []
+    found: list[SigningKey] = []
     for role in Role:
         key = keys.find(role)
+        if key is not None and key.arn in {one.kms.arn for one in found}:
+            # A rotation was cut short: it is one key for now.
+            continue
         if key is not None and key.is_enabled:
             found.append(read(keys, role, key))
         elif key is not None:
