@@ -194,6 +194,8 @@ _BY_CODE: Final = {
 
 # AWS says the latter of a secret with replicas, and of a replica.
 _NOT_DELETED: Final = frozenset({"InvalidRequestException", "InvalidParameterException"})
+# What KMS says of an alias or a key that was looked at a call before.
+_OVERTAKEN: Final = frozenset({"AlreadyExistsException", "KMSInvalidStateException"})
 # The rest of an operation's name is its IAM action's.
 _ACTIONS: Final = {
     "GetFunctionConfiguration": "lambda:GetFunctionConfiguration",
@@ -354,6 +356,11 @@ def explain_call(operation: str, code: str, resource: str, target: Target) -> Pr
         )
     if code == "ValidationError" and operation.startswith("cloudformation:"):
         return Problem(f"There is no stack {resource} of template.yaml here.", "")
+    if code in _OVERTAKEN and operation.startswith("kms:"):
+        return Problem(
+            f"{resource} was changed meanwhile, by another run of this or by somebody else.",
+            "Run the same command again: it sees what is left to do.",
+        )
     if code == "InvalidRequestException" and resource and operation not in _ACTIONS:
         fix = f"Restore it: {_restoring(resource, target)}"
         return Problem(f"{resource} is scheduled for deletion.", fix)

@@ -51,6 +51,11 @@ from token_refresher_cli.target import Target
             "Allow it",
         ),
         (
+            RefusedError("kms:CreateAlias", "AlreadyExistsException", "alias/oauth/dealer-17"),
+            "alias/oauth/dealer-17 was changed meanwhile",
+            "Run the same command again",
+        ),
+        (
             RefusedError("cloudformation:DescribeStacks", "ValidationError", "tr"),
             "There is no stack tr",
             "",
