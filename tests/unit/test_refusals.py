@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
@@ -347,6 +348,19 @@ def test_a_name_in_braces_that_stands_for_nothing_is_told(changed: dict[str, Any
 def test_other_braces_are_the_servers() -> None:
     texts = {"query": "{viewer{login}}", "a": "{}", "b": "{other}", "c": "pass{word"}
     assert parse(MACHINE, grant_parameters=texts).grant_parameters == texts
+
+
+@pytest.mark.parametrize("field", ["extra_parameters", "grant_parameters", "assertion"])
+def test_thousands_of_braces_do_not_hold_up_the_other_accounts(field: str) -> None:
+    """They once took a minute, in which the interpreter runs no other thread."""
+    text = {"a": "{" * 60_000}
+    proof = {"token_endpoint_auth_method": "private_key_jwt", "client_secret": None}
+    began = time.process_time()
+    if field == "assertion":
+        parse(MACHINE, assertion={"claims": text}, **proof)
+    else:
+        parse(MACHINE, **{field: text})
+    assert time.process_time() - began < 5
 
 
 @pytest.mark.parametrize("name", ["assertion", "refresh_token"])
