@@ -126,7 +126,9 @@ def _require_client_secret(credentials: Credentials) -> None:
 def _require_assertion(credentials: Credentials) -> None:
     """Let an assertion say what its signer signs."""
     method, signed = credentials.auth_method, credentials.signed_assertion
-    if method == "client_secret_jwt" and (signed is None or signed.signer or signed.alg):
+    if method == "client_secret_jwt" and (
+        signed is None or any((signed.signer, signed.alg, signed.x5t, signed.x5t_s256))
+    ):
         raise ValueError(
             "`assertion` with client_secret_jwt says `audience`, `kid`, `claims` or `expires_in` "
             "alone: the client_secret signs it, by HS256"

@@ -251,7 +251,7 @@ def test_a_name_that_is_given_twice_is_told_where_something_is_wrong_and_stops_n
     )
 
 
-@pytest.mark.parametrize("name", ["pem", "signing_key", "tls_cert"])
+@pytest.mark.parametrize("name", ["pem", "signing_key", "tls_cert", "jwks", "pfx"])
 def test_a_key_is_never_told_to_go_where_it_would_be_sent(name: str) -> None:
     said = refusal(MACHINE, **{name: "-----BEGIN PRIVATE KEY-----"})
     assert said == (

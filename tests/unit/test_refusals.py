@@ -410,11 +410,33 @@ OF_A_SECRET: Final = (
 )
 
 
-@pytest.mark.parametrize("name", ["key", "key_id", "kms_key_id", "key_arn", "KeyId"])
+NOT_BY_ANOTHER: Final = "an account signs with the key of its own name alone"
+
+
+@pytest.mark.parametrize(
+    "name", ["key", "key_id", "kms_key_id", "key_arn", "KeyId", "kmsKey", "key-alias", "alias"]
+)
 def test_no_field_names_the_key_that_signs(name: str) -> None:
     """Else whoever may write one account's credentials signs as another."""
     said = refusal(SIGNED, assertion={name: "alias/oauth/another"})
-    assert said == f"remove `assertion.{name}`: an account signs with the key of its own name alone"
+    assert said == f"remove `assertion.{name}`: {NOT_BY_ANOTHER}"
+
+
+@pytest.mark.parametrize("name", ["kms_key_id", "kmsKeyArn", "kms"])
+def test_no_field_beside_the_assertion_does_either(name: str) -> None:
+    said = refusal(SIGNED, **{name: "alias/oauth/another"})
+    assert said == f"remove `{name}`: {NOT_BY_ANOTHER}"
+
+
+def test_all_that_is_wrong_with_an_assertion_is_told_at_once() -> None:
+    wrong = {"signer": "invented", "alg": "none", "kid": "a" * 1025, "claims": [], "key_id": "a"}
+    assert refusal(SIGNED, assertion={**wrong, "expires_in": 301}) == (
+        "(1) `assertion.signer` must be kms or sts; (2) `assertion.alg` must be one of ES256, "
+        "ES384, PS256, RS256; (3) `assertion.kid` must be text of at most 1024 characters; "
+        "(4) `assertion.claims` must be an object; (5) remove `assertion.key_id`: "
+        f"{NOT_BY_ANOTHER}; (6) `assertion.expires_in` must be a whole number of seconds from 10 "
+        "to 300"
+    )
 
 
 @pytest.mark.parametrize("name", ["exp", "iat", "nbf", "jti"])
@@ -461,6 +483,7 @@ def test_an_algorithm_that_no_key_has_is_refused(alg: str) -> None:
                      id="two audiences"),
         pytest.param(BY_SECRET, {"signer": "kms"}, OF_A_SECRET, id="a secret's, by a key"),
         pytest.param(BY_SECRET, {"alg": "RS256"}, OF_A_SECRET, id="a secret's, as by a key"),
+        pytest.param(BY_SECRET, {"x5t": "a" * 27}, OF_A_SECRET, id="a secret's, by a certificate"),
         pytest.param({**BY_SECRET, "client_secret": ""}, {},
                      "`client_secret` must not be empty: client_secret_jwt signs with it",
                      id="an empty secret's"),
