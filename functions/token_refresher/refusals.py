@@ -39,6 +39,8 @@ _MOST_HEADERS: Final = 16
 _LONGEST_HEADER: Final = 4096
 # Of 64 KiB each: a few thousand would take the memory of all accounts.
 _MOST_VARIABLES: Final = 16
+# As the template's parameter takes them. Whoever pastes one with a comma there allows two.
+_AUDIENCE: Final = r"[A-Za-z0-9:/._~@%+=&?#-]+"
 # RFC 9110 section 5.6.2.
 _HEADER_NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 # What frames a message or routes it: one of these, and the next request on the connection, which
@@ -136,12 +138,22 @@ def _require_assertion(credentials: Credentials) -> None:
     of = credentials.whole_assertion
     if signed is None or of is None:
         return
+    for field, text in (("audience", of.audience), ("kid", of.kid)):
+        if not (text or "").isprintable():
+            # People's terminals show them, and would obey.
+            msg = f"`assertion.{field}` has a line break or an invisible character: remove it"
+            raise ValueError(msg)
     is_issued = signed.signer == "sts"
     if is_issued and any((signed.kid, signed.x5t, signed.x5t_s256, signed.claims)):
         raise ValueError("`assertion` of the signer `sts` has no key and no claims: AWS says them")
     if is_issued and (of.audience is None or signed.expires_in):
         raise ValueError(
             "`assertion` of the signer `sts` has `audience`, and no `expires_in`: AWS decides"
+        )
+    if is_issued and re.fullmatch(_AUDIENCE, of.audience or "") is None:
+        raise ValueError(
+            "`assertion.audience` of the signer `sts` must be one that WebIdentityAudiences may "
+            "name: of A-Z a-z 0-9 and : / . _ ~ @ % + = & ? # -"
         )
     taken = ISSUED if is_issued else SIGNED
     if of.alg is not None and of.alg not in taken:

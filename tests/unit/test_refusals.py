@@ -410,6 +410,10 @@ OF_A_SECRET: Final = (
 )
 
 
+OF_THE_STACK: Final = (
+    "`assertion.audience` of the signer `sts` must be one that WebIdentityAudiences may name: of "
+    "A-Z a-z 0-9 and : / . _ ~ @ % + = & ? # -"
+)
 NOT_BY_ANOTHER: Final = "an account signs with the key of its own name alone"
 
 
@@ -426,6 +430,13 @@ def test_no_field_names_the_key_that_signs(name: str) -> None:
 def test_no_field_beside_the_assertion_does_either(name: str) -> None:
     said = refusal(SIGNED, **{name: "alias/oauth/another"})
     assert said == f"remove `{name}`: {NOT_BY_ANOTHER}"
+
+
+@pytest.mark.parametrize("field", ["audience", "kid"])
+@pytest.mark.parametrize("text", ["a\r\nb", "a\x1b[2Jb", "a\u202eb"], ids=repr)
+def test_what_a_terminal_shows_of_an_assertion_does_not_command_it(field: str, text: str) -> None:
+    said = refusal(SIGNED, assertion={field: text})
+    assert said == (f"`assertion.{field}` has a line break or an invisible character: remove it")
 
 
 def test_all_that_is_wrong_with_an_assertion_is_told_at_once() -> None:
@@ -483,6 +494,10 @@ def test_an_algorithm_that_no_key_has_is_refused(alg: str) -> None:
                      id="two audiences"),
         pytest.param(BY_SECRET, {"signer": "kms"}, OF_A_SECRET, id="a secret's, by a key"),
         pytest.param(BY_SECRET, {"alg": "RS256"}, OF_A_SECRET, id="a secret's, as by a key"),
+        *(
+            pytest.param(SIGNED, {"signer": "sts", "audience": text}, OF_THE_STACK, id=text)
+            for text in ("api://a,api://b", "*", "${aws:PrincipalTag/a}", "api://a b")
+        ),
         pytest.param(BY_SECRET, {"x5t": "a" * 27}, OF_A_SECRET, id="a secret's, by a certificate"),
         pytest.param({**BY_SECRET, "client_secret": ""}, {},
                      "`client_secret` must not be empty: client_secret_jwt signs with it",
