@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from msgspec import structs
 
 from token_refresher.aws.signing import ALGORITHMS
-from token_refresher.errors import CredentialsError, ExternalSecretError
+from token_refresher.errors import CredentialsError, ExternalSecretError, SecretStoreError
 from token_refresher.fixes import DENIED
 from token_refresher.judgement import with_times_read
 from token_refresher.leases import ABANDONED_AFTER, LeaseContent
@@ -34,6 +34,7 @@ from token_refresher_cli.problems import RefusedError, about, fix_for, sentence
 from token_refresher_cli.proof import issued_for, key_trouble
 
 if TYPE_CHECKING:
+    from token_refresher.credentials import Credentials
     from token_refresher.records import FailureRecord
     from token_refresher_cli.patient import Patient
     from token_refresher_cli.proof import SignedBy
@@ -143,9 +144,18 @@ def _credentials(patient: Patient) -> Finding:
     return well(f"they validate: {grant} grant at {client.host}, {client.auth_method}")
 
 
+def _read(patient: Patient) -> Credentials | None:
+    """Take the credentials; None where they may not be read, which a step before has told."""
+    try:
+        return patient.credentials
+    except (RefusedError, SecretStoreError):
+        return None
+
+
 def _certificate(patient: Patient) -> Finding | None:
     """Look at the client's certificate, before anything is shown to a server."""
-    credentials = patient.credentials
+    if (credentials := _read(patient)) is None:
+        return None
     certificate, private_key = credentials.certificate, credentials.private_key
     if certificate is None or private_key is None:
         return None
@@ -164,7 +174,8 @@ def _certificate(patient: Patient) -> Finding | None:
 
 def _signature(patient: Patient) -> Finding | None:
     """Look whether the function could sign for the account; nothing is signed."""
-    credentials = patient.credentials
+    if (credentials := _read(patient)) is None:
+        return None
     if (audience := issued_for(credentials)) is not None:
         return _identity_token(patient, audience)
     try:

@@ -129,6 +129,7 @@ app.command(cls=_Command, rich_help_panel=_LOOK)(provider_commands.providers)
 
 _keys = typer.Typer(
     name="key",
+    cls=_Commands,
     help="Make, bring in, show and replace the keys that accounts sign with.",
     no_args_is_help=True,
 )

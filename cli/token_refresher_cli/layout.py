@@ -80,7 +80,7 @@ def _continued(command: str, width: int) -> list[str]:
             lines[-1] += _GOES_ON
             lines.append(f"   {part}")
         else:
-            lines[-1] = f"{lines[-1]} {part}".lstrip()
+            lines[-1] = f"{lines[-1]} {part}" if lines[-1] else part
     return lines
 
 

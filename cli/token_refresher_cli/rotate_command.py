@@ -14,7 +14,7 @@ import typer
 
 from token_refresher_cli import options, screen
 from token_refresher_cli.credentials_form import read_object, to_credentials
-from token_refresher_cli.kms_keys import RECOVERY_DAYS, Role
+from token_refresher_cli.kms_keys import EC, RECOVERY_DAYS, Role
 from token_refresher_cli.machine import without_interruption
 from token_refresher_cli.problems import ProblemError, RefusedError, about, explain
 from token_refresher_cli.read_commands import connect
@@ -112,7 +112,7 @@ class _Rotation:
             screen.note(describe(one))
         flags = ["--format", "certificate", "--only", "next"]
         certificate = target.command("key jwks", keys.account, flags=flags)
-        screen.note("Publish both at the provider now, which goes on to see the current one.")
+        screen.note("Publish both at the provider now; until you switch, it sees the current one.")
         screen.note(
             "Where it takes certificates (Entra, NetSuite, Salesforce), upload the next one's "
             f"beside the other before you switch: {certificate}"
@@ -250,6 +250,9 @@ class _Rotation:
                 foreign.append(each)
         if foreign:
             raise self._foreign(foreign, after, days)
+        if (old.kms.spec == EC) != (new.kms.spec == EC) and assertion.get("alg") != new.public.alg:
+            # A key of another kind signs by nothing that the old one did.
+            fields["alg"] = new.public.alg
         if not fields:
             return None
         stored["assertion"] = {**assertion, **fields}

@@ -379,10 +379,10 @@ def _places_of(content: Mapping[str, Any]) -> dict[str, object]:
         entry = provider(str(content.get("provider")))
     except ProviderError:
         return {}
-    return {
-        "provider_parameters": entry.parameters,
-        **entry.grant(content.get("grant_type")).example,
-    }
+    # Whatever stands there is not looked at yet, and a list is no key.
+    grant_type = content.get("grant_type")
+    grant = entry.grant(grant_type if isinstance(grant_type, str) else None)
+    return {"provider_parameters": entry.parameters, **grant.example}
 
 
 def _unknown(name: str, known: Collection[str], *, where: str = "") -> str:

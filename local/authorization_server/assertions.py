@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from local.authorization_server.ledger import Client
 
-Key: TypeAlias = RSAKey | ECKey | OctKey
+_Key: TypeAlias = RSAKey | ECKey | OctKey
 
 CLIENT_ASSERTION_TYPE: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 JWT_BEARER: Final = "urn:ietf:params:oauth:grant-type:jwt-bearer"
@@ -79,7 +79,7 @@ def _verified(text: str, client: Client) -> dict[str, Any]:
 
     A key says itself by what it signs: a header that asks for another algorithm is refused.
     """
-    keys: tuple[Key, ...] = client.public_keys or (OctKey.import_key(client.secret),)
+    keys: tuple[_Key, ...] = client.public_keys or (OctKey.import_key(client.secret),)
     for key in keys:
         with suppress(JoseError, ValueError):
             return jwt.decode(text, key, algorithms=[*_ALGORITHMS[key.key_type]]).claims

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime, timedelta
 
-    from local.authorization_server.assertions import Key
+    from joserfc.jwk import ECKey, RSAKey
+
     from local.authorization_server.dialects import Dialect
 
 AUTH_METHODS = ("client_secret_basic", "client_secret_post")
@@ -63,7 +64,7 @@ class Client:
     response_fields: dict[str, object] = field(repr=False)
     # With what its assertions are verified, if not with its secret; and for whom they must be, if
     # not for the token endpoint.
-    public_keys: tuple[Key, ...] = ()
+    public_keys: tuple[RSAKey | ECKey, ...] = ()
     audience: str | None = None
 
     def get_client_id(self) -> str:

@@ -29,8 +29,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from datetime import datetime, timedelta
 
+    from joserfc.jwk import ECKey, RSAKey
+
     from local.authority import Authority
-    from local.authorization_server.assertions import Key
 
 TOKEN_PATH = "/oauth/token"  # noqa: S105
 RESOURCE_PATH = "/api/me"
@@ -140,7 +141,7 @@ class AuthorizationServer:
         one_live_token: bool = False,
         token_ending: str = "",
         response_fields: Mapping[str, object] | None = None,
-        public_keys: Iterable[Key] = (),
+        public_keys: Iterable[RSAKey | ECKey] = (),
         audience: str | None = None,
     ) -> Client:
         """Register a client, and return it: its fields may be changed at any time.

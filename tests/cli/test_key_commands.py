@@ -274,6 +274,17 @@ def test_a_key_that_kms_does_not_find_at_once_is_looked_for_again(
     assert relay.calls.count("GetPublicKey") == 3
 
 
+def test_a_key_that_kms_never_finds_is_to_be_deleted(
+    operator: Operator, relay: Relay, kms: Kms
+) -> None:
+    relay.illness = lambda operation: NOT_FOUND if operation == "GetPublicKey" else None
+    with operator.by_way_of(relay):
+        failed = operator.run("key create dealer-17")
+    assert failed.exit_code == 3
+    assert "kms:GetPublicKey failed" in failed.stderr
+    assert list(keys_in(kms).values()) == ["PendingDeletion"]
+
+
 # Keys that were made elsewhere.
 
 

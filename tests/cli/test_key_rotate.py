@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import pytest
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from joserfc.jwk import KeySet, RSAKey
 
 from tests.cli.key_files import signed, verifies
@@ -340,6 +340,22 @@ def test_the_next_key_is_of_the_kind_of_the_current_one(operator: Operator) -> N
     current, coming = operator.tells("key jwks dealer-17")["keys"]
     for name in ("alg", "spec"):
         assert coming[name] == current[name]
+
+
+@pytest.mark.usefixtures("provider")
+def test_credentials_sign_by_what_a_key_of_another_kind_signs_by(
+    operator: Operator, tmp_path: Path
+) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    encoding, opened = serialization.Encoding.PEM, serialization.NoEncryption()
+    form = serialization.PrivateFormat.PKCS8
+    (tmp_path / "ec.pem").write_bytes(key.private_bytes(encoding, form, opened))
+    add(operator, kid=names(operator)["kid"])
+    operator.says(f"key import dealer-17 --next --pem {tmp_path / 'ec.pem'}")
+    coming = names(operator, "next")
+    for _ in range(2):
+        operator.says(f"{ROTATE} --switch")
+        assert assertion(operator) == {"kid": coming["kid"], "alg": "ES256"}
 
 
 @pytest.mark.usefixtures("provider")

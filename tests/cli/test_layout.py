@@ -141,5 +141,7 @@ def test_a_command_that_is_longer_than_the_terminal_is_broken_as_a_shell_takes_i
     pasted = printed[printed.index("token-refresher") :]
     # A shell drops a backslash at the end of a line, and the line's end.
     assert shlex.split(pasted.replace("\\\n", "")) == shlex.split(command)
-    for line in pasted.splitlines():
+    first, *others = pasted.splitlines()
+    assert all(line.startswith("   --") for line in others)
+    for line in (first, *others):
         assert len(line) <= width or len(re.findall(" --[a-z]|^token", line)) == 1

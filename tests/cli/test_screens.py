@@ -105,6 +105,7 @@ ANSWERS: Final[dict[str, tuple[tuple[str, str | None], ...]]] = {
     "add {new}": (
         ("token_endpoint: ", "{endpoint}"),
         ("grant_type [client_credentials]: ", "password"),
+        ("token_endpoint_auth_method [client_secret_basic]: ", ""),
         ("client_id: ", "made-up"),
         ("username: ", None),
     ),

@@ -76,6 +76,7 @@ def test_a_wrong_password_is_found_and_corrected_without_a_secret_on_the_screen(
         for question, answer in (
             ("provider or token_endpoint: ", server.token_endpoint),
             ("grant_type [client_credentials]: ", "password"),
+            ("token_endpoint_auth_method [client_secret_basic]: ", ""),
             ("client_id: ", dealer),
             ("username: ", "dealer@example.com"),
             ("client_secret (hidden; Enter for a client without one): ", CLIENT_SECRET),
@@ -270,6 +271,7 @@ def test_each_answer_is_looked_at_as_it_is_typed_and_whoever_leaves_wrote_nothin
             ),
             ("grant_type [client_credentials]: ", "pasword", "grant_type is one of"),
             ("grant_type [client_credentials]: ", "password", ""),
+            ("token_endpoint_auth_method [client_secret_basic]: ", "", ""),
             ("client_id: ", " 1", "begins or ends with a blank"),
             ("client_id: ", "1", ""),
             ("username: ", "dealer@example.com", ""),

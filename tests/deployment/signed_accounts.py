@@ -6,21 +6,18 @@ import base64
 import hashlib
 import json
 import os
+import subprocess
+import sys
+import tempfile
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 import urllib3
-from cryptography.hazmat.primitives.asymmetric import padding, rsa
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.keywrap import aes_key_wrap_with_padding
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    load_der_public_key,
-)
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from joserfc.jwk import KeySet
 
+from local.embedded_cloud import ROOT
 from tests.deployment.signed_clients import (
     BY_JWT,
     JWT_BEARER,
@@ -74,34 +71,52 @@ class Signing:
         """KMS, for the operator."""
         return self.aws.cloud.client("kms")
 
-    def create_key(self, account: str, *, prefix: str = PREFIX) -> str:
+    def create_key(self, account: str, *, alg: str = "RS256", prefix: str = PREFIX) -> str:
         """Make an account's key, and return its id."""
-        made = self.kms.create_key(KeySpec="RSA_2048", KeyUsage="SIGN_VERIFY")["KeyMetadata"]
-        self.kms.create_alias(AliasName=alias_of(prefix, account), TargetKeyId=made["KeyId"])
-        return str(made["KeyId"])
+        self._run("key", "create", account, "--alg", alg, "--prefix", prefix)
+        return self._id_of(account, prefix)
 
-    def import_key(self, account: str) -> str:
-        """Import a key that a provider handed out as a file, and return its id."""
+    def import_key(self, account: str, *, of_google: dict[str, str] | None = None) -> str:
+        """Import a key that a provider handed out as a file, and return its id.
+
+        Args:
+            account: Whose it becomes.
+            of_google: What else is in the file of a service account; else it is PEM, as GitHub's.
+        """
         downloaded = rsa.generate_private_key(65537, 2048)
-        der = downloaded.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+        forms = (
+            (Encoding.DER, PrivateFormat.PKCS8),
+            (Encoding.PEM, PrivateFormat.TraditionalOpenSSL),
+        )
+        der, pem = (downloaded.private_bytes(*form, NoEncryption()) for form in forms)
         self.imported.append(der)
-        made = self.kms.create_key(KeySpec="RSA_2048", KeyUsage="SIGN_VERIFY", Origin="EXTERNAL")
-        key_id: str = made["KeyMetadata"]["KeyId"]
-        given = self.kms.get_parameters_for_import(
-            KeyId=key_id, WrappingAlgorithm="RSA_AES_KEY_WRAP_SHA_256", WrappingKeySpec="RSA_4096"
+        text = pem.decode()
+        if of_google is not None:
+            text = json.dumps({"type": "service_account", "private_key": text, **of_google})
+        with tempfile.NamedTemporaryFile("w", suffix=".pem") as file:
+            file.write(text)
+            file.flush()
+            self._run("key", "import", account, "--pem", file.name, "--prefix", PREFIX)
+        return self._id_of(account, PREFIX)
+
+    def _run(self, *words: str) -> None:
+        """Run the command line as an operator's shell would."""
+        subprocess.run(  # noqa: S603
+            [sys.executable, "-m", "token_refresher_cli", *words],
+            cwd=ROOT,
+            env={
+                **self.stack.clean_environment(),
+                **self.aws.cloud.environment(),
+                "PYTHONPATH": os.pathsep.join(("functions", "cli")),
+            },
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=True,
         )
-        wrapping = load_der_public_key(given["PublicKey"])
-        assert isinstance(wrapping, rsa.RSAPublicKey)
-        aes = os.urandom(32)
-        oaep = padding.OAEP(padding.MGF1(SHA256()), SHA256(), None)
-        self.kms.import_key_material(
-            KeyId=key_id,
-            ImportToken=given["ImportToken"],
-            EncryptedKeyMaterial=wrapping.encrypt(aes, oaep) + aes_key_wrap_with_padding(aes, der),
-            ExpirationModel="KEY_MATERIAL_DOES_NOT_EXPIRE",
-        )
-        self.kms.create_alias(AliasName=alias_of(PREFIX, account), TargetKeyId=key_id)
-        return key_id
+
+    def _id_of(self, account: str, prefix: str) -> str:
+        found = self.kms.describe_key(KeyId=alias_of(prefix, account))
+        return str(found["KeyMetadata"]["KeyId"])
 
     def public_key(self, key_id: str) -> RSAKey:
         """What a person pastes at the provider."""
@@ -174,8 +189,9 @@ def okta(signing: Signing, account: str, *, prefix: str = PREFIX) -> None:
 def google(signing: Signing, account: str) -> None:
     """A service account: the grant itself is an assertion, by a key that Google handed out."""
     url = signing.server.url(path := f"/{account}/token")
-    key = signing.public_key(signing.import_key(account))
     email, scope = f"{account}@invented.iam.example.com", "https://www.example.com/auth/cloud"
+    file = {"client_email": email, "private_key_id": "invented-private-key-id"}
+    key = signing.public_key(signing.import_key(account, of_google=file))
     signing.server.clients[path] = SignedClient(
         key=key,
         header={"kid": "invented-private-key-id"},
@@ -255,7 +271,7 @@ def salesforce(signing: Signing, account: str) -> None:
 def entra(signing: Signing, account: str) -> None:
     """An app registration with a certificate: PS256, known by the certificate's thumbprint."""
     url = signing.server.url(path := f"/{account}/oauth2/v2.0/token")
-    key = signing.public_key(signing.create_key(account))
+    key = signing.public_key(signing.create_key(account, alg="PS256"))
     thumbprint = base64.urlsafe_b64encode(hashlib.sha256(b"invented").digest()).decode().rstrip("=")
     signing.server.clients[path] = SignedClient(
         key=key,

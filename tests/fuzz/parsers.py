@@ -472,7 +472,8 @@ def _rotation(data: bytes) -> str:
 
 
 def _certificates_of(data: bytes) -> str:
-    return f"{len(authorities_of(text(data)).get_ca_certs())}"
+    # Python would read each name in them, which nobody needs.
+    return f"{len(authorities_of(text(data)).get_ca_certs(binary_form=True))}"
 
 
 def _client_certificate(data: bytes) -> str:

@@ -506,6 +506,7 @@ def sends_back_what_was_signed(place: str, account: str) -> Answering:
     return answering
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("signer", ["kms", "secret"])
 def test_what_was_signed_is_neither_published_nor_told_whoever_sends_it_back(
     world: World, cloud: EmbeddedCloud, capfd: pytest.CaptureFixture[str], signer: str

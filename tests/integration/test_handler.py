@@ -387,6 +387,41 @@ def test_the_tracer_is_loaded_only_where_tracing_is_on(deployed: Deployed) -> No
     assert printed == ["False\n", "True\n"]
 
 
+SWEEP = """
+import sys
+from local.function import Context
+from token_refresher.handler import lambda_handler
+print(lambda_handler({}, Context())["outcomes"])
+signing = {"token_refresher.aws.signing", "token_refresher.oauth.signatures"}
+print(len(signing & sys.modules.keys()))
+"""
+
+
+def test_what_signs_is_loaded_once_an_account_signs_and_never_for_the_others(
+    deployed: Deployed,
+) -> None:
+    deployed.clock.set(utc_now())
+    deployed.onboard("machine", MACHINE)
+    environment = runtime_environment(deployed, PYTHONPATH=f"{ROOT / 'functions'}:{ROOT}")
+
+    def swept() -> list[str]:
+        done = subprocess.run(  # noqa: S603
+            [sys.executable, "-c", SWEEP],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return done.stdout.splitlines()[-2:]
+
+    outcomes, loaded = swept()
+    assert (outcomes, loaded) == ("{'fresh': 0, 'published': 1}", "0")
+    signs = {"client_id": "invented", "token_endpoint_auth_method": "private_key_jwt"}
+    where = {"token_endpoint": deployed.server.token_endpoint}
+    deployed.put("signs", json.dumps({**MACHINE, **signs, **where}))
+    assert swept()[-1] == "2"
+
+
 def test_the_real_runtime_client_runs_every_event(deployed: Deployed, authority: Authority) -> None:
     assert authority.certificate_file.exists()
     deployed.clock.set(utc_now())

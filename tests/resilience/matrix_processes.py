@@ -79,8 +79,8 @@ class Processes:
 class ProcessScene(WireScene):
     """One account of an otherwise empty cloud; the function has a process of its own."""
 
-    def __init__(self, wire: Wire, processes: Processes) -> None:
-        super().__init__(wire)
+    def __init__(self, wire: Wire, processes: Processes, *, signs: bool = False) -> None:
+        super().__init__(wire, signs=signs)
         self._processes = processes
 
     @override

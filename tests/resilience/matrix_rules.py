@@ -65,10 +65,7 @@ class Invariant(Enum):
 
     I1 = "a published token that lives stays published and accepted"
     I2 = "once the fault is gone, a new token comes within the bound"
-    I3 = (
-        "no refresh token is sent by two at once, nor again while it can cost more than it brings; "
-        "no assertion is sent twice, or after its end"
-    )
+    I3 = "no refresh token is sent by two at once, nor again while it can cost more than it brings"
     I4 = "the versions stay within the budget, and between two leases lie 15 minutes"
     I5 = "no secret is where it does not belong"
     I6 = "where the loss is unavoidable: reported, no loop, healed by a new initial refresh token"

@@ -24,6 +24,7 @@ from unittest import mock
 import boto3
 import urllib3
 from botocore.exceptions import ReadTimeoutError
+from joserfc.jwk import RSAKey
 from typing_extensions import override
 
 from local.authority import Authority
@@ -71,6 +72,8 @@ JSON: Final = (("Content-Type", "application/json"),)
 
 def name_call(operation: str, asked: Mapping[str, Any]) -> str:
     """Name an AWS call as the doubles name it."""
+    if operation == "Sign":
+        return "sign"
     path = asked.get("SecretId", asked.get("Name", "")).split("/")
     if operation == "ListSecrets":
         listed: str = asked["Filters"][0]["Values"][0]
@@ -328,11 +331,16 @@ class _Context:
 
 
 class WireScene(Scene):
-    """One account of an otherwise empty cloud; the handler runs in this process."""
+    """One account of an otherwise empty cloud; the handler runs in this process.
 
-    def __init__(self, wire: Wire) -> None:
+    Args:
+        wire: What it shares with others.
+        signs: Whether the account proves itself by a key in KMS, instead of a secret.
+    """
+
+    def __init__(self, wire: Wire, *, signs: bool = False) -> None:
         super().__init__(boundary=wire.boundary, account=f"dealer-{next(wire.numbers)}")
-        self.wire, self.server = wire, wire.server
+        self.wire, self.server, self.signs = wire, wire.server, signs
         self.server.refused.clear()
         wire.boundary.begin()
         wire.cloud.reset()
@@ -374,15 +382,23 @@ class WireScene(Scene):
 
     def _register(self, **registration: Any) -> None:  # noqa: ANN401
         mode = ServerMode[self._mode.name]
+        if self.signs:
+            registration |= {"public_keys": [self._key()], "auth_methods": ["private_key_jwt"]}
         self.server.register_client(self.account, secret=SECRET, refresh_mode=mode, **registration)
 
+    def _key(self) -> RSAKey:
+        """Make the account's key where it has none, and return the public one."""
+        kms, alias = self.wire.cloud.client("kms"), f"alias/oauth/{self.account}"
+        if alias not in {each["AliasName"] for each in kms.list_aliases()["Aliases"]}:
+            key = kms.create_key(KeySpec="RSA_2048", KeyUsage="SIGN_VERIFY")
+            kms.create_alias(AliasName=alias, TargetKeyId=key["KeyMetadata"]["KeyId"])
+        return RSAKey.import_key(kms.get_public_key(KeyId=alias)["PublicKey"])
+
     def _client(self) -> dict[str, str]:
-        endpoint = self.server.token_endpoint
-        return {
-            "token_endpoint": endpoint,
-            "client_id": self.account,
-            "client_secret": SECRET,
-        }
+        client = {"token_endpoint": self.server.token_endpoint, "client_id": self.account}
+        if self.signs:
+            return {**client, "token_endpoint_auth_method": "private_key_jwt"}
+        return {**client, "client_secret": SECRET}
 
     def edit(self, **changes: object) -> None:
         self._write(json.loads(self._credentials()) | changes)
@@ -564,5 +580,7 @@ class WireScene(Scene):
         return self.server.families_revoked - self._revoked
 
     def assertions_refused(self) -> int:
-        # No flow of this stage signs.
-        return 0
+        asked = (each for each in self.server.requests if each.client_id == self.account)
+        sent = Counter(each.fields.get("client_assertion") for each in asked)
+        del sent[None]
+        return sent.total() - len(sent)

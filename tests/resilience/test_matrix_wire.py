@@ -53,3 +53,20 @@ def test_the_doubles_are_called_as_the_real_ones_are(wire: Wire, flow: Flow) -> 
 
     assert real.violations == []
     assert calls(real.points) == calls(doubles.points)
+
+
+@pytest.mark.parametrize("name", ["refresh: server rotates", "refresh-only: refresh"])
+def test_every_fault_at_kms_leaves_all_promises_kept(wire: Wire, name: str) -> None:
+    [flow] = [each for each in FLOWS if each.name == name]
+    undisturbed = Case(flow, WireScene(wire, signs=True), ()).play()
+    assert undisturbed.violations == []
+    called = calls(undisturbed.points)
+    assert called[called.index("sign") :][:3] == ["sign", "lease", "request"]
+    others = {point for point in undisturbed.points if point.call != "sign"}
+    make_scene = partial(WireScene, wire, signs=True)
+    played = play_strikes(flow, make_scene, strikes_over_http, passed=others)
+
+    assert "\n".join(map(str, played.violations)) == ""
+    assert played.missed == []
+    assert played.unavoidable == []
+    assert played.cases > 5

@@ -420,7 +420,7 @@ class FakeTokenEndpoint:
             self._outages[key] = make
 
     @property
-    def now(self) -> datetime:
+    def time(self) -> datetime:
         """What its clock says."""
         return self._clock()
 
@@ -584,7 +584,7 @@ class FakeConnection:
     signed_at: datetime
 
     def request(self, grant: Grant, *, before_sending: Callable[[], None]) -> TokenResponse:
-        sender, now = self.sender, self.endpoint.now
+        sender, now = self.sender, self.endpoint.time
         if self.client.signs and is_old(self.client, made_at=self.signed_at, now=now):
             sender = self.endpoint.signed(self.client)
         before_sending()

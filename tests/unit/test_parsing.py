@@ -7,7 +7,7 @@ import json
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.unit import pasted
@@ -707,6 +707,13 @@ def test_a_canary_in_any_field_is_in_no_error(grant: dict[str, Any]) -> None:
     assert telling == set()
 
 
+@pytest.mark.parametrize("grant_type", [["password"], {"a": 1}, 7, True])
+def test_a_grant_type_of_another_kind_beside_an_unknown_field_is_told(grant_type: object) -> None:
+    fields = {"provider": "salesforce", "grant_type": grant_type, "no_field": "a"}
+    with pytest.raises(CredentialsError, match="grant_type"):
+        parse_credentials(json.dumps(fields))
+
+
 @given(
     fields=st.dictionaries(
         st.sampled_from([*EVERYTHING, "grant_type", "token_endpoint", "site", MARK + " x"]),
@@ -716,6 +723,7 @@ def test_a_canary_in_any_field_is_in_no_error(grant: dict[str, Any]) -> None:
     grant=st.sampled_from([*GRANTS.values(), EVERYTHING]),
     cut=st.integers(min_value=0, max_value=40),
 )
+@example(fields={"grant_type": [], "site": ""}, grant={"provider": "salesforce"}, cut=0)
 @settings(deadline=None, max_examples=400)
 def test_however_much_is_wrong_no_value_is_told(
     grant: dict[str, Any], fields: dict[str, Any], cut: int
