@@ -184,7 +184,7 @@ def _errors(
     except (ClientError, BotoCoreError) as error:
         raise told(error) from None
     except Exception:  # noqa: BLE001 - botocore reads what a proxy or a gateway says as if AWS did
-        raise _failed(operation, "ResponseParserError", transient=True) from None
+        raise unreadable(operation) from None
 
 
 def not_signed(error: ClientError | BotoCoreError, alias: str) -> SigningError:
@@ -218,6 +218,11 @@ def not_issued(error: ClientError | BotoCoreError) -> SigningError:
         code = "identity_federation_disabled"
         return SigningError(what, operation=operation, code=code, transient=False)
     return _failed(operation, code, transient=is_transient)
+
+
+def unreadable(operation: str) -> SigningError:
+    """Say in botocore's word that what came was no response of AWS."""
+    return _failed(operation, "ResponseParserError", transient=True)
 
 
 def _failed(operation: str, code: str, *, transient: bool) -> SigningError:
