@@ -324,7 +324,9 @@ def sam(place: Place, *arguments: str) -> str:
 def deploy(place: Place, stack: str, parameters: Sequence[str], *options: str) -> None:
     """Deploy one stack, and tell its outputs; its template takes those parameters that it has."""
     print(f"== Deploying {stack}", flush=True)
-    overrides = ("--parameter-overrides", *parameters)
+    # SAM takes no value for an empty one, and would leave what was given earlier in place.
+    given = [f'{each}""' if each.endswith("=") else each for each in parameters]
+    overrides = ("--parameter-overrides", *given)
     said = sam(place, "deploy", "--stack-name", stack, "--no-progressbar", *options, *overrides)
     if "No changes to deploy" in said:
         print("No changes.")

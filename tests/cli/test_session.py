@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import threading
 from typing import TYPE_CHECKING
@@ -86,7 +87,9 @@ def test_a_wrong_password_is_found_and_corrected_without_a_secret_on_the_screen(
             terminal.enter(answer)
         terminal.expect("created oauth/credentials/dealer-17")
         assert terminal.finish() == 0
-    shown = terminal.plain.replace(server.host, "api.example.com").replace("): \n", "):\n")
+    shown = terminal.plain.replace(server.host, "api.example.com")
+    # A question that Enter answers ends with a blank.
+    shown = re.sub(r"([\])]:) \n", r"\1\n", shown)
     assert f"```text\n$ token-refresher add dealer-17\n{shown}```" in DOCUMENT
 
     with shell.open("refresh", dealer) as terminal:

@@ -1,4 +1,7 @@
-"""Accounts that sign, as their providers' documentation has it, and the stack that they are in."""
+"""Accounts that sign, as their providers' documentation has it, and the stack that they are in.
+
+Their keys are made and imported by the command line.
+"""
 
 from __future__ import annotations
 
@@ -53,7 +56,7 @@ class Signing:
         certified: Knows certificates, of this authority.
         authority: Issues them.
         issuer: The AWS account's own, of identity tokens.
-        imported: The private keys that were downloaded, in DER.
+        imported: The private keys that were downloaded, in DER, each in both of its forms.
         private_keys: Those of certificates, in PEM, by account.
     """
 
@@ -89,7 +92,7 @@ class Signing:
             (Encoding.PEM, PrivateFormat.TraditionalOpenSSL),
         )
         der, pem = (downloaded.private_bytes(*form, NoEncryption()) for form in forms)
-        self.imported.append(der)
+        self.imported += [der, b"".join(base64.b64decode(line) for line in pem.splitlines()[1:-1])]
         text = pem.decode()
         if of_google is not None:
             text = json.dumps({"type": "service_account", "private_key": text, **of_google})

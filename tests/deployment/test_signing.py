@@ -301,15 +301,21 @@ def test_without_the_statement_an_account_that_signs_says_what_to_do(
     assert signing.refresh("denied")["outcome"] == "published"
 
 
-def test_a_stack_that_does_not_sign_denies_it_and_nothing_is_leased_or_sent(
+def test_where_signing_is_turned_off_again_it_is_denied_and_nothing_is_leased_or_sent(
     signing: Signing,
 ) -> None:
-    hosts = {"AllowedTokenHosts": signing.server.host}
-    stack = Stack(signing.aws, {**hosts, "SecretPrefix": OTHER_PREFIX}, name="unsigned")
-    stack.make("deploy-stacks")
+    where = {"AllowedTokenHosts": signing.server.host, "SecretPrefix": OTHER_PREFIX}
+    allowing = {**where, "Signing": "true", "WebIdentityAudiences": OF_ENTRA}
+    off = {**where, "Signing": "false", "WebIdentityAudiences": ""}
+    earlier, stack = (Stack(signing.aws, each, name="unsigned") for each in (allowing, off))
+    sids = []
+    for each in (earlier, stack):
+        each.make("deploy-stacks")
+        sids.append({statement["Sid"] for statement in Policies(each).shared()})
     okta(signing, "unsigned", prefix=OTHER_PREFIX)
     asked = len(signing.server.assertions)
     (told,) = stack.invoke({"accounts": ["unsigned"]})["accounts"]
+    assert sids[0] - sids[1] == {"SignWithKeysOfAccounts", "TellWhoRunsHere", "NameTheAccount"}
     assert told["error"] == "signing_denied"
     assert told["fix"].startswith("deploy with Signing=true")
     assert len(signing.server.assertions) == asked

@@ -441,8 +441,8 @@ MUTANTS: Final = (
     Mutant(
         "events: an end that a run did not live to tell is never told",
         "changes",
-        "was or _left_behind(before, after) or (",
-        "was or (",
+        "was or _left_behind(before, after) or next(",
+        "was or next(",
         EVENTS,
     ),
     Mutant(
@@ -453,10 +453,10 @@ MUTANTS: Final = (
         EVENTS,
     ),
     Mutant(
-        "events: a consent that was never ending is told as a recovery",
+        "events: a consent is told as ending as soon as its end is known",
         "changes",
-        "_consent(before) if ended else None",
-        "_consent(before) if before.grant else None",
+        "    if policy.is_grant_ending(account, now=now):\n",
+        "    if account.grant:\n",
         EVENTS,
     ),
     Mutant(

@@ -444,7 +444,8 @@ class FakeTokenEndpoint:
             if isinstance(answer, OAuthError) and not answer.sent:
                 del self._answers[:1]
                 raise answer
-        yield FakeConnection(self, client, self.signed(client), self._clock())
+        signed_at = self._clock()
+        yield FakeConnection(self, client, self.signed(client), signed_at)
 
     def signed(self, client: Client) -> Client:
         """Have the client's assertion signed; the program's own composes it."""

@@ -52,6 +52,19 @@ class SignerError(Exception):
     """A signer's own error, whatever it is."""
 
 
+class SlowRing(KeyRing):
+    """Takes half a minute for its first signature, after it has read what it signs."""
+
+    def __init__(self, clock: DrivenClock) -> None:
+        super().__init__()
+        self._clock = clock
+
+    def sign(self, key: str, *, alg: str, message: bytes) -> bytes:
+        if self.asked == []:
+            self._clock.advance(timedelta(seconds=31))
+        return super().sign(key, alg=alg, message=message)
+
+
 class Scene:
     """Servers over TLS, a client of theirs, and a signer, until the test ends."""
 
@@ -234,6 +247,16 @@ def test_it_is_made_again_where_more_than_half_its_life_is_over_when_it_is_sent(
     assert len(scene.ring.asked) == signatures
     left = scene.claims(request)["exp"] - scene.clock.now().timestamp()
     assert left >= (expires_in or 60) / 2
+
+
+def test_its_age_counts_from_before_it_was_signed(scene: Scene) -> None:
+    server = scene.serve(answers(SUCCESS))
+    scene.ring = SlowRing(scene.clock)
+    scene.redeem(server)
+    [request] = server.requests
+
+    assert len(scene.ring.asked) == 2
+    assert scene.claims(request)["exp"] - scene.clock.now().timestamp() == 60
 
 
 def test_one_that_the_platform_issues_is_asked_for_again_likewise(scene: Scene) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
+from token_refresher.oauth.assertions import Assertion
 from token_refresher.oauth.client_authentication import (
     Client,
     Grant,
@@ -326,3 +327,16 @@ def test_an_access_token_is_not_put_where_a_refresh_token_is_meant() -> None:
         for hint in ("access_token", "refresh_token")
     }
     assert headers == {"access_token": "{refresh_token}", "refresh_token": "made-up"}
+
+
+def test_an_assertion_that_was_not_made_yet_is_nothing_that_can_be_sent() -> None:
+    unsigned = Client(
+        token_endpoint="https://id.example/token",
+        client_id="invented-client",
+        client_secret=None,
+        auth_method="private_key_jwt",
+        user_agent="invented/1",
+        assertion=Assertion(),
+    )
+    with pytest.raises(TypeError):
+        token_request(unsigned, Grant({"grant_type": "client_credentials"}))
