@@ -105,6 +105,8 @@ _LINES: Final = frozenset({"ca_certificates", "certificate", "private_key", "pub
 # A key of one's own choice could be another account's.
 _KEY_NAMES: Final = r"(kms)?(key)?(alias|arn|id)?"
 
+# Less than any interpreter follows, also where several steps are taken for each level.
+_DEEPEST: Final = 64
 _MOST_TOLD: Final = 8
 # Of every field whose value is not known, where it must be there for others to be looked at.
 _IN_ITS_PLACE: Final = "x"
@@ -419,11 +421,17 @@ def _nearest(name: str, known: Iterable[str]) -> str | None:
     return next(iter(get_close_matches(name.lower(), known, n=1, cutoff=0.75)), None)
 
 
-def _require_no_blanks(name: str, value: object) -> None:
+def _require_no_blanks(name: str, value: object, *, depth: int = 0) -> None:
     """Refuse what was pasted with a blank, a line's end or what no screen shows.
 
     No server trims it.
+
+    Raises:
+        ValueError: It names the field.
+        RecursionError: Whoever fills it in before it is sent would not come to its end.
     """
+    if depth > _DEEPEST:
+        raise RecursionError
     if isinstance(value, str):
         if any(each.isspace() or not each.isprintable() for each in (value[:1], value[-1:])):
             raise ValueError(
@@ -432,10 +440,10 @@ def _require_no_blanks(name: str, value: object) -> None:
             )
     elif isinstance(value, dict):
         for key, each in value.items():
-            _require_no_blanks(f"{name}.{refusals.plain(key)}", each)
+            _require_no_blanks(f"{name}.{refusals.plain(key)}", each, depth=depth + 1)
     elif isinstance(value, list):
         for each in value:
-            _require_no_blanks(name, each)
+            _require_no_blanks(name, each, depth=depth + 1)
 
 
 def _as_texts(content: dict[str, Any]) -> dict[str, Any]:
