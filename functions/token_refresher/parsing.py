@@ -107,6 +107,7 @@ _KEY_NAMES: Final = r"(kms)?(key)?(alias|arn|id)?"
 
 # Less than any interpreter follows, also where several steps are taken for each level.
 _DEEPEST: Final = 64
+_TOO_DEEP: Final = "they are nested too deeply"
 _MOST_TOLD: Final = 8
 # Of every field whose value is not known, where it must be there for others to be looked at.
 _IN_ITS_PLACE: Final = "x"
@@ -206,7 +207,7 @@ def _all_told(content: dict[str, Any], text: str) -> CredentialsError:
         problems = problems_of(content)
         problems += [f"{each} is given twice, and the last counts" for each in given_twice(text)]
     except RecursionError:
-        problems = ["they are nested too deeply"]
+        problems = [_TOO_DEEP]
     return CredentialsError(f"the credentials do not validate: {in_one(problems)}")
 
 
@@ -225,11 +226,14 @@ def problems_of(content: Mapping[str, Any]) -> list[str]:
 
     Returns:
         Each with its field and the fix, never with a value.
-
-    Raises:
-        RecursionError: They are nested too deeply.
     """
-    content = _as_meant(content)
+    try:
+        return _problems_of(_as_meant(content))
+    except RecursionError:
+        return [_TOO_DEEP]
+
+
+def _problems_of(content: dict[str, Any]) -> list[str]:
     problems, struct, known = list[str](), None, FIELD_NAMES
     try:
         struct = _struct_for(content)

@@ -24,7 +24,7 @@ from token_refresher.credentials import (
 )
 from token_refresher.errors import CredentialsError
 from token_refresher.oauth.token_request import token_request
-from token_refresher.parsing import parse_credentials, unknown_fields
+from token_refresher.parsing import parse_credentials, problems_of, unknown_fields
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -282,6 +282,9 @@ def test_what_is_accepted_is_never_nested_too_deeply_to_be_sent(begin: str, end:
     for depth in (64, 340, 600):
         with pytest.raises(CredentialsError, match="nested too deeply"):
             parse_credentials(nested(depth))
+        # Also for a form that is not filled in yet.
+        parameters = {"a": json.loads(begin * depth + '"x"' + end * depth)}
+        assert problems_of({"grant_parameters": parameters}) == ["they are nested too deeply"]
 
 
 def test_what_is_nested_without_end_is_refused() -> None:
