@@ -17,6 +17,7 @@ from token_refresher_cli.credentials_form import read_object, to_credentials
 from token_refresher_cli.kms_keys import EC, RECOVERY_DAYS, Role
 from token_refresher_cli.machine import without_interruption
 from token_refresher_cli.problems import ProblemError, RefusedError, about, explain
+from token_refresher_cli.proof import unusable
 from token_refresher_cli.read_commands import connect
 from token_refresher_cli.signing_keys import (
     SigningKey,
@@ -207,11 +208,10 @@ class _Rotation:
                 f"{self.keys.account} has no next key.", f"Make it first: {self._command()}"
             )
         if not coming.is_enabled:
-            raise ProblemError(
-                f"The next key of {self.keys.account} does not sign: it is {coming.state}.",
-                "See it in the console of KMS; it is the one of the alias "
-                f"{self.keys.aliases[Role.NEXT]}.",
-            )
+            alias, account = self.keys.aliases[Role.NEXT], self.keys.account
+            target, flags = self.connection.target, ["--next"]
+            problem = unusable(alias, coming.state, coming.arn, account, target, flags=flags)
+            raise ProblemError(f"The next key does not sign: {problem.what}.", problem.fix)
         return current, coming
 
     def _renamed(

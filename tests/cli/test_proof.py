@@ -77,15 +77,19 @@ def test_a_key_that_is_not_there_is_found_with_the_command_that_makes_it(
 
 @pytest.mark.usefixtures("deployed")
 @pytest.mark.parametrize(
-    ("state", "command"),
+    ("state", "told", "command"),
     [
-        ("Disabled", "aws kms enable-key --key-id arn:"),
-        ("PendingDeletion", "aws kms cancel-key-deletion --key-id arn:"),
-        ("PendingImport", f"token-refresher key import {NAME} --pem FILE"),
+        ("Disabled", "is disabled", "aws kms enable-key --key-id arn:"),
+        ("PendingDeletion", "is to be deleted", "aws kms cancel-key-deletion --key-id arn:"),
+        (
+            "PendingImport",
+            "waits for its material",
+            f"token-refresher key import {NAME} --pem FILE",
+        ),
     ],
 )
 def test_a_key_that_cannot_be_used_is_found_with_its_state(
-    operator: Operator, cloud: EmbeddedCloud, state: str, command: str
+    operator: Operator, cloud: EmbeddedCloud, state: str, told: str, command: str
 ) -> None:
     onboard(operator, **SIGNS)
     kms = cloud.client("kms")
@@ -95,7 +99,7 @@ def test_a_key_that_cannot_be_used_is_found_with_its_state(
     if state == "PendingDeletion":
         kms.schedule_key_deletion(KeyId=arn, PendingWindowInDays=7)
     step, said, fix = found(operator)
-    assert (step, said) == ("signature", f"the KMS key {ALIAS} is {state}")
+    assert (step, said) == ("signature", f"the KMS key {ALIAS} {told}")
     assert command in fix
 
 
@@ -436,7 +440,7 @@ def test_what_is_removed_leaves_its_key_which_is_told_with_the_command_that_ends
     kms.schedule_key_deletion(KeyId=arn, PendingWindowInDays=30)
     restored = operator.run(f"restore {NAME}")
     assert restored.exit_code == 0
-    assert f"The KMS key {ALIAS} is PendingDeletion." in restored.stderr
+    assert f"The KMS key {ALIAS} is to be deleted." in restored.stderr
     assert f"aws kms cancel-key-deletion --key-id {arn}" in restored.stderr
 
 
