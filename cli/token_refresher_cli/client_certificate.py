@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from token_refresher.errors import CredentialsError
 from token_refresher_cli.durations import say_duration
+from token_refresher_cli.masking import visible
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -113,7 +114,8 @@ def certificate_of(credentials: Credentials) -> Certificate | None:
     try:
         der = base64.b64decode("".join(body[1].split()) if body else "", validate=True)
         found = x509.load_der_x509_certificate(der)
-        subject = found.subject.rfc4514_string()
+        # A terminal would obey what whoever issued it has written.
+        subject = " ".join(visible(found.subject.rfc4514_string()).split())
     except (binascii.Error, ValueError):
         return None
     return Certificate(subject, found.not_valid_before_utc, found.not_valid_after_utc)

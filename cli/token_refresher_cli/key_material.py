@@ -115,7 +115,7 @@ def wrapped(key: PrivateKey, wrapping_key: bytes) -> bytes:
 def _from_json(path: Path, content: bytes, ask: Callable[[], str | None]) -> KeyFile:
     try:
         told: Any = json.loads(content)
-    except ValueError:
+    except (ValueError, RecursionError):
         what = f"{path} begins as JSON and is none."
         raise ProblemError(what, "Download it again; it is taken as it was.") from None
     if told.get("type") != "service_account":
@@ -132,7 +132,7 @@ def _from_json(path: Path, content: bytes, ask: Callable[[], str | None]) -> Key
             "Download it again; it is taken as it was.",
         )
     pem, email, kid = texts
-    key = _from_pem(f"private_key in {path}", pem.encode(), ask)
+    key = _from_pem(f"private_key in {path}", pem.encode("utf-8", "replace"), ask)
     return KeyFile(key, provider=GOOGLE, client_id=email, kid=kid)
 
 

@@ -194,7 +194,12 @@ FIXES: Final[Mapping[str, Fix]] = {
             *("ConnectTimeoutError", "ConnectionClosedError", "EndpointConnectionError"),
             *("DependencyTimeoutException", "InternalFailure", "InternalServiceError"),
             *("KMSInternalException", "KeyUnavailableException", "ReadTimeoutError"),
-            *("RequestLimitExceeded", "RequestTimeout", "ServiceUnavailable"),
+            *(
+                "RequestLimitExceeded",
+                "RequestTimeout",
+                "ResponseParserError",
+                "ServiceUnavailable",
+            ),
             *("ServiceUnavailableException", "Throttling", "ThrottlingException"),
             "TooManyRequestsException",
         ),

@@ -214,10 +214,13 @@ def pem(
 ) -> Callable[..., tuple[Path, Path]]:
     """Have a certificate issued that is valid for some days from the test's own present on."""
 
-    def issue(*, days: int = 400, since: int = 1) -> tuple[Path, Path]:
+    def issue(
+        *, days: int = 400, since: int = 1, common_name: str | None = None
+    ) -> tuple[Path, Path]:
         now = clock.now()
         issued = another_authority.issue_cert(
             "dealer-17.example",
+            common_name=common_name,
             not_before=now - timedelta(days=since),
             not_after=now + timedelta(days=days),
         )
@@ -319,6 +322,16 @@ def test_files_that_cannot_be_shown_are_told_apart_and_nothing_is_written(
     assert (refused.exit_code, refused.stdout) == (3, "")
     assert told in " ".join(refused.stderr.split())
     assert operator.secrets.list_secrets()["SecretList"] == []
+
+
+def test_what_an_authority_wrote_into_a_certificate_commands_no_terminal(
+    operator: Operator, pem: Callable[..., tuple[Path, Path]]
+) -> None:
+    certificate, private_key = pem(common_name="dealer\x1b[2J-17\nfine")
+    operator.says(f"add {NAME} {shows(operator, certificate, private_key)}")
+    for told in (operator.run(f"check {NAME}").output, operator.run(f"doctor {NAME}").output):
+        assert "\x1b" not in told
+        assert "CN=dealer[2J-17 fine" in told
 
 
 def test_a_certificate_that_has_expired_is_refused_and_one_that_ends_soon_is_told(

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
 _BEGIN: Final = "-----BEGIN "
-_KEY: Final = r"-----BEGIN ([A-Z0-9 ]*PRIVATE KEY)-----(.*?)-----END \1-----"
+# Never beyond the next mark: of thousands without an end each would be looked for to the last.
+_BODY: Final = r"((?:(?!-----).)*)"
+_KEY: Final = rf"-----BEGIN ([A-Z0-9 ]*PRIVATE KEY)-----{_BODY}-----END \1-----"
 # OpenSSL's words for a key of another certificate, and for what its security level refuses.
 _ANOTHER_KEY: Final = frozenset(
     {"KEY_TYPE_MISMATCH", "KEY_VALUES_MISMATCH", "NO_CERTIFICATE_ASSIGNED"}
@@ -30,7 +32,7 @@ _TOO_WEAK: Final = "_TOO_SMALL|_TOO_WEAK"
 _DESCRIPTORS: Final = "/proc/self/fd" if sys.platform == "linux" else "/dev/fd"
 # Tags of ASN.1 (X.690 section 8.1.2), and where a length begins to be of several bytes.
 _VERSION, _UTC_TIME, _LONG = 0xA0, 0x17, 0x80
-_PEM: Final = r"-----BEGIN CERTIFICATE-----(.*?)-----END CERTIFICATE-----"
+_PEM: Final = rf"-----BEGIN CERTIFICATE-----{_BODY}-----END CERTIFICATE-----"
 
 
 class CertificatesError(ValueError):
@@ -219,7 +221,7 @@ def _believing(context: ssl.SSLContext, text: str) -> ssl.SSLContext:
 
 def _with_line_breaks(text: str) -> str:
     """Take written ones for what they mean, also where they were written twice."""
-    return re.sub(r"\\+[nr]", "\n", text)
+    return re.sub(r"(?<!\\)\\+[nr]", "\n", text)
 
 
 def _certificates(text: str) -> list[bytes]:
