@@ -55,11 +55,15 @@ def rotate(
     ] = False,
     kid: Annotated[
         str | None,
-        typer.Option(help="With --switch: what the provider calls the new key, if not by itself."),
+        typer.Option(
+            help="With --switch: what the provider calls the new key, if not by its thumbprint."
+        ),
     ] = None,
     leave_credentials: Annotated[
         bool,
-        typer.Option("--leave-credentials", help="With --switch: you correct what they name."),
+        typer.Option(
+            "--leave-credentials", help="With --switch: you put the new key's name there."
+        ),
     ] = False,
     days: options.Days = options.DEFAULT_DAYS,
 ) -> None:
