@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+import shlex
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
@@ -30,6 +31,8 @@ _TAKES: Final = {
     "certificate": "certificates in PEM",
     "private_key": "the certificate's private key in PEM",
 }
+# A chain of certificates is a few kilobytes.
+_LARGEST: Final = 1024 * 1024
 # ASN.1's mark of a sequence, with which DER and PKCS #12 begin.
 _SEQUENCE: Final = b"\x30"
 
@@ -64,9 +67,12 @@ def read_pem(path: Path, field: str) -> str:
         PemFileError: It has none, or one that is encrypted.
     """
     try:
-        content = path.read_bytes()
+        with path.open("rb") as file:
+            content = file.read(_LARGEST)
     except OSError as error:
-        raise PemFileError(f"cannot read {path}: {error.strerror}") from None
+        # Its name may be the key itself, by mistake.
+        what = f"the file for `{field}` cannot be read: {error.strerror}"
+        raise PemFileError(f"{what}; give its path, and not what is in it") from None
     text = content.decode("utf-8-sig", "replace").replace("\r\n", "\n")
     blocks = [(found[1], found[0]) for found in re.finditer(_BLOCK, text, re.DOTALL)]
     taken = [(kind, block) for kind, block in blocks if _is_of(field, kind)]
@@ -77,7 +83,7 @@ def read_pem(path: Path, field: str) -> str:
     if any("ENCRYPTED" in kind or "ENCRYPTED" in block for kind, block in taken):
         raise PemFileError(
             f"{path} has a private key that is encrypted: decrypt it first, such as by `openssl "
-            f"pkey -in {path} -out FILE`"
+            f"pkey -in {shlex.quote(str(path))} -out FILE`"
         )
     return "".join(f"{block}\n" for _, block in taken)
 
@@ -95,9 +101,9 @@ def _instead(path: Path, kinds: list[str], *, is_binary: bool) -> str:
     if any(kind.endswith("CERTIFICATE REQUEST") for kind in kinds):
         return ", and it has the request for one: its authority makes a certificate of that"
     if is_binary and path.suffix.lower() in {".p12", ".pfx"}:
-        return f", which `openssl pkcs12 -nodes -in {path}` makes of it"
+        return f", which `openssl pkcs12 -nodes -in {shlex.quote(str(path))}` makes of it"
     if is_binary:
-        return f", which `openssl x509 -inform der -in {path}` makes of a certificate"
+        return f", which `openssl x509 -inform der -in {shlex.quote(str(path))}` makes of a certificate"
     return ", with its marks such as -----BEGIN CERTIFICATE-----"
 
 

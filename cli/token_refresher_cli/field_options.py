@@ -124,6 +124,11 @@ _METAVARS: Final = {
 # Each says where tokens come from.
 _PLACES: Final = ("provider", "token_endpoint", "issuer")
 _PAIR: Final = re.compile(r"(?P<name>.+?)(?P<kind>:?=)(?P<value>.*)", re.DOTALL)
+# What is said where a pair is none.
+_INSTEAD_OF_PAIRS: Final = {
+    "assertion": "FIELD=VALUE, such as alg=ES256; a whole assertion is given by --from-file",
+    "claim": "NAME=TEXT, or NAME:=JSON",
+}
 # May hold a secret, so that a name alone asks for one.
 _WITH_SECRETS: Final = frozenset({"extra_parameter", "grant_parameter", "request_header"})
 # Put together with others into one field.
@@ -225,11 +230,12 @@ def _pairs(option: str, texts: list[str]) -> tuple[dict[str, Any], list[str]]:
         found = _PAIR.fullmatch(text)
         if found is None:
             if option not in _WITH_SECRETS or not text or "=" in text:
-                raise typer.BadParameter("NAME=VALUE", param_hint=_hint(option))
+                problem = _INSTEAD_OF_PAIRS.get(option, _METAVARS[option])
+                raise typer.BadParameter(problem, param_hint=_hint(option))
             asked.append(text)
             continue
         name, value = found["name"], _value(option, found)
-        if option in _WITH_SECRETS:
+        if option in _WITH_SECRETS or option == "claim":
             _require_no_secret(option, name, value)
         if name in pairs:
             if option not in _LISTED or not isinstance(value, str):
@@ -264,9 +270,11 @@ def _require_no_secret(option: str, name: str, value: object) -> None:
     elif is_secret(name) and not (
         isinstance(value, str) and (ASSERTION in value or REFRESH_TOKEN in value)
     ):
+        asked = (
+            " give its name alone to be asked for it, or" if option in _WITH_SECRETS else " give"
+        )
         raise typer.BadParameter(
-            "a secret is never taken from an option: give its name alone to be asked for it, "
-            "or a file by --from-file",
+            f"a secret is never taken from an option:{asked} a file by --from-file",
             param_hint=_hint(option),
         )
 
@@ -292,7 +300,7 @@ def _assertion(given: dict[str, Any]) -> dict[str, Any] | None:
     said = said or {}
     if "claims" in said:
         raise typer.BadParameter("claims are given by --claim", param_hint=_hint("assertion"))
-    if said.get("expires_in", "").isdigit():
+    if said.get("expires_in", "").isdecimal():
         said["expires_in"] = int(said["expires_in"])
     return {**said, "claims": claims} if claims else said
 

@@ -35,7 +35,7 @@ _ENCRYPTED: Final = re.compile(
 _OF_GITHUB: Final = ".private-key.pem"
 _NEW_ONE: Final = (
     "KMS holds RSA keys of 2048, 3072 and 4096 bits, and EC keys on P-256. Make such a one at the "
-    "provider, or have KMS make it: token-refresher key create."
+    "provider, or have KMS make it by `key create`."
 )
 
 
@@ -85,7 +85,9 @@ def read(path: Path, ask: Callable[[], str | None]) -> KeyFile:
         with path.open("rb") as file:
             content = file.read(_LARGEST).removeprefix(b"\xef\xbb\xbf").strip()
     except OSError as error:
-        raise ProblemError(f"{path} cannot be read: {error.strerror}.") from None
+        # Its name may be the key itself, by mistake.
+        what = f"The file that --pem names cannot be read: {error.strerror}."
+        raise ProblemError(what, "Give its path, and not what is in it.") from None
     if not content:
         raise ProblemError(f"{path} is empty.", "Download the key again, or give another file.")
     if content.startswith(b"{"):
@@ -125,7 +127,8 @@ def _from_json(path: Path, content: bytes, ask: Callable[[], str | None]) -> Key
     names = ("private_key", "client_email", "private_key_id")
     found = [told.get(name) for name in names]
     texts = [each for each in found if isinstance(each, str) and each]
-    if len(texts) < len(names):
+    # Two are printed in a command: each on one line, and with nothing that moves the cursor.
+    if len(texts) < len(names) or not (texts[0].isascii() and "".join(texts[1:]).isprintable()):
         lacks = ", ".join(name for name, each in zip(names, found, strict=True) if not each)
         raise ProblemError(
             f"{path} lacks {lacks or 'texts where a service account has them'}.",

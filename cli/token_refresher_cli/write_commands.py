@@ -127,6 +127,9 @@ def correct(
         return
     version_id = connection.people.replace_credentials(name, text)
     screen.show(f"corrected {connection.target.credentials_id(name)}")
+    kept = {*read_object(text, name=name), *(field for field, *_ in removed)}
+    if gone := [field for field, value in (stored or {}).items() if value and field not in kept]:
+        screen.note(f"Taken out, as nothing uses it any more: {', '.join(gone)}")
     _say_what_signs(connection, name, credentials)
     see_it_through(connection, machine, name, version_id, within if wait else None)
 

@@ -418,7 +418,8 @@ def test_who_shows_a_certificate_is_asked_for_the_files_until_they_fit(
     assert fields["private_key"] == files[1].read_text()
     assert "give it by --private-key" in person.told[0]
     assert person.told[1:] == [
-        "cannot read nowhere.key: No such file or directory",
+        "the file for `private_key` cannot be read: No such file or directory; give its path, and "
+        "not what is in it",
         "they do not belong together",
     ]
     to_credentials(fields)

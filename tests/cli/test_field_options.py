@@ -140,6 +140,27 @@ def test_what_is_signed_is_set_field_by_field_and_claim_by_claim(anywhere: Opera
     assert "assertion" not in stored(anywhere, "erp")
 
 
+def test_a_secret_that_nothing_uses_any_more_is_taken_out_and_that_is_told(
+    anywhere: Operator,
+) -> None:
+    anywhere.secrets.create_secret(
+        Name="oauth/credentials/erp",
+        SecretString=anywhere.document("erp", token_endpoint="https://api.example.com/token"),
+    )
+    told = anywhere.run("correct erp --token-endpoint-auth-method private_key_jwt").stderr
+    assert "Taken out, as nothing uses it any more: client_secret\n" in told
+    assert "client_secret" not in stored(anywhere, "erp")
+    assert "Taken out" not in anywhere.run("correct erp --assertion kid=1").stderr
+    assert "Taken out" not in anywhere.run("correct erp --unset assertion").stderr
+
+
+def test_an_option_that_is_no_pair_says_what_it_takes(operator: Operator) -> None:
+    jwt = operator.run("correct erp --assertion made-up.made-up.made-up").stderr
+    assert "a whole" in jwt
+    assert "--from-file" in jwt
+    assert "NAME=TEXT, or NAME:=JSON" in operator.run("correct erp --claim sub").stderr
+
+
 def test_who_signs_is_told_which_key_does_and_how_it_is_made(
     anywhere: Operator, cloud: EmbeddedCloud
 ) -> None:
@@ -179,6 +200,7 @@ def test_a_name_that_no_key_can_have_is_refused_before_anything_is_written(
         ("--assertion expires_in=soon", "`assertion.expires_in` must be a whole number of seconds"),
         ("--assertion x5t=1", "`assertion.x5t` must be the certificate's SHA-1 in base64url"),
         ("--claim jti=1", "`assertion.claims` must not hold `jti`"),
+        ("--assertion expires_in=²", "`assertion.expires_in` must be a whole number"),
         ("--assertion signer=sts", "`assertion` of the signer `sts` has `audience`"),
     ],
 )
@@ -261,6 +283,8 @@ def test_a_secret_is_taken_from_no_option(operator: Operator, command: str, opti
         "--claim sub",
         "--claim sub=1 --claim sub=2",
         "--claim sub:=made-up",
+        "--claim password=made-up",
+        '--claim a:=\'{"client_secret":"made-up"}\'',
     ],
 )
 def test_what_an_option_does_not_take_is_a_usage_problem(operator: Operator, options: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
@@ -17,7 +18,6 @@ from token_refresher_cli.problems import ProblemError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from token_refresher_cli.key_material import KeyFile
 
@@ -165,6 +165,17 @@ REFUSED: Final = {
         "(DSA)",
         "2048, 3072 and 4096 bits",
     ),
+    "JSON that is too deep": (b'{"type":' * 100_000, "begins as JSON", "Download it again"),
+    "a service account with letters that are none": (
+        json.dumps(GOOGLES | {"private_key": "\ud800"}).encode(),
+        "lacks texts",
+        "Download it again",
+    ),
+    "a service account with two lines in a name": (
+        json.dumps(GOOGLES | {"private_key_id": "a\nb"}).encode(),
+        "lacks texts",
+        "Download it again",
+    ),
     "JSON that is none": (b'{"type": "service_account"', "begins as JSON", "Download it again"),
     "JSON without end": (b'{"a":' * 100_000, "begins as JSON", "Download it again"),
     "half a letter in a key": (
@@ -236,6 +247,14 @@ def test_what_is_no_key_of_an_account_is_named_with_its_fix(
 def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
     with pytest.raises(ProblemError, match="cannot be read: No such file or directory"):
         key_material.read(tmp_path / "nothing.pem", nobody)
+
+
+def test_a_key_in_the_place_of_its_path_is_not_shown() -> None:
+    text = RSA_KEY.private_bytes(PEM, PKCS8, OPEN).decode()
+    for given in (text, text.splitlines()[1]):
+        with pytest.raises(ProblemError, match="cannot be read") as refused:
+            key_material.read(Path(given), nobody)
+        assert given not in f"{refused.value}{refused.value.problem}"
 
 
 @pytest.mark.parametrize("form", [PKCS8, OPENSSL])
