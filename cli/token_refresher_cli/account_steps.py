@@ -31,7 +31,7 @@ from token_refresher_cli.deployment_steps import ALARMS, IDENTITY, SERVING
 from token_refresher_cli.durations import say_duration, say_when
 from token_refresher_cli.findings import Finding, Step, Verdict, unknown, well, wrong
 from token_refresher_cli.problems import RefusedError, about, fix_for, sentence
-from token_refresher_cli.proof import issued_for, key_trouble
+from token_refresher_cli.proof import issued_for, key_trouble, usable_again
 
 if TYPE_CHECKING:
     from token_refresher.credentials import Credentials
@@ -91,7 +91,8 @@ def _encryption(patient: Patient) -> Finding:
             continue
         key = patient.aws.key(key_id or "")
         if key.state != "Enabled":
-            return _unusable(patient, secret_id, key.arn, key.state)
+            what = f"the KMS key of {secret_id} is {key.state}"
+            return wrong(what, usable_again(key.state, key.arn, patient.target))
         if _is_unnamed(patient, kind, key.arn):
             return _unnamed(patient, secret_id, kind, key.arn)
         said.append(f"{secret_id} by {key.arn}")
@@ -103,15 +104,6 @@ def _key_id(patient: Patient, kind: str, secret_id: str) -> str | None:
     if kind == "tokens" and patient.token_secret is None:
         return patient.connection.settings.token_secret_kms_key_id
     return patient.facts(secret_id).kms_key_id
-
-
-def _unusable(patient: Patient, secret_id: str, arn: str, state: str) -> Finding:
-    verb = "cancel-key-deletion" if state == "PendingDeletion" else "enable-key"
-    command = patient.target.aws("kms", verb, "--key-id", arn)
-    return wrong(
-        f"the KMS key of {secret_id} is {state}",
-        f"Whoever looks after the key makes it usable: {command}",
-    )
 
 
 def _is_unnamed(patient: Patient, kind: str, arn: str) -> bool:

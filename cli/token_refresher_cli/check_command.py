@@ -319,7 +319,8 @@ def _judged(connection: Connection, look: _Look, ready: _Ready) -> str:
     whole = ready.journal.entry_of(
         response, credentials=credentials, lease=None, sent=None, refresh_is_refused=False
     )
-    others = {response.assertion, before.refresh_token if before is not None else None}
+    others = {response.assertion, response.signature}
+    others.add(before.refresh_token if before is not None else None)
     found = judgement.judged(
         response,
         whole,

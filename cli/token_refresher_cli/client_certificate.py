@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
 import shlex
 from dataclasses import dataclass
@@ -11,7 +9,9 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from token_refresher.errors import CredentialsError
+from token_refresher.oauth.certificates import certificates_in
 from token_refresher_cli.durations import say_duration
+from token_refresher_cli.masking import visible
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 # So long before its end a certificate is told of: some authorities take weeks.
 _TO_RENEW: Final = timedelta(days=30)
 _BLOCK: Final = r"-----BEGIN ([A-Z0-9 ]+)-----.*?-----END \1-----"
-_CERTIFICATE: Final = r"-----BEGIN CERTIFICATE-----(.*?)-----END CERTIFICATE-----"
 _KEY: Final = "PRIVATE KEY"
 # What each field holds, in the words of RFC 7468; and for people.
 _LABELS: Final = {"certificate": "CERTIFICATE", "private_key": _KEY}
@@ -115,13 +114,11 @@ def certificate_of(credentials: Credentials) -> Certificate | None:
     # It takes 40 ms, and most accounts have none.
     from cryptography import x509  # noqa: PLC0415
 
-    # Whoever pastes PEM into a form loses its line breaks.
-    body = re.search(_CERTIFICATE, re.sub(r"\\+[nr]", "\n", text), re.DOTALL)
     try:
-        der = base64.b64decode("".join(body[1].split()) if body else "", validate=True)
-        found = x509.load_der_x509_certificate(der)
-        subject = found.subject.rfc4514_string()
-    except (binascii.Error, ValueError):
+        found = x509.load_der_x509_certificate(certificates_in(text)[0])
+        # A terminal would obey what whoever issued it has written.
+        subject = " ".join(visible(found.subject.rfc4514_string()).split())
+    except ValueError:
         return None
     return Certificate(subject, found.not_valid_before_utc, found.not_valid_after_utc)
 

@@ -96,10 +96,11 @@ def import_key(
         ),
     ],
     alg: Annotated[
-        Alg | None, typer.Option(help="What it signs by; RS256, or ES256 by an EC key.")
+        Alg | None, typer.Option(help="What it signs by; unasked RS256, or ES256 for an EC key.")
     ] = None,
     is_next: Annotated[
-        bool, typer.Option("--next", help="It replaces the account's key: see key rotate.")
+        bool,
+        typer.Option("--next", help="As the next key, which replaces the current: see key rotate."),
     ] = False,
 ) -> None:
     """Bring a downloaded key into KMS, for an account to sign with."""

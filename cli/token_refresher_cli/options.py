@@ -162,5 +162,5 @@ WithinMinutes = Annotated[
 # Two years: some providers take no certificate that is valid for longer.
 DEFAULT_DAYS: Final = 730
 Days = Annotated[
-    int, typer.Option("--days", help="For how long a certificate is valid.", min=1, max=3650)
+    int, typer.Option("--days", help="For how many days a certificate is valid.", min=1, max=3650)
 ]

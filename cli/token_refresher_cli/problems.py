@@ -194,8 +194,11 @@ _BY_CODE: Final = {
 
 # AWS says the latter of a secret with replicas, and of a replica.
 _NOT_DELETED: Final = frozenset({"InvalidRequestException", "InvalidParameterException"})
-# What KMS says of an alias or a key that was looked at a call before.
-_OVERTAKEN: Final = frozenset({"AlreadyExistsException", "KMSInvalidStateException"})
+# What KMS says of an alias or a key that was another one a call before.
+_AFTER: Final = dict.fromkeys(
+    ("AlreadyExistsException", "KMSInvalidStateException"),
+    "Another run may be at it: run the same command again, which sees what is left to do.",
+)
 # The rest of an operation's name is its IAM action's.
 _ACTIONS: Final = {
     "GetFunctionConfiguration": "lambda:GetFunctionConfiguration",
@@ -356,11 +359,6 @@ def explain_call(operation: str, code: str, resource: str, target: Target) -> Pr
         )
     if code == "ValidationError" and operation.startswith("cloudformation:"):
         return Problem(f"There is no stack {resource} of template.yaml here.", "")
-    if code in _OVERTAKEN and operation.startswith("kms:"):
-        return Problem(
-            f"{resource} was changed meanwhile, by another run of this or by somebody else.",
-            "Run the same command again: it sees what is left to do.",
-        )
     if code == "InvalidRequestException" and resource and operation not in _ACTIONS:
         fix = f"Restore it: {_restoring(resource, target)}"
         return Problem(f"{resource} is scheduled for deletion.", fix)
@@ -369,7 +367,7 @@ def explain_call(operation: str, code: str, resource: str, target: Target) -> Pr
     is_not_aws = re.fullmatch(r"[34][0-9]{2}|Unknown", code) is not None
     told = _NOT_AWS if is_not_aws else _BY_CODE.get(code)
     if told is None:
-        return Problem(f"{operation} failed{where}: {code}.", "")
+        return Problem(f"{operation} failed{where}: {code}.", _AFTER.get(code, ""))
     return _told(told, code, resource, target)
 
 

@@ -12,11 +12,19 @@ from token_refresher_cli.kms_keys import Role, aliases_of
 from token_refresher_cli.problems import Problem, RefusedError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from token_refresher.credentials import Credentials
     from token_refresher_cli.deployment import Aws, Key
     from token_refresher_cli.target import Target
 
 _ENABLED: Final = "Enabled"
+# What the other states are, in words; each has a fix below.
+_STATES: Final = {
+    "Disabled": "is disabled",
+    "PendingDeletion": "is to be deleted",
+    "PendingImport": "waits for its material",
+}
 _STAYS: Final = "The KMS key {alias} stays, as a restore needs it, and costs 1 USD a month."
 
 
@@ -80,17 +88,15 @@ def key_trouble(aws: Aws, key: SignedBy, account: str, target: Target) -> Proble
     Raises:
         RefusedError: KMS may not be asked, or did not answer.
     """
-    create = target.command("key create", account, flags=_flags_of(key))
     try:
         found = aws.key(key.alias)
     except RefusedError as error:
         if error.code != "NotFoundException":
             raise
-        what = f"there is no KMS key {key.alias}"
-        return Problem(what, f"Make it, and register the public one: {create}")
+        flags = [] if key.alg == "RS256" else ["--alg", key.alg]
+        return missing(key.alias, account, target, flags=flags)
     if found.state != _ENABLED:
-        what = f"the KMS key {key.alias} is {found.state}"
-        return Problem(what, _enabling(found, account, target))
+        return unusable(key.alias, found.state, found.arn, account, target)
     if ALGORITHMS[key.alg] not in found.algorithms:
         return _unfitting(found, key, account, target)
     if _is_half_switched(aws, found, account, target):
@@ -109,18 +115,40 @@ def _is_half_switched(aws: Aws, key: Key, account: str, target: Target) -> bool:
         return False
 
 
-def _flags_of(key: SignedBy) -> list[str]:
-    return [] if key.alg == "RS256" else ["--alg", key.alg]
+def missing(alias: str, account: str, target: Target, *, flags: Sequence[str] = ()) -> Problem:
+    """Say that an account has no key, and how it is made."""
+    create = target.command("key create", account, flags=flags)
+    return Problem(
+        f"there is no KMS key {alias}", f"Make it, and register the public one: {create}"
+    )
 
 
-def _enabling(key: Key, account: str, target: Target) -> str:
-    if key.state == "PendingImport":
-        read = target.command("key import", account, flags=["--pem", "FILE"])
-        return f"Import the key that it waits for: {read}"
-    if key.state == "PendingDeletion":
-        keep = target.aws("kms", "cancel-key-deletion", "--key-id", key.arn)
+def unusable(
+    alias: str, state: str, arn: str, account: str, target: Target, *, flags: Sequence[str] = ()
+) -> Problem:
+    """Say why a key that is not enabled signs nothing.
+
+    Args:
+        alias: The key's.
+        state: In KMS's word.
+        arn: The key's own.
+        account: Whose it is.
+        target: Where.
+        flags: Of an import that brings its material back.
+    """
+    fix = usable_again(state, arn, target)
+    if state == "PendingImport":
+        read = target.command("key import", account, flags=[*flags, "--pem", "FILE"])
+        fix = f"Import the key that it waits for: {read}"
+    return Problem(f"the KMS key {alias} {_STATES.get(state, f'is {state}')}", fix)
+
+
+def usable_again(state: str, arn: str, target: Target) -> str:
+    """Say how a key is had back, whatever it is for."""
+    if state == "PendingDeletion":
+        keep = target.aws("kms", "cancel-key-deletion", "--key-id", arn)
         return f"Keep it, and then enable it: {keep}"
-    enable = target.aws("kms", "enable-key", "--key-id", key.arn)
+    enable = target.aws("kms", "enable-key", "--key-id", arn)
     return f"Whoever looks after the key makes it usable: {enable}"
 
 

@@ -18,6 +18,7 @@ from token_refresher_cli.credentials_form import read_object, to_credentials
 from token_refresher_cli.kms_keys import EC, RECOVERY_DAYS, Role
 from token_refresher_cli.machine import without_interruption
 from token_refresher_cli.problems import ProblemError, RefusedError, about, explain
+from token_refresher_cli.proof import unusable
 from token_refresher_cli.read_commands import connect
 from token_refresher_cli.signing_keys import (
     SigningKey,
@@ -55,11 +56,15 @@ def rotate(
     ] = False,
     kid: Annotated[
         str | None,
-        typer.Option(help="With --switch: what the provider calls the new key, if not by itself."),
+        typer.Option(
+            help="With --switch: what the provider calls the new key, if not by its thumbprint."
+        ),
     ] = None,
     leave_credentials: Annotated[
         bool,
-        typer.Option("--leave-credentials", help="With --switch: you correct what they name."),
+        typer.Option(
+            "--leave-credentials", help="With --switch: you put the new key's name there."
+        ),
     ] = False,
     days: options.Days = options.DEFAULT_DAYS,
 ) -> None:
@@ -210,11 +215,10 @@ class _Rotation:
                 f"{self.keys.account} has no next key.", f"Make it first: {self._command()}"
             )
         if not coming.is_enabled:
-            raise ProblemError(
-                f"The next key of {self.keys.account} does not sign: it is {coming.state}.",
-                "See it in the console of KMS; it is the one of the alias "
-                f"{self.keys.aliases[Role.NEXT]}.",
-            )
+            alias, account = self.keys.aliases[Role.NEXT], self.keys.account
+            target, flags = self.connection.target, ["--next"]
+            problem = unusable(alias, coming.state, coming.arn, account, target, flags=flags)
+            raise ProblemError(f"The next key does not sign: {problem.what}.", problem.fix)
         return current, coming
 
     def _renamed(

@@ -9,7 +9,8 @@ from token_refresher.errors import CredentialsError
 from token_refresher_cli import screen
 from token_refresher_cli.kms_keys import Keys, KmsKey, Role
 from token_refresher_cli.machine import without_interruption
-from token_refresher_cli.problems import ProblemError, RefusedError, explain
+from token_refresher_cli.problems import ProblemError, RefusedError, explain, sentence
+from token_refresher_cli.proof import missing, unusable
 from token_refresher_cli.secrets_manager import AlreadyThereError
 
 if TYPE_CHECKING:
@@ -174,27 +175,14 @@ def require_current(keys: Keys, target: Target) -> KmsKey:
     Raises:
         ProblemError: There is none, or it signs nothing; it says what to do.
     """
-    key = keys.find(Role.CURRENT)
+    key, alias = keys.find(Role.CURRENT), keys.aliases[Role.CURRENT]
     if key is None:
-        raise ProblemError(
-            f"{keys.account} has no signing key.",
-            f"Make one: {target.command('key create', keys.account)}",
-        )
-    if key.state == "PendingImport":
-        raise ProblemError(
-            f"The KMS key of {keys.account} has lost its material, or never got any.",
-            f"Import it: {target.command('key import', keys.account, flags=['--pem', 'FILE'])}",
-        )
-    if key.state == "PendingDeletion":
-        cancel = target.aws("kms", "cancel-key-deletion", "--key-id", key.key_id)
-        raise ProblemError(
-            f"The KMS key of {keys.account} is to be deleted.",
-            f"To keep it, cancel that, and run this again: {cancel}",
-        )
-    if key.state == "Disabled":
-        enable = target.aws("kms", "enable-key", "--key-id", key.key_id)
-        raise ProblemError(f"The KMS key of {keys.account} is disabled.", f"Enable it: {enable}")
-    return key
+        problem = missing(alias, keys.account, target)
+    elif not key.is_enabled:
+        problem = unusable(alias, key.state, key.arn, keys.account, target)
+    else:
+        return key
+    raise ProblemError(sentence(problem.what), problem.fix)
 
 
 def require_no_rotation(keys: Keys, current: KmsKey, target: Target) -> None:

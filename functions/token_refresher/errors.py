@@ -67,7 +67,7 @@ class NotAttemptedError(TokenRefresherError):
 
 
 class HostStoppedError(NotAttemptedError):
-    """The host, or who signs for it, was not asked: it failed other accounts in this sweep."""
+    """The host, or the signer, was not asked: it failed other accounts in this sweep."""
 
 
 class OutOfTimeError(NotAttemptedError):

@@ -169,7 +169,10 @@ FIXES: Final[Mapping[str, Fix]] = {
         "the server has no such grant; give another --grant-type", "correct"
     ),
     # AWS's own.
-    "JWTPayloadSizeExceededException": Fix("the account's name is too long for STS: rename it"),
+    "JWTPayloadSizeExceededException": Fix(
+        "the account's name is too long for STS: remove it, and add it under a shorter one",
+        "remove",
+    ),
     "DecryptionFailure": _KEY,
     "EncryptionFailure": _KEY,
     "InvalidRequestException": Fix("a secret of the account is to be deleted", "restore"),
@@ -191,7 +194,12 @@ FIXES: Final[Mapping[str, Fix]] = {
             *("ConnectTimeoutError", "ConnectionClosedError", "EndpointConnectionError"),
             *("DependencyTimeoutException", "InternalFailure", "InternalServiceError"),
             *("KMSInternalException", "KeyUnavailableException", "ReadTimeoutError"),
-            *("RequestLimitExceeded", "RequestTimeout", "ServiceUnavailable"),
+            *(
+                "RequestLimitExceeded",
+                "RequestTimeout",
+                "ResponseParserError",
+                "ServiceUnavailable",
+            ),
             *("ServiceUnavailableException", "Throttling", "ThrottlingException"),
             "TooManyRequestsException",
         ),

@@ -1,7 +1,7 @@
 """Hosts and addresses that fail: left alone for the rest of a sweep, so that nobody waits for them.
 
-So are KMS and STS by whoever signs. It takes three accounts, since one account's trouble is its
-own: a wrong address, a wrong client.
+So are KMS and STS, for the accounts that they sign for. It takes three accounts, since one
+account's trouble is its own: a wrong address, a wrong client.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _SLOW_SECONDS: Final = 3.0
 
 # What accounts may have in common: of a host, of a URL, of a URL, of a verify_url's host.
 _SILENT, _BUSY, _BLOCKED, _VAIN = "silent", "busy", "blocked", "vain"
-# What they have in common who sign.
+# What accounts that sign have in common: their signer.
 _UNSIGNED = "unsigned"
 
 
@@ -54,8 +54,9 @@ class HostGate:
 
     A row is made of accounts that met the same, by completion, with no other response in between;
     one account counts once. A row of three stops a *host* for lost connections and slow server
-    errors, and a *URL* for pages, 429 and 403. Quick server errors make nobody wait. Likewise who
-    signs is stopped, if it signs for none of three and says that this passes.
+    errors, and a *URL* for pages, 429 and 403. Quick server errors make nobody wait. Likewise a
+    signer, for the accounts that it signs for: after three for which it did not, and said that
+    this passes.
 
     Attributes:
         endpoint: What is asked as long as nothing is stopped.

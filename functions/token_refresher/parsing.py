@@ -80,6 +80,7 @@ _CALLED: Final = {
     "appid": "client_id",
     "appsecret": "client_secret",
     "cert": "certificate",
+    "clientcert": "certificate",
     "clientassertion": "assertion",
     "clientcertificate": "certificate",
     "clientkey": "private_key",
@@ -102,8 +103,11 @@ _CALLED: Final = {
 _LINES: Final = frozenset({"ca_certificates", "certificate", "private_key", "publish"})
 
 # A key of one's own choice could be another account's.
-_KEY_NAMES: Final = frozenset({"key", "key_id", "keyid", "key_arn", "kms_key", "kms_key_id"})
+_KEY_NAMES: Final = r"(kms)?(key)?(alias|arn|id)?"
 
+# Less than any interpreter follows, also where several steps are taken for each level.
+_DEEPEST: Final = 64
+_TOO_DEEP: Final = "they are nested too deeply"
 _MOST_TOLD: Final = 8
 # Of every field whose value is not known, where it must be there for others to be looked at.
 _IN_ITS_PLACE: Final = "x"
@@ -203,7 +207,7 @@ def _all_told(content: dict[str, Any], text: str) -> CredentialsError:
         problems = problems_of(content)
         problems += [f"{each} is given twice, and the last counts" for each in given_twice(text)]
     except RecursionError:
-        problems = ["they are nested too deeply"]
+        problems = [_TOO_DEEP]
     return CredentialsError(f"the credentials do not validate: {in_one(problems)}")
 
 
@@ -222,11 +226,14 @@ def problems_of(content: Mapping[str, Any]) -> list[str]:
 
     Returns:
         Each with its field and the fix, never with a value.
-
-    Raises:
-        RecursionError: They are nested too deeply.
     """
-    content = _as_meant(content)
+    try:
+        return _problems_of(_as_meant(content))
+    except RecursionError:
+        return [_TOO_DEEP]
+
+
+def _problems_of(content: dict[str, Any]) -> list[str]:
     problems, struct, known = list[str](), None, FIELD_NAMES
     try:
         struct = _struct_for(content)
@@ -285,10 +292,12 @@ def _wrong_values(fields: dict[str, Any], struct: type[Credentials]) -> list[str
     wrong = []
     for name, value in fields.items():
         placeholders = dict.fromkeys(required, _IN_ITS_PLACE)
-        try:
-            converted({**whole, **placeholders, name: value}, struct)
-        except msgspec.ValidationError as error:
-            wrong.append(_fix(str(error)))
+        is_nested = name == "assertion" and isinstance(value, dict)
+        for part in [{key: each} for key, each in value.items()] if is_nested else [value]:
+            try:
+                converted({**whole, **placeholders, name: part}, struct)
+            except msgspec.ValidationError as error:
+                wrong.append(_fix(str(error)))
     if wrong:
         return problems + wrong
     credentials = converted(fields, struct)
@@ -387,7 +396,8 @@ def _unknown(name: str, known: Collection[str], *, where: str = "") -> str:
     if shown != name:
         whose = f" of `{where[:-1]}`" if where else ""
         return f"remove or correct a field{whose} whose name is not a plain word"
-    if where == "assertion." and name.lower() in _KEY_NAMES:
+    letters = re.sub("[_-]", "", name.lower())
+    if (where == "assertion." or "kms" in letters) and re.fullmatch(_KEY_NAMES, letters):
         return f"remove `{where}{name}`: an account signs with the key of its own name alone"
     if near := _nearest(name, known):
         return f"`{where}{name}` is no field: did you mean `{where}{near}`?"
@@ -398,7 +408,7 @@ def _unknown(name: str, known: Collection[str], *, where: str = "") -> str:
             "asks for it here too, put it into `grant_parameters`"
         )
     instead = "" if where else "; what only your server knows goes into `extra_parameters`"
-    if re.search("key|pem|cert", name.lower()) and not where:
+    if re.search("key|pem|cert|jwk|p12|pfx", letters) and not where:
         # A key must never be told to go where it would be sent.
         instead = ": keys for mutual TLS are `certificate` and `private_key`"
     return f"remove or correct the unknown field `{where}{name}`{instead}"
@@ -415,11 +425,17 @@ def _nearest(name: str, known: Iterable[str]) -> str | None:
     return next(iter(get_close_matches(name.lower(), known, n=1, cutoff=0.75)), None)
 
 
-def _require_no_blanks(name: str, value: object) -> None:
+def _require_no_blanks(name: str, value: object, *, depth: int = 0) -> None:
     """Refuse what was pasted with a blank, a line's end or what no screen shows.
 
     No server trims it.
+
+    Raises:
+        ValueError: It names the field.
+        RecursionError: Whoever fills it in before it is sent would not come to its end.
     """
+    if depth > _DEEPEST:
+        raise RecursionError
     if isinstance(value, str):
         if any(each.isspace() or not each.isprintable() for each in (value[:1], value[-1:])):
             raise ValueError(
@@ -428,10 +444,10 @@ def _require_no_blanks(name: str, value: object) -> None:
             )
     elif isinstance(value, dict):
         for key, each in value.items():
-            _require_no_blanks(f"{name}.{refusals.plain(key)}", each)
+            _require_no_blanks(f"{name}.{refusals.plain(key)}", each, depth=depth + 1)
     elif isinstance(value, list):
         for each in value:
-            _require_no_blanks(name, each)
+            _require_no_blanks(name, each, depth=depth + 1)
 
 
 def _as_texts(content: dict[str, Any]) -> dict[str, Any]:
@@ -470,6 +486,8 @@ def _fix(message: str) -> str:
         return f"`{where}` must be {_PATH}"
     if "length >= 1" in what:
         return f"`{where}` must not be empty"
+    if longest := re.search(r"of length <= (\d+)", what):
+        return f"`{where}` must be text of at most {longest[1]} characters"
     expected = re.match(r"Expected `(\w+)( \| null)?`(?: ([<>]=) (-?\d+))?", what)
     kind = _TYPES.get(expected[1], "another") if expected else "another"
     bound = f" {expected[3]} {expected[4]}" if expected and expected[3] else ""

@@ -439,7 +439,7 @@ class _Refresh(Hidden, msgspec.Struct, kw_only=True):
             credentials=credentials,
             account=self.account,
             issued_at=issued_at,
-            secrets=self._secrets(credentials, whole, sent, response.assertion),
+            secrets=self._secrets(credentials, whole, sent, response.assertion, response.signature),
         )
         is_timeless = found.has_token and found.missing is not None
         # What a primary grant brings that must not be published can be had again, and is not kept.

@@ -39,6 +39,8 @@ _MOST_HEADERS: Final = 16
 _LONGEST_HEADER: Final = 4096
 # Of 64 KiB each: a few thousand would take the memory of all accounts.
 _MOST_VARIABLES: Final = 16
+# As the template's parameter takes them. Whoever pastes one with a comma there allows two.
+_AUDIENCE: Final = r"[A-Za-z0-9:/._~@%+=&?#-]+"
 # RFC 9110 section 5.6.2.
 _HEADER_NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 # What frames a message or routes it: one of these, and the next request on the connection, which
@@ -126,7 +128,9 @@ def _require_client_secret(credentials: Credentials) -> None:
 def _require_assertion(credentials: Credentials) -> None:
     """Let an assertion say what its signer signs."""
     method, signed = credentials.auth_method, credentials.signed_assertion
-    if method == "client_secret_jwt" and (signed is None or signed.signer or signed.alg):
+    if method == "client_secret_jwt" and (
+        signed is None or any((signed.signer, signed.alg, signed.x5t, signed.x5t_s256))
+    ):
         raise ValueError(
             "`assertion` with client_secret_jwt says `audience`, `kid`, `claims` or `expires_in` "
             "alone: the client_secret signs it, by HS256"
@@ -134,12 +138,22 @@ def _require_assertion(credentials: Credentials) -> None:
     of = credentials.whole_assertion
     if signed is None or of is None:
         return
+    for field, text in (("audience", of.audience), ("kid", of.kid)):
+        if not (text or "").isprintable():
+            # People's terminals show them, and would obey.
+            msg = f"`assertion.{field}` has a line break or an invisible character: remove it"
+            raise ValueError(msg)
     is_issued = signed.signer == "sts"
     if is_issued and any((signed.kid, signed.x5t, signed.x5t_s256, signed.claims)):
         raise ValueError("`assertion` of the signer `sts` has no key and no claims: AWS says them")
     if is_issued and (of.audience is None or signed.expires_in):
         raise ValueError(
             "`assertion` of the signer `sts` has `audience`, and no `expires_in`: AWS decides"
+        )
+    if is_issued and re.fullmatch(_AUDIENCE, of.audience or "") is None:
+        raise ValueError(
+            "`assertion.audience` of the signer `sts` must be one that WebIdentityAudiences may "
+            "name: of A-Z a-z 0-9 and : / . _ ~ @ % + = & ? # -"
         )
     taken = ISSUED if is_issued else SIGNED
     if of.alg is not None and of.alg not in taken:
@@ -249,7 +263,8 @@ def _require_templates(credentials: Credentials) -> None:
 def _require_no_misspelt(texts: list[str], known: set[str]) -> None:
     """Send no name in braces that was meant to stand for a value, but for none that does."""
     for text in texts:
-        for name in re.findall(r"\$?\{+[^{}]{1,40}\}+", text):
+        # From a row's first brace on alone, or thousands of them would take minutes.
+        for name in re.findall(r"\$?(?<!\{)\{+[^{}]{1,40}\}+", text):
             if name not in known and re.sub(r"[^a-z]", "", name.lower()) in _MEANT:
                 raise ValueError(
                     "remove a name in braces that stands for nothing: `{assertion}` and "

@@ -408,7 +408,7 @@ def test_a_key_that_waits_for_its_material_gets_it_and_no_other_is_made(
     kms.delete_imported_key_material(KeyId=key)
     waiting = operator.run("key jwks reports")
     assert waiting.exit_code == 3
-    assert "has lost its material, or never got any" in waiting.stderr
+    assert "The KMS key alias/oauth/reports waits for its material." in waiting.stderr
     imported = operator.run(f"key import reports --pem {google}")
     assert imported.exit_code == 0
     assert keys_in(kms) == {key: "Enabled"}
@@ -460,7 +460,7 @@ def test_an_account_that_has_a_key_imports_no_other_but_as_the_next(
     operator: Operator, google: Path, tmp_path: Path, kms: Kms
 ) -> None:
     early = operator.run(f"key import reports --next --pem {google}")
-    assert "reports has no signing key." in early.stderr
+    assert "There is no KMS key alias/oauth/reports." in early.stderr
     operator.says("key create reports")
     refused = operator.run(f"key import reports --pem {google}")
     assert refused.exit_code == 3

@@ -177,6 +177,12 @@ REFUSED: Final = {
         "Download it again",
     ),
     "JSON that is none": (b'{"type": "service_account"', "begins as JSON", "Download it again"),
+    "JSON without end": (b'{"a":' * 100_000, "begins as JSON", "Download it again"),
+    "half a letter in a key": (
+        other(**GOOGLES | {"private_key": RSA_PEM.decode().replace("M", "\ud800", 1)}),
+        "private_key in ",
+        "Download it again",
+    ),
     "a service account without its key": (
         other(type="service_account", client_email="invented"),
         "lacks private_key, private_key_id",

@@ -415,7 +415,7 @@ def test_a_key_that_does_not_sign_is_not_switched_to(operator: Operator, kms: Km
     kms.disable_key(KeyId=aliases(kms)[ALIASES[Role.NEXT]])
     refused = operator.run(f"{ROTATE} --switch")
     assert refused.exit_code == 3
-    assert "The next key of dealer-17 does not sign: it is Disabled." in refused.stderr
+    assert "The next key does not sign: the KMS key alias/token-refresher-next-" in refused.stderr
     shown = operator.run("key jwks dealer-17")
     assert len(json.loads(shown.stdout)["keys"]) == 1
     assert "is Disabled, and not shown" in shown.stderr

@@ -52,8 +52,8 @@ from token_refresher_cli.target import Target
         ),
         (
             RefusedError("kms:CreateAlias", "AlreadyExistsException", "alias/oauth/dealer-17"),
-            "alias/oauth/dealer-17 was changed meanwhile",
-            "Run the same command again",
+            "failed on alias/oauth/dealer-17: AlreadyExistsException",
+            "run the same command again",
         ),
         (
             RefusedError("cloudformation:DescribeStacks", "ValidationError", "tr"),

@@ -77,15 +77,19 @@ def test_a_key_that_is_not_there_is_found_with_the_command_that_makes_it(
 
 @pytest.mark.usefixtures("deployed")
 @pytest.mark.parametrize(
-    ("state", "command"),
+    ("state", "told", "command"),
     [
-        ("Disabled", "aws kms enable-key --key-id arn:"),
-        ("PendingDeletion", "aws kms cancel-key-deletion --key-id arn:"),
-        ("PendingImport", f"token-refresher key import {NAME} --pem FILE"),
+        ("Disabled", "is disabled", "aws kms enable-key --key-id arn:"),
+        ("PendingDeletion", "is to be deleted", "aws kms cancel-key-deletion --key-id arn:"),
+        (
+            "PendingImport",
+            "waits for its material",
+            f"token-refresher key import {NAME} --pem FILE",
+        ),
     ],
 )
 def test_a_key_that_cannot_be_used_is_found_with_its_state(
-    operator: Operator, cloud: EmbeddedCloud, state: str, command: str
+    operator: Operator, cloud: EmbeddedCloud, state: str, told: str, command: str
 ) -> None:
     onboard(operator, **SIGNS)
     kms = cloud.client("kms")
@@ -95,7 +99,7 @@ def test_a_key_that_cannot_be_used_is_found_with_its_state(
     if state == "PendingDeletion":
         kms.schedule_key_deletion(KeyId=arn, PendingWindowInDays=7)
     step, said, fix = found(operator)
-    assert (step, said) == ("signature", f"the KMS key {ALIAS} is {state}")
+    assert (step, said) == ("signature", f"the KMS key {ALIAS} {told}")
     assert command in fix
 
 
@@ -210,10 +214,13 @@ def pem(
 ) -> Callable[..., tuple[Path, Path]]:
     """Have a certificate issued that is valid for some days from the test's own present on."""
 
-    def issue(*, days: int = 400, since: int = 1) -> tuple[Path, Path]:
+    def issue(
+        *, days: int = 400, since: int = 1, common_name: str | None = None
+    ) -> tuple[Path, Path]:
         now = clock.now()
         issued = another_authority.issue_cert(
             "dealer-17.example",
+            common_name=common_name,
             not_before=now - timedelta(days=since),
             not_after=now + timedelta(days=days),
         )
@@ -315,6 +322,16 @@ def test_files_that_cannot_be_shown_are_told_apart_and_nothing_is_written(
     assert (refused.exit_code, refused.stdout) == (3, "")
     assert told in " ".join(refused.stderr.split())
     assert operator.secrets.list_secrets()["SecretList"] == []
+
+
+def test_what_an_authority_wrote_into_a_certificate_commands_no_terminal(
+    operator: Operator, pem: Callable[..., tuple[Path, Path]]
+) -> None:
+    certificate, private_key = pem(common_name="dealer\x1b[2J-17\nfine")
+    operator.says(f"add {NAME} {shows(operator, certificate, private_key)}")
+    for told in (operator.run(f"check {NAME}").output, operator.run(f"doctor {NAME}").output):
+        assert "\x1b" not in told
+        assert "CN=dealer[2J-17 fine" in told
 
 
 def test_a_certificate_that_has_expired_is_refused_and_one_that_ends_soon_is_told(
@@ -423,7 +440,7 @@ def test_what_is_removed_leaves_its_key_which_is_told_with_the_command_that_ends
     kms.schedule_key_deletion(KeyId=arn, PendingWindowInDays=30)
     restored = operator.run(f"restore {NAME}")
     assert restored.exit_code == 0
-    assert f"The KMS key {ALIAS} is PendingDeletion." in restored.stderr
+    assert f"The KMS key {ALIAS} is to be deleted." in restored.stderr
     assert f"aws kms cancel-key-deletion --key-id {arn}" in restored.stderr
 
 

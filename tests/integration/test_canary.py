@@ -544,6 +544,36 @@ def test_what_was_signed_is_neither_published_nor_told_whoever_sends_it_back(
     assert [*world.neighbour.requests, *world.stranger.requests] == []
 
 
+def test_what_was_signed_is_not_published_in_its_parts(
+    world: World, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Who has the claims, which are no secret, lacks the signature alone."""
+    parts = ("header", "claims", "signature")
+
+    def in_parts(request: Request) -> Reply:
+        [assertion] = parse_qs(request.body.decode())["client_assertion"]
+        return reply(token(**dict(zip(parts, assertion.split("."), strict=True))))
+
+    world.deployed.handler(POWERTOOLS_LOG_LEVEL="DEBUG")
+    method = {"token_endpoint_auth_method": "client_secret_jwt"}
+    forms: dict[str, Any] = {
+        "fields": {"fields": list(parts)},
+        "text": {"as": "{access_token} " + " ".join(f"{{response.{each}}}" for each in parts)},
+    }
+    for account, publish in forms.items():
+        fields = {"grant_type": "client_credentials", "publish": publish} | method
+        world.put(account, world.credentials(account, **fields))
+        world.home.replies[account] = repeat(in_parts)
+    summary = world.deployed.sweep({"accounts": list(forms), "force": True})
+
+    codes = {each["account"]: each.get("error") for each in summary["accounts"]}
+    assert codes == dict.fromkeys(forms, "secret_in_response")
+    everything = seen(world, capfd, [summary]) + "".join(world.published().values())
+    for request in world.home.requests:
+        [assertion] = parse_qs(request.body.decode())["client_assertion"]
+        assert assertion.rpartition(".")[2] not in everything
+
+
 def test_what_kms_refuses_to_sign_is_told_without_any_of_it(
     world: World, cloud: EmbeddedCloud, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -427,8 +427,8 @@ MUTANTS: Final = (
     Mutant(
         "publishing: what was signed is no secret",
         "refresh",
-        "            secrets=self._secrets(credentials, whole, sent, response.assertion),\n",
-        "            secrets=self._secrets(credentials, whole, sent),\n",
+        "_secrets(credentials, whole, sent, response.assertion, response.signature),\n",
+        "_secrets(credentials, whole, sent),\n",
         ("tests/integration/test_canary.py", "-k", "signed"),
     ),
     Mutant(

@@ -23,7 +23,8 @@ from token_refresher.credentials import (
     RefreshTokenCredentials,
 )
 from token_refresher.errors import CredentialsError
-from token_refresher.parsing import parse_credentials, unknown_fields
+from token_refresher.oauth.token_request import token_request
+from token_refresher.parsing import parse_credentials, problems_of, unknown_fields
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -251,7 +252,7 @@ def test_a_name_that_is_given_twice_is_told_where_something_is_wrong_and_stops_n
     )
 
 
-@pytest.mark.parametrize("name", ["pem", "signing_key", "tls_cert"])
+@pytest.mark.parametrize("name", ["pem", "signing_key", "tls_cert", "jwks", "pfx"])
 def test_a_key_is_never_told_to_go_where_it_would_be_sent(name: str) -> None:
     said = refusal(MACHINE, **{name: "-----BEGIN PRIVATE KEY-----"})
     assert said == (
@@ -263,6 +264,27 @@ def test_a_key_is_never_told_to_go_where_it_would_be_sent(name: str) -> None:
 def test_a_binary_secret_is_refused() -> None:
     with pytest.raises(CredentialsError, match="binary: store one JSON object as text"):
         parse_credentials(None)
+
+
+@pytest.mark.parametrize(("begin", "end"), [('{"a":', "}"), ("[", "]")], ids=["objects", "lists"])
+def test_what_is_accepted_is_never_nested_too_deeply_to_be_sent(begin: str, end: str) -> None:
+    """A lease would be taken for nothing."""
+
+    def nested(depth: int) -> str:
+        parameters = f'{{"a":{begin * depth}"x"{end * depth}}}'
+        as_json = {**LOGIN, "dialect": {"request_format": "json"}}
+        del as_json["grant_parameters"]
+        return f'{json.dumps(as_json).removesuffix("}")}, "grant_parameters": {parameters}}}'
+
+    credentials = parse_credentials(nested(63))
+    request = token_request(credentials.client, credentials.grant)
+    assert json.loads(request.body or b"")["a"] == json.loads(begin * 63 + '"x"' + end * 63)
+    for depth in (64, 340, 600):
+        with pytest.raises(CredentialsError, match="nested too deeply"):
+            parse_credentials(nested(depth))
+        # Also for a form that is not filled in yet.
+        parameters = {"a": json.loads(begin * depth + '"x"' + end * depth)}
+        assert problems_of({"grant_parameters": parameters}) == ["they are nested too deeply"]
 
 
 def test_what_is_nested_without_end_is_refused() -> None:

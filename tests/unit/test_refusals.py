@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
@@ -349,6 +350,19 @@ def test_other_braces_are_the_servers() -> None:
     assert parse(MACHINE, grant_parameters=texts).grant_parameters == texts
 
 
+@pytest.mark.parametrize("field", ["extra_parameters", "grant_parameters", "assertion"])
+def test_thousands_of_braces_do_not_hold_up_the_other_accounts(field: str) -> None:
+    """They once took a minute, in which the interpreter runs no other thread."""
+    text = {"a": "{" * 60_000}
+    proof = {"token_endpoint_auth_method": "private_key_jwt", "client_secret": None}
+    began = time.process_time()
+    if field == "assertion":
+        parse(MACHINE, assertion={"claims": text}, **proof)
+    else:
+        parse(MACHINE, **{field: text})
+    assert time.process_time() - began < 5
+
+
 @pytest.mark.parametrize("name", ["assertion", "refresh_token"])
 def test_a_template_does_not_multiply_what_is_sent(name: str) -> None:
     """Of 64 KiB, four thousand times, it would take the memory of all accounts."""
@@ -396,11 +410,44 @@ OF_A_SECRET: Final = (
 )
 
 
-@pytest.mark.parametrize("name", ["key", "key_id", "kms_key_id", "key_arn", "KeyId"])
+OF_THE_STACK: Final = (
+    "`assertion.audience` of the signer `sts` must be one that WebIdentityAudiences may name: of "
+    "A-Z a-z 0-9 and : / . _ ~ @ % + = & ? # -"
+)
+NOT_BY_ANOTHER: Final = "an account signs with the key of its own name alone"
+
+
+@pytest.mark.parametrize(
+    "name", ["key", "key_id", "kms_key_id", "key_arn", "KeyId", "kmsKey", "key-alias", "alias"]
+)
 def test_no_field_names_the_key_that_signs(name: str) -> None:
     """Else whoever may write one account's credentials signs as another."""
     said = refusal(SIGNED, assertion={name: "alias/oauth/another"})
-    assert said == f"remove `assertion.{name}`: an account signs with the key of its own name alone"
+    assert said == f"remove `assertion.{name}`: {NOT_BY_ANOTHER}"
+
+
+@pytest.mark.parametrize("name", ["kms_key_id", "kmsKeyArn", "kms"])
+def test_no_field_beside_the_assertion_does_either(name: str) -> None:
+    said = refusal(SIGNED, **{name: "alias/oauth/another"})
+    assert said == f"remove `{name}`: {NOT_BY_ANOTHER}"
+
+
+@pytest.mark.parametrize("field", ["audience", "kid"])
+@pytest.mark.parametrize("text", ["a\r\nb", "a\x1b[2Jb", "a\u202eb"], ids=repr)
+def test_what_a_terminal_shows_of_an_assertion_does_not_command_it(field: str, text: str) -> None:
+    said = refusal(SIGNED, assertion={field: text})
+    assert said == (f"`assertion.{field}` has a line break or an invisible character: remove it")
+
+
+def test_all_that_is_wrong_with_an_assertion_is_told_at_once() -> None:
+    wrong = {"signer": "invented", "alg": "none", "kid": "a" * 1025, "claims": [], "key_id": "a"}
+    assert refusal(SIGNED, assertion={**wrong, "expires_in": 301}) == (
+        "(1) `assertion.signer` must be kms or sts; (2) `assertion.alg` must be one of ES256, "
+        "ES384, PS256, RS256; (3) `assertion.kid` must be text of at most 1024 characters; "
+        "(4) `assertion.claims` must be an object; (5) remove `assertion.key_id`: "
+        f"{NOT_BY_ANOTHER}; (6) `assertion.expires_in` must be a whole number of seconds from 10 "
+        "to 300"
+    )
 
 
 @pytest.mark.parametrize("name", ["exp", "iat", "nbf", "jti"])
@@ -447,6 +494,11 @@ def test_an_algorithm_that_no_key_has_is_refused(alg: str) -> None:
                      id="two audiences"),
         pytest.param(BY_SECRET, {"signer": "kms"}, OF_A_SECRET, id="a secret's, by a key"),
         pytest.param(BY_SECRET, {"alg": "RS256"}, OF_A_SECRET, id="a secret's, as by a key"),
+        *(
+            pytest.param(SIGNED, {"signer": "sts", "audience": text}, OF_THE_STACK, id=text)
+            for text in ("api://a,api://b", "*", "${aws:PrincipalTag/a}", "api://a b")
+        ),
+        pytest.param(BY_SECRET, {"x5t": "a" * 27}, OF_A_SECRET, id="a secret's, by a certificate"),
         pytest.param({**BY_SECRET, "client_secret": ""}, {},
                      "`client_secret` must not be empty: client_secret_jwt signs with it",
                      id="an empty secret's"),

@@ -212,6 +212,7 @@ def _of_signing() -> Iterator[Coded]:
         for name in {*common, *(shape.name for shape in shapes)} - _NEVER_MET:
             yield _coded(failure(ClientError({"Error": {"Code": name}}, operation)))
     yield _coded(signing.not_signed(ConnectTimeoutError(endpoint_url=""), ""))
+    yield _coded(signing.unreadable("Sign"))
 
 
 def _of_operations() -> Iterator[str]:

@@ -6,6 +6,7 @@ here and in `event_bus`, and nowhere else.
 
 from __future__ import annotations
 
+import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -52,6 +53,8 @@ _UNAVAILABLE: Final = frozenset({"InternalFailure", "InternalServiceError", "Req
 _TRANSIENT: Final = (
     _THROTTLED | _UNAVAILABLE | {"ServiceUnavailable", "ServiceUnavailableException"}
 )
+# A proxy or a gateway in AWS's place may have anything there.
+_CODE: Final = r"[A-Za-z0-9._]{1,64}"
 _NOT_FOUND: Final = "ResourceNotFoundException"
 _EXISTS: Final = "ResourceExistsException"
 _LIMIT: Final = "LimitExceededException"
@@ -381,6 +384,8 @@ def told_by(error: ClientError | BotoCoreError) -> tuple[str, bool]:
     if isinstance(error, BotoCoreError):
         # No response at all: connection, timeout, credentials that could not be fetched.
         return type(error).__name__, True
-    code = error.response.get("Error", {}).get("Code", "Unknown")
+    code = error.response.get("Error", {}).get("Code", "")
+    if re.fullmatch(_CODE, code) is None:
+        code = "Unknown"
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     return code, code in _TRANSIENT or status >= HTTPStatus.INTERNAL_SERVER_ERROR

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 import threading
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 import boto3
@@ -19,7 +20,7 @@ from token_refresher.aws.secret_store import told_by
 from token_refresher.errors import CredentialsError, SigningError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 # Before a lease and a request, whose time it must not take. A connection that is not there in a
 # second will not come.
@@ -39,6 +40,9 @@ _HALF: Final = 32
 _TOKEN_SECONDS: Final = 300
 # Who runs for whom, in a token whose subject is the function's role for all.
 ACCOUNT_TAG: Final = "account"
+
+# What STS issues may be put into a header, which a line break would end (RFC 7515 section 3.1).
+_JWT: Final = r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+){2}"
 
 _LONGEST_ALIAS: Final = 256
 _ALIAS: Final = r"alias/(?!aws/)[A-Za-z0-9/_-]+"
@@ -126,18 +130,18 @@ class Signer:
             CredentialsError: No key can have the account's name.
             SigningError: KMS did not sign.
         """
-        alias = alias_of(self._prefix, key)
-        try:
+        alias, algorithm = alias_of(self._prefix, key), ALGORITHMS[alg]
+        with _errors("Sign", lambda error: not_signed(error, alias)):
             answer = self._client("kms").sign(
                 KeyId=alias,
                 Message=hashlib.sha256(message).digest(),
                 MessageType="DIGEST",
-                SigningAlgorithm=ALGORITHMS[alg],
+                SigningAlgorithm=algorithm,
             )
-        except (ClientError, BotoCoreError) as error:
-            raise not_signed(error, alias) from None
-        signature: bytes = answer["Signature"]
-        return _halves_of(signature) if alg == "ES256" else signature
+            signature: bytes = answer["Signature"]
+            if not signature:
+                raise ValueError
+            return _halves_of(signature) if alg == "ES256" else signature
 
     def identity_token(self, key: str, *, audience: str, alg: str) -> str:
         """Have STS say who runs here, and for which account: one call.
@@ -150,17 +154,17 @@ class Signer:
         Raises:
             SigningError: STS did not say so.
         """
-        try:
+        with _errors("GetWebIdentityToken", not_issued):
             answer = self._client("sts").get_web_identity_token(
                 Audience=[audience],
                 SigningAlgorithm=alg,
                 DurationSeconds=_TOKEN_SECONDS,
                 Tags=[{"Key": ACCOUNT_TAG, "Value": key}],
             )
-        except (ClientError, BotoCoreError) as error:
-            raise not_issued(error) from None
-        token: str = answer["WebIdentityToken"]
-        return token
+            token: str = answer["WebIdentityToken"]
+            if re.fullmatch(_JWT, token) is None:
+                raise ValueError
+            return token
 
     def _client(self, service: str) -> Any:  # noqa: ANN401 - no stubs here
         make: Any = boto3.client
@@ -168,6 +172,19 @@ class Signer:
             if service not in self._clients:
                 self._clients[service] = make(service, config=self._config)
             return self._clients[service]
+
+
+@contextmanager
+def _errors(
+    operation: str, told: Callable[[ClientError | BotoCoreError], SigningError]
+) -> Iterator[None]:
+    """Turn botocore's errors into ours, and whatever a response leads to that is none of AWS's."""
+    try:
+        yield
+    except (ClientError, BotoCoreError) as error:
+        raise told(error) from None
+    except Exception:  # noqa: BLE001 - botocore reads what a proxy or a gateway says as if AWS did
+        raise unreadable(operation) from None
 
 
 def not_signed(error: ClientError | BotoCoreError, alias: str) -> SigningError:
@@ -203,6 +220,11 @@ def not_issued(error: ClientError | BotoCoreError) -> SigningError:
     return _failed(operation, code, transient=is_transient)
 
 
+def unreadable(operation: str) -> SigningError:
+    """Say in botocore's word that what came was no response of AWS."""
+    return _failed(operation, "ResponseParserError", transient=True)
+
+
 def _failed(operation: str, code: str, *, transient: bool) -> SigningError:
     is_passing = transient or code in _PASSING
     message = f"{operation} failed: {code}"
@@ -214,10 +236,16 @@ def _halves_of(signature: bytes) -> bytes:
 
     KMS has an ASN.1 SEQUENCE of two INTEGERs in DER (ANSI X9.62): each with its length in one
     byte, without leading zeros, but for one where its first bit is set.
+
+    Raises:
+        IndexError, ValueError: It is none of P-256.
     """
     halves, rest = [], signature[2:]
     for _ in range(2):
         length = rest[1]
         halves.append(rest[2 : 2 + length].lstrip(b"\0").rjust(_HALF, b"\0"))
         rest = rest[2 + length :]
-    return b"".join(halves)
+    made = b"".join(halves)
+    if rest or len(made) != 2 * _HALF:
+        raise ValueError
+    return made

@@ -36,12 +36,12 @@ class Assertion(
 
     Attributes:
         audience: Its ``aud``; the token endpoint where nothing is said (RFC 7523 section 3).
-        alg: How it is signed; ``RS256`` where nothing is said.
+        alg: How it is signed (RFC 7518 section 3.1); ``RS256`` where nothing is said.
         kid: Which of the client's keys signs (RFC 7515 section 4.1.4).
         x5t: Base64url of the SHA-1 of the key's certificate (section 4.1.7).
         x5t_s256: Base64url of its SHA-256 (section 4.1.8).
-        claims: Others, and instead of ``iss`` and ``sub``, which are the ``client_id``; null for
-            none.
+        claims: Others (RFC 7519 section 4), and instead of ``iss`` and ``sub``, which are the
+            ``client_id``; null for none.
         expires_in: Seconds for which it is valid; 60 where nothing is said.
     """
 

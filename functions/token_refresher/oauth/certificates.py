@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
 _BEGIN: Final = "-----BEGIN "
-_KEY: Final = r"-----BEGIN ([A-Z0-9 ]*PRIVATE KEY)-----(.*?)-----END \1-----"
+# Never beyond the next mark: of thousands without an end each would be looked for to the last.
+_BODY: Final = r"((?:(?!-----).)*)"
+_KEY: Final = rf"-----BEGIN ([A-Z0-9 ]*PRIVATE KEY)-----{_BODY}-----END \1-----"
 # OpenSSL's words for a key of another certificate, and for what its security level refuses.
 _ANOTHER_KEY: Final = frozenset(
     {"KEY_TYPE_MISMATCH", "KEY_VALUES_MISMATCH", "NO_CERTIFICATE_ASSIGNED"}
@@ -30,7 +32,7 @@ _TOO_WEAK: Final = "_TOO_SMALL|_TOO_WEAK"
 _DESCRIPTORS: Final = "/proc/self/fd" if sys.platform == "linux" else "/dev/fd"
 # Tags of ASN.1 (X.690 section 8.1.2), and where a length begins to be of several bytes.
 _VERSION, _UTC_TIME, _LONG = 0xA0, 0x17, 0x80
-_PEM: Final = r"-----BEGIN CERTIFICATE-----(.*?)-----END CERTIFICATE-----"
+_PEM: Final = rf"-----BEGIN CERTIFICATE-----{_BODY}-----END CERTIFICATE-----"
 
 
 class CertificatesError(ValueError):
@@ -85,7 +87,7 @@ def identify(context: ssl.SSLContext, certificate: str, private_key: str) -> Non
     try:
         # Of one that is none OpenSSL says no more than of a key that is none.
         authorities_of(certificate)
-        chain = _certificates(certificate)
+        chain = certificates_in(certificate)
     except CertificatesError:
         raise ClientCertificateError("`certificate` takes certificates in PEM, no key") from None
     key = _private_key(private_key)
@@ -121,7 +123,7 @@ def validity(certificate: str) -> tuple[datetime, datetime] | None:
         Aware times; None where they are not to be read.
     """
     try:
-        found = [_validity(each) for each in _certificates(certificate)]
+        found = [_validity(each) for each in certificates_in(certificate)]
     except (CertificatesError, IndexError, ValueError):
         return None
     return min(found, key=lambda each: each[1])
@@ -203,7 +205,7 @@ def _unnamed(text: str) -> AbstractContextManager[IO[bytes]]:
 
 
 def _believing(context: ssl.SSLContext, text: str) -> ssl.SSLContext:
-    for certificate in _certificates(text):
+    for certificate in certificates_in(text):
         try:
             # One by one: of several, OpenSSL would pass over what follows the first in silence.
             context.load_verify_locations(cadata=certificate)
@@ -219,10 +221,15 @@ def _believing(context: ssl.SSLContext, text: str) -> ssl.SSLContext:
 
 def _with_line_breaks(text: str) -> str:
     """Take written ones for what they mean, also where they were written twice."""
-    return re.sub(r"\\+[nr]", "\n", text)
+    return re.sub(r"(?<!\\)\\+[nr]", "\n", text)
 
 
-def _certificates(text: str) -> list[bytes]:
+def certificates_in(text: str) -> list[bytes]:
+    """Read certificates in PEM, however they were pasted; in DER, in their order (RFC 7468).
+
+    Raises:
+        CertificatesError: There is none, or something else besides.
+    """
     text = _with_line_breaks(text)
     # What stands outside of the marks are notes, as openssl writes them.
     bodies = re.findall(_PEM, text, re.DOTALL) if _BEGIN in text else text.split(",")

@@ -51,12 +51,18 @@ _CLOCK_SKEW: Final = timedelta(seconds=10)
 
 
 def made(client: Client, signer: Signer, *, now: datetime) -> str:
-    """Make a fresh assertion of a client's.
+    """Make a fresh assertion of a client's (RFC 7523 section 3).
 
     Args:
         client: Its ``assertion`` says of what.
         signer: Has its key, unless its secret is the key.
         now: Aware.
+
+    Returns:
+        A JWS in its compact form (RFC 7515 section 7.1); what a platform issues as it is.
+
+    Raises:
+        Exception: The signer's own; nothing was sent.
     """
     of = client.assertion
     if not isinstance(of, Assertion):

@@ -113,6 +113,11 @@ class TokenResponse(Hidden, msgspec.Struct, frozen=True):
     content: object = None
     assertion: str | None = None
 
+    @property
+    def signature(self) -> str | None:
+        """What nobody can make of an assertion's other parts (RFC 7515 section 7.1)."""
+        return None if self.assertion is None else self.assertion.rpartition(".")[2]
+
 
 def bearer_token(access_token: str | None, token_type: str | None, *, dialect: Dialect) -> str:
     """Judge a token response by RFC 6749 section 5.1, but for its lifetime.

@@ -37,6 +37,8 @@ from token_refresher.policy import Pace, failure_class_of, pace_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from botocore.exceptions import _ClientErrorResponseError
+
 ACCOUNT: Final = "dealer-17"
 ALIAS: Final = "alias/oauth/dealer-17"
 MESSAGE: Final = b"invented-header.invented-claims"
@@ -215,6 +217,52 @@ def test_each_half_has_thirty_two_bytes_whatever_its_length(aws: Aws, signer: Si
         aws.signs(encode_dss_signature(r, s))
         signature = signer.sign(ACCOUNT, alg="ES256", message=MESSAGE)
         assert signature == r.to_bytes(32, "big") + s.to_bytes(32, "big")
+
+
+def der(*integers: bytes) -> bytes:
+    """A SEQUENCE of INTEGERs, whatever they are."""
+    content = b"".join(bytes((2, len(each))) + each for each in integers)
+    return bytes((0x30, len(content))) + content
+
+
+NO_SIGNATURES: Final = {
+    "nothing": {"KeyId": MARK},
+    "null": {"Signature": None},
+    "an empty one": {"Signature": ""},
+    "no text": {"Signature": [MARK]},
+    "no Base64": {"Signature": "invented"[:-1]},
+    "none of ECDSA": {"Signature": b64encode(b"x" * 64).decode()},
+    "one half": {"Signature": b64encode(der(b"\1" * 32)).decode()},
+    "halves that are too long": {"Signature": b64encode(der(b"\1" * 33, b"\1")).decode()},
+    "more behind it": {"Signature": b64encode(der(b"\1", b"\1", b"\1")).decode()},
+    "one that is cut off": {"Signature": b64encode(der(b"\1" * 32, b"\1")[:20]).decode()},
+}
+
+
+@pytest.mark.parametrize("said", NO_SIGNATURES.values(), ids=NO_SIGNATURES)
+def test_what_is_no_signature_is_told_as_what_cannot_be_read(
+    aws: Aws, signer: Signer, said: dict[str, object]
+) -> None:
+    aws.responses = [(200, json.dumps(said).encode())]
+    error = refusal(lambda: signer.sign(ACCOUNT, alg="ES256", message=MESSAGE))
+
+    assert (error.code, error.operation, error.transient) == ("ResponseParserError", "Sign", True)
+
+
+@pytest.mark.parametrize("status", [200, 400])
+@pytest.mark.parametrize(
+    "content", [b"", MARK.encode(), b"null", b"[]", b'{"__type": 5}', b"[" * 100_000, b"\xff"]
+)
+def test_what_stands_in_the_place_of_aws_is_no_defect_of_ours(
+    aws: Aws, signer: Signer, status: int, content: bytes
+) -> None:
+    aws.responses = [(status, content)]
+    for act in (
+        lambda: signer.sign(ACCOUNT, alg="RS256", message=MESSAGE),
+        lambda: signer.identity_token(ACCOUNT, audience="api://invented", alg="RS256"),
+    ):
+        error = refusal(act)
+        assert (error.code, error.transient) in {("ResponseParserError", True), ("400", False)}
 
 
 # Whose key it is.
@@ -434,6 +482,16 @@ def test_what_sts_refuses_is_told_by_who_must_put_it_right(
     assert words in str(error)
 
 
-def test_an_error_without_a_code_is_told_as_unknown() -> None:
-    nothing = ClientError({}, "Sign")
+@pytest.mark.parametrize(
+    "token", ["", "invented", "invented.identity.token\r\nX-Key: a", "in.ven.t\u0119d", "<a>b</a>"]
+)
+def test_what_could_end_a_header_is_no_identity_token(aws: Aws, signer: Signer, token: str) -> None:
+    aws.issues(token)
+    error = refusal(lambda: signer.identity_token(ACCOUNT, audience="api://invented", alg="RS256"))
+    assert (error.code, error.transient) == ("ResponseParserError", True)
+
+
+@pytest.mark.parametrize("error", [{}, {"Code": ""}, {"Code": f"{MARK}\nkey"}, {"Code": "a" * 65}])
+def test_an_error_whose_code_is_none_is_told_as_unknown(error: _ClientErrorResponseError) -> None:
+    nothing = ClientError({"Error": error}, "Sign")
     assert not_signed(nothing, ALIAS).code == not_issued(nothing).code == "Unknown"

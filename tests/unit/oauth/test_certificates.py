@@ -7,6 +7,7 @@ import os
 import ssl
 import sys
 import tempfile
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -452,6 +453,21 @@ def test_what_cannot_be_shown_is_told_by_its_field_without_a_word_of_it(
     assert str(refusal.value) == told
     assert refusal.value.__cause__ is None
     assert refusal.value.__suppress_context__ or refusal.value.__context__ is None
+
+
+@pytest.mark.parametrize(
+    "piece", ["\\", "-----BEGIN CERTIFICATE-----", "-----BEGIN PRIVATE KEY-----"]
+)
+def test_thousands_of_marks_do_not_hold_up_the_other_accounts(
+    issued: Hierarchy, client: ssl.SSLContext, piece: str
+) -> None:
+    """They once took many seconds, in which the interpreter runs no other thread."""
+    text = piece * (200_000 // len(piece))
+    began = time.process_time()
+    for given in ((text, issued.client.key_pem()), (issued.chain, text)):
+        with pytest.raises(ClientCertificateError):
+            identify(client, *given)
+    assert time.process_time() - began < 5
 
 
 @pytest.mark.parametrize("is_authority", [False, True], ids=["its own", "its authority's"])
