@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
 import shlex
 from dataclasses import dataclass
@@ -11,6 +9,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from token_refresher.errors import CredentialsError
+from token_refresher.oauth.certificates import certificates_in
 from token_refresher_cli.durations import say_duration
 from token_refresher_cli.masking import visible
 
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
 # So long before its end a certificate is told of: some authorities take weeks.
 _TO_RENEW: Final = timedelta(days=30)
 _BLOCK: Final = r"-----BEGIN ([A-Z0-9 ]+)-----.*?-----END \1-----"
-_CERTIFICATE: Final = r"-----BEGIN CERTIFICATE-----(.*?)-----END CERTIFICATE-----"
 _KEY: Final = "PRIVATE KEY"
 # What each field holds, in the words of RFC 7468; and for people.
 _LABELS: Final = {"certificate": "CERTIFICATE", "private_key": _KEY}
@@ -100,10 +98,11 @@ def _instead(path: Path, kinds: list[str], *, is_binary: bool) -> str:
         return ", and it has a private key: give it by --private-key"
     if any(kind.endswith("CERTIFICATE REQUEST") for kind in kinds):
         return ", and it has the request for one: its authority makes a certificate of that"
+    named = shlex.quote(str(path))
     if is_binary and path.suffix.lower() in {".p12", ".pfx"}:
-        return f", which `openssl pkcs12 -nodes -in {shlex.quote(str(path))}` makes of it"
+        return f", which `openssl pkcs12 -nodes -in {named}` makes of it"
     if is_binary:
-        return f", which `openssl x509 -inform der -in {shlex.quote(str(path))}` makes of a certificate"
+        return f", which `openssl x509 -inform der -in {named}` makes of a certificate"
     return ", with its marks such as -----BEGIN CERTIFICATE-----"
 
 
@@ -115,14 +114,11 @@ def certificate_of(credentials: Credentials) -> Certificate | None:
     # It takes 40 ms, and most accounts have none.
     from cryptography import x509  # noqa: PLC0415
 
-    # Whoever pastes PEM into a form loses its line breaks.
-    body = re.search(_CERTIFICATE, re.sub(r"\\+[nr]", "\n", text), re.DOTALL)
     try:
-        der = base64.b64decode("".join(body[1].split()) if body else "", validate=True)
-        found = x509.load_der_x509_certificate(der)
+        found = x509.load_der_x509_certificate(certificates_in(text)[0])
         # A terminal would obey what whoever issued it has written.
         subject = " ".join(visible(found.subject.rfc4514_string()).split())
-    except (binascii.Error, ValueError):
+    except ValueError:
         return None
     return Certificate(subject, found.not_valid_before_utc, found.not_valid_after_utc)
 

@@ -417,9 +417,9 @@ def test_who_shows_a_certificate_is_asked_for_the_files_until_they_fit(
     assert fields["certificate"] == files[0].read_text()
     assert fields["private_key"] == files[1].read_text()
     assert "give it by --private-key" in person.told[0]
+    unread = "the file for `private_key` cannot be read: No such file or directory; "
     assert person.told[1:] == [
-        "the file for `private_key` cannot be read: No such file or directory; give its path, and "
-        "not what is in it",
+        f"{unread}give its path, and not what is in it",
         "they do not belong together",
     ]
     to_credentials(fields)

@@ -87,7 +87,7 @@ def identify(context: ssl.SSLContext, certificate: str, private_key: str) -> Non
     try:
         # Of one that is none OpenSSL says no more than of a key that is none.
         authorities_of(certificate)
-        chain = _certificates(certificate)
+        chain = certificates_in(certificate)
     except CertificatesError:
         raise ClientCertificateError("`certificate` takes certificates in PEM, no key") from None
     key = _private_key(private_key)
@@ -123,7 +123,7 @@ def validity(certificate: str) -> tuple[datetime, datetime] | None:
         Aware times; None where they are not to be read.
     """
     try:
-        found = [_validity(each) for each in _certificates(certificate)]
+        found = [_validity(each) for each in certificates_in(certificate)]
     except (CertificatesError, IndexError, ValueError):
         return None
     return min(found, key=lambda each: each[1])
@@ -205,7 +205,7 @@ def _unnamed(text: str) -> AbstractContextManager[IO[bytes]]:
 
 
 def _believing(context: ssl.SSLContext, text: str) -> ssl.SSLContext:
-    for certificate in _certificates(text):
+    for certificate in certificates_in(text):
         try:
             # One by one: of several, OpenSSL would pass over what follows the first in silence.
             context.load_verify_locations(cadata=certificate)
@@ -224,7 +224,12 @@ def _with_line_breaks(text: str) -> str:
     return re.sub(r"(?<!\\)\\+[nr]", "\n", text)
 
 
-def _certificates(text: str) -> list[bytes]:
+def certificates_in(text: str) -> list[bytes]:
+    """Read certificates in PEM, however they were pasted; in DER, in their order (RFC 7468).
+
+    Raises:
+        CertificatesError: There is none, or something else besides.
+    """
     text = _with_line_breaks(text)
     # What stands outside of the marks are notes, as openssl writes them.
     bodies = re.findall(_PEM, text, re.DOTALL) if _BEGIN in text else text.split(",")
