@@ -7,7 +7,6 @@ told from the function's own records, and nobody is asked.
 
 from __future__ import annotations
 
-import shlex
 import socket
 import ssl
 from datetime import timedelta
@@ -117,11 +116,10 @@ def _is_unnamed(patient: Patient, kind: str, arn: str) -> bool:
 
 
 def _unnamed(patient: Patient, secret_id: str, kind: str, arn: str) -> Finding:
-    setting = f"PARAMETERS={_KEYS_OF_THE_STACK[kind]}={arn}"
+    deploy = patient.target.deploy(f"{_KEYS_OF_THE_STACK[kind]}={arn}")
     return wrong(
         f"the KMS key of {secret_id} is none that the stack lets its function use",
-        f"Let it, where the key's own policy does not, in a clone of this project: make deploy "
-        f"STACK={patient.target.stack} {setting}",
+        f"Let it, where the key's own policy does not, in a clone of this project: {deploy}",
     )
 
 
@@ -383,9 +381,8 @@ def _how_to_allow(patient: Patient, failure: FailureRecord, lacking: str) -> str
 
 
 def _deploying(patient: Patient, setting: str = "") -> str:
-    deploy = f"make deploy STACK={patient.target.stack}"
-    with_it = f" PARAMETERS={shlex.quote(setting)}" if setting else ""
-    return f"Allow it, as the stack does, in a clone of this project: {deploy}{with_it}"
+    deploy = patient.target.deploy(setting)
+    return f"Allow it, as the stack does, in a clone of this project: {deploy}"
 
 
 def _lacking(patient: Patient) -> str:

@@ -152,7 +152,7 @@ def test_a_stack_that_lets_no_account_sign_is_found(
     key(cloud)
     step, said, fix = found(operator)
     assert (step, said) == ("signature", "the stack lets no account sign")
-    assert fix.endswith(f"make deploy STACK={STACK} PARAMETERS=Signing=true")
+    assert fix.endswith(f"make deploy AWS_REGION=eu-west-1 STACK={STACK} PARAMETERS=Signing=true")
 
 
 def test_a_role_that_lost_its_permission_to_sign_is_found(
