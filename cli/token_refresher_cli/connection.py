@@ -39,7 +39,7 @@ from token_refresher_cli.deployed_function import DeployedFunction
 from token_refresher_cli.deployment import Aws, Deployment
 from token_refresher_cli.discovery import DiscoveryError, discover
 from token_refresher_cli.machine import finish, without_interruption
-from token_refresher_cli.problems import ProblemError, RefusedError, about, doubt, sentence
+from token_refresher_cli.problems import ProblemError, RefusedError, about, doubt, fix_for, sentence
 from token_refresher_cli.proof import (
     OF_UNKNOWN_KEYS,
     fix_of,
@@ -281,7 +281,9 @@ class Connection:
         return signing_key(credentials, account, prefix=self.target.secret_prefix)
 
     def stack_trouble(self, credentials: Credentials, account: str) -> Problem | None:
-        """Say why the stack lets its function not sign for an account; None where nobody can tell.
+        """Say why the stack does not let its function sign for an account.
+
+        None where it does, nothing is signed, or nobody can tell.
 
         Raises:
             CredentialsError: No key can have the account's name.
@@ -302,12 +304,12 @@ class Connection:
 
     def fix_for(self, code: str, account: str) -> str:
         """Say what a person does about an account's failure; its credentials may tell more."""
-        credentials: Credentials | None = None
         if code in OF_UNKNOWN_KEYS:
             with suppress(CredentialsError, SecretStoreError):
                 value = self.store.read_credentials(account)
-                credentials = parse_credentials(value.text) if value is not None else None
-        return fix_of(code, credentials, account, self.target)
+                credentials = parse_credentials(value.text if value is not None else None)
+                return fix_of(code, credentials, account, self.target)
+        return fix_for(code, account, self.target)
 
     def sweep(
         self,

@@ -96,7 +96,7 @@ def told(credentials: Credentials, account: str, *, prefix: str) -> list[str]:
 def stack_trouble(
     parameters: Mapping[str, str], credentials: Credentials, account: str, target: Target
 ) -> Problem | None:
-    """Say why a stack lets its function not sign for an account; None where it does.
+    """Say why a stack does not let its function sign for an account; None where it does.
 
     Args:
         parameters: The stack's.
@@ -146,23 +146,22 @@ def found_by(aws: Aws, key: SignedBy, account: str, target: Target) -> tuple[str
     )
 
 
-def fix_of(code: str, credentials: Credentials | None, account: str, target: Target) -> str:
-    """Say what a person does about a failure's code, also where the server may not know the key.
+def fix_of(code: str, credentials: Credentials, account: str, target: Target) -> str:
+    """Say what a person does where a server refuses the client or the grant, perhaps for its key.
 
     Args:
-        code: The failure's.
-        credentials: The account's; None where they are not known.
+        code: Of `OF_UNKNOWN_KEYS`.
+        credentials: The account's.
         account: Its name.
         target: Where.
+
+    Raises:
+        CredentialsError: No key can have the account's name.
     """
     fix = fix_for(code, account, target)
-    if (
-        credentials is None
-        or signing_key(credentials, account, prefix=target.secret_prefix) is None
-    ):
-        return fix
     is_of_grant = code == "invalid_grant"
-    if code not in OF_UNKNOWN_KEYS or (is_of_grant and credentials.grant_name != JWT_BEARER):
+    is_signed = signing_key(credentials, account, prefix=target.secret_prefix) is not None
+    if not is_signed or (is_of_grant and credentials.grant_name != JWT_BEARER):
         return fix
     jwks = target.command("key jwks", account)
     return f"{fix}\nSee whether the server knows this key: {jwks}"

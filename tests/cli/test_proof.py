@@ -370,7 +370,7 @@ def test_what_the_stack_lets_nobody_sign_is_refused_before_it_is_written(
     assert "client_secret" in stored(operator, "dealer-18")
 
 
-def test_check_says_that_the_stack_lets_the_account_not_sign(
+def test_check_says_that_the_stack_does_not_let_the_account_sign(
     operator: Operator, cloud: EmbeddedCloud
 ) -> None:
     Deployed.with_parameters(cloud, operator.schedule)
