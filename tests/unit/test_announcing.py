@@ -15,6 +15,7 @@ from tests.unit.fakes import (
     TICK,
     TWELVE_HOURS,
     UNTIL_DUE,
+    RefreshMode,
     RunKilledError,
     World,
     timed_out,
@@ -356,6 +357,25 @@ def test_a_consent_that_is_renewed_long_before_its_end_is_no_news(told: Told) ->
     told.sweep(after=UNTIL_DUE)
 
     assert told.kinds == ["Token Published", "Token Published"]
+
+
+def test_a_token_that_comes_while_the_consent_is_ending_is_no_recovery(told: Told) -> None:
+    told.world.endpoint.refresh_token_lifetime = timedelta(days=1)
+    told.world.add_refresh_only()
+    told.sweep()
+    told.world.endpoint.mode = RefreshMode.KEEPS
+    told.world.endpoint.refresh_token_lifetime = None
+    told.world.endpoint.fail(timed_out)
+    told.sweep(after=timedelta(hours=13))
+    told.world.endpoint.fail(None)
+    told.sweep(after=timedelta(hours=1))
+
+    assert told.kinds == [
+        "Token Published",
+        "Consent Ending",
+        "Refresh Failed",
+        "Token Published",
+    ]
 
 
 def test_each_consent_that_ends_is_another_change(told: Told) -> None:

@@ -566,7 +566,8 @@ def test_many_calls_leave_no_descriptor_open(issued: Hierarchy) -> None:
         identify(context, issued.chain, issued.client.key_pem())
         with suppress(ClientCertificateError):
             identify(context, issued.chain, issued.between.key_pem())
-    assert open_descriptors() == before
+    # What other threads still held may be closed by now.
+    assert open_descriptors() <= before
 
 
 # Until when it is valid.
