@@ -7,7 +7,6 @@ told from the function's own records, and nobody is asked.
 
 from __future__ import annotations
 
-import shlex
 import socket
 import ssl
 from datetime import timedelta
@@ -31,7 +30,15 @@ from token_refresher_cli.deployment_steps import ALARMS, IDENTITY, SERVING
 from token_refresher_cli.durations import say_duration, say_when
 from token_refresher_cli.findings import Finding, Step, Verdict, unknown, well, wrong
 from token_refresher_cli.problems import RefusedError, about, fix_for, sentence
-from token_refresher_cli.proof import issued_for, key_trouble, usable_again
+from token_refresher_cli.proof import (
+    OF_KEYS,
+    found_by,
+    issued_for,
+    key_trouble,
+    over_by_now,
+    stack_trouble,
+    usable_again,
+)
 
 if TYPE_CHECKING:
     from token_refresher.credentials import Credentials
@@ -52,7 +59,6 @@ _READS: Final = ("DescribeSecret", "GetSecretValue")
 _PUBLISHES: Final = ("CreateSecret", "PutSecretValue", "TagResource", "UntagResource")
 # As Secrets Manager names its own key.
 _AWS_MANAGED: Final = (None, "", "alias/aws/secretsmanager")
-_AUDIENCES: Final = "WebIdentityAudiences"
 _KEYS_OF_THE_STACK: Final = {
     "credentials": "CredentialsKmsKeyArn",
     "tokens": "TokenSecretKmsKeyArn",
@@ -117,11 +123,10 @@ def _is_unnamed(patient: Patient, kind: str, arn: str) -> bool:
 
 
 def _unnamed(patient: Patient, secret_id: str, kind: str, arn: str) -> Finding:
-    setting = f"PARAMETERS={_KEYS_OF_THE_STACK[kind]}={arn}"
+    deploy = patient.target.deploy(f"{_KEYS_OF_THE_STACK[kind]}={arn}")
     return wrong(
         f"the KMS key of {secret_id} is none that the stack lets its function use",
-        f"Let it, where the key's own policy does not, in a clone of this project: make deploy "
-        f"STACK={patient.target.stack} {setting}",
+        f"Let it, where the key's own policy does not, in a clone of this project: {deploy}",
     )
 
 
@@ -182,7 +187,9 @@ def _signature(patient: Patient) -> Finding | None:
         return wrong(trouble.what, trouble.fix)
     if lacking := _may_not_sign(patient, key):
         return lacking
-    return well(f"the KMS key {key.alias} can sign, by {key.alg}")
+    said = f"the KMS key {key.alias} can sign, by {key.alg}"
+    found, doubt = found_by(patient.aws, key, patient.name, patient.target)
+    return well("; ".join(filter(None, (said, found, doubt))))
 
 
 def _may_not_sign(patient: Patient, key: SignedBy) -> Finding | None:
@@ -192,8 +199,9 @@ def _may_not_sign(patient: Patient, key: SignedBy) -> Finding | None:
     """
     if patient.deployment is None or (patient.has_token_of_these and patient.failure is None):
         return None
-    if patient.stack.parameters().get("Signing") != "true":
-        return wrong("the stack lets no account sign", _deploying(patient, "Signing=true"))
+    parameters, credentials = patient.stack.parameters(), patient.credentials
+    if trouble := stack_trouble(parameters, credentials, patient.name, patient.target):
+        return wrong(trouble.what, trouble.fix)
     role, arn = patient.configuration.role, patient.aws.key(key.alias).arn
     said = {
         "kms:RequestAlias": key.alias,
@@ -213,13 +221,9 @@ def _may_not_sign(patient: Patient, key: SignedBy) -> Finding | None:
 def _identity_token(patient: Patient, audience: str) -> Finding:
     if patient.deployment is None:
         return unknown("only a stack tells its WebIdentityAudiences: give --stack")
-    listed = [each for each in patient.stack.parameters().get(_AUDIENCES, "").split(",") if each]
-    if audience not in listed:
-        setting = f"{_AUDIENCES}={','.join([*listed, audience])}"
-        return wrong(
-            f"the stack lets its function tell nobody of {audience} who runs there",
-            _deploying(patient, setting),
-        )
+    parameters, credentials = patient.stack.parameters(), patient.credentials
+    if trouble := stack_trouble(parameters, credentials, patient.name, patient.target):
+        return wrong(trouble.what, trouble.fix)
     if not patient.stack.hands_out_identity_tokens():
         enable = patient.target.aws("iam", "enable-outbound-web-identity-federation")
         return wrong("the AWS account hands out no identity tokens", f"Have it do so: {enable}")
@@ -274,7 +278,8 @@ def _tls(patient: Patient) -> Finding:
 
 def _fix(patient: Patient, code: str) -> str:
     """Say what a person does about a code, but for what is being done."""
-    return sentence(fix_for(code, patient.name, patient.target).partition("; doctor ")[0])
+    fix = patient.connection.fix_for(code, patient.name)
+    return sentence(fix.partition("; doctor ")[0])
 
 
 def _not_reached(patient: Patient, said: str, code: str, fix: str) -> Finding:
@@ -299,7 +304,7 @@ def _not_reached(patient: Patient, said: str, code: str, fix: str) -> Finding:
 def _client_and_grant(patient: Patient) -> Finding:
     failure = patient.failure
     if failure is not None and not _is_of_aws(failure) and not _is_of_lease(patient, failure):
-        return _recorded(patient, failure)
+        return _recorded(patient, failure, _over(patient, failure))
     if failure is None and patient.has_token_of_these and patient.account.published is not None:
         issued_at = patient.account.published.issued_at
         when = say_when(issued_at, now=patient.now) if issued_at else "before"
@@ -317,6 +322,21 @@ def _recorded(patient: Patient, failure: FailureRecord, fix: str = "") -> Findin
         is_future = again > patient.now
         said += f"; tried again {say_when(again, now=patient.now) if is_future else 'next sweep'}"
     return wrong(said, fix or _fix(patient, failure.code))
+
+
+def _over(patient: Patient, failure: FailureRecord) -> str:
+    """Say that the key which the function has failed with is in order; empty where nobody knows.
+
+    Whether the function may sign only a stack tells.
+    """
+    if failure.code not in OF_KEYS or not (patient.deployment or failure.code != "signing_denied"):
+        return ""
+    try:
+        signature = _signature(patient)
+    except RefusedError:
+        return ""
+    is_well = signature is not None and signature.verdict is Verdict.WELL
+    return over_by_now(patient.name, patient.target) if is_well else ""
 
 
 def _is_of_aws(failure: FailureRecord) -> bool:
@@ -382,10 +402,9 @@ def _how_to_allow(patient: Patient, failure: FailureRecord, lacking: str) -> str
     return f"{fix} Its log tells which call it was, by AWS CLI 2: {patient.log()}"
 
 
-def _deploying(patient: Patient, setting: str = "") -> str:
-    deploy = f"make deploy STACK={patient.target.stack}"
-    with_it = f" PARAMETERS={shlex.quote(setting)}" if setting else ""
-    return f"Allow it, as the stack does, in a clone of this project: {deploy}{with_it}"
+def _deploying(patient: Patient) -> str:
+    deploy = patient.target.deploy()
+    return f"Allow it, as the stack does, in a clone of this project: {deploy}"
 
 
 def _lacking(patient: Patient) -> str:
@@ -427,7 +446,7 @@ def _token(patient: Patient) -> Finding:
     if account.published is None:
         return wrong("none was published yet", at_once)
     if status.needs_action:
-        fix = fix_for(status.error or "", patient.name, patient.target)
+        fix = patient.connection.fix_for(status.error or "", patient.name)
         return wrong(f"{status.error}: {_life(patient)}", sentence(fix) if fix else at_once)
     if status.expires_at is None:
         with about(patient.target.token_id(patient.name)):

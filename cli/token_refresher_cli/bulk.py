@@ -173,7 +173,7 @@ def _judged(
     if asked:
         raise typer.BadParameter("what is asked for is one account's: put it into the file")
     with_endpoint = _endpoint_of(ctx, connection)
-    admit = connection.admission()
+    admit = _admission(connection)
     entries: list[Entry] = []
     hints: dict[str, None] = {}
     doubts: Counter[str] = Counter()
@@ -195,6 +195,18 @@ def _judged(
     for each in sorted(wrong, key=lambda one: one.number):
         problems.setdefault(each.problem, []).append(each)
     return entries, problems, [hint for hint in hints if hint]
+
+
+def _admission(connection: Connection) -> Callable[[Credentials, str], None]:
+    """Make what judges whether a refresh would ask for a token, and the stack let it sign."""
+    admit = connection.admission()
+
+    def judge(credentials: Credentials, account: str) -> None:
+        admit(credentials, account)
+        if trouble := connection.stack_trouble(credentials, account):
+            raise FormError(f"{trouble.what}. {trouble.fix}")
+
+    return judge
 
 
 def _validated(

@@ -30,10 +30,10 @@ from token_refresher_cli.problems import (
     about,
     explain,
     failure_text,
-    fix_for,
     is_persons,
+    sentence,
 )
-from token_refresher_cli.proof import key_trouble, told
+from token_refresher_cli.proof import OF_KEYS, found_by, key_trouble, over_by_now, told
 from token_refresher_cli.read_commands import connect, stored
 
 if TYPE_CHECKING:
@@ -85,11 +85,13 @@ def check(
     seen: list[Exchange] = []
     make = partial(WatchedExchanges, seen=seen.append) if show_response else TokenEndpoint
     look = _Look(connection, connection.endpoint(make), name, is_forced=try_it)
-    has_failed = False
+    has_failed, can_sign = False, None
     try:
         ready = look.ready()
         _say_that_it_is_ready(connection, name, ready)
-        has_failed = not try_it and _tell_key_trouble(connection, name, ready)
+        if not try_it:
+            can_sign = _tell_of_signing(connection, look.account, ready)
+            has_failed = can_sign is False
         if try_it:
             _require_agreement(connection, machine, name, ready, yes=yes)
             screen.show(f"{name}: {_tried(connection, look, ready, seen)}")
@@ -101,7 +103,7 @@ def check(
         kind = failure_text(error.code, failure_class_of(error), is_here=True)
         screen.note(f"{name}: {kind}", style="bold red")
         screen.note(f"{error}")
-        fix = connection.doubt(error.code) or fix_for(error.code, name, connection.target)
+        fix = connection.doubt(error.code) or connection.fix_for(error.code, name)
         if fix:
             screen.note(fix)
         if isinstance(error, OAuthError) and error.status and try_it and not show_response:
@@ -109,7 +111,9 @@ def check(
             again = connection.target.command("check", name, flags=flags)
             screen.note(f"To see what came back, in a terminal: {again}")
     if not try_it:
-        has_failed |= _tell_what_is_on_record(connection, look.account, has_failed=has_failed)
+        has_failed |= _tell_what_is_on_record(
+            connection, look.account, has_failed=has_failed, can_sign=can_sign
+        )
     if has_failed:
         raise typer.Exit(ExitCode.ACTION_REQUIRED)
 
@@ -194,29 +198,48 @@ def _say_that_it_is_ready(connection: Connection, name: str, ready: _Ready) -> N
         screen.note(doubts, style="yellow")
 
 
-def _tell_key_trouble(connection: Connection, name: str, ready: _Ready) -> bool:
-    """Say why the account's KMS key could not sign, as far as a person may see it.
+def _tell_of_signing(connection: Connection, account: Account, ready: _Ready) -> bool | None:
+    """Say by which key an account signs, or why it could not, as far as a person may see it.
 
     Returns:
-        Whether it could not.
+        Whether the key can sign; None where nobody can tell, or none is needed.
     """
-    key, target = connection.signing_key(ready.credentials, name), connection.target
-    if key is None:
-        return False
+    name, target, aws = account.name, connection.target, Aws()
+    key = connection.signing_key(ready.credentials, name)
+    trouble = None
+    # The key's own policy may allow it all the same: then the account has succeeded with it.
+    if not _has_succeeded(account):
+        trouble = connection.stack_trouble(ready.credentials, name)
     try:
-        trouble = key_trouble(Aws(), key, name, target)
+        if trouble is None and key is not None:
+            trouble = key_trouble(aws, key, name, target)
+        if trouble is not None:
+            screen.note(f"{name}: {trouble.what}", style="bold red")
+            screen.note(trouble.fix)
+            return False
     except RefusedError as error:
         problem = explain(error, target)
         screen.note(f"Whether the key can sign was not seen: {problem.what}", style="yellow")
-        return False
-    if trouble is None:
-        return False
-    screen.note(f"{name}: {trouble.what}", style="bold red")
-    screen.note(trouble.fix)
+        return None
+    if key is None:
+        return None
+    found, doubt = found_by(aws, key, name, target)
+    screen.show(f"{name}: {found}")
+    if doubt:
+        screen.note(sentence(doubt), style="yellow")
     return True
 
 
-def _tell_what_is_on_record(connection: Connection, account: Account, *, has_failed: bool) -> bool:
+def _has_succeeded(account: Account) -> bool:
+    """Whether the last that came of these credentials is the published token."""
+    published, failure = account.published, account.counting_failure
+    is_of_these = published and published.credentials_digest == account.credentials_digest
+    return bool(is_of_these) and not (failure and failure.failures)
+
+
+def _tell_what_is_on_record(
+    connection: Connection, account: Account, *, has_failed: bool, can_sign: bool | None
+) -> bool:
     """Say what the function has met: it may see what this machine does not.
 
     Returns:
@@ -245,7 +268,10 @@ def _tell_what_is_on_record(connection: Connection, account: Account, *, has_fai
         at = say_when(one.next_attempt_at, now=now) if is_held else "at the next sweep"
         told += f"; the next attempt is {at}"
     screen.note(f"On record for the function: {told}")
-    if not has_failed and (fix := fix_for(one.error, account.name, target)):
+    fix = connection.fix_for(one.error, account.name)
+    if can_sign and one.error in OF_KEYS - {"signing_denied"}:
+        fix = over_by_now(account.name, target)
+    if not has_failed and fix:
         screen.note(fix)
     return is_refused
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
 from difflib import get_close_matches
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Final
 
 import boto3
@@ -21,7 +21,7 @@ from token_refresher import PRODUCT_USER_AGENT
 from token_refresher.aws.secret_store import Pace, SecretsManagerStore, create_client
 from token_refresher.aws.signing import Signer
 from token_refresher.credentials import require_refresh_tokens
-from token_refresher.errors import OutOfTimeError, SecretStoreError
+from token_refresher.errors import CredentialsError, OutOfTimeError, SecretStoreError
 from token_refresher.model import (
     account_from_metadata,
     accounts_from_listing,
@@ -30,15 +30,23 @@ from token_refresher.model import (
 from token_refresher.oauth.allowed_hosts import AllowedHosts
 from token_refresher.oauth.certificates import public_authorities
 from token_refresher.oauth.transport import TokenEndpoint
+from token_refresher.parsing import parse_credentials
 from token_refresher.refresh import Refresher
 from token_refresher.settings import settings_from_environment
 from token_refresher.sweep import Sweeper
 from token_refresher_cli.client_certificate import require_in_force
 from token_refresher_cli.deployed_function import DeployedFunction
+from token_refresher_cli.deployment import Aws, Deployment
 from token_refresher_cli.discovery import DiscoveryError, discover
 from token_refresher_cli.machine import finish, without_interruption
-from token_refresher_cli.problems import ProblemError, about, doubt, sentence
-from token_refresher_cli.proof import signing_key
+from token_refresher_cli.problems import ProblemError, RefusedError, about, doubt, sentence
+from token_refresher_cli.proof import (
+    OF_UNKNOWN_KEYS,
+    fix_of,
+    issued_for,
+    signing_key,
+    stack_trouble,
+)
 from token_refresher_cli.secrets_manager import PeoplesCalls
 
 if TYPE_CHECKING:
@@ -55,6 +63,7 @@ if TYPE_CHECKING:
     from token_refresher.sweep import Report
     from token_refresher_cli.discovery import Discovered
     from token_refresher_cli.machine import Machine
+    from token_refresher_cli.problems import Problem
     from token_refresher_cli.proof import SignedBy
     from token_refresher_cli.target import Target
 
@@ -270,6 +279,35 @@ class Connection:
             CredentialsError: No key can have the account's name.
         """
         return signing_key(credentials, account, prefix=self.target.secret_prefix)
+
+    def stack_trouble(self, credentials: Credentials, account: str) -> Problem | None:
+        """Say why the stack lets its function not sign for an account; None where nobody can tell.
+
+        Raises:
+            CredentialsError: No key can have the account's name.
+        """
+        is_signed = self.signing_key(credentials, account) or issued_for(credentials)
+        parameters = self._parameters if is_signed and self.is_remote_possible else None
+        if parameters is None:
+            return None
+        return stack_trouble(parameters, credentials, account, self.target)
+
+    @cached_property
+    def _parameters(self) -> Mapping[str, str] | None:
+        """What the stack was deployed with; None where that may not be seen."""
+        try:
+            return Deployment(self.target.stack or "", Aws()).parameters()
+        except RefusedError:
+            return None
+
+    def fix_for(self, code: str, account: str) -> str:
+        """Say what a person does about an account's failure; its credentials may tell more."""
+        credentials: Credentials | None = None
+        if code in OF_UNKNOWN_KEYS:
+            with suppress(CredentialsError, SecretStoreError):
+                value = self.store.read_credentials(account)
+                credentials = parse_credentials(value.text) if value is not None else None
+        return fix_of(code, credentials, account, self.target)
 
     def sweep(
         self,

@@ -427,6 +427,7 @@ class _Form:
             ("token_endpoint",),
             *(("provider_parameters", name) for name in of_provider),
             *((name,) for name in _WHO),
+            *(("assertion", name) for name in ("kid", "x5t#S256")),
         ):
             stored = _held(self.fields, slot)
             if stored is None or self._is_hidden(slot):

@@ -149,6 +149,11 @@ class Aws:
         algorithms = tuple(told.get("SigningAlgorithms", ()))
         return Key(told["Arn"], told["KeyState"], told.get("KeyUsage", ""), algorithms)
 
+    def public_key(self, key_id: str) -> bytes:
+        """Read the public half of a KMS key that signs, in DER."""
+        der: bytes = self.ask("kms", "GetPublicKey", key_id, KeyId=key_id)["PublicKey"]
+        return der
+
 
 class Deployment:
     """What a stack has deployed.

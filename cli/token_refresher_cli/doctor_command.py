@@ -43,14 +43,14 @@ def doctor(
     try:
         connection, _ = connect(ctx)
     except SettingsError as error:
-        if not (stack := options.target_of(ctx).stack):
+        target = options.target_of(ctx)
+        if not target.stack:
             raise
-        what = f"The function {stack} cannot start: {error}."
+        what = f"The function {target.stack} cannot start: {error}."
         screen.show_problem(
             Problem(
                 what,
-                "Deploy it with another value, in a clone of this project: "
-                f"make deploy STACK={stack}",
+                f"Deploy it with another value, in a clone of this project: {target.deploy()}",
             )
         )
         raise typer.Exit(ExitCode.ACTION_REQUIRED) from None

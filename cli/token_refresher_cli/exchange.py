@@ -5,6 +5,7 @@ It looks on from outside: what sends requests knows of no log.
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 from dataclasses import dataclass
@@ -62,6 +63,11 @@ _IDENTIFIERS: Final = frozenset(
         *("cf-ray", "request-id", "traceparent", "x-amzn-requestid", "x-correlation-id"),
         *("x-ms-request-id", "x-request-id"),
     }
+)
+# What is told of a signed assertion: of its header, and of its claims.
+_OF_ASSERTIONS: Final = (
+    ("alg", "kid", "x5t", "x5t#S256"),
+    ("iss", "sub", "aud", "iat", "exp"),
 )
 _LONG_WORDS: Final = frozenset({"content-type", "date", "user-agent"})
 
@@ -178,7 +184,7 @@ def shown(exchange: Exchange, mask: Mask, *, client: Client, is_again: bool = Fa
         client: Who asked.
         is_again: Whether the request is the one before, sent once more.
     """
-    request = _request_lines(exchange.request, mask, client=client)
+    request = _request_lines(exchange, mask, client=client)
     lines = ["", "> the same request once more"] if is_again else [f"> {line}" for line in request]
     lines.append("")
     if exchange.response is None:
@@ -195,28 +201,59 @@ def shown(exchange: Exchange, mask: Mask, *, client: Client, is_again: bool = Fa
     return [*lines, "<", *(f"< {line}" for line in content)]
 
 
-def _request_lines(request: TokenRequest, mask: Mask, *, client: Client) -> Iterator[str]:
+def _request_lines(exchange: Exchange, mask: Mask, *, client: Client) -> Iterator[str]:
+    request, assertion = exchange.request, exchange.assertion
     url = urlsplit(request.url)
+
+    def sent(name: str, value: object) -> str:
+        return _sent(name, value, mask) + said(value)
+
+    def said(value: object) -> str:
+        is_signed = assertion is not None and isinstance(value, str) and assertion in value
+        return _said_by(assertion or "", mask) if is_signed else ""
+
     yield f"{request.method} https://{mask.text(url.netloc)}{mask.path(url.path or '/')}"
     # A verify_url's query is a person's own, and none of its names is known.
     for name, value in parse_qsl(url.query, keep_blank_values=True):
-        yield f"  ? {mask.name(name)}={_sent(name, value, mask)}"
+        yield f"  ? {mask.name(name)}={sent(name, value)}"
     for name, value in request.headers.items():
         is_harmless = name.lower() in _HARMLESS_IN_REQUESTS
         scheme = f"{value.split(' ')[0]} " if name in basic_authorization(client) else ""
         told = mask.text(value, may_look_opaque=name.lower() in _LONG_WORDS)
-        yield f"{mask.name(name)}: {told if is_harmless else f'{scheme}{MASKED}'}"
+        yield f"{mask.name(name)}: {told if is_harmless else f'{scheme}{MASKED}{said(value)}'}"
     if request.body is None:
         return
     yield ""
     written = request.body.decode()
     if client.dialect.request_format == "json":
         content = json.loads(written)
-        masked = {mask.name(name): _sent(name, value, mask) for name, value in content.items()}
+        masked = {mask.name(name): sent(name, value) for name, value in content.items()}
         yield from json.dumps(masked, indent=2, ensure_ascii=False).splitlines()
     else:
         for name, value in parse_qsl(written, keep_blank_values=True):
-            yield f"{mask.name(name)}={_sent(name, value, mask)}"
+            yield f"{mask.name(name)}={sent(name, value)}"
+
+
+def _said_by(assertion: str, mask: Mask) -> str:
+    """Say which key has signed, who, for whom and when; empty for what is no JWT.
+
+    No other claim is told, and nothing in the encoding that it is sent in.
+    """
+    try:
+        header, claims, _ = assertion.split(".")
+        read = [
+            json.loads(base64.urlsafe_b64decode(each + "=" * (-len(each) % 4)))
+            for each in (header, claims)
+        ]
+    except ValueError:
+        return ""
+    said = [
+        f"{name} {_one_line(mask.text(str(part[name]), may_look_opaque=True))}"
+        for part, names in zip(read, _OF_ASSERTIONS, strict=True)
+        for name in names
+        if isinstance(part, dict) and isinstance(part.get(name), str | int | list)
+    ]
+    return f" ({', '.join(said)})" if said else ""
 
 
 def _sent(name: str, value: object, mask: Mask) -> str:

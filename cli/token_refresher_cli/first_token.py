@@ -26,7 +26,6 @@ from token_refresher_cli.problems import (
     RefusedError,
     about,
     explain,
-    fix_for,
     may_pass,
     sentence,
 )
@@ -220,7 +219,7 @@ def _in_vain(connection: Connection, name: str, within_minutes: int) -> ProblemE
 def _failed(connection: Connection, name: str, failure: FailureRecord) -> typer.Exit:
     """Tell a failure that the function has recorded; the command ends with what is returned."""
     screen.note(f"{name}: {failure.code} ({failure.failure_class})", style="bold red")
-    if fix := fix_for(failure.code, name, connection.target):
+    if fix := connection.fix_for(failure.code, name):
         screen.note(sentence(fix))
     now = connection.now()
     is_held = failure.next_attempt - now >= timedelta(seconds=1)

@@ -348,7 +348,7 @@ def explain_call(operation: str, code: str, resource: str, target: Target) -> Pr
             f"There is no function {resource} here.{_by(target)}",
             f"{target.stack_from or '--stack'} names the stack: check the name, the AWS account "
             f"and the Region. If it is not deployed yet, in a clone of this project: "
-            f"make deploy STACK={resource}",
+            f"{target.deploy()}",
         )
     if operation == "DeleteSecret" and code in _NOT_DELETED:
         look = target.aws("secretsmanager", "describe-secret", "--secret-id", resource)

@@ -6,13 +6,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from token_refresher.aws.signing import ALGORITHMS, alias_of
+from token_refresher.credentials import JWT_BEARER
 from token_refresher.oauth.assertions import Assertion
 from token_refresher_cli.client_certificate import certificate_of
 from token_refresher_cli.kms_keys import Role, aliases_of
-from token_refresher_cli.problems import Problem, RefusedError
+from token_refresher_cli.masking import visible
+from token_refresher_cli.problems import Problem, RefusedError, explain, fix_for
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from token_refresher.credentials import Credentials
     from token_refresher_cli.deployment import Aws, Key
@@ -25,6 +27,13 @@ _STATES: Final = {
     "PendingDeletion": "is to be deleted",
     "PendingImport": "waits for its material",
 }
+_AUDIENCES: Final = "WebIdentityAudiences"
+# What a server says, too, where it does not know a key.
+OF_UNKNOWN_KEYS: Final = frozenset({"invalid_client", "invalid_grant"})
+# What the function has met of a key, and may be over.
+OF_KEYS: Final = frozenset(
+    {"signing_denied", "signing_key_disabled", "signing_key_missing", "signing_key_wrong"}
+)
 _STAYS: Final = "The KMS key {alias} stays, as a restore needs it, and costs 1 USD a month."
 
 
@@ -35,10 +44,12 @@ class SignedBy:
     Attributes:
         alias: Its only name: it follows from the account's.
         alg: How it signs, as RFC 7518 calls it.
+        kid: By what the server finds it; None where it is told nothing.
     """
 
     alias: str
     alg: str
+    kid: str | None
 
 
 def signing_key(credentials: Credentials, account: str, *, prefix: str) -> SignedBy | None:
@@ -52,7 +63,7 @@ def signing_key(credentials: Credentials, account: str, *, prefix: str) -> Signe
     is_by_secret = client.auth_method == "client_secret_jwt"
     if not isinstance(of, Assertion) or client.is_assertion_issued or is_by_secret:
         return None
-    return SignedBy(alias_of(prefix, account), of.alg or "RS256")
+    return SignedBy(alias_of(prefix, account), of.alg or "RS256", of.kid)
 
 
 def issued_for(credentials: Credentials) -> str | None:
@@ -80,6 +91,88 @@ def told(credentials: Credentials, account: str, *, prefix: str) -> list[str]:
         ends = f"{certificate.ends_at:%Y-%m-%d}"
         said.append(f"the certificate {certificate.subject}, which ends on {ends}")
     return said
+
+
+def stack_trouble(
+    parameters: Mapping[str, str], credentials: Credentials, account: str, target: Target
+) -> Problem | None:
+    """Say why a stack lets its function not sign for an account; None where it does.
+
+    Args:
+        parameters: The stack's.
+        credentials: The account's.
+        account: Its name.
+        target: Where.
+
+    Raises:
+        CredentialsError: No key can have the account's name.
+    """
+    allow = "Allow it, as the stack does, in a clone of this project: "
+    if (audience := issued_for(credentials)) is not None:
+        listed = [each for each in parameters.get(_AUDIENCES, "").split(",") if each]
+        if audience in listed:
+            return None
+        deploy = target.deploy(f"{_AUDIENCES}={','.join([*listed, audience])}")
+        what = f"the stack lets its function tell nobody of {audience} who runs there"
+        return Problem(what, f"{allow}{deploy}")
+    is_signed = signing_key(credentials, account, prefix=target.secret_prefix) is not None
+    if is_signed and parameters.get("Signing") != "true":
+        deploy = target.deploy("Signing=true")
+        return Problem("the stack lets no account sign", f"{allow}{deploy}")
+    return None
+
+
+def found_by(aws: Aws, key: SignedBy, account: str, target: Target) -> tuple[str, str]:
+    """Say by what a server finds a key that can sign, and what may be wrong with it.
+
+    Returns:
+        Two sentences' worth; the latter is empty where nothing is.
+    """
+    from token_refresher_cli.public_keys import PublicKey  # noqa: PLC0415
+
+    try:
+        thumbprint = PublicKey(aws.public_key(key.alias), key.alg).kid
+    except RefusedError as error:
+        return f"its thumbprint was not seen: {explain(error, target).what.removesuffix('.')}", ""
+    if key.kid is None:
+        return f"its thumbprint is {thumbprint}, and no kid is sent", ""
+    if key.kid == thumbprint:
+        return f"its thumbprint is {thumbprint}, and is sent as kid", ""
+    kid = visible(key.kid)
+    correct = target.command("correct", account, flags=["--assertion", f"kid={thumbprint}"])
+    return (
+        f"its thumbprint is {thumbprint}, and the kid {kid} is sent",
+        f"unless the provider gave that kid, send the thumbprint: {correct}",
+    )
+
+
+def fix_of(code: str, credentials: Credentials | None, account: str, target: Target) -> str:
+    """Say what a person does about a failure's code, also where the server may not know the key.
+
+    Args:
+        code: The failure's.
+        credentials: The account's; None where they are not known.
+        account: Its name.
+        target: Where.
+    """
+    fix = fix_for(code, account, target)
+    if (
+        credentials is None
+        or signing_key(credentials, account, prefix=target.secret_prefix) is None
+    ):
+        return fix
+    is_of_grant = code == "invalid_grant"
+    if code not in OF_UNKNOWN_KEYS or (is_of_grant and credentials.grant_name != JWT_BEARER):
+        return fix
+    jwks = target.command("key jwks", account)
+    return f"{fix}\nSee whether the server knows this key: {jwks}"
+
+
+def over_by_now(account: str, target: Target) -> str:
+    """Say how a failure of a key ends that is in order again."""
+    flags = ["--remote", "--force"] if target.stack else ["--force"]
+    refresh = target.command("refresh", account, flags=flags)
+    return f"The key is in order by now, as far as it is seen from here; at once: {refresh}"
 
 
 def key_trouble(aws: Aws, key: SignedBy, account: str, target: Target) -> Problem | None:

@@ -19,7 +19,6 @@ from token_refresher_cli.problems import (
     ProblemError,
     explain_call,
     explain_signing,
-    fix_for,
     is_persons,
 )
 from token_refresher_cli.read_commands import connect
@@ -120,7 +119,7 @@ def _say_what_helps(connection: Connection, row: Row, *, now: datetime, remote: 
     elif row.outcome in {Outcome.NOT_DUE, NOT_TOLD}:
         screen.note(f"{name} {_why_not(row, target, now=now)}")
     elif row.has_failed and not (not remote and _is_this_machine_s(connection, row)):
-        if fix := fix_for(row.error or "", name, target):
+        if fix := connection.fix_for(row.error or "", name):
             screen.note(f"{name}: {fix}")
     elif row.outcome == Outcome.UNCHANGED:
         screen.note(f"{name} got the published token once more.{_next(row, now)}")

@@ -96,6 +96,17 @@ class Target:
         where = {"--profile": self.profile, "--region": self.aws_region or self.region}
         return shlex.join(["aws", *words, *fixes.words(where)])
 
+    def deploy(self, setting: str = "") -> str:
+        """Write the command that deploys the stack, in a clone of this project.
+
+        Args:
+            setting: One of its parameters with its new value; empty for none.
+        """
+        region = self.aws_region or self.region
+        words = [f"AWS_REGION={region}"] if region else []
+        words += [f"STACK={self.stack}", *([f"PARAMETERS={setting}"] if setting else [])]
+        return shlex.join(["make", "deploy", *words])
+
 
 def choose(
     options: Mapping[str, str | None],

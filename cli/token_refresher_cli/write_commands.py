@@ -258,8 +258,14 @@ def _completed(
     """
     asker = screen.TerminalAsker() if machine.can_ask else None
 
+    def require_signing(credentials: Credentials) -> None:
+        if trouble := connection.stack_trouble(credentials, name):
+            what = f"{name}: {trouble.what}; nothing was written."
+            raise ProblemError(what, trouble.fix)
+
     def admit(credentials: Credentials) -> None:
         try:
+            require_signing(credentials)
             connection.admit(credentials, name)
         except FAILURES as error:
             hint = doubt(error.code, connection.target)
@@ -268,6 +274,7 @@ def _completed(
     try:
         fields = fill_in(given, asker=asker, stored=stored, admit=admit, asked=asked, unset=unset)
         credentials, text = to_credentials(fields)
+        require_signing(credentials)
         connection.admit(credentials, name)
     except FAILURES as error:
         hint = doubt(error.code, connection.target)

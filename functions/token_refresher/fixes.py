@@ -35,6 +35,7 @@ class Fix(NamedTuple):
 
 
 _ALLOW_IT: Final = Fix("the function's role lacks a permission; doctor says which", "doctor")
+_CERTIFICATE: Final = "correct --certificate FILE --private-key FILE"
 _KEY: Final = Fix("the function cannot use the secret's KMS key: see its state, and its policy")
 _PASSES: Final = Fix("it is tried again by itself; if it stays, ask the server's operator")
 _AWS_PASSES: Final = Fix("it is tried again by itself; if it stays, see AWS's health and quotas")
@@ -54,17 +55,17 @@ FIXES: Final[Mapping[str, Fix]] = {
     ),
     "blocked": Fix("the server blocks several accounts alike; have the function's address allowed"),
     "certificate_ending": Fix(
-        "have a new client certificate issued, and store it with its key", "correct"
+        "have a new client certificate issued, and store it with its key", _CERTIFICATE
     ),
     "certificate_refused": Fix(
         "renew the server's certificate, or correct token_endpoint", "correct"
     ),
     "client_certificate_refused": Fix(
-        "renew the client certificate, or have the server's operator know it", "correct"
+        "renew the client certificate, or have the server's operator know it", _CERTIFICATE
     ),
     "client_certificate_required": Fix(
         "the server asks for a client certificate (mutual TLS): give certificate and private_key",
-        "correct",
+        _CERTIFICATE,
     ),
     "connection_lost": _PASSES,
     "consent_required": _SIGN_IN,
@@ -86,7 +87,7 @@ FIXES: Final[Mapping[str, Fix]] = {
     "interaction_required": _SIGN_IN,
     "invalid_ca_certificates": Fix("give certificates in PEM as ca_certificates", "correct"),
     "invalid_certificate": Fix(
-        "give certificate and private_key in PEM, which belong together", "correct"
+        "give certificate and private_key in PEM, which belong together", _CERTIFICATE
     ),
     "invalid_client": Fix(
         "the server does not know the client_id, its client_secret or key", "correct"

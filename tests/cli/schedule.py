@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from local.authority import Authority
     from local.authorization_server import AuthorizationServer
+    from token_refresher.aws.signing import Signer
     from token_refresher.sweep import Report
 
 
@@ -30,6 +31,7 @@ class Schedule:
 
     Attributes:
         hosts: What it allows besides the server's host.
+        signer: What signs for accounts.
     """
 
     secrets: SecretsManagerClient
@@ -37,6 +39,7 @@ class Schedule:
     authority: Authority
     clock: Callable[[], datetime]
     hosts: list[str] = field(default_factory=list)
+    signer: Callable[[], Signer] = no_signer
 
     def sweep(self) -> Report:
         """Refresh every account that is due."""
@@ -48,7 +51,7 @@ class Schedule:
             clock=self.clock,
             monotonic=monotonic,
             connections=1,
-            signer=no_signer,
+            signer=self.signer,
         )
         report = Sweeper(
             Refresher(

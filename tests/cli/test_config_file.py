@@ -305,7 +305,8 @@ def test_a_stack_that_only_the_file_names_and_that_is_not_there_is_told_with_the
         f"There is no function not-there here. See {path}, too.\n{path} names the" in refused.stderr
     )
     assert refused.stderr.endswith(
-        "not deployed yet, in a clone of this project: make deploy STACK=not-there\n"
+        "not deployed yet, in a clone of this project: "
+        "make deploy AWS_REGION=eu-west-1 STACK=not-there\n"
     )
 
 

@@ -367,11 +367,23 @@ def test_who_is_named_by_a_claim_is_not_asked_for_an_id() -> None:
     assert person.asked == []
 
 
-def test_an_account_that_signs_is_corrected_without_a_question_for_its_assertion() -> None:
+def test_an_account_that_signs_is_asked_by_what_the_server_finds_its_key() -> None:
     stored = {**JWT_BEARER, "client_id": "erp", "assertion": {"signer": "kms", "kid": "1"}}
-    person = Person("", "")
-    assert fill_in({}, asker=person, stored=stored) == stored
-    assert person.asked == [f"token_endpoint, {OWN['token_endpoint']}", "client_id, erp"]
+    person = Person("", "", "2")
+    assert fill_in({}, asker=person, stored=stored) == {
+        **stored,
+        "assertion": {"signer": "kms", "kid": "2"},
+    }
+    assert person.asked == [
+        f"token_endpoint, {OWN['token_endpoint']}",
+        "client_id, erp",
+        "kid, 1",
+    ]
+    digest = "47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU"
+    by_digest = {**stored, "assertion": {"x5t#S256": digest}}
+    person = Person("", "", "")
+    assert fill_in({}, asker=person, stored=by_digest) == by_digest
+    assert person.asked[2:] == [f"x5t#S256, {digest}"]
     given = {"assertion": {"kid": "2", "claims": {"sub": "x"}}}
     fields = fill_in(given, asker=Person(), stored=stored)
     assert fields["assertion"] == {"signer": "kms", "kid": "2", "claims": {"sub": "x"}}

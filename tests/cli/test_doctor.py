@@ -199,7 +199,9 @@ def test_a_kms_key_that_the_stack_does_not_name_is_found(
     )
     step, _, fix = found(operator)
     assert step == "encryption"
-    assert fix.endswith(f"make deploy STACK={STACK} PARAMETERS=CredentialsKmsKeyArn={key}")
+    assert fix.endswith(
+        f"make deploy AWS_REGION=eu-west-1 STACK={STACK} PARAMETERS=CredentialsKmsKeyArn={key}"
+    )
     # Whoever has succeeded may use it, by whatever policy.
     operator.server.register_client("dealer-17", secret=SECRET)
     deployed.sweep()
@@ -565,7 +567,8 @@ def test_a_permission_that_was_taken_from_the_function_s_role_is_named(
     denied = "the function's role may not secretsmanager:GetSecretValue on oauth/credentials/"
     assert (step, said) == ("permissions", f"{denied}dealer-17")
     assert (
-        fix == f"Allow it, as the stack does, in a clone of this project: make deploy STACK={STACK}"
+        fix == "Allow it, as the stack does, in a clone of this project: "
+        f"make deploy AWS_REGION=eu-west-1 STACK={STACK}"
     )
     who = deployed.cloud.assume(_trusted(iam, role))
     secrets = deployed.cloud.client(credentials=who)
@@ -708,7 +711,7 @@ def test_a_function_whose_settings_are_out_of_bounds_cannot_start(
     told = operator.run("doctor --stack tr")
     assert told.exit_code == 1
     assert "The function tr cannot start: MAX_WORKERS takes a whole number" in told.stderr
-    assert "make deploy STACK=tr" in told.stderr
+    assert "make deploy AWS_REGION=eu-west-1 STACK=tr" in told.stderr
     assert operator.run("doctor --stack ts").exit_code == 3
 
 

@@ -212,7 +212,9 @@ SIGNED: Final[dict[str, dict[str, Any]]] = {
 
 def signed(chance: random.Random) -> str:
     """Invent an assertion: three parts, of which the first is alike in all."""
-    parts = (b'{"alg":"RS256","typ":"JWT"}', chance.randbytes(90), chance.randbytes(256))
+    claims = {"iss": "dealer-17", "aud": "https://api.example.com/v1/token", "exp": 1_796_040_060}
+    claims |= {"jti": chance.randbytes(16).hex(), "tier": chance.randbytes(16).hex()}
+    parts = (b'{"alg":"RS256","typ":"JWT"}', json.dumps(claims).encode(), chance.randbytes(256))
     return ".".join(base64.urlsafe_b64encode(each).decode().rstrip("=") for each in parts)
 
 
@@ -252,10 +254,39 @@ def test_the_places_of_an_assertion_are_shown_without_it() -> None:
         exchange = Exchange(request, None, assertion=assertion)
         mask = Mask(secrets_in(credentials, [exchange], []))
         told[name] = "\n".join(shown(exchange, mask, client=client))
-    assert f"> client_assertion={MASKED}" in told["for authentication"]
-    assert f"> assertion={MASKED}" in told["for the grant"]
-    assert f"> Authorization: {MASKED}" in told["in a header"]
-    assert f"> subject_token={MASKED}" in told["to be exchanged"]
+    said = "alg RS256, iss dealer-17, aud https://api.example.com/v1/token, exp 1796040060"
+    assert f"> client_assertion={MASKED} ({said})" in told["for authentication"]
+    assert f"> assertion={MASKED} ({said})" in told["for the grant"]
+    assert f"> Authorization: {MASKED} ({said})" in told["in a header"]
+    assert f"> subject_token={MASKED} ({said})" in told["to be exchanged"]
+    claims = json.loads(base64.urlsafe_b64decode(assertion.split(".")[1] + "=="))
+    hidden = {claims["jti"], claims["tier"], *assertion.split(".")}
+    assert not any(each in shown_of for each in hidden for shown_of in told.values())
+
+
+@pytest.mark.parametrize(
+    "assertion",
+    ["made-up.made-up.made-up", "eyJhIjoxfQ", "eyJhIjoxfQ.eyJhIjoxfQ.x", "W10.W10.x", "a.b"],
+)
+def test_of_what_is_no_jwt_of_use_nothing_is_said(assertion: str) -> None:
+    own = {"token_endpoint": "https://api.example.com/v1/token", "client_id": "dealer-17"}
+    credentials = parse_credentials(json.dumps({**own, **SIGNED["for authentication"]}))
+    client = structs.replace(credentials.client, assertion=assertion)
+    exchange = Exchange(token_request(client, credentials.grant), None, assertion=assertion)
+    lines = shown(exchange, Mask(secrets_in(credentials, [exchange], [])), client=client)
+    assert f"> client_assertion={MASKED}" in lines
+
+
+def test_what_is_said_of_an_assertion_is_masked_like_all_else() -> None:
+    own = {"token_endpoint": "https://api.example.com/v1/token", "client_id": "made-up-id-1"}
+    credentials = parse_credentials(json.dumps({**own, **SIGNED["for authentication"]}))
+    claims = base64.urlsafe_b64encode(b'{"iss": "made-up-id-1", "sub": "a\\u001b[2Jb"}').decode()
+    assertion = f"eyJhbGciOiJSUzI1NiJ9.{claims.rstrip('=')}.c2lnbmF0dXJl"
+    client = structs.replace(credentials.client, assertion=assertion)
+    exchange = Exchange(token_request(client, credentials.grant), None, assertion=assertion)
+    mask = Mask({*secrets_in(credentials, [exchange], []), "made-up-id-1"})
+    lines = shown(exchange, mask, client=client)
+    assert f"> client_assertion={MASKED} (alg RS256, iss {MASKED}, sub a[2Jb)" in lines
 
 
 def test_the_canary_sees_a_secret_that_is_shown() -> None:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 import trustme
 from cryptography.hazmat.primitives import serialization as form
+from joserfc.jwk import RSAKey
 
 from tests.cli.deployed import STACK, Deployed
 from tests.cli.relay import Instead
 from tests.integration.test_emulator_iam import allow, create_role
+from token_refresher.aws.signing import Signer
+from token_refresher.credentials import JWT_BEARER
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,6 +58,25 @@ def found(operator: Operator, line: str = DOCTOR) -> tuple[str, str, str]:
     told = operator.tells(line)["steps"][-1]
     assert told["verdict"] == "wrong", told
     return told["step"], told["found"], told["fix"]
+
+
+def thumbprint(operator: Operator, name: str = NAME) -> str:
+    """By what a server finds the account's key, as it was registered there."""
+    kid: str = json.loads(operator.says(f"key jwks {name}"))["keys"][0]["kid"]
+    return kid
+
+
+def stored(operator: Operator, name: str = NAME) -> dict[str, Any]:
+    """What is kept as the account's credentials."""
+    secret = operator.secrets.get_secret_value(SecretId=f"oauth/credentials/{name}")
+    content: dict[str, Any] = json.loads(secret["SecretString"])
+    return content
+
+
+def signing(deployed: Deployed) -> Deployed:
+    """The same, where the function signs by KMS."""
+    signer = Signer(prefix="oauth", connections=1, user_agent="tests")
+    return replace(deployed, schedule=replace(deployed.schedule, signer=lambda: signer))
 
 
 @pytest.fixture
@@ -138,7 +161,10 @@ def test_a_key_that_the_function_may_sign_with_is_well_and_nobody_signs(
     with operator.by_way_of(relay):
         told = {step["step"]: step for step in operator.tells(DOCTOR)["steps"]}
     assert told["signature"]["verdict"] == "ok"
-    assert told["signature"]["found"] == f"the KMS key {ALIAS} can sign, by RS256"
+    assert told["signature"]["found"] == (
+        f"the KMS key {ALIAS} can sign, by RS256; its thumbprint is {thumbprint(operator)}, "
+        "and no kid is sent"
+    )
     assert told["TLS"]["verdict"] == "ok"
     assert "certificate" not in told
     assert "Sign" not in relay.calls
@@ -152,7 +178,7 @@ def test_a_stack_that_lets_no_account_sign_is_found(
     key(cloud)
     step, said, fix = found(operator)
     assert (step, said) == ("signature", "the stack lets no account sign")
-    assert fix.endswith(f"make deploy STACK={STACK} PARAMETERS=Signing=true")
+    assert fix.endswith(f"make deploy AWS_REGION=eu-west-1 STACK={STACK} PARAMETERS=Signing=true")
 
 
 def test_a_role_that_lost_its_permission_to_sign_is_found(
@@ -198,6 +224,185 @@ def test_an_aws_account_that_hands_out_no_identity_tokens_is_found(
     assert told["signature"]["found"] == f"AWS STS tells {AUDIENCE} who runs there"
     told = {step["step"]: step for step in operator.tells(f"doctor {NAME}")["steps"]}
     assert told["signature"]["verdict"] == "not known"
+
+
+# What a server knows of a key.
+
+
+@pytest.mark.usefixtures("deployed")
+def test_check_and_doctor_say_by_what_the_server_finds_the_key(
+    operator: Operator, cloud: EmbeddedCloud, relay: Relay
+) -> None:
+    key(cloud)
+    onboard(operator, "dealer-18", **SIGNS)
+    known = thumbprint(operator)
+    onboard(operator, **SIGNS, assertion={"kid": known})
+    line = f"its thumbprint is {known}, and is sent as kid"
+    assert f"{NAME}: {line}\n" in operator.says(f"check {NAME}")
+    told = {step["step"]: step for step in operator.tells(DOCTOR)["steps"]}
+    assert told["signature"]["found"].endswith(f"; {line}")
+    operator.says(f"correct {NAME} --assertion kid=of-another-key")
+    checked = operator.run(f"check {NAME}")
+    assert checked.exit_code == 0
+    assert f"its thumbprint is {known}, and the kid of-another-key is sent\n" in checked.stdout
+    doubt = "nless the provider gave that kid, send the thumbprint: "
+    assert f"U{doubt}token-refresher correct {NAME} --assertion kid={known}" in checked.stderr
+    found = {step["step"]: step for step in operator.tells(DOCTOR)["steps"]}["signature"]["found"]
+    assert f"u{doubt}token-refresher correct {NAME} --assertion kid={known}" in found
+    refusal = Instead(400, b'{"__type": "AccessDeniedException"}')
+    relay.illness = lambda called: refusal if called == "GetPublicKey" else None
+    with operator.by_way_of(relay):
+        unseen = operator.says(f"check {NAME}")
+    assert "its thumbprint was not seen: Your AWS identity may not kms:GetPublicKey" in unseen
+
+
+@pytest.mark.parametrize(
+    ("grant", "code"),
+    [
+        ({"token_endpoint_auth_method": "private_key_jwt"}, "invalid_client"),
+        ({"grant_type": JWT_BEARER, "assertion": {"signer": "kms"}}, "invalid_grant"),
+    ],
+)
+def test_a_server_that_does_not_know_the_key_leads_to_the_key_that_it_is_to_know(
+    operator: Operator, deployed: Deployed, grant: dict[str, Any], code: str
+) -> None:
+    key(deployed.cloud)
+    grants = ["client_credentials", JWT_BEARER]
+    another = RSAKey.generate_key(2048)
+    operator.server.register_client(NAME, secret="", grants=grants, public_keys=[another])
+    onboard(operator, client_secret=None, **grant)
+    signing(deployed).sweep()
+    place = f"--region eu-west-1 --stack {STACK}"
+    jwks = f"See whether the server knows this key: token-refresher key jwks {NAME} {place}"
+    step, said, fix = found(operator)
+    assert (step, said.partition(" ")[0]) == ("client and grant", code)
+    correct, again = fix.splitlines()
+    assert correct.endswith(f"token-refresher correct {NAME} {place}")
+    assert again == jwks
+    checked = operator.run(f"check {NAME} --stack {STACK}")
+    assert checked.exit_code == 1
+    assert f"\n{jwks}\n" in checked.stderr
+    refreshed = operator.run(f"refresh {NAME} --force --stack {STACK}")
+    assert refreshed.exit_code == 1
+    assert f"\n{jwks}\n" in refreshed.stderr
+
+
+def test_whoever_signs_nothing_is_not_led_to_a_key(operator: Operator, deployed: Deployed) -> None:
+    operator.add(NAME, client_secret="made-up-wrong")
+    deployed.sweep()
+    _, said, fix = found(operator)
+    assert said.startswith("invalid_client")
+    assert "key jwks" not in fix
+    operator.secrets.put_secret_value(SecretId=f"oauth/credentials/{NAME}", SecretString="{")
+    assert "key jwks" not in operator.run(f"check {NAME}").output
+
+
+@pytest.mark.parametrize(
+    ("state", "code"),
+    [("disabled", "signing_key_disabled"), ("missing", "signing_key_missing")],
+)
+def test_a_key_that_is_in_order_again_is_told_with_the_command_that_tries_it(
+    operator: Operator, deployed: Deployed, state: str, code: str
+) -> None:
+    kms = deployed.cloud.client("kms")
+    onboard(operator, **SIGNS)
+    arn = key(deployed.cloud)
+    if state == "disabled":
+        kms.disable_key(KeyId=arn)
+    else:
+        kms.delete_alias(AliasName=ALIAS)
+    signing(deployed).sweep()
+    assert found(operator)[0] == "signature"
+    if state == "disabled":
+        kms.enable_key(KeyId=arn)
+    else:
+        kms.create_alias(AliasName=ALIAS, TargetKeyId=arn)
+    place = f"--region eu-west-1 --stack {STACK}"
+    over = (
+        "The key is in order by now, as far as it is seen from here; at once: "
+        f"token-refresher refresh {NAME} --remote --force {place}"
+    )
+    step, said, fix = found(operator)
+    assert (step, fix) == ("client and grant", over)
+    assert said.startswith(f"{code} (action required)")
+    assert "; tried again next sweep" in said
+    checked = operator.run(f"check {NAME} --stack {STACK}")
+    assert checked.exit_code == 1
+    assert "; the next attempt is at the next sweep" in checked.stderr
+    assert checked.stderr.endswith(f"{over}\n")
+    assert f"token-refresher refresh {NAME} --force" in operator.run(f"check {NAME}").stderr
+
+
+# A stack that does not let accounts sign.
+
+
+def test_what_the_stack_lets_nobody_sign_is_refused_before_it_is_written(
+    operator: Operator, cloud: EmbeddedCloud, tmp_path: Path
+) -> None:
+    Deployed.with_parameters(cloud, operator.schedule)
+    key(cloud)
+    file = tmp_path / "one.json"
+    for fields, setting in (
+        (SIGNS, "Signing=true"),
+        (BY_STS, f"WebIdentityAudiences={AUDIENCE}"),
+    ):
+        file.write_text(operator.document(NAME, **fields))
+        refused = operator.run(f"add {NAME} --from-file {file} --stack {STACK}")
+        assert (refused.exit_code, refused.stdout) == (3, "")
+        assert "; nothing was written.\n" in refused.stderr
+        deploy = f"make deploy AWS_REGION=eu-west-1 STACK={STACK} PARAMETERS={setting}\n"
+        assert refused.stderr.endswith(deploy)
+        many = tmp_path / "many.jsonl"
+        content = {"account": NAME, **json.loads(operator.document(NAME, **fields))}
+        many.write_text(json.dumps(content))
+        refused = operator.run(f"add --from-file {many} --stack {STACK}")
+        assert refused.exit_code == 3
+        assert f"PARAMETERS={setting}" in refused.stderr
+        assert operator.secrets.list_secrets()["SecretList"] == []
+    operator.says(f"add {NAME} --from-file {file}")
+    onboard(operator, "dealer-18")
+    refused = operator.run(
+        f"correct dealer-18 --unset client_secret --token-endpoint-auth-method private_key_jwt "
+        f"--stack {STACK}"
+    )
+    assert refused.exit_code == 3
+    assert "dealer-18: the stack lets no account sign; nothing was written." in refused.stderr
+    assert "client_secret" in stored(operator, "dealer-18")
+
+
+def test_check_says_that_the_stack_lets_the_account_not_sign(
+    operator: Operator, cloud: EmbeddedCloud
+) -> None:
+    Deployed.with_parameters(cloud, operator.schedule)
+    key(cloud)
+    onboard(operator, **SIGNS)
+    onboard(operator, "dealer-18", **BY_STS)
+    for name, setting in (
+        (NAME, "Signing=true"),
+        ("dealer-18", f"WebIdentityAudiences={AUDIENCE}"),
+    ):
+        checked = operator.run(f"check {name} --stack {STACK}")
+        assert checked.exit_code == 1
+        assert f"{name}: the stack lets " in checked.stderr
+        assert checked.stderr.endswith(f" STACK={STACK} PARAMETERS={setting}\n")
+        assert operator.run(f"check {name}").exit_code == 0
+
+
+def test_where_the_stack_may_not_be_seen_an_account_that_signs_is_added_all_the_same(
+    operator: Operator, cloud: EmbeddedCloud, relay: Relay, tmp_path: Path
+) -> None:
+    Deployed.with_parameters(cloud, operator.schedule)
+    key(cloud)
+    file = tmp_path / "one.json"
+    file.write_text(operator.document(NAME, **SIGNS))
+    refusal = Instead(
+        403, b"<ErrorResponse><Error><Code>AccessDenied</Code></Error></ErrorResponse>"
+    )
+    relay.illness = lambda called: refusal if called == "/" else None
+    with operator.by_way_of(relay):
+        added = operator.run(f"add {NAME} --from-file {file} --stack {STACK}")
+    assert added.exit_code == 0, added.output
+    assert "DescribeStacks" in relay.calls
 
 
 # Certificates.

@@ -143,6 +143,9 @@ class Reader:
             self._download(options["--pem"])
         if "--certificate" in options:
             self._have_certified(options["--certificate"], options["--private-key"])
+        if "--ca-certificates" in options:
+            # Any certificate in PEM is one to believe.
+            self._have_certified(options["--ca-certificates"], "authority.key")
         result = self.operator.run(shlex.join(words))
         assert result.exit_code == 0, f"{words}: {result.output}"
         self.told += result.output
