@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from token_refresher_cli import options, screen
+from token_refresher_cli.credentials_form import FormError
 from token_refresher_cli.kms_keys import EC, Role
 from token_refresher_cli.problems import ProblemError, RefusedError
 from token_refresher_cli.read_commands import connect
@@ -21,13 +22,17 @@ from token_refresher_cli.signing_keys import (
     jwks,
     keys_of,
     make,
+    names_in,
     read,
     require_current,
     require_no_rotation,
+    require_none_left_behind,
+    stored,
     tell_left_behind,
 )
 
 if TYPE_CHECKING:
+    from token_refresher_cli.connection import Connection
     from token_refresher_cli.key_material import KeyFile
     from token_refresher_cli.kms_keys import Keys, KmsKey
     from token_refresher_cli.signing_keys import SigningKey
@@ -71,17 +76,33 @@ def create(
     connection, machine = connect(ctx)
     target, keys = connection.target, keys_of(connection, machine, name)
     _require_none(keys, Role.CURRENT, target)
+    require_none_left_behind(keys, target)
     spec = EC if alg is Alg.ES256 else f"RSA_{bits}"
     made = make(keys, Role.CURRENT, spec, alg, target)
     screen.show_json(jwks([made]))
     certificate = target.command("key jwks", name, flags=["--format", "certificate"])
     screen.note(f"Register it at the provider; where that takes a certificate: {certificate}")
     if has_credentials(connection, name):
+        if _is_named_otherwise(connection, name, made):
+            flags = ["--assertion", f"kid={made.public.kid}"]
+            correct = target.command("correct", name, flags=flags)
+            screen.note(f"Its credentials name another key. Have them name this one: {correct}")
         screen.note(f"Then see that it works: {target.command('refresh', name)}")
     else:
         flags = ["--token-endpoint-auth-method", "private_key_jwt", *_names(made, made.public.kid)]
         screen.note(f"Then add the account: {target.command('add', name, flags=flags)}")
     tell_left_behind(keys, target)
+
+
+def _is_named_otherwise(connection: Connection, name: str, made: SigningKey) -> bool:
+    """Whether credentials name another key than a new one, as far as they may be read."""
+    try:
+        credentials = stored(connection, name) or {}
+    except (FormError, RefusedError):
+        # The key is made, whatever they say.
+        return False
+    kid: str = names_in(credentials).get("kid", made.public.kid)
+    return kid != made.public.kid
 
 
 def import_key(

@@ -128,14 +128,14 @@ def _from_json(path: Path, content: bytes, ask: Callable[[], str | None]) -> Key
     found = [told.get(name) for name in names]
     texts = [each for each in found if isinstance(each, str) and each]
     # Two are printed in a command: each on one line, and with nothing that moves the cursor.
-    if len(texts) < len(names) or not (texts[0].isascii() and "".join(texts[1:]).isprintable()):
+    if len(texts) < len(names) or not "".join(texts[1:]).isprintable():
         lacks = ", ".join(name for name, each in zip(names, found, strict=True) if not each)
         raise ProblemError(
             f"{path} lacks {lacks or 'texts where a service account has them'}.",
             "Download it again; it is taken as it was.",
         )
     pem, email, kid = texts
-    key = _from_pem(f"private_key in {path}", pem.encode(), ask)
+    key = _from_pem(f"private_key in {path}", pem.encode("utf-8", "replace"), ask)
     return KeyFile(key, provider=GOOGLE, client_id=email, kid=kid)
 
 

@@ -18,6 +18,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from token_refresher.aws.signing import alias_of
+from token_refresher.records import format_timestamp, parse_timestamp
 from token_refresher_cli.problems import ProblemError, RefusedError
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 _TAG: Final = "token-refresher:"
 ALG_TAG: Final = f"{_TAG}alg"
+SINCE_TAG: Final = f"{_TAG}signs-since"
 EC: Final = "ECC_NIST_P256"
 _USAGE: Final = "SIGN_VERIFY"
 # The kinds of keys that sign here, and what certificates are signed by.
@@ -75,6 +77,11 @@ class KmsKey:
     def key_id(self) -> str:
         """Its id, which is enough in its Region."""
         return self.arn.rpartition("/")[2]
+
+    @property
+    def is_for_signing(self) -> bool:
+        """Whether it is of a kind that an account could sign with."""
+        return self.spec in _ALGORITHMS and self.usage == _USAGE
 
     @property
     def is_enabled(self) -> bool:
@@ -134,7 +141,7 @@ class Keys:
             if error.code == "NotFoundException":
                 return None
             raise
-        if key.spec not in _ALGORITHMS or key.usage != _USAGE:
+        if not key.is_for_signing:
             alias, region = self.aliases[role], key.arn.split(":")[3]
             raise ProblemError(
                 f"{alias} is a key of the kind {key.spec} for {key.usage}, which signs no "
@@ -158,7 +165,7 @@ class Keys:
             KeySpec=spec,
             KeyUsage=_USAGE,
             Origin="EXTERNAL" if is_imported else "AWS_KMS",
-            Tags=[{"TagKey": name, "TagValue": value} for name, value in tags.items()],
+            Tags=_listed(tags),
         )
         return _told(made)
 
@@ -194,9 +201,20 @@ class Keys:
         """Tell what a key was made to sign by; ``RS256`` for an RSA key that nobody made so."""
         if key.spec == EC:
             return "ES256"
+        return self._tags_of(key).get(ALG_TAG, "RS256")
+
+    def signs_since(self, key: KmsKey) -> datetime | None:
+        """Tell when an account was switched to a key; None where it never was."""
+        return parse_timestamp(self._tags_of(key).get(SINCE_TAG, ""))
+
+    def note_switch(self, key: KmsKey, at: datetime) -> None:
+        """Remember on a key when an account is switched to it."""
+        tags = _listed({SINCE_TAG: format_timestamp(at)})
+        self._ask("TagResource", key.arn, KeyId=key.arn, Tags=tags)
+
+    def _tags_of(self, key: KmsKey) -> dict[str, str]:
         tags = self._once_found("ListResourceTags", key.arn, KeyId=key.arn)["Tags"]
-        found: dict[str, str] = {each["TagKey"]: each["TagValue"] for each in tags}
-        return found.get(ALG_TAG, "RS256")
+        return {each["TagKey"]: each["TagValue"] for each in tags}
 
     def sign(self, role: Role, key: KmsKey, message: bytes) -> bytes:
         """Sign by PKCS #1 v1.5 or ECDSA, for a certificate."""
@@ -237,7 +255,9 @@ class Keys:
         return at
 
     def left_behind(self) -> list[KmsKey]:
-        """Find the keys that were made for the account and have no alias: a run was cut short.
+        """Find the keys that were made for the account and have no alias.
+
+        A run was cut short, or somebody has deleted the alias.
 
         Which keys have which tags is told with a delay.
         """
@@ -291,6 +311,10 @@ class Keys:
                 ),
             )
         return self._clients[service, attempts]
+
+
+def _listed(tags: Mapping[str, str]) -> list[dict[str, str]]:
+    return [{"TagKey": name, "TagValue": value} for name, value in tags.items()]
 
 
 def _told(answer: Mapping[str, Any]) -> KmsKey:

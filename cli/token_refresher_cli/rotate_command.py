@@ -9,18 +9,19 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from token_refresher_cli import options, screen
-from token_refresher_cli.credentials_form import read_object, to_credentials
+from token_refresher_cli.credentials_form import to_credentials
 from token_refresher_cli.kms_keys import EC, RECOVERY_DAYS, Role
 from token_refresher_cli.machine import without_interruption
-from token_refresher_cli.problems import ProblemError, RefusedError, about, explain
+from token_refresher_cli.problems import ProblemError, RefusedError, explain
 from token_refresher_cli.proof import unusable
 from token_refresher_cli.read_commands import connect
 from token_refresher_cli.signing_keys import (
+    OF_CERTIFICATES,
     SigningKey,
     all_of,
     certificate_of,
@@ -28,9 +29,11 @@ from token_refresher_cli.signing_keys import (
     jwks,
     keys_of,
     make,
+    names_in,
     read,
     require_current,
     require_no_rotation,
+    stored,
     tell_left_behind,
 )
 
@@ -39,9 +42,6 @@ if TYPE_CHECKING:
 
     from token_refresher_cli.connection import Connection
     from token_refresher_cli.kms_keys import Keys, KmsKey
-
-_OF_CERTIFICATES: Final = ("x5t", "x5t#S256")
-_NAMES: Final = ("kid", *_OF_CERTIFICATES)
 
 
 def rotate(
@@ -67,6 +67,9 @@ def rotate(
         ),
     ] = False,
     days: options.Days = options.DEFAULT_DAYS,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="With --finish: though no token shows the new key works.")
+    ] = False,
 ) -> None:
     """Replace a signing key in three steps: make the next one, --switch, --finish."""
     if switch and finish:
@@ -75,12 +78,14 @@ def rotate(
         raise typer.BadParameter("--kid and --leave-credentials go with --switch.")
     if kid is not None and leave_credentials:
         raise typer.BadParameter("--kid is for the credentials, which --leave-credentials leaves.")
+    if yes and not finish:
+        raise typer.BadParameter("--yes goes with --finish.")
     connection, machine = connect(ctx)
     rotation = _Rotation(connection, keys_of(connection, machine, name))
     if switch:
         rotation.switch(kid=kid, leaves_credentials=leave_credentials, days=days)
     elif finish:
-        rotation.finish()
+        rotation.finish(yes=yes)
     else:
         rotation.begin()
 
@@ -110,6 +115,7 @@ class _Rotation:
         target, keys = self.connection.target, self.keys
         current = require_current(keys, target)
         require_no_rotation(keys, current, target)
+        is_unnamed = self._warn_of_no_name(current)
         if keys.find(Role.NEXT) is None:
             make(keys, Role.NEXT, current.spec, keys.alg(current), target)
         found = all_of(keys)
@@ -118,13 +124,32 @@ class _Rotation:
             screen.note(describe(one))
         flags = ["--format", "certificate", "--only", "next"]
         certificate = target.command("key jwks", keys.account, flags=flags)
-        screen.note("Publish both at the provider now; until you switch, it sees the current one.")
+        when = "once its credentials name the current one" if is_unnamed else "now"
+        screen.note(
+            f"Publish both at the provider {when}; until you switch, it sees the current one."
+        )
         screen.note(
             "Where it takes certificates (Entra, NetSuite, Salesforce), upload the next one's "
             f"beside the other before you switch: {certificate}"
         )
         screen.note(f"Then sign with the next key: {self._command('--switch')}")
         tell_left_behind(keys, target)
+
+    def _warn_of_no_name(self, current: KmsKey) -> bool:
+        """Say where credentials name no key, which serves only while a server knows one alone."""
+        credentials, name = self._stored(), self.keys.account
+        if credentials is None or names_in(credentials):
+            return False
+        kid = read(self.keys, Role.CURRENT, current).public.kid
+        correct = self.connection.target.command(
+            "correct", name, flags=["--assertion", f"kid={kid}"]
+        )
+        screen.note(
+            f"The credentials of {name} name no key, and a server that knows two may refuse what "
+            f"names none. Where it has a JWKS, do this before you publish both: {correct}",
+            style="yellow",
+        )
+        return True
 
     def switch(self, *, kid: str | None, leaves_credentials: bool, days: int) -> None:
         """Have the account sign with the next key, and its credentials name that.
@@ -147,6 +172,7 @@ class _Rotation:
             )
         with without_interruption():
             if new.arn != current.arn:
+                keys.note_switch(new, self.connection.now())
                 if previous is None:
                     keys.point(Role.PREVIOUS, old)
                 keys.move(Role.CURRENT, new)
@@ -159,14 +185,22 @@ class _Rotation:
         if leaves_credentials:
             named = read(keys, Role.CURRENT, new)
             screen.note(f"{describe(named)}: correct what its credentials name by the old one.")
-        refresh = self.connection.target.command("refresh", name, flags=["--force"])
-        screen.note(f"See that the provider takes it: {refresh}")
+        target = self.connection.target
+        refresh = target.command("refresh", name, flags=["--force"])
+        check = target.command("check", name, flags=["--try"])
+        screen.note(f"The next refresh signs with it by itself; to see it at once: {refresh}")
+        screen.note(f"Or only try it, unless the account has a refresh token: {check}")
         screen.note(
             f"Then take the previous key from the provider, and: {self._command('--finish')}"
         )
 
-    def finish(self) -> None:
-        """Have the previous key deleted; until then it costs nothing, and can be kept."""
+    def finish(self, *, yes: bool) -> None:
+        """Have the previous key deleted; until then it costs nothing, and can be kept.
+
+        Raises:
+            ProblemError: The rotation is not so far, or nothing shows that the new key works and
+                nobody has said ``--yes``.
+        """
         target, keys = self.connection.target, self.keys
         current = require_current(keys, target)
         previous = keys.find(Role.PREVIOUS)
@@ -181,22 +215,75 @@ class _Rotation:
                 f"{keys.account} was not switched to its next key, or not wholly.",
                 f"Do that first: {self._command('--switch')}",
             )
+        credentials = self._stored()
+        named = names_in(credentials or {})
+        old_kid = ""
         if previous.is_enabled:
-            old = read(keys, Role.PREVIOUS, previous)
-            assertion = (self._stored() or {}).get("assertion")
-            if isinstance(assertion, dict) and assertion.get("kid") == old.public.kid:
+            old_kid = read(keys, Role.PREVIOUS, previous).public.kid
+            if named.get("kid") == old_kid:
                 raise ProblemError(
                     f"The credentials of {keys.account} name the previous key.",
                     f"Have them name the current one: {self._command('--switch')}",
                 )
+        back = self._way_back(current, previous, named, old_kid)
         if previous.state != "PendingDeletion":
+            if credentials is not None and not yes:
+                self._require_proof(current, back)
             at = keys.schedule_deletion(previous, days=RECOVERY_DAYS)
             screen.show(f"the KMS key {previous.key_id} is to be deleted on {at:%Y-%m-%d}")
         with self._under_way(f"The KMS key {previous.key_id} is to be deleted already."):
             keys.forget(Role.PREVIOUS)
-        cancel = target.aws("kms", "cancel-key-deletion", "--key-id", previous.key_id)
+        by_id = ("--key-id", previous.key_id)
+        cancel, enable = (
+            target.aws("kms", what, *by_id) for what in ("cancel-key-deletion", "enable-key")
+        )
         screen.note(f"Until then it costs nothing. If something still needs it: {cancel}")
+        screen.note(f"Then enable it: {enable}")
+        for each in back:
+            screen.note(each)
         tell_left_behind(keys, target)
+
+    def _require_proof(self, current: KmsKey, back: list[str]) -> None:
+        """See that a token was issued since the switch, and that no attempt has failed since.
+
+        Raises:
+            ProblemError: Nothing shows that the provider takes the new key.
+        """
+        name, target = self.keys.account, self.connection.target
+        since = self.keys.signs_since(current)
+        [account] = self.connection.described([name])
+        issued_at = account.published.issued_at if account.published else None
+        failure = account.failure
+        if failure is not None and failure.failures:
+            what = f"The last refresh of {name} has failed ({failure.code})"
+        elif since is None or issued_at is None or issued_at <= since:
+            what = f"{name} has had no token since it was switched to its new key"
+        else:
+            return
+        for each in back:
+            screen.note(each)
+        refresh = target.command("refresh", name, flags=["--force"])
+        raise ProblemError(
+            f"{what}: it is not shown that the provider takes the new key. Nothing was changed.",
+            f"Have a token issued and run this again, or give --yes as well: {refresh}",
+        )
+
+    def _way_back(
+        self, current: KmsKey, previous: KmsKey, named: Mapping[str, str], old_kid: str
+    ) -> list[str]:
+        """Say how an account signs with its previous key again, once that is enabled."""
+        target, alias = self.connection.target, self.keys.aliases[Role.CURRENT]
+        words = ("--alias-name", alias, "--target-key-id", previous.key_id)
+        back = target.aws("kms", "update-alias", *words)
+        said = [f"To sign with the previous key again: {back}"]
+        kid = read(self.keys, Role.CURRENT, current).public.kid
+        if old_kid and named == {"kid": kid}:
+            flags = ["--assertion", f"kid={old_kid}"]
+            correct = target.command("correct", self.keys.account, flags=flags)
+            said.append(f"And have its credentials name that: {correct}")
+        elif named:
+            said.append(f"Then correct its {' and '.join(named)}, as before the switch.")
+        return said
 
     def _old_and_new(
         self, current: KmsKey, coming: KmsKey | None, previous: KmsKey | None
@@ -238,8 +325,8 @@ class _Rotation:
                 f"{self.keys.account} has no credentials that could name its key.",
                 f"Leave --kid out: {self._command('--switch')}",
             )
-        named = {each: assertion[each] for each in _NAMES if assertion.get(each) is not None}
-        by_certificate = any(each in named for each in _OF_CERTIFICATES)
+        named = names_in(stored)
+        by_certificate = any(each in named for each in OF_CERTIFICATES)
         before, after = (
             {"kid": key.public.kid, **(self._digests(key, days) if by_certificate else {})}
             for key in (old, new)
@@ -317,12 +404,7 @@ class _Rotation:
 
     def _stored(self) -> dict[str, Any] | None:
         """Read the credentials; None where there are none."""
-        name = self.keys.account
-        with about(self.connection.target.credentials_id(name)):
-            value = self.connection.store.read_credentials(name)
-        if value is None or value.text is None:
-            return None
-        return read_object(value.text, name=f"what is stored for {name}")
+        return stored(self.connection, self.keys.account)
 
     def _command(self, *flags: str) -> str:
         return self.connection.target.command("key rotate", self.keys.account, flags=flags)

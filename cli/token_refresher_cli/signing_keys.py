@@ -7,20 +7,24 @@ from typing import TYPE_CHECKING, Any, Final
 
 from token_refresher.errors import CredentialsError
 from token_refresher_cli import screen
+from token_refresher_cli.credentials_form import read_object
 from token_refresher_cli.kms_keys import Keys, KmsKey, Role
 from token_refresher_cli.machine import without_interruption
-from token_refresher_cli.problems import ProblemError, RefusedError, explain, sentence
+from token_refresher_cli.problems import ProblemError, RefusedError, about, explain, sentence
 from token_refresher_cli.proof import missing, unusable
 from token_refresher_cli.secrets_manager import AlreadyThereError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from token_refresher_cli.connection import Connection
     from token_refresher_cli.machine import Machine
     from token_refresher_cli.public_keys import Certificate, PublicKey
     from token_refresher_cli.target import Target
 
+OF_CERTIFICATES: Final = ("x5t", "x5t#S256")
+# What an assertion's header may name its key by.
+NAMES: Final = ("kid", *OF_CERTIFICATES)
 # After which nobody knows whether a call was made.
 _LOST: Final = frozenset({"ConnectionClosedError", "ReadTimeoutError"})
 
@@ -220,15 +224,61 @@ def tell_left_behind(keys: Keys, target: Target) -> None:
         return
     for key in left:
         screen.note(
-            f"The KMS key {key.key_id} was made for {keys.account} and has no alias: a run was "
-            f"cut short. Delete it: {deletion(key, target)}",
+            f"The KMS key {key.key_id} was made for {keys.account} and has no alias, so nothing "
+            f"signs with it, and it costs. If nobody needs it, delete it: {deletion(key, target)}",
             style="yellow",
         )
+
+
+def require_none_left_behind(keys: Keys, target: Target) -> None:
+    """See that no key of an account has lost its alias, where that may be known.
+
+    Raises:
+        ProblemError: One has, and could sign; the ways on were told.
+    """
+    try:
+        lost = [key for key in keys.left_behind() if key.is_for_signing and key.is_enabled]
+        left = [read(keys, Role.CURRENT, key) for key in lost]
+    except (ProblemError, RefusedError):
+        # As above.
+        return
+    if not left:
+        return
+    alias, name = keys.aliases[Role.CURRENT], keys.account
+    for one in left:
+        words = ("--alias-name", alias, "--target-key-id", one.kms.key_id)
+        screen.note(
+            f"The KMS key {one.kms.key_id} was made for {name} on {one.kms.created_at:%Y-%m-%d} "
+            f"and has no alias; its kid is {one.public.kid}."
+        )
+        screen.note(f"To sign with it: {target.aws('kms', 'create-alias', *words)}")
+        screen.note(f"For a new one instead, delete it first: {deletion(one.kms, target)}")
+    raise ProblemError(
+        f"{name} has a key without its alias, which its provider may know; no other was made.",
+        "Put the alias back, or have the key deleted and run this again.",
+    )
 
 
 def deletion(key: KmsKey, target: Target) -> str:
     """Write the command that deletes a key."""
     return target.aws("kms", "schedule-key-deletion", "--key-id", key.key_id)
+
+
+def stored(connection: Connection, name: str) -> dict[str, Any] | None:
+    """Read the credentials of an account; None where there are none."""
+    with about(connection.target.credentials_id(name)):
+        value = connection.store.read_credentials(name)
+    if value is None or value.text is None:
+        return None
+    return read_object(value.text, name=f"what is stored for {name}")
+
+
+def names_in(credentials: Mapping[str, Any]) -> dict[str, Any]:
+    """Tell what credentials name their key by; nothing where by nothing."""
+    said = credentials.get("assertion")
+    if not isinstance(said, dict):
+        return {}
+    return {each: said[each] for each in NAMES if said.get(each) is not None}
 
 
 def has_credentials(connection: Connection, name: str) -> bool:

@@ -204,7 +204,7 @@ def _all_told(content: dict[str, Any], text: str) -> CredentialsError:
     from token_refresher.json_text import given_twice  # noqa: PLC0415 - rare
 
     try:
-        problems = problems_of(content)
+        problems = _problems_of(_as_meant(content))
         problems += [f"{each} is given twice, and the last counts" for each in given_twice(text)]
     except RecursionError:
         problems = [_TOO_DEEP]

@@ -192,15 +192,64 @@ def test_a_key_that_cannot_even_be_deleted_is_told_then_and_by_the_next_run(
     assert f"The KMS key {key} was made, and costs." in failed.stderr
     assert pasted(failed.stderr)[-1][:5] == delete
     after = operator.run("key create dealer-17")
-    assert after.exit_code == 0
-    assert f"The KMS key {key} was made for dealer-17 and has no alias" in after.stderr
-    assert pasted(after.stderr)[-1][:5] == delete
-    # By whatever looks at the account's keys next, for KMS tells of tags with a delay.
+    assert after.exit_code == 3
+    assert f"The KMS key {key} was made for dealer-17 on " in after.stderr
+    # Where KMS has not told of its tags yet, another is made.
+    relay.illness = lambda operation: DENIED if operation == "GetResources" else None
+    with operator.by_way_of(relay):
+        assert operator.run("key create dealer-17").exit_code == 0
     for command in ("create", "jwks", "rotate"):
         assert pasted(operator.run(f"key {command} dealer-17").stderr)
         assert f"{key} was made for" in operator.printed[-1]
     # Of another account nothing is said.
     assert key not in operator.run("key create dealer-18").stderr
+
+
+@pytest.mark.parametrize("is_kept", [True, False])
+def test_a_key_that_has_lost_its_alias_is_replaced_by_no_other_unasked(
+    operator: Operator, kms: Kms, *, is_kept: bool
+) -> None:
+    [known] = jwks_of(operator.says("key create dealer-17")).keys
+    [key] = keys_in(kms)
+    kms.delete_alias(AliasName=ALIAS)
+    refused = operator.run("key create dealer-17")
+    assert refused.exit_code == 3
+    assert f"its kid is {known.kid}." in refused.stderr
+    assert "cut short" not in refused.stderr
+    assert keys_in(kms) == {key: "Enabled"}
+    back, delete = pasted(refused.stderr)
+    assert back[2:7] == ["create-alias", "--alias-name", ALIAS, "--target-key-id", key]
+    assert delete[2:5] == ["schedule-key-deletion", "--key-id", key]
+    if is_kept:
+        kms.create_alias(AliasName=back[4], TargetKeyId=back[6])
+        assert verifies(signed("dealer-17", "RS256"), known)
+    else:
+        kms.schedule_key_deletion(KeyId=delete[4])
+        [other] = jwks_of(operator.says("key create dealer-17")).keys
+        assert other.kid != known.kid
+
+
+@pytest.mark.parametrize("stored", ["another", None])
+def test_credentials_that_name_another_key_than_the_new_one_are_told(
+    operator: Operator, stored: str | None
+) -> None:
+    said = {"assertion": {"kid": stored}} if stored else {}
+    content = operator.document(
+        "dealer-17", client_secret=None, token_endpoint_auth_method="private_key_jwt", **said
+    )
+    operator.secrets.create_secret(Name="oauth/credentials/dealer-17", SecretString=content)
+    created = operator.run("key create dealer-17")
+    [key] = jwks_of(created.stdout).keys
+    told = [each[1:5] for each in pasted(created.stderr)]
+    assert (["correct", "dealer-17", "--assertion", f"kid={key.kid}"] in told) is bool(stored)
+
+
+def test_credentials_that_cannot_be_read_are_no_hindrance_to_a_key(
+    operator: Operator, kms: Kms
+) -> None:
+    operator.secrets.create_secret(Name="oauth/credentials/dealer-17", SecretString="no JSON")
+    assert operator.run("key create dealer-17").exit_code == 0
+    assert list(keys_in(kms).values()) == ["Enabled"]
 
 
 def test_a_run_that_is_killed_has_shown_the_key_that_it_left(

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
+import shlex
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import pytest
@@ -15,6 +17,9 @@ from joserfc.jwk import KeySet, RSAKey
 from tests.cli.key_files import signed, verifies
 from tests.cli.operator import pasted
 from tests.cli.relay import Instead
+from token_refresher.errors import FailureClass
+from token_refresher.model import TokenVersion
+from token_refresher.records import FAILURE_TAG, FailureRecord
 from token_refresher_cli.kms_keys import Role, aliases_of
 
 if TYPE_CHECKING:
@@ -117,6 +122,28 @@ def aliases(kms: Kms) -> dict[str, str]:
     return {each["AliasName"]: each["TargetKeyId"] for each in kms.list_aliases()["Aliases"]}
 
 
+def issue(operator: Operator) -> None:
+    """Publish a token of now, as a refresh does."""
+    operator.clock.advance(timedelta(minutes=1))
+    now = operator.clock.now()
+    operator.secrets.create_secret(
+        Name="oauth/tokens/dealer-17",
+        ClientRequestToken=str(
+            TokenVersion(now, now + timedelta(hours=12), "0123456789ab", "abcdefabcdef")
+        ),
+        SecretString='{"access_token": "made-up"}',
+    )
+
+
+def type_into(kms: Kms, words: list[str]) -> None:
+    """Do what a command of the AWS command line does."""
+    _, _, operation, *options = words
+    named = dict(zip(options[::2], options[1::2], strict=True))
+    assert named.pop("--region") == "eu-west-1"
+    arguments = {name.title().replace("-", ""): value for name, value in named.items()}
+    getattr(kms, operation.replace("-", "_"))(**arguments)
+
+
 def cut_short(after: int) -> Callable[[str], Instead | None]:
     """Let nothing be changed any more after some changes."""
     left = [after]
@@ -157,12 +184,10 @@ def test_three_steps_replace_a_key_and_the_credentials_follow(
     assert provider.knows()
     assert verifies(signed("dealer-17", "RS256"), provider.keys[coming["kid"]])
 
+    issue(operator)
     finished = operator.run(f"{ROTATE} --finish")
     assert finished.exit_code == 0
     assert kms.describe_key(KeyId=old)["KeyMetadata"]["KeyState"] == "PendingDeletion"
-    assert pasted(finished.stderr)[-1][:5] == [
-        *("aws", "kms", "cancel-key-deletion", "--key-id", old),
-    ]
     assert list(aliases(kms)) == [ALIASES[Role.CURRENT]]
     provider.publish()
     assert provider.knows()
@@ -432,7 +457,106 @@ def test_a_previous_key_that_credentials_name_is_not_deleted(operator: Operator,
     assert "The credentials of dealer-17 name the previous key." in refused.stderr
     assert {each["KeyState"] for each in _described(kms)} == {"Enabled"}
     operator.says(f"{ROTATE} --switch")
+    issue(operator)
     operator.says(f"{ROTATE} --finish")
+
+
+def test_what_a_finish_says_leads_back_to_the_previous_key(
+    operator: Operator, provider: Provider, kms: Kms
+) -> None:
+    add(operator, kid=names(operator)["kid"])
+    operator.says(ROTATE)
+    operator.says(f"{ROTATE} --switch")
+    assert not provider.knows()
+    finished = operator.run(f"{ROTATE} --finish --yes")
+    *of_kms, correct = pasted(finished.stderr)
+    assert [each[2] for each in of_kms] == ["cancel-key-deletion", "enable-key", "update-alias"]
+    for each in of_kms:
+        type_into(kms, each)
+    operator.run(shlex.join(correct[1:]))
+    assert provider.knows()
+
+
+@pytest.mark.usefixtures("provider")
+def test_credentials_that_name_more_than_the_key_are_told_on_the_way_back(
+    operator: Operator,
+) -> None:
+    add(operator, **names(operator))
+    operator.says(ROTATE)
+    operator.says(f"{ROTATE} --switch")
+    finished = operator.run(f"{ROTATE} --finish --yes")
+    assert "Then correct its kid and x5t and x5t#S256, as before the switch." in finished.stderr
+
+
+@pytest.mark.parametrize("has_token", [False, True])
+def test_a_previous_key_stays_until_a_token_shows_that_the_new_one_is_taken(
+    operator: Operator, provider: Provider, kms: Kms, *, has_token: bool
+) -> None:
+    add(operator, kid=names(operator)["kid"])
+    operator.says(ROTATE)
+    if has_token:
+        issue(operator)
+        operator.clock.advance(timedelta(minutes=1))
+    operator.says(f"{ROTATE} --switch")
+    refused = operator.run(f"{ROTATE} --finish")
+    assert refused.exit_code == 3
+    assert "dealer-17 has had no token since it was switched to its new key" in refused.stderr
+    assert {each["KeyState"] for each in _described(kms)} == {"Enabled"}
+    back, correct, refresh = pasted(refused.stderr)
+    assert refresh[1:4] == ["refresh", "dealer-17", "--force"]
+    type_into(kms, back)
+    operator.run(shlex.join(correct[1:]))
+    assert provider.knows()
+
+
+@pytest.mark.usefixtures("provider")
+def test_a_previous_key_stays_while_refreshes_fail(operator: Operator, kms: Kms) -> None:
+    add(operator)
+    operator.says(ROTATE)
+    operator.says(f"{ROTATE} --switch")
+    issue(operator)
+    operator.clock.advance(timedelta(hours=1))
+    now = operator.clock.now()
+    failed = FailureRecord(FailureClass.ACTION_REQUIRED, "invalid_client", 2, now, now, "0" * 12)
+    operator.secrets.tag_resource(
+        SecretId="oauth/tokens/dealer-17", Tags=[{"Key": FAILURE_TAG, "Value": failed.to_tag()}]
+    )
+    refused = operator.run(f"{ROTATE} --finish")
+    assert refused.exit_code == 3
+    assert "The last refresh of dealer-17 has failed (invalid_client)" in refused.stderr
+    assert {each["KeyState"] for each in _described(kms)} == {"Enabled"}
+    operator.says(f"{ROTATE} --finish --yes")
+    assert {each["KeyState"] for each in _described(kms)} == {"Enabled", "PendingDeletion"}
+
+
+def test_credentials_that_name_no_key_are_told_before_two_are_published(
+    operator: Operator, provider: Provider
+) -> None:
+    add(operator, audience="https://api.example.com")
+    begun = operator.run(ROTATE)
+    assert begun.exit_code == 0
+    assert begun.stderr.startswith("The credentials of dealer-17 name no key, and a server")
+    assert "once its credentials name the current one" in begun.stderr
+    correct = pasted(begun.stderr)[0]
+    assert correct[1:3] == ["correct", "dealer-17"]
+    operator.run(shlex.join(correct[1:]))
+    provider.publish()
+    assert provider.knows()
+    assert "name no key" not in operator.run(ROTATE).stderr
+    operator.says(f"{ROTATE} --switch")
+    assert provider.knows()
+    assert assertion(operator)["audience"] == "https://api.example.com"
+
+
+@pytest.mark.usefixtures("provider")
+def test_a_switch_says_what_shows_that_the_provider_takes_the_new_key(operator: Operator) -> None:
+    add(operator)
+    operator.says(ROTATE)
+    switched = pasted(operator.run(f"{ROTATE} --switch").stderr)
+    assert [each[1:4] for each in switched[:2]] == [
+        ["refresh", "dealer-17", "--force"],
+        ["check", "dealer-17", "--try"],
+    ]
 
 
 def _described(kms: Kms) -> list[dict[str, Any]]:
@@ -462,6 +586,7 @@ def test_a_switch_is_finished_before_the_previous_key_is_deleted(
         "--switch --finish",
         "--kid given",
         "--leave-credentials",
+        "--switch --yes",
         "--switch --kid k --leave-credentials",
     ],
 )

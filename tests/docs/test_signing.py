@@ -35,6 +35,7 @@ from joserfc.jwk import Key, KeySet, RSAKey
 from tests.cli.conftest import cloud, operator
 from token_refresher.aws.signing import Signer
 from token_refresher.judgement import client_of
+from token_refresher.model import TokenVersion
 from token_refresher.oauth.signatures import made
 from token_refresher.parsing import parse_credentials
 from token_refresher.settings import Settings
@@ -97,6 +98,8 @@ class Reader:
                 boto3.client("iam").enable_outbound_web_identity_federation()
             case ["rm", name]:
                 (self.folder / name).unlink()
+            case ["token-refresher", "refresh", account, "--force"]:
+                self._publish(account)
             case ["token-refresher", verb, *words] if not {verb, *words} & {*ELSEWHERE, "--try"}:
                 self._type([verb, *words])
 
@@ -120,6 +123,18 @@ class Reader:
     def _allow(self, *hosts: str) -> None:
         for each in hosts:
             self.shell.setenv("ALLOWED_TOKEN_HOSTS", each)
+
+    def _publish(self, account: str) -> None:
+        """Let the provider take what is signed now, and a token be published."""
+        self.sees_what_is_sent_for(account)
+        self.operator.clock.advance(timedelta(minutes=1))
+        now = self.operator.clock.now()
+        version = TokenVersion(now, now + timedelta(hours=1), "0123456789ab", "abcdefabcdef")
+        self.operator.secrets.create_secret(
+            Name=f"oauth/tokens/{account}",
+            ClientRequestToken=str(version),
+            SecretString='{"access_token": "made-up"}',
+        )
 
     def _type(self, words: list[str]) -> None:
         words, target = (words[:-2], words[-1]) if ">" in words else (words, None)
@@ -224,7 +239,8 @@ def test_a_page_goes_from_a_key_to_a_token_and_to_the_next_key(page: Path) -> No
     ours = "\n".join(line for line in commands(page) if line.startswith("token-refresher "))
     steps = (
         *("key (create|import)", "add", "check", "refresh", "token"),
-        *("key (rotate|import .*--next)", "key rotate .*--switch", "key rotate .*--finish"),
+        *("key (rotate|import .*--next)", "key rotate .*--switch"),
+        *("refresh .*--force", "key rotate .*--finish"),
     )
     in_order = ".*^token-refresher ".join(steps)
     assert re.search(f"^token-refresher {in_order}", ours, re.DOTALL | re.MULTILINE)
