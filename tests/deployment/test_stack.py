@@ -67,18 +67,18 @@ def test_what_is_deployed_is_what_the_template_says(deployed: Deployed) -> None:
 
 def test_two_stacks_side_by_side_touch_no_account_of_each_other(deployed: Deployed) -> None:
     aws = deployed.aws
-    other = Stack(aws, {"ScheduleMinutes": "15", "SecretPrefix": "team/oauth"}, name="cell-2")
+    other = Stack(aws, {"ScheduleMinutes": "15", "SecretPrefix": "cell/oauth"}, name="cell-2")
     other.make("deploy-stacks")
     deployed.stack.register("mine", users={"u@example.com": "right"})
     deployed.stack.put_credentials("mine", **USER)
     mine = aws.secrets.get_secret_value(SecretId="oauth/credentials/mine")["SecretString"]
-    aws.secrets.create_secret(Name="team/oauth/credentials/theirs", SecretString=mine)
+    aws.secrets.create_secret(Name="cell/oauth/credentials/theirs", SecretString=mine)
 
     assert [each["account"] for each in other.invoke()["accounts"]] == ["theirs"]
     assert "theirs" not in str(deployed.stack.invoke())
     names = {each["Name"] for each in aws.secrets.list_secrets()["SecretList"]}
-    assert {"team/oauth/tokens/theirs", "oauth/tokens/mine"} <= names
-    assert not {"oauth/tokens/theirs", "team/oauth/tokens/mine"} & names
+    assert {"cell/oauth/tokens/theirs", "oauth/tokens/mine"} <= names
+    assert not {"oauth/tokens/theirs", "cell/oauth/tokens/mine"} & names
     other.make("undeploy")
     assert deployed.stack.invoke()["accounts_managed"] >= 1
 
