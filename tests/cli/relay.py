@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from http.client import HTTPConnection  # noqa: TID251 - to the embedded cloud alone
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -51,15 +51,18 @@ class Relay:
                 relay.calls.append(named[1].decode() if named else unnamed.rpartition(".")[2])
                 instead = relay.illness(target.rpartition(".")[2])
                 if instead is None:
-                    connection = HTTPConnection(cloud.hostname or "", cloud.port, timeout=60)
-                    connection.request(self.command, self.path, body, dict(self.headers))
-                    answer = connection.getresponse()
-                    instead = Instead(answer.status, answer.read())
+                    # Also where the cloud has not answered in time: what is left open would be
+                    # found long after, in the middle of another test.
+                    with closing(
+                        HTTPConnection(cloud.hostname or "", cloud.port, timeout=60)
+                    ) as connection:
+                        connection.request(self.command, self.path, body, dict(self.headers))
+                        answer = connection.getresponse()
+                        instead = Instead(answer.status, answer.read())
                     headers = {"Content-Type": answer.headers["Content-Type"]}
                     error = answer.headers.get("X-Amz-Function-Error")
                     if error:
                         headers["X-Amz-Function-Error"] = error
-                    connection.close()
                 else:
                     headers = {"Content-Type": "application/x-amz-json-1.1"}
                 if not instead.status:
