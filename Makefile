@@ -122,8 +122,8 @@ lines: .venv/.uv ## Count the code by folder, without comments and docstrings
 	@$(PY) -m tools.lines
 
 .PHONY: setup
-setup: $(SETUP) .venv-3.13/.ready ## Make the environments; the other targets do so by themselves
-	@echo "== Ready: $(wildcard .venv .venv-3.13 .venv-emulator)"
+setup: $(SETUP) .venv-moto/.ready .venv-3.13/.ready ## Make the environments; the other targets do so by themselves
+	@echo "== Ready: $(wildcard .venv .venv-3.13 .venv-emulator .venv-moto)"
 
 .PHONY: pins
 pins: .venv/.uv ## Bring requirements/ up to date with pyproject.toml
@@ -139,8 +139,8 @@ pins-check: .venv/.pins-checked ## Fail when requirements/ is not what `make pin
 
 .PHONY: clean
 clean: ## Remove the environments and what the tools leave behind
-	@rm -rf .venv .venv-3.13 .venv-emulator .venv-deploy .venv-checkov .venv-audit .venv-servers
-	@rm -rf .aws-sam .node .node-servers build dist
+	@rm -rf .venv .venv-3.13 .venv-emulator .venv-moto .venv-deploy .venv-checkov .venv-audit
+	@rm -rf .venv-servers .aws-sam .node .node-servers build dist
 	@rm -rf .coverage* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -155,14 +155,14 @@ ON_ALL_CORES := --numprocesses auto --no-loadscope-reorder
 
 # The package's branches are the same on each Python, so one run measures that all are taken.
 .PHONY: test-main
-test-main: $(SETUP) .venv-deploy/.ready .venv-servers/.ready .node/.ready .node-servers/.ready
+test-main: $(SETUP) .venv-moto/.ready .venv-deploy/.ready .venv-servers/.ready .node/.ready .node-servers/.ready
 	@echo "== All tests on $$($(PY) --version)"; \
 	COVERAGE_FILE=.venv/.coverage $(PY) -m pytest $(ON_ALL_CORES) $(ALL) --cov
 
 # But for what is built and deployed, which always has the Python of its runtime, for documents,
 # which have none, and for the demo, which takes long to say the same.
 .PHONY: test-3.13
-test-3.13: $(SETUP) .venv-3.13/.ready
+test-3.13: $(SETUP) .venv-moto/.ready .venv-3.13/.ready
 	@if [ -e .venv-3.13/.ready ]; then \
 		echo "== The tests on $$(.venv-3.13/bin/python --version)"; \
 		.venv-3.13/bin/python -m pytest $(ON_ALL_CORES) tests/resilience $(FAST) \
@@ -185,7 +185,7 @@ test-3.13: $(SETUP) .venv-3.13/.ready
 	@touch $@
 
 # Tools that pin what they stand on, each in an environment of its own.
-.venv-emulator/.ready .venv-deploy/.ready .venv-checkov/.ready .venv-audit/.ready .venv-servers/.ready: .venv-%/.ready: requirements/%.txt | .venv/.uv
+.venv-emulator/.ready .venv-moto/.ready .venv-deploy/.ready .venv-checkov/.ready .venv-audit/.ready .venv-servers/.ready: .venv-%/.ready: requirements/%.txt | .venv/.uv
 	@echo "== Making .venv-$*"
 	@$(UV) venv --quiet --no-project --clear --python $(PY) .venv-$*
 	@$(INSTALL) --python .venv-$* $<
@@ -307,7 +307,7 @@ $(COMPILE) --output-file requirements/bootstrap.txt --group bootstrap; \
 $(COMPILE) --output-file requirements/runtime.txt pyproject.toml; \
 $(COMPILE) --output-file requirements/dev.txt pyproject.toml --group dev \
 	--constraints requirements/bootstrap.txt --constraints requirements/runtime.txt; \
-for group in emulator deploy checkov audit servers; do \
+for group in emulator moto deploy checkov audit servers; do \
 	$(COMPILE) --output-file requirements/$$group.txt --group $$group; \
 done
 endef

@@ -96,6 +96,9 @@ class EmbeddedCloud:
     It also ends when this process is killed: it watches a pipe whose other end is here.
     """
 
+    _HEALTH = "/_ministack/health"
+    _RESET = "/_ministack/reset"
+
     def __init__(
         self,
         *,
@@ -207,7 +210,7 @@ class EmbeddedCloud:
 
     def reset(self) -> None:
         """Forget all secrets, and everything else that was created; end the functions."""
-        self._ask("POST", "/_ministack/reset")
+        self._ask("POST", self._RESET)
 
     def start(self) -> None:
         """Start the emulator and return when it answers.
@@ -217,7 +220,7 @@ class EmbeddedCloud:
         Raises:
             EmbeddedCloudError: It is not installed, or it did not come up.
         """
-        python = emulator_python()
+        python = self._python()
         with contextlib.ExitStack() as undo:
             undo.callback(self.stop)
             self._state = tempfile.TemporaryDirectory(prefix="embedded-cloud-")
@@ -248,6 +251,9 @@ class EmbeddedCloud:
         """Stop it, whatever happened."""
         self.stop()
 
+    def _python(self) -> Path:
+        return emulator_python()
+
     def _launch(self, python: Path, state: Path) -> subprocess.Popen[bytes]:
         functions = function_python()
         environment = {
@@ -270,9 +276,16 @@ class EmbeddedCloud:
             "SFTP_ENABLED": "0",
             "LOG_LEVEL": "WARNING",
         }
+        return self._run([python, "-m", "local.emulator"], state, environment)
+
+    @staticmethod
+    def _run(
+        command: list[str | Path], state: Path, environment: Mapping[str, str]
+    ) -> subprocess.Popen[bytes]:
+        """Start a process of its own, whose standard input is the pipe that it watches."""
         with (state / "output").open("ab") as output:
             return subprocess.Popen(  # noqa: S603
-                [python, "-m", "local.emulator"],
+                command,
                 cwd=ROOT,
                 env=environment,
                 stdin=subprocess.PIPE,
@@ -288,7 +301,7 @@ class EmbeddedCloud:
             if self._process is None or self._process.poll() is not None:
                 return False
             try:
-                self._ask("GET", "/_ministack/health")
+                self._ask("GET", self._HEALTH)
             except ConnectionError:
                 time.sleep(POLL_SECONDS)
             else:

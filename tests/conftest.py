@@ -14,6 +14,7 @@ from local.authority import Authority
 from local.authorization_server import AuthorizationServer
 from local.clock import DrivenClock
 from local.embedded_cloud import EmbeddedCloud
+from local.moto_cloud import MotoCloud
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -70,6 +71,13 @@ def cloud(embedded_cloud: EmbeddedCloud) -> EmbeddedCloud:
 def enforcing_cloud() -> Iterator[EmbeddedCloud]:
     """Another one, in which policies count."""
     with EmbeddedCloud(enforces_iam=True) as cloud:
+        yield cloud
+
+
+@pytest.fixture(scope="session")
+def moto() -> Iterator[MotoCloud]:
+    """A second AWS, written by strangers; started once."""
+    with MotoCloud() as cloud:
         yield cloud
 
 

@@ -39,11 +39,11 @@ ARNS: Final = {
 NO_VALUE: Final = object()
 
 
-class _Loader(yaml.SafeLoader):
+class Loader(yaml.SafeLoader):
     """Takes CloudFormation's short forms for what they stand for."""
 
 
-def _short_form(loader: _Loader, suffix: str, node: yaml.Node) -> dict[str, Any]:
+def _short_form(loader: Loader, suffix: str, node: yaml.Node) -> dict[str, Any]:
     value: Any
     if isinstance(node, yaml.ScalarNode):
         value = loader.construct_scalar(node)
@@ -57,12 +57,12 @@ def _short_form(loader: _Loader, suffix: str, node: yaml.Node) -> dict[str, Any]
     return {f"Fn::{suffix}": value.split(".", 1) if suffix == "GetAtt" else value}
 
 
-_Loader.add_multi_constructor("!", _short_form)
+Loader.add_multi_constructor("!", _short_form)
 
 
 def load(path: Path) -> dict[str, Any]:
     """Read a template, intrinsic functions in their long form."""
-    template: dict[str, Any] = yaml.load(path.read_text(), Loader=_Loader)  # noqa: S506 - a safe one
+    template: dict[str, Any] = yaml.load(path.read_text(), Loader=Loader)  # noqa: S506 - a safe one
     return template
 
 

@@ -1,0 +1,92 @@
+"""Questions and what became of them, and the budget that they are asked within."""
+
+from __future__ import annotations
+
+import enum
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+_LINE: Final = 79
+
+
+class Verdict(enum.StrEnum):
+    """How an answer compares with AWS's documents."""
+
+    AS_DOCUMENTED = "as documented"
+    DIFFERS = "differs"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What became of a question.
+
+    Attributes:
+        question: In a person's words, such as ``one of 8 simultaneous puts wins``.
+        verdict: Unknown where it could not be asked: a permission, the budget, a step before it.
+        measured: The figure or the code that was seen; why, where it is unknown. No value of a
+            secret.
+    """
+
+    question: str
+    verdict: Verdict
+    measured: str = ""
+
+    @property
+    def line(self) -> str:
+        """Tell it on one line, or on two where it is longer than a terminal is wide."""
+        head = f"{self.verdict:<13}  {self.question}"
+        if not self.measured:
+            return head
+        whole = f"{head}: {self.measured}"
+        return whole if len(whole) <= _LINE else f"{head}\n{'':15}{self.measured}"
+
+
+class BudgetError(Exception):
+    """The budget is spent; what has not been asked is unknown."""
+
+
+class Budget:
+    """Calls and seconds that a run may take, whatever becomes of it.
+
+    Args:
+        calls: How many may be made.
+        seconds: How long it may last.
+        monotonic: Gives seconds.
+    """
+
+    def __init__(self, *, calls: int, seconds: float, monotonic: Callable[[], float]) -> None:
+        self.calls = 0
+        self._most = calls
+        self._seconds = seconds
+        self._monotonic = monotonic
+        self._began = monotonic()
+        self._lock = threading.Lock()
+
+    @property
+    def spent_seconds(self) -> float:
+        """How long it has taken so far."""
+        return self._monotonic() - self._began
+
+    def spend(self) -> None:
+        """Take one call from it.
+
+        Raises:
+            BudgetError: There is none left, or no time.
+        """
+        with self._lock:
+            if self.calls >= self._most:
+                raise BudgetError(f"{self._most} calls were made")
+            if self.spent_seconds > self._seconds:
+                raise BudgetError(f"{self._seconds:.0f} seconds are over")
+            self.calls += 1
+
+
+def counted(findings: Iterable[Finding]) -> str:
+    """Count findings by verdict, in one line."""
+    verdicts = [each.verdict for each in findings]
+    return ", ".join(f"{verdicts.count(each)} {each}" for each in Verdict)
