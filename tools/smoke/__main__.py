@@ -22,19 +22,20 @@ from tools.smoke import deployed, identity, keys, listing, records, refusals, st
 from tools.smoke.asking import NotAgreedError, agree
 from tools.smoke.findings import Finding, Verdict, counted
 from tools.smoke.questions import LostError, settle
-from tools.smoke.sandbox import MOST_CALLS, MOST_SECONDS, Sandbox
+from tools.smoke.sandbox import MOST_CALLS, MOST_SECONDS, SHORTEST_WINDOW_DAYS, Sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from tools.smoke.questions import Question
 
-# What is most in question stands first, and what is worth least when the budget is spent last.
-ALWAYS: Final = tuple(
+# What is most in question stands first; last, what takes whatever calls are left.
+FIRST: Final = tuple(
     question
     for group in (writes, stages, records, refusals, listing, identity)
     for question in group.QUESTIONS
 )
+LAST: Final = writes.ABOUT_ROOM
 NOT_ASKED: Final = "not asked; KEYS=1 does"
 # In USD: of a secret or a key in an hour, of which one that has begun counts, and of a call.
 SECRET_HOUR: Final = 0.40 / 720
@@ -47,14 +48,14 @@ COULD_NOT: Final = 2
 def what_is_made(name: str, *, with_key: bool, stack: str | None) -> list[str]:
     """Say what a person is asked to agree to, in lines of a terminal."""
     told = [
-        f"It makes a dozen secrets {name}/... with invented values, asks",
-        f"{len(ALWAYS)} questions about them, and deletes them at once at the end. At most",
-        f"{MOST_CALLS} calls, {MOST_SECONDS // 60} minutes and {MOST_USD} USD; about 0.01 USD.",
+        f"It makes a dozen secrets {name}/... with invented values,",
+        f"asks {len(FIRST + LAST)} questions, and deletes them at the end, without recovery.",
+        f"At most {MOST_CALLS} calls, {MOST_SECONDS // 60} minutes and {MOST_USD} USD.",
     ]
     if with_key:
         told += [
-            "It makes one KMS key, and schedules its deletion: the key is gone in 7 days,",
-            "and billed for the hour at most.",
+            "It makes one KMS key, which is billed for an hour at most, and schedules its",
+            f"deletion: the key is gone in {SHORTEST_WINDOW_DAYS} days.",
         ]
     if stack is not None:
         told.append(f"It looks at the stack {stack}, and changes nothing of it.")
@@ -148,11 +149,12 @@ def smoke(told: argparse.Namespace) -> int:
     sandbox = Sandbox(place, monotonic=time.monotonic, sleep=time.sleep)
     agree(place, what_is_made(sandbox.name, with_key=told.keys, stack=told.stack), yes=told.yes)
     print()
-    asked = list(ALWAYS)
+    asked = list(FIRST)
     if told.stack is not None:
         asked += deployed.questions(told.stack)
     if told.keys:
         asked += keys.QUESTIONS
+    asked += LAST
     findings: list[Finding] = []
     left: list[str] = []
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from token_refresher.ports import CURRENT
 from tools.smoke.questions import Answer, Question, refusal_of
-from tools.smoke.sandbox import MARKED, SHORTEST_WINDOW_DAYS
+from tools.smoke.sandbox import MARKED, NOT_FOUND, SHORTEST_WINDOW_DAYS
+from tools.smoke.stages import EMPTY
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -106,6 +107,22 @@ def restoring(sandbox: Sandbox) -> Answer:
     return Answer(is_documented=True, measured=f"its value is read {_when(read)}")
 
 
+def gone(sandbox: Sandbox) -> Answer:
+    """Delete a secret without a window, as all are at the end, and describe it; then once more."""
+    path = sandbox.secret(EMPTY)
+    arguments = {"SecretId": path, "ForceDeleteWithoutRecovery": True}
+    sandbox.eventually(lambda: sandbox.secrets.describe_secret(SecretId=path))
+    sandbox.secrets.delete_secret(**arguments)
+    seen = sandbox.eventually(
+        lambda: refusal_of(lambda: sandbox.secrets.describe_secret(SecretId=path)), bool
+    )
+    again = refusal_of(lambda: sandbox.secrets.delete_secret(**arguments))
+    if seen.value != NOT_FOUND:
+        return Answer(None, f"still described after {seen.seconds:.1f} s")
+    told = f"{NOT_FOUND} {_when(seen)}"
+    return Answer(not again, f"{told}; the second deletion is {again or 'taken as well'}")
+
+
 def _read(sandbox: Sandbox, path: str) -> None:
     sandbox.secrets.get_secret_value(SecretId=path)
 
@@ -173,4 +190,9 @@ QUESTIONS: Final = (
         left_out,
     ),
     Question("what is marked for deletion is restored", "it can be read again", restoring),
+    Question(
+        "what is deleted without a window is gone",
+        "it is deleted soon, and deleting what is not there is no error",
+        gone,
+    ),
 )

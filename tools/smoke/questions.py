@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.parsers import ResponseParserError
 
 from token_refresher.aws.secret_store import told_by
 from token_refresher.fixes import DENIED
@@ -76,6 +77,12 @@ def settle(question: Question, sandbox: Sandbox) -> Finding:
         answer = _of_refusal(error, sandbox)
     except BotoCoreError as error:
         raise LostError(type(error).__name__) from None
+    except ResponseParserError as error:
+        answer = Answer(None, f"{type(error).__name__}: no response of AWS came")
+    except (LookupError, TypeError, ValueError) as error:
+        answer = Answer(
+            is_documented=False, measured=f"a response of another form: {type(error).__name__}"
+        )
     if answer.is_documented is None:
         return Finding(question.name, Verdict.UNKNOWN, answer.measured)
     if answer.is_documented:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from token_refresher.ports import CURRENT, LONGEST_VALUE
 from tools.smoke.questions import Answer, Question, refusal_of, refused
+from tools.smoke.stages import EMPTY
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,7 +45,7 @@ def _tag_nothing(sandbox: Sandbox) -> None:
 
 
 def _read_no_value(sandbox: Sandbox) -> None:
-    sandbox.secrets.get_secret_value(SecretId=sandbox.secret("empty"))
+    sandbox.secrets.get_secret_value(SecretId=sandbox.secret(EMPTY))
 
 
 def _read_no_version(sandbox: Sandbox) -> None:
@@ -66,13 +67,13 @@ def _put_other_content(sandbox: Sandbox) -> None:
 
 def _put_too_much(sandbox: Sandbox) -> None:
     sandbox.filled(REFUSED)
-    _put(sandbox, REFUSED, _UNKNOWN_ID, "v" * (LONGEST_VALUE + 1))
+    _put(sandbox, REFUSED, f"{'more':-<32}", "v" * (LONGEST_VALUE + 1))
 
 
 def _put_too_many_bytes(sandbox: Sandbox) -> None:
     """More bytes than characters: as many of these as may be, and two bytes each."""
     sandbox.filled(REFUSED)
-    _put(sandbox, REFUSED, _UNKNOWN_ID, "ü" * (LONGEST_VALUE // 2 + 1))
+    _put(sandbox, REFUSED, f"{'more-bytes':-<32}", "ü" * (LONGEST_VALUE // 2 + 1))
 
 
 def _put_too_many_stages(sandbox: Sandbox) -> None:
@@ -82,7 +83,7 @@ def _put_too_many_stages(sandbox: Sandbox) -> None:
 
 
 def _name_with_blanks(sandbox: Sandbox) -> None:
-    sandbox.secrets.create_secret(Name=sandbox.path("with blanks"))
+    sandbox.secret("with blanks")
 
 
 def _key_that_is_not_there(sandbox: Sandbox) -> None:

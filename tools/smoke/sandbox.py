@@ -26,7 +26,7 @@ MOST_CALLS: Final = 450
 MOST_SECONDS: Final = 300
 # Of these, what is kept for taking away what was made. A call that is on its way when the time
 # is over may take fifteen seconds more.
-CALLS_KEPT: Final = 40
+CALLS_KEPT: Final = 36
 SECONDS_KEPT: Final = 45
 ON_ITS_WAY: Final = 15
 AT_ONCE: Final = 8
@@ -97,6 +97,11 @@ class Sandbox:
         """How many were made so far."""
         kept = self._budget.calls if self._budget is not self._asking else 0
         return self._asking.calls + kept
+
+    @property
+    def calls_left(self) -> int:
+        """How many may still be made to ask."""
+        return MOST_CALLS - CALLS_KEPT - self._asking.calls
 
     @property
     def spent_seconds(self) -> float:
@@ -226,23 +231,17 @@ class Sandbox:
         at_once, window = "--force-delete-without-recovery", str(SHORTEST_WINDOW_DAYS)
         words = [
             *(
-                ["secretsmanager", "delete-secret", "--secret-id", each, at_once]
+                ("secretsmanager delete-secret", "--secret-id", each, at_once)
                 for each in self._made
             ),
-            *(["kms", "delete-alias", "--alias-name", each] for each in self._aliases),
+            *(("kms delete-alias", "--alias-name", each) for each in self._aliases),
             *(
-                [
-                    "kms",
-                    "schedule-key-deletion",
-                    "--key-id",
-                    each,
-                    "--pending-window-in-days",
-                    window,
-                ]
+                ("kms schedule-key-deletion", "--key-id", each, "--pending-window-in-days", window)
                 for each in self.keys
             ),
         ]
-        return [shlex.join(["aws", *each, "--region", self.place.region]) for each in words]
+        where = ("--region", self.place.region)
+        return [f"aws {what} {shlex.join((*each, *where))}" for what, *each in words]
 
     def _delete(self, path: str) -> None:
         """Delete a secret at once; one that is not there is as good (DeleteSecret)."""

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 ROUNDS: Final = 20
 # Each of them costs a call.
-ROUNDS_READ: Final = range(0, ROUNDS, 4)
+ROUNDS_READ: Final = range(0, ROUNDS, 5)
 WRITES: Final = 15
 # One secret takes the versions of all questions here.
 WRITTEN: Final = "writes"
@@ -29,6 +29,8 @@ VERSIONS: Final = 130
 QUOTA: Final = 100
 _EXISTS: Final = "ResourceExistsException"
 _LIMIT: Final = "LimitExceededException"
+# For what is asked of the full secret.
+_CALLS_AFTERWARDS: Final = 3
 _JOURNAL: Final = f"{'journal':-<32}"
 
 
@@ -121,7 +123,7 @@ def room_for_versions(sandbox: Sandbox) -> Answer:
     listed = sandbox.secrets.list_secret_version_ids(SecretId=secret, IncludeDeprecated=True)
     held = len(listed["Versions"])
     code = ""
-    while held < VERSIONS and not code:
+    while held < VERSIONS and not code and sandbox.calls_left > _CALLS_AFTERWARDS:
         asked = {
             "SecretId": secret,
             "ClientRequestToken": lease(sandbox, 1000 + held),
@@ -130,8 +132,12 @@ def room_for_versions(sandbox: Sandbox) -> Answer:
         }
         code = refusal_of(partial(sandbox.secrets.put_secret_value, **asked))
         held += not code
-    told = f"the one after {held} is refused by {code}" if code else f"it takes {held}"
-    return Answer(code == _LIMIT and held >= QUOTA, told)
+    if code:
+        told = f"the one after {held} is refused by {code}"
+        return Answer(code == _LIMIT and held >= QUOTA, told)
+    return Answer(
+        False if held == VERSIONS else None, f"it takes {held}, and was asked for no more"
+    )
 
 
 def old_versions_stay(sandbox: Sandbox) -> Answer:
@@ -164,6 +170,8 @@ QUESTIONS: Final = (
         "every operation is eventually consistent; no limit is named",
         read_after_write,
     ),
+)
+ABOUT_ROOM: Final = (
     Question(
         f"a secret has room for about {QUOTA} versions of one day",
         f"about {QUOTA}, and none is removed on its first day: then {_LIMIT}",
