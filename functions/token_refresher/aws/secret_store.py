@@ -371,6 +371,8 @@ def _errors(operation: str) -> Iterator[None]:
         yield
     except (ClientError, BotoCoreError) as error:
         code, transient = told_by(error)
+        # A secret is there when it is written to: not found yet, for a moment after it was made.
+        transient = transient or code == _NOT_FOUND
         raise SecretStoreError(operation, code, transient=transient) from None
 
 
