@@ -83,7 +83,7 @@ def update_secret(request: Json) -> Json:
     if "Description" in request:
         secret["Description"] = request["Description"]
     if "KmsKeyId" in request:
-        secret["KmsKeyId"] = request["KmsKeyId"]
+        keys.change(secret, request["KmsKeyId"])
     answer = _identity(secret)
     if value is not None:
         answer["VersionId"] = _store(secret, request, value, [CURRENT])
@@ -110,9 +110,8 @@ def get_secret_value(request: Json) -> Json:
     secret = named_by(request)
     version_id, _ = versions_of(secret).find(request.get("VersionId"), request.get("VersionStage"))
     version = secret["Versions"][version_id]
-    keys.authorise(
-        secret.get("KmsKeyId"), keys.TO_READ, secret_arn=secret["ARN"], version_id=version_id
-    )
+    key_id = keys.of_version(secret, version)
+    keys.authorise(key_id, keys.TO_READ, secret_arn=secret["ARN"], version_id=version_id)
     secret["LastAccessedDate"] = _now() // ONE_DAY_SECONDS * ONE_DAY_SECONDS
     answer: Json = {
         **_identity(secret),
@@ -173,6 +172,8 @@ def _store(secret: Secret, request: Json, value: Value, stages: Iterable[str]) -
         secret.get("KmsKeyId"), keys.TO_WRITE, secret_arn=secret["ARN"], version_id=version_id
     )
     moved = add_version(secret, version_id, value, stages, now=_now())
+    if moved:
+        secret["Versions"][version_id]["KmsKeyId"] = secret.get("KmsKeyId")
     storage.announce(secret, moved, version_id)
     return version_id
 

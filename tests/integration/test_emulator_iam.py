@@ -281,6 +281,52 @@ def test_a_secret_under_a_disabled_key_cannot_be_read(cloud: EmbeddedCloud) -> N
     )
 
 
+@pytest.mark.parametrize(
+    ("permitted", "follows"),
+    [
+        pytest.param((), False, id="not without Encrypt on the new key"),
+        pytest.param(("kms:Encrypt",), True, id="with Encrypt"),
+    ],
+)
+def test_published_versions_follow_a_secret_to_another_key_if_they_may_be_encrypted_with_it(
+    cloud: EmbeddedCloud,
+    role: Callable[..., Credentials],
+    permitted: tuple[str, ...],
+    *,
+    follows: bool,
+) -> None:
+    old, new = key(cloud), key(cloud)
+    owner = cloud.client()
+    owner.create_secret(Name="oauth/tokens/a", SecretString="x", KmsKeyId=old)
+    kept = owner.put_secret_value(
+        SecretId="oauth/tokens/a", SecretString="y", VersionStages=["KEPT"]
+    )["VersionId"]
+    person = cloud.client(
+        credentials=role(
+            SECRETS,
+            allow("kms:Decrypt", "kms:GenerateDataKey", when=VIA_SECRETS_MANAGER),
+            *([allow(*permitted, on=new, when=VIA_SECRETS_MANAGER)] if permitted else []),
+        )
+    )
+    person.update_secret(SecretId="oauth/tokens/a", KmsKeyId=new)
+    listed = owner.list_secret_version_ids(SecretId="oauth/tokens/a")["Versions"]
+
+    keys = {each["VersionId"]: each["KmsKeyIds"] for each in listed}
+    assert keys.pop(kept) == [old], "what has neither of the three stages stays"
+    assert list(keys.values()) == [[new if follows else old]]
+    assert owner.describe_secret(SecretId="oauth/tokens/a")["KmsKeyId"] == new
+    reads_by_it = create_role(cloud, SECRETS, allow("kms:Decrypt", on=new), name="reader")
+    reader = cloud.client(credentials=cloud.assume(reads_by_it))
+    if follows:
+        assert reader.get_secret_value(SecretId="oauth/tokens/a")["SecretString"] == "x"
+    else:
+        assert denial(lambda: reader.get_secret_value(SecretId="oauth/tokens/a")) == (
+            "AccessDeniedException"
+        )
+    owner.put_secret_value(SecretId="oauth/tokens/a", SecretString="z")
+    assert reader.get_secret_value(SecretId="oauth/tokens/a")["SecretString"] == "z"
+
+
 def test_the_key_of_aws_needs_no_permission(
     cloud: EmbeddedCloud, role: Callable[..., Credentials]
 ) -> None:
