@@ -56,6 +56,7 @@ RUNS: Final = (
 COMMANDS: Final = "bin"  # Scripts for a shell.
 
 EARLIEST_IN_A_ZIP: Final = 315532800  # 1980-01-01
+UNIX: Final = 3  # as the system that a zip was made on: its entries have permissions
 WHERE_LAMBDA_PUTS_IT: Final = "/var/task"
 
 
@@ -226,22 +227,27 @@ def digest(directory: Path) -> str:
     return sha256.hexdigest()
 
 
-def zipped_bytes(directory: Path) -> int:
-    """Measure what is uploaded, zipped as SAM does it."""
+def zipped(directory: Path) -> bytes:
+    """Zip the files as they are uploaded: the same files always give the same bytes.
+
+    Lambda's user must be able to read them, whoever unpacks the archive.
+    """
     archive = io.BytesIO()
-    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as zipped:
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as written:
         for path in files(directory):
+            # Of 1980, by default.
             entry = zipfile.ZipInfo(path.relative_to(directory).as_posix())
-            zipped.writestr(entry, path.read_bytes(), zipfile.ZIP_DEFLATED)
-    return archive.tell()
+            entry.create_system, entry.external_attr = UNIX, 0o100644 << 16
+            written.writestr(entry, path.read_bytes(), zipfile.ZIP_DEFLATED)
+    return archive.getvalue()
 
 
 def size(directory: Path) -> str:
     """Tell the size, as people compare it."""
     unzipped = sum(path.stat().st_size for path in files(directory))
-    zipped = zipped_bytes(directory)
+    zipped_bytes = len(zipped(directory))
     count = len(files(directory))
-    return f"{zipped / 1e6:.1f} MB zipped, {unzipped / 1e6:.1f} MB unzipped, {count} files"
+    return f"{zipped_bytes / 1e6:.1f} MB zipped, {unzipped / 1e6:.1f} MB unzipped, {count} files"
 
 
 def main() -> None:
