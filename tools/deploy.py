@@ -42,6 +42,11 @@ if TYPE_CHECKING:
 
     from tools.deploying.change_sets import ChangeSet
 
+# What `sam deploy --guided` was answered is for `sam` alone.
+SETTINGS: Final = "samconfig.yaml"
+# Outputs that tell nothing here: the alarms are deployed next.
+NOT_TOLD: Final = frozenset({"DeployAlarms"})
+
 LONGEST_FUNCTION_NAME: Final = 64
 LONGEST_STACK_NAME: Final = 128
 # The functions beside the sweeping one, by the parameter that asks for them.
@@ -129,7 +134,8 @@ def sam(place: Place, *arguments: str) -> str:
     Raises:
         DeployError: It failed; all that it said is shown.
     """
-    command = [str(Path(sys.executable).with_name("sam")), *arguments, "--region", place.region]
+    command = [str(Path(sys.executable).with_name("sam")), *arguments]
+    command += ["--region", place.region, "--config-file", SETTINGS]
     done = subprocess.run(  # noqa: S603
         command,
         cwd=templates.ROOT,
@@ -191,7 +197,8 @@ def deploy(
     (found,) = client.describe_stacks(StackName=stack.name)["Stacks"]
     for each in found.get("Outputs", ()):
         # The local AWS has no console.
-        if not (is_local() and each["OutputKey"] == "DashboardUrl"):
+        not_told = NOT_TOLD | {"DashboardUrl"} if is_local() else NOT_TOLD
+        if each["OutputKey"] not in not_told:
             tell(each.get("Description", each["OutputKey"]), each["OutputValue"])
 
 
