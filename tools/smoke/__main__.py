@@ -16,7 +16,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from tools.deploy import INTERRUPTED, DeployError, find_place
+from tools.deploy import INTERRUPTED
+from tools.deploying.place import DeployError, find_place
 from tools.output import console, pasteable
 from tools.smoke import deployed, identity, keys, listing, records, refusals, stages, writes
 from tools.smoke.asking import NotAgreedError, agree

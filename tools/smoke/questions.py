@@ -26,6 +26,14 @@ STRANGERS: Final = frozenset(
         *("UnrecognizedClientException",),
     }
 )
+# This account, this Region or this session cannot be asked.
+NOT_HERE: Final = frozenset(
+    {
+        *("FeatureDisabled", "InvalidAction", "OutboundWebIdentityFederationDisabledException"),
+        *("OutboundWebIdentityFederationDisabled", "SessionDurationEscalationException"),
+        *("UnknownOperationException",),
+    }
+)
 _ACTION: Final = re.compile(r"not authorized to perform: ([a-z-]+:[A-Za-z]+)")
 
 
@@ -101,7 +109,8 @@ def _of_refusal(error: ClientError, sandbox: Sandbox) -> Answer:
         named = _ACTION.search(error.response["Error"].get("Message", ""))
         action = named[1] if named else sandbox.operations.get(operation, operation)
         return Answer(None, f"{code}: {action} is missing")
-    return Answer(None if is_transient else False, f"{operation}: {code}")
+    says_nothing = is_transient or code in NOT_HERE
+    return Answer(None if says_nothing else False, f"{operation}: {code}")
 
 
 def refusal_of(call: Callable[[], object]) -> str:

@@ -18,7 +18,7 @@ from tools.smoke.findings import Budget, BudgetError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from tools.deploy import Place
+    from tools.deploying.place import Place
 
 T = TypeVar("T")
 
@@ -217,8 +217,8 @@ class Sandbox:
         for _ in range(2):
             for made, delete in (
                 (self._made, self._delete),
-                (self._aliases, self._delete_alias),
                 (self.keys, self._delete_key),
+                (self._aliases, self._delete_alias),
             ):
                 for each in tuple(made):
                     # One that cannot be deleted keeps no other one.
