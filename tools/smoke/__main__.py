@@ -50,7 +50,7 @@ def what_is_made(name: str, *, with_key: bool, stack: str | None) -> list[str]:
     """Say what a person is asked to agree to, in lines of a terminal."""
     told = [
         f"It makes a dozen secrets {name}/..., their values",
-        f"invented, asks {len(FIRST + LAST)} questions, and deletes them without recovery at the end.",
+        f"invented, asks {len(FIRST + LAST)} questions, and deletes them all without recovery.",
         f"At most {MOST_CALLS} calls, {MOST_SECONDS // 60} minutes and {MOST_USD} USD.",
     ]
     if with_key:
