@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -165,6 +166,33 @@ def test_ctrl_c_takes_away_what_was_made_whenever_it_comes(
     assert "What was made is deleted." in terminal.plain
     assert "Traceback" not in terminal.plain
     assert secrets_in(cloud) == []
+
+
+@pytest.mark.slow
+def test_ctrl_c_once_more_ends_the_deleting_and_names_what_is_left(
+    cloud: EmbeddedCloud, relay: Relay, tmp_path: Path
+) -> None:
+    deleting, told = threading.Event(), threading.Event()
+
+    def illness(operation: str) -> None:
+        if operation == "DeleteSecret":
+            deleting.set()
+            told.wait(timeout=30)
+
+    relay.illness = illness
+    environment = {**shell(cloud, tmp_path), "AWS_ENDPOINT_URL": relay.url}
+    with Terminal(COMMAND, environment, columns=80) as terminal:
+        terminal.expect("Begin? [y/N] ")
+        terminal.enter("y")
+        terminal.expect("tags hold")
+        terminal.interrupt()
+        assert deleting.wait(timeout=30)
+        terminal.interrupt()
+        assert terminal.finish() == 130
+        told.set()
+    assert "This could not be deleted, and costs until it is:" in terminal.plain
+    for name in secrets_in(cloud):
+        assert f"--secret-id {name} " in terminal.plain
 
 
 @pytest.mark.slow

@@ -26,7 +26,7 @@ from tools.smoke.questions import LostError, settle
 from tools.smoke.sandbox import MOST_CALLS, MOST_SECONDS, SHORTEST_WINDOW_DAYS, Sandbox
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from tools.smoke.questions import Question
 
@@ -64,30 +64,32 @@ def what_is_made(name: str, *, with_key: bool, stack: str | None) -> list[str]:
 
 
 def run(
-    sandbox: Sandbox,
-    asked: Sequence[Question],
-    *,
-    tell: Callable[[Finding], None],
-) -> list[Finding]:
+    sandbox: Sandbox, asked: Sequence[Question], *, tell: Callable[[Finding], None]
+) -> Iterator[Finding]:
     """Ask one question after the other.
 
-    Once AWS does not answer at all, or not to this caller, the rest is not asked.
+    Where AWS does not answer two of them at all, or not this caller, the rest is not asked.
     """
-    findings: list[Finding] = []
-    lost = ""
-    for question in asked:
-        if lost:
-            finding = Finding(question.name, Verdict.UNKNOWN, f"not asked: {lost}")
+    lost_before = False
+    for number, question in enumerate(asked, 1):
+        try:
+            with console().status(question.name):
+                finding = settle(question, sandbox)
+        except LostError as error:
+            finding = Finding(question.name, Verdict.UNKNOWN, str(error))
+            lost = True
         else:
-            try:
-                with console().status(question.name):
-                    finding = settle(question, sandbox)
-            except LostError as error:
-                lost = str(error)
-                finding = Finding(question.name, Verdict.UNKNOWN, lost)
-        findings.append(finding)
+            lost = False
+        yield finding
         tell(finding)
-    return findings
+        rest = asked[number:]
+        if rest and lost and lost_before:
+            reason = f"not asked: {finding.measured}"
+            tell(Finding(f"{len(rest)} more questions", Verdict.UNKNOWN, reason))
+            for each in rest:
+                yield Finding(each.name, Verdict.UNKNOWN, reason)
+            return
+        lost_before = lost
 
 
 def spent(sandbox: Sandbox, secrets: int, keys: int) -> str:
@@ -157,14 +159,9 @@ def smoke(told: argparse.Namespace) -> int:
         asked += keys.QUESTIONS
     asked += LAST
     findings: list[Finding] = []
-    left: list[str] = []
-
-    def tell(finding: Finding) -> None:
-        findings.append(finding)
-        print(finding.line, flush=True)
-
     try:
-        run(sandbox, asked, tell=tell)
+        # Those that were settled count, also where it is interrupted.
+        findings.extend(run(sandbox, asked, tell=lambda each: print(each.line, flush=True)))
         if not told.keys:
             print(Finding("signatures by KMS", Verdict.UNKNOWN, NOT_ASKED).line)
     finally:

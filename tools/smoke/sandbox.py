@@ -7,6 +7,7 @@ import shlex
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from botocore.config import Config
@@ -35,6 +36,7 @@ NAME: Final = "token-refresher-smoke-"
 # Between two looks at what was just written: as long as a person waits, not as long as AWS may
 # take, which documents no limit but the listing's five minutes.
 PAUSES: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 4.0)
+EXISTS: Final = "ResourceExistsException"
 NOT_FOUND: Final = "ResourceNotFoundException"
 MARKED: Final = "InvalidRequestException"
 SHORTEST_WINDOW_DAYS: Final = 7
@@ -69,7 +71,7 @@ class Sandbox:
         name: What all of them are under; also a prefix of the program's.
         operations: The actions that were called, by their operation's name alone.
         keys: The ids of the keys that were made.
-        secrets_made: How many secrets were made, or may have been.
+        secrets_made: How many secrets were made.
     """
 
     def __init__(
@@ -87,6 +89,7 @@ class Sandbox:
         )
         self._made: list[str] = []
         self.secrets_made = 0
+        self._here: set[str] = set()
         self._filled: set[str] = set()
         self.keys: list[str] = []
         self._aliases: list[str] = []
@@ -144,10 +147,20 @@ class Sandbox:
         It is noted before it is made: where the response is lost, it is taken away as well.
         """
         path = self.path(name)
+        if path in self._here:
+            return path
         if path not in self._made:
             self._made.append(path)
-            self.secrets_made += 1
+        try:
             self.secrets.create_secret(Name=path, **more)
+        except ClientError as error:
+            status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+            if error.response["Error"]["Code"] != EXISTS:
+                if status < HTTPStatus.INTERNAL_SERVER_ERROR:
+                    self._made.remove(path)
+                raise
+        self.secrets_made += 1
+        self._here.add(path)
         return path
 
     def filled(self, name: str) -> str:
