@@ -702,6 +702,32 @@ def test_an_accounts_credentials_outlive_its_stack() -> None:
     assert not {"SecretString", "GenerateSecretString"} & credentials["Properties"].keys()
 
 
+@pytest.mark.parametrize("path", [FUNCTION, ACCOUNT, MONITORING], ids=lambda path: path.name)
+def test_what_no_tag_of_a_stack_reaches_is_told(path: Path) -> None:
+    told = (ROOT / "docs/deployment.md").read_text()
+    [sentence] = re.findall(r"None get what it can tag with nothing: .*?\.", told)
+    words = {
+        "IAM::ManagedPolicy": "managed policies",
+        "Lambda::Permission": "permission",
+        "SNS::Subscription": "subscription",
+        # Of the function's events, as SAM makes it of them.
+        "Scheduler::Schedule": "schedule",
+    }
+    assert all(word in sentence for word in words.values())
+    kinds = {each["Type"].removeprefix("AWS::") for each in resolved(path)["Resources"].values()}
+    asked = (
+        "import json, sys\n"
+        "from cfnlint.schema import PROVIDER_SCHEMA_MANAGER as schemas\n"
+        "for kind in sys.argv[1:]:\n"
+        "    schema = schemas.get_resource_schema('eu-west-1', f'AWS::{kind}').schema\n"
+        "    if not schema.get('tagging', {}).get('taggable', 'Tags' in schema['properties']):\n"
+        "        print(kind)\n"
+    )
+    found = templates.run(".venv-deploy/bin/python", "-c", asked, *kinds - {"Serverless::Function"})
+    assert found.returncode == 0, found.stderr
+    assert set(found.stdout.split()) <= words.keys()
+
+
 # Alarms
 
 
