@@ -29,11 +29,10 @@ CDK: Final = ROOT / "infra" / "cdk"
 # Made by `make`, where this machine has npm.
 NODE_MODULES: Final = ROOT / ".node-infra" / "node_modules"
 
-_BY_COMMAS: Final = re.compile(r", separated by commas(,(?! or))?")
+_BY_COMMAS: Final = re.compile(r"(,| and) separated by commas(,(?! or))?")
 _PAIRS: Final = re.compile(r"\b[\w-]+=[\w-]+,[\w-]+=")
-# What Terraform's regular expressions lack: looking around, and back.
-_NOT_IN_RE2: Final = re.compile(r"\(\?<?[=!]|\\[1-9]")
 _LOOK_AHEAD: Final = "(?!"
+_LOOKS_AROUND: Final = re.compile(r"\(\?<?!")
 _WRITTEN_BY: Final = "Written by `make docs` from {}: change that instead."
 
 
@@ -88,9 +87,9 @@ class Parameter:
             return Kind.BOOL
         if self.told["Type"] == "Number":
             return Kind.NUMBER
-        if not _BY_COMMAS.search(words):
-            return Kind.STRING
-        return Kind.MAP if _PAIRS.search(words) else Kind.LIST
+        if _PAIRS.search(words):
+            return Kind.MAP
+        return Kind.LIST if _BY_COMMAS.search(words) else Kind.STRING
 
     @property
     def description(self) -> str:
@@ -235,8 +234,7 @@ def _conditions(parameter: Parameter) -> Iterator[tuple[str, str]]:
         forbidden, allowed = without_look_ahead(pattern)
         if forbidden:
             yield f"!can(regex({hcl(f'^(?:{forbidden})')}, {text}))", f"be {parameter.fix}"
-        if not _NOT_IN_RE2.search(allowed):
-            yield f"can(regex({hcl(f'^(?:{allowed})$')}, {text}))", f"be {parameter.fix}"
+        yield f"can(regex({hcl(f'^(?:{in_re2(allowed)})$')}, {text}))", f"be {parameter.fix}"
     if longest := told.get("MaxLength"):
         yield f"length({text}) <= {longest}", f"have at most {longest} characters"
     if "MinValue" in told:
@@ -247,11 +245,25 @@ def _conditions(parameter: Parameter) -> Iterator[tuple[str, str]]:
 def without_look_ahead(pattern: str) -> tuple[str, str]:
     """Split what a value may not begin with from a pattern, since RE2 cannot look ahead."""
     if pattern.startswith(_LOOK_AHEAD):
-        ends = (each.start() for each in re.finditer(r"\)", pattern))
-        # The first bracket that closes it: before that one is open.
-        end = next(each for each in ends if _is_pattern(pattern[len(_LOOK_AHEAD) : each]))
-        return pattern[len(_LOOK_AHEAD) : end], pattern[end + 1 :]
+        end = _end_of_group(pattern, 0)
+        return pattern[len(_LOOK_AHEAD) : end - 1], pattern[end:]
     return "", pattern
+
+
+def in_re2(pattern: str) -> str:
+    """Write a pattern as RE2 can read it; where it cannot look around, more will match.
+
+    It counts to a thousand, nested repetitions multiplied. What has a longest length needs no count.
+    """
+    while found := _LOOKS_AROUND.search(pattern):
+        pattern = pattern[: found.start()] + pattern[_end_of_group(pattern, found.start()) :]
+    return re.sub(r"\{1,\d{3,}\}", "+", pattern)
+
+
+def _end_of_group(pattern: str, start: int) -> int:
+    """Where a group ends: at the first bracket by which it is a pattern of its own."""
+    ends = (each.end() for each in re.finditer(r"\)", pattern[start:]))
+    return start + next(end for end in ends if _is_pattern(pattern[start : start + end]))
 
 
 def _is_pattern(text: str) -> bool:

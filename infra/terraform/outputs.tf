@@ -36,7 +36,7 @@ output "trigger_function_arn" {
 }
 
 output "rotate_token" {
-  description = "Rotate an account's token at once, and set the function for later rotations. Only with rotation."
+  description = "Rotate an account's token at once, and on the first day of each month. Only with rotation."
   value       = lookup(aws_cloudformation_stack.token_refresher.outputs, "RotateToken", null)
 }
 

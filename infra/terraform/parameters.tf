@@ -21,6 +21,7 @@ locals {
     MaxWorkers               = var.max_workers
     ReserveConcurrency       = var.reserve_concurrency
     PermissionsBoundaryArn   = var.permissions_boundary_arn
+    ResourceTags             = var.resource_tags == null ? null : join(",", [for name, value in var.resource_tags : "${name}=${value}"])
     LogRetentionDays         = var.log_retention_days
     PerAccountMetrics        = var.per_account_metrics
     Events                   = var.events

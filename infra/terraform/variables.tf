@@ -198,6 +198,22 @@ variable "permissions_boundary_arn" {
   }
 }
 
+variable "resource_tags" {
+  description = "Tags of each token secret that the function creates, such as team=payments,cost-center=42, where your organisation demands some. Give the same ones to the stack."
+  type        = map(string)
+  default     = null
+
+  validation {
+    condition     = var.resource_tags == null ? true : can(regex("^(?:([A-Za-z0-9 +._:/@-]+=[A-Za-z0-9 +._:/@-]+(,[A-Za-z0-9 +._:/@-]+=[A-Za-z0-9 +._:/@-]+){0,7})?)$", join(",", [for name, value in var.resource_tags : "${name}=${value}"])))
+    error_message = "resource_tags must be up to eight tags such as team=payments,cost-center=42, without a comma or = in them, or nothing."
+  }
+
+  validation {
+    condition     = var.resource_tags == null ? true : length(join(",", [for name, value in var.resource_tags : "${name}=${value}"])) <= 500
+    error_message = "resource_tags must have at most 500 characters."
+  }
+}
+
 variable "log_retention_days" {
   description = "Days for which the function's log is kept. By default 30."
   type        = number
@@ -272,7 +288,7 @@ variable "additional_ca_certificates" {
 
   validation {
     condition     = var.additional_ca_certificates == null ? true : can(regex("^(?:[A-Za-z0-9+/=,\\\\\\s-]*)$", join(",", var.additional_ca_certificates)))
-    error_message = "additional_ca_certificates must be certificates in PEM, or in Base64 alone and separated by commas; 3,000 characters."
+    error_message = "additional_ca_certificates must be certificates in PEM, or in Base64 alone; 3,000 characters."
   }
 
   validation {

@@ -77,7 +77,7 @@ def _made_of(parameter: Parameter, text: str) -> Any:  # noqa: ANN401 - of the p
         case Kind.LIST:
             return [text]
         case Kind.MAP:
-            return {text: text}
+            return {"a": text}
         case _:
             return text
 

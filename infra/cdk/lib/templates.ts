@@ -58,6 +58,8 @@ export interface TokenRefresherProps {
   readonly reserveConcurrency?: boolean;
   /** ARN of the permissions boundary of all roles, where your AWS account asks for one. */
   readonly permissionsBoundaryArn?: string;
+  /** Tags of each token secret that the function creates, such as team=payments,cost-center=42, where your organisation demands some. Give the same ones to the stack. */
+  readonly resourceTags?: Record<string, string>;
   /** Days for which the function's log is kept. By default 30. */
   readonly logRetentionDays?: 1 | 3 | 5 | 7 | 14 | 30 | 60 | 90 | 120 | 150 | 180 | 365 | 400 | 545 | 731 | 1096 | 1827 | 3653;
   /** Whether SecondsUntilExpiry and MarginUsed are also emitted with the dimension account. CloudWatch bills two more metrics for each account. By default false. */
@@ -97,6 +99,7 @@ export const TOKEN_REFRESHER: Template = {
     maxWorkers: { name: "MaxWorkers", minValue: 1, maxValue: 64 },
     reserveConcurrency: { name: "ReserveConcurrency" },
     permissionsBoundaryArn: { name: "PermissionsBoundaryArn", pattern: "(arn:[a-z-]+:iam::([0-9]{12}|aws):policy/[A-Za-z0-9+=,.@_/-]+)?", fix: "the ARN of a managed policy, or nothing" },
+    resourceTags: { name: "ResourceTags", pattern: "((?!token-refresher:)(?! |[Aa][Ww][Ss]:)[A-Za-z0-9 +._:/@-]{1,128}(?<! )=(?! |[Aa][Ww][Ss]:)[A-Za-z0-9 +._:/@-]{1,256}(?<! )(,(?!token-refresher:)(?! |[Aa][Ww][Ss]:)[A-Za-z0-9 +._:/@-]{1,128}(?<! )=(?! |[Aa][Ww][Ss]:)[A-Za-z0-9 +._:/@-]{1,256}(?<! )){0,7})?", fix: "up to eight tags such as team=payments,cost-center=42, without a comma or = in them, or nothing", maxLength: 500 },
     logRetentionDays: { name: "LogRetentionDays", values: [1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 3653] },
     perAccountMetrics: { name: "PerAccountMetrics" },
     events: { name: "Events" },
@@ -104,7 +107,7 @@ export const TOKEN_REFRESHER: Template = {
     vpcSubnetIds: { name: "VpcSubnetIds", pattern: "(subnet-[0-9a-f]+(,subnet-[0-9a-f]+)*)?", fix: "ids such as subnet-0a1b2c3d, or nothing" },
     vpcSecurityGroupIds: { name: "VpcSecurityGroupIds", pattern: "(sg-[0-9a-f]+(,sg-[0-9a-f]+)*)?", fix: "ids such as sg-0a1b2c3d, or nothing" },
     tokenEndpointProxy: { name: "TokenEndpointProxy", pattern: "(http://[A-Za-z0-9.-]+:[0-9]{1,5})?", fix: "http://, a host, a colon and a port, such as http://proxy.example.com:3128; no https://, user, password or path; or nothing", maxLength: 300 },
-    additionalCaCertificates: { name: "AdditionalCaCertificates", pattern: "[A-Za-z0-9+/=,\\\\\\s-]*", fix: "certificates in PEM, or in Base64 alone and separated by commas; 3,000 characters", maxLength: 3000 },
+    additionalCaCertificates: { name: "AdditionalCaCertificates", pattern: "[A-Za-z0-9+/=,\\\\\\s-]*", fix: "certificates in PEM, or in Base64 alone; 3,000 characters", maxLength: 3000 },
   },
 };
 
@@ -146,7 +149,7 @@ export abstract class TokenRefresherOutputs extends Construct {
     return this.output("TriggerFunctionArn", "triggers");
   }
 
-  /** Rotate an account's token at once, and set the function for later rotations. Only with rotation. */
+  /** Rotate an account's token at once, and on the first day of each month. Only with rotation. */
   public get rotateToken(): string {
     return this.output("RotateToken", "rotation");
   }
