@@ -140,7 +140,7 @@ pins-check: .venv/.pins-checked ## Fail when requirements/ is not what `make pin
 .PHONY: clean
 clean: ## Remove the environments and what the tools leave behind
 	@rm -rf .venv .venv-3.13 .venv-emulator .venv-moto .venv-deploy .venv-checkov .venv-audit
-	@rm -rf .venv-servers .aws-sam .node .node-servers build dist
+	@rm -rf .venv-servers .venv-release .aws-sam .node .node-servers .node-actions .debian build dist
 	@rm -rf .coverage* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -185,7 +185,7 @@ test-3.13: $(SETUP) .venv-moto/.ready .venv-3.13/.ready
 	@touch $@
 
 # Tools that pin what they stand on, each in an environment of its own.
-.venv-emulator/.ready .venv-moto/.ready .venv-deploy/.ready .venv-checkov/.ready .venv-audit/.ready .venv-servers/.ready: .venv-%/.ready: requirements/%.txt | .venv/.uv
+.venv-emulator/.ready .venv-moto/.ready .venv-deploy/.ready .venv-checkov/.ready .venv-audit/.ready .venv-servers/.ready .venv-release/.ready: .venv-%/.ready: requirements/%.txt | .venv/.uv
 	@echo "== Making .venv-$*"
 	@$(UV) venv --quiet --no-project --clear --python $(PY) .venv-$*
 	@$(INSTALL) --python .venv-$* $<
@@ -246,6 +246,14 @@ artifact: .venv/.uv
 		$(if $(value ARCHITECTURE),--architecture $(PROCESSOR)) \
 		$(if $(TARGET_PYTHON),--python "$$TARGET_PYTHON")
 
+# ALLOW_DIRTY=1 tries it with files that differ from the commit; DIST is where it goes.
+ALLOW_DIRTY ?=
+DIST ?= dist
+.PHONY: release
+release: .venv-release/.ready ## Make what a release holds, byte for byte again (dist/)
+	@$(FIND_PYTHONS) $(WITH_UV) .venv-release/bin/python -m tools.release "$(DIST)" \
+		$(if $(ALLOW_DIRTY),--allow-dirty)
+
 .PHONY: bench
 bench: .venv/.ready .venv-3.13/.ready ## Measure all, write docs/performance.md (ONLY=mass_expiry)
 	@python=.venv-3.13/bin/python; [ -e .venv-3.13/.ready ] || python=$(PY); \
@@ -268,8 +276,10 @@ deploy deploy-stacks account undeploy: export GIVEN_STACK = $(value STACK)
 deploy deploy-stacks account undeploy: export GIVEN_ACCOUNT = $(value ACCOUNT)
 deploy deploy-stacks account undeploy: export GIVEN_PARAMETERS = $(value PARAMETERS)
 deploy deploy-stacks account undeploy: export GIVEN_DEFAULTS = $(value DEFAULT_PARAMETERS)
+# DRY_RUN=1 tells what would change, and changes nothing; YES=1 asks nobody.
 DEPLOY = .venv-deploy/bin/python -m tools.deploy --stack="$$GIVEN_STACK" \
-	--account="$$GIVEN_ACCOUNT" --defaults="$$GIVEN_DEFAULTS"
+	--account="$$GIVEN_ACCOUNT" --defaults="$$GIVEN_DEFAULTS" \
+	$(if $(value DRY_RUN),--dry-run) $(if $(filter 1,$(value YES)),--yes)
 GIVEN = -- "$$GIVEN_PARAMETERS" Architecture=$(PROCESSOR)
 
 .PHONY: deploy
@@ -307,7 +317,7 @@ $(COMPILE) --output-file requirements/bootstrap.txt --group bootstrap; \
 $(COMPILE) --output-file requirements/runtime.txt pyproject.toml; \
 $(COMPILE) --output-file requirements/dev.txt pyproject.toml --group dev \
 	--constraints requirements/bootstrap.txt --constraints requirements/runtime.txt; \
-for group in emulator moto deploy checkov audit servers; do \
+for group in emulator moto deploy checkov audit servers release; do \
 	$(COMPILE) --output-file requirements/$$group.txt --group $$group; \
 done
 endef

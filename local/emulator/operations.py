@@ -12,7 +12,7 @@ import time
 from typing import TYPE_CHECKING, Any, TypeAlias
 from uuid import uuid4
 
-from local.emulator import keys, storage
+from local.emulator import callers, keys, storage
 from local.emulator.versions import (
     Secret,
     Value,
@@ -51,6 +51,8 @@ def create_secret(request: Json) -> Json:
     existing = storage.named(name)
     if existing is not None:
         return _created_before(existing, request, value)
+    if tags:
+        _authorise_tags(name, tags)
     keys.validate(request.get("KmsKeyId"))
     secret = storage.store_empty(
         name,
@@ -151,6 +153,18 @@ def named_by(request: Json) -> Secret:
     if secret["DeletedDate"]:
         raise wrong_state("The secret is marked for deletion.")
     return secret
+
+
+def _authorise_tags(name: str, tags: list[dict[str, str]]) -> None:
+    """Refuse whoever may create a secret, and not with these tags."""
+    callers.require(
+        "secretsmanager:TagResource",
+        on=storage.arn_before_creation(name),
+        context={
+            "aws:TagKeys": [tag["Key"] for tag in tags],
+            **{f"aws:RequestTag/{tag['Key']}": tag["Value"] for tag in tags},
+        },
+    )
 
 
 def _created_before(existing: Secret, request: Json, value: Value | None) -> Json:

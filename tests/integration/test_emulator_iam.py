@@ -178,6 +178,42 @@ def test_without_the_permission_no_event_is_put(
     assert denial(lambda: bus.put_events(Entries=[entry()])) == "AccessDeniedException"
 
 
+TAGGED: dict[str, Any] = {"Tags": [{"Key": "team", "Value": "payments"}]}
+
+
+def test_a_secret_is_created_with_tags_by_whoever_may_tag_it_so(
+    cloud: EmbeddedCloud, role: Callable[..., Credentials]
+) -> None:
+    create = allow("secretsmanager:CreateSecret", on=secret_arns("oauth/tokens"))
+    tag = {
+        **allow("secretsmanager:TagResource", on=secret_arns("oauth/tokens")),
+        "Condition": {
+            "ForAllValues:StringEquals": {"aws:TagKeys": ["team", "", ""]},
+            "Null": {"aws:TagKeys": "false"},
+        },
+    }
+    demand = {
+        **allow("secretsmanager:CreateSecret"),
+        "Effect": "Deny",
+        "Condition": {"Null": {"aws:RequestTag/team": "true"}},
+    }
+    others: dict[str, Any] = {"Tags": [*TAGGED["Tags"], {"Key": "owner", "Value": "x"}]}
+    creator = cloud.client(credentials=role(create))
+    creator.create_secret(Name="oauth/tokens/a")
+    assert denial(lambda: creator.create_secret(Name="oauth/tokens/b", **TAGGED)) == (
+        "AccessDeniedException"
+    )
+    cloud.client("iam").delete_role_policy(RoleName="r", PolicyName="p")
+    cloud.client("iam").put_role_policy(
+        RoleName="r", PolicyName="p", PolicyDocument=policy(create, tag, demand)
+    )
+    # The credentials are still the role's.
+    creator.create_secret(Name="oauth/tokens/b", **TAGGED)
+    for given in ({}, others):
+        with pytest.raises(ClientError, match="AccessDeniedException"):
+            creator.create_secret(Name="oauth/tokens/c", **given)
+
+
 def test_to_read_a_function_s_concurrency_is_not_to_set_it(
     cloud: EmbeddedCloud, role: Callable[..., Credentials]
 ) -> None:
