@@ -271,7 +271,7 @@ STACK ?= token-refresher
 
 # Each says first where it goes: to AWS_REGION, else AWS_DEFAULT_REGION, else the profile's Region.
 # What people type reaches it as it is: neither make nor the shell may run or drop a part of it.
-unexport STACK ACCOUNT PARAMETERS DEFAULT_PARAMETERS ARCHITECTURE
+unexport STACK ACCOUNT PARAMETERS DEFAULT_PARAMETERS ARCHITECTURE REPORT
 deploy deploy-stacks account undeploy: export GIVEN_STACK = $(value STACK)
 deploy deploy-stacks account undeploy: export GIVEN_ACCOUNT = $(value ACCOUNT)
 deploy deploy-stacks account undeploy: export GIVEN_PARAMETERS = $(value PARAMETERS)
@@ -299,6 +299,15 @@ account: .venv-deploy/.ready ## Make an account's secret and policies (ACCOUNT=d
 .PHONY: undeploy
 undeploy: .venv-deploy/.ready ## Delete the function and its monitoring, and no secret
 	@$(DEPLOY) undeploy
+
+# With the program's own packages: its own forms are asked about.
+.PHONY: smoke-aws
+smoke-aws: export GIVEN_STACK = $(value STACK)
+smoke-aws: export GIVEN_REPORT = $(value REPORT)
+smoke-aws: .venv/.ready ## Ask AWS what only AWS can tell (KEYS=1 STACK=name REPORT=file)
+	@PYTHONPATH=functions:. exec $(PY) -m tools.smoke $(if $(filter 1,$(value YES)),--yes) \
+		$(if $(filter 1,$(value KEYS)),--keys) $(if $(value REPORT),--json="$$GIVEN_REPORT") \
+		$(if $(filter-out file,$(origin STACK)),--stack="$$GIVEN_STACK")
 
 .PHONY: deploy-local
 deploy-local: $(SETUP) .venv-deploy/.ready ## Deploy to a local AWS by itself, see what it promises kept

@@ -15,6 +15,7 @@ from tools.docs import (
     program,
     providers,
     scenarios,
+    smoke,
 )
 from tools.docs.blocks import DocumentError, block_names, rewritten
 
@@ -67,6 +68,7 @@ TABLES: Final[Mapping[str, Callable[[], Block]]] = {
     "providers-short-lived": providers.short_lived,
     "providers-one-by-one": providers.one_by_one,
     "sdk-refresh": scenarios.sdk_refresh,
+    "smoke-moto": smoke.moto,
     **command_line.OPTIONS,
 }
 
