@@ -205,9 +205,8 @@ def test_secrets_manager_rotates_a_token(beside: Beside) -> None:
 
 def test_rotation_is_set_for_every_token_by_the_commands_that_are_shown(beside: Beside) -> None:
     document = (ROOT / "docs" / "compliance.md").read_text(encoding="utf-8")
-    [commands] = [
-        each for each in re.findall(r"```sh\n(.*?)```", document, re.DOTALL) if "rotate" in each
-    ]
+    blocks = re.findall(r"```sh\n(.*?)```", document, re.DOTALL)
+    [commands] = [each for each in blocks if "rotate-secret" in each]
     commands = commands.replace("token-refresher-rotation", f"{beside.stack.name}-rotation")
     name = "rotated-by-the-calendar"
     beside.onboard(name)
