@@ -60,6 +60,7 @@ TABLES: Final[Mapping[str, Callable[[], Block]]] = {
     "first-looks": infrastructure.first_looks,
     "failures": failures.failures,
     "costs": costs.costs,
+    "costs-besides": costs.costs_besides,
     "costs-in-all": costs.in_all,
     "costs-of-signing": costs.costs_of_signing,
     "modules": architecture.modules,
