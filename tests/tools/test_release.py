@@ -399,7 +399,7 @@ def debian(tmp_path: Path) -> Iterator[Debian]:
     # Whence and by whom packages are had is this machine's affair, and pip was told of it.
     for setting, variable in (("index-url", "PIP_INDEX_URL"), ("cert", "")):
         told = subprocess.run(  # noqa: S603
-            ["python3", "-m", "pip", "config", "get", f"global.{setting}"],
+            ["python3", "-m", "pip", "config", "get", f"global.{setting}"],  # noqa: S607
             capture_output=True,
             text=True,
             check=False,
