@@ -293,8 +293,10 @@ deploy deploy-stacks account undeploy: export GIVEN_STACK = $(value STACK)
 deploy deploy-stacks account undeploy: export GIVEN_ACCOUNT = $(value ACCOUNT)
 deploy deploy-stacks account undeploy: export GIVEN_PARAMETERS = $(value PARAMETERS)
 deploy deploy-stacks account undeploy: export GIVEN_DEFAULTS = $(value DEFAULT_PARAMETERS)
+# DRY_RUN=1 tells what would change, and changes nothing; YES=1 asks nobody.
 DEPLOY = .venv-deploy/bin/python -m tools.deploy --stack="$$GIVEN_STACK" \
-	--account="$$GIVEN_ACCOUNT" --defaults="$$GIVEN_DEFAULTS"
+	--account="$$GIVEN_ACCOUNT" --defaults="$$GIVEN_DEFAULTS" \
+	$(if $(value DRY_RUN),--dry-run) $(if $(filter 1,$(value YES)),--yes)
 GIVEN = -- "$$GIVEN_PARAMETERS" Architecture=$(PROCESSOR)
 
 .PHONY: deploy

@@ -97,15 +97,18 @@ def planned_by_sam(artifacts: Path) -> Target | None:
     return None
 
 
-def built_before(artifacts: Path, target: Target) -> Path | None:
+def built_before(artifacts: Path) -> Path | None:
     """Find the same artifact, built a moment ago for another function of the template.
 
-    All functions run the same program; SAM asks for each one's artifact all the same.
+    All functions run the same program; SAM asks for each one's artifact all the same. It uploads
+    what has the same contents once.
     """
-    if planned_by_sam(artifacts) is None:
+    plan = planned_by_sam(artifacts)
+    if plan is None:
         return None
     for other in artifacts.parent.iterdir():
-        if other != artifacts and planned_by_sam(other) == target and any(other.iterdir()):
+        # Their plans are compared, not what was asked for besides: that is the same for all.
+        if other != artifacts and planned_by_sam(other) == plan and any(other.iterdir()):
             return other
     return None
 
@@ -262,8 +265,9 @@ def main() -> None:
         target = choose_target(
             directory, architecture=arguments.architecture, python=arguments.python
         )
-        if same := built_before(directory, target):
-            shutil.copytree(same, directory, dirs_exist_ok=True)
+        if same := built_before(directory):
+            # Links, since nothing changes it any more: three functions take no more disk than one.
+            shutil.copytree(same, directory, dirs_exist_ok=True, copy_function=os.link)
             return
         has_bytecode = build(directory, target)
     except BuildError as error:

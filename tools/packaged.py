@@ -22,6 +22,9 @@ _FROM_SOURCES: Final = "    CodeUri: functions/\n"
 _BUILT_HERE: Final = r"    Metadata:\n(      #.*\n)*      BuildMethod: makefile\n"
 _GROUPS: Final = "    ParameterGroups:\n"
 _PARAMETERS: Final = "\nParameters:\n"
+# A release has no folders, and whoever deploys it may have no SAM.
+_ALARMS: Final = "sam deploy --template-file infra/monitoring.yaml"
+_RELEASED_ALARMS: Final = "aws cloudformation deploy --template-file monitoring.yaml"
 
 _FROM_BUCKET: Final = f"""    CodeUri:
       Bucket: !Ref {BUCKET}
@@ -74,6 +77,7 @@ def packaged_template(version: str) -> str:
         (_FROM_SOURCES, key),
         (_GROUPS, _GROUPS + _GROUP),
         (_PARAMETERS, _PARAMETERS + _TO_BE_SAID),
+        (_ALARMS, _RELEASED_ALARMS),
     ):
         if text.count(old) != 1:
             raise ValueError(f"template.yaml does not say once: {old.strip()}")

@@ -127,6 +127,10 @@ class _Resolver:
     def _split(self, argument: list[Any]) -> list[str]:
         return str(self.resolve(argument[1])).split(argument[0])
 
+    def _select(self, argument: list[Any]) -> Any:  # noqa: ANN401
+        index, values = map(self.resolve, argument)
+        return values[index]
+
     def _findinmap(self, argument: list[Any]) -> Any:  # noqa: ANN401
         mapping, first, second = map(self.resolve, argument)
         return self._template["Mappings"][mapping][str(first)][second]

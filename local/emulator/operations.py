@@ -12,7 +12,7 @@ import time
 from typing import TYPE_CHECKING, Any, TypeAlias
 from uuid import uuid4
 
-from local.emulator import keys, storage
+from local.emulator import callers, keys, storage
 from local.emulator.versions import (
     Secret,
     Value,
@@ -51,6 +51,8 @@ def create_secret(request: Json) -> Json:
     existing = storage.named(name)
     if existing is not None:
         return _created_before(existing, request, value)
+    if tags:
+        _authorise_tags(name, tags)
     keys.validate(request.get("KmsKeyId"))
     secret = storage.store_empty(
         name,
@@ -83,7 +85,7 @@ def update_secret(request: Json) -> Json:
     if "Description" in request:
         secret["Description"] = request["Description"]
     if "KmsKeyId" in request:
-        secret["KmsKeyId"] = request["KmsKeyId"]
+        keys.change(secret, request["KmsKeyId"])
     answer = _identity(secret)
     if value is not None:
         answer["VersionId"] = _store(secret, request, value, [CURRENT])
@@ -110,9 +112,8 @@ def get_secret_value(request: Json) -> Json:
     secret = named_by(request)
     version_id, _ = versions_of(secret).find(request.get("VersionId"), request.get("VersionStage"))
     version = secret["Versions"][version_id]
-    keys.authorise(
-        secret.get("KmsKeyId"), keys.TO_READ, secret_arn=secret["ARN"], version_id=version_id
-    )
+    key_id = keys.of_version(secret, version)
+    keys.authorise(key_id, keys.TO_READ, secret_arn=secret["ARN"], version_id=version_id)
     secret["LastAccessedDate"] = _now() // ONE_DAY_SECONDS * ONE_DAY_SECONDS
     answer: Json = {
         **_identity(secret),
@@ -154,6 +155,18 @@ def named_by(request: Json) -> Secret:
     return secret
 
 
+def _authorise_tags(name: str, tags: list[dict[str, str]]) -> None:
+    """Refuse whoever may create a secret, and not with these tags."""
+    callers.require(
+        "secretsmanager:TagResource",
+        on=storage.arn_before_creation(name),
+        context={
+            "aws:TagKeys": [tag["Key"] for tag in tags],
+            **{f"aws:RequestTag/{tag['Key']}": tag["Value"] for tag in tags},
+        },
+    )
+
+
 def _created_before(existing: Secret, request: Json, value: Value | None) -> Json:
     """Answer a creation that happened already, or refuse another one of the same name."""
     if existing["DeletedDate"]:
@@ -173,6 +186,8 @@ def _store(secret: Secret, request: Json, value: Value, stages: Iterable[str]) -
         secret.get("KmsKeyId"), keys.TO_WRITE, secret_arn=secret["ARN"], version_id=version_id
     )
     moved = add_version(secret, version_id, value, stages, now=_now())
+    if moved:
+        secret["Versions"][version_id]["KmsKeyId"] = secret.get("KmsKeyId")
     storage.announce(secret, moved, version_id)
     return version_id
 

@@ -32,6 +32,7 @@ EVERYTHING: Final = {
     "CredentialsKmsKeyArn": f"{KEY}credentials",
     "TokenSecretKmsKeyArn": f"{KEY}tokens",
     "PermissionsBoundaryArn": "arn:aws:iam::123456789012:policy/boundary",
+    "ResourceTags": "team=payments,cost-center=42",
     "Events": "true",
     "Signing": "true",
     "Tracing": "true",
@@ -391,12 +392,75 @@ def test_all_that_the_functions_may_do_is_no_longer_than_iam_takes() -> None:
         "TokenSecretKmsKeyArn": f"{KEY}mrk-{'t' * 32}",
         "SecretPrefix": "p" * 100,
         "WebIdentityAudiences": ",".join(["a" * 39] * 10),
+        "ResourceTags": ",".join(f"{number}{'k' * 58}=v" for number in range(8)),
     }
-    audiences = templates.load(FUNCTION)["Parameters"]["WebIdentityAudiences"]
-    assert len(longest["WebIdentityAudiences"]) == audiences["MaxLength"] - 1
-    policy = resolved(FUNCTION, longest)["Resources"]["RefreshPolicy"]["Properties"]
-    # IAM does not count blanks.
-    assert len("".join(json.dumps(policy["PolicyDocument"]).split())) <= 6144
+    parameters = templates.load(FUNCTION)["Parameters"]
+    for name, room in (("WebIdentityAudiences", 1), ("ResourceTags", 5)):
+        assert len(longest[name]) == parameters[name]["MaxLength"] - room
+    resources = resolved(FUNCTION, longest)["Resources"]
+    for policy in (resources[each]["Properties"] for each in ("RefreshPolicy", "RunPolicy")):
+        # IAM does not count blanks.
+        assert len("".join(json.dumps(policy["PolicyDocument"]).split())) <= 6144
+
+
+@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize("number", [1, 2, 8])
+def test_what_is_created_is_tagged_with_these_keys_and_no_other(role: str, number: int) -> None:
+    keys = [f"key-{each}" for each in range(number)]
+    wanted = {"ResourceTags": ",".join(f"{key}=a value:1" for key in keys)}
+    [added] = statements(wanted, role=role).keys() - statements(role=role).keys()
+    assert statements(wanted, role=role)[added] == {
+        "Sid": "TagWhatIsCreated",
+        "Effect": "Allow",
+        "Action": "secretsmanager:TagResource",
+        "Resource": f"{SECRETS}/tokens/*",
+        "Condition": {
+            # No tag has an empty key.
+            "ForAllValues:StringEquals": {"aws:TagKeys": [*keys, *[""] * (8 - number)]},
+            "Null": {"aws:TagKeys": "false"},
+        },
+    }
+
+
+@pytest.mark.parametrize(
+    ("tags", "is_taken"),
+    [
+        ("", True),
+        ("team=payments", True),
+        ("team=payments,cost-center=42,Cost Center=a/b:c@d.e+f_g", True),
+        (",".join(f"k{number}=v" for number in range(8)), True),
+        (",".join(f"k{number}=v" for number in range(9)), False),
+        (f"{'k' * 128}=v", True),
+        (f"{'k' * 129}=v", False),
+        (f"k={'v' * 256}", True),
+        (f"k={'v' * 257}", False),
+        ("team", False),
+        ("team=", False),
+        ("=payments", False),
+        ("team=a=b", False),
+        ("team=a,", False),
+        ("team=a, owner=b", False),
+        ("team =a", False),
+        ("team= a", False),
+        ("team=a ", False),
+        ("aws:team=a", False),
+        ("AWS:team=a", False),
+        ("team=aws:a", False),
+        ("token-refresher:failure=a", False),
+        ("team=a;b", False),
+        ("${aws:PrincipalArn}=a", False),
+        ("team*=a", False),
+    ],
+)
+def test_the_program_takes_the_tags_that_the_template_takes(tags: str, *, is_taken: bool) -> None:
+    parameter = templates.load(FUNCTION)["Parameters"]["ResourceTags"]
+    assert bool(re.fullmatch(parameter["AllowedPattern"], tags)) is is_taken
+    if is_taken:
+        given = settings_from_environment({"RESOURCE_TAGS": tags}).resource_tags
+        assert ",".join(f"{key}={value}" for key, value in given) == tags
+    else:
+        with pytest.raises(SettingsError, match=r"^RESOURCE_TAGS takes up to eight tags"):
+            settings_from_environment({"RESOURCE_TAGS": tags})
 
 
 def test_people_are_told_by_the_rule_alone_of_every_kind_but_new_tokens() -> None:
@@ -569,12 +633,10 @@ def test_the_schedule_may_invoke_the_function_and_is_nobody_elses_tool() -> None
     assert statement["Resource"].endswith(":function:TokenRefresherFunction")
 
 
-def test_in_a_vpc_its_own_code_touches_no_network_interface() -> None:
+def test_in_a_vpc_its_own_code_may_do_nothing_of_what_lambda_does_there() -> None:
     found = statements(EVERYTHING)
-    allowed = {each.partition(":")[2] for each in found["JoinTheVpc"]["Action"]}
     deny = found["LeaveTheVpcToLambda"]
-    assert (deny["Effect"], deny["Action"]) == ("Deny", "ec2:*NetworkInterface*")
-    assert {"CreateNetworkInterface", "DeleteNetworkInterface"} <= allowed
+    assert (deny["Effect"], deny["Action"]) == ("Deny", found["JoinTheVpc"]["Action"])
     denied = deny["Condition"]["ArnEquals"]["lambda:SourceFunctionArn"]
     assert [arn.partition(":function:")[2] for arn in denied] == [
         "token-refresher",
