@@ -117,7 +117,8 @@ def test_an_artifact_is_readable_for_lambda_in_an_order_and_at_a_time_of_no_mach
 ) -> None:
     with zipfile.ZipFile(released / name) as archive:
         entries = archive.infolist()
-    assert [each.filename for each in entries] == sorted(each.filename for each in entries)
+    paths = [Path(each.filename) for each in entries]
+    assert paths == sorted(paths)
     assert {each.external_attr >> 16 for each in entries} == {0o100644}
     assert {each.date_time for each in entries} == {(1980, 1, 1, 0, 0, 0)}
 
@@ -260,7 +261,7 @@ def test_two_builds_of_a_release_are_byte_identical(
     elsewhere.write_text(
         "elsewhere:\n"
         '\t@umask 077; $(FIND_PYTHONS) cd "$$COPY"; export $(WITH_UV); '
-        'export UV_CACHE_DIR="$${UV_CACHE_DIR:-$$(.venv/bin/python -m uv cache dir)}"; '
+        'export UV_CACHE_DIR="$$("$$RELEASING" -m uv cache dir)"; '
         'HOME="$$ELSEWHERE" TZ=Asia/Kolkata LC_ALL=C LANG=C PYTHONHASHSEED=7 '
         '"$$RELEASING" -m tools.release "$$ELSEWHERE/out" --allow-dirty\n'
     )
@@ -368,7 +369,7 @@ class Debian:
 
     def __call__(self, *command: str, **more: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(  # noqa: S603
-            ["chroot", "--userspec=1000:1000", DEBIAN, *command],  # noqa: S607
+            ["/usr/sbin/chroot", "--userspec=1000:1000", DEBIAN, *command],
             env={**self.environment, **more},
             capture_output=True,
             text=True,
