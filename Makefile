@@ -60,6 +60,10 @@ EXAMPLES ?= 3000
 model: .venv/.ready ## Drive it at random against its promises (EXAMPLES=3000)
 	@MODEL_EXAMPLES=$(EXAMPLES) $(PY) -m pytest tests/resilience/test_model.py -k TestModel
 
+.PHONY: stored-forms
+stored-forms: .venv/.ready ## Record what is stored that no released version has recorded
+	@PYTHONPATH=functions:cli:. $(PY) -m tests.scenarios.stored_forms
+
 .PHONY: mutants
 mutants: .venv/.ready ## Take out one safeguard after the other, and see a test notice
 	@PYTHONPATH=functions:cli:. $(PY) -m tests.resilience.mutants
