@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+import ssl
 import subprocess
 import tarfile
 import tomllib
@@ -360,6 +361,19 @@ def test_sources_without_a_history_are_refused(copied: Path, tmp_path: Path) -> 
 # The command line, installed from it
 
 
+def told_to_pip(setting: str) -> str:
+    """Read what the pip of this machine was told, by a variable or a file; empty for nothing."""
+    variable = f"PIP_{setting.replace('-', '_').upper()}"
+    if found := Stack.clean_environment().get(variable):
+        return found
+    return subprocess.run(  # noqa: S603
+        ["python3", "-m", "pip", "config", "get", f"global.{setting}"],  # noqa: S607
+        capture_output=True,
+        text=True,
+        check=False,
+    ).stdout.strip()
+
+
 @dataclass(frozen=True, slots=True)
 class Debian:
     """A Debian as it comes, in which an ordinary user runs commands, with a home of their own."""
@@ -397,19 +411,13 @@ def debian(tmp_path: Path) -> Iterator[Debian]:
         "PATH": f"{within}/.local/bin:/usr/bin:/bin",
         "LANG": "C.UTF-8",
     }
-    # Whence and by whom packages are had is this machine's affair, and pip was told of it.
-    for setting, variable in (("index-url", "PIP_INDEX_URL"), ("cert", "")):
-        told = subprocess.run(  # noqa: S603
-            ["python3", "-m", "pip", "config", "get", f"global.{setting}"],  # noqa: S607
-            capture_output=True,
-            text=True,
-            check=False,
-        ).stdout.strip()
-        if told and variable:
-            environment[variable] = told
-        elif told and Path(told).is_file():
-            shutil.copyfile(told, home / "authorities.pem")
-            environment["PIP_CERT"] = f"{within}/authorities.pem"
+    # Whence packages come, and who vouches for it, is this machine's affair.
+    if index := told_to_pip("index-url"):
+        environment["PIP_INDEX_URL"] = index
+    authorities = told_to_pip("cert") or ssl.get_default_verify_paths().cafile
+    if authorities:
+        shutil.copyfile(authorities, home / "authorities.pem")
+        environment["PIP_CERT"] = f"{within}/authorities.pem"
     for path in (place, home, *home.iterdir()):
         os.chown(path, 1000, 1000)
 
@@ -452,7 +460,7 @@ def test_in_a_stock_debian_pipx_installs_upgrades_and_removes_a_command_line_tha
     assert "autovit.ro" in debian.said("token-refresher", "providers")
 
     # And it serves: what it writes is in Secrets Manager, and it tells what is there.
-    aws = cloud.environment()
+    aws = cloud.environment() | {"TOKEN_REFRESHER_PREFIX": "oauth"}
     fields = {
         "grant_type": "client_credentials",
         "token_endpoint": "https://login.example.com/token",
@@ -460,11 +468,11 @@ def test_in_a_stock_debian_pipx_installs_upgrades_and_removes_a_command_line_tha
         "client_secret": "invented-secret",
     }
     debian.home.joinpath("billing.json").write_text(json.dumps(fields))
-    command, at = ("token-refresher", "--prefix", "oauth"), f"{within}/billing.json"
-    debian.said(*command, "add", "billing", "--from-file", at, **aws)
+    at = f"{within}/billing.json"
+    debian.said("token-refresher", "add", "billing", "--from-file", at, **aws)
     kept = cloud.client().get_secret_value(SecretId="oauth/credentials/billing")
     assert json.loads(kept["SecretString"]) == fields
-    [account] = json.loads(debian.said(*command, "status", "--json", **aws))["accounts"]
+    [account] = json.loads(debian.said("token-refresher", "status", "--json", **aws))["accounts"]
     assert (account["account"], account["reason"]) == ("billing", "no token yet")
 
     debian.said("pipx", "uninstall", "token-refresher")
