@@ -224,7 +224,7 @@ class World:
 
     def is_served(self, account: str) -> bool:
         try:
-            return "AWSCURRENT" in str(self.token_secret(account)["VersionIdsToStages"])
+            return "AWSCURRENT" in str(self.token_secret(account).get("VersionIdsToStages"))
         except ClientError:
             return False
 
