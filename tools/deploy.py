@@ -156,6 +156,18 @@ def deploy(
             tell(each.get("Description", each["OutputKey"]), each["OutputValue"])
 
 
+def tagging(parameters: Mapping[str, str]) -> list[str]:
+    """Return SAM's options that give a stack, and so what is in it, the function's ResourceTags.
+
+    Args:
+        parameters: Of the function, all that will hold: SAM takes away what is not given again.
+    """
+    tags = parameters["ResourceTags"]
+    # A blank would end a tag that has no quotes.
+    words = ["=".join(f'"{part}"' for part in each.split("=")) for each in tags.split(",")]
+    return ["--tags", *words] if tags else []
+
+
 def discard(place: Place, stack: Stack, planned: ChangeSet) -> None:
     """Leave nothing of a plan behind, not even the empty stack that it needs where none was."""
     client = place.client("cloudformation")
@@ -265,7 +277,9 @@ def deploy_account(place: Place, told: argparse.Namespace, given: Mapping[str, s
     check_status(stack, place, delete=deletion(place, stack.name))
     mine = {**given, "AccountName": told.account}
     tell_parameters(stack, templates.ACCOUNT, mine)
-    deploy(place, stack, mine, told.manner, "--config-env", "account")
+    kept = find_stack(place, told.stack).parameters
+    tags = tagging(known.in_force(templates.FUNCTION, given, kept))
+    deploy(place, stack, mine, told.manner, "--config-env", "account", *tags)
 
 
 def undeploy(place: Place, stacks: Sequence[str], manner: Manner) -> None:
@@ -347,8 +361,9 @@ def act(told: argparse.Namespace) -> None:
         tell_parameters(pair.function, templates.FUNCTION, given)
         tell_parameters(pair.monitoring, templates.MONITORING, pair.for_monitoring)
         return
-    deploy(place, pair.function, given, told.manner)
-    monitoring = ("--config-env", "monitoring")
+    tags = tagging(pair.in_force)
+    deploy(place, pair.function, given, told.manner, *tags)
+    monitoring = ("--config-env", "monitoring", *tags)
     deploy(place, pair.monitoring, pair.for_monitoring, told.manner, *monitoring)
     if told.manner.dry_run:
         print("== Nothing was changed; the artifact is in the bucket of SAM")
