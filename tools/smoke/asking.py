@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from tools.deploy import Place
+    from tools.deploying.place import Place
 
 
 class NotAgreedError(Exception):
