@@ -22,7 +22,9 @@ from token_refresher.errors import SettingsError
 from token_refresher.refresh import TIME_TO_BEGIN
 from token_refresher.settings import Settings, settings_from_environment
 from token_refresher_cli.app import app
-from tools import deploy, templates
+from tools import templates
+from tools.deploying.names import account_stack, check_name
+from tools.deploying.place import DeployError
 from tools.templates import ACCOUNT, ALL, FUNCTION, MONITORING, ROOT, resolved, statements
 
 if TYPE_CHECKING:
@@ -848,8 +850,12 @@ LONGEST: Final = {
 
 
 def test_whatever_is_named_after_a_stack_a_prefix_and_an_account_is_short_enough() -> None:
-    stack, prefix, account = "s" * deploy.LONGEST_FUNCTION_NAME, "p" * 100, "a" * 399
-    shorter = stack[: -max(map(len, deploy.NAME_ENDINGS.values()))]
+    stack, prefix, account = "s" * 64, "p" * 100, "a" * 399
+    shorter, functions = "s" * 55, {"Triggers": "true", "Rotation": "true"}
+    for longest, parameters in ((stack, {}), (shorter, functions)):
+        check_name(longest, parameters)
+        with pytest.raises(DeployError, match=f"at most {len(longest)}"):
+            check_name(f"{longest}s", parameters)
     named = {"SecretPrefix": prefix, "AccountName": account}
     seen = set()
     for path, given in (
@@ -866,7 +872,7 @@ def test_whatever_is_named_after_a_stack_a_prefix_and_an_account_is_short_enough
                     seen.add((resource["Type"], name))
                     assert len(value) <= most, (resource["Type"], name)
     assert seen == LONGEST.keys()
-    assert len(f"{stack}-monitoring") <= deploy.LONGEST_STACK_NAME
+    assert len(account_stack(stack, account)) == 128
     for pattern in (templates.load(path)["Parameters"] for path in (FUNCTION, ACCOUNT)):
         assert pattern["SecretPrefix"]["MaxLength"] == len(prefix)
     assert templates.load(ACCOUNT)["Parameters"]["AccountName"]["MaxLength"] == len(account)
