@@ -63,7 +63,14 @@ def add_version(
     held = versions_of(secret)
     moved = held.put(version_id, _content(value), stages)
     if moved:
-        secret["Versions"][version_id] = {**value, "CreatedDate": now, "Stages": []}
+        added: Version = {
+            "SecretString": value["SecretString"],
+            "SecretBinary": value["SecretBinary"],
+            "CreatedDate": now,
+            "Stages": [],
+            "KmsKeyId": secret.get("KmsKeyId"),
+        }
+        secret["Versions"][version_id] = added
         _keep_stages(secret, held, now=now)
     return moved
 
