@@ -140,7 +140,7 @@ pins-check: .venv/.pins-checked ## Fail when requirements/ is not what `make pin
 .PHONY: clean
 clean: ## Remove the environments and what the tools leave behind
 	@rm -rf .venv .venv-3.13 .venv-emulator .venv-moto .venv-deploy .venv-checkov .venv-audit
-	@rm -rf .venv-servers .aws-sam .node .node-servers build dist
+	@rm -rf .venv-servers .venv-release .aws-sam .node .node-infra .node-servers .node-actions .debian build dist
 	@rm -rf .coverage* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -150,12 +150,13 @@ clean: ## Remove the environments and what the tools leave behind
 ALONE := tests/unit tests/scenarios tests/fuzz
 FAST := tests/tools tests/cli tests/integration tests/providers $(ALONE)
 # What takes longest begins first, so that no core waits for another at the end.
-ALL := tests/deployment tests/servers tests/resilience tests/docs $(FAST)
+ALL := tests/deployment tests/servers tests/resilience tests/docs tests/infra $(FAST)
 ON_ALL_CORES := --numprocesses auto --no-loadscope-reorder
 
 # The package's branches are the same on each Python, so one run measures that all are taken.
 .PHONY: test-main
-test-main: $(SETUP) .venv-moto/.ready .venv-deploy/.ready .venv-servers/.ready .node/.ready .node-servers/.ready
+test-main: $(SETUP) .venv-moto/.ready .venv-deploy/.ready .venv-servers/.ready .node/.ready .node-servers/.ready \
+	.node-infra/cloudformation-stack.d.ts
 	@echo "== All tests on $$($(PY) --version)"; \
 	COVERAGE_FILE=.venv/.coverage $(PY) -m pytest $(ON_ALL_CORES) $(ALL) --cov
 
@@ -185,17 +186,19 @@ test-3.13: $(SETUP) .venv-moto/.ready .venv-3.13/.ready
 	@touch $@
 
 # Tools that pin what they stand on, each in an environment of its own.
-.venv-emulator/.ready .venv-moto/.ready .venv-deploy/.ready .venv-checkov/.ready .venv-audit/.ready .venv-servers/.ready: .venv-%/.ready: requirements/%.txt | .venv/.uv
+.venv-emulator/.ready .venv-moto/.ready .venv-deploy/.ready .venv-checkov/.ready .venv-audit/.ready .venv-servers/.ready .venv-release/.ready: .venv-%/.ready: requirements/%.txt | .venv/.uv
 	@echo "== Making .venv-$*"
 	@$(UV) venv --quiet --no-project --clear --python $(PY) .venv-$*
 	@$(INSTALL) --python .venv-$* $<
 	@touch $@
 
-# The packages of an example for consumers, and an authorization server, where this machine has npm.
+# The packages of an example for consumers, of an authorization server, and what the construct is
+# compiled and synthesised with, where this machine has npm.
 # The lock files hold hashes, and name no registry.
 .node/.ready: docs/consumers/node/package-lock.json
+.node-infra/.ready: infra/cdk/package-lock.json
 .node-servers/.ready: tests/servers/package-lock.json
-.node/.ready .node-servers/.ready:
+.node/.ready .node-infra/.ready .node-servers/.ready:
 	@if command -v npm > /dev/null; then \
 		echo "== Making $(@D)"; \
 		mkdir -p $(@D); cp $(<D)/package.json $(<D)/package-lock.json $(@D); \
@@ -203,6 +206,15 @@ test-3.13: $(SETUP) .venv-moto/.ready .venv-3.13/.ready
 		touch $@; \
 	else \
 		echo "== No npm on this machine: what is in $(<D) for it is not run"; \
+	fi
+
+# What Terraform's provider takes for a stack: one file of a package of 480 MB. A test holds its hash.
+BINDINGS := @cdktn/provider-aws@25.7.0
+.node-infra/cloudformation-stack.d.ts: .node-infra/.ready
+	@if command -v npm > /dev/null; then \
+		archive=$(@D)/$$(npm pack --silent --pack-destination $(@D) $(BINDINGS)); \
+		tar -xzOf "$$archive" package/lib/cloudformation-stack/index.d.ts > $@; \
+		rm "$$archive"; \
 	fi
 
 # Where this machine has a second Python. A version manager may hide it, or offer one that does not run.
@@ -246,6 +258,14 @@ artifact: .venv/.uv
 		$(if $(value ARCHITECTURE),--architecture $(PROCESSOR)) \
 		$(if $(TARGET_PYTHON),--python "$$TARGET_PYTHON")
 
+# ALLOW_DIRTY=1 tries it with files that differ from the commit; DIST is where it goes.
+ALLOW_DIRTY ?=
+DIST ?= dist
+.PHONY: release
+release: .venv-release/.ready ## Make what a release holds, byte for byte again (dist/)
+	@$(FIND_PYTHONS) $(WITH_UV) .venv-release/bin/python -m tools.release "$(DIST)" \
+		$(if $(ALLOW_DIRTY),--allow-dirty)
+
 .PHONY: bench
 bench: .venv/.ready .venv-3.13/.ready ## Measure all, write docs/performance.md (ONLY=mass_expiry)
 	@python=.venv-3.13/bin/python; [ -e .venv-3.13/.ready ] || python=$(PY); \
@@ -263,13 +283,15 @@ STACK ?= token-refresher
 
 # Each says first where it goes: to AWS_REGION, else AWS_DEFAULT_REGION, else the profile's Region.
 # What people type reaches it as it is: neither make nor the shell may run or drop a part of it.
-unexport STACK ACCOUNT PARAMETERS DEFAULT_PARAMETERS ARCHITECTURE
+unexport STACK ACCOUNT PARAMETERS DEFAULT_PARAMETERS ARCHITECTURE REPORT
 deploy deploy-stacks account undeploy: export GIVEN_STACK = $(value STACK)
 deploy deploy-stacks account undeploy: export GIVEN_ACCOUNT = $(value ACCOUNT)
 deploy deploy-stacks account undeploy: export GIVEN_PARAMETERS = $(value PARAMETERS)
 deploy deploy-stacks account undeploy: export GIVEN_DEFAULTS = $(value DEFAULT_PARAMETERS)
+# DRY_RUN=1 tells what would change, and changes nothing; YES=1 asks nobody.
 DEPLOY = .venv-deploy/bin/python -m tools.deploy --stack="$$GIVEN_STACK" \
-	--account="$$GIVEN_ACCOUNT" --defaults="$$GIVEN_DEFAULTS"
+	--account="$$GIVEN_ACCOUNT" --defaults="$$GIVEN_DEFAULTS" \
+	$(if $(value DRY_RUN),--dry-run) $(if $(filter 1,$(value YES)),--yes)
 GIVEN = -- "$$GIVEN_PARAMETERS" Architecture=$(PROCESSOR)
 
 .PHONY: deploy
@@ -290,6 +312,15 @@ account: .venv-deploy/.ready ## Make an account's secret and policies (ACCOUNT=d
 undeploy: .venv-deploy/.ready ## Delete the function and its monitoring, and no secret
 	@$(DEPLOY) undeploy
 
+# With the program's own packages: its own forms are asked about.
+.PHONY: smoke-aws
+smoke-aws: export GIVEN_STACK = $(value STACK)
+smoke-aws: export GIVEN_REPORT = $(value REPORT)
+smoke-aws: .venv/.ready ## Ask AWS what only AWS can tell (KEYS=1 STACK=name REPORT=file)
+	@PYTHONPATH=functions:. exec $(PY) -m tools.smoke $(if $(filter 1,$(value YES)),--yes) \
+		$(if $(filter 1,$(value KEYS)),--keys) $(if $(value REPORT),--json="$$GIVEN_REPORT") \
+		$(if $(filter-out file,$(origin STACK)),--stack="$$GIVEN_STACK")
+
 .PHONY: deploy-local
 deploy-local: $(SETUP) .venv-deploy/.ready ## Deploy to a local AWS by itself, see what it promises kept
 	@PYTHONPATH=functions $(PY) -m tools.deploy_local
@@ -307,7 +338,7 @@ $(COMPILE) --output-file requirements/bootstrap.txt --group bootstrap; \
 $(COMPILE) --output-file requirements/runtime.txt pyproject.toml; \
 $(COMPILE) --output-file requirements/dev.txt pyproject.toml --group dev \
 	--constraints requirements/bootstrap.txt --constraints requirements/runtime.txt; \
-for group in emulator moto deploy checkov audit servers; do \
+for group in emulator moto deploy checkov audit servers release; do \
 	$(COMPILE) --output-file requirements/$$group.txt --group $$group; \
 done
 endef

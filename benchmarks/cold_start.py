@@ -338,7 +338,7 @@ def measure() -> Findings:
                 module = variant.handler.rpartition(".")[0]
                 runs.append(timed_import(variant.directory, module, environment))
         weighed = weights(shipped.directory)
-        zipped = artifact.zipped_bytes(shipped.directory) / 1e6
+        zipped = len(artifact.zipped(shipped.directory)) / 1e6
     note = NOTE.format(
         python=platform.python_version(), architecture=target.architecture, rounds=ROUNDS
     )

@@ -186,7 +186,7 @@ def _measure_others(findings: Findings, servers: Servers, before: Path, now: Pat
         "CPU of these": [[start.cpu_ms for start in each.starts] for each in variants],
         "CPU of a refresh": [each.cpu for each in contenders],
     }
-    sizes = [artifact.zipped_bytes(each.directory) for each in variants]
+    sizes = [len(artifact.zipped(each.directory)) for each in variants]
     calls = [each.calls for each in contenders]
     rows = [
         (

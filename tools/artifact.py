@@ -56,6 +56,7 @@ RUNS: Final = (
 COMMANDS: Final = "bin"  # Scripts for a shell.
 
 EARLIEST_IN_A_ZIP: Final = 315532800  # 1980-01-01
+UNIX: Final = 3  # as the system that a zip was made on: its entries have permissions
 WHERE_LAMBDA_PUTS_IT: Final = "/var/task"
 
 
@@ -96,15 +97,18 @@ def planned_by_sam(artifacts: Path) -> Target | None:
     return None
 
 
-def built_before(artifacts: Path, target: Target) -> Path | None:
+def built_before(artifacts: Path) -> Path | None:
     """Find the same artifact, built a moment ago for another function of the template.
 
-    All functions run the same program; SAM asks for each one's artifact all the same.
+    All functions run the same program; SAM asks for each one's artifact all the same. It uploads
+    what has the same contents once.
     """
-    if planned_by_sam(artifacts) is None:
+    plan = planned_by_sam(artifacts)
+    if plan is None:
         return None
     for other in artifacts.parent.iterdir():
-        if other != artifacts and planned_by_sam(other) == target and any(other.iterdir()):
+        # Their plans are compared, not what was asked for besides: that is the same for all.
+        if other != artifacts and planned_by_sam(other) == plan and any(other.iterdir()):
             return other
     return None
 
@@ -226,22 +230,27 @@ def digest(directory: Path) -> str:
     return sha256.hexdigest()
 
 
-def zipped_bytes(directory: Path) -> int:
-    """Measure what is uploaded, zipped as SAM does it."""
+def zipped(directory: Path) -> bytes:
+    """Zip the files as they are uploaded: the same files always give the same bytes.
+
+    Lambda's user must be able to read them, whoever unpacks the archive.
+    """
     archive = io.BytesIO()
-    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as zipped:
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as written:
         for path in files(directory):
+            # Of 1980, by default.
             entry = zipfile.ZipInfo(path.relative_to(directory).as_posix())
-            zipped.writestr(entry, path.read_bytes(), zipfile.ZIP_DEFLATED)
-    return archive.tell()
+            entry.create_system, entry.external_attr = UNIX, 0o100644 << 16
+            written.writestr(entry, path.read_bytes(), zipfile.ZIP_DEFLATED)
+    return archive.getvalue()
 
 
 def size(directory: Path) -> str:
     """Tell the size, as people compare it."""
     unzipped = sum(path.stat().st_size for path in files(directory))
-    zipped = zipped_bytes(directory)
+    zipped_bytes = len(zipped(directory))
     count = len(files(directory))
-    return f"{zipped / 1e6:.1f} MB zipped, {unzipped / 1e6:.1f} MB unzipped, {count} files"
+    return f"{zipped_bytes / 1e6:.1f} MB zipped, {unzipped / 1e6:.1f} MB unzipped, {count} files"
 
 
 def main() -> None:
@@ -256,8 +265,9 @@ def main() -> None:
         target = choose_target(
             directory, architecture=arguments.architecture, python=arguments.python
         )
-        if same := built_before(directory, target):
-            shutil.copytree(same, directory, dirs_exist_ok=True)
+        if same := built_before(directory):
+            # Links, since nothing changes it any more: three functions take no more disk than one.
+            shutil.copytree(same, directory, dirs_exist_ok=True, copy_function=os.link)
             return
         has_bytecode = build(directory, target)
     except BuildError as error:

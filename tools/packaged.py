@@ -7,7 +7,7 @@ permissions are the same by construction.
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import Any, Final
 
 import yaml
 
@@ -22,6 +22,9 @@ _FROM_SOURCES: Final = "    CodeUri: functions/\n"
 _BUILT_HERE: Final = r"    Metadata:\n(      #.*\n)*      BuildMethod: makefile\n"
 _GROUPS: Final = "    ParameterGroups:\n"
 _PARAMETERS: Final = "\nParameters:\n"
+# A release has no folders, and whoever deploys it may have no SAM.
+_ALARMS: Final = "sam deploy --template-file infra/monitoring.yaml"
+_RELEASED_ALARMS: Final = "aws cloudformation deploy --template-file monitoring.yaml"
 
 _FROM_BUCKET: Final = f"""    CodeUri:
       Bucket: !Ref {BUCKET}
@@ -74,6 +77,7 @@ def packaged_template(version: str) -> str:
         (_FROM_SOURCES, key),
         (_GROUPS, _GROUPS + _GROUP),
         (_PARAMETERS, _PARAMETERS + _TO_BE_SAID),
+        (_ALARMS, _RELEASED_ALARMS),
     ):
         if text.count(old) != 1:
             raise ValueError(f"template.yaml does not say once: {old.strip()}")
@@ -81,8 +85,14 @@ def packaged_template(version: str) -> str:
     return text
 
 
+def packaged_document(version: str) -> dict[str, Any]:
+    """Return the packaged template with its intrinsic functions in their long form."""
+    document: dict[str, Any]
+    document = yaml.load(packaged_template(version), Loader=templates.Loader)  # noqa: S506 - a safe one
+    return document
+
+
 def parameters(version: str) -> dict[str, dict[str, object]]:
     """Return the parameters of the packaged template, by name, as CloudFormation defines them."""
-    document: dict[str, dict[str, dict[str, object]]]
-    document = yaml.load(packaged_template(version), Loader=templates.Loader)  # noqa: S506 - a safe one
-    return document["Parameters"]
+    found: dict[str, dict[str, object]] = packaged_document(version)["Parameters"]
+    return found

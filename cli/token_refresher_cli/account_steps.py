@@ -436,13 +436,7 @@ def _token(patient: Patient) -> Finding:
     account, status, now = patient.account, patient.status, patient.now
     if account.token is not None and account.token.is_deleted:
         return _is_deleted(patient, patient.target.token_id(patient.name))
-    at_once = f"The next sweep asks; or at once: {patient.target.command('refresh', patient.name)}"
-    again = status.next_attempt_at
-    if status.reason is Reason.BACKING_OFF or status.state is State.RATE_LIMITED:
-        when = say_when(again, now=now) if again is not None else "later"
-        at_once = f"It is {status.state}, and tried {when}: {patient.target.command('status')}"
-    if status.state is State.OVERDUE and patient.deployment is not None:
-        at_once = f"Sweeps come, and none has put an attempt on record; the log: {patient.log()}"
+    at_once = _at_once(patient)
     if account.published is None:
         return wrong("none was published yet", at_once)
     if status.needs_action:
@@ -459,9 +453,30 @@ def _token(patient: Patient) -> Finding:
     if status.expires_at <= now:
         return wrong(_life(patient), at_once)
     if not patient.has_token_of_these and account.published.is_ours:
+        again = status.next_attempt_at
         when = say_when(again, now=now) if again is not None and again > now else "next sweep"
         return well(f"{_life(patient)}; the credentials are new, and tried {when}")
     return well(f"{_life(patient)}; {_consumer(patient)}")
+
+
+def _at_once(patient: Patient) -> str:
+    """Say what becomes of a token that is not as it should be."""
+    status, now, target = patient.status, patient.now, patient.target
+    if status.state is State.OVERDUE and patient.deployment is not None:
+        log = f"Sweeps come, and none has put an attempt on record; the log: {patient.log()}"
+        if patient.account.token is not None:
+            return log
+        # What a failure is put on record on could not be made.
+        deploy = target.deploy("ResourceTags=KEY=VALUE")
+        return (
+            f"{log}\nWhere it says that CreateSecret is denied, your organisation may demand tags "
+            f"on what is created; deploy with them: {deploy}"
+        )
+    if status.reason is Reason.BACKING_OFF or status.state is State.RATE_LIMITED:
+        again = status.next_attempt_at
+        when = say_when(again, now=now) if again is not None else "later"
+        return f"It is {status.state}, and tried {when}: {target.command('status')}"
+    return f"The next sweep asks; or at once: {target.command('refresh', patient.name)}"
 
 
 def _life(patient: Patient) -> str:

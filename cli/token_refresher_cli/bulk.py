@@ -28,6 +28,7 @@ from token_refresher_cli import screen
 from token_refresher_cli.accounts_file import Wrong, read_accounts, text_of
 from token_refresher_cli.credentials_form import (
     FormError,
+    caution_about,
     cautions,
     fill_in,
     joined,
@@ -103,6 +104,7 @@ def add_many(
     file: Path,
     *,
     kms_key_id: str,
+    tag: Sequence[str],
     dry_run: bool,
 ) -> None:
     """Add all accounts of a file.
@@ -122,7 +124,7 @@ def add_many(
                 f"{wrong} of {counted(total, 'account')} in {name} are wrong.",
                 "Nothing was written.",
             )
-    adding = _Adding(connection, machine, kms_key_id=kms_key_id, dry_run=dry_run)
+    adding = _Adding(connection, machine, kms_key_id=kms_key_id, tag=tag, dry_run=dry_run)
     adding.look()
     adding.run(entries)
     _tell(adding, entries, connection, wrong=total - len(entries))
@@ -130,7 +132,8 @@ def add_many(
     if adding.left:
         key = ["--kms-key-id", kms_key_id] if kms_key_id else []
         dry = ["--dry-run"] if dry_run else []
-        flags = ["--from-file", str(file), *flags_of(ctx), *key, *dry]
+        tags = [word for each in tag for word in ("--tag", each)]
+        flags = ["--from-file", str(file), *flags_of(ctx), *key, *tags, *dry]
         again = connection.target.command("add", flags=flags)
         screen.note(f"To go on where it stopped: {again}")
     if dry_run and problems:
@@ -140,7 +143,7 @@ def add_many(
 
 def preview(connection: Connection, machine: Machine, entry: Entry) -> None:
     """Say what would become of one account, and change nothing."""
-    adding = _Adding(connection, machine, kms_key_id="", dry_run=True)
+    adding = _Adding(connection, machine, kms_key_id="", tag=(), dry_run=True)
     adding.look()
     adding.run([entry])
     _tell(adding, [entry], connection, wrong=0)
@@ -187,13 +190,14 @@ def _judged(
                 wrong.append(Wrong(line.number, line.account, _problem(error)))
                 hints[_hint(error, connection)] = None
             else:
-                doubts.update(cautions(entries[-1].credentials, now=connection.now()))
+                doubted = cautions(entries[-1].credentials, now=connection.now())
+                doubts.update(filter(None, (caution_about(line.account), *doubted)))
             done()
-    for doubted, times in doubts.items():
-        screen.note(f"{counted(times, 'account')}: {doubted}", style="yellow")
+    for each, times in doubts.items():
+        screen.note(f"{counted(times, 'account')}: {each}", style="yellow")
     problems: _Problems = {}
-    for each in sorted(wrong, key=lambda one: one.number):
-        problems.setdefault(each.problem, []).append(each)
+    for one in sorted(wrong, key=lambda one: one.number):
+        problems.setdefault(one.problem, []).append(one)
     return entries, problems, [hint for hint in hints if hint]
 
 
@@ -298,10 +302,17 @@ class _Adding:
     """
 
     def __init__(
-        self, connection: Connection, machine: Machine, *, kms_key_id: str, dry_run: bool
+        self,
+        connection: Connection,
+        machine: Machine,
+        *,
+        kms_key_id: str,
+        tag: Sequence[str],
+        dry_run: bool,
     ) -> None:
         self._connection, self._machine = connection, machine
         self._kms_key_id, self._dry_run = kms_key_id, dry_run
+        self._tags = connection.tags(tag)
         self._listed: Mapping[str, SecretMetadata] = {}
         self._stop = threading.Event()
         self._lock = threading.Lock()
@@ -390,7 +401,7 @@ class _Adding:
                 self._connection.people.require_free(entry.account)
                 return Standing.TO_CREATE if listed is None else Standing.TO_FILL
             self._connection.people.create_credentials(
-                entry.account, entry.text, kms_key_id=self._kms_key_id
+                entry.account, entry.text, kms_key_id=self._kms_key_id, tags=self._tags
             )
         except AlreadyThereError:
             return self._compared(entry)

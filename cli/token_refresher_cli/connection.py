@@ -32,7 +32,7 @@ from token_refresher.oauth.certificates import public_authorities
 from token_refresher.oauth.transport import TokenEndpoint
 from token_refresher.parsing import parse_credentials
 from token_refresher.refresh import Refresher
-from token_refresher.settings import settings_from_environment
+from token_refresher.settings import settings_from_environment, tags_of
 from token_refresher.sweep import Sweeper
 from token_refresher_cli.client_certificate import require_in_force
 from token_refresher_cli.deployed_function import DeployedFunction
@@ -167,6 +167,7 @@ class Connection:
             prefix=prefix,
             kms_key_id=self.settings.token_secret_kms_key_id,
             pace=pace(),
+            tags=self.settings.resource_tags,
         )
         self._signer = Signer(
             prefix=prefix,
@@ -196,9 +197,13 @@ class Connection:
             "region": self.target.aws_region,
             "prefix": self.target.secret_prefix,
             "stack": self.target.stack,
-            "endpoint": None if ".amazonaws.com" in self._endpoint_url else self._endpoint_url,
+            "endpoint": None if ".amazonaws." in self._endpoint_url else self._endpoint_url,
             "config_file": self.target.config_file,
         }
+
+    def tags(self, given: Iterable[str] | None) -> dict[str, str]:
+        """Tell the tags of what is created: those of the settings, and those that were given."""
+        return dict(self.settings.resource_tags) | dict(tags_of(",".join(given or ())))
 
     def now(self) -> datetime:
         """Tell the time, aware."""

@@ -71,10 +71,11 @@ def create(
     bits: Annotated[
         Bits, typer.Option(help="How long an RSA key is: 2048, 3072 or 4096.")
     ] = Bits.SHORT,
+    tag: options.Tags = None,
 ) -> None:
     """Have KMS make the key that an account signs with, and show the public one."""
     connection, machine = connect(ctx)
-    target, keys = connection.target, keys_of(connection, machine, name)
+    target, keys = connection.target, keys_of(connection, machine, name, tag=tag)
     _require_none(keys, Role.CURRENT, target)
     require_none_left_behind(keys, target)
     spec = EC if alg is Alg.ES256 else f"RSA_{bits}"
@@ -123,12 +124,13 @@ def import_key(
         bool,
         typer.Option("--next", help="As the next key, which replaces the current: see key rotate."),
     ] = False,
+    tag: options.Tags = None,
 ) -> None:
     """Bring a downloaded key into KMS, for an account to sign with."""
     from token_refresher_cli import key_material  # noqa: PLC0415 - it takes a while
 
     connection, machine = connect(ctx)
-    target, keys = connection.target, keys_of(connection, machine, name)
+    target, keys = connection.target, keys_of(connection, machine, name, tag=tag)
     role = Role.NEXT if is_next else Role.CURRENT
     if is_next:
         require_no_rotation(keys, require_current(keys, target), target)

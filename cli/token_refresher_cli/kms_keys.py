@@ -115,6 +115,7 @@ class Keys:
         prefix: Of the secrets.
         account: Its name.
         pause: Waits.
+        tags: Of keys that are made, besides those by which they are found.
 
     Every method raises `RefusedError` where AWS refuses; the operation in it is the IAM action.
 
@@ -122,11 +123,19 @@ class Keys:
         CredentialsError: No alias can hold the account's name.
     """
 
-    def __init__(self, prefix: str, account: str, *, pause: Callable[[timedelta], None]) -> None:
+    def __init__(
+        self,
+        prefix: str,
+        account: str,
+        *,
+        pause: Callable[[timedelta], None],
+        tags: Mapping[str, str],
+    ) -> None:
         self.account = account
         self.aliases = aliases_of(prefix, account)
         self._tags = {f"{_TAG}account": account, f"{_TAG}prefix": prefix}
         self._pause = pause
+        self._made_with = tags
         self._clients: dict[tuple[str, int], Any] = {}
 
     def find(self, role: Role) -> KmsKey | None:
@@ -157,7 +166,7 @@ class Keys:
         It is asked for once: where the answer is lost there may be a key all the same, which
         `left_behind` finds.
         """
-        tags = {**self._tags, ALG_TAG: alg}
+        tags = {**self._made_with, **self._tags, ALG_TAG: alg}
         made = self._ask(
             "CreateKey",
             "*",

@@ -13,6 +13,7 @@ import msgspec
 import typer
 
 from token_refresher.events import AccountName
+from token_refresher.settings import tags_of
 from token_refresher_cli import config_file
 from token_refresher_cli.machine import Machine
 from token_refresher_cli.target import VARIABLES, Target, choose
@@ -32,6 +33,15 @@ def account_name(value: str) -> str:
 
 def _account_names(values: list[str] | None) -> list[str]:
     return [account_name(value) for value in values or []]
+
+
+def _tags(values: list[str] | None) -> list[str]:
+    """Check tags before anybody is asked for anything."""
+    try:
+        tags_of(",".join(values or []))
+    except ValueError as error:
+        raise typer.BadParameter(f"it takes {error}") from None
+    return values or []
 
 
 _WHERE: Final = {
@@ -151,6 +161,15 @@ FromFileOfMany = Annotated[
         "--from-file",
         help="A JSON object with fields, the secret ones too; without NAME, many accounts as JSON "
         "lines or CSV. - reads the standard input.",
+    ),
+]
+Tags = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--tag",
+        metavar="KEY=VALUE",
+        callback=_tags,
+        help="A tag of what is created, besides the stack's ResourceTags.",
     ),
 ]
 Yes = Annotated[bool, typer.Option("--yes", help="Go on without asking.")]

@@ -199,6 +199,8 @@ _AFTER: Final = dict.fromkeys(
     ("AlreadyExistsException", "KMSInvalidStateException"),
     "Another run may be at it: run the same command again, which sees what is left to do.",
 )
+# What a policy may demand tags of.
+_CREATES: Final = frozenset({"CreateSecret", "kms:CreateKey"})
 # The rest of an operation's name is its IAM action's.
 _ACTIONS: Final = {
     "GetFunctionConfiguration": "lambda:GetFunctionConfiguration",
@@ -325,19 +327,7 @@ def explain_call(operation: str, code: str, resource: str, target: Target) -> Pr
         target: Where.
     """
     if code in fixes.DENIED:
-        # One of another service is named by its action.
-        plain = operation if ":" in operation else f"secretsmanager:{operation}"
-        action = _ACTIONS.get(operation, plain)
-        where = f" on {resource}" if resource else ""
-        also = ""
-        if any(action == each for each, _ in SIGNING.values()):
-            also = " The function has a permission of its own."
-        elif action.startswith("secretsmanager:"):
-            also = " Where a KMS key of your own encrypts the secret, allow its use as well."
-        return Problem(
-            f"Your AWS identity may not {action}{where}.",
-            f"Allow it; docs/command-line.md has the whole policy.{also}",
-        )
+        return _denied(operation, resource)
     if code == "TooManyRequestsException" and operation == "Invoke":
         return Problem(
             "The function is busy: a sweep is running, and it runs once at a time.",
@@ -369,6 +359,28 @@ def explain_call(operation: str, code: str, resource: str, target: Target) -> Pr
     if told is None:
         return Problem(f"{operation} failed{where}: {code}.", _AFTER.get(code, ""))
     return _told(told, code, resource, target)
+
+
+def _denied(operation: str, resource: str) -> Problem:
+    """Say what an identity may not do, and what may be in its way besides."""
+    # One of another service is named by its action.
+    plain = operation if ":" in operation else f"secretsmanager:{operation}"
+    action = _ACTIONS.get(operation, plain)
+    where = f" on {resource}" if resource else ""
+    also = ""
+    if any(action == each for each, _ in SIGNING.values()):
+        also = " The function has a permission of its own."
+    elif action.startswith("secretsmanager:"):
+        also = " Where a KMS key of your own encrypts the secret, allow its use as well."
+    if operation in _CREATES:
+        also += (
+            " Where your organisation demands tags on what is created, give them with --tag "
+            "KEY=VALUE, or as the stack's ResourceTags."
+        )
+    return Problem(
+        f"Your AWS identity may not {action}{where}.",
+        f"Allow it; docs/command-line.md has the whole policy.{also}",
+    )
 
 
 def _told(told: Problem, code: str, resource: str, target: Target) -> Problem:

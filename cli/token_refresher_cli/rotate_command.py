@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from token_refresher_cli.kms_keys import Keys, KmsKey
 
 
-def rotate(
+def rotate(  # noqa: PLR0913 - its options, as Typer takes them
     ctx: typer.Context,
     name: options.Name,
     *,
@@ -67,6 +67,7 @@ def rotate(
         ),
     ] = False,
     days: options.Days = options.DEFAULT_DAYS,
+    tag: options.Tags = None,
     yes: Annotated[
         bool, typer.Option("--yes", help="With --finish: though no token shows the new key works.")
     ] = False,
@@ -80,8 +81,10 @@ def rotate(
         raise typer.BadParameter("--kid is for the credentials, which --leave-credentials leaves.")
     if yes and not finish:
         raise typer.BadParameter("--yes goes with --finish.")
+    if tag and (switch or finish):
+        raise typer.BadParameter("--tag is for the step that makes a key.")
     connection, machine = connect(ctx)
-    rotation = _Rotation(connection, keys_of(connection, machine, name))
+    rotation = _Rotation(connection, keys_of(connection, machine, name, tag=tag))
     if switch:
         rotation.switch(kid=kid, leaves_credentials=leave_credentials, days=days)
     elif finish:

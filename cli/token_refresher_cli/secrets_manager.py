@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any, Final
 from botocore.exceptions import BotoCoreError, ClientError
 
 from token_refresher import fixes
-from token_refresher.aws.secret_store import metadata_of
+from token_refresher.aws.secret_store import listed, metadata_of
 from token_refresher.ports import CURRENT
 from token_refresher_cli.problems import RefusedError
 from token_refresher_cli.timeline import ListedVersion
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
     from mypy_boto3_secretsmanager import SecretsManagerClient
@@ -93,8 +94,16 @@ class PeoplesCalls:
         if _has_value(found):
             raise AlreadyThereError
 
-    def create_credentials(self, account: str, text: str, *, kms_key_id: str) -> str:
+    def create_credentials(
+        self, account: str, text: str, *, kms_key_id: str, tags: Mapping[str, str]
+    ) -> str:
         """Create an account's credentials secret, or give one without a value its first.
+
+        Args:
+            account: Its name.
+            text: The credentials.
+            kms_key_id: Of a secret that is created; empty for the AWS managed key.
+            tags: Likewise.
 
         Returns:
             The new version's id.
@@ -103,10 +112,12 @@ class PeoplesCalls:
             AlreadyThereError: There is one, and it has a value; nothing was written.
         """
         secret_id = f"{self._prefix}/credentials/{account}"
-        key: dict[str, Any] = {"KmsKeyId": kms_key_id} if kms_key_id else {}
+        made_with: dict[str, Any] = {"KmsKeyId": kms_key_id} if kms_key_id else {}
+        if tags:
+            made_with["Tags"] = listed(tags.items())
         self._pace.wait()
         try:
-            answer = self._call("create_secret", Name=secret_id, SecretString=text, **key)
+            answer = self._call("create_secret", Name=secret_id, SecretString=text, **made_with)
         except RefusedError as error:
             if error.code != "ResourceExistsException":
                 raise

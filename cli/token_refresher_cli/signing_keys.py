@@ -15,7 +15,7 @@ from token_refresher_cli.proof import missing, unusable
 from token_refresher_cli.secrets_manager import AlreadyThereError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from token_refresher_cli.connection import Connection
     from token_refresher_cli.machine import Machine
@@ -44,14 +44,23 @@ class SigningKey:
     public: PublicKey
 
 
-def keys_of(connection: Connection, machine: Machine, name: str) -> Keys:
+def keys_of(
+    connection: Connection, machine: Machine, name: str, *, tag: Iterable[str] | None = None
+) -> Keys:
     """Reach the keys of an account, whether or not it is there.
+
+    Args:
+        connection: Where.
+        machine: It waits.
+        name: The account's.
+        tag: As ``--tag`` was given, for keys that are made.
 
     Raises:
         ProblemError: No key can have its name.
     """
     try:
-        return Keys(connection.target.secret_prefix, name, pause=machine.pause)
+        prefix, tags = connection.target.secret_prefix, connection.tags(tag)
+        return Keys(prefix, name, pause=machine.pause, tags=tags)
     except CredentialsError as error:
         raise ProblemError(
             f"{name}: {error}.",

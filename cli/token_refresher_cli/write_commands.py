@@ -15,6 +15,7 @@ from token_refresher_cli import bulk, options, screen
 from token_refresher_cli.accounts_file import holds_many, without_account
 from token_refresher_cli.credentials_form import (
     FormError,
+    caution_about,
     cautions,
     fill_in,
     joined,
@@ -55,6 +56,7 @@ def add(
     kms_key_id: Annotated[
         str, typer.Option(help="The KMS key to encrypt the credentials with, if one of yours.")
     ] = "",
+    tag: options.Tags = None,
     dry_run: options.DryRun = False,
     wait: options.Wait = False,
     within: options.WithinMinutes = 10,
@@ -65,7 +67,9 @@ def add(
             raise typer.BadParameter(
                 "--wait is for one account." if wait else "Give NAME, or --from-file with many."
             )
-        bulk.add_many(ctx, *connect(ctx), from_file, kms_key_id=kms_key_id, dry_run=dry_run)
+        bulk.add_many(
+            ctx, *connect(ctx), from_file, kms_key_id=kms_key_id, tag=tag or (), dry_run=dry_run
+        )
         return
     connection, machine = connect(ctx)
     given, asked = _given(ctx, from_file)
@@ -73,12 +77,16 @@ def add(
         if not dry_run:
             # Before anybody is asked for anything.
             connection.people.require_free(name)
+        if doubted := caution_about(name):
+            screen.note(doubted, style="yellow")
         given = _with_endpoint(ctx, connection, machine, without_account(given, name), stored={})
         text, credentials = _completed(connection, machine, name, given, stored=None, asked=asked)
         if dry_run:
             bulk.preview(connection, machine, bulk.Entry(name, text, credentials))
             return
-        version_id = connection.people.create_credentials(name, text, kms_key_id=kms_key_id)
+        version_id = connection.people.create_credentials(
+            name, text, kms_key_id=kms_key_id, tags=connection.tags(tag)
+        )
     except AlreadyThereError:
         raise ProblemError(
             f"{name} has credentials already; nothing was written.",

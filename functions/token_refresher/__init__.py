@@ -1,4 +1,4 @@
 """Keeps OAuth 2.0 bearer tokens fresh in AWS Secrets Manager."""
 
-__version__ = "0.1.0"
+__version__ = "1.0.0"
 PRODUCT_USER_AGENT = f"token-refresher/{__version__}"

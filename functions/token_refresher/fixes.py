@@ -180,7 +180,7 @@ FIXES: Final[Mapping[str, Fix]] = {
     "LimitExceededException": Fix(
         "the secret has too many versions: stop what else writes there, and wait for a day"
     ),
-    "ResourceNotFoundException": Fix("a secret vanished; nothing, if it was deleted on purpose"),
+    "ResourceNotFoundException": Fix("a secret was made, or deleted, a moment ago"),
     **dict.fromkeys(
         (
             *("InvalidNextTokenException", "InvalidParameterException"),

@@ -325,6 +325,7 @@ def wired(settings: Settings, *, clock: Callable[[], datetime] = utc_now) -> Han
         prefix=settings.secret_prefix,
         kms_key_id=settings.token_secret_kms_key_id,
         pace=Pace(monotonic=time.monotonic, sleep=time.sleep),
+        tags=settings.resource_tags,
     )
     return Handler(
         settings,

@@ -81,8 +81,11 @@ TIME_TO_BEGIN: Final = timedelta(seconds=45)
 _USUAL_TIMEOUT_SECONDS: Final = 10
 # What is left for the records, however long a journal is retried.
 _TIME_TO_RECORD: Final = timedelta(seconds=10)
-# What a secret that is to be deleted comes to: by its description, and where it is used.
-_MARKED: Final = frozenset({"InvalidRequestException", "scheduled_for_deletion"})
+# What a secret that is to be deleted comes to, by its description and where it is used, and what
+# one that was deleted at once does.
+_MARKED: Final = frozenset(
+    {"InvalidRequestException", "ResourceNotFoundException", "scheduled_for_deletion"}
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -30,6 +30,13 @@ _MOST_WORKERS: Final = 64
 # whoever may describe the function reads its environment.
 _PROXY: Final = r"http://[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?:(?P<port>[1-9][0-9]{0,4})"
 _LAST_PORT: Final = 65535
+# As strict as the strictest of CloudFormation, IAM, Secrets Manager and KMS; without what parts
+# one tag from another. Read where there are tags alone.
+_TAG: Final = (
+    r"(?!token-refresher:)(?! |[Aa][Ww][Ss]:)[A-Za-z0-9 +._:/@-]{1,128}(?<! )"
+    r"=(?! |[Aa][Ww][Ss]:)[A-Za-z0-9 +._:/@-]{1,256}(?<! )"
+)
+_MOST_TAGS: Final = 8
 _PREFIX: Final = re.compile(r"[A-Za-z0-9_+=.@-]+(/[A-Za-z0-9_+=.@-]+)*")
 
 
@@ -48,6 +55,7 @@ class Settings(msgspec.Struct, frozen=True):
         uses_refresh_tokens: False takes the permission to write the credentials path away.
         token_secret_kms_key_id: For token secrets that the function creates; empty for
             the AWS managed key.
+        resource_tags: Keys and values of the tags that what is created gets.
         max_workers: How many accounts are refreshed at once.
         per_account_metrics: Adds the dimension ``account``, which CloudWatch bills for.
         puts_events: Whether changes of state are told on the event bus.
@@ -64,6 +72,7 @@ class Settings(msgspec.Struct, frozen=True):
     additional_ca_certificates: str = ""
     uses_refresh_tokens: bool = True
     token_secret_kms_key_id: str = ""
+    resource_tags: tuple[tuple[str, str], ...] = ()
     max_workers: int = 16
     per_account_metrics: bool = False
     puts_events: bool = False
@@ -114,6 +123,7 @@ def settings_from_environment(environment: Mapping[str, str] = os.environ) -> Se
         ),
         uses_refresh_tokens=_choice(environment, "REFRESH_TOKENS", ("use", "ignore")) == "use",
         token_secret_kms_key_id=environment.get("TOKEN_SECRET_KMS_KEY_ID", "").strip(),
+        resource_tags=_tags(environment.get("RESOURCE_TAGS", "")),
         max_workers=_number(
             environment, "MAX_WORKERS", default=defaults.max_workers, least=1, most=_MOST_WORKERS
         ),
@@ -134,6 +144,31 @@ def _prefix(value: str) -> str:
         )
         raise SettingsError(msg)
     return value
+
+
+def _tags(value: str) -> tuple[tuple[str, str], ...]:
+    try:
+        return tags_of(value)
+    except ValueError as error:
+        raise SettingsError(f"RESOURCE_TAGS takes {error}") from None
+
+
+def tags_of(value: str) -> tuple[tuple[str, str], ...]:
+    """Read tags such as ``team=payments,cost-center=42``.
+
+    Raises:
+        ValueError: It is none; what would be one stands in its text.
+    """
+    listed = value.split(",") if value else []
+    tags = dict(each.split("=", 1) for each in listed if re.fullmatch(_TAG, each))
+    # Roles take no two keys that differ by their case alone.
+    if len({key.lower() for key in tags}) != len(listed) or len(listed) > _MOST_TAGS:
+        msg = (
+            "up to eight tags such as team=payments,cost-center=42: each key once, of letters, "
+            "digits, blanks and +-._:/@, not beginning with aws: or token-refresher:"
+        )
+        raise ValueError(msg)
+    return tuple(tags.items())
 
 
 def _hosts(value: str) -> tuple[str, ...]:

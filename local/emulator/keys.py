@@ -8,6 +8,9 @@ count where IAM is enforced.
 
 from __future__ import annotations
 
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
 from ministack import app
 from ministack.core.responses import get_region
 from ministack.services import kms as ministack
@@ -15,10 +18,15 @@ from ministack.services import kms as ministack
 from local.emulator import callers
 from local.secrets_manager.refusals import RefusalError, key_denied, key_unusable
 
+if TYPE_CHECKING:
+    from local.emulator.versions import Secret, Version
+
 MANAGED_BY_AWS = (None, "", "alias/aws/secretsmanager")
 TO_READ = ("Decrypt",)
 TO_WRITE = ("GenerateDataKey", "Decrypt")
 VALIDATION = "RequestToValidateKeyAccess"
+# Which versions follow a secret to another key; those of other stages stay under the old one.
+FOLLOWING = frozenset({"AWSCURRENT", "AWSPENDING", "AWSPREVIOUS"})
 
 
 def authorise(
@@ -58,3 +66,26 @@ def validate(key_id: str | None) -> None:
     Secrets Manager tries the key before there is a version, and says so in the context.
     """
     authorise(key_id, TO_WRITE, secret_arn=VALIDATION, version_id=VALIDATION)
+
+
+def of_version(secret: Secret, version: Version) -> str | None:
+    """Tell the key that a version is under, which may be an earlier one of its secret."""
+    return version.get("KmsKeyId", secret.get("KmsKeyId"))
+
+
+def change(secret: Secret, key_id: str | None) -> None:
+    """Let a secret have another key, and its versions, as far as the caller may re-encrypt them.
+
+    Without ``Encrypt`` on the new key, or ``Decrypt`` on the old one, they stay under the old one,
+    and nobody is told.
+    """
+    for version_id, version in secret["Versions"].items():
+        version["KmsKeyId"] = before = of_version(secret, version)
+        if FOLLOWING.isdisjoint(version["Stages"]):
+            continue
+        which = {"secret_arn": secret["ARN"], "version_id": version_id}
+        with suppress(RefusalError):
+            authorise(before, TO_READ, **which)
+            authorise(key_id, ("Encrypt",), **which)
+            version["KmsKeyId"] = key_id
+    secret["KmsKeyId"] = key_id

@@ -8,7 +8,7 @@ from __future__ import annotations
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
-from local.emulator import operations, storage
+from local.emulator import keys, operations, storage
 from local.emulator.versions import versions_of
 from local.secrets_manager.listing import check_filters, cut_page, passes
 from local.secrets_manager.refusals import malformed, not_found
@@ -60,6 +60,7 @@ def list_secret_version_ids(request: Json) -> Json:
             "VersionId": version_id,
             "VersionStages": list(version["Stages"]),
             "CreatedDate": version["CreatedDate"],
+            "KmsKeyIds": [keys.of_version(secret, version) or "DefaultEncryptionKey"],
         }
         for version_id, version in secret["Versions"].items()
         if version["Stages"] or request.get("IncludeDeprecated")

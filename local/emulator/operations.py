@@ -11,7 +11,7 @@ import binascii
 from typing import TYPE_CHECKING, Any, TypeAlias
 from uuid import uuid4
 
-from local.emulator import keys, storage
+from local.emulator import callers, keys, storage
 from local.emulator.clock import now
 from local.emulator.versions import (
     Secret,
@@ -51,6 +51,8 @@ def create_secret(request: Json) -> Json:
     existing = storage.named(name)
     if existing is not None:
         return _created_before(existing, request, value)
+    if tags:
+        _authorise_tags(name, tags)
     keys.validate(request.get("KmsKeyId"))
     secret = storage.store_empty(
         name,
@@ -83,7 +85,7 @@ def update_secret(request: Json) -> Json:
     if "Description" in request:
         secret["Description"] = request["Description"]
     if "KmsKeyId" in request:
-        secret["KmsKeyId"] = request["KmsKeyId"]
+        keys.change(secret, request["KmsKeyId"])
     answer = _identity(secret)
     if value is not None:
         answer["VersionId"] = _store(secret, request, value, [CURRENT])
@@ -110,9 +112,8 @@ def get_secret_value(request: Json) -> Json:
     secret = named_by(request)
     version_id, _ = versions_of(secret).find(request.get("VersionId"), request.get("VersionStage"))
     version = secret["Versions"][version_id]
-    keys.authorise(
-        secret.get("KmsKeyId"), keys.TO_READ, secret_arn=secret["ARN"], version_id=version_id
-    )
+    key_id = keys.of_version(secret, version)
+    keys.authorise(key_id, keys.TO_READ, secret_arn=secret["ARN"], version_id=version_id)
     secret["LastAccessedDate"] = now() // ONE_DAY_SECONDS * ONE_DAY_SECONDS
     answer: Json = {
         **_identity(secret),
@@ -144,6 +145,14 @@ def untag_resource(request: Json) -> Json:
     return {}
 
 
+def finds_nothing_to_force(request: Json) -> bool:
+    """Whether a secret that is not there is to be deleted by force, which is no error."""
+    return (
+        request.get("ForceDeleteWithoutRecovery") is True
+        and storage.find(request["SecretId"]) is None
+    )
+
+
 def named_by(request: Json) -> Secret:
     """Return the secret a request names, unless it is missing or marked for deletion."""
     secret = storage.find(request["SecretId"])
@@ -152,6 +161,18 @@ def named_by(request: Json) -> Secret:
     if secret["DeletedDate"]:
         raise wrong_state("The secret is marked for deletion.")
     return secret
+
+
+def _authorise_tags(name: str, tags: list[dict[str, str]]) -> None:
+    """Refuse whoever may create a secret, and not with these tags."""
+    callers.require(
+        "secretsmanager:TagResource",
+        on=storage.arn_before_creation(name),
+        context={
+            "aws:TagKeys": [tag["Key"] for tag in tags],
+            **{f"aws:RequestTag/{tag['Key']}": tag["Value"] for tag in tags},
+        },
+    )
 
 
 def _created_before(existing: Secret, request: Json, value: Value | None) -> Json:
@@ -173,6 +194,8 @@ def _store(secret: Secret, request: Json, value: Value, stages: Iterable[str]) -
         secret.get("KmsKeyId"), keys.TO_WRITE, secret_arn=secret["ARN"], version_id=version_id
     )
     moved = add_version(secret, version_id, value, stages, now=now())
+    if moved:
+        secret["Versions"][version_id]["KmsKeyId"] = secret.get("KmsKeyId")
     storage.announce(secret, moved, version_id)
     return version_id
 

@@ -18,6 +18,8 @@ from local.secrets_manager.refusals import RefusalError, wrong_state
 from local.secrets_manager.versions import CURRENT
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from local.emulator.versions import Secret
 
 Json: TypeAlias = dict[str, Any]
@@ -47,10 +49,11 @@ def rotate_secret(request: Json) -> Json:
     if pending is not None and pending != version_with(secret, CURRENT):
         _take_the_steps(secret, function, pending)
         raise wrong_state("A previous rotation is not complete: it is tried again.")
-    if request.get("RotateImmediately") is False:
-        return answer
     version_id = request.get("ClientRequestToken") or str(uuid4())
     add_empty_version(secret, version_id, PENDING, now=now())
+    if request.get("RotateImmediately") is False:
+        _try_out(secret, function, version_id)
+        return answer
     _take_the_steps(secret, function, version_id)
     return {**answer, "VersionId": version_id}
 
@@ -59,11 +62,27 @@ def _take_the_steps(secret: Secret, function: str, version_id: str) -> None:
     """Ask for one step after the other, until one fails."""
 
     def take() -> None:
-        for step in STEPS:
-            event = {"Step": step, "SecretId": secret["ARN"], "ClientRequestToken": version_id}
-            if not functions.succeeds(function, event):
-                return
-        secret["LastRotatedDate"] = now()
+        if all(_succeeds(secret, function, version_id, step) for step in STEPS):
+            secret["LastRotatedDate"] = now()
 
+    _meanwhile(take)
+
+
+def _try_out(secret: Secret, function: str, version_id: str) -> None:
+    """Ask for the step that tests, of a version without a value, and take that away again."""
+
+    def take() -> None:
+        _succeeds(secret, function, version_id, "testSecret")
+        secret["Versions"].pop(version_id)
+
+    _meanwhile(take)
+
+
+def _succeeds(secret: Secret, function: str, version_id: str, step: str) -> bool:
+    event = {"Step": step, "SecretId": secret["ARN"], "ClientRequestToken": version_id}
+    return functions.succeeds(function, event)
+
+
+def _meanwhile(act: Callable[[], None]) -> None:
     context = contextvars.copy_context()
-    threading.Thread(target=context.run, args=(take,), daemon=True).start()
+    threading.Thread(target=context.run, args=(act,), daemon=True).start()

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from ministack.core.responses import get_account_id, get_region
 from ministack.services import secretsmanager as ministack
 from ministack.services.cloudformation import provisioners
 
@@ -43,6 +44,11 @@ def all_secrets() -> list[Secret]:
     """Return the secrets of the caller's account and Region."""
     secrets: list[Secret] = ministack._secrets.values()
     return secrets
+
+
+def arn_before_creation(name: str) -> str:
+    """Return an ARN as policies see it of a secret that is not there yet."""
+    return f"arn:aws:secretsmanager:{get_region()}:{get_account_id()}:secret:{name}-{'A' * 6}"
 
 
 def store_empty(

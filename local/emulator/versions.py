@@ -26,10 +26,11 @@ class Value(TypedDict):
 
 
 class Version(Value):
-    """A stored version. It stays when its last stage has left it."""
+    """A stored version. It stays when its last stage has left it, and so does its key."""
 
     CreatedDate: int
     Stages: list[str]
+    KmsKeyId: NotRequired[str | None]
 
 
 class Secret(TypedDict):

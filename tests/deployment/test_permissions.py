@@ -28,6 +28,7 @@ KEYS: Final = {
     "CredentialsKmsKeyArn": "a key",
     "TokenSecretKmsKeyArn": "another",
     "Events": "true",
+    "ResourceTags": "team=payments",
 }
 # What the local AWS does not check, whose text test_templates.py holds; and what no account is
 # the worse for, tried below.
@@ -122,6 +123,23 @@ def test_the_function_tells_the_event_bus_by_its_own_role(
     assert faults_of(queue.events) == []
 
 
+def test_where_an_organisation_demands_tags_what_is_created_has_them(
+    deployed: Deployed, policies: Policies
+) -> None:
+    with policies.with_denial(Null={"aws:RequestTag/team": "true"}):
+        assert do_everything(deployed) == []
+    told = deployed.aws.secrets.describe_secret(SecretId=f"oauth/tokens/new-{next(NUMBERS) - 1}")
+    tags = {each["Key"]: each["Value"] for each in told["Tags"]}
+    assert (tags["team"], tags["cost-center"]) == ("payments", "42")
+
+
+def test_a_tag_that_is_demanded_and_not_given_is_told_as_a_denial(
+    deployed: Deployed, policies: Policies
+) -> None:
+    with policies.with_denial(Null={"aws:RequestTag/owner": "true"}):
+        assert "AccessDenied" in str(do_everything(deployed))
+
+
 def test_the_statements_tried_out_are_all_there_are(policies: Policies) -> None:
     tried = {*CHECKED, *UNCHECKED}
     assert {each["Sid"] for each in policies.shared() + policies.own()} == tried
@@ -201,7 +219,8 @@ def test_inside_its_prefix_it_can_do_its_work_and_not_more(
 @pytest.mark.usefixtures("existing")
 def test_it_touches_no_tag_of_somebody_elses(as_the_function: SecretsManagerClient) -> None:
     inside = "oauth/tokens/inside"
-    for keys in (["Owner"], ["token-refresher:failure", "Owner"]):
+    others = (["Owner"], ["token-refresher:failure", "Owner"], ["team", "Owner"])
+    for keys in others:
         tags: Any = [{"Key": key, "Value": "x"} for key in keys]
         with pytest.raises(ClientError, match="AccessDeniedException"):
             as_the_function.tag_resource(SecretId=inside, Tags=tags)

@@ -8,6 +8,7 @@ import shlex
 import tomllib
 from datetime import timedelta
 from fnmatch import fnmatchcase
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -32,6 +33,7 @@ EVERYTHING: Final = {
     "CredentialsKmsKeyArn": f"{KEY}credentials",
     "TokenSecretKmsKeyArn": f"{KEY}tokens",
     "PermissionsBoundaryArn": "arn:aws:iam::123456789012:policy/boundary",
+    "ResourceTags": "team=payments,cost-center=42",
     "Events": "true",
     "Signing": "true",
     "Tracing": "true",
@@ -391,12 +393,75 @@ def test_all_that_the_functions_may_do_is_no_longer_than_iam_takes() -> None:
         "TokenSecretKmsKeyArn": f"{KEY}mrk-{'t' * 32}",
         "SecretPrefix": "p" * 100,
         "WebIdentityAudiences": ",".join(["a" * 39] * 10),
+        "ResourceTags": ",".join(f"{number}{'k' * 58}=v" for number in range(8)),
     }
-    audiences = templates.load(FUNCTION)["Parameters"]["WebIdentityAudiences"]
-    assert len(longest["WebIdentityAudiences"]) == audiences["MaxLength"] - 1
-    policy = resolved(FUNCTION, longest)["Resources"]["RefreshPolicy"]["Properties"]
-    # IAM does not count blanks.
-    assert len("".join(json.dumps(policy["PolicyDocument"]).split())) <= 6144
+    parameters = templates.load(FUNCTION)["Parameters"]
+    for name, room in (("WebIdentityAudiences", 1), ("ResourceTags", 5)):
+        assert len(longest[name]) == parameters[name]["MaxLength"] - room
+    resources = resolved(FUNCTION, longest)["Resources"]
+    for policy in (resources[each]["Properties"] for each in ("RefreshPolicy", "RunPolicy")):
+        # IAM does not count blanks.
+        assert len("".join(json.dumps(policy["PolicyDocument"]).split())) <= 6144
+
+
+@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize("number", [1, 2, 8])
+def test_what_is_created_is_tagged_with_these_keys_and_no_other(role: str, number: int) -> None:
+    keys = [f"key-{each}" for each in range(number)]
+    wanted = {"ResourceTags": ",".join(f"{key}=a value:1" for key in keys)}
+    [added] = statements(wanted, role=role).keys() - statements(role=role).keys()
+    assert statements(wanted, role=role)[added] == {
+        "Sid": "TagWhatIsCreated",
+        "Effect": "Allow",
+        "Action": "secretsmanager:TagResource",
+        "Resource": f"{SECRETS}/tokens/*",
+        "Condition": {
+            # No tag has an empty key.
+            "ForAllValues:StringEquals": {"aws:TagKeys": [*keys, *[""] * (8 - number)]},
+            "Null": {"aws:TagKeys": "false"},
+        },
+    }
+
+
+@pytest.mark.parametrize(
+    ("tags", "is_taken"),
+    [
+        ("", True),
+        ("team=payments", True),
+        ("team=payments,cost-center=42,Cost Center=a/b:c@d.e+f_g", True),
+        (",".join(f"k{number}=v" for number in range(8)), True),
+        (",".join(f"k{number}=v" for number in range(9)), False),
+        (f"{'k' * 128}=v", True),
+        (f"{'k' * 129}=v", False),
+        (f"k={'v' * 256}", True),
+        (f"k={'v' * 257}", False),
+        ("team", False),
+        ("team=", False),
+        ("=payments", False),
+        ("team=a=b", False),
+        ("team=a,", False),
+        ("team=a, owner=b", False),
+        ("team =a", False),
+        ("team= a", False),
+        ("team=a ", False),
+        ("aws:team=a", False),
+        ("AWS:team=a", False),
+        ("team=aws:a", False),
+        ("token-refresher:failure=a", False),
+        ("team=a;b", False),
+        ("${aws:PrincipalArn}=a", False),
+        ("team*=a", False),
+    ],
+)
+def test_the_program_takes_the_tags_that_the_template_takes(tags: str, *, is_taken: bool) -> None:
+    parameter = templates.load(FUNCTION)["Parameters"]["ResourceTags"]
+    assert bool(re.fullmatch(parameter["AllowedPattern"], tags)) is is_taken
+    if is_taken:
+        given = settings_from_environment({"RESOURCE_TAGS": tags}).resource_tags
+        assert ",".join(f"{key}={value}" for key, value in given) == tags
+    else:
+        with pytest.raises(SettingsError, match=r"^RESOURCE_TAGS takes up to eight tags"):
+            settings_from_environment({"RESOURCE_TAGS": tags})
 
 
 def test_people_are_told_by_the_rule_alone_of_every_kind_but_new_tokens() -> None:
@@ -534,13 +599,86 @@ def test_keys_are_used_through_secrets_manager_for_secrets_of_the_path() -> None
         statement = found[sid]
         assert statement["Resource"] == KEY + key
         condition = statement["Condition"]
-        assert condition["StringEquals"] == {
-            "kms:ViaService": "secretsmanager.eu-west-1.amazonaws.com"
+        assert set(condition["StringEquals"]["kms:ViaService"]) == {
+            "secretsmanager.eu-west-1.amazonaws.com"
         }
         assert condition["StringLike"]["kms:EncryptionContext:SecretARN"][0] == path
     ignoring = statements({**EVERYTHING, "RefreshTokens": "ignore"})
     assert "EncryptJournals" not in ignoring
     assert "DecryptCredentials" in ignoring
+
+
+PARTITIONS: Final = {
+    "aws": ("eu-west-1", "amazonaws.com", "eu-west-1.console.aws.amazon.com"),
+    "aws-cn": ("cn-north-1", "amazonaws.com.cn", "console.amazonaws.cn"),
+    "aws-us-gov": ("us-gov-west-1", "amazonaws.com", "console.amazonaws-us-gov.com"),
+}
+
+
+@cache
+def of_partition(path: Path, partition: str) -> dict[str, Any]:
+    """A template as it is deployed in a partition, with everything that can be on."""
+    region, suffix, _ = PARTITIONS[partition]
+    place = {"AWS::Partition": partition, "AWS::Region": region, "AWS::URLSuffix": suffix}
+    here = {
+        name: value.replace("arn:aws:", f"arn:{partition}:").replace("eu-west-1", region)
+        for name, value in EVERYTHING.items()
+    }
+    return resolved(path, {**here, **place})
+
+
+@pytest.mark.parametrize("partition", PARTITIONS)
+@pytest.mark.parametrize("path", ALL, ids=lambda path: path.name)
+def test_every_arn_and_region_is_that_of_where_it_is_deployed(path: Path, partition: str) -> None:
+    text = json.dumps({**of_partition(path, partition), "Parameters": {}})
+    region, *_ = PARTITIONS[partition]
+    assert set(re.findall(r"\barn:([a-z-]+):", text)) <= {partition}
+    if partition != "aws":
+        assert "eu-west-1" not in text
+    assert set(re.findall(r"--region ([\w-]+)", text)) <= {region}
+
+
+@pytest.mark.parametrize("partition", PARTITIONS)
+def test_keys_are_used_through_secrets_manager_by_its_name_there(partition: str) -> None:
+    region, suffix, _ = PARTITIONS[partition]
+    resources = {
+        **of_partition(FUNCTION, partition)["Resources"],
+        **of_partition(ACCOUNT, partition)["Resources"],
+    }
+    found = [
+        each["Condition"]["StringEquals"]["kms:ViaService"]
+        for policy in ("RefreshPolicy", "ReadToken")
+        for each in resources[policy]["Properties"]["PolicyDocument"]["Statement"]
+        if "kms:ViaService" in str(each)
+    ]
+    assert len(found) == 4
+    for names in found:
+        # AWS has not said which of the two it is in China, so both are taken.
+        assert f"secretsmanager.{region}.{suffix}" in names
+        assert set(names) <= {
+            f"secretsmanager.{region}.{each}" for each in (suffix, "amazonaws.com")
+        }
+
+
+@pytest.mark.parametrize("partition", PARTITIONS)
+@pytest.mark.parametrize("path", ALL, ids=lambda path: path.name)
+def test_services_are_trusted_by_names_that_they_have_everywhere(
+    path: Path, partition: str
+) -> None:
+    """Of these services no name ends in .cn, not even in China."""
+    text = json.dumps(of_partition(path, partition))
+    principals = re.findall(r'"(?:Service|Principal)": "(\w+)\.([\w.]+)"', text)
+    assert {suffix for _, suffix in principals} <= {"amazonaws.com"}
+    known = {"cloudwatch", "events", "lambda", "scheduler", "secretsmanager", "sns"}
+    assert {service for service, _ in principals} <= known
+
+
+@pytest.mark.parametrize("partition", PARTITIONS)
+def test_the_dashboard_is_where_the_console_is(partition: str) -> None:
+    region, _, console = PARTITIONS[partition]
+    output = of_partition(MONITORING, partition)["Outputs"]["DashboardUrl"]["Value"]
+    path = f"cloudwatch/home?region={region}#dashboards/dashboard/token-refresher"
+    assert output == f"https://{console}/{path}"
 
 
 def test_the_log_and_the_queue_are_the_stacks_own() -> None:
@@ -569,12 +707,10 @@ def test_the_schedule_may_invoke_the_function_and_is_nobody_elses_tool() -> None
     assert statement["Resource"].endswith(":function:TokenRefresherFunction")
 
 
-def test_in_a_vpc_its_own_code_touches_no_network_interface() -> None:
+def test_in_a_vpc_its_own_code_may_do_nothing_of_what_lambda_does_there() -> None:
     found = statements(EVERYTHING)
-    allowed = {each.partition(":")[2] for each in found["JoinTheVpc"]["Action"]}
     deny = found["LeaveTheVpcToLambda"]
-    assert (deny["Effect"], deny["Action"]) == ("Deny", "ec2:*NetworkInterface*")
-    assert {"CreateNetworkInterface", "DeleteNetworkInterface"} <= allowed
+    assert (deny["Effect"], deny["Action"]) == ("Deny", found["JoinTheVpc"]["Action"])
     denied = deny["Condition"]["ArnEquals"]["lambda:SourceFunctionArn"]
     assert [arn.partition(":function:")[2] for arn in denied] == [
         "token-refresher",
@@ -638,6 +774,32 @@ def test_an_accounts_credentials_outlive_its_stack() -> None:
     assert credentials["DeletionPolicy"] == "RetainExceptOnCreate"
     assert credentials["UpdateReplacePolicy"] == "Retain"
     assert not {"SecretString", "GenerateSecretString"} & credentials["Properties"].keys()
+
+
+@pytest.mark.parametrize("path", [FUNCTION, ACCOUNT, MONITORING], ids=lambda path: path.name)
+def test_what_no_tag_of_a_stack_reaches_is_told(path: Path) -> None:
+    told = (ROOT / "docs/deployment.md").read_text()
+    [sentence] = re.findall(r"None get what it can tag with nothing: .*?\.", told)
+    words = {
+        "IAM::ManagedPolicy": "managed policies",
+        "Lambda::Permission": "permission",
+        "SNS::Subscription": "subscription",
+        # Of the function's events, as SAM makes it of them.
+        "Scheduler::Schedule": "schedule",
+    }
+    assert all(word in sentence for word in words.values())
+    kinds = {each["Type"].removeprefix("AWS::") for each in resolved(path)["Resources"].values()}
+    asked = (
+        "import json, sys\n"
+        "from cfnlint.schema import PROVIDER_SCHEMA_MANAGER as schemas\n"
+        "for kind in sys.argv[1:]:\n"
+        "    schema = schemas.get_resource_schema('eu-west-1', f'AWS::{kind}').schema\n"
+        "    if not schema.get('tagging', {}).get('taggable', 'Tags' in schema['properties']):\n"
+        "        print(kind)\n"
+    )
+    found = templates.run(".venv-deploy/bin/python", "-c", asked, *kinds - {"Serverless::Function"})
+    assert found.returncode == 0, found.stderr
+    assert set(found.stdout.split()) <= words.keys()
 
 
 # Alarms

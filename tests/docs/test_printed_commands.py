@@ -12,7 +12,7 @@ import pytest
 from botocore import xform_name
 
 from tests.cli.operator import parsed
-from tools.deploy import read_parameters
+from tools.deploying.parameters import read_parameters
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 SESSION: Final = botocore.session.get_session()

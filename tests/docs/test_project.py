@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+import token_refresher
+from tools.templates import FUNCTION, load
+
 ROOT = Path(__file__).parents[2]
 PINS = sorted((ROOT / "requirements").glob("*.txt"))
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
@@ -131,6 +134,30 @@ def test_every_package_of_the_wheel_tells_type_checkers_that_it_is_typed() -> No
 
     assert names == {"token_refresher", "token_refresher_cli"}
     assert {path.parent.name for path in ROOT.glob("*/*/py.typed")} == names
+
+
+def test_the_version_is_told_once_for_all() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    released = re.findall(
+        r"(?m)^## \[(\d\S*)\] - \d{4}-\d\d-\d\d$",
+        (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"),
+    )
+
+    assert (
+        project["version"]
+        == token_refresher.__version__
+        == load(FUNCTION)["Metadata"]["AWS::ServerlessRepo::Application"]["SemanticVersion"]
+        == released[0]
+    )
+
+
+def test_the_application_repository_takes_what_the_template_says_of_its_author() -> None:
+    application = load(FUNCTION)["Metadata"]["AWS::ServerlessRepo::Application"]
+
+    assert re.fullmatch(r"[a-z0-9](([a-z0-9]|-(?!-))*[a-z0-9])?", application["Author"])
+    assert all((ROOT / application[name]).is_file() for name in ("LicenseUrl", "ReadmeUrl"))
+    assert len(application["Labels"]) <= 10
+    assert all(re.fullmatch(r"[A-Za-z0-9+\-_:/@]{1,127}", label) for label in application["Labels"])
 
 
 def test_what_pre_commit_runs_is_what_make_runs_with_the_tools_of_this_project() -> None:

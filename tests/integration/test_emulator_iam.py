@@ -178,6 +178,42 @@ def test_without_the_permission_no_event_is_put(
     assert denial(lambda: bus.put_events(Entries=[entry()])) == "AccessDeniedException"
 
 
+TAGGED: dict[str, Any] = {"Tags": [{"Key": "team", "Value": "payments"}]}
+
+
+def test_a_secret_is_created_with_tags_by_whoever_may_tag_it_so(
+    cloud: EmbeddedCloud, role: Callable[..., Credentials]
+) -> None:
+    create = allow("secretsmanager:CreateSecret", on=secret_arns("oauth/tokens"))
+    tag = {
+        **allow("secretsmanager:TagResource", on=secret_arns("oauth/tokens")),
+        "Condition": {
+            "ForAllValues:StringEquals": {"aws:TagKeys": ["team", "", ""]},
+            "Null": {"aws:TagKeys": "false"},
+        },
+    }
+    demand = {
+        **allow("secretsmanager:CreateSecret"),
+        "Effect": "Deny",
+        "Condition": {"Null": {"aws:RequestTag/team": "true"}},
+    }
+    others: dict[str, Any] = {"Tags": [*TAGGED["Tags"], {"Key": "owner", "Value": "x"}]}
+    creator = cloud.client(credentials=role(create))
+    creator.create_secret(Name="oauth/tokens/a")
+    assert denial(lambda: creator.create_secret(Name="oauth/tokens/b", **TAGGED)) == (
+        "AccessDeniedException"
+    )
+    cloud.client("iam").delete_role_policy(RoleName="r", PolicyName="p")
+    cloud.client("iam").put_role_policy(
+        RoleName="r", PolicyName="p", PolicyDocument=policy(create, tag, demand)
+    )
+    # The credentials are still the role's.
+    creator.create_secret(Name="oauth/tokens/b", **TAGGED)
+    for given in ({}, others):
+        with pytest.raises(ClientError, match="AccessDeniedException"):
+            creator.create_secret(Name="oauth/tokens/c", **given)
+
+
 def test_to_read_a_function_s_concurrency_is_not_to_set_it(
     cloud: EmbeddedCloud, role: Callable[..., Credentials]
 ) -> None:
@@ -279,6 +315,52 @@ def test_a_secret_under_a_disabled_key_cannot_be_read(cloud: EmbeddedCloud) -> N
     assert denial(lambda: cloud.client().get_secret_value(SecretId="oauth/tokens/a")) == (
         "DecryptionFailure"
     )
+
+
+@pytest.mark.parametrize(
+    ("permitted", "follows"),
+    [
+        pytest.param((), False, id="not without Encrypt on the new key"),
+        pytest.param(("kms:Encrypt",), True, id="with Encrypt"),
+    ],
+)
+def test_published_versions_follow_a_secret_to_another_key_if_they_may_be_encrypted_with_it(
+    cloud: EmbeddedCloud,
+    role: Callable[..., Credentials],
+    permitted: tuple[str, ...],
+    *,
+    follows: bool,
+) -> None:
+    old, new = key(cloud), key(cloud)
+    owner = cloud.client()
+    owner.create_secret(Name="oauth/tokens/a", SecretString="x", KmsKeyId=old)
+    kept = owner.put_secret_value(
+        SecretId="oauth/tokens/a", SecretString="y", VersionStages=["KEPT"]
+    )["VersionId"]
+    person = cloud.client(
+        credentials=role(
+            SECRETS,
+            allow("kms:Decrypt", "kms:GenerateDataKey", when=VIA_SECRETS_MANAGER),
+            *([allow(*permitted, on=new, when=VIA_SECRETS_MANAGER)] if permitted else []),
+        )
+    )
+    person.update_secret(SecretId="oauth/tokens/a", KmsKeyId=new)
+    listed = owner.list_secret_version_ids(SecretId="oauth/tokens/a")["Versions"]
+
+    keys = {each["VersionId"]: each["KmsKeyIds"] for each in listed}
+    assert keys.pop(kept) == [old], "what has neither of the three stages stays"
+    assert list(keys.values()) == [[new if follows else old]]
+    assert owner.describe_secret(SecretId="oauth/tokens/a")["KmsKeyId"] == new
+    reads_by_it = create_role(cloud, SECRETS, allow("kms:Decrypt", on=new), name="reader")
+    reader = cloud.client(credentials=cloud.assume(reads_by_it))
+    if follows:
+        assert reader.get_secret_value(SecretId="oauth/tokens/a")["SecretString"] == "x"
+    else:
+        assert denial(lambda: reader.get_secret_value(SecretId="oauth/tokens/a")) == (
+            "AccessDeniedException"
+        )
+    owner.put_secret_value(SecretId="oauth/tokens/a", SecretString="z")
+    assert reader.get_secret_value(SecretId="oauth/tokens/a")["SecretString"] == "z"
 
 
 def test_the_key_of_aws_needs_no_permission(

@@ -118,13 +118,18 @@ def test_a_function_that_does_not_let_secrets_manager_in_is_refused(
         secrets.rotate_secret(SecretId="s", RotationLambdaARN=arn)
 
 
-def test_a_rotation_may_be_set_up_for_later(
+def test_a_rotation_that_is_set_up_for_later_is_tested_on_a_version_that_goes_away_again(
     cloud: EmbeddedCloud, secrets: SecretsManagerClient, tmp_path: Path
 ) -> None:
     function = deploy_rotation_function(cloud, WRITE_DOWN, ASKED=str(tmp_path / "asked"))
     secrets.rotate_secret(
         SecretId="s", RotationLambdaARN=function, RotationRules=RULES, RotateImmediately=False
     )
+    within(SECONDS, lambda: len(asked(tmp_path / "asked")) == 1)
+    within(SECONDS, lambda: len(secrets.describe_secret(SecretId="s")["VersionIdsToStages"]) == 1)
 
-    assert secrets.describe_secret(SecretId="s")["RotationRules"] == RULES
-    assert len(secrets.describe_secret(SecretId="s")["VersionIdsToStages"]) == 1
+    assert [each["Step"] for each in asked(tmp_path / "asked")] == ["testSecret"]
+    described = secrets.describe_secret(SecretId="s")
+    assert described["RotationRules"] == RULES
+    assert "LastRotatedDate" not in described
+    assert list(described["VersionIdsToStages"].values()) == [["AWSCURRENT"]]

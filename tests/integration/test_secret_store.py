@@ -15,6 +15,8 @@ from token_refresher.aws.secret_store import Pace, SecretsManagerStore, create_c
 from token_refresher.leases import lease_id
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
     from local.embedded_cloud import EmbeddedCloud
@@ -40,9 +42,11 @@ def store(client: SecretsManagerClient) -> SecretsManagerStore:
     return store_of(client)
 
 
-def store_of(client: SecretsManagerClient, *, key: str = "") -> SecretsManagerStore:
+def store_of(
+    client: SecretsManagerClient, *, key: str = "", tags: Sequence[tuple[str, str]] = ()
+) -> SecretsManagerStore:
     pace = Pace(monotonic=itertools.count().__next__, sleep=lambda _: None)
-    return SecretsManagerStore(client, prefix="oauth", kms_key_id=key, pace=pace)
+    return SecretsManagerStore(client, prefix="oauth", kms_key_id=key, pace=pace, tags=tags)
 
 
 @pytest.fixture
@@ -114,6 +118,18 @@ def test_publishing_again_under_the_same_id_changes_nothing(store: SecretsManage
     value = store.read_published(ACCOUNT)
     assert value is not None
     assert value.text == "token"
+
+
+def test_a_new_token_secret_has_the_tags_of_the_settings_and_an_old_one_keeps_its_own(
+    client: SecretsManagerClient,
+) -> None:
+    store_of(client).create_token_secret("old")
+    store = store_of(client, tags=[("team", "payments"), ("cost-center", "42")])
+    for account in ("old", "new"):
+        store.create_token_secret(account)
+        told = store.describe_token(account)
+        assert told is not None
+        assert told.tags == ({"team": "payments", "cost-center": "42"} if account == "new" else {})
 
 
 def test_what_is_published_moves_the_stages(store: SecretsManagerStore) -> None:

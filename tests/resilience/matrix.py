@@ -51,6 +51,7 @@ class Fault(Enum):
     DENIED = "access denied"
     FIREWALL = "a firewall's page"
     VERSION_LIMIT = "version limit"
+    NOT_FOUND = "not found, though it is there"
     MALFORMED = "malformed response"
     EMPTY = "a response without its fields"
     UNUSABLE = "a response with an unusable token"
@@ -90,6 +91,8 @@ class Fault(Enum):
             return self in _AT_CONNECT
         if self in {Fault.VERSION_LIMIT, Fault.SLOW}:
             return call in WRITES
+        if self is Fault.NOT_FOUND:
+            return call in WRITES - {"create"} or call in {"tag", "untag"}
         if self is Fault.STALE:
             return call in READS
         if self in {Fault.EMPTY, Fault.UNUSABLE, Fault.UNAVAILABLE_AFTER}:

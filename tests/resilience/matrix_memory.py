@@ -105,6 +105,7 @@ _STORE_ERRORS: Final[Mapping[Fault, tuple[str, bool]]] = {
     Fault.TIMEOUT_AFTER: ("ReadTimeoutError", True),
     Fault.DENIED: ("AccessDeniedException", False),
     Fault.VERSION_LIMIT: ("LimitExceededException", False),
+    Fault.NOT_FOUND: ("ResourceNotFoundException", True),
     Fault.MALFORMED: ("ResponseParserError", True),
 }
 _CONNECTION_ERRORS: Final[Mapping[Fault, Callable[[], Exception]]] = {

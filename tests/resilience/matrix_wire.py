@@ -66,6 +66,7 @@ _STORE_ANSWERS: Final[Mapping[Fault, tuple[int, str]]] = {
     Fault.SERVER_ERROR_AFTER: (500, "InternalServiceError"),
     Fault.DENIED: (400, "AccessDeniedException"),
     Fault.VERSION_LIMIT: (400, "LimitExceededException"),
+    Fault.NOT_FOUND: (400, "ResourceNotFoundException"),
 }
 JSON: Final = (("Content-Type", "application/json"),)
 

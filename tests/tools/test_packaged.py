@@ -29,7 +29,10 @@ def test_only_where_the_artifact_is_and_how_it_is_built_differ() -> None:
     for resource in own["Resources"].values():
         if resource.get("Metadata") == {"BuildMethod": "makefile"}:
             del resource["Metadata"]
+    commands = [each["Outputs"]["DeployAlarms"].pop("Value")["Fn::Sub"] for each in (released, own)]
     assert released == own
+    sam, aws = "sam deploy --template-file infra/", "aws cloudformation deploy --template-file "
+    assert commands[0] == commands[1].replace(sam, aws)
 
 
 def test_each_processor_has_an_artifact_of_its_own_whose_name_tells_the_release() -> None:

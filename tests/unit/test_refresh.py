@@ -973,6 +973,37 @@ def is_about_its_removal(result: Result) -> bool:
     )
 
 
+@pytest.mark.parametrize("call", ["lease", "journal", "publish"])
+def test_nobody_is_called_for_an_account_that_is_deleted_at_once_in_the_middle_of_a_refresh(
+    world: World, call: str
+) -> None:
+    refresh_only_due_again(world)
+
+    def delete() -> None:
+        world.store.credentials.pop(ACCOUNT)
+        world.store.tokens.pop(ACCOUNT)
+
+    world.faults.meanwhile(f"before {call}", delete)
+    result = world.refresh()
+
+    assert (result.reason, result.error) == (Reason.ORPHANED, None)
+    assert not needs_action(result.account, now=world.now, schedule=TICK)
+
+
+@pytest.mark.parametrize("call", ["lease", "journal", "publish"])
+def test_a_secret_that_was_just_created_may_not_be_found_by_the_next_call(
+    world: World, call: str
+) -> None:
+    """All of Secrets Manager is eventually consistent: that passes, and nobody is called."""
+    world.add_refresh_only()
+    lagging = SecretStoreError("PutSecretValue", "ResourceNotFoundException", transient=True)
+    world.faults.once(f"before {call}", lagging)
+    for report in (world.sweep(), world.sweep(after=TICK)):
+        [account] = report.accounts
+        assert not needs_action(account, now=world.now, schedule=TICK)
+    assert account.published is not None
+
+
 def test_a_response_that_came_while_its_account_was_removed_is_kept_until_it_is_restored(
     world: World,
 ) -> None:

@@ -286,10 +286,19 @@ def test_without_time_nothing_is_asked_and_the_rotation_is_tried_again(rotated: 
     assert rotated.stages[PENDING] == rotated.version_id
 
 
-@pytest.mark.parametrize("step", [Step.SET, Step.TEST, Step.FINISH])
+@pytest.mark.parametrize("step", [Step.SET, Step.FINISH])
 def test_a_step_before_the_first_one_is_refused(rotated: Rotated, step: Step) -> None:
     with pytest.raises(RotationError, match="createSecret comes first"):
         rotated.take(step)
+
+
+def test_a_schedule_for_later_is_tried_by_a_test_of_nothing_which_changes_nothing(
+    rotated: Rotated,
+) -> None:
+    before, grants = dict(rotated.stages), list(rotated.world.grants)
+    assert rotated.take(Step.TEST) is None
+
+    assert (rotated.stages, rotated.world.grants) == (before, grants)
 
 
 @pytest.mark.parametrize("step", list(Step))

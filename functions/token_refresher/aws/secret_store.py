@@ -30,9 +30,10 @@ from token_refresher.ports import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from mypy_boto3_secretsmanager import SecretsManagerClient
+    from mypy_boto3_secretsmanager.type_defs import TagTypeDef
 
 # One call: five seconds and three attempts. A connection that is not there in
 # two seconds will not come.
@@ -151,17 +152,27 @@ class SecretsManagerStore:
         prefix: Without a slash at its end.
         kms_key_id: For token secrets that are created; empty for the AWS managed key.
         pace: Shared by all writes of the environment.
+        tags: Keys and values, for token secrets that are created.
 
     Every method raises `SecretStoreError` where Secrets Manager refuses.
     """
 
     def __init__(
-        self, client: SecretsManagerClient, *, prefix: str, kms_key_id: str, pace: Pace
+        self,
+        client: SecretsManagerClient,
+        *,
+        prefix: str,
+        kms_key_id: str,
+        pace: Pace,
+        tags: Sequence[tuple[str, str]] = (),
     ) -> None:
         self._client = client
         self._credentials_path = f"{prefix}/credentials/"
         self._tokens_path = f"{prefix}/tokens/"
-        self._kms_key_id = kms_key_id
+        # What a new token secret is, besides its name.
+        self._created_with: dict[str, Any] = {"KmsKeyId": kms_key_id} if kms_key_id else {}
+        if tags:
+            self._created_with["Tags"] = listed(tags)
         self._pace = pace
 
     def list_secrets(
@@ -249,14 +260,13 @@ class SecretsManagerStore:
 
     def create_token_secret(self, account: str) -> None:
         """Create an account's token secret, empty; one that exists already is as good."""
-        arguments: dict[str, Any] = {"KmsKeyId": self._kms_key_id} if self._kms_key_id else {}
         self._pace.wait()
         try:
             with _errors("CreateSecret"):
                 self._client.create_secret(
                     Name=self._tokens_path + account,
                     Description="Access token kept fresh by Token Refresher; read AWSCURRENT",
-                    **arguments,
+                    **self._created_with,
                 )
         except SecretStoreError as error:
             if error.code != _EXISTS:
@@ -336,7 +346,7 @@ class SecretsManagerStore:
         with _errors("TagResource"):
             self._client.tag_resource(
                 SecretId=self._tokens_path + account,
-                Tags=[{"Key": key, "Value": value} for key, value in tags.items()],
+                Tags=listed(tags.items()),
             )
 
     def untag(self, account: str, keys: list[str]) -> None:
@@ -344,6 +354,11 @@ class SecretsManagerStore:
         self._pace.wait()
         with _errors("UntagResource"):
             self._client.untag_resource(SecretId=self._tokens_path + account, TagKeys=keys)
+
+
+def listed(tags: Iterable[tuple[str, str]]) -> list[TagTypeDef]:
+    """Write keys and values as Secrets Manager takes tags."""
+    return [{"Key": key, "Value": value} for key, value in tags]
 
 
 def metadata_of(
@@ -371,6 +386,8 @@ def _errors(operation: str) -> Iterator[None]:
         yield
     except (ClientError, BotoCoreError) as error:
         code, transient = told_by(error)
+        # A secret is there when it is written to: not found yet, for a moment after it was made.
+        transient = transient or code == _NOT_FOUND
         raise SecretStoreError(operation, code, transient=transient) from None
 
 

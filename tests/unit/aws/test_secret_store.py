@@ -210,7 +210,8 @@ class TestErrors:
             ("EncryptionFailure", 400, FailureClass.ACTION_REQUIRED),
             ("InvalidRequestException", 400, FailureClass.ACTION_REQUIRED),
             ("LimitExceededException", 400, FailureClass.ACTION_REQUIRED),
-            ("ResourceNotFoundException", 400, FailureClass.ACTION_REQUIRED),
+            # A secret that was just made may not be found by the next call.
+            ("ResourceNotFoundException", 400, FailureClass.TRANSIENT),
             ("UnheardOf", 400, FailureClass.ACTION_REQUIRED),
             ("InternalServiceError", 500, FailureClass.TRANSIENT),
             ("ThrottlingException", 400, FailureClass.TRANSIENT),
