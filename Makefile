@@ -262,7 +262,7 @@ artifact: .venv/.uv
 ALLOW_DIRTY ?=
 DIST ?= dist
 .PHONY: release
-release: .venv-release/.ready ## Make what a release holds, byte for byte again (dist/)
+release: .venv-release/.ready .node-infra/.ready ## Make what a release holds, byte for byte again (dist/)
 	@$(FIND_PYTHONS) $(WITH_UV) .venv-release/bin/python -m tools.release "$(DIST)" \
 		$(if $(ALLOW_DIRTY),--allow-dirty)
 
