@@ -110,7 +110,7 @@ def needed(template: Deployable) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def synthesised(app: Path) -> dict[str, list[Any]]:
-    """By what is tried: each stack's resources, or the error; in one run, as the CDK starts slowly."""
+    """By what is tried: each stack's resources, or the error. One run: the CDK starts slowly."""
     later = {"artifactBucket": "LATER", "secretPrefix": "LATER"}
     bucket = {"artifactBucket": "a-bucket"}
     triggers = bucket | {"triggers": True}
