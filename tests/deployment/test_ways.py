@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import shutil
 import subprocess
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
 from local.embedded_cloud import ROOT
 from local.stack import Stack
+from tools import artifact, packaged
 from tools.terminal import Terminal
 
 if TYPE_CHECKING:
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from local.stack import LocalAws
+    from tests.deployment.conftest import Deployed
 
 AWS: Final = ROOT / ".venv-deploy" / "bin" / "aws"
 SAM: Final = ROOT / ".venv-deploy" / "bin" / "sam"
@@ -128,7 +131,7 @@ def test_a_release_deployed_without_this_repository_is_granted_the_same_and_publ
         SecretString=json.dumps(credentials),
     )
     stack.invoke()
-    aws.consumer(prefix="released").require_accepted("dealer-17")
+    assert aws.consumer(prefix="released").call("dealer-17")
 
 
 def granted(stack: Stack, prefix: str) -> dict[str, str]:
