@@ -144,7 +144,7 @@ pins-check: .venv/.pins-checked ## Fail when requirements/ is not what `make pin
 .PHONY: clean
 clean: ## Remove the environments and what the tools leave behind
 	@rm -rf .venv .venv-3.13 .venv-emulator .venv-moto .venv-deploy .venv-checkov .venv-audit
-	@rm -rf .venv-servers .venv-release .aws-sam .node .node-servers .node-actions .debian build dist
+	@rm -rf .venv-servers .venv-release .aws-sam .node .node-infra .node-servers .node-actions .debian build dist
 	@rm -rf .coverage* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -154,13 +154,13 @@ clean: ## Remove the environments and what the tools leave behind
 ALONE := tests/unit tests/scenarios tests/fuzz
 FAST := tests/tools tests/cli tests/integration tests/providers $(ALONE)
 # What takes longest begins first, so that no core waits for another at the end.
-ALL := tests/deployment tests/servers tests/resilience tests/docs $(FAST)
+ALL := tests/deployment tests/servers tests/resilience tests/docs tests/infra $(FAST)
 ON_ALL_CORES := --numprocesses auto --no-loadscope-reorder
 
 # The package's branches are the same on each Python, so one run measures that all are taken.
 .PHONY: test-main
 test-main: $(SETUP) .venv-moto/.ready .venv-deploy/.ready .venv-servers/.ready .venv-release/.ready \
-		.node/.ready .node-servers/.ready .debian/.ready
+		.node/.ready .node-servers/.ready .node-infra/cloudformation-stack.d.ts .debian/.ready
 	@echo "== All tests on $$($(PY) --version)"; \
 	COVERAGE_FILE=.venv/.coverage $(PY) -m pytest $(ON_ALL_CORES) $(ALL) --cov
 
@@ -196,11 +196,13 @@ test-3.13: $(SETUP) .venv-moto/.ready .venv-3.13/.ready
 	@$(INSTALL) --python .venv-$* $<
 	@touch $@
 
-# The packages of an example for consumers, and an authorization server, where this machine has npm.
+# The packages of an example for consumers, of an authorization server, and what the construct is
+# compiled and synthesised with, where this machine has npm.
 # The lock files hold hashes, and name no registry.
 .node/.ready: docs/consumers/node/package-lock.json
+.node-infra/.ready: infra/cdk/package-lock.json
 .node-servers/.ready: tests/servers/package-lock.json
-.node/.ready .node-servers/.ready:
+.node/.ready .node-infra/.ready .node-servers/.ready:
 	@if command -v npm > /dev/null; then \
 		echo "== Making $(@D)"; \
 		mkdir -p $(@D); cp $(<D)/package.json $(<D)/package-lock.json $(@D); \
@@ -225,6 +227,15 @@ DEBIAN := bookworm
 		why=$$(tail -n 1 .debian/log); \
 	fi; \
 	echo "== No Debian to install the command line in: $$why"
+
+# What Terraform's provider takes for a stack: one file of a package of 480 MB. A test holds its hash.
+BINDINGS := @cdktn/provider-aws@25.7.0
+.node-infra/cloudformation-stack.d.ts: .node-infra/.ready
+	@if command -v npm > /dev/null; then \
+		archive=$(@D)/$$(npm pack --silent --pack-destination $(@D) $(BINDINGS)); \
+		tar -xzOf "$$archive" package/lib/cloudformation-stack/index.d.ts > $@; \
+		rm "$$archive"; \
+	fi
 
 # Where this machine has a second Python. A version manager may hide it, or offer one that does not run.
 .venv-3.13/.ready: requirements/dev.txt | .venv/.uv
@@ -271,7 +282,7 @@ artifact: .venv/.uv
 ALLOW_DIRTY ?=
 DIST ?= dist
 .PHONY: release
-release: .venv-release/.ready ## Make what a release holds, byte for byte again (dist/)
+release: .venv-release/.ready .node-infra/.ready ## Make what a release holds, byte for byte again (dist/)
 	@$(FIND_PYTHONS) $(WITH_UV) .venv-release/bin/python -m tools.release "$(DIST)" \
 		$(if $(ALLOW_DIRTY),--allow-dirty)
 
