@@ -7,7 +7,7 @@ permissions are the same by construction.
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import Any, Final
 
 import yaml
 
@@ -85,8 +85,14 @@ def packaged_template(version: str) -> str:
     return text
 
 
+def packaged_document(version: str) -> dict[str, Any]:
+    """Return the packaged template with its intrinsic functions in their long form."""
+    document: dict[str, Any]
+    document = yaml.load(packaged_template(version), Loader=templates.Loader)  # noqa: S506 - a safe one
+    return document
+
+
 def parameters(version: str) -> dict[str, dict[str, object]]:
     """Return the parameters of the packaged template, by name, as CloudFormation defines them."""
-    document: dict[str, dict[str, dict[str, object]]]
-    document = yaml.load(packaged_template(version), Loader=templates.Loader)  # noqa: S506 - a safe one
-    return document["Parameters"]
+    found: dict[str, dict[str, object]] = packaged_document(version)["Parameters"]
+    return found

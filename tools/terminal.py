@@ -40,13 +40,12 @@ GIVE_UP_SECONDS = 60  # of silence, on a machine that is busy
 class Terminal:
     """A command at work in a pseudo-terminal.
 
-    It works in the project's directory, as the Makefile's commands do.
-
     Args:
         command: The program, by its path, and its arguments.
         environment: All of its variables but the terminal's.
         columns: The width that the terminal tells.
         lines: The height.
+        directory: Where it works; the project's, as the Makefile's commands do.
 
     Attributes:
         transcript: All that the terminal was sent so far.
@@ -59,13 +58,14 @@ class Terminal:
         *,
         columns: int,
         lines: int = 24,
+        directory: Path = ROOT,
     ) -> None:
         self._size = columns, lines
         self._ours, theirs = pty.openpty()
         termios.tcsetwinsize(theirs, (lines, columns))
         self._process = subprocess.Popen(  # noqa: S603
             [sys.executable, "-c", IN_A_TERMINAL, *command],
-            cwd=ROOT,
+            cwd=directory,
             env={**environment, "TERM": "xterm-256color"},
             stdin=theirs,
             stdout=theirs,

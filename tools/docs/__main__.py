@@ -1,6 +1,7 @@
 """Brings the generated tables of README.md and docs/ up to date; ``--check`` only tells.
 
-Run by ``make docs``. It changes nothing outside of the blocks.
+Run by ``make docs``. It changes nothing outside of the blocks, but for the files of `infra/` that
+say they are generated.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from tools.docs.blocks import DocumentError
-from tools.docs.documents import ROOT, changes
+from tools.docs.documents import ROOT, changes, text_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,7 +39,7 @@ def main(arguments: list[str]) -> int:
 
 def diff(path: Path, text: str) -> list[str]:
     """Show what ``make docs`` would change in a document."""
-    name, before = str(path.relative_to(ROOT)), path.read_text(encoding="utf-8")
+    name, before = str(path.relative_to(ROOT)), text_of(path)
     return list(
         difflib.unified_diff(
             before.splitlines(keepends=True), text.splitlines(keepends=True), name, name

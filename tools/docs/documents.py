@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from tools import modules
 from tools.docs import (
     architecture,
     codes,
@@ -59,6 +60,7 @@ TABLES: Final[Mapping[str, Callable[[], Block]]] = {
     "first-looks": infrastructure.first_looks,
     "failures": failures.failures,
     "costs": costs.costs,
+    "costs-besides": costs.costs_besides,
     "costs-in-all": costs.in_all,
     "costs-of-signing": costs.costs_of_signing,
     "modules": architecture.modules,
@@ -73,7 +75,7 @@ TABLES: Final[Mapping[str, Callable[[], Block]]] = {
 
 
 def changes() -> dict[Path, str]:
-    """Tell the text of each document that is not up to date.
+    """Tell the text of each document, module and construct that is not up to date.
 
     Raises:
         DocumentError: A table stands nowhere, or a block needs a person.
@@ -84,5 +86,10 @@ def changes() -> dict[Path, str]:
     if nowhere := sorted(TABLES.keys() - set(shown)):
         msg = f"no document shows {nowhere}"
         raise DocumentError(msg)
-    after = {path: rewritten(text, TABLES) for path, text in before.items()}
-    return {path: text for path, text in after.items() if text != before[path]}
+    after = {path: rewritten(text, TABLES) for path, text in before.items()} | modules.generated()
+    return {path: text for path, text in after.items() if text != before.get(path, text_of(path))}
+
+
+def text_of(path: Path) -> str:
+    """Read a file; one that is not there yet is empty."""
+    return path.read_text(encoding="utf-8") if path.exists() else ""
