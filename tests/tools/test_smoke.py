@@ -106,6 +106,7 @@ def test_it_tells_where_and_what_first_and_begins_with_a_yes_alone(
     assert secrets_in(cloud) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way_out", ["interrupt", "end_input"])
 def test_who_leaves_at_the_question_has_made_nothing(
     cloud: EmbeddedCloud, tmp_path: Path, way_out: str
@@ -127,6 +128,7 @@ def test_without_a_terminal_it_begins_only_where_it_is_agreed_beforehand(
     assert secrets_in(cloud) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("without", "told"),
     [
@@ -144,6 +146,7 @@ def test_without_a_region_or_credentials_one_line_says_so(
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_a_report_that_cannot_be_written_is_told_before_anything_is_made(
     cloud: EmbeddedCloud, tmp_path: Path
 ) -> None:

@@ -81,6 +81,7 @@ def test_what_moto_answers_otherwise_is_the_list_in_the_document(moto: MotoCloud
     assert smoke_account.secrets_in(moto) == []
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("granted")
 @pytest.mark.parametrize(
     ("action", "question"),

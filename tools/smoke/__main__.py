@@ -13,9 +13,11 @@ import signal
 import sys
 import time
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from token_refresher import __version__
 from tools.deploy import INTERRUPTED
 from tools.deploying.place import DeployError, find_place
 from tools.output import console, pasteable
@@ -111,6 +113,8 @@ def tell_left(left: Sequence[str]) -> None:
 def write(file: Path, sandbox: Sandbox, findings: Sequence[Finding]) -> None:
     """Write the report, which says nothing of the account: it is made to be handed on."""
     told = {
+        "version": __version__,
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "region": sandbox.place.region,
         "calls": sandbox.calls,
         "seconds": round(sandbox.spent_seconds, 1),
