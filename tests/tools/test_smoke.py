@@ -119,6 +119,7 @@ def test_who_leaves_at_the_question_has_made_nothing(
     assert secrets_in(cloud) == []
 
 
+@pytest.mark.slow
 def test_without_a_terminal_it_begins_only_where_it_is_agreed_beforehand(
     cloud: EmbeddedCloud, tmp_path: Path
 ) -> None:
