@@ -57,8 +57,8 @@ def what_is_made(name: str, *, with_key: bool, stack: str | None) -> list[str]:
     ]
     if with_key:
         told += [
-            "It makes one KMS key, which is billed for an hour at most, and schedules its",
-            f"deletion: the key is gone in {SHORTEST_WINDOW_DAYS} days.",
+            "It makes two KMS keys, which are billed for an hour at most, and schedules",
+            f"their deletion: they are gone in {SHORTEST_WINDOW_DAYS} days.",
         ]
     if stack is not None:
         told.append(f"It looks at the stack {stack}, its metrics, its alarms and its log.")
@@ -128,7 +128,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Ask what was asked for, and return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--yes", action="store_true", help="agreed: do not ask")
-    parser.add_argument("--keys", action="store_true", help="also make a KMS key, and sign by it")
+    parser.add_argument("--keys", action="store_true", help="also make KMS keys, and use them")
     parser.add_argument("--stack", help="also look at a stack that is deployed")
     parser.add_argument("--json", type=Path, help="the file of a report")
     told = parser.parse_args(arguments)
@@ -167,7 +167,11 @@ def smoke(told: argparse.Namespace) -> int:
         # Those that were settled count, also where it is interrupted.
         findings.extend(run(sandbox, asked, tell=lambda each: print(each.line, flush=True)))
         if not told.keys:
-            print(Finding("signatures by KMS", Verdict.UNKNOWN, NOT_ASKED).line)
+            print(
+                Finding(
+                    "signatures by KMS, and secrets under its keys", Verdict.UNKNOWN, NOT_ASKED
+                ).line
+            )
     finally:
         made = sandbox.secrets_made, len(sandbox.keys)
         try:

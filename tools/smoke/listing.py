@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+from functools import cache, partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
@@ -50,7 +50,6 @@ def stages(sandbox: Sandbox) -> Answer:
 def pages(sandbox: Sandbox) -> Answer:
     """List in pages of one."""
     _fill(sandbox)
-    _list(sandbox, lambda found: found.keys() == _wanted(sandbox))
     found: list[str] = []
     asked: dict[str, Any] = {}
     # An empty page may be followed by a full one.
@@ -139,16 +138,15 @@ def _fill(sandbox: Sandbox) -> None:
         sandbox.filled(each)
 
 
+@cache
 def _marked(sandbox: Sandbox) -> str:
-    """Return the secret that is marked for deletion."""
+    """Mark a secret for deletion, once, and return its name."""
     path = sandbox.filled(DELETED)
-    described = sandbox.secrets.describe_secret(SecretId=path)
-    if "DeletedDate" not in described:
-        sandbox.secrets.delete_secret(SecretId=path, RecoveryWindowInDays=SHORTEST_WINDOW_DAYS)
-        sandbox.eventually(
-            lambda: sandbox.secrets.describe_secret(SecretId=path),
-            lambda found: "DeletedDate" in found,
-        )
+    sandbox.secrets.delete_secret(SecretId=path, RecoveryWindowInDays=SHORTEST_WINDOW_DAYS)
+    sandbox.eventually(
+        lambda: sandbox.secrets.describe_secret(SecretId=path),
+        lambda found: "DeletedDate" in found,
+    )
     return path
 
 

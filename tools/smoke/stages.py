@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, Final
 
 from token_refresher.leases import lease_id
@@ -138,8 +138,9 @@ def longest_ids(sandbox: Sandbox) -> Answer:
     return Answer(is_right, f"64 are taken, and 65 refused by {code or 'nothing'}")
 
 
+@cache
 def _stage_two(sandbox: Sandbox) -> None:
-    """Have one version published, and another one staged; once, since ids are not used twice."""
+    """Have one version published, and another one staged; once, for all questions."""
     sandbox.put(STAGED, lease_id(STAGED, 1), "invented", [LEASE_STAGE])
     sandbox.put(STAGED, token_version(3), "invented-3")
     sandbox.put(STAGED, token_version(4), "invented-4", [PENDING])
