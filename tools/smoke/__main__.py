@@ -167,11 +167,7 @@ def smoke(told: argparse.Namespace) -> int:
         # Those that were settled count, also where it is interrupted.
         findings.extend(run(sandbox, asked, tell=lambda each: print(each.line, flush=True)))
         if not told.keys:
-            print(
-                Finding(
-                    "signatures by KMS, and secrets under its keys", Verdict.UNKNOWN, NOT_ASKED
-                ).line
-            )
+            print(Finding("signatures and secrets by KMS keys", Verdict.UNKNOWN, NOT_ASKED).line)
     finally:
         made = sandbox.secrets_made, len(sandbox.keys)
         try:
