@@ -159,6 +159,15 @@ def test_a_report_that_cannot_be_written_is_told_before_anything_is_made(
 
 
 @pytest.mark.slow
+def test_a_stack_that_is_not_there_is_told_before_anything_is_made(
+    cloud: EmbeddedCloud, tmp_path: Path
+) -> None:
+    done = run(shell(cloud, tmp_path), *AGREED, "--stack=none")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "There is no stack none in eu-west-1.\n"
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("after", [FIRST_QUESTION, "tags are cleared", "a listing in pages"])
 def test_ctrl_c_takes_away_what_was_made_whenever_it_comes(
     cloud: EmbeddedCloud, tmp_path: Path, after: str

@@ -17,9 +17,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from botocore.exceptions import BotoCoreError, ClientError
+
 from token_refresher import __version__
 from tools.deploy import INTERRUPTED
-from tools.deploying.place import DeployError, find_place
+from tools.deploying.place import DeployError, find_place, said_of, unanswered
 from tools.output import console, pasteable
 from tools.smoke import deployed, identity, keys, listing, records, refusals, stages, writes
 from tools.smoke.asking import NotAgreedError, agree
@@ -30,6 +32,7 @@ from tools.smoke.sandbox import MOST_CALLS, MOST_SECONDS, SHORTEST_WINDOW_DAYS, 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from tools.deploying.place import Place
     from tools.smoke.questions import Question
 
 # What is most in question stands first; last, what takes whatever calls are left.
@@ -141,11 +144,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return COULD_NOT
 
 
+def require_stack(place: Place, stack: str) -> None:
+    """See that there is a stack to look at; who may not know that is told by its questions.
+
+    Raises:
+        DeployError: There is none.
+    """
+    try:
+        place.client("cloudformation").describe_stacks(StackName=stack)
+    except BotoCoreError as error:
+        raise DeployError(unanswered(error)) from error
+    except ClientError as error:
+        if said_of(error) == "ValidationError":
+            raise DeployError(f"There is no stack {stack} in {place.region}.") from error
+
+
 def smoke(told: argparse.Namespace) -> int:
     """Ask whether to begin, ask AWS, and take away what was made, whatever happens.
 
     Raises:
-        DeployError: There are no credentials, or no Region.
+        DeployError: There are no credentials, no Region, or no such stack.
         KeyboardInterrupt: It was interrupted; what was made is taken away all the same.
         NotAgreedError: Nobody has agreed.
         OSError: The report cannot be written.
@@ -153,6 +171,8 @@ def smoke(told: argparse.Namespace) -> int:
     if told.json is not None:
         told.json.touch()
     place = find_place()
+    if told.stack is not None:
+        require_stack(place, told.stack)
     sandbox = Sandbox(place, monotonic=time.monotonic, sleep=time.sleep)
     agree(place, what_is_made(sandbox.name, with_key=told.keys, stack=told.stack), yes=told.yes)
     print()
