@@ -367,6 +367,8 @@ def swept(world: World) -> World:
     assert within(SECONDS, lambda: world.events.has(len(ACCOUNTS)))
     told = world.every.invoke({"accounts": list(ACCOUNTS), "force": True})["accounts"]
     told += world.spare.invoke()["accounts"]
+    # Metrics of each account are of sweeps.
+    assert world.every.invoke()["outcomes"]["fresh"] == len(ACCOUNTS)
     world.outcomes = {each["account"]: each["outcome"] for each in told}
     return world
 
