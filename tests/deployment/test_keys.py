@@ -103,7 +103,7 @@ class Rekeyed:
 
 
 @pytest.fixture
-def rekeyed(aws: LocalAws, _built: None) -> Rekeyed:
+def rekeyed(aws: LocalAws, _built: str) -> Rekeyed:
     return Rekeyed(aws)
 
 
