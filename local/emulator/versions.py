@@ -65,7 +65,14 @@ def add_version(
     if moved:
         for gone in secret["Versions"].keys() - held.versions.keys():
             del secret["Versions"][gone]
-        secret["Versions"][version_id] = {**value, "CreatedDate": now, "Stages": []}
+        added: Version = {
+            "SecretString": value["SecretString"],
+            "SecretBinary": value["SecretBinary"],
+            "CreatedDate": now,
+            "Stages": [],
+            "KmsKeyId": secret.get("KmsKeyId"),
+        }
+        secret["Versions"][version_id] = added
         _keep_stages(secret, held, now=now)
     return moved
 
