@@ -60,6 +60,10 @@ EXAMPLES ?= 3000
 model: .venv/.ready ## Drive it at random against its promises (EXAMPLES=3000)
 	@MODEL_EXAMPLES=$(EXAMPLES) $(PY) -m pytest tests/resilience/test_model.py -k TestModel
 
+.PHONY: stored-forms
+stored-forms: .venv/.ready ## Record what is stored that no released version has recorded
+	@PYTHONPATH=functions:cli:. $(PY) -m tests.scenarios.stored_forms
+
 .PHONY: mutants
 mutants: .venv/.ready ## Take out one safeguard after the other, and see a test notice
 	@PYTHONPATH=functions:cli:. $(PY) -m tests.resilience.mutants
@@ -155,19 +159,19 @@ ON_ALL_CORES := --numprocesses auto --no-loadscope-reorder
 
 # The package's branches are the same on each Python, so one run measures that all are taken.
 .PHONY: test-main
-test-main: $(SETUP) .venv-moto/.ready .venv-deploy/.ready .venv-servers/.ready .node/.ready .node-servers/.ready \
-	.node-infra/cloudformation-stack.d.ts
+test-main: $(SETUP) .venv-moto/.ready .venv-deploy/.ready .venv-servers/.ready .venv-release/.ready \
+		.node/.ready .node-servers/.ready .node-infra/cloudformation-stack.d.ts .debian/.ready
 	@echo "== All tests on $$($(PY) --version)"; \
 	COVERAGE_FILE=.venv/.coverage $(PY) -m pytest $(ON_ALL_CORES) $(ALL) --cov
 
-# But for what is built and deployed, which always has the Python of its runtime, for documents,
-# which have none, and for the demo, which takes long to say the same.
+# But for what is built, released and deployed, which always has the Python of its runtime, for
+# documents, which have none, and for the demo, which takes long to say the same.
 .PHONY: test-3.13
 test-3.13: $(SETUP) .venv-moto/.ready .venv-3.13/.ready
 	@if [ -e .venv-3.13/.ready ]; then \
 		echo "== The tests on $$(.venv-3.13/bin/python --version)"; \
 		.venv-3.13/bin/python -m pytest $(ON_ALL_CORES) tests/resilience $(FAST) \
-			--ignore tests/integration/test_demo.py; \
+			--ignore tests/integration/test_demo.py --ignore tests/tools/test_release.py; \
 	fi
 
 
@@ -216,6 +220,22 @@ BINDINGS := @cdktn/provider-aws@25.7.0
 		tar -xzOf "$$archive" package/lib/cloudformation-stack/index.d.ts > $@; \
 		rm "$$archive"; \
 	fi
+
+# A Debian as it comes, with its pipx, where this machine can make one. Whence the packages come is
+# what apt was told, and where it knows none of this Debian, debootstrap's own.
+DEBIAN := bookworm
+.debian/.ready:
+	@if [ "$$(id -u)" != 0 ]; then why="only root can make one"; \
+	elif ! command -v debootstrap > /dev/null; then why="there is no debootstrap"; \
+	else \
+		echo "== Making .debian"; \
+		rm -rf .debian; mkdir .debian; \
+		from=$$(apt-get indextargets --format '$$(REPO_URI)' 'Codename: $(DEBIAN)' 2>/dev/null | head -n 1); \
+		if debootstrap --variant=minbase --include=pipx,ca-certificates $(DEBIAN) .debian/root $$from \
+			> .debian/log 2>&1; then touch $@; exit; fi; \
+		why=$$(tail -n 1 .debian/log); \
+	fi; \
+	echo "== No Debian to install the command line in: $$why"
 
 # Where this machine has a second Python. A version manager may hide it, or offer one that does not run.
 .venv-3.13/.ready: requirements/dev.txt | .venv/.uv
@@ -283,7 +303,7 @@ STACK ?= token-refresher
 
 # Each says first where it goes: to AWS_REGION, else AWS_DEFAULT_REGION, else the profile's Region.
 # What people type reaches it as it is: neither make nor the shell may run or drop a part of it.
-unexport STACK ACCOUNT PARAMETERS DEFAULT_PARAMETERS ARCHITECTURE
+unexport STACK ACCOUNT PARAMETERS DEFAULT_PARAMETERS ARCHITECTURE REPORT
 deploy deploy-stacks account undeploy: export GIVEN_STACK = $(value STACK)
 deploy deploy-stacks account undeploy: export GIVEN_ACCOUNT = $(value ACCOUNT)
 deploy deploy-stacks account undeploy: export GIVEN_PARAMETERS = $(value PARAMETERS)
@@ -311,6 +331,15 @@ account: .venv-deploy/.ready ## Make an account's secret and policies (ACCOUNT=d
 .PHONY: undeploy
 undeploy: .venv-deploy/.ready ## Delete the function and its monitoring, and no secret
 	@$(DEPLOY) undeploy
+
+# With the program's own packages: its own forms are asked about.
+.PHONY: smoke-aws
+smoke-aws: export GIVEN_STACK = $(value STACK)
+smoke-aws: export GIVEN_REPORT = $(value REPORT)
+smoke-aws: .venv/.ready ## Ask AWS what only AWS can tell (KEYS=1 STACK=name REPORT=file)
+	@PYTHONPATH=functions:. exec $(PY) -m tools.smoke $(if $(filter 1,$(value YES)),--yes) \
+		$(if $(filter 1,$(value KEYS)),--keys) $(if $(value REPORT),--json="$$GIVEN_REPORT") \
+		$(if $(filter-out file,$(origin STACK)),--stack="$$GIVEN_STACK")
 
 .PHONY: deploy-local
 deploy-local: $(SETUP) .venv-deploy/.ready ## Deploy to a local AWS by itself, see what it promises kept

@@ -8,7 +8,6 @@ changes is told before it does.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import os
 import re
 import shlex
@@ -25,6 +24,7 @@ from tools import templates
 from tools.deploying import parameters as known
 from tools.deploying.change_sets import read_change_set, table
 from tools.deploying.following import Progress, follow, last_event
+from tools.deploying.names import account_stack, check_name
 from tools.deploying.place import (
     NO_ANSWER,
     DeployError,
@@ -46,21 +46,15 @@ if TYPE_CHECKING:
 SETTINGS: Final = "samconfig.yaml"
 # Outputs that tell nothing here: the alarms are deployed next.
 NOT_TOLD: Final = frozenset({"DeployAlarms"})
-
-LONGEST_FUNCTION_NAME: Final = 64
-LONGEST_STACK_NAME: Final = 128
-# The functions beside the sweeping one, by the parameter that asks for them.
-NAME_ENDINGS: Final = {"Triggers": "-triggers", "Rotation": "-rotation"}
 # As a shell tells that a command was ended by Ctrl-C.
 INTERRUPTED: Final = 130
-
-# As the template has it.
-ACCOUNT_NAME: Final = re.compile(r"[A-Za-z0-9_+=.@-]+(/[A-Za-z0-9_+=.@-]+)*")
+# SAM takes no value for an empty one, and would leave what was given earlier in place.
+EMPTY_VALUE: Final = '""'
 CHANGE_SET: Final = re.compile(r"arn:\S+:changeSet/\S+")
 DONE: Final = frozenset({"CREATE_COMPLETE", "DELETE_COMPLETE", "UPDATE_COMPLETE"})
-LEFT_ALONE: Final = (
-    "every secret, the accounts' stacks, and the bucket of\n   aws-sam-cli-managed-default"
-)
+LEFT_ALONE: Final = """\
+every secret, the accounts' stacks, and the bucket of
+   aws-sam-cli-managed-default"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,46 +78,6 @@ class Manner:
         except EOFError:
             print()
             return False
-
-
-def check_name(stack: str, parameters: Mapping[str, str]) -> None:
-    """See that the stack, and each function that is named after it, can have its name.
-
-    Raises:
-        DeployError: One of them cannot.
-    """
-    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9-]*", stack):
-        raise DeployError(
-            f"STACK={stack} is no name for a stack: a letter, then letters, digits and hyphens."
-        )
-    if re.search(r"-account(-|$)|-monitoring$", stack):
-        raise DeployError(
-            f"STACK={stack} could be the name of another stack's account or monitoring: "
-            "choose one without -account and -monitoring."
-        )
-    asked_for = [end for name, end in NAME_ENDINGS.items() if parameters.get(name) == "true"]
-    for ending in ("", *asked_for):
-        room = LONGEST_FUNCTION_NAME - len(ending)
-        if len(stack) > room:
-            raise DeployError(
-                f"STACK={stack} has {len(stack)} characters, and its function {stack}{ending} "
-                f"may have {LONGEST_FUNCTION_NAME}. Choose a name of at most {room}."
-            )
-
-
-def account_stack(stack: str, account: str) -> str:
-    """Name the stack of an account, so that no two accounts share one.
-
-    CloudFormation takes letters, digits and hyphens. Where that changes or shortens an account's
-    name, a digest of the whole name tells it from its neighbours.
-    """
-    plain = re.sub(r"[^A-Za-z0-9-]", "-", account)
-    name = f"{stack}-account-{plain}"
-    looks_digested = re.search(r"-[0-9a-f]{8}$", plain)
-    if plain == account and len(name) <= LONGEST_STACK_NAME and not looks_digested:
-        return name
-    digest = "-" + hashlib.sha256(account.encode()).hexdigest()[:8]
-    return name[: LONGEST_STACK_NAME - len(digest)] + digest
 
 
 def sam(place: Place, *arguments: str) -> str:
@@ -157,8 +111,7 @@ def plan(place: Place, stack: Stack, given: Mapping[str, str], *options: str) ->
 
     SAM uploads the artifact for it, once for all functions.
     """
-    # SAM takes no value for an empty one, and would leave what was given earlier in place.
-    overrides = [f"{name}={value or chr(34) * 2}" for name, value in given.items()]
+    overrides = [f"{name}={value or EMPTY_VALUE}" for name, value in given.items()]
     said = sam(
         place,
         *("deploy", "--stack-name", stack.name, "--no-progressbar", "--no-execute-changeset"),
@@ -178,7 +131,8 @@ def deploy(
     Raises:
         DeployError: CloudFormation could not, or a person did not want what would be lost.
     """
-    print(f"== {'Planning' if manner.dry_run else 'Deploying'} {stack.name}", flush=True)
+    does = "Planning" if manner.dry_run else "Deploying"
+    print(f"== {does} {stack.name}: asking CloudFormation what changes", flush=True)
     planned = plan(place, stack, given, *options)
     if planned is None:
         print("No changes.")
@@ -202,6 +156,18 @@ def deploy(
             tell(each.get("Description", each["OutputKey"]), each["OutputValue"])
 
 
+def tagging(parameters: Mapping[str, str]) -> list[str]:
+    """Return SAM's options that give a stack, and so what is in it, the function's ResourceTags.
+
+    Args:
+        parameters: Of the function, all that will hold: SAM takes away what is not given again.
+    """
+    tags = parameters["ResourceTags"]
+    # A blank would end a tag that has no quotes.
+    words = ["=".join(f'"{part}"' for part in each.split("=")) for each in tags.split(",")]
+    return ["--tags", *words] if tags else []
+
+
 def discard(place: Place, stack: Stack, planned: ChangeSet) -> None:
     """Leave nothing of a plan behind, not even the empty stack that it needs where none was."""
     client = place.client("cloudformation")
@@ -216,14 +182,18 @@ def await_end(place: Place, progress: Progress, since: str) -> None:
     Raises:
         DeployError: It failed; what failed first is shown.
     """
-    follow(place, progress, since)
+    try:
+        follow(place, progress, since)
+    except KeyboardInterrupt:
+        print("CloudFormation goes on by itself.")
+        raise
     if progress.outcome in DONE:
         return
     for each in progress.failures:
         print(textwrap.indent(textwrap.fill(each, COLUMNS - 4), "   "), flush=True)
     raise DeployError(
-        f"CloudFormation ended with {progress.outcome}, since the above failed. When that is put "
-        "right, do it again; where a stack has to be deleted first, that is then said."
+        f"CloudFormation ended with {progress.outcome}, since what is above failed. Put that right "
+        "and do it again: if a stack must be deleted first, the command for it is shown then."
     )
 
 
@@ -234,9 +204,10 @@ def tell(heading: str, value: str) -> None:
 
 def tell_parameters(stack: Stack, template: Path, given: Mapping[str, str]) -> None:
     """Say which parameters a deployment changes, and from what."""
-    beginning = f"{stack.name} is {'new' if stack.is_new else 'there'}"
-    changes = known.changes(template, given, {} if stack.is_new else stack.parameters)
-    print(f"{beginning}:" if changes else f"{beginning}, and no parameter changes.")
+    kept = {} if stack.is_new else stack.parameters
+    changes = known.changes(template, given, kept)
+    unchanged = " has the default of each parameter" if stack.is_new else ": no parameter changes"
+    print(f"{'New: ' if stack.is_new else ''}{stack.name}{'' if changes else unchanged}")
     for each in changes:
         print(f"   {each}")
     sys.stdout.flush()
@@ -306,7 +277,9 @@ def deploy_account(place: Place, told: argparse.Namespace, given: Mapping[str, s
     check_status(stack, place, delete=deletion(place, stack.name))
     mine = {**given, "AccountName": told.account}
     tell_parameters(stack, templates.ACCOUNT, mine)
-    deploy(place, stack, mine, told.manner, "--config-env", "account")
+    kept = find_stack(place, told.stack).parameters
+    tags = tagging(known.in_force(templates.FUNCTION, given, kept))
+    deploy(place, stack, mine, told.manner, "--config-env", "account", *tags)
 
 
 def undeploy(place: Place, stacks: Sequence[str], manner: Manner) -> None:
@@ -318,26 +291,32 @@ def undeploy(place: Place, stacks: Sequence[str], manner: Manner) -> None:
     client = place.client("cloudformation")
     found = {name: find_stack(place, name) for name in stacks}
     there = [name for name, each in found.items() if each.status is not None]
-    if there and not manner.dry_run:
-        print(f"This deletes {' and '.join(there)}.\nIt leaves alone {LEFT_ALONE}.")
-        if not manner.agrees(f"In account {place.account}, {place.region}: delete?"):
-            raise DeployError("Nothing was deleted.")
+    question = (
+        f"This deletes {' and '.join(there)}, with the log and the failed events.\n"
+        f"It leaves alone {LEFT_ALONE}.\n"
+        f"Delete in account {place.account}, Region {place.region}?"
+    )
+    if there and not manner.dry_run and not manner.agrees(question):
+        raise DeployError("Nothing was deleted.")
     for name, each in found.items():
         if each.status is None:
             print(f"== There is no stack {name}", flush=True)
             continue
         resources = client.describe_stack_resources(StackName=each.id)["StackResources"]
-        print(f"== {'Would delete' if manner.dry_run else 'Deleting'} {name}", flush=True)
+        does = "Would delete" if manner.dry_run else "Deleting"
+        print(f"== {does} {name}, {len(resources)} resources", flush=True)
         if manner.dry_run:
             continue
         since = last_event(place, each.id)
         client.delete_stack(StackName=name)
         await_end(place, Progress(each.id, len(resources)), since)
-    if not manner.dry_run:
-        print(
-            f"== Left alone: {LEFT_ALONE}. Nothing refreshes these accounts any more: each\n"
-            "   token stays in its secret, and expires. Another deployment goes on with them."
-        )
+    if manner.dry_run:
+        print("== Nothing was deleted")
+        return
+    print(
+        f"== Left alone: {LEFT_ALONE}. Nothing refreshes these accounts any more: each\n"
+        "   token stays in its secret, and expires. Another deployment goes on with them."
+    )
 
 
 def read(told: argparse.Namespace) -> dict[str, str]:
@@ -365,10 +344,8 @@ def act(told: argparse.Namespace) -> None:
     """
     given = read(told)
     check_name(told.stack, given)
-    if told.command == "account" and not ACCOUNT_NAME.fullmatch(told.account or ""):
-        raise DeployError(
-            "Name the account, by letters, digits and /_+=.@- alone: make account ACCOUNT=dealer-17"
-        )
+    if told.command == "account":
+        account_stack(told.stack, told.account)
     place = find_place()
     # A deployment was checked first, and told it then.
     if told.command != "deploy":
@@ -384,8 +361,9 @@ def act(told: argparse.Namespace) -> None:
         tell_parameters(pair.function, templates.FUNCTION, given)
         tell_parameters(pair.monitoring, templates.MONITORING, pair.for_monitoring)
         return
-    deploy(place, pair.function, given, told.manner)
-    monitoring = ("--config-env", "monitoring")
+    tags = tagging(pair.in_force)
+    deploy(place, pair.function, given, told.manner, *tags)
+    monitoring = ("--config-env", "monitoring", *tags)
     deploy(place, pair.monitoring, pair.for_monitoring, told.manner, *monitoring)
     if told.manner.dry_run:
         print("== Nothing was changed; the artifact is in the bucket of SAM")
@@ -398,7 +376,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Do what was asked for, and return 1 where it cannot be done."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--stack", required=True, help="the function's stack")
-    parser.add_argument("--account", help="the account whose stack is meant")
+    parser.add_argument("--account", default="", help="the account whose stack is meant")
     parser.add_argument("--defaults", default="", help="parameters that hold unless they are given")
     parser.add_argument("--dry-run", action="store_true", help="tell what would change, alone")
     parser.add_argument("--yes", action="store_true", help="ask nobody")

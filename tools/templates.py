@@ -25,6 +25,7 @@ PSEUDO_PARAMETERS: Final = {
     "AWS::Partition": "aws",
     "AWS::Region": "eu-west-1",
     "AWS::StackName": "token-refresher",
+    "AWS::URLSuffix": "amazonaws.com",
 }
 ARNS: Final = {
     "AWS::CloudWatch::Alarm": ("cloudwatch", "alarm:{}"),
@@ -138,10 +139,15 @@ class _Resolver:
     def _getatt(self, argument: list[str]) -> str:
         name, _ = argument
         service, what = ARNS[self._template["Resources"][name]["Type"]]
-        return f"arn:aws:{service}:eu-west-1:123456789012:{what.format(name)}"
+        where = self._sub("${AWS::Region}:${AWS::AccountId}")
+        return f"arn:{self._ref('AWS::Partition')}:{service}:{where}:{what.format(name)}"
 
-    def _sub(self, argument: str) -> str:
-        return re.sub(r"\$\{([^}]+)\}", lambda match: self._substitute(match[1]), argument)
+    def _sub(self, argument: str | list[Any]) -> str:
+        text, own = argument if isinstance(argument, list) else (argument, {})
+        found = self.resolve(own)
+        return re.sub(
+            r"\$\{([^}]+)\}", lambda match: found.get(match[1]) or self._substitute(match[1]), text
+        )
 
     def _substitute(self, name: str) -> str:
         return self._getatt(name.split(".")) if "." in name else str(self._ref(name))

@@ -28,6 +28,7 @@ from token_refresher_cli import screen
 from token_refresher_cli.accounts_file import Wrong, read_accounts, text_of
 from token_refresher_cli.credentials_form import (
     FormError,
+    caution_about,
     cautions,
     fill_in,
     joined,
@@ -189,13 +190,14 @@ def _judged(
                 wrong.append(Wrong(line.number, line.account, _problem(error)))
                 hints[_hint(error, connection)] = None
             else:
-                doubts.update(cautions(entries[-1].credentials, now=connection.now()))
+                doubted = cautions(entries[-1].credentials, now=connection.now())
+                doubts.update(filter(None, (caution_about(line.account), *doubted)))
             done()
-    for doubted, times in doubts.items():
-        screen.note(f"{counted(times, 'account')}: {doubted}", style="yellow")
+    for each, times in doubts.items():
+        screen.note(f"{counted(times, 'account')}: {each}", style="yellow")
     problems: _Problems = {}
-    for each in sorted(wrong, key=lambda one: one.number):
-        problems.setdefault(each.problem, []).append(each)
+    for one in sorted(wrong, key=lambda one: one.number):
+        problems.setdefault(one.problem, []).append(one)
     return entries, problems, [hint for hint in hints if hint]
 
 

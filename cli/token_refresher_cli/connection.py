@@ -197,7 +197,7 @@ class Connection:
             "region": self.target.aws_region,
             "prefix": self.target.secret_prefix,
             "stack": self.target.stack,
-            "endpoint": None if ".amazonaws.com" in self._endpoint_url else self._endpoint_url,
+            "endpoint": None if ".amazonaws." in self._endpoint_url else self._endpoint_url,
             "config_file": self.target.config_file,
         }
 

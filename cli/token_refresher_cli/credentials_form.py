@@ -884,6 +884,20 @@ def caution(credentials: Credentials) -> str:
     return f"{entry.title} takes {', '.join(lacking)}, too" if lacking else ""
 
 
+def caution_about(name: str) -> str:
+    """Tell what an account's name may lead to; empty where it leads to nothing.
+
+    Secrets Manager ends each ARN with a hyphen and six characters of its own, and finds a secret
+    by an ARN without them, unless what is left ends alike.
+    """
+    if re.search(r"-[A-Za-z0-9]{6}$", name) is None:
+        return ""
+    return (
+        "a name that ends in a hyphen and six characters reads like the end of an ARN: let "
+        "consumers ask for the secret by its name, or by its whole ARN"
+    )
+
+
 def cautions(credentials: Credentials, *, now: datetime) -> list[str]:
     """Tell all that is not refused, and may be a mistake or come to an end."""
     return [each for each in (caution(credentials), ending(credentials, now=now)) if each]

@@ -15,6 +15,7 @@ from token_refresher_cli import bulk, options, screen
 from token_refresher_cli.accounts_file import holds_many, without_account
 from token_refresher_cli.credentials_form import (
     FormError,
+    caution_about,
     cautions,
     fill_in,
     joined,
@@ -76,6 +77,8 @@ def add(
         if not dry_run:
             # Before anybody is asked for anything.
             connection.people.require_free(name)
+        if doubted := caution_about(name):
+            screen.note(doubted, style="yellow")
         given = _with_endpoint(ctx, connection, machine, without_account(given, name), stored={})
         text, credentials = _completed(connection, machine, name, given, stored=None, asked=asked)
         if dry_run:

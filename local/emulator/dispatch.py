@@ -48,6 +48,8 @@ async def handle_request(
     try:
         if operation in ANSWERED_HERE:
             return _response(ANSWERED_HERE[operation](storage.json_of(body)))
+        if operation == "DeleteSecret" and operations.finds_nothing_to_force(storage.json_of(body)):
+            return _response({"Name": storage.json_of(body)["SecretId"]})
         if operation == "BatchGetSecretValue":
             listing.check_batch(storage.json_of(body))
     except RefusalError as refusal:

@@ -145,6 +145,14 @@ def untag_resource(request: Json) -> Json:
     return {}
 
 
+def finds_nothing_to_force(request: Json) -> bool:
+    """Whether a secret that is not there is to be deleted by force, which is no error."""
+    return (
+        request.get("ForceDeleteWithoutRecovery") is True
+        and storage.find(request["SecretId"]) is None
+    )
+
+
 def named_by(request: Json) -> Secret:
     """Return the secret a request names, unless it is missing or marked for deletion."""
     secret = storage.find(request["SecretId"])

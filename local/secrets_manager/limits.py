@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from local.secrets_manager.refusals import malformed, over_the_limit
+from local.secrets_manager.refusals import malformed, wrong_parameter
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -45,5 +45,6 @@ def checked_tags(tags: Iterable[dict[str, str]]) -> list[dict[str, str]]:
                 f"The tag {tag['Key']!r} has characters or a length that are not allowed."
             )
     if len(checked) > MOST_TAGS:
-        raise over_the_limit(f"A secret has at most {MOST_TAGS} tags.")
+        # TagResource's reference names no quota among its errors.
+        raise wrong_parameter(f"A secret has at most {MOST_TAGS} tags.")
     return checked

@@ -66,6 +66,14 @@ def versions(cloud: EmbeddedCloud, name: str) -> int:
     return len(cloud.client().list_secret_version_ids(SecretId=secret_id)["Versions"])
 
 
+def test_names_that_read_like_the_end_of_an_arn_are_counted(operator: Operator) -> None:
+    lines = accounts(operator, "eu-dealer", "us-dealer", "dealer-3")
+    added = operator.run("add --from-file -", stdin=lines)
+    assert len(stored(operator)) == 3
+    said = " ".join(added.stderr.split())
+    assert "2 accounts: a name that ends in a hyphen and six characters" in said
+
+
 @pytest.mark.parametrize("form", ["JSON lines", "CSV", "CSV of another country"])
 def test_accounts_of_one_file_are_created_and_served(
     operator: Operator, tmp_path: Path, form: str

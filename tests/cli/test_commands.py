@@ -70,6 +70,19 @@ def refresh_only_account(operator: Operator, name: str) -> None:
     operator.says(f"add {name} --from-file -", stdin=document)
 
 
+@pytest.mark.parametrize(
+    ("name", "is_doubted"), [("eu-dealer", True), ("dealer-17", False), ("dealer-000017", True)]
+)
+def test_a_name_that_reads_like_the_end_of_an_arn_is_doubted_and_taken(
+    operator: Operator, name: str, *, is_doubted: bool
+) -> None:
+    operator.server.register_client(name, secret=SECRET)
+    added = operator.run(f"add {name} --from-file -", stdin=operator.document(name))
+    assert added.exit_code == 0
+    assert f"created oauth/credentials/{name}" in added.stdout
+    assert ("reads like the end of an ARN" in " ".join(added.stderr.split())) is is_doubted
+
+
 def test_status_and_plan_change_nothing_and_read_no_value(
     operator: Operator, cloud: EmbeddedCloud
 ) -> None:

@@ -65,6 +65,21 @@ def test_what_is_deployed_is_what_the_template_says(deployed: Deployed) -> None:
     assert [each["retentionInDays"] for each in groups if "token-refresher" in each["arn"]] == [30]
 
 
+def test_each_stack_has_the_tags_and_keeps_them_where_they_are_not_named_again(
+    deployed: Deployed,
+) -> None:
+    stack, wanted = deployed.stack, {"team": "payments", "cost-center": "42"}
+    stack.make("account", "ACCOUNT=tagged")
+    client = deployed.aws.cloud.client("cloudformation")
+    for ending in ("", "-monitoring", "-account-tagged"):
+        [told] = client.describe_stacks(StackName=stack.name + ending)["Stacks"]
+        assert {each["Key"]: each["Value"] for each in told["Tags"]} == wanted, ending
+    secret = deployed.aws.secrets.describe_secret(SecretId="oauth/credentials/tagged")
+    assert wanted.items() <= {each["Key"]: each["Value"] for each in secret["Tags"]}.items()
+    function = deployed.aws.cloud.client("lambda").get_function(FunctionName=stack.name)
+    assert wanted.items() <= function["Tags"].items()
+
+
 def test_two_stacks_side_by_side_touch_no_account_of_each_other(deployed: Deployed) -> None:
     aws = deployed.aws
     other = Stack(aws, {"ScheduleMinutes": "15", "SecretPrefix": "cell/oauth"}, name="cell-2")

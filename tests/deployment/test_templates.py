@@ -8,6 +8,7 @@ import shlex
 import tomllib
 from datetime import timedelta
 from fnmatch import fnmatchcase
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -598,13 +599,86 @@ def test_keys_are_used_through_secrets_manager_for_secrets_of_the_path() -> None
         statement = found[sid]
         assert statement["Resource"] == KEY + key
         condition = statement["Condition"]
-        assert condition["StringEquals"] == {
-            "kms:ViaService": "secretsmanager.eu-west-1.amazonaws.com"
+        assert set(condition["StringEquals"]["kms:ViaService"]) == {
+            "secretsmanager.eu-west-1.amazonaws.com"
         }
         assert condition["StringLike"]["kms:EncryptionContext:SecretARN"][0] == path
     ignoring = statements({**EVERYTHING, "RefreshTokens": "ignore"})
     assert "EncryptJournals" not in ignoring
     assert "DecryptCredentials" in ignoring
+
+
+PARTITIONS: Final = {
+    "aws": ("eu-west-1", "amazonaws.com", "eu-west-1.console.aws.amazon.com"),
+    "aws-cn": ("cn-north-1", "amazonaws.com.cn", "console.amazonaws.cn"),
+    "aws-us-gov": ("us-gov-west-1", "amazonaws.com", "console.amazonaws-us-gov.com"),
+}
+
+
+@cache
+def of_partition(path: Path, partition: str) -> dict[str, Any]:
+    """A template as it is deployed in a partition, with everything that can be on."""
+    region, suffix, _ = PARTITIONS[partition]
+    place = {"AWS::Partition": partition, "AWS::Region": region, "AWS::URLSuffix": suffix}
+    here = {
+        name: value.replace("arn:aws:", f"arn:{partition}:").replace("eu-west-1", region)
+        for name, value in EVERYTHING.items()
+    }
+    return resolved(path, {**here, **place})
+
+
+@pytest.mark.parametrize("partition", PARTITIONS)
+@pytest.mark.parametrize("path", ALL, ids=lambda path: path.name)
+def test_every_arn_and_region_is_that_of_where_it_is_deployed(path: Path, partition: str) -> None:
+    text = json.dumps({**of_partition(path, partition), "Parameters": {}})
+    region, *_ = PARTITIONS[partition]
+    assert set(re.findall(r"\barn:([a-z-]+):", text)) <= {partition}
+    if partition != "aws":
+        assert "eu-west-1" not in text
+    assert set(re.findall(r"--region ([\w-]+)", text)) <= {region}
+
+
+@pytest.mark.parametrize("partition", PARTITIONS)
+def test_keys_are_used_through_secrets_manager_by_its_name_there(partition: str) -> None:
+    region, suffix, _ = PARTITIONS[partition]
+    resources = {
+        **of_partition(FUNCTION, partition)["Resources"],
+        **of_partition(ACCOUNT, partition)["Resources"],
+    }
+    found = [
+        each["Condition"]["StringEquals"]["kms:ViaService"]
+        for policy in ("RefreshPolicy", "ReadToken")
+        for each in resources[policy]["Properties"]["PolicyDocument"]["Statement"]
+        if "kms:ViaService" in str(each)
+    ]
+    assert len(found) == 4
+    for names in found:
+        # AWS has not said which of the two it is in China, so both are taken.
+        assert f"secretsmanager.{region}.{suffix}" in names
+        assert set(names) <= {
+            f"secretsmanager.{region}.{each}" for each in (suffix, "amazonaws.com")
+        }
+
+
+@pytest.mark.parametrize("partition", PARTITIONS)
+@pytest.mark.parametrize("path", ALL, ids=lambda path: path.name)
+def test_services_are_trusted_by_names_that_they_have_everywhere(
+    path: Path, partition: str
+) -> None:
+    """Of these services no name ends in .cn, not even in China."""
+    text = json.dumps(of_partition(path, partition))
+    principals = re.findall(r'"(?:Service|Principal)": "(\w+)\.([\w.]+)"', text)
+    assert {suffix for _, suffix in principals} <= {"amazonaws.com"}
+    known = {"cloudwatch", "events", "lambda", "scheduler", "secretsmanager", "sns"}
+    assert {service for service, _ in principals} <= known
+
+
+@pytest.mark.parametrize("partition", PARTITIONS)
+def test_the_dashboard_is_where_the_console_is(partition: str) -> None:
+    region, _, console = PARTITIONS[partition]
+    output = of_partition(MONITORING, partition)["Outputs"]["DashboardUrl"]["Value"]
+    path = f"cloudwatch/home?region={region}#dashboards/dashboard/token-refresher"
+    assert output == f"https://{console}/{path}"
 
 
 def test_the_log_and_the_queue_are_the_stacks_own() -> None:
@@ -700,6 +774,32 @@ def test_an_accounts_credentials_outlive_its_stack() -> None:
     assert credentials["DeletionPolicy"] == "RetainExceptOnCreate"
     assert credentials["UpdateReplacePolicy"] == "Retain"
     assert not {"SecretString", "GenerateSecretString"} & credentials["Properties"].keys()
+
+
+@pytest.mark.parametrize("path", [FUNCTION, ACCOUNT, MONITORING], ids=lambda path: path.name)
+def test_what_no_tag_of_a_stack_reaches_is_told(path: Path) -> None:
+    told = (ROOT / "docs/deployment.md").read_text()
+    [sentence] = re.findall(r"None get what it can tag with nothing: .*?\.", told)
+    words = {
+        "IAM::ManagedPolicy": "managed policies",
+        "Lambda::Permission": "permission",
+        "SNS::Subscription": "subscription",
+        # Of the function's events, as SAM makes it of them.
+        "Scheduler::Schedule": "schedule",
+    }
+    assert all(word in sentence for word in words.values())
+    kinds = {each["Type"].removeprefix("AWS::") for each in resolved(path)["Resources"].values()}
+    asked = (
+        "import json, sys\n"
+        "from cfnlint.schema import PROVIDER_SCHEMA_MANAGER as schemas\n"
+        "for kind in sys.argv[1:]:\n"
+        "    schema = schemas.get_resource_schema('eu-west-1', f'AWS::{kind}').schema\n"
+        "    if not schema.get('tagging', {}).get('taggable', 'Tags' in schema['properties']):\n"
+        "        print(kind)\n"
+    )
+    found = templates.run(".venv-deploy/bin/python", "-c", asked, *kinds - {"Serverless::Function"})
+    assert found.returncode == 0, found.stderr
+    assert set(found.stdout.split()) <= words.keys()
 
 
 # Alarms

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import shutil
+import subprocess
 import zipfile
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
@@ -199,6 +201,37 @@ def test_secrets_manager_rotates_a_token(beside: Beside) -> None:
     assert stages["AWSPREVIOUS"] == before
     assert "AWSPENDING" not in stages
     assert beside.is_accepted("rotated")
+
+
+def test_rotation_is_set_for_every_token_by_the_commands_that_are_shown(beside: Beside) -> None:
+    document = (ROOT / "docs" / "compliance.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```sh\n(.*?)```", document, re.DOTALL)
+    [commands] = [each for each in blocks if "rotate-secret" in each]
+    commands = commands.replace("token-refresher-rotation", f"{beside.stack.name}-rotation")
+    name = "rotated-by-the-calendar"
+    beside.onboard(name)
+    assert within(SECONDS, lambda: "AWSCURRENT" in beside.stages(name))
+    before = beside.stages(name)
+    environment = beside.stack.environment()
+    done = subprocess.run(  # noqa: S603 - the document's own
+        ["bash", "-euo", "pipefail", "-c", commands.replace("oauth/tokens/", f"{PREFIX}/tokens/")],  # noqa: S607
+        env={**environment, "PATH": f"{ROOT}/.venv-deploy/bin:{environment['PATH']}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert within(SECONDS, lambda: "AWSPENDING" not in beside.stages(name))
+
+    described = beside.described(name)
+    assert described["RotationEnabled"] is True
+    assert described["RotationRules"] == {"ScheduleExpression": "cron(0 4 1 * ? *)"}
+    assert beside.stages(name) == before
+    logs = beside.aws.cloud.client("logs")
+    group = f"/aws/lambda/{beside.stack.name}"
+    told = [each["message"] for each in logs.filter_log_events(logGroupName=group)["events"]]
+    assert told
+    assert not [line for line in told if "createSecret comes first" in line]
 
 
 @pytest.mark.parametrize("when", ["before", "after"])

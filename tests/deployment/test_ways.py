@@ -12,11 +12,10 @@ import pytest
 
 from local.embedded_cloud import ROOT
 from local.stack import Stack
-from tools import artifact, packaged
-from tools.terminal import Terminal
+from tools import artifact, packaged, templates
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from local.stack import LocalAws
@@ -29,12 +28,17 @@ GIT: Final = shutil.which("git") or "git"
 USER: Final = {"grant_type": "password", "username": "u@example.com", "password": "right"}
 
 
-def run(*command: str | Path, within: Path, environment: Mapping[str, str] | None = None) -> str:
+def run(
+    *command: str | Path,
+    within: Path,
+    environment: Mapping[str, str] | None = None,
+    typed: Sequence[str] = (),
+) -> str:
     done = subprocess.run(  # noqa: S603
         command,
         cwd=within,
         env=environment,
-        stdin=subprocess.DEVNULL,
+        input="".join(f"{line}\n" for line in typed),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -59,16 +63,6 @@ def clone(tmp_path: Path) -> Path:
     return clone
 
 
-def answer_guide(guide: Terminal, answers: Mapping[str, str]) -> None:
-    """Answer what SAM asks for, and take its proposal for all else."""
-    question = ""
-    while question != "SAM configuration environment":
-        guide.expect("]: ")
-        question = guide.plain.splitlines()[-1].partition(" [")[0].strip()
-        guide.enter(answers.get(question, ""))
-    assert guide.finish() == 0, guide.plain
-
-
 def test_sam_alone_deploys_a_fresh_clone_changes_no_file_of_it_and_says_how_to_deploy_the_alarms(
     aws: LocalAws, clone: Path
 ) -> None:
@@ -81,9 +75,11 @@ def test_sam_alone_deploys_a_fresh_clone_changes_no_file_of_it_and_says_how_to_d
         within=clone,
         environment=settings,
     )
-    guide = Terminal([str(SAM), "deploy", "--guided"], settings, columns=120, directory=clone)
-    answers = {f"Parameter {name}": value for name, value in place.items()}
-    answer_guide(guide, {"Stack Name": stack.name, **answers})
+    # The stack's name, the Region, each parameter, and whatever SAM asks for besides.
+    names = templates.load(clone / "template.yaml")["Parameters"]
+    answers = [stack.name, "", *(place.get(name, "") for name in names), *[""] * 20]
+    said = run(SAM, "deploy", "--guided", within=clone, environment=settings, typed=answers)
+    assert "Saved arguments to config file" in said
     # It runs, and has no account.
     assert stack.invoke({"dry_run": True})["accounts"] == []
 

@@ -13,7 +13,7 @@ from botocore import xform_name
 
 from tests.cli.operator import parsed
 from tools import templates
-from tools.deploy import read_parameters
+from tools.deploying.parameters import read_parameters
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 SESSION: Final = botocore.session.get_session()

@@ -185,6 +185,35 @@ def watch(scenario: Scenario) -> Iterator[dict[str, Any]]:
             story.happen(step)
 
 
+def left_behind(scenario: Scenario) -> Iterator[tuple[datetime, Secrets]]:
+    """Let a scenario happen, whatever it expects; copy all secrets after each of its sweeps."""
+    story = _Story(scenario)
+    for step in scenario.steps:
+        if isinstance(step, Sweep | Sweeps):
+            story.sweep(step)
+            yield story.world.now, story.world.store.snapshot()
+        else:
+            story.happen(step)
+
+
+def go_on(
+    scenario: Scenario, secrets: Secrets, responses: Iterable[TokenResponse]
+) -> Iterator[dict[str, Any]]:
+    """Let a scenario begin with secrets that were left behind; tell what came of each sweep.
+
+    Args:
+        scenario: It gives no account, and has nothing but sweeps.
+        secrets: By their whole names.
+        responses: To the token requests, in their order, whatever they ask.
+    """
+    story = _Story(scenario)
+    story.world.store.put_back(secrets)
+    story.world.endpoint.answer(*responses)
+    for step in scenario.steps:
+        if isinstance(step, Sweep):
+            yield story.sweep(step)
+
+
 def events_of(scenario: Scenario) -> Bus:
     """Let a scenario happen, whatever it expects, and return the event bus."""
     story = _Story(scenario)

@@ -15,9 +15,11 @@ from local.embedded_cloud import EmbeddedCloud
 from local.stack import Stack
 from tests.cli.relay import Instead, Relay
 from tests.signatures import SignatureRecorder
-from token_refresher.aws.signing import alias_of
-from token_refresher.errors import CredentialsError
-from tools import deploy, templates
+from tools import templates
+from tools.deploying.names import account_stack, check_name
+from tools.deploying.place import DeployError
+from tools.deploying.stacks import reserved
+from tools.terminal import Terminal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,6 +27,11 @@ if TYPE_CHECKING:
 
 STACK = "token-refresher"
 AT_ONCE = {"Delay": 0, "MaxAttempts": 200}
+# As CloudFormation refuses, whose answers are XML.
+DENIED = Instead(
+    403,
+    b"<ErrorResponse><Error><Type>Sender</Type><Code>AccessDenied</Code></Error></ErrorResponse>",
+)
 LONG = {"": "s" * 65, "Triggers": "s" * 56, "Rotation": "s" * 56}
 
 
@@ -55,6 +62,18 @@ def run(
     )
 
 
+def deployed(cloud: EmbeddedCloud, stack: str, **parameters: str) -> None:
+    """A stack that was deployed with these parameters, whatever else is in it."""
+    template = {
+        "Parameters": {name: {"Type": "String"} for name in parameters},
+        "Resources": {"Topic": {"Type": "AWS::SNS::Topic"}},
+    }
+    given = [{"ParameterKey": name, "ParameterValue": each} for name, each in parameters.items()]
+    client: Any = cloud.client("cloudformation")
+    client.create_stack(StackName=stack, TemplateBody=json.dumps(template), Parameters=given)
+    client.get_waiter("stack_create_complete").wait(StackName=stack, WaiterConfig=AT_ONCE)
+
+
 def refusal(done: subprocess.CompletedProcess[str]) -> str:
     """What was said on the way out, in one line."""
     assert done.returncode == 1, done.stdout + done.stderr
@@ -81,10 +100,10 @@ def test_account_and_region_are_told_and_every_request_is_signed_for_that_region
         for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
             del cloud[name]
         done = run({**shell, **cloud, **named}, "check")
-    told = f"AWS account 000000000000, Region {region}, as arn:aws:iam::000000000000:root\n"
-    assert (done.returncode, done.stdout, done.stderr) == (0, told, "")
-    # Who, whether there is a stack, and how much may be reserved.
-    assert recorder.regions() == [region] * 3
+    told = f"AWS account 000000000000, Region {region}, as arn:aws:iam::000000000000:root"
+    assert (done.returncode, done.stdout.splitlines()[0], done.stderr) == (0, told, "")
+    # Who, whether there are stacks, this one's or with its prefix, and how much may be reserved.
+    assert recorder.regions() == [region] * 5
 
 
 @pytest.mark.parametrize("command", ["check", "deploy", "undeploy"])
@@ -154,10 +173,7 @@ def test_with_the_way_out_that_deploy_is_not_refused(
 def test_a_stack_that_exists_is_not_asked_for_its_quota(
     small_account: EmbeddedCloud, shell: dict[str, str]
 ) -> None:
-    template = json.dumps({"Resources": {"Topic": {"Type": "AWS::SNS::Topic"}}})
-    client: Any = small_account.client("cloudformation")
-    client.create_stack(StackName="existing", TemplateBody=template)
-    client.get_waiter("stack_create_complete").wait(StackName="existing", WaiterConfig=AT_ONCE)
+    deployed(small_account, "existing")
     done = run({**shell, **small_account.environment()}, "check", stack="existing")
     assert done.returncode == 0, done.stderr
 
@@ -190,19 +206,6 @@ def test_who_may_not_ask_for_the_quota_is_told_and_may_deploy(
     assert "deploy with ReserveConcurrency=false" in done.stdout
 
 
-@pytest.mark.parametrize("command", ["check", "deploy"])
-def test_a_misspelt_parameter_is_refused_by_its_name(shell: dict[str, str], command: str) -> None:
-    line = refusal(run(shell, command, "ScheduleMinutes=5", "ScheduelMinutes=1"))
-    assert line == "No template has the parameter ScheduelMinutes."
-
-
-def test_the_parameters_of_every_template_are_known_and_nothing_else() -> None:
-    parameters = {
-        name for path in templates.DEPLOYED for name in templates.load(path)["Parameters"]
-    }
-    assert deploy.known_parameters() == parameters
-
-
 @pytest.mark.parametrize("parameter", LONG)
 def test_a_name_that_is_too_long_for_a_function_is_refused_with_what_fits(
     shell: dict[str, str], parameter: str
@@ -218,7 +221,7 @@ def test_a_name_that_is_too_long_for_a_function_is_refused_with_what_fits(
 def test_the_longest_name_that_is_taken_fits_all_that_is_named_after_it(parameter: str) -> None:
     name = LONG[parameter][1:]
     asked_for = {parameter: "true"} if parameter else {}
-    deploy.check_name(name, asked_for)
+    check_name(name, asked_for)
     assert max(map(len, function_names(name, asked_for))) == 64
     monitoring = templates.resolved(templates.MONITORING, {"FunctionStackName": name})
     properties = [each["Properties"] for each in monitoring["Resources"].values()]
@@ -241,33 +244,16 @@ def function_names(stack: str, parameters: dict[str, str]) -> list[str]:
 
 @pytest.mark.parametrize("stack", ["", "7up", "token_refresher", "-x", "a b"])
 def test_a_name_that_no_stack_can_have_is_refused(stack: str) -> None:
-    with pytest.raises(deploy.DeployError, match="is no name for a stack"):
-        deploy.check_name(stack, {})
+    with pytest.raises(DeployError, match="is no name for a stack"):
+        check_name(stack, {})
 
 
 @pytest.mark.parametrize("stack", ["x-account", "x-account-a", "x-monitoring"])
 def test_a_name_that_could_be_of_another_stacks_account_or_monitoring_is_refused(
     stack: str,
 ) -> None:
-    with pytest.raises(deploy.DeployError, match="another stack's account or monitoring"):
-        deploy.check_name(stack, {})
-
-
-@pytest.mark.parametrize("prefix", ["team.a/oauth", "a+b", "a=b", "a@b", "aws/oauth"])
-def test_a_prefix_that_no_key_can_be_named_after_is_refused_where_accounts_sign(
-    shell: dict[str, str], prefix: str
-) -> None:
-    with pytest.raises(CredentialsError):
-        alias_of(prefix, "dealer-17")
-    line = refusal(run(shell, "check", "Signing=true", f"SecretPrefix={prefix}"))
-    assert line.startswith(f"With Signing=true, SecretPrefix={prefix} cannot be")
-    deploy.check_prefix({"Signing": "false", "SecretPrefix": prefix})
-
-
-@pytest.mark.parametrize("prefix", ["oauth", "team/oauth_2", "Team-A/oauth", "awsome/oauth"])
-def test_a_prefix_that_keys_can_be_named_after_is_taken(prefix: str) -> None:
-    assert alias_of(prefix, "dealer-17") == f"alias/{prefix}/dealer-17"
-    deploy.check_prefix({"Signing": "true", "SecretPrefix": prefix})
+    with pytest.raises(DeployError, match="another stack's account or monitoring"):
+        check_name(stack, {})
 
 
 @pytest.mark.parametrize("parameters", [{}, {"Triggers": "true"}, {"Rotation": "true"}])
@@ -279,23 +265,23 @@ def test_the_quota_is_asked_for_what_the_template_reserves(parameters: dict[str,
         if each["Type"] == "AWS::Serverless::Function"
         and template["Conditions"].get(each.get("Condition"), True)
     ]
-    reserved = sum(each.get("ReservedConcurrentExecutions", 0) for each in functions)
-    assert deploy.reserved(parameters) == reserved
+    wanted = sum(each.get("ReservedConcurrentExecutions", 0) for each in functions)
+    assert reserved(parameters) == wanted
 
 
 def test_accounts_whose_names_differ_have_stacks_whose_names_differ() -> None:
     accounts = ["dealer-17", "dealer_17", "dealer.17", "dealer/17", "Dealer-17"]
     # As the second one's stack ends.
-    accounts.append(deploy.account_stack(STACK, "dealer_17").partition("-account-")[2])
+    accounts.append(account_stack(STACK, "dealer_17").partition("-account-")[2])
     # These differ only where a stack's name has no room left.
     accounts += [f"{'d' * 399}{end}" for end in ("1", "2")]
-    names = {deploy.account_stack(STACK, account) for account in accounts}
+    names = {account_stack(STACK, account) for account in accounts}
     assert len(names) == len(accounts)
     assert all(re.fullmatch(r"[A-Za-z][A-Za-z0-9-]{0,127}", name) for name in names)
 
 
 def test_a_plain_name_of_an_account_is_that_of_its_stack() -> None:
-    assert deploy.account_stack(STACK, "dealer-17") == "token-refresher-account-dealer-17"
+    assert account_stack(STACK, "dealer-17") == "token-refresher-account-dealer-17"
 
 
 @pytest.mark.parametrize("account", ["", "dealer 17", 'dealer"17', "dealer-17 CreateSecret=false"])
@@ -334,3 +320,166 @@ def test_to_undeploy_what_is_not_there_is_told_and_does_nothing(
     done = run({**shell, **cloud.environment()}, "undeploy")
     assert done.returncode == 0, done.stderr
     assert "There is no stack token-refresher\n" in done.stdout
+
+
+OURS = {"RefreshBeforeSeconds": "5400", "Signing": "false"}
+
+
+def test_a_prefix_that_another_stack_has_is_refused_by_the_other_ones_name(
+    cloud: EmbeddedCloud, shell: dict[str, str]
+) -> None:
+    deployed(cloud, "first", SecretPrefix="team/oauth", **OURS)
+    # The stack of an account has the prefix of the stack that refreshes it.
+    deployed(cloud, "first-account-dealer-17", SecretPrefix="oauth", AccountName="dealer-17")
+    environment = {**shell, **cloud.environment()}
+    line = refusal(run(environment, "check", "SecretPrefix=team/oauth"))
+    assert line.startswith("The stack first has SecretPrefix=team/oauth already")
+    assert run(environment, "check").returncode == 0
+    assert run(environment, "check", "SecretPrefix=team/oauth", stack="first").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours", "they_sign", "we_sign", "is_refused"),
+    [
+        ("oauth", "oauth/team", "true", "false", True),
+        ("oauth", "oauth/team", "false", "true", True),
+        ("oauth/team", "oauth", "false", "true", True),
+        ("oauth", "oauth/team", "false", "false", False),
+        ("oauth", "oauth2", "true", "true", False),
+    ],
+    ids=["within one that signs", "within one", "around one", "none signs", "beside one"],
+)
+def test_a_prefix_within_another_ones_is_refused_where_accounts_sign(
+    cloud: EmbeddedCloud,
+    shell: dict[str, str],
+    theirs: str,
+    ours: str,
+    they_sign: str,
+    we_sign: str,
+    *,
+    is_refused: bool,
+) -> None:
+    deployed(cloud, "first", SecretPrefix=theirs, **{**OURS, "Signing": they_sign})
+    given = (f"SecretPrefix={ours}", f"Signing={we_sign}")
+    done = run({**shell, **cloud.environment()}, "check", *given)
+    assert done.returncode == is_refused, done.stderr
+    if is_refused:
+        assert "alias/oauth/team/a would be the key of two accounts" in refusal(done)
+
+
+@pytest.mark.slow
+def test_the_other_stack_is_found_among_more_than_a_page_of_them(
+    cloud: EmbeddedCloud, shell: dict[str, str]
+) -> None:
+    for number in range(100):
+        deployed(cloud, f"other-{number}")
+    deployed(cloud, "last", SecretPrefix="oauth", **OURS)
+    assert "The stack last has" in refusal(run({**shell, **cloud.environment()}, "check"))
+
+
+def test_who_may_not_list_the_stacks_is_told_and_may_deploy(
+    cloud: EmbeddedCloud, shell: dict[str, str]
+) -> None:
+    deployed(cloud, "first", SecretPrefix="oauth", **OURS)
+    with Relay(cloud.endpoint_url) as relay:
+        # After its own two.
+        relay.illness = lambda _: DENIED if relay.calls.count("DescribeStacks") == 3 else None
+        aws = {**cloud.environment(), "AWS_ENDPOINT_URL": relay.url}
+        done = run({**shell, **aws}, "check", "ReserveConcurrency=false")
+    assert done.returncode == 0, done.stderr
+    assert "cloudformation:DescribeStacks on *" in done.stdout
+    assert "see for yourself that no other has SecretPrefix=oauth" in done.stdout
+
+
+def test_what_a_stack_has_counts_where_it_is_not_named(
+    cloud: EmbeddedCloud, shell: dict[str, str]
+) -> None:
+    deployed(cloud, STACK, SecretPrefix="a.b", VpcSecurityGroupIds="sg-0a1b2c3d", **OURS)
+    environment = {**shell, **cloud.environment()}
+    line = refusal(run(environment, "check", "Signing=true"))
+    assert line.startswith("With Signing=true, SecretPrefix=a.b cannot be")
+    assert run(environment, "check", "VpcSubnetIds=subnet-0a1b2c3d").returncode == 0
+    line = refusal(run(environment, "check", "VpcSubnetIds=subnet-0a1b2c3d", stack="new"))
+    assert line == "With VpcSubnetIds, VpcSecurityGroupIds must be set as well."
+
+
+def test_the_parameters_that_change_are_told_with_what_they_were(
+    cloud: EmbeddedCloud, shell: dict[str, str]
+) -> None:
+    deployed(cloud, STACK, SecretPrefix="team/oauth", ScheduleMinutes="10", **OURS)
+    given = ("ScheduleMinutes=15", "AllowedTokenHosts=login.example.com")
+    done = run({**shell, **cloud.environment()}, "check", *given)
+    assert done.stdout.splitlines()[1:] == [
+        "token-refresher",
+        "   AllowedTokenHosts: (empty) -> login.example.com",
+        "   ScheduleMinutes: 10 -> 15",
+        "New: token-refresher-monitoring",
+        "   ScheduleMinutes: 15",
+    ]
+    # Monitoring looks as often as the function sweeps.
+    done = run({**shell, **cloud.environment()}, "check")
+    assert done.stdout.splitlines()[1:] == [
+        "token-refresher: no parameter changes",
+        "New: token-refresher-monitoring",
+        "   ScheduleMinutes: 10",
+    ]
+
+
+def stacks(cloud: EmbeddedCloud) -> list[str]:
+    client: Any = cloud.client("cloudformation")
+    return [each["StackName"] for each in client.describe_stacks()["Stacks"]]
+
+
+UNDEPLOY = (sys.executable, "-m", "tools.deploy", f"--stack={STACK}")
+
+
+@pytest.mark.parametrize("typed", ["n", "", "yess"])
+def test_at_a_terminal_nothing_is_deleted_unless_a_person_says_yes(
+    cloud: EmbeddedCloud, shell: dict[str, str], typed: str
+) -> None:
+    deployed(cloud, STACK)
+    environment = {**shell, **cloud.environment()}
+    with Terminal((*UNDEPLOY, "undeploy"), environment, columns=80) as terminal:
+        terminal.expect("Delete in account 000000000000, Region eu-west-1? [y/N] ")
+        terminal.enter(typed)
+        assert terminal.finish() == 1
+    assert "This deletes token-refresher, with the log" in terminal.plain
+    assert "It leaves alone every secret, the accounts' stacks, and the bucket" in terminal.plain
+    assert terminal.plain.endswith("Nothing was deleted.\n")
+    assert terminal.screen.overlong == []
+    assert stacks(cloud) == [STACK]
+
+
+def test_at_a_terminal_what_a_person_agrees_to_is_deleted(
+    cloud: EmbeddedCloud, shell: dict[str, str]
+) -> None:
+    deployed(cloud, STACK)
+    deployed(cloud, f"{STACK}-monitoring")
+    deployed(cloud, f"{STACK}-account-dealer-17")
+    with Terminal(
+        (*UNDEPLOY, "undeploy"), {**shell, **cloud.environment()}, columns=80
+    ) as terminal:
+        terminal.expect("This deletes token-refresher-monitoring and token-refresher")
+        terminal.expect("[y/N] ")
+        terminal.enter("y")
+        assert terminal.finish() == 0, terminal.plain
+    assert stacks(cloud) == [f"{STACK}-account-dealer-17"]
+
+
+def test_who_says_so_beforehand_is_not_asked(cloud: EmbeddedCloud, shell: dict[str, str]) -> None:
+    deployed(cloud, STACK)
+    environment = {**shell, **cloud.environment()}
+    with Terminal((*UNDEPLOY, "--yes", "undeploy"), environment, columns=80) as terminal:
+        assert terminal.finish() == 0, terminal.plain
+    assert "[y/N]" not in terminal.plain
+    assert stacks(cloud) == []
+
+
+def test_a_dry_run_deletes_nothing_and_tells_what_it_would(
+    cloud: EmbeddedCloud, shell: dict[str, str]
+) -> None:
+    deployed(cloud, STACK)
+    done = run({**shell, **cloud.environment()}, "--dry-run", "undeploy")
+    assert "== Would delete token-refresher, 1 resources\n" in done.stdout
+    assert done.stdout.endswith("== Nothing was deleted\n")
+    assert stacks(cloud) == [STACK]

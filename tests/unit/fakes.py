@@ -246,6 +246,11 @@ class MemoryStore(SecretsManagerStore):
         """Copy what is there now."""
         return copy.deepcopy(self._manager.secrets)
 
+    def put_back(self, secrets: dict[str, Secret]) -> None:
+        """Put secrets where they were copied from, and nothing else."""
+        self._manager.secrets.clear()
+        self._manager.secrets.update(copy.deepcopy(secrets))
+
     def tell(self, call: str, secrets: dict[str, Secret]) -> None:
         """Answer the next call of this name from what was there when the snapshot was made."""
         self._stale[call] = SecretsManager()

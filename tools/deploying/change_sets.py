@@ -13,8 +13,9 @@ if TYPE_CHECKING:
 
     from tools.deploying.place import Place
 
-# Whether or not CloudFormation is sure of it.
-_REPLACED: Final = {"True": "replace", "Conditional": "replace?"}
+# As what is known when it comes to it has it.
+_UNSURE: Final = "replace?"
+_REPLACED: Final = {"True": "replace", "Conditional": _UNSURE}
 # What is in it is nowhere else.
 _LOST: Final = {
     "AWS::Logs::LogGroup": "its lines are lost",
@@ -92,7 +93,7 @@ def table(changes: Iterable[Change]) -> str:
     groups: dict[tuple[str, ...], list[str]] = {}
     for each in changes:
         properties = f" ({', '.join(each.properties)})" if each.properties else ""
-        loss = f"; {each.loss}" if each.loss else ""
+        loss = f"; {'then ' if each.action == _UNSURE else ''}{each.loss}" if each.loss else ""
         key = (each.action, each.kind, properties + loss)
         groups.setdefault(key, []).append(each.name)
     return "\n".join(

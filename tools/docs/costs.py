@@ -28,9 +28,19 @@ SIGNING_KEY: Final = 1.00
 # None of them is in KMS's free tier.
 SIGNATURE_BY_RSA_2048: Final = 0.03 / 10_000
 SIGNATURE: Final = 0.15 / 10_000
+# A key of the customer's, and what encrypts and decrypts with it.
+KEY: Final = 1.00
+KEY_CALL: Final = 0.03 / 10_000
+# The first copy of an AWS account's management events is free.
+TRAIL_EVENT: Final = 2.00 / 100_000
+NAT_GATEWAY_HOUR: Final = 0.048
+ENDPOINT_HOUR: Final = 0.011
+CONFIGURATION_ITEM: Final = 0.003
 
 # Measured, and rounded up.
 CALLS_OF_A_REFRESH: Final = 6
+# Two of these read, and three write, for which Secrets Manager asks KMS twice.
+KEY_CALLS_OF_A_REFRESH: Final = 8
 SHORTEST_SWEEP_SECONDS: Final = 0.12
 SECONDS_OF_AN_ACCOUNT: Final = 0.0004
 SECONDS_OF_A_REFRESH: Final = 0.04
@@ -60,6 +70,39 @@ def costs_of_signing() -> Table:
     return Table(("", *_fleets()), rows)
 
 
+def costs_besides() -> Table:
+    """What is paid besides for what the stack does not make, and customers may have or want."""
+    refreshes = [refreshes_a_month(accounts) for accounts in FLEETS]
+    used = [KEY_CALLS_OF_A_REFRESH * number for number in refreshes]
+    rows = [
+        ("two KMS keys of your own", [2 * KEY] * len(FLEETS)),
+        ("the function's calls to them", [KEY_CALL * number for number in used]),
+        (
+            "a second CloudTrail, for Secrets Manager's events",
+            [TRAIL_EVENT * calls_a_month(accounts) for accounts in FLEETS],
+        ),
+        (
+            "and for KMS's, unless the trail leaves them out",
+            [TRAIL_EVENT * number for number in used],
+        ),
+        (
+            "AWS Config, if each publish is a configuration item",
+            [CONFIGURATION_ITEM * number for number in refreshes],
+        ),
+        (
+            "two NAT gateways, in two zones",
+            [2 * NAT_GATEWAY_HOUR * HOURS_A_MONTH] * len(FLEETS),
+        ),
+        (
+            "an interface endpoint for Secrets Manager, in two zones",
+            [2 * ENDPOINT_HOUR * HOURS_A_MONTH] * len(FLEETS),
+        ),
+    ]
+    return Table(
+        ("", *_fleets()), [(what, *(f"{cost:,.2f}" for cost in costs)) for what, costs in rows]
+    )
+
+
 def in_all() -> Table:
     """The same, in one line."""
     return Table(_fleets(), [_totals()])
@@ -82,6 +125,13 @@ def refreshes_a_month(accounts: int) -> float:
     return refreshes
 
 
+def calls_a_month(accounts: int) -> float:
+    """How often Secrets Manager is called for a fleet: each sweep lists two paths."""
+    sweeps = HOURS_A_MONTH * 60 / SCHEDULE_MINUTES
+    listings = 2 * sweeps * math.ceil(accounts / 100)
+    return listings + CALLS_OF_A_REFRESH * refreshes_a_month(accounts)
+
+
 def dollars_a_month(accounts: int) -> dict[str, float]:
     """What is paid for a fleet, by the formulas below the table."""
     function = templates.load(templates.FUNCTION)
@@ -89,13 +139,12 @@ def dollars_a_month(accounts: int) -> dict[str, float]:
     refreshes = refreshes_a_month(accounts)
     work = SECONDS_OF_AN_ACCOUNT * accounts + SECONDS_OF_A_REFRESH * refreshes / sweeps
     gigabytes = function["Parameters"]["MemoryMegabytes"]["Default"] / 1024
-    calls = 2 * sweeps * math.ceil(accounts / 100) + CALLS_OF_A_REFRESH * refreshes
     log = sweeps * (BYTES_OF_A_SWEEP + BYTES_OF_AN_ACCOUNT * accounts)
     # Failures are billed only in months in which there are any.
     metrics = len(reporting.METRICS.keys() - {"RefreshFailures", "EventsNotPut"})
     return {
         "secrets": SECRET * 2 * accounts,
-        "calls to Secrets Manager": CALL * calls,
+        "calls to Secrets Manager": CALL * calls_a_month(accounts),
         "metrics, alarms": METRIC * metrics + ALARM * number_of_alarms(),
         "function, schedule": sweeps
         * (gigabytes * max(SHORTEST_SWEEP_SECONDS, work) * GIGABYTE_SECOND + INVOCATION + TICK),

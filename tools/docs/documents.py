@@ -16,6 +16,7 @@ from tools.docs import (
     program,
     providers,
     scenarios,
+    smoke,
 )
 from tools.docs.blocks import DocumentError, block_names, rewritten
 
@@ -59,6 +60,7 @@ TABLES: Final[Mapping[str, Callable[[], Block]]] = {
     "first-looks": infrastructure.first_looks,
     "failures": failures.failures,
     "costs": costs.costs,
+    "costs-besides": costs.costs_besides,
     "costs-in-all": costs.in_all,
     "costs-of-signing": costs.costs_of_signing,
     "modules": architecture.modules,
@@ -67,6 +69,7 @@ TABLES: Final[Mapping[str, Callable[[], Block]]] = {
     "providers-short-lived": providers.short_lived,
     "providers-one-by-one": providers.one_by_one,
     "sdk-refresh": scenarios.sdk_refresh,
+    "smoke-moto": smoke.moto,
     **command_line.OPTIONS,
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import textwrap
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -11,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 _LINE: Final = 79
+# Of what is measured, beneath the question and beside the verdict.
+_INDENT: Final = 15
 
 
 class Verdict(enum.StrEnum):
@@ -38,12 +41,16 @@ class Finding:
 
     @property
     def line(self) -> str:
-        """Tell it on one line, or on two where it is longer than a terminal is wide."""
+        """Tell it on one line; where that is longer than a terminal is wide, on several."""
         head = f"{self.verdict:<13}  {self.question}"
-        if not self.measured:
-            return head
-        whole = f"{head}: {self.measured}"
-        return whole if len(whole) <= _LINE else f"{head}\n{'':15}{self.measured}"
+        whole = f"{head}: {self.measured}" if self.measured else head
+        if len(whole) <= _LINE:
+            return whole
+        parts = [head, f"{'':{_INDENT}}{self.measured}"] if self.measured else [head]
+        return "\n".join(
+            textwrap.fill(part, _LINE, subsequent_indent=" " * _INDENT, break_on_hyphens=False)
+            for part in parts
+        )
 
 
 class BudgetError(Exception):

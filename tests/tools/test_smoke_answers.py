@@ -1,0 +1,221 @@
+"""`make smoke-aws` at clouds that are not AWS: one keeps to AWS's documents, one was written apart.
+
+The first must answer every question as documented; what the other answers otherwise is a list.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import pytest
+
+from tests.cli.relay import THROTTLED, Instead, Relay
+from tests.tools import smoke_account
+from tools.smoke import identity, keys, listing, records, refusals, stages, writes
+from tools.smoke.__main__ import FIRST, LAST
+from tools.smoke.findings import Finding, Verdict
+from tools.smoke.questions import Answer, Question
+from tools.smoke.sandbox import CALLS_KEPT, MOST_CALLS
+
+if TYPE_CHECKING:
+    from local.embedded_cloud import Credentials, EmbeddedCloud
+    from local.moto_cloud import MotoCloud
+    from tools.smoke.sandbox import Sandbox
+
+MOTO: Final = Path(__file__).with_name("smoke_moto.json")
+
+
+def federate(cloud: EmbeddedCloud) -> None:
+    """Let the account issue identity tokens, as a person once does."""
+    iam = cloud.client("iam")
+    try:
+        iam.enable_outbound_web_identity_federation()
+    except iam.exceptions.FeatureEnabledException:
+        return
+
+
+@pytest.fixture(scope="module")
+def granted(enforcing_cloud: EmbeddedCloud) -> Credentials:
+    """What the document's policy grants, and nothing else."""
+    federate(enforcing_cloud)
+    return smoke_account.credentials_with(
+        enforcing_cloud, smoke_account.policy(), name="smoke-granted"
+    )
+
+
+def others(findings: list[Finding]) -> dict[str, str]:
+    """What is not as documented."""
+    return {
+        each.question: f"{each.verdict}: {each.measured}"
+        for each in findings
+        if each.verdict is not Verdict.AS_DOCUMENTED
+    }
+
+
+@pytest.mark.slow
+def test_with_the_documents_policy_the_local_cloud_answers_all_as_documented(
+    enforcing_cloud: EmbeddedCloud, granted: Credentials
+) -> None:
+    box = smoke_account.sandbox(enforcing_cloud, credentials=granted)
+    findings = smoke_account.asked(box, [*FIRST, *keys.QUESTIONS, *LAST])
+    assert others(findings) == {}
+    assert len(findings) == len(FIRST) + len(keys.QUESTIONS) + len(LAST)
+    assert box.calls <= MOST_CALLS
+    assert box.commands() == []
+    assert not [name for name in smoke_account.secrets_in(enforcing_cloud) if box.name in name]
+
+
+@pytest.mark.slow
+def test_what_moto_answers_otherwise_is_the_list_in_the_document(moto: MotoCloud) -> None:
+    moto.reset()
+    found: dict[str, str] = {}
+    # Apart, so that the calls that one takes say nothing of the other.
+    for questions in ([*FIRST, *LAST], keys.QUESTIONS):
+        box = smoke_account.sandbox(moto)
+        found |= others(smoke_account.asked(box, questions))
+        assert box.calls <= MOST_CALLS
+    assert found == json.loads(MOTO.read_bytes())
+    assert smoke_account.secrets_in(moto) == []
+
+
+@pytest.mark.usefixtures("granted")
+@pytest.mark.parametrize(
+    ("action", "question"),
+    [
+        ("secretsmanager:CreateSecret", stages.QUESTIONS[0]),
+        ("secretsmanager:PutSecretValue", writes.QUESTIONS[1]),
+        ("secretsmanager:GetSecretValue", refusals.QUESTIONS[3]),
+        ("secretsmanager:TagResource", records.QUESTIONS[0]),
+        ("secretsmanager:ListSecrets", listing.QUESTIONS[0]),
+        ("sts:GetWebIdentityToken", identity.QUESTIONS[0]),
+        ("sts:TagGetWebIdentityToken", identity.QUESTIONS[1]),
+        ("kms:CreateKey", keys.QUESTIONS[0]),
+    ],
+)
+def test_a_permission_that_is_missing_is_named_and_the_answer_unknown(
+    enforcing_cloud: EmbeddedCloud, action: str, question: Question
+) -> None:
+    statements = [
+        {**each, "Action": [name for name in each["Action"] if name != action]}
+        for each in smoke_account.policy()
+    ]
+    name = f"smoke-without-{action.replace(':', '-')}"
+    without = smoke_account.credentials_with(enforcing_cloud, statements, name=name)
+    asked = [question, refusals.QUESTIONS[0]]
+    denied, after = smoke_account.asked(
+        smoke_account.sandbox(enforcing_cloud, credentials=without), asked
+    )
+    assert denied.verdict is Verdict.UNKNOWN
+    assert re.fullmatch(rf"AccessDenied(Exception)?: {action} is missing", denied.measured)
+    assert after.verdict is Verdict.AS_DOCUMENTED
+
+
+def test_an_account_without_identity_federation_is_unknown_with_the_code(
+    cloud: EmbeddedCloud,
+) -> None:
+    findings = smoke_account.asked(smoke_account.sandbox(cloud), identity.QUESTIONS)
+    assert {each.verdict for each in findings} == {Verdict.UNKNOWN}
+    assert "OutboundWebIdentityFederationDisabledException" in findings[0].measured
+
+
+@pytest.mark.parametrize(
+    "instead",
+    [THROTTLED, Instead(500, b'{"__type": "InternalServiceError"}'), Instead(502, b"<html>")],
+    ids=["throttled", "an error of AWS's", "a page of a gateway's"],
+)
+def test_what_passes_says_nothing_about_aws_and_the_next_question_is_asked(
+    cloud: EmbeddedCloud, instead: Instead
+) -> None:
+    with Relay(cloud.endpoint_url) as relay:
+        relay.illness = lambda operation: instead if operation == "TagResource" else None
+        box = smoke_account.sandbox(cloud, url=relay.url)
+        ill, well = smoke_account.asked(box, [records.QUESTIONS[0], refusals.QUESTIONS[0]])
+    assert (ill.verdict, well.verdict) == (Verdict.UNKNOWN, Verdict.AS_DOCUMENTED)
+
+
+@pytest.mark.slow
+def test_two_winners_differ_and_what_is_documented_is_told(cloud: EmbeddedCloud) -> None:
+    """A cloud that takes every put tells nobody that another one was first."""
+    taken = Instead(200, b'{"VersionId": "any"}')
+    with Relay(cloud.endpoint_url) as relay:
+        relay.illness = lambda operation: taken if operation == "PutSecretValue" else None
+        box = smoke_account.sandbox(cloud, url=relay.url)
+        (found,) = smoke_account.asked(box, writes.QUESTIONS[:1])
+    assert found.verdict is Verdict.DIFFERS
+    assert found.measured.startswith("8 winners in each of 20 rounds")
+    assert "documented: a version cannot be modified" in found.measured
+
+
+@pytest.mark.parametrize(
+    ("question", "operation", "answer"),
+    [
+        (stages.QUESTIONS[1], "DescribeSecret", b'{"VersionIdsToStages": {}}'),
+        (records.QUESTIONS[0], "DescribeSecret", b'{"Tags": []}'),
+        (refusals.QUESTIONS[1], "PutSecretValue", b'{"VersionId": "any"}'),
+        (stages.QUESTIONS[2], "PutSecretValue", b'{"__type": "ResourceExistsException"}'),
+    ],
+)
+def test_an_answer_of_another_cloud_differs(
+    cloud: EmbeddedCloud, question: Question, operation: str, answer: bytes
+) -> None:
+    other = Instead(400 if b"__type" in answer else 200, answer)
+    with Relay(cloud.endpoint_url) as relay:
+        relay.illness = lambda asked: other if asked == operation else None
+        box = smoke_account.sandbox(cloud, url=relay.url)
+        (found,) = smoke_account.asked(box, [question])
+    assert found.verdict is Verdict.DIFFERS
+
+
+def test_a_late_read_is_measured_and_as_documented(cloud: EmbeddedCloud) -> None:
+    """Every operation is eventually consistent: late is no deviation."""
+    late = iter([Instead(200, b'{"VersionIdsToStages": {}}')] * 2)
+    with Relay(cloud.endpoint_url) as relay:
+        relay.illness = lambda operation: (
+            next(late, None) if operation == "DescribeSecret" else None
+        )
+        box = smoke_account.sandbox(cloud, url=relay.url)
+        (found,) = smoke_account.asked(box, writes.QUESTIONS[1:2])
+    assert found.verdict is Verdict.AS_DOCUMENTED
+    assert "DescribeSecret at once 14 of 15 times, else within" in found.measured
+
+
+def endless(sandbox: Sandbox) -> Answer:
+    path = sandbox.filled("endless")
+    while True:
+        sandbox.secrets.describe_secret(SecretId=path)
+
+
+@pytest.mark.slow
+def test_a_budget_of_calls_that_is_spent_ends_the_asking_and_not_the_deleting(
+    cloud: EmbeddedCloud,
+) -> None:
+    box = smoke_account.sandbox(cloud)
+    questions = [Question("endless", "", endless), refusals.QUESTIONS[0]]
+    findings = smoke_account.asked(box, questions)
+    spent = f"{MOST_CALLS - CALLS_KEPT} calls were made"
+    assert [each.measured for each in findings] == [spent] * 2
+    assert box.calls == MOST_CALLS - CALLS_KEPT + 1
+    assert smoke_account.secrets_in(cloud) == []
+
+
+def test_minutes_that_are_over_end_the_asking_and_not_the_deleting(cloud: EmbeddedCloud) -> None:
+    times = iter(range(0, 10**6, 30))
+    box = smoke_account.sandbox(cloud, monotonic=lambda: float(next(times)))
+    (found,) = smoke_account.asked(box, [Question("endless", "", endless)])
+    assert found.verdict is Verdict.UNKNOWN
+    assert found.measured == "240 seconds are over"
+    assert box.calls < 20
+
+
+def test_a_line_is_no_wider_than_a_terminal() -> None:
+    for ask in (*FIRST, *keys.QUESTIONS, *LAST):
+        finding = Finding(ask.name, Verdict.DIFFERS, f"{'code ' * 20}; {ask.documented}")
+        assert max(map(len, finding.line.splitlines())) < 80
+
+
+def test_no_two_questions_have_one_name() -> None:
+    names = [each.name for each in (*FIRST, *keys.QUESTIONS, *LAST)]
+    assert len(set(names)) == len(names)

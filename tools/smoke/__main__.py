@@ -1,0 +1,189 @@
+"""Asks a real AWS account what no local one can settle: ``make smoke-aws``.
+
+It makes secrets under a name of its own, asks, and takes them away, whatever happens. The exit
+code is 0 where all that was asked is as documented, 1 where something differs, and 2 where it
+could not be asked, or something is left.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from tools.deploy import INTERRUPTED
+from tools.deploying.place import DeployError, find_place
+from tools.output import console, pasteable
+from tools.smoke import deployed, identity, keys, listing, records, refusals, stages, writes
+from tools.smoke.asking import NotAgreedError, agree
+from tools.smoke.findings import Finding, Verdict, counted
+from tools.smoke.questions import LostError, settle
+from tools.smoke.sandbox import MOST_CALLS, MOST_SECONDS, SHORTEST_WINDOW_DAYS, Sandbox
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from tools.smoke.questions import Question
+
+# What is most in question stands first; last, what takes whatever calls are left.
+FIRST: Final = tuple(
+    question
+    for group in (writes, stages, records, refusals, listing, identity)
+    for question in group.QUESTIONS
+)
+LAST: Final = writes.ABOUT_ROOM
+NOT_ASKED: Final = "not asked; KEYS=1 does"
+# In USD: of a secret or a key in an hour, of which one that has begun counts, and of a call.
+SECRET_HOUR: Final = 0.40 / 720
+KEY_HOUR: Final = 1.00 / 720
+CALL: Final = 0.05 / 10_000
+MOST_USD: Final = 0.05
+COULD_NOT: Final = 2
+
+
+def what_is_made(name: str, *, with_key: bool, stack: str | None) -> list[str]:
+    """Say what a person is asked to agree to, in lines of a terminal."""
+    told = [
+        f"It makes a dozen secrets {name}/... with invented values,",
+        f"asks {len(FIRST + LAST)} questions, and deletes them at the end, without recovery.",
+        f"At most {MOST_CALLS} calls, {MOST_SECONDS // 60} minutes and {MOST_USD} USD.",
+    ]
+    if with_key:
+        told += [
+            "It makes one KMS key, which is billed for an hour at most, and schedules its",
+            f"deletion: the key is gone in {SHORTEST_WINDOW_DAYS} days.",
+        ]
+    if stack is not None:
+        told.append(f"It looks at the stack {stack}, and changes nothing of it.")
+    return [*told, "Nothing else in the account is read or changed."]
+
+
+def run(
+    sandbox: Sandbox,
+    asked: Sequence[Question],
+    *,
+    tell: Callable[[Finding], None],
+) -> list[Finding]:
+    """Ask one question after the other.
+
+    Once AWS does not answer at all, or not to this caller, the rest is not asked.
+    """
+    findings: list[Finding] = []
+    lost = ""
+    for question in asked:
+        if lost:
+            finding = Finding(question.name, Verdict.UNKNOWN, f"not asked: {lost}")
+        else:
+            try:
+                with console().status(question.name):
+                    finding = settle(question, sandbox)
+            except LostError as error:
+                lost = str(error)
+                finding = Finding(question.name, Verdict.UNKNOWN, lost)
+        findings.append(finding)
+        tell(finding)
+    return findings
+
+
+def spent(sandbox: Sandbox, secrets: int, keys: int) -> str:
+    """Tell what it took, and estimate what AWS will bill."""
+    dollars = secrets * SECRET_HOUR + keys * KEY_HOUR + sandbox.calls * CALL
+    return f"{sandbox.calls} calls, {sandbox.spent_seconds:.0f} seconds, about {dollars:.3f} USD"
+
+
+def tell_left(left: Sequence[str]) -> None:
+    """Name what could not be deleted, by the commands that delete it."""
+    if not left:
+        print("What was made is deleted.")
+        return
+    print("This could not be deleted, and costs until it is:")
+    for each in left:
+        print(pasteable(each))
+
+
+def write(file: Path, sandbox: Sandbox, findings: Sequence[Finding]) -> None:
+    """Write the report, which says nothing of the account: it is made to be handed on."""
+    told = {
+        "region": sandbox.place.region,
+        "calls": sandbox.calls,
+        "seconds": round(sandbox.spent_seconds, 1),
+        "findings": [asdict(each) for each in findings],
+    }
+    text = json.dumps(told, indent=2).replace(sandbox.place.account, "ACCOUNT")
+    file.write_text(f"{text}\n", "utf-8")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Ask what was asked for, and return the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--yes", action="store_true", help="agreed: do not ask")
+    parser.add_argument("--keys", action="store_true", help="also make a KMS key, and sign by it")
+    parser.add_argument("--stack", help="also look at a stack that is deployed")
+    parser.add_argument("--json", type=Path, help="the file of a report")
+    told = parser.parse_args(arguments)
+    try:
+        return smoke(told)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except (DeployError, NotAgreedError, OSError) as error:
+        print(error, file=sys.stderr)
+    return COULD_NOT
+
+
+def smoke(told: argparse.Namespace) -> int:
+    """Ask whether to begin, ask AWS, and take away what was made, whatever happens.
+
+    Raises:
+        DeployError: There are no credentials, or no Region.
+        KeyboardInterrupt: It was interrupted; what was made is taken away all the same.
+        NotAgreedError: Nobody has agreed.
+        OSError: The report cannot be written.
+    """
+    if told.json is not None:
+        told.json.touch()
+    place = find_place()
+    sandbox = Sandbox(place, monotonic=time.monotonic, sleep=time.sleep)
+    agree(place, what_is_made(sandbox.name, with_key=told.keys, stack=told.stack), yes=told.yes)
+    print()
+    asked = list(FIRST)
+    if told.stack is not None:
+        asked += deployed.questions(told.stack)
+    if told.keys:
+        asked += keys.QUESTIONS
+    asked += LAST
+    findings: list[Finding] = []
+    left: list[str] = []
+
+    def tell(finding: Finding) -> None:
+        findings.append(finding)
+        print(finding.line, flush=True)
+
+    try:
+        run(sandbox, asked, tell=tell)
+        if not told.keys:
+            print(Finding("signatures by KMS", Verdict.UNKNOWN, NOT_ASKED).line)
+    finally:
+        made = sandbox.secrets_made, len(sandbox.keys)
+        try:
+            sandbox.clean_up()
+        finally:
+            left = sandbox.commands()
+            print(f"\n{counted(findings)}\n{spent(sandbox, *made)}")
+            tell_left(left)
+            if told.json is not None:
+                write(told.json, sandbox, findings)
+    differs = any(each.verdict is Verdict.DIFFERS for each in findings)
+    is_settled = not left and all(each.verdict is not Verdict.UNKNOWN for each in findings)
+    return 1 if differs else 0 if is_settled else COULD_NOT
+
+
+if __name__ == "__main__":
+    # As Ctrl-C, also where its terminal is closed: nothing is left over.
+    for each in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(each, signal.default_int_handler)
+    sys.exit(main())
