@@ -94,7 +94,9 @@ def test_a_release_deployed_without_this_repository_is_granted_the_same_and_publ
     deployed: Deployed, tmp_path: Path
 ) -> None:
     aws = deployed.aws
-    stack = Stack(aws, {**deployed.stack.parameters, "SecretPrefix": "released"}, name="released")
+    stack = Stack(
+        aws, {**deployed.stack.parameters, "SecretPrefix": "released"}, name="of-a-release"
+    )
     parameters = {**aws.parameters(), **stack.parameters}
     name = packaged.artifact_name("1.2.3", parameters["Architecture"])
     s3 = aws.cloud.client("s3")
@@ -153,15 +155,10 @@ def granted(stack: Stack, prefix: str) -> dict[str, str]:
             found[name] = iam.get_policy_version(PolicyArn=physical, VersionId=version)[
                 "PolicyVersion"
             ]["Document"]
-    # Longer names first, as one may begin with another.
-    own = sorted(
-        (
-            (each["PhysicalResourceId"].rpartition("/")[2], each["LogicalResourceId"])
-            for each in resources
-        ),
-        key=lambda pair: -len(pair[0]),
-    )
     texts = {name: json.dumps(each, sort_keys=True) for name, each in found.items()}
-    for physical, logical in (*own, (stack.name, "STACK"), (f":{prefix}/", ":PREFIX/")):
-        texts = {name: text.replace(physical, logical) for name, text in texts.items()}
+    own = {each["PhysicalResourceId"].rpartition("/")[2]: each for each in resources}
+    # What is named after the stack has its name for its own, and others begin with it.
+    names = [(name, own[name]["LogicalResourceId"]) for name in own.keys() - {stack.name}]
+    for old, new in ((f":{prefix}/", ":PREFIX/"), *names, (stack.name, "STACK")):
+        texts = {name: text.replace(old, new) for name, text in texts.items()}
     return texts
