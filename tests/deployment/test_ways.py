@@ -158,7 +158,7 @@ def granted(stack: Stack, prefix: str) -> dict[str, str]:
     texts = {name: json.dumps(each, sort_keys=True) for name, each in found.items()}
     own = {each["PhysicalResourceId"].rpartition("/")[2]: each for each in resources}
     # What is named after the stack has its name for its own, and others begin with it.
-    names = [(name, own[name]["LogicalResourceId"]) for name in own.keys() - {stack.name}]
+    names = [(name, own[name]["LogicalResourceId"]) for name in sorted(own.keys() - {stack.name})]
     for old, new in ((f":{prefix}/", ":PREFIX/"), *names, (stack.name, "STACK")):
         texts = {name: text.replace(old, new) for name, text in texts.items()}
     return texts
