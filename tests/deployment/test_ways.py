@@ -133,7 +133,7 @@ def test_a_release_deployed_without_this_repository_is_granted_the_same_and_publ
 
 
 def granted(stack: Stack, prefix: str) -> dict[str, str]:
-    """Every policy of a stack by its name in the template, without what is its own alone."""
+    """Every policy of a stack by its name in the template, as in a stack of the usual names."""
     iam = stack.aws.cloud.client("iam")
     client = stack.aws.cloud.client("cloudformation")
     resources = client.describe_stack_resources(StackName=stack.name)["StackResources"]
@@ -159,6 +159,6 @@ def granted(stack: Stack, prefix: str) -> dict[str, str]:
     own = {each["PhysicalResourceId"].rpartition("/")[2]: each for each in resources}
     # What is named after the stack has its name for its own, and others begin with it.
     names = [(name, own[name]["LogicalResourceId"]) for name in sorted(own.keys() - {stack.name})]
-    for old, new in ((f":{prefix}/", ":PREFIX/"), *names, (stack.name, "STACK")):
+    for old, new in ((f":{prefix}/", ":oauth/"), *names, (stack.name, "token-refresher")):
         texts = {name: text.replace(old, new) for name, text in texts.items()}
     return texts
