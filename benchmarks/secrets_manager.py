@@ -89,7 +89,7 @@ class Region(SecretsManager):
     """
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
-        super().__init__()
+        super().__init__(monotonic)
         self.calls: Counter[str] = Counter()
         self.refused: Counter[str] = Counter()
         self.writes: list[Write] = []

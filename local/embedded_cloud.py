@@ -30,6 +30,7 @@ from botocore.config import Config
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from datetime import timedelta
 
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
@@ -210,7 +211,23 @@ class EmbeddedCloud:
 
     def reset(self) -> None:
         """Forget all secrets, and everything else that was created; end the functions."""
+        self._seconds_ahead.unlink(missing_ok=True)
         self._ask("POST", self._RESET)
+
+    def advance(self, by: timedelta) -> None:
+        """Put Secrets Manager's clock ahead: what was written until now gets older. No other's."""
+        ahead = self._seconds_ahead
+        before = int(ahead.read_text()) if ahead.exists() else 0
+        # In one step: the emulator reads it whenever it is asked something.
+        new = ahead.with_suffix(".new")
+        new.write_text(str(before + int(by.total_seconds())))
+        new.replace(ahead)
+
+    @property
+    def _seconds_ahead(self) -> Path:
+        if self._state is None:
+            raise EmbeddedCloudError("The AWS emulator does not run.")
+        return Path(self._state.name, "seconds-ahead")
 
     def start(self) -> None:
         """Start the emulator and return when it answers.

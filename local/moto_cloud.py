@@ -15,6 +15,7 @@ from local.embedded_cloud import LOOPBACK, ROOT, EmbeddedCloud, EmbeddedCloudErr
 
 if TYPE_CHECKING:
     import subprocess
+    from datetime import timedelta
     from pathlib import Path
 
 
@@ -23,6 +24,11 @@ class MotoCloud(EmbeddedCloud):
 
     _HEALTH = "/moto-api/data.json"
     _RESET = "/moto-api/reset"
+
+    @override
+    def advance(self, by: timedelta) -> None:
+        """Refuse: nothing in moto gets older."""
+        raise EmbeddedCloudError("moto has no clock that could be put ahead.")
 
     @override
     def _python(self) -> Path:

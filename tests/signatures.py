@@ -45,6 +45,11 @@ class SignatureRecorder:
         """Return the Region of each signature that was sent."""
         return [found.decode() for record in self._sent for found in SCOPE.findall(record)]
 
+    def paths(self, method: str) -> list[str]:
+        """Return the path of each request that was made by a method, such as ``PUT``."""
+        line = re.compile(rb"(?m)^%s (/\S*) HTTP/1\.1\r$" % method.encode())
+        return [found.decode() for record in self._sent for found in line.findall(record)]
+
     def __enter__(self) -> Self:
         self._thread.start()
         return self

@@ -253,7 +253,7 @@ def without_look_ahead(pattern: str) -> tuple[str, str]:
 def in_re2(pattern: str) -> str:
     """Write a pattern as RE2 can read it; where it cannot look around, more will match.
 
-    It counts to a thousand, nested repetitions multiplied. What has a longest length needs no count.
+    It counts to a thousand, nested repetitions multiplied; lengths are checked beside.
     """
     while found := _LOOKS_AROUND.search(pattern):
         pattern = pattern[: found.start()] + pattern[_end_of_group(pattern, found.start()) :]
@@ -437,46 +437,39 @@ def terraform_files(version: str) -> dict[str, str]:
     }
 
 
-def construct_sources(version: str) -> dict[str, str]:
-    """Return the construct's package as it is compiled: its sources, and its templates."""
-    return {
-        **_sources(CDK, "lib/*.ts", "example/*.ts", "tsconfig.json", "README.md"),
-        "package.json": _package(version),
-        "template.yaml": packaged.packaged_template(version),
-        "monitoring.yaml": templates.MONITORING.read_text("utf-8"),
-    }
-
-
 def construct_files(version: str) -> dict[str, str]:
     """Return the whole npm package of a release, by path, with what TypeScript made of it.
 
     Raises:
         CompilerError: There is no npm here, or the construct does not compile.
     """
-    sources = construct_sources(version)
+    sources = {
+        **_sources(CDK, "lib/*.ts", "README.md"),
+        "package.json": _package(version),
+        "template.yaml": packaged.packaged_template(version),
+        "monitoring.yaml": templates.MONITORING.read_text("utf-8"),
+    }
     with tempfile.TemporaryDirectory() as directory:
         compiled = Path(directory)
         write(compiled, sources)
-        compile_construct(compiled)
-        made = _sources(compiled, "lib/*.js", "lib/*.d.ts")
-    return {name: text for name, text in sources.items() if name != "tsconfig.json"} | made
+        (compiled / "node_modules").symlink_to(NODE_MODULES)
+        compile_typescript(compiled)
+        return sources | _sources(compiled, "lib/*.js", "lib/*.d.ts")
 
 
-def compile_construct(directory: Path) -> None:
-    """Compile the construct, and the example, where its sources are.
+def compile_typescript(directory: Path) -> None:
+    """Compile what is in a directory, with the construct's settings.
 
     Raises:
         CompilerError: There is no npm here, or it does not compile.
     """
-    node = shutil.which("node")
-    if node is None or not NODE_MODULES.is_dir():
+    node, compiler = shutil.which("node"), NODE_MODULES / "typescript" / "bin" / "tsc"
+    if node is None or not compiler.exists():
         raise CompilerError("The construct is compiled by npm's packages: make .node-infra/.ready")
-    (directory / "node_modules").symlink_to(NODE_MODULES)
-    compiler = NODE_MODULES / "typescript" / "bin" / "tsc"
+    shutil.copy(CDK / "tsconfig.json", directory)
     done = subprocess.run(  # noqa: S603
         [node, compiler, "--project", directory], capture_output=True, text=True, check=False
     )
-    (directory / "node_modules").unlink()
     if done.returncode:
         raise CompilerError(done.stdout + done.stderr)
 

@@ -21,17 +21,20 @@ import tempfile
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from tools import artifact, bill_of_materials
+from tools import artifact, bill_of_materials, modules
 from tools.packaged import artifact_name, packaged_template
 from tools.templates import ACCOUNT, MONITORING, ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 RUNTIME: Final = "3.13"
 CHECKSUMS: Final = "SHA256SUMS"
 NOTES: Final = "NOTES.md"
 # Ways to deploy the packaged template that are used from an archive.
-WAYS: Final = {"terraform": ROOT / "infra" / "terraform", "cdk": ROOT / "infra" / "cdk"}
+WAYS: Final = {"terraform": modules.terraform_files, "cdk": modules.construct_files}
 
 _SECTION: Final = r"(?ms)^## \[{version}\] - (?P<day>\d{{4}}-\d\d-\d\d)\n(?P<text>.*?)(?=^## |\Z)"
 # A release's page is not beside the documents that the changelog links to.
@@ -154,33 +157,25 @@ def notes(changelog: str, version: str, *, commit: str, contents: dict[str, str]
     )
 
 
-def tar_gz(directory: Path, *, within: str, made_at: int, paths: list[Path]) -> bytes:
+def tar_gz(files: Mapping[str, str], *, within: str, made_at: int) -> bytes:
     """Pack files into an archive that neither clock nor machine has a part in.
 
     Args:
-        directory: That the files are in.
+        files: The text of each by its path.
         within: The directory that the archive unpacks to.
         made_at: The time of each file, in seconds since the epoch.
-        paths: What is packed.
     """
     packed = io.BytesIO()
     with (
         gzip.GzipFile(fileobj=packed, mode="wb", filename="", mtime=0) as compressed,
         tarfile.open(fileobj=compressed, mode="w", format=tarfile.PAX_FORMAT) as archive,
     ):
-        for path in sorted(paths):
-            entry = tarfile.TarInfo(f"{within}/{path.relative_to(directory).as_posix()}")
-            content = path.read_bytes()
+        for name, text in sorted(files.items()):
+            content = text.encode()
+            entry = tarfile.TarInfo(f"{within}/{name}")
             entry.size, entry.mtime, entry.mode = len(content), made_at, 0o644
             archive.addfile(entry, io.BytesIO(content))
     return packed.getvalue()
-
-
-def tracked(directory: Path) -> list[Path]:
-    """List the files of a directory that git knows, so that nothing else is released."""
-    return [
-        ROOT / name for name in run("git", "ls-files", "-z", str(directory)).split("\0") if name
-    ]
 
 
 def make_artifacts(directory: Path, version: str, scratch: Path) -> dict[str, str]:
@@ -219,6 +214,7 @@ def make(directory: Path, version: str, commit: Commit) -> None:
     Raises:
         BillError: No bill of materials can be written.
         BuildError: An artifact cannot be built.
+        CompilerError: The construct cannot be compiled.
         ReleaseError: Anything else is wrong; each with the fix.
     """
     # Beside its place, so that a release is there whole or not at all.
@@ -242,11 +238,10 @@ def make(directory: Path, version: str, commit: Commit) -> None:
         }
         for name, text in texts.items():
             made.joinpath(name).write_text(text, "utf-8", newline="\n")
-        for way, sources in WAYS.items():
-            if paths := tracked(sources):
-                within = f"token-refresher-{way}-{version}"
-                packed = tar_gz(sources, within=within, made_at=commit.made_at, paths=paths)
-                made.joinpath(f"{within}.tar.gz").write_bytes(packed)
+        for way, files in WAYS.items():
+            within = f"token-refresher-{way}-{version}"
+            packed = tar_gz(files(version), within=within, made_at=commit.made_at)
+            made.joinpath(f"{within}.tar.gz").write_bytes(packed)
         run(
             *(sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(made)),
             SOURCE_DATE_EPOCH=str(commit.made_at),
@@ -269,7 +264,12 @@ def main() -> None:
         commit = read_commit(version)
         require_releasable(version, commit, allows_dirty=arguments.allow_dirty)
         make(directory, version, commit)
-    except (ReleaseError, artifact.BuildError, bill_of_materials.BillError) as error:
+    except (
+        ReleaseError,
+        artifact.BuildError,
+        bill_of_materials.BillError,
+        modules.CompilerError,
+    ) as error:
         sys.exit(f"Nothing was released. {error}")
     told = [f"== {version}, made from {commit.sha}{' and what differs' * commit.is_dirty}"]
     told += [f"{path.stat().st_size:>9,}  {path.name}" for path in sorted(directory.iterdir())]

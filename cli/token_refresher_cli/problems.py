@@ -195,10 +195,18 @@ _BY_CODE: Final = {
 # AWS says the latter of a secret with replicas, and of a replica.
 _NOT_DELETED: Final = frozenset({"InvalidRequestException", "InvalidParameterException"})
 # What KMS says of an alias or a key that was another one a call before.
-_AFTER: Final = dict.fromkeys(
-    ("AlreadyExistsException", "KMSInvalidStateException"),
-    "Another run may be at it: run the same command again, which sees what is left to do.",
-)
+_AFTER: Final = {
+    **dict.fromkeys(
+        ("AlreadyExistsException", "KMSInvalidStateException"),
+        "Another run may be at it: run the same command again, which sees what is left to do.",
+    ),
+    # Secrets Manager and KMS are eventually consistent.
+    **dict.fromkeys(
+        ("NotFoundException", "ResourceNotFoundException"),
+        "What was made or restored a moment ago may not be found everywhere yet: run the same "
+        "command again.",
+    ),
+}
 # What a policy may demand tags of.
 _CREATES: Final = frozenset({"CreateSecret", "kms:CreateKey"})
 # The rest of an operation's name is its IAM action's.

@@ -40,9 +40,13 @@ OLDEST_EVENT_SECONDS = 21_600
 _ministack_runs: Callable[..., Json] = ministack._execute_function_dispatch
 _ministack_admits: Callable[..., tuple[str | None, str | None]] = ministack._acquire_execution_slot
 _ministack_logs: Callable[..., None] = ministack._emit_lambda_logs
+_ministack_starts: Callable[[Any], None] = lambda_runtime.Worker._spawn
 _ministack_names: Callable[[str, str], str | None] = iam_actions._lambda_action
 _ministack_trusts: Callable[[Json], dict[str, str]] = lambda_runtime.execution_credentials
 _ministack_detects: Callable[[str], tuple[str, str]] = lambda_runtime._detect_runtime_binary
+
+# Milliseconds that the start of an environment took, by function, until its first log tells them.
+_starts: dict[str, float] = {}
 
 
 def install() -> None:
@@ -58,6 +62,7 @@ def install() -> None:
     ministack._execute_function_dispatch = _run
     ministack._acquire_execution_slot = _admit
     ministack._emit_lambda_logs = _log
+    lambda_runtime.Worker._spawn = _start
     ministack.invoke_async_with_retry = _accept
     eventbridge._dispatch_to_lambda = _deliver
     iam_actions._lambda_action = _action_of
@@ -101,9 +106,35 @@ def _admit(func: Json, config: Json) -> tuple[str | None, str | None]:
     return slot, limit
 
 
-def _log(func: Json, request_id: str, text: str, *rest: object, **named: object) -> None:
-    """Keep what an invocation printed, and the metrics in it."""
-    _ministack_logs(func, request_id, text, *rest, **named)
+def _start(worker: Any) -> None:  # noqa: ANN401 - ministack's
+    """Start an environment, and note how long that took."""
+    began = time.monotonic()
+    _ministack_starts(worker)
+    _starts[worker.func_name] = (time.monotonic() - began) * 1000
+
+
+def _log(
+    func: Json, request_id: str, text: str, error: object, milliseconds: int, **named: object
+) -> None:
+    """Keep what an invocation printed, and the metrics in it.
+
+    The first one of an environment tells how long the start took; ministack's own never does.
+    """
+    config = func.get("config") or func
+    took = _starts.pop(config["FunctionName"], None)
+    if took is None:
+        _ministack_logs(func, request_id, text, error, milliseconds, **named)
+    else:
+        memory = config.get("MemorySize", 128)
+        report = (
+            f"REPORT RequestId: {request_id}\tDuration: {milliseconds} ms\t"
+            f"Billed Duration: {milliseconds + took:.0f} ms\tMemory Size: {memory} MB\t"
+            f"Max Memory Used: {ministack._probe_peak_memory_mb(func)} MB\t"
+            f"Init Duration: {took:.2f} ms"
+        )
+        whole = "\n".join(filter(None, (text, f"END RequestId: {request_id}", report)))
+        # As from a source that writes these lines by itself.
+        _ministack_logs(func, request_id, whole, error, milliseconds, log_source="rie")
     for line in (text or "").splitlines():
         for datum in metrics_in(line):
             monitoring.store(datum)

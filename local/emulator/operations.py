@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import base64
 import binascii
-import time
 from typing import TYPE_CHECKING, Any, TypeAlias
 from uuid import uuid4
 
 from local.emulator import callers, keys, storage
+from local.emulator.clock import now
 from local.emulator.versions import (
     Secret,
     Value,
@@ -101,7 +101,7 @@ def update_secret_version_stage(request: Json) -> Json:
         request["VersionStage"],
         to=request.get("MoveToVersionId"),
         away_from=request.get("RemoveFromVersionId"),
-        now=_now(),
+        now=now(),
     )
     storage.announce(secret, moved, str(request.get("MoveToVersionId")))
     return _identity(secret)
@@ -114,7 +114,7 @@ def get_secret_value(request: Json) -> Json:
     version = secret["Versions"][version_id]
     key_id = keys.of_version(secret, version)
     keys.authorise(key_id, keys.TO_READ, secret_arn=secret["ARN"], version_id=version_id)
-    secret["LastAccessedDate"] = _now() // ONE_DAY_SECONDS * ONE_DAY_SECONDS
+    secret["LastAccessedDate"] = now() // ONE_DAY_SECONDS * ONE_DAY_SECONDS
     answer: Json = {
         **_identity(secret),
         "VersionId": version_id,
@@ -193,9 +193,7 @@ def _store(secret: Secret, request: Json, value: Value, stages: Iterable[str]) -
     keys.authorise(
         secret.get("KmsKeyId"), keys.TO_WRITE, secret_arn=secret["ARN"], version_id=version_id
     )
-    moved = add_version(secret, version_id, value, stages, now=_now())
-    if moved:
-        secret["Versions"][version_id]["KmsKeyId"] = secret.get("KmsKeyId")
+    moved = add_version(secret, version_id, value, stages, now=now())
     storage.announce(secret, moved, version_id)
     return version_id
 
@@ -217,12 +215,8 @@ def _value(request: Json) -> Value | None:
 
 
 def _changed(secret: Secret) -> None:
-    secret["LastChangedDate"] = _now()
+    secret["LastChangedDate"] = now()
 
 
 def _identity(secret: Secret) -> Json:
     return {"ARN": secret["ARN"], "Name": secret["Name"]}
-
-
-def _now() -> int:
-    return int(time.time())

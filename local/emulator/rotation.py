@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import contextvars
 import threading
-import time
 from typing import TYPE_CHECKING, Any, TypeAlias
 from uuid import uuid4
 
 from local.emulator import functions
+from local.emulator.clock import now
 from local.emulator.operations import named_by
 from local.emulator.versions import add_empty_version, version_with
 from local.secrets_manager.refusals import RefusalError, wrong_state
@@ -50,7 +50,7 @@ def rotate_secret(request: Json) -> Json:
         _take_the_steps(secret, function, pending)
         raise wrong_state("A previous rotation is not complete: it is tried again.")
     version_id = request.get("ClientRequestToken") or str(uuid4())
-    add_empty_version(secret, version_id, PENDING, now=int(time.time()))
+    add_empty_version(secret, version_id, PENDING, now=now())
     if request.get("RotateImmediately") is False:
         _try_out(secret, function, version_id)
         return answer
@@ -63,7 +63,7 @@ def _take_the_steps(secret: Secret, function: str, version_id: str) -> None:
 
     def take() -> None:
         if all(_succeeds(secret, function, version_id, step) for step in STEPS):
-            secret["LastRotatedDate"] = int(time.time())
+            secret["LastRotatedDate"] = now()
 
     _meanwhile(take)
 

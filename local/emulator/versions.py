@@ -62,9 +62,18 @@ def add_version(
         RefusalError: As `Versions.put`.
     """
     held = versions_of(secret)
-    moved = held.put(version_id, _content(value), stages)
+    moved = held.put(version_id, _content(value), stages, now=now)
     if moved:
-        secret["Versions"][version_id] = {**value, "CreatedDate": now, "Stages": []}
+        for gone in secret["Versions"].keys() - held.versions.keys():
+            del secret["Versions"][gone]
+        added: Version = {
+            "SecretString": value["SecretString"],
+            "SecretBinary": value["SecretBinary"],
+            "CreatedDate": now,
+            "Stages": [],
+            "KmsKeyId": secret.get("KmsKeyId"),
+        }
+        secret["Versions"][version_id] = added
         _keep_stages(secret, held, now=now)
     return moved
 
@@ -99,6 +108,7 @@ def versions_of(secret: Secret) -> Versions[Content]:
         content = _content(version)
         held.versions[version_id] = None if content == _EMPTY else content
         held.stages |= dict.fromkeys(version["Stages"], version_id)
+        held.made_at[version_id] = version["CreatedDate"]
     return held
 
 

@@ -1,8 +1,8 @@
 """The secrets of one Region in memory, and the operations of Secrets Manager that programs use.
 
-It has no clock, since nobody here looks at the dates that it gives, and knows secrets by their
-names alone. Keys and rotations are the emulator's. It keeps to the same rules,
-and answers in microseconds.
+It goes by the clock of whoever drives it, for the age of versions alone, since nobody here looks
+at the dates that it gives; and knows secrets by their names alone. Keys and rotations are the
+emulator's. It keeps to the same rules, and answers in microseconds.
 """
 
 from __future__ import annotations
@@ -65,12 +65,16 @@ def arn(name: str) -> str:
 class SecretsManager:
     """Answers the calls of one Region, one at a time.
 
+    Args:
+        clock: Gives epoch seconds.
+
     Attributes:
         secrets: By name.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float]) -> None:
         self.secrets: dict[str, Secret] = {}
+        self._seconds = clock
         self._lock = threading.RLock()
         self._operations: Mapping[str, Callable[[Json], Json]] = {
             "CreateSecret": self._create,
@@ -120,7 +124,7 @@ class SecretsManager:
         )
         if value is None:
             return _identity(name)
-        return {**_identity(name), "VersionId": _store(secret, asked, value)}
+        return {**_identity(name), "VersionId": self._store(secret, asked, value)}
 
     def _describe(self, asked: Json) -> Json:
         return entry(asked["SecretId"], self._find(asked), versions_as=DESCRIBED)
@@ -141,9 +145,16 @@ class SecretsManager:
         value = _value(asked)
         if value is None:
             raise wrong_state("SecretString or SecretBinary is required.")
-        version_id = _store(secret, asked, value)
+        version_id = self._store(secret, asked, value)
         stages = _stages(secret, version_id)
         return {**_identity(name), "VersionId": version_id, "VersionStages": stages}
+
+    def _store(self, secret: Secret, asked: Json, value: str | bytes) -> str:
+        version_id: str = asked.get("ClientRequestToken") or str(uuid.uuid4())
+        check_version_id(version_id)
+        stages = asked.get("VersionStages") or [CURRENT]
+        secret.put(version_id, value, stages, now=self._seconds())
+        return version_id
 
     def _move(self, asked: Json) -> Json:
         name, secret = self._open(asked)
@@ -209,13 +220,6 @@ def _created_before(name: str, secret: Secret, asked: Json, value: str | bytes |
     if value is None or secret.versions.get(version_id) != value:
         raise already_exists(f"A secret named {name}")
     return {**_identity(name), "VersionId": version_id}
-
-
-def _store(secret: Secret, asked: Json, value: str | bytes) -> str:
-    version_id: str = asked.get("ClientRequestToken") or str(uuid.uuid4())
-    check_version_id(version_id)
-    secret.put(version_id, value, asked.get("VersionStages") or [CURRENT])
-    return version_id
 
 
 def _value(asked: Json) -> str | bytes | None:

@@ -1,6 +1,7 @@
 """What AWS documents of versions and staging labels, as rules of one secret.
 
-No clock, no network, no names: a secret here is its versions and where its stages are.
+No clock, no network, no names: a secret here is its versions, when each was made, and where its
+stages are.
 """
 
 from __future__ import annotations
@@ -25,6 +26,15 @@ CURRENT = "AWSCURRENT"
 PREVIOUS = "AWSPREVIOUS"
 MOST_STAGES_OF_ONE_SECRET = 20
 
+DAY_SECONDS = 86_400
+# "Secrets Manager removes deprecated versions when there are more than 100", but none that is
+# younger than a day.
+MOST_VERSIONS_KEPT = 100
+# Nobody documents at how many of those it refuses another. At the pace that is documented, one in
+# ten minutes, a day has 144; up to six have a stage and may be older: AWSCURRENT, AWSPREVIOUS,
+# AWSPENDING, and three of programs. A lower figure would refuse what AWS allows.
+MOST_VERSIONS = 150
+
 
 @dataclass(slots=True)
 class Versions(Generic[Value]):
@@ -34,20 +44,31 @@ class Versions(Generic[Value]):
         versions: The value by version id. A version stays when its last stage has left it; None
             is one that a rotation made, which waits for its value.
         stages: The version id that each stage is on.
+        made_at: Epoch seconds, by version id; one that is not here is as old as can be.
     """
 
     versions: dict[str, Value | None] = field(default_factory=dict)
     stages: dict[str, str] = field(default_factory=dict)
+    made_at: dict[str, float] = field(default_factory=dict, kw_only=True)
 
-    def put(self, version_id: str, value: Value, stages: Iterable[str]) -> list[str]:
+    def put(
+        self, version_id: str, value: Value, stages: Iterable[str], *, now: float = 0
+    ) -> list[str]:
         """Store a value under an id that the caller chose, and return the stages that moved.
 
         A version is immutable. The same value under a used id changes nothing, not even stages,
         so a retried call is harmless; another value is refused. That is what lets one writer of
         many win. The first value of a secret becomes current whatever stages are asked for.
 
+        Args:
+            version_id: The caller's.
+            value: What it is to hold.
+            stages: What it is to be found by.
+            now: Epoch seconds. A scene that is laid out has its versions from long ago.
+
         Raises:
-            RefusalError: The id holds another value, or there would be too many stages.
+            RefusalError: The id holds another value, or there would be too many stages or
+                versions.
         """
         existing = self.versions.get(version_id)
         if existing is not None:
@@ -59,7 +80,10 @@ class Versions(Generic[Value]):
             wanted.append(CURRENT)
         if len(self.stages) + len(wanted) > MOST_STAGES_OF_ONE_SECRET:
             self._refuse_too_many_stages(wanted)
+        if len(self.versions) >= MOST_VERSIONS_KEPT and version_id not in self.versions:
+            self._make_room(now)
         self.versions[version_id] = value
+        self.made_at[version_id] = now
         for stage in wanted:
             self.attach(stage, version_id)
         return wanted
@@ -123,6 +147,26 @@ class Versions(Generic[Value]):
         if stage is not None and self.stages.get(stage) != found:
             raise wrong_state("VersionStage and VersionId name different versions.")
         return found, value
+
+    def _make_room(self, now: float) -> None:
+        """Forget the oldest versions above the hundredth, but none with a stage or of this day.
+
+        A person cannot remove a version: what was written too fast goes by getting old alone.
+        """
+        staged = set(self.stages.values())
+        old = [
+            version_id
+            for version_id in self.versions
+            if version_id not in staged and self.made_at.get(version_id, 0) <= now - DAY_SECONDS
+        ]
+        if len(self.versions) - len(old) >= MOST_VERSIONS:
+            raise over_the_limit(
+                f"A secret has at most {MOST_VERSIONS} versions with a stage, or of one day."
+            )
+        old.sort(key=lambda version_id: self.made_at.get(version_id, 0))
+        for version_id in old[: len(self.versions) + 1 - MOST_VERSIONS_KEPT]:
+            del self.versions[version_id]
+            self.made_at.pop(version_id, None)
 
     def _refuse_too_many_stages(self, more: Iterable[str]) -> None:
         """Refuse the twenty-first stage. The limit counts all versions of a secret together."""

@@ -109,6 +109,16 @@ from token_refresher_cli.target import Target
             for operation in ("GetSecretValue", "PutSecretValue", "ListSecretVersionIds")
         ),
         (
+            RefusedError("PutSecretValue", "ResourceNotFoundException", "oauth/credentials/a"),
+            "PutSecretValue failed on oauth/credentials/a",
+            "may not be found everywhere yet: run the same command again",
+        ),
+        (
+            RefusedError("kms:UpdateAlias", "NotFoundException", "alias/oauth/a"),
+            "kms:UpdateAlias failed on alias/oauth/a",
+            "may not be found everywhere yet: run the same command again",
+        ),
+        (
             RefusedError("PutSecretValue", "Other", "oauth/a"),
             "PutSecretValue failed on oauth/a",
             "",

@@ -33,13 +33,16 @@ def aws() -> Iterator[LocalAws]:
 
 
 @pytest.fixture(scope="session")
-def _built(aws: LocalAws) -> None:
-    """Build what all stacks are deployed from; the quick start's test runs ``make deploy``."""
-    Stack(aws, {}).make("build")
+def _built(aws: LocalAws) -> str:
+    """Build what all stacks are deployed from, and return what is said of it.
+
+    The quick start's test runs ``make deploy``.
+    """
+    return Stack(aws, {}).make("build")
 
 
 @pytest.fixture(scope="session")
-def deployed(aws: LocalAws, _built: None) -> Deployed:
+def deployed(aws: LocalAws, _built: str) -> Deployed:
     kms = aws.cloud.client("kms")
     keys = [kms.create_key()["KeyMetadata"]["Arn"] for _ in range(2)]
     parameters = {"CredentialsKmsKeyArn": keys[0], "TokenSecretKmsKeyArn": keys[1]}

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(scope="module")
-def run(_built: None) -> Run:
+def run(_built: str) -> Run:
     return happen()
 
 

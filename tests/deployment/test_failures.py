@@ -35,7 +35,7 @@ OF_AN_ACCOUNT: Final = sorted(FAILURES.keys() - UNTOLD - {"unlisted"})
 
 
 @pytest.fixture(scope="module")
-def stories(_built: None) -> dict[str, Story]:
+def stories(_built: str) -> dict[str, Story]:
     return happen(is_built=True)
 
 

@@ -98,6 +98,9 @@ def test_a_stranger_who_follows_the_quick_start_calls_an_api_with_a_token(tmp_pa
                 # Written once the terminal shows no longer what is typed.
                 terminal.expect(": ")
                 terminal.enter("secret-of-my-client")
+                # Of `make undeploy`, at the end.
+                terminal.expect("[y/N] ")
+                terminal.enter("y")
                 status = terminal.finish()
         finally:
             cloud.terminate()

@@ -103,12 +103,10 @@ class Rekeyed:
 
 
 @pytest.fixture
-def rekeyed(aws: LocalAws, _built: None) -> Rekeyed:
+def rekeyed(aws: LocalAws, _built: str) -> Rekeyed:
     return Rekeyed(aws)
 
 
-# A build, two deployments, and a stack that is deleted.
-@pytest.mark.timeout(180)
 def test_the_documented_steps_give_credentials_another_key_and_no_run_fails_meanwhile(
     rekeyed: Rekeyed,
 ) -> None:

@@ -51,7 +51,7 @@ DIGEST: Final = hashlib.sha256(MESSAGE).digest()
 
 
 @pytest.fixture(scope="module")
-def signing(aws: LocalAws, _built: None) -> Iterator[Signing]:
+def signing(aws: LocalAws, _built: str) -> Iterator[Signing]:
     authority = trustme.CA()
     demanding = aws.server_context()
     demanding.verify_mode = ssl.CERT_REQUIRED

@@ -23,6 +23,8 @@ from token_refresher.refresh import TIME_TO_BEGIN
 from token_refresher.settings import Settings, settings_from_environment
 from token_refresher_cli.app import app
 from tools import templates
+from tools.deploying.names import account_stack, check_name
+from tools.deploying.place import DeployError
 from tools.templates import ACCOUNT, ALL, FUNCTION, MONITORING, ROOT, resolved, statements
 
 if TYPE_CHECKING:
@@ -875,6 +877,51 @@ def test_a_description_is_no_longer_than_cloudwatch_takes(name: str) -> None:
     stack = {"FunctionStackName": "s" * 64}
     alarm = resolved(MONITORING, stack)["Resources"][name]["Properties"]
     assert len(alarm["AlarmDescription"].replace("eu-west-1", "ap-southeast-1")) <= 1024
+
+
+# In characters, by CloudFormation's property; what has no name here is given one that fits.
+LONGEST: Final = {
+    ("AWS::Serverless::Function", "FunctionName"): 64,
+    ("AWS::Serverless::Function", "Description"): 256,
+    ("AWS::Logs::LogGroup", "LogGroupName"): 512,
+    ("AWS::IAM::Role", "Description"): 1000,
+    ("AWS::IAM::ManagedPolicy", "Description"): 1000,
+    ("AWS::SNS::Topic", "DisplayName"): 100,
+    ("AWS::CloudWatch::Alarm", "AlarmName"): 255,
+    ("AWS::CloudWatch::Alarm", "AlarmDescription"): 1024,
+    ("AWS::CloudWatch::Dashboard", "DashboardName"): 255,
+    ("AWS::SecretsManager::Secret", "Name"): 512,
+    ("AWS::SecretsManager::Secret", "Description"): 2048,
+}
+
+
+def test_whatever_is_named_after_a_stack_a_prefix_and_an_account_is_short_enough() -> None:
+    stack, prefix, account = "s" * 64, "p" * 100, "a" * 399
+    shorter, functions = "s" * 55, {"Triggers": "true", "Rotation": "true"}
+    for longest, parameters in ((stack, {}), (shorter, functions)):
+        check_name(longest, parameters)
+        with pytest.raises(DeployError, match=f"at most {len(longest)}"):
+            check_name(f"{longest}s", parameters)
+    named = {"SecretPrefix": prefix, "AccountName": account}
+    seen = set()
+    for path, given in (
+        (FUNCTION, {"AWS::StackName": shorter, "SecretPrefix": prefix}),
+        (MONITORING, {"FunctionStackName": stack}),
+        (ACCOUNT, named),
+    ):
+        for resource in resolved(path, given)["Resources"].values():
+            for name, value in resource.get("Properties", {}).items():
+                most = LONGEST.get((resource["Type"], name))
+                is_named = isinstance(value, str) and re.search("s{40}|p{100}|a{399}", value)
+                assert not is_named or most or name == "DashboardBody", (resource["Type"], name)
+                if most:
+                    seen.add((resource["Type"], name))
+                    assert len(value) <= most, (resource["Type"], name)
+    assert seen == LONGEST.keys()
+    assert len(account_stack(stack, account)) == 128
+    for pattern in (templates.load(path)["Parameters"] for path in (FUNCTION, ACCOUNT)):
+        assert pattern["SecretPrefix"]["MaxLength"] == len(prefix)
+    assert templates.load(ACCOUNT)["Parameters"]["AccountName"]["MaxLength"] == len(account)
 
 
 @pytest.mark.parametrize("name", alarms())

@@ -145,7 +145,7 @@ class Beside:
 
 
 @pytest.fixture(scope="module")
-def beside(aws: LocalAws, _built: None) -> Beside:
+def beside(aws: LocalAws, _built: str) -> Beside:
     parameters = {"SecretPrefix": PREFIX, "Triggers": "true", "Rotation": "true"}
     stack = Stack(aws, {"ScheduleMinutes": "15", **parameters}, name="beside")
     stack.make("deploy-stacks")

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import shutil
 import subprocess
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
 from local.embedded_cloud import ROOT
 from local.stack import Stack
+from tools import artifact, packaged
 from tools.terminal import Terminal
 
 if TYPE_CHECKING:
@@ -18,7 +20,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from local.stack import LocalAws
+    from tests.deployment.conftest import Deployed
 
+AWS: Final = ROOT / ".venv-deploy" / "bin" / "aws"
 SAM: Final = ROOT / ".venv-deploy" / "bin" / "sam"
 BUILT: Final = ROOT / ".aws-sam" / "build" / "TokenRefresherFunction"
 GIT: Final = shutil.which("git") or "git"
@@ -80,10 +84,88 @@ def test_sam_alone_deploys_a_fresh_clone_changes_no_file_of_it_and_says_how_to_d
     guide = Terminal([str(SAM), "deploy", "--guided"], settings, columns=120, directory=clone)
     answers = {f"Parameter {name}": value for name, value in place.items()}
     answer_guide(guide, {"Stack Name": stack.name, **answers})
-    assert stack.invoke({"dry_run": True})["dry_run"] is True
+    # It runs, and has no account.
+    assert stack.invoke({"dry_run": True})["accounts"] == []
 
     alarms = shlex.split(stack.output("DeployAlarms"))
     assert alarms.pop(0) == "sam"
     run(SAM, *alarms, within=clone, environment=settings)
     assert "ActionRequired" in stack.resources(stack="-monitoring")
     assert run(GIT, "status", "--porcelain", within=clone) == ""
+
+
+def test_a_release_deployed_without_this_repository_is_granted_the_same_and_publishes_tokens(
+    deployed: Deployed, tmp_path: Path
+) -> None:
+    aws = deployed.aws
+    stack = Stack(aws, {**deployed.stack.parameters, "SecretPrefix": "released"}, name="released")
+    parameters = {**aws.parameters(), **stack.parameters}
+    name = packaged.artifact_name("1.2.3", parameters["Architecture"])
+    s3 = aws.cloud.client("s3")
+    s3.create_bucket(
+        Bucket="artifacts", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"}
+    )
+    s3.put_object(Bucket="artifacts", Key=f"releases/{name}", Body=artifact.zipped(BUILT))
+    (tmp_path / "template.yaml").write_text(packaged.packaged_template("1.2.3"))
+    where = {"ArtifactBucket": "artifacts", "ArtifactPrefix": "releases/"}
+    overrides = [f"{key}={value}" for key, value in {**where, **parameters}.items()]
+    run(
+        *(AWS, "cloudformation", "deploy", "--template-file", "template.yaml"),
+        *("--stack-name", stack.name, "--capabilities", "CAPABILITY_IAM"),
+        *("--parameter-overrides", *overrides),
+        within=tmp_path,
+        environment={**Stack.clean_environment(), **aws.cloud.environment()},
+    )
+    assert granted(stack, "released") == granted(deployed.stack, "oauth")
+
+    stack.register("dealer-17", users={"u@example.com": "right"})
+    credentials = {
+        "token_endpoint": aws.server.token_endpoint,
+        "client_id": "dealer-17",
+        "client_secret": "secret-of-dealer-17",
+        **USER,
+    }
+    aws.secrets.create_secret(
+        Name="released/credentials/dealer-17",
+        KmsKeyId=deployed.credentials_key,
+        SecretString=json.dumps(credentials),
+    )
+    stack.invoke()
+    assert aws.consumer(prefix="released").call("dealer-17")
+
+
+def granted(stack: Stack, prefix: str) -> dict[str, str]:
+    """Every policy of a stack by its name in the template, without what is its own alone."""
+    iam = stack.aws.cloud.client("iam")
+    client = stack.aws.cloud.client("cloudformation")
+    resources = client.describe_stack_resources(StackName=stack.name)["StackResources"]
+    found: dict[str, Any] = {}
+    for each in resources:
+        name, physical = each["LogicalResourceId"], each["PhysicalResourceId"]
+        if each["ResourceType"] == "AWS::IAM::Role":
+            inline = iam.list_role_policies(RoleName=physical)["PolicyNames"]
+            found[name] = [
+                iam.get_role(RoleName=physical)["Role"]["AssumeRolePolicyDocument"],
+                iam.list_attached_role_policies(RoleName=physical)["AttachedPolicies"],
+                *(
+                    iam.get_role_policy(RoleName=physical, PolicyName=policy)["PolicyDocument"]
+                    for policy in inline
+                ),
+            ]
+        elif each["ResourceType"] == "AWS::IAM::ManagedPolicy":
+            version = iam.get_policy(PolicyArn=physical)["Policy"]["DefaultVersionId"]
+            found[name] = iam.get_policy_version(PolicyArn=physical, VersionId=version)[
+                "PolicyVersion"
+            ]["Document"]
+    # Longer names first, as one may begin with another.
+    own = sorted(
+        (
+            (each["PhysicalResourceId"].rpartition("/")[2], each["LogicalResourceId"])
+            for each in resources
+        ),
+        key=lambda pair: -len(pair[0]),
+    )
+    texts = {name: json.dumps(each, sort_keys=True) for name, each in found.items()}
+    for physical, logical in (*own, (stack.name, "STACK"), (f":{prefix}/", ":PREFIX/")):
+        texts = {name: text.replace(physical, logical) for name, text in texts.items()}
+    return texts

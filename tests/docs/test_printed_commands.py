@@ -12,6 +12,7 @@ import pytest
 from botocore import xform_name
 
 from tests.cli.operator import parsed
+from tools import templates
 from tools.deploying.parameters import read_parameters
 
 ROOT: Final = Path(__file__).resolve().parents[2]
@@ -22,6 +23,7 @@ BY_THE_CLI: Final = {
         *("capabilities", "parameter-overrides", "stack-name", "template-file"),
     },
     ("logs", "tail"): {"follow"},
+    ("s3", "cp"): set(),
     ("s3", "ls"): set(),
 }
 OF_ALL: Final = {"cli-binary-format", "cli-read-timeout", "output", "profile", "query", "region"}
@@ -62,6 +64,14 @@ def require_aws(command: str) -> None:
     assert set(options) <= known | negated | OF_ALL, command
 
 
+def require_sam(command: str) -> None:
+    """Check a command of SAM against the template that it names."""
+    words = shlex.split(command)
+    template = ROOT / words[words.index("--template-file") + 1]
+    given = {word.partition("=")[0] for word in words if "=" in word}
+    assert given <= templates.load(template)["Parameters"].keys(), command
+
+
 def require_ours(command: str) -> None:
     """Check a command of ours against its own parser."""
     words = shlex.split(command.partition(" > ")[0])
@@ -73,7 +83,8 @@ def test_a_stack_prints_commands_that_aws_knows_with_its_region() -> None:
     commands = outputs()
     assert len(commands) >= 6
     for command in commands:
-        (require_ours if command.startswith("token-refresher ") else require_aws)(command)
+        program = command.partition(" ")[0]
+        {"sam": require_sam, "token-refresher": require_ours}.get(program, require_aws)(command)
         assert "--region name" in command
 
 
@@ -81,6 +92,11 @@ def test_a_stack_prints_commands_that_aws_knows_with_its_region() -> None:
 def test_a_documented_command_of_aws_is_one(command: str) -> None:
     # Without a comment, what it is piped to, and a document that goes on below.
     require_aws(re.split(r" #| \| |'\{", command, maxsplit=1)[0])
+
+
+@pytest.mark.parametrize("command", documented("sam deploy --template-file"))
+def test_a_documented_deployment_by_sam_has_parameters_of_its_template(command: str) -> None:
+    require_sam(command)
 
 
 @pytest.mark.parametrize("command", documented("token-refresher"))

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
+from local.stack import Stack
 from tests.infra.samples import DEPLOYABLES, refused, text_of, value_of
-from tools.modules import NODE_MODULES, compile_construct, construct_files, construct_sources, write
+from tools.modules import CDK, NODE_MODULES, compile_typescript, construct_files, write
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
     from tools.modules import Deployable
@@ -30,7 +29,7 @@ pytestmark = [
 # Each prop as it is written in TypeScript, and what its types refuse.
 TYPED: Final = """
 import {{ App, Stack }} from "aws-cdk-lib";
-import {{ {names} }} from "../lib";
+import {{ {names} }} from "token-refresher-cdk";
 
 const stack = new Stack(new App(), "Typed");
 {constructs}
@@ -44,7 +43,7 @@ new TokenRefresher(stack, "C", {{ artifactBucket: "a-bucket", secretsPrefix: "oa
 # What each construct hands over, or says; and what it does with what is known at deployment alone.
 SYNTHESISED: Final = """
 const { App, Fn, Stack } = require("aws-cdk-lib");
-const lib = require("./lib");
+const lib = require("token-refresher-cdk");
 const tried = JSON.parse(require("fs").readFileSync(0)).map(([name, props, stackName]) => {
   try {
     const app = new App();
@@ -62,35 +61,43 @@ process.stdout.write(JSON.stringify(tried));
 
 
 @pytest.fixture(scope="module")
-def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The compiled package, with what it stands on."""
-    directory = tmp_path_factory.mktemp("package")
-    write(directory, construct_sources("1.2.3"))
+def files() -> dict[str, str]:
+    """What a release holds of it."""
+    return construct_files("1.2.3")
+
+
+@pytest.fixture(scope="module")
+def app(files: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An app that has installed the release's package, and is compiled."""
+    directory = tmp_path_factory.mktemp("app")
+    packages = directory / "node_modules"
+    write(packages / "token-refresher-cdk", files)
+    for each in NODE_MODULES.iterdir():
+        (packages / each.name).symlink_to(each)
+    shutil.copy(CDK / "example" / "app.ts", directory)
     constructs = "\n".join(
         f'new {each.name}(stack, "{each.name}", {json.dumps(everything(each))});'
         for each in DEPLOYABLES
     )
     names = ", ".join(each.name for each in DEPLOYABLES)
-    typed = TYPED.format(names=names, constructs=constructs)
-    write(directory, {"example/typed.ts": typed})
-    compile_construct(directory)
-    (directory / "node_modules").symlink_to(NODE_MODULES)
+    (directory / "typed.ts").write_text(TYPED.format(names=names, constructs=constructs))
+    compile_typescript(directory)
     return directory
 
 
-def node(
-    package: Path, *arguments: str | Path, given: str = ""
-) -> subprocess.CompletedProcess[str]:
+def node(app: Path, *arguments: str | Path, given: str = "") -> str:
     """Run it as on a machine that knows no AWS account."""
-    return subprocess.run(  # noqa: S603
+    done = subprocess.run(  # noqa: S603
         [NODE, *arguments],
-        cwd=package,
-        env={"PATH": os.environ["PATH"], "HOME": str(package)},
+        cwd=app,
+        env={**Stack.clean_environment(), "HOME": str(app)},
         input=given,
         capture_output=True,
         text=True,
         check=False,
     )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def everything(template: Deployable) -> dict[str, Any]:
@@ -101,20 +108,48 @@ def needed(template: Deployable) -> dict[str, Any]:
     return {each.camel: text_of(each) for each in template.parameters if each.required}
 
 
-def synthesised(package: Path, *tried: Sequence[Any]) -> list[Any]:
-    """Each stack's resources, or the error."""
-    done = node(package, "-e", SYNTHESISED, given=json.dumps(tried))
-    assert done.returncode == 0, done.stderr
-    told: list[Any] = json.loads(done.stdout)
-    return told
+@pytest.fixture(scope="module")
+def synthesised(app: Path) -> dict[str, list[Any]]:
+    """By what is tried: each stack's resources, or the error. One run: the CDK starts slowly."""
+    later = {"artifactBucket": "LATER", "secretPrefix": "LATER"}
+    bucket = {"artifactBucket": "a-bucket"}
+    triggers = bucket | {"triggers": True}
+    tried: dict[str, list[list[Any]]] = {
+        "later": [["TokenRefresher", later]],
+        "names": [["TokenRefresher", bucket, "s" * length] for length in (40, 41)],
+        "names with triggers": [["TokenRefresher", triggers, "s" * length] for length in (31, 32)],
+    }
+    for each in DEPLOYABLES:
+        tried[f"all of {each.name}"] = [[each.name, everything(each)]]
+        tried[f"least of {each.name}"] = [[each.name, needed(each)]]
+        tried[f"wrong of {each.name}"] = [
+            [each.name, needed(each) | {prop: value}] for prop, value in wrong(each)
+        ]
+    every = [one for group in tried.values() for one in group]
+    results = iter(json.loads(node(app, "-e", SYNTHESISED, given=json.dumps(every))))
+    return {name: [next(results) for _ in group] for name, group in tried.items()}
 
 
-def test_the_example_synthesises_without_aws_to_one_stack_of_each_template(package: Path) -> None:
+def wrong(template: Deployable) -> list[tuple[str, Any]]:
+    return [(each.camel, value) for each in template.parameters for value in refused(each)]
+
+
+def parameters(synthesised: dict[str, list[Any]], name: str) -> dict[str, Any]:
+    """What the one stack is given that was synthesised."""
+    (resources,) = synthesised[name]
+    (stack,) = resources
+    assert stack["Type"] == "AWS::CloudFormation::Stack"
+    given: dict[str, Any] = stack["Properties"]["Parameters"]
+    return given
+
+
+def test_the_example_synthesises_without_aws_to_one_stack_of_each_template(
+    app: Path, files: dict[str, str]
+) -> None:
     cdk = NODE_MODULES / "aws-cdk" / "bin" / "cdk"
-    out = package / "cdk.out"
-    options = ("--quiet", "--no-notices", "--no-version-reporting", "--no-asset-metadata")
-    done = node(package, cdk, "synth", "--app", "node example/app.js", "--output", out, *options)
-    assert done.returncode == 0, done.stderr
+    out = app / "cdk.out"
+    options = ("--quiet", "--no-notices", "--no-version-reporting")
+    node(app, cdk, "synth", "--app", "node app.js", "--output", out, *options)
     template = json.loads((out / "Tokens.template.json").read_text())
     stacks = list(template["Resources"].values())
     assert [each["Type"] for each in stacks] == ["AWS::CloudFormation::Stack"] * 2
@@ -124,60 +159,53 @@ def test_the_example_synthesises_without_aws_to_one_stack_of_each_template(packa
     ]
     assets = json.loads((out / "Tokens.assets.json").read_text())["files"].values()
     published = [(out / each["source"]["path"]).read_text() for each in assets]
-    sources = construct_sources("1.2.3")
-    assert {sources["template.yaml"], sources["monitoring.yaml"]} <= set(published)
+    assert {files["template.yaml"], files["monitoring.yaml"]} <= set(published)
 
 
 @EACH
-def test_each_prop_reaches_its_parameter(package: Path, template: Deployable) -> None:
-    ((stack,),) = synthesised(package, [template.name, everything(template)])
+def test_each_prop_reaches_its_parameter(
+    synthesised: dict[str, list[Any]], template: Deployable
+) -> None:
     texts = {each.name: text_of(each) for each in template.parameters}
-    assert stack["Type"] == "AWS::CloudFormation::Stack"
-    assert stack["Properties"]["Parameters"] == texts
+    assert parameters(synthesised, f"all of {template.name}") == texts
 
 
 @EACH
-def test_what_is_not_given_is_left_to_the_template(package: Path, template: Deployable) -> None:
-    ((stack,),) = synthesised(package, [template.name, needed(template)])
+def test_what_is_not_given_is_left_to_the_template(
+    synthesised: dict[str, list[Any]], template: Deployable
+) -> None:
     names = {each.name for each in template.parameters if each.required}
-    assert stack["Properties"]["Parameters"].keys() == names
+    assert parameters(synthesised, f"least of {template.name}").keys() == names
 
 
 @EACH
 def test_each_check_refuses_what_cloudformation_would_refuse_and_names_the_prop(
-    package: Path, template: Deployable
+    synthesised: dict[str, list[Any]], template: Deployable
 ) -> None:
-    wrong = [(each.camel, value) for each in template.parameters for value in refused(each)]
-    tried = [[template.name, needed(template) | {prop: value}] for prop, value in wrong]
-    for (prop, _), told in zip(wrong, synthesised(package, *tried), strict=True):
-        assert str(told).startswith(f"S/R: {prop} must "), told
+    told = synthesised[f"wrong of {template.name}"]
+    for (prop, _), each in zip(wrong(template), told, strict=True):
+        assert str(each).startswith(f"S/R: {prop} must ")
 
 
-def test_what_is_known_at_deployment_alone_is_not_checked_before(package: Path) -> None:
-    props = {"artifactBucket": "LATER", "secretPrefix": "LATER"}
-    ((stack,),) = synthesised(package, ["TokenRefresher", props])
-    assert stack["Properties"]["Parameters"] == {
+def test_what_is_known_at_deployment_alone_is_not_checked_before(
+    synthesised: dict[str, list[Any]],
+) -> None:
+    assert parameters(synthesised, "later") == {
         "ArtifactBucket": {"Fn::ImportValue": "artifactBucket"},
         "SecretPrefix": {"Fn::ImportValue": "secretPrefix"},
     }
 
 
-@pytest.mark.parametrize(("props", "longest"), [({}, 40), ({"triggers": True}, 31)])
+@pytest.mark.parametrize(("names", "longest"), [("names", 40), ("names with triggers", 31)])
 def test_a_stack_whose_function_could_not_have_its_name_is_refused_before_it_is_deployed(
-    package: Path, props: dict[str, bool], longest: int
+    synthesised: dict[str, list[Any]], names: str, longest: int
 ) -> None:
-    given = {"artifactBucket": "a-bucket", **props}
-    fits, too_long = synthesised(
-        package,
-        ["TokenRefresher", given, "s" * longest],
-        ["TokenRefresher", given, "s" * (longest + 1)],
-    )
+    fits, too_long = synthesised[names]
     assert isinstance(fits, list), fits
     assert f"a stackName of at most {longest}" in too_long
 
 
-def test_a_release_holds_the_package_as_npm_installs_it() -> None:
-    files = construct_files("1.2.3")
+def test_a_release_holds_the_package_as_npm_installs_it(files: dict[str, str]) -> None:
     package = json.loads(files["package.json"])
     assert package["version"] == "1.2.3"
     assert {package["main"], package["types"], "template.yaml", "monitoring.yaml"} <= files.keys()

@@ -30,6 +30,7 @@ EACH = pytest.mark.parametrize("template", DEPLOYABLES, ids=lambda template: tem
 BINDINGS: Final = ROOT / ".node-infra" / "cloudformation-stack.d.ts"
 SHA256: Final = "83ae2b82ca5be2fa7bf585dd4bbe125f1a480720eb42616867a63ce609a93436"
 IN_TYPESCRIPT: Final = {"list": "string[]", "map": "{ [key: string]: string; }", "string": "string"}
+DOCUMENTS: Final = (ROOT / "docs" / "ways-to-deploy.md", TERRAFORM / "README.md")
 DIRECTORY: Final[Mapping[str, Path]] = {
     "TokenRefresher": TERRAFORM,
     "TokenRefresherMonitoring": TERRAFORM / "monitoring",
@@ -194,3 +195,15 @@ def test_a_release_holds_each_template_beside_the_files_that_read_it() -> None:
             assert len(template.encode()) <= 51_200
     assert "token-refresher-1.2.3-${Architecture}.zip" in files["template.yaml"]
     assert {"README.md", "versions.tf", "monitoring/versions.tf"} <= files.keys()
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.parent.name)
+def test_a_document_shows_modules_with_variables_that_they_have(path: Path) -> None:
+    blocks = re.findall(r"```hcl\n(.*?)```", path.read_text("utf-8"), re.DOTALL)
+    modules = re.findall(r'source = "([^"]+)"\n(.*?)\n}', "".join(blocks), re.DOTALL)
+    assert len(modules) == len(DEPLOYABLES)
+    for template, (source, body) in zip(DEPLOYABLES, modules, strict=True):
+        assert source.endswith("/monitoring") == (template.name == "TokenRefresherMonitoring")
+        names = set(re.findall(r"^  (\w+) +=", body, re.MULTILINE))
+        assert names <= {each.snake for each in template.parameters}
+        assert {each.snake for each in template.parameters if each.required} <= names

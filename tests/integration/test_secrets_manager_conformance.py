@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import threading
 import uuid
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
@@ -18,30 +19,41 @@ from botocore.exceptions import ClientError
 
 from local.secrets_manager.client import MemoryClient
 from local.secrets_manager.memory import SecretsManager
+from local.secrets_manager.versions import MOST_VERSIONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
+    from local.clock import DrivenClock
     from local.embedded_cloud import EmbeddedCloud
 
 NAME = "oauth/tokens/dealer-17"
 FIRST, SECOND, THIRD = (f"{word}-{'0' * 32}" for word in ("first", "second", "third"))
 RACERS = 8
+A_DAY = timedelta(days=1)
 
 
 emulator_only = pytest.mark.parametrize("secrets", ["emulator"], indirect=True)
 
 
 @pytest.fixture(params=["emulator", "memory"])
-def secrets(request: pytest.FixtureRequest) -> SecretsManagerClient:
+def secrets(request: pytest.FixtureRequest, clock: DrivenClock) -> SecretsManagerClient:
     """A client of a double without secrets."""
     if request.param == "memory":
-        return cast("SecretsManagerClient", MemoryClient(SecretsManager().answer))
+        manager = SecretsManager(lambda: clock.now().timestamp())
+        return cast("SecretsManagerClient", MemoryClient(manager.answer))
     cloud: EmbeddedCloud = request.getfixturevalue("cloud")
     # What is refused by the service is not to be refused before it is sent.
     return cloud.client(config=Config(parameter_validation=False))
+
+
+@pytest.fixture
+def advance(request: pytest.FixtureRequest, clock: DrivenClock) -> Callable[[timedelta], object]:
+    """Let time pass at the double."""
+    is_memory = request.node.callspec.params["secrets"] == "memory"
+    return clock.advance if is_memory else request.getfixturevalue("cloud").advance
 
 
 @pytest.fixture
@@ -73,6 +85,25 @@ def put(secrets: SecretsManagerClient, version_id: str, value: str, *stages: str
     return secrets.put_secret_value(
         SecretId=NAME, SecretString=value, ClientRequestToken=version_id, **listed
     )["VersionStages"]
+
+
+def version(number: int) -> str:
+    return f"version-{number:040d}"
+
+
+def fill(secrets: SecretsManagerClient, number: int) -> None:
+    """Put so many versions, one after the other."""
+    for each in range(number):
+        put(secrets, version(each), str(each))
+
+
+def oldest(secrets: SecretsManagerClient, number: int) -> list[str]:
+    """Those of so many versions that are there, read by their ids."""
+    found = []
+    for each in range(number):
+        with suppress(ClientError):
+            found.append(secrets.get_secret_value(SecretId=NAME, VersionId=version(each)))
+    return [read["VersionId"] for read in found]
 
 
 def stages(secrets: SecretsManagerClient) -> dict[str, list[str]]:
@@ -271,16 +302,6 @@ class TestPuttingAVersion:
         read = secrets.get_secret_value(SecretId=NAME, VersionId=FIRST)
         assert read["SecretString"] == "a"
 
-    @emulator_only
-    def test_versions_of_one_day_are_all_kept(self, secrets: SecretsManagerClient) -> None:
-        for number in range(120):
-            put(secrets, f"version-{number:040d}", str(number))
-        first = secrets.list_secret_version_ids(SecretId=NAME, IncludeDeprecated=True)
-        rest = secrets.list_secret_version_ids(
-            SecretId=NAME, IncludeDeprecated=True, NextToken=first["NextToken"]
-        )
-        assert len(first["Versions"]) + len(rest["Versions"]) == 121
-
     @pytest.mark.parametrize(
         "version_id",
         [
@@ -316,6 +337,57 @@ class TestPuttingAVersion:
         at_once(lambda number: put(secrets, str(uuid.uuid4()), f"w{number}"))
         attached = sorted(stage for shown in stages(secrets).values() for stage in shown)
         assert attached == ["AWSCURRENT", "AWSPREVIOUS"]
+
+
+@pytest.mark.usefixtures("secret")
+class TestHowManyVersionsThereAre:
+    """At which AWS refuses another is not documented; that it is above one in ten minutes is."""
+
+    def test_versions_of_one_day_are_all_kept(self, secrets: SecretsManagerClient) -> None:
+        fill(secrets, 120)
+        assert oldest(secrets, 120) == [version(number) for number in range(120)]
+
+    def test_one_in_ten_minutes_is_taken(self, secrets: SecretsManagerClient) -> None:
+        put(secrets, SECOND, "b", "AWSPENDING")
+        put(secrets, THIRD, "c", "TOKENREQUEST")
+        fill(secrets, 144)
+
+    def test_more_than_a_day_should_have_are_refused(self, secrets: SecretsManagerClient) -> None:
+        fill(secrets, MOST_VERSIONS - 1)
+        with refused("LimitExceededException"):
+            put(secrets, SECOND, "b")
+        assert secrets.get_secret_value(SecretId=NAME)["VersionId"] == version(148)
+
+    def test_a_version_that_is_there_can_be_put_again(self, secrets: SecretsManagerClient) -> None:
+        fill(secrets, MOST_VERSIONS - 1)
+        put(secrets, FIRST, "a")
+
+    def test_a_day_later_there_is_room(
+        self, secrets: SecretsManagerClient, advance: Callable[[timedelta], object]
+    ) -> None:
+        fill(secrets, MOST_VERSIONS - 1)
+        advance(A_DAY)
+        put(secrets, SECOND, "b")
+        assert stages(secrets) == {version(148): ["AWSPREVIOUS"], SECOND: ["AWSCURRENT"]}
+
+    def test_of_those_without_a_stage_that_are_a_day_old_the_oldest_go_above_a_hundred(
+        self, secrets: SecretsManagerClient, advance: Callable[[timedelta], object]
+    ) -> None:
+        fill(secrets, 109)
+        advance(A_DAY)
+        put(secrets, SECOND, "b")
+        # With the first one of the secret eleven are gone, and a hundred are there.
+        assert oldest(secrets, 109) == [version(number) for number in range(10, 109)]
+
+    def test_what_has_a_stage_stays(
+        self, secrets: SecretsManagerClient, advance: Callable[[timedelta], object]
+    ) -> None:
+        put(secrets, SECOND, "b", "PINNED")
+        fill(secrets, 140)
+        advance(A_DAY)
+        put(secrets, THIRD, "c")
+        pinned = secrets.get_secret_value(SecretId=NAME, VersionStage="PINNED")
+        assert pinned["SecretString"] == "b"
 
 
 @pytest.mark.usefixtures("secret")

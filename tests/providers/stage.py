@@ -91,7 +91,7 @@ class Stage:
         server = self._demanding if contract.demands_certificate else self._server
         self._proxy.target = server.port
         with redirect_stdout(io.StringIO()):
-            clock, store = self._clock, MemoryStore(Faults())
+            clock, store = self._clock, MemoryStore(Faults(), self._clock.now)
             clock.set(START)
             settings = self._settings(contract)
             program = Handler(

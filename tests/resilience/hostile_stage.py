@@ -69,9 +69,12 @@ class Stage:
     authority: Authority
     monotonic: Callable[[], float]
     max_workers: int = 1
-    store: MemoryStore = field(default_factory=lambda: MemoryStore(Faults()))
+    store: MemoryStore = field(init=False)
     hosts: list[str] = field(default_factory=list)
     now: datetime = START
+
+    def __post_init__(self) -> None:
+        self.store = MemoryStore(Faults(), lambda: self.now)
 
     def add(
         self,

@@ -202,31 +202,32 @@ class LaggingManager(SecretsManager):
     Attributes:
         is_lagging: Whether it answers as it was then.
         written: Every version that was put, in order.
+        clock: Gives aware times.
     """
 
     def __init__(self, clock: Callable[[], datetime]) -> None:
-        super().__init__()
+        super().__init__(lambda: clock().timestamp())
         self.is_lagging = False
         self.written: list[Written] = []
-        self._clock = clock
+        self.clock = clock
         # With the times until which they were so.
         self._past: list[tuple[datetime, dict[str, Secret]]] = []
 
     def as_of_then(self) -> dict[str, Secret]:
         """What the secrets were, as old as a read may be."""
-        oldest = self._clock() - LONGEST_LAG
+        oldest = self.clock() - LONGEST_LAG
         return next((secrets for until, secrets in self._past if until >= oldest), self.secrets)
 
     def keep(self) -> None:
         """Remember what the secrets are, before they change."""
-        now = self._clock()
+        now = self.clock()
         self._past = [each for each in self._past if each[0] >= now - LONGEST_LAG]
         self._past.append((now, copy.deepcopy(self.secrets)))
 
     def answer(self, operation: str, asked: dict[str, Any]) -> dict[str, Any]:
         if operation in {"DescribeSecret", "GetSecretValue"}:
             if self.is_lagging:
-                then = SecretsManager()
+                then = SecretsManager(self._seconds)
                 then.secrets = self.as_of_then()
                 return then.answer(operation, asked)
             return super().answer(operation, asked)
@@ -235,7 +236,7 @@ class LaggingManager(SecretsManager):
         if operation == "PutSecretValue":
             path, version_id = asked["SecretId"].split("/")[1], answer["VersionId"]
             if (path, version_id) not in {(each.path, each.version_id) for each in self.written}:
-                self.written.append(Written(self._clock(), path, version_id))
+                self.written.append(Written(self.clock(), path, version_id))
         return answer
 
 
@@ -243,7 +244,7 @@ class SceneStore(MemoryStore):
     """The double, with reads that may be old."""
 
     def __init__(self, faults: Faults, manager: LaggingManager) -> None:
-        super().__init__(faults)
+        super().__init__(faults, manager.clock)
         self._manager = self.manager = manager
         self.credentials = Accounts(manager.secrets, f"{PREFIX}/credentials/")
         self.tokens = Accounts(manager.secrets, f"{PREFIX}/tokens/")

@@ -46,6 +46,8 @@ SLACK: Final = timedelta(seconds=30)
 FLOOR: Final = 20 * MINUTE
 FLOOR_WITH_REFRESH_TOKENS: Final = 40 * MINUTE
 VERSIONS_A_DAY: Final = 144
+# As many as one in ten minutes span ten minutes less than a day, and ticks are a little early.
+DAY: Final = timedelta(days=1) - 10 * MINUTE
 LEASE_INTERVAL: Final = 15 * MINUTE
 # A refresh token that brought no token is sent again in the last half hour of the token.
 LAST_SENDINGS: Final = 30 * MINUTE

@@ -435,7 +435,8 @@ class _Story:
         text = b"\xff" if credentials.text is None else credentials.text
         if credentials.like is not None:
             text = json.dumps(SHARED[credentials.like] | credentials.changes)
-        secret.put(credentials_version_id(self.versions[name]), text, ["AWSCURRENT"])
+        version_id, now = credentials_version_id(self.versions[name]), self.world.now.timestamp()
+        secret.put(version_id, text, ["AWSCURRENT"], now=now)
 
     def _delete(self, step: DeleteSecret) -> None:
         secrets = self._secrets(step.secret)
@@ -465,7 +466,8 @@ class _Story:
                     "expires_at": int(expires_at.timestamp()),
                 }
             )
-        secret.put(version_id or "", content, ["AWSCURRENT"])
+        now = self.world.now.timestamp()
+        secret.put(version_id or "", content, ["AWSCURRENT"], now=now)
 
     def _edit_journal(self, step: EditJournal) -> None:
         secret = self.world.store.credentials[step.account]

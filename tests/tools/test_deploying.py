@@ -15,7 +15,7 @@ from token_refresher.aws.signing import alias_of
 from token_refresher.errors import CredentialsError
 from tools import templates
 from tools.deploying import parameters
-from tools.deploying.change_sets import ChangeSet, read_change_set, table
+from tools.deploying.change_sets import Change, ChangeSet, read_change_set, table
 from tools.deploying.following import Progress, follow
 from tools.deploying.place import DeployError, Place
 from tools.deploying.stacks import Stack, check_status
@@ -252,6 +252,20 @@ def test_a_change_set_is_told_by_what_becomes_of_each_kind_of_resource() -> None
         "   replace  SQS Queue: FailedEvents; the failed events in it are lost",
         "   replace? Logs LogGroup: FunctionLog (LogGroupName); then its lines are lost",
     ]
+
+
+def test_the_document_shows_what_is_told() -> None:
+    document = (templates.ROOT / "docs" / "deployment.md").read_text("utf-8")
+    changes = [
+        Change("add", "IAM Role", "TriggerRole"),
+        Change("add", "Lambda Function", "TriggerFunction"),
+        Change("add", "Events Rule", "TriggerFunctionCredentialsChanged"),
+        Change("modify", "Lambda Function", "TokenRefresherFunction", ("MemorySize",)),
+    ]
+    assert f"```text\n{table(changes)}\n```" in document
+    given = {"Triggers": "true", "MemoryMegabytes": "1024"}
+    told = [f"   {each}" for each in parameters.changes(templates.FUNCTION, given, in_force({}))]
+    assert "\n".join(["```text", "token-refresher", *sorted(told)]) in document
 
 
 @pytest.mark.parametrize(

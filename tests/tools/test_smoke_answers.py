@@ -182,6 +182,28 @@ def test_a_late_read_is_measured_and_as_documented(cloud: EmbeddedCloud) -> None
     assert "DescribeSecret at once 14 of 15 times, else within" in found.measured
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("puts", "verdict", "told"),
+    [
+        pytest.param(60, Verdict.DIFFERS, "126; documented: one in ten", id="below the quota"),
+        pytest.param(110, Verdict.AS_DOCUMENTED, "a day of outages writes 126", id="at the quota"),
+        pytest.param(128, Verdict.AS_DOCUMENTED, "LimitExceededException", id="beyond the need"),
+    ],
+)
+def test_a_secret_that_takes_no_more_versions_is_told_by_how_many(
+    cloud: EmbeddedCloud, puts: int, verdict: Verdict, told: str
+) -> None:
+    limit = Instead(400, b'{"__type": "LimitExceededException"}')
+    with Relay(cloud.endpoint_url) as relay:
+        relay.illness = lambda _: limit if relay.calls.count("PutSecretValue") > puts else None
+        box = smoke_account.sandbox(cloud, url=relay.url)
+        (found,) = smoke_account.asked(box, writes.ABOUT_ROOM[:1])
+    assert found.verdict is verdict
+    assert found.measured.startswith(f"the one after {puts} is refused by LimitExceededException")
+    assert told in found.measured
+
+
 def endless(sandbox: Sandbox) -> Answer:
     path = sandbox.filled("endless")
     while True:

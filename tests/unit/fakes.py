@@ -227,8 +227,9 @@ class MemoryStore(SecretsManagerStore):
         faults: What goes wrong, and where.
     """
 
-    def __init__(self, faults: Faults) -> None:
-        self._manager = SecretsManager()
+    def __init__(self, faults: Faults, clock: Callable[[], datetime]) -> None:
+        self._clock = clock
+        self._manager = SecretsManager(self._seconds)
         super().__init__(
             cast("SecretsManagerClient", MemoryClient(self._answer)),
             prefix=PREFIX,
@@ -239,9 +240,13 @@ class MemoryStore(SecretsManagerStore):
         self.tokens = Accounts(self._manager.secrets, f"{PREFIX}/tokens/")
         self.calls: list[str] = []
         self.faults = faults
+        self._puts = 0
         self._stale: dict[str, SecretsManager] = {}
         self._old_credentials: dict[str, SecretMetadata] = {}
         self._listing: tuple[dict[str, SecretMetadata], dict[str, SecretMetadata]] | None = None
+
+    def _seconds(self) -> float:
+        return self._clock().timestamp()
 
     def snapshot(self) -> dict[str, Secret]:
         """Copy what is there now."""
@@ -254,7 +259,7 @@ class MemoryStore(SecretsManagerStore):
 
     def tell(self, call: str, secrets: dict[str, Secret]) -> None:
         """Answer the next call of this name from what was there when the snapshot was made."""
-        self._stale[call] = SecretsManager()
+        self._stale[call] = SecretsManager(self._seconds)
         self._stale[call].secrets = secrets
 
     def freeze_listing(self) -> None:
@@ -273,7 +278,9 @@ class MemoryStore(SecretsManagerStore):
         """Write credentials as a person does."""
         secret = self.credentials.setdefault(account, Secret())
         text = content if isinstance(content, str | bytes) else json.dumps(content)
-        secret.put(f"terraform-{len(secret.versions):022}", text, [CURRENT])
+        self._puts += 1
+        version_id = f"terraform-{self._puts:022}"
+        secret.put(version_id, text, [CURRENT], now=self._seconds())
 
     def list_secrets(
         self,
@@ -613,7 +620,7 @@ class World:
         self.skew = timedelta(0)
         self.invocation = INVOCATION
         self.faults = Faults()
-        self.store = MemoryStore(self.faults)
+        self.store = MemoryStore(self.faults, lambda: self.now)
         self.endpoint = FakeTokenEndpoint(lambda: self.now, self.faults)
         self.max_workers = max_workers
         self.uses_refresh_tokens = uses_refresh_tokens

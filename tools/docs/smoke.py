@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Final
 
-from tools.docs.blocks import Table
+from tools.docs.blocks import Table, code
 
 RECORD: Final = Path(__file__).resolve().parents[2] / "tests/tools/smoke_moto.json"
 
@@ -14,4 +14,5 @@ RECORD: Final = Path(__file__).resolve().parents[2] / "tests/tools/smoke_moto.js
 def moto() -> Table:
     """Each question that moto answers otherwise, with what came."""
     found: dict[str, str] = json.loads(RECORD.read_bytes())
-    return Table(("question", "moto", "reason"), list(found.items()))
+    facts = [(code(question), measured) for question, measured in found.items()]
+    return Table(("question", "moto", "reason"), facts)

@@ -49,8 +49,8 @@ COULD_NOT: Final = 2
 def what_is_made(name: str, *, with_key: bool, stack: str | None) -> list[str]:
     """Say what a person is asked to agree to, in lines of a terminal."""
     told = [
-        f"It makes a dozen secrets {name}/... with invented values,",
-        f"asks {len(FIRST + LAST)} questions, and deletes them at the end, without recovery.",
+        f"It makes a dozen secrets {name}/..., their values",
+        f"invented, asks {len(FIRST + LAST)} questions, and deletes them all without recovery.",
         f"At most {MOST_CALLS} calls, {MOST_SECONDS // 60} minutes and {MOST_USD} USD.",
     ]
     if with_key:
@@ -59,8 +59,8 @@ def what_is_made(name: str, *, with_key: bool, stack: str | None) -> list[str]:
             f"deletion: the key is gone in {SHORTEST_WINDOW_DAYS} days.",
         ]
     if stack is not None:
-        told.append(f"It looks at the stack {stack}, and changes nothing of it.")
-    return [*told, "Nothing else in the account is read or changed."]
+        told.append(f"It looks at the stack {stack}, its metrics, its alarms and its log.")
+    return [*told, "No other secret is read, and nothing that was there before is changed."]
 
 
 def run(

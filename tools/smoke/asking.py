@@ -32,9 +32,7 @@ def agree(place: Place, what: Iterable[str], *, yes: bool) -> None:
         return
     if not sys.stdin.isatty():
         raise NotAgreedError("Nobody can be asked here, without a terminal: agree by YES=1.")
-    try:
-        answer = input("\nBegin? [y/N] ")
-    except EOFError:
-        answer = ""
-    if answer.strip().lower() not in {"y", "yes"}:
+    # Not by input(), in which Ctrl-C is lost that comes between its prompt and its reading.
+    print("\nBegin? [y/N] ", end="", flush=True)
+    if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
         raise NotAgreedError("Nothing was made.")

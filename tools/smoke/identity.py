@@ -118,7 +118,7 @@ QUESTIONS: Final = (
     Question("an identity token's iss", "the account's own issuer, as IAM tells it", issuer),
     Question("an identity token's lifetime", f"{SECONDS} s, as asked for", lifetime),
     Question(
-        f"an identity token's aud, and its tag `{ACCOUNT_TAG}`",
+        f"an identity token's aud and its tag {ACCOUNT_TAG}",
         "aud is as asked for, and request_tags has the tags",
         audience_and_tag,
     ),

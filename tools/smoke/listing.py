@@ -180,7 +180,7 @@ QUESTIONS: Final = (
     Question("a listing tells stages", "SecretVersionsToStages", stages),
     Question("a listing in pages", "NextToken leads to what is left", pages),
     Question(
-        "what is marked for deletion is read, put, tagged, made",
+        "what is marked for deletion is used",
         f"{MARKED}",
         deletion,
     ),

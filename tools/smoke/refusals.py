@@ -124,7 +124,7 @@ QUESTIONS: Final = (
     _question("other content is put under an id", _put_other_content, _EXISTS),
     Question(f"a value of {LONGEST_VALUE} bytes", "65,536 bytes at most", largest_value),
     _question("a value of one byte more", _put_too_much, *_CONSTRAINT),
-    _question("a value of more bytes, in fewer characters", _put_too_many_bytes, *_CONSTRAINT),
+    _question("a value of more bytes in fewer characters", _put_too_many_bytes, *_CONSTRAINT),
     _question(
         f"more than {MOST_STAGES} stages in a secret",
         _put_too_many_stages,

@@ -1,6 +1,6 @@
 import { App, CfnOutput, Stack } from "aws-cdk-lib";
 
-import { TokenRefresher, TokenRefresherMonitoring } from "../lib";
+import { TokenRefresher, TokenRefresherMonitoring } from "token-refresher-cdk";
 
 const app = new App();
 const stack = new Stack(app, "Tokens");

@@ -45,8 +45,8 @@ class Region:
 
     def __init__(self, play: Play) -> None:
         self._play = play
-        self._now = SecretsManager()
-        self._past = SecretsManager()
+        self._now = SecretsManager(lambda: play.time.now)
+        self._past = SecretsManager(lambda: play.time.now)
         self._history: dict[str, list[tuple[float, Secret]]] = defaultdict(list)
         self._written: dict[str, deque[float]] = defaultdict(deque)
         self._refused_until = 0.0
@@ -185,7 +185,9 @@ class Region:
 
     def put(self, name: str, text: str, version_id: str) -> None:
         """Write a secret's current value."""
-        self._now.secrets.setdefault(name, Secret()).put(version_id, text, [CURRENT])
+        self._now.secrets.setdefault(name, Secret()).put(
+            version_id, text, [CURRENT], now=self._play.time.now
+        )
         self._remember(name)
 
     def secret(self, name: str) -> Secret | None:

@@ -78,6 +78,7 @@ class SimulatedSecret(Secret):
         if len(self.versions) > MOST_REMEMBERED:
             kept = {*self.stages.values(), *list(self.versions)[-LATEST_REMEMBERED:]}
             self.versions = {each: text for each, text in self.versions.items() if each in kept}
+            self.made_at = {each: at for each, at in self.made_at.items() if each in kept}
 
     def metadata_at(self, seconds: float) -> SecretMetadata:
         """Tell what a description told then, at most five minutes ago."""
@@ -206,7 +207,7 @@ class SimulatedSecretStore:
     ) -> bool:
         secret: SimulatedSecret = getattr(self.pairs[account], which)
         try:
-            is_written = bool(secret.put(version_id, text, [stage]))
+            is_written = bool(secret.put(version_id, text, [stage], now=at))
         except RefusalError:
             return False
         if is_written:

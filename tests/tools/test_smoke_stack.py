@@ -1,0 +1,116 @@
+"""`make smoke-aws STACK=name`: what a deployed stack shows, well and ill."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+
+from tests.cli.deployed import template
+from tests.tools import smoke_account
+from tools.smoke import deployed
+from tools.smoke.findings import Verdict
+from tools.templates import MONITORING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from local.embedded_cloud import Credentials, EmbeddedCloud
+    from tools.smoke.findings import Finding
+
+STACK: Final = "smoke-me"
+AT_ONCE: Final = {"Delay": 0.1, "MaxAttempts": 100}
+
+
+def deploy(cloud: EmbeddedCloud, name: str, text: str, **parameters: str) -> None:
+    formation = cloud.client("cloudformation")
+    formation.create_stack(
+        StackName=name,
+        TemplateBody=text,
+        Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
+        Parameters=[
+            {"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()
+        ],
+    )
+    waiter: Any = formation.get_waiter("stack_create_complete")
+    waiter.wait(StackName=name, WaiterConfig=AT_ONCE)
+
+
+@pytest.fixture(scope="module")
+def stacks(enforcing_cloud: EmbeddedCloud) -> Iterator[EmbeddedCloud]:
+    """A stack and its monitoring, in which one sweep was completed."""
+    cloud = enforcing_cloud
+    deploy(cloud, STACK, template(), SecretPrefix="smoke-me/oauth")
+    deploy(cloud, f"{STACK}-monitoring", MONITORING.read_text("utf-8"), FunctionStackName=STACK)
+    cloud.client("lambda").invoke(FunctionName=STACK, Payload=b"{}")
+    cloud.client("cloudwatch").put_metric_data(
+        Namespace="TokenRefresher",
+        MetricData=[
+            {
+                "MetricName": "SweepsCompleted",
+                "Dimensions": [{"Name": "service", "Value": STACK}],
+                "Value": 1,
+            }
+        ],
+    )
+    yield cloud
+    formation = cloud.client("cloudformation")
+    for name in (f"{STACK}-monitoring", STACK):
+        formation.delete_stack(StackName=name)
+        formation.get_waiter("stack_delete_complete").wait(StackName=name, WaiterConfig=AT_ONCE)
+
+
+@pytest.fixture(scope="module")
+def reader(stacks: EmbeddedCloud) -> Credentials:
+    """Whoever may do what the document's policy grants."""
+    return smoke_account.credentials_with(stacks, smoke_account.policy(), name="smoke-reader")
+
+
+def findings(cloud: EmbeddedCloud, credentials: Credentials, stack: str = STACK) -> list[Finding]:
+    box = smoke_account.sandbox(cloud, credentials=credentials)
+    return smoke_account.asked(box, deployed.questions(stack))
+
+
+def set_alarms(cloud: EmbeddedCloud, state: str) -> None:
+    cloudwatch: Any = cloud.client("cloudwatch")
+    for alarm in cloudwatch.describe_alarms(AlarmNamePrefix=f"{STACK} ")["MetricAlarms"]:
+        cloudwatch.set_alarm_state(
+            AlarmName=alarm["AlarmName"], StateValue=state, StateReason="invented"
+        )
+
+
+def test_a_stack_that_sweeps_is_as_documented(stacks: EmbeddedCloud, reader: Credentials) -> None:
+    set_alarms(stacks, "OK")
+    found = findings(stacks, reader)
+    assert {each.question: each.verdict for each in found} == dict.fromkeys(
+        (each.name for each in deployed.questions(STACK)), Verdict.AS_DOCUMENTED
+    ), found
+    concurrency, schedule, sweeps, _, starts = (each.measured for each in found)
+    assert concurrency == "1 reserved"
+    assert schedule == "rate(5 minutes) ENABLED"
+    assert sweeps.startswith("1, the last one ")
+    assert starts.startswith("1 in a day, ")
+
+
+def test_alarms_without_data_and_a_schedule_that_is_off_differ(
+    stacks: EmbeddedCloud, reader: Credentials
+) -> None:
+    set_alarms(stacks, "INSUFFICIENT_DATA")
+    scheduler: Any = stacks.client("scheduler")
+    (told,) = scheduler.list_schedules(NamePrefix=STACK)["Schedules"]
+    schedule = scheduler.get_schedule(Name=told["Name"])
+    kept = ("ScheduleExpression", "FlexibleTimeWindow", "Target", "Name")
+    scheduler.update_schedule(State="DISABLED", **{each: schedule[each] for each in kept})
+    named = {each.question.partition(": ")[2]: each for each in findings(stacks, reader)}
+    assert named["its schedule"].verdict is Verdict.DIFFERS
+    assert named["its schedule"].measured.startswith("rate(5 minutes) DISABLED; documented")
+    assert named["its alarms"].verdict is Verdict.DIFFERS
+    assert "INSUFFICIENT_DATA" in named["its alarms"].measured
+
+
+def test_a_stack_that_is_not_there_differs_from_what_is_said(
+    stacks: EmbeddedCloud, reader: Credentials
+) -> None:
+    found = findings(stacks, reader, "no-such-stack")
+    assert Verdict.AS_DOCUMENTED not in {each.verdict for each in found}
+    assert found[0].measured.startswith("DescribeStacks: ValidationError")
