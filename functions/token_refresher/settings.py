@@ -38,7 +38,6 @@ _TAG: Final = (
 )
 _MOST_TAGS: Final = 8
 _REGION: Final = "[a-z]{2,}(-[a-z]+)+-[0-9]+"
-_REGIONS: Final = f"({_REGION}(,{_REGION})*)?"
 _PREFIX: Final = re.compile(r"[A-Za-z0-9_+=.@-]+(/[A-Za-z0-9_+=.@-]+)*")
 
 
@@ -178,10 +177,10 @@ def tags_of(value: str) -> tuple[tuple[str, str], ...]:
 
 def _regions(environment: Mapping[str, str]) -> tuple[str, ...]:
     value = environment.get("REPLICA_REGIONS", "")
-    if not re.fullmatch(_REGIONS, value):
+    named = dict.fromkeys(value.split(",") if value else ())
+    if not all(re.fullmatch(_REGION, each) for each in named):
         msg = "REPLICA_REGIONS takes Regions such as eu-central-1, separated by commas"
         raise SettingsError(msg)
-    named = dict.fromkeys(value.split(",")) if value else {}
     # A secret is no copy of itself.
     named.pop(environment.get("AWS_REGION", ""), None)
     return tuple(named)

@@ -284,6 +284,10 @@ def test_a_region_that_lacks_a_token_is_told_with_the_account_and_the_reason(
     world.now += TICK
     assert handler({}, Context())["replicas_behind"] == 0
     assert metrics(capsys.readouterr().out)["ReplicaLagSeconds"] == [0]
+    world.now += 3 * TICK
+    assert handler({}, Context())["replicas_behind"] == 0
+    # Nobody has looked, so nothing is known.
+    assert "ReplicaLagSeconds" not in metrics(capsys.readouterr().out)
 
 
 def test_who_only_looks_copies_nothing(world: World) -> None:
