@@ -66,7 +66,7 @@ def plain(text: str) -> str:
 
 
 @pytest.mark.slow
-def test_with_the_documents_policy_the_local_cloud_answers_all_as_the_document_shows(
+def test_with_the_documents_policy_the_local_cloud_answers_all_as_documented(
     enforcing_cloud: EmbeddedCloud, tmp_path: Path
 ) -> None:
     cloud, report = enforcing_cloud, tmp_path / "report.json"
