@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from local.stack import LocalAws
 
 # Two stacks are deployed, with two accounts' stacks, before the first test.
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 EVERY: Final = "every"
 PREFIX: Final = "every/oauth"
