@@ -29,7 +29,7 @@ AUTHORISED_THERE = ("kms:", "sts:GetWebIdentityToken")
 
 
 def install() -> None:
-    """Tell policies which events are put, which ECS service is updated, what is simulated."""
+    """Tell policies what is put, replicated and simulated, and which ECS service is updated."""
     ministack.request_tag_context = _told
     ministack.extract_resource_arn = _named
     ministack.extract_iam_action = _asked_here
@@ -39,8 +39,11 @@ def install() -> None:
 
 
 def _told(service: str, iam_action: str, body: bytes, params: dict[str, Any]) -> dict[str, Any]:
-    """Tell the condition keys of a call; ministack has none for events."""
+    """Tell the condition keys of a call; ministack has none for events and replicas."""
     context = _ministack_tells(service, iam_action, body, params)
+    if iam_action == "secretsmanager:ReplicateSecretToRegions":
+        regions = [each["Region"] for each in json.loads(body)["AddReplicaRegions"]]
+        return {**context, "secretsmanager:AddReplicaRegions": regions}
     if iam_action != "events:PutEvents":
         return context
     entries = json.loads(body)["Entries"]
