@@ -274,7 +274,7 @@ TARGET_PYTHON ?=
 
 .PHONY: build
 build: .venv-deploy/.ready ## Build what is deployed (ARCHITECTURE=arm64 or x86_64)
-	@said=$$($(SAM) build --parameter-overrides Architecture=$(PROCESSOR) 2>&1) \
+	@said=$$($(SAM) build --config-file samconfig.yaml --parameter-overrides Architecture=$(PROCESSOR) 2>&1) \
 		|| { echo "$$said"; exit 1; }; \
 	echo "$$said" | grep '^== '
 

@@ -24,6 +24,7 @@ from token_refresher.oauth.certificates import ClientCertificateError, identify
 from token_refresher.oauth.errors import OAuthError
 from token_refresher.policy import FAILURES, Reason
 from token_refresher.records import LeaseEnd
+from token_refresher.replication import FAILED, behind_of
 from token_refresher_cli.accounts import State
 from token_refresher_cli.client_certificate import certificate_of, ending, require_in_force
 from token_refresher_cli.deployment_steps import ALARMS, IDENTITY, SERVING
@@ -494,6 +495,23 @@ def _consumer(patient: Patient) -> str:
     return "nobody has read it" if read_at is None else f"last read on {read_at:%Y-%m-%d}"
 
 
+def _replicas(patient: Patient) -> Finding | None:
+    """Say which Region lacks the newest token; None where none is named."""
+    regions, token = patient.connection.settings.replica_regions, patient.account.token
+    if not regions or token is None:
+        return None
+    behind = behind_of(token.replicas, regions)
+    if not behind:
+        return well(f"the newest token is in {', '.join(regions)}")
+    words = ", ".join(f"{region} ({word})" for region, word in behind.items())
+    said = f"the newest token is not in {words}"
+    if FAILED not in behind.values():
+        return unknown(f"{said}; a Region that is missing is added after the next token")
+    query = ("--secret-id", patient.target.token_id(patient.name), "--query", "ReplicationStatus")
+    look = patient.target.aws("secretsmanager", "describe-secret", *query)
+    return wrong(said, f"Another secret may have its name there. See why: {look}")
+
+
 _FUNCTION, *_SWEEPS = SERVING
 ACCOUNT: Final = (
     IDENTITY,
@@ -512,4 +530,5 @@ ACCOUNT: Final = (
     *_SWEEPS,
     ALARMS,
     Step("token", _token),
+    Step("replicas", _replicas),
 )

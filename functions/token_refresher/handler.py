@@ -39,7 +39,8 @@ if TYPE_CHECKING:
     from token_refresher.announcing import Announcer
     from token_refresher.aws.event_bus import EventBus
     from token_refresher.oauth.signatures import Signer
-    from token_refresher.ports import StagingStore
+    from token_refresher.ports import ReplicatingStore, StagingStore
+    from token_refresher.replication import Replicator
     from token_refresher.sweep import Report
 
     # Shapes, which a start need not make.
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
         def drop_connections(self) -> None:
             """Forget the connections of an earlier invocation."""
 
+    Clock = Callable[[], datetime]
     # What one of the entry points does with an event.
     _Act = Callable[[object, LambdaContext], dict[str, Any]]
 
@@ -82,6 +84,7 @@ class Handler:
         monotonic: Gives seconds, for latencies.
         pause: Waits, between attempts to write.
         announcer: Puts events; None where they are not wanted.
+        replicator: Has tokens copied to other Regions; likewise.
     """
 
     def __init__(
@@ -94,10 +97,12 @@ class Handler:
         monotonic: Callable[[], float] = time.monotonic,
         pause: Callable[[timedelta], None] = lambda each: time.sleep(each.total_seconds()),
         announcer: Announcer | None = None,
+        replicator: Replicator | None = None,
     ) -> None:
         self._settings = settings
         self._reporter = Reporter(settings)
         self._announcer = announcer
+        self._replicator = replicator
         self._endpoint = endpoint
         self._sweeper = Sweeper(
             Refresher(
@@ -194,7 +199,10 @@ class Handler:
         if not asked.dry_run:
             self._reporter.count(report, is_complete=not asked.accounts)
             self._announce(report, context)
-        return summary(report, where=self._settings.where)
+        told = summary(report, where=self._settings.where)
+        if self._replicator is not None and not asked.dry_run:
+            told["replicas_behind"] = self._replicate(self._replicator, report, context)
+        return told
 
     def _serve(self, event: object, context: LambdaContext) -> dict[str, Any]:
         trigger = parse_trigger(event, secret_prefix=self._settings.secret_prefix)
@@ -238,6 +246,21 @@ class Handler:
         else:
             if not_put is not None:
                 self._reporter.events_not_put(not_put.count, not_put.code, lost=not_put.lost)
+
+    def _replicate(
+        self, replicator: Replicator, report: Report, context: LambdaContext
+    ) -> int | None:
+        """Have new tokens copied to other Regions; whatever becomes of it, the sweep is done.
+
+        Returns:
+            Of how many accounts some Region lacks the newest token; None where nobody knows.
+        """
+        try:
+            found = replicator.follow(report.accounts, time_left=_time_left(context))
+        except Exception as exception:  # noqa: BLE001 - no copy is worth a sweep
+            self._reporter.replicas_not_seen(UnexpectedError(exception).code)
+            return None
+        return self._reporter.replicas(found)
 
 
 def _time_left(context: LambdaContext) -> Callable[[], timedelta]:
@@ -313,6 +336,26 @@ def announcer(settings: Settings) -> Announcer:
     return Announcer(settings, connect)
 
 
+def replicator(settings: Settings, store: ReplicatingStore, clock: Clock) -> Replicator:
+    """Wire what has token secrets copied to other Regions.
+
+    Args:
+        settings: From the environment.
+        store: Secrets Manager.
+        clock: As for `Handler`.
+    """
+    # Most stacks copy nothing, and a start need not pay for it.
+    from token_refresher.replication import Replicator  # noqa: PLC0415
+
+    return Replicator(
+        store=store,
+        regions=settings.replica_regions,
+        schedule=settings.schedule,
+        clock=clock,
+        max_workers=settings.max_workers,
+    )
+
+
 def wired(settings: Settings, *, clock: Callable[[], datetime] = utc_now) -> Handler:
     """Wire the function to Secrets Manager and to the token endpoints.
 
@@ -333,6 +376,7 @@ def wired(settings: Settings, *, clock: Callable[[], datetime] = utc_now) -> Han
         endpoint=token_endpoints(settings, clock=clock),
         clock=clock,
         announcer=announcer(settings) if settings.puts_events else None,
+        replicator=replicator(settings, store, clock) if settings.replica_regions else None,
     )
 
 

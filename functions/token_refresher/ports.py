@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from datetime import datetime
     from typing import Protocol
 
@@ -38,11 +38,13 @@ class SecretMetadata:
         stages: The version id that each version stage sits on.
         tags: By key.
         is_deleted: Whether the secret is scheduled for deletion.
+        replicas: The state of its copy in each other Region; of a description alone.
     """
 
     stages: Mapping[str, str] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
     is_deleted: bool = False
+    replicas: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -118,6 +120,12 @@ if TYPE_CHECKING:
 
         def untag(self, account: str, keys: list[str]) -> None:
             """Clear records on the token secret."""
+
+    class ReplicatingStore(SecretStore, Protocol):
+        """A store that can copy token secrets to other Regions."""
+
+        def replicate(self, account: str, regions: Iterable[str]) -> None:
+            """Have the token secret copied there, with all that is published later."""
 
     class StagingStore(SecretStore, Protocol):
         """A store whose secrets can be rotated, by way of a staged version."""

@@ -25,10 +25,11 @@ from token_refresher.outcomes import Outcome
 from token_refresher.policy import FAILURES, Reason, failure_class_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from datetime import datetime
 
     from token_refresher.outcomes import Result
+    from token_refresher.replication import Replication
     from token_refresher.settings import Settings
     from token_refresher.sweep import Report
 
@@ -52,6 +53,7 @@ METRICS: Final = {
     "TokenRequestLatency": MetricUnit.Milliseconds,
     "RefreshFailures": MetricUnit.Count,
     "EventsNotPut": MetricUnit.Count,
+    "ReplicaLagSeconds": MetricUnit.Seconds,
 }
 
 _LONGEST_SUMMARY: Final = 100
@@ -135,6 +137,32 @@ class Reporter:
             "EventsNotPut", METRICS["EventsNotPut"], count, namespace=NAMESPACE
         ) as metric:
             metric.add_dimension("service", self._settings.service)
+
+    def replicas(self, found: Iterable[Replication]) -> int:
+        """Log and count how far the copies of new tokens are.
+
+        Returns:
+            Of how many accounts a person would want to know.
+        """
+        told = 0
+        for each in found:
+            self._add("ReplicaLagSeconds", each.lag.total_seconds())
+            if each.is_told:
+                told += 1
+                self._logger.warning(
+                    "a Region lacks the newest token of an account",
+                    account=each.account,
+                    replicas=each.behind,
+                    lag_seconds=int(each.lag.total_seconds()),
+                    error=each.error.code if each.error is not None else None,
+                )
+        if self._metrics.metric_set:
+            self._metrics.flush_metrics()
+        return told
+
+    def replicas_not_seen(self, code: str) -> None:
+        """Log that nobody has looked at the copies of tokens, and why."""
+        self._logger.warning("nobody looked at the copies in other Regions", error=code)
 
     def _add_gauges(self, report: Report) -> None:
         managed, now = report.managed, report.now

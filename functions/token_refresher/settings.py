@@ -37,6 +37,7 @@ _TAG: Final = (
     r"=(?! |[Aa][Ww][Ss]:)[A-Za-z0-9 +._:/@-]{1,256}(?<! )"
 )
 _MOST_TAGS: Final = 8
+_REGION: Final = "[a-z]{2,}(-[a-z]+)+-[0-9]+"
 _PREFIX: Final = re.compile(r"[A-Za-z0-9_+=.@-]+(/[A-Za-z0-9_+=.@-]+)*")
 
 
@@ -56,6 +57,7 @@ class Settings(msgspec.Struct, frozen=True):
         token_secret_kms_key_id: For token secrets that the function creates; empty for
             the AWS managed key.
         resource_tags: Keys and values of the tags that what is created gets.
+        replica_regions: Where token secrets are copied to; never the function's own.
         max_workers: How many accounts are refreshed at once.
         per_account_metrics: Adds the dimension ``account``, which CloudWatch bills for.
         puts_events: Whether changes of state are told on the event bus.
@@ -73,6 +75,7 @@ class Settings(msgspec.Struct, frozen=True):
     uses_refresh_tokens: bool = True
     token_secret_kms_key_id: str = ""
     resource_tags: tuple[tuple[str, str], ...] = ()
+    replica_regions: tuple[str, ...] = ()
     max_workers: int = 16
     per_account_metrics: bool = False
     puts_events: bool = False
@@ -123,6 +126,7 @@ def settings_from_environment(environment: Mapping[str, str] = os.environ) -> Se
         ),
         uses_refresh_tokens=_choice(environment, "REFRESH_TOKENS", ("use", "ignore")) == "use",
         token_secret_kms_key_id=environment.get("TOKEN_SECRET_KMS_KEY_ID", "").strip(),
+        replica_regions=_regions(environment),
         resource_tags=_tags(environment.get("RESOURCE_TAGS", "")),
         max_workers=_number(
             environment, "MAX_WORKERS", default=defaults.max_workers, least=1, most=_MOST_WORKERS
@@ -169,6 +173,17 @@ def tags_of(value: str) -> tuple[tuple[str, str], ...]:
         )
         raise ValueError(msg)
     return tuple(tags.items())
+
+
+def _regions(environment: Mapping[str, str]) -> tuple[str, ...]:
+    value = environment.get("REPLICA_REGIONS", "")
+    named = dict.fromkeys(value.split(",") if value else ())
+    if not all(re.fullmatch(_REGION, each) for each in named):
+        msg = "REPLICA_REGIONS takes Regions such as eu-central-1, separated by commas"
+        raise SettingsError(msg)
+    # A secret is no copy of itself.
+    named.pop(environment.get("AWS_REGION", ""), None)
+    return tuple(named)
 
 
 def _hosts(value: str) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ locals {
     Rotation                 = var.rotation
     TokenSecretKmsKeyArn     = var.token_secret_kms_key_arn
     CredentialsKmsKeyArn     = var.credentials_kms_key_arn
+    ReplicaRegions           = var.replica_regions == null ? null : join(",", var.replica_regions)
     Architecture             = var.architecture
     MemoryMegabytes          = var.memory_megabytes
     MaxWorkers               = var.max_workers

@@ -148,6 +148,22 @@ variable "credentials_kms_key_arn" {
   }
 }
 
+variable "replica_regions" {
+  description = "Regions that token secrets are copied to, and credentials never; empty for none. Each copy costs as much as a secret, and is under the AWS managed key there."
+  type        = list(string)
+  default     = null
+
+  validation {
+    condition     = var.replica_regions == null ? true : can(regex("^(?:([a-z]{2,}(-[a-z]+)+-[0-9]+(,[a-z]{2,}(-[a-z]+)+-[0-9]+)*)?)$", join(",", var.replica_regions)))
+    error_message = "replica_regions must be Regions such as eu-central-1, or nothing."
+  }
+
+  validation {
+    condition     = var.replica_regions == null ? true : length(join(",", var.replica_regions)) <= 100
+    error_message = "replica_regions must have at most 100 characters."
+  }
+}
+
 variable "architecture" {
   description = "The processor; the artifact must have been built for the same one. By default arm64."
   type        = string

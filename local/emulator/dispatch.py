@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ministack.core.responses import error_response_json, json_response
 
-from local.emulator import callers, listing, operations, rotation, storage
+from local.emulator import callers, listing, operations, replicas, rotation, storage
 from local.secrets_manager.refusals import RefusalError
 
 if TYPE_CHECKING:
@@ -26,7 +26,10 @@ ANSWERED_HERE: dict[str, Callable[[Json], Json]] = {
     "ListSecretVersionIds": listing.list_secret_version_ids,
     "ListSecrets": listing.list_secrets,
     "PutSecretValue": operations.put_secret_value,
+    "RemoveRegionsFromReplication": replicas.remove_regions_from_replication,
+    "ReplicateSecretToRegions": replicas.replicate_secret_to_regions,
     "RotateSecret": rotation.rotate_secret,
+    "StopReplicationToReplica": replicas.stop_replication_to_replica,
     "TagResource": operations.tag_resource,
     "UntagResource": operations.untag_resource,
     "UpdateSecret": operations.update_secret,
@@ -46,8 +49,15 @@ async def handle_request(
     callers.remember(headers, query_params)
     operation = headers.get("x-amz-target", "").rpartition(".")[2]
     try:
+        if operation in replicas.CHANGES:
+            replicas.refuse_replica(storage.json_of(body))
+        if operation == "DeleteSecret":
+            replicas.require_no_replicas(storage.json_of(body))
         if operation in ANSWERED_HERE:
-            return _response(ANSWERED_HERE[operation](storage.json_of(body)))
+            answer = ANSWERED_HERE[operation](storage.json_of(body))
+            if operation in replicas.CHANGES:
+                replicas.bring_up_to_date(storage.json_of(body))
+            return _response(answer)
         if operation == "DeleteSecret" and operations.finds_nothing_to_force(storage.json_of(body)):
             return _response({"Name": storage.json_of(body)["SecretId"]})
         if operation == "BatchGetSecretValue":

@@ -34,7 +34,10 @@ def describe_secret(request: Json) -> Json:
     secret = storage.find(request["SecretId"])
     if secret is None:
         raise not_found("The secret")
-    return _entry(secret, versions_as="VersionIdsToStages")
+    entry = _entry(secret, versions_as="VersionIdsToStages")
+    if replicas := secret.get("ReplicationStatus"):
+        entry["ReplicationStatus"] = replicas
+    return entry
 
 
 def list_secrets(request: Json) -> Json:

@@ -65,6 +65,55 @@ def store_empty(
     return secret
 
 
+def region() -> str:
+    """Return the caller's Region."""
+    here: str = get_region()
+    return here
+
+
+def is_replica(secret: Secret) -> bool:
+    """Whether a secret is a copy of another Region's."""
+    return bool(ministack._is_replica(secret))
+
+
+def is_taken(secret: Secret, region: str) -> bool:
+    """Whether another secret of its name stands in a Region."""
+    there = ministack._secrets.get_scoped(get_account_id(), region, secret["Name"])
+    return there is not None and there["ARN"] != ministack._secret_arn_for_region(secret, region)
+
+
+def replicate(secret: Secret, asked: dict[str, str]) -> dict[str, str]:
+    """Copy a secret to a Region as ministack does, and return the copy's state."""
+    _, _, body = ministack._replicate_secret_to_regions(
+        {
+            "SecretId": secret["ARN"],
+            "AddReplicaRegions": [asked],
+            "ForceOverwriteReplicaSecret": True,
+        }
+    )
+    told: dict[str, dict[str, str]]
+    told = {each["Region"]: each for each in json_of(body)["ReplicationStatus"]}
+    return told[asked["Region"]]
+
+
+def delete_replica(secret: Secret, region: str) -> None:
+    """Delete the copy in a Region, if it is this secret's."""
+    if not is_taken(secret, region):
+        ministack._secrets.pop_scoped(get_account_id(), region, secret["Name"], None)
+
+
+def promote(secret: Secret) -> None:
+    """Let a copy and its primary know of each other no more."""
+    ministack._unlink_from_primary(secret)
+    for name in ("_PrimarySecretArn", "_PrimaryRegion"):
+        ministack._secrets[secret["Name"]].pop(name)
+
+
+def copy_to_replicas(secret: Secret) -> None:
+    """Bring what a secret is now to its replicas."""
+    ministack._sync_replicas(secret)
+
+
 def announce(secret: Secret, stages: Iterable[str], version_id: str) -> None:
     """Send the event "Secret Label Updated", which AWS sends for all stages but two."""
     for stage in stages:

@@ -50,6 +50,7 @@ class Secret(TypedDict):
     RotationRules: NotRequired[dict[str, object] | None]
     LastRotatedDate: NotRequired[int]
     LastAccessedDate: NotRequired[int | None]
+    ReplicationStatus: NotRequired[list[dict[str, str]]]
 
 
 def add_version(

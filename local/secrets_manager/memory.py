@@ -30,7 +30,11 @@ if TYPE_CHECKING:
 
 Json: TypeAlias = dict[str, Any]
 
-ARN: Final = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:"
+REGION: Final = "eu-west-1"
+ARN: Final = f"arn:aws:secretsmanager:{REGION}:123456789012:secret:"
+# What tells a description from an entry of a listing, which tells less.
+DESCRIBED: Final = "VersionIdsToStages"
+IN_SYNC: Final = "InSync"
 DATE: Final = 1795528800
 RECOVERY_DAYS: Final = range(7, 31)
 
@@ -43,11 +47,13 @@ class Secret(Versions[str | bytes]):
         tags: By key.
         description: In words.
         is_deleted: Marked for deletion.
+        replicas: The state of its copy in each other Region, which is at once as it shall be.
     """
 
     tags: dict[str, str] = field(default_factory=dict)
     description: str = ""
     is_deleted: bool = False
+    replicas: dict[str, str] = field(default_factory=dict)
 
 
 @cache
@@ -77,6 +83,7 @@ class SecretsManager:
             "GetSecretValue": self._get,
             "ListSecrets": self._list,
             "PutSecretValue": self._put,
+            "ReplicateSecretToRegions": self._replicate,
             "TagResource": self._tag,
             "UntagResource": self._untag,
             "UpdateSecretVersionStage": self._move,
@@ -120,7 +127,7 @@ class SecretsManager:
         return {**_identity(name), "VersionId": self._store(secret, asked, value)}
 
     def _describe(self, asked: Json) -> Json:
-        return entry(asked["SecretId"], self._find(asked), versions_as="VersionIdsToStages")
+        return entry(asked["SecretId"], self._find(asked), versions_as=DESCRIBED)
 
     def _get(self, asked: Json) -> Json:
         name, secret = self._open(asked)
@@ -171,8 +178,18 @@ class SecretsManager:
             secret.tags.pop(key, None)
         return {}
 
+    def _replicate(self, asked: Json) -> Json:
+        name, secret = self._open(asked)
+        regions = [each["Region"] for each in asked["AddReplicaRegions"]]
+        if REGION in regions:
+            raise wrong_parameter("A secret is no replica of itself.")
+        secret.replicas |= dict.fromkeys(regions, IN_SYNC)
+        return {"ARN": arn(name), "ReplicationStatus": _replication(secret)}
+
     def _delete(self, asked: Json) -> Json:
         name, secret = self._open(asked)
+        if secret.replicas:
+            raise wrong_parameter("A secret with replicas cannot be deleted.")
         if asked.get("RecoveryWindowInDays", max(RECOVERY_DAYS)) not in RECOVERY_DAYS:
             raise wrong_parameter("RecoveryWindowInDays is between 7 and 30.")
         secret.is_deleted = True
@@ -232,7 +249,13 @@ def entry(name: str, secret: Secret, *, versions_as: str) -> Json:
         entry[versions_as] = secret.staged()
     if secret.is_deleted:
         entry["DeletedDate"] = DATE
+    if secret.replicas and versions_as == DESCRIBED:
+        entry["ReplicationStatus"] = _replication(secret)
     return entry
+
+
+def _replication(secret: Secret) -> list[dict[str, str]]:
+    return [{"Region": region, "Status": status} for region, status in secret.replicas.items()]
 
 
 def _tags(tags: dict[str, str]) -> list[dict[str, str]]:

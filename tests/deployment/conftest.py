@@ -47,7 +47,8 @@ def deployed(aws: LocalAws, _built: str) -> Deployed:
     keys = [kms.create_key()["KeyMetadata"]["Arn"] for _ in range(2)]
     parameters = {"CredentialsKmsKeyArn": keys[0], "TokenSecretKmsKeyArn": keys[1]}
     # The schedule is real, but no test here waits for it.
-    tags = {"ResourceTags": "team=payments,cost-center=42"}
-    stack = Stack(aws, {"ScheduleMinutes": "15", "Events": "true", **tags, **parameters})
+    parameters["ResourceTags"] = "team=payments,cost-center=42"
+    parameters["ReplicaRegions"] = "eu-central-1"
+    stack = Stack(aws, {"ScheduleMinutes": "15", "Events": "true", **parameters})
     stack.make("deploy-stacks")
     return Deployed(stack, *keys)

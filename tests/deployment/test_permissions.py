@@ -29,6 +29,7 @@ KEYS: Final = {
     "TokenSecretKmsKeyArn": "another",
     "Events": "true",
     "ResourceTags": "team=payments",
+    "ReplicaRegions": "eu-central-1",
 }
 # What the local AWS does not check, whose text test_templates.py holds; and what no account is
 # the worse for, tried below.
@@ -38,6 +39,7 @@ TOLD_AS: Final = {
     "LeaseAndJournalRefreshTokens": "journal_not_written",
     "EncryptJournals": "journal_not_written",
     "RecordFailuresAsTags": "failure_not_recorded",
+    "ReplicateTokens": "replicas_behind",
 }
 CHECKED: Final = sorted(statements(KEYS).keys() - UNCHECKED)
 USER: Final = {"grant_type": "password", "username": "u@example.com", "password": "right"}
@@ -89,6 +91,7 @@ def do_everything(deployed: Deployed) -> list[str]:
         (new, "forced", "published", None),
     ]
     wrong += [f"{each}" for each in results if each.get("cautions")]
+    wrong += ["replicas_behind" for answer in told if answer.get("replicas_behind")]
     return wrong + [f"{each}" for each in sorted(set(outcomes) ^ set(expected), key=str)]
 
 

@@ -36,6 +36,7 @@ EVERYTHING: Final = {
     "TokenSecretKmsKeyArn": f"{KEY}tokens",
     "PermissionsBoundaryArn": "arn:aws:iam::123456789012:policy/boundary",
     "ResourceTags": "team=payments,cost-center=42",
+    "ReplicaRegions": "eu-central-1,us-east-1",
     "Events": "true",
     "Signing": "true",
     "Tracing": "true",
@@ -396,9 +397,10 @@ def test_all_that_the_functions_may_do_is_no_longer_than_iam_takes() -> None:
         "SecretPrefix": "p" * 100,
         "WebIdentityAudiences": ",".join(["a" * 39] * 10),
         "ResourceTags": ",".join(f"{number}{'k' * 58}=v" for number in range(8)),
+        "ReplicaRegions": ",".join(["ap-southeast-1"] * 6),
     }
     parameters = templates.load(FUNCTION)["Parameters"]
-    for name, room in (("WebIdentityAudiences", 1), ("ResourceTags", 5)):
+    for name, room in (("WebIdentityAudiences", 1), ("ResourceTags", 5), ("ReplicaRegions", 11)):
         assert len(longest[name]) == parameters[name]["MaxLength"] - room
     resources = resolved(FUNCTION, longest)["Resources"]
     for policy in (resources[each]["Properties"] for each in ("RefreshPolicy", "RunPolicy")):
@@ -466,6 +468,50 @@ def test_the_program_takes_the_tags_that_the_template_takes(tags: str, *, is_tak
             settings_from_environment({"RESOURCE_TAGS": tags})
 
 
+@pytest.mark.parametrize("role", ROLES)
+def test_tokens_are_copied_to_these_regions_alone_and_credentials_to_none(role: str) -> None:
+    wanted = {"ReplicaRegions": "eu-central-1,us-east-1"}
+    [added] = statements(wanted, role=role).keys() - statements(role=role).keys()
+    assert statements(wanted, role=role)[added] == {
+        "Sid": "ReplicateTokens",
+        "Effect": "Allow",
+        "Action": "secretsmanager:ReplicateSecretToRegions",
+        "Resource": f"{SECRETS}/tokens/*",
+        "Condition": {
+            "ForAllValues:StringEquals": {
+                "secretsmanager:AddReplicaRegions": ["eu-central-1", "us-east-1"]
+            },
+            "Null": {"secretsmanager:AddReplicaRegions": "false"},
+        },
+    }
+
+
+@pytest.mark.parametrize(
+    ("regions", "is_taken"),
+    [
+        ("", True),
+        ("eu-central-1", True),
+        ("us-gov-west-1,cn-northwest-1,ap-southeast-5,eusc-de-east-1", True),
+        ("eu-central-1,", False),
+        ("eu-central-1, us-east-1", False),
+        ("Frankfurt", False),
+        ("eu-central", False),
+        ("*", False),
+    ],
+)
+def test_the_program_takes_the_regions_that_the_template_takes(
+    regions: str, *, is_taken: bool
+) -> None:
+    parameter = templates.load(FUNCTION)["Parameters"]["ReplicaRegions"]
+    assert bool(re.fullmatch(parameter["AllowedPattern"], regions)) is is_taken
+    if is_taken:
+        given = settings_from_environment({"REPLICA_REGIONS": regions}).replica_regions
+        assert ",".join(given) == regions
+    else:
+        with pytest.raises(SettingsError, match=r"^REPLICA_REGIONS takes Regions"):
+            settings_from_environment({"REPLICA_REGIONS": regions})
+
+
 def test_people_are_told_by_the_rule_alone_of_every_kind_but_new_tokens() -> None:
     resources = resolved(ROOT / "infra/recipes/tell-people.yaml")["Resources"]
     [statement] = resources["TopicPolicy"]["Properties"]["PolicyDocument"]["Statement"]
@@ -521,7 +567,7 @@ def test_the_program_calls_what_it_may_call() -> None:
     allowed = {
         action
         for role in ROLES
-        for each in statements(role=role).values()
+        for each in statements({"ReplicaRegions": "us-east-1"}, role=role).values()
         for action in _actions(each)
     }
     assert called == {action for action in allowed if action.startswith("secretsmanager:")}

@@ -672,6 +672,7 @@ PARSERS: Final = (
         b"ALLOWED_TOKEN_HOSTS=a.example, b.example:8443\nMAX_WORKERS=16\nPER_ACCOUNT_METRICS=true",
         b"ALLOWED_TOKEN_HOSTS=*.a.example.com,*,B.example:443,10.0.0.5",
         b"POWERTOOLS_TRACE_DISABLED=false\nTOKEN_SECRET_KMS_KEY_ID=made-up",
+        b"RESOURCE_TAGS=team=payments,Cost Center=42\nREPLICA_REGIONS=eu-central-1,us-east-1",
     ), (SettingsError,)),
 )  # fmt: skip
 

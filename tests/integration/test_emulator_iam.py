@@ -214,6 +214,33 @@ def test_a_secret_is_created_with_tags_by_whoever_may_tag_it_so(
             creator.create_secret(Name="oauth/tokens/c", **given)
 
 
+def test_a_secret_is_replicated_to_the_regions_that_a_policy_names_alone(
+    cloud: EmbeddedCloud, role: Callable[..., Credentials]
+) -> None:
+    cloud.client().create_secret(Name="oauth/tokens/a", SecretString="x")
+    statement = {
+        **allow("secretsmanager:ReplicateSecretToRegions", on=secret_arns("oauth/tokens")),
+        "Condition": {
+            "ForAllValues:StringEquals": {"secretsmanager:AddReplicaRegions": ["eu-central-1"]},
+            "Null": {"secretsmanager:AddReplicaRegions": "false"},
+        },
+    }
+    secrets = cloud.client(credentials=role(statement))
+
+    def replicate(*regions: str) -> object:
+        added: Any = [{"Region": region} for region in regions]
+        return secrets.replicate_secret_to_regions(
+            SecretId="oauth/tokens/a", AddReplicaRegions=added
+        )
+
+    for refused in (("us-east-1",), ("eu-central-1", "us-east-1")):
+        with pytest.raises(ClientError, match="AccessDeniedException"):
+            replicate(*refused)
+    replicate("eu-central-1")
+    replica = cloud.client(region="eu-central-1").get_secret_value(SecretId="oauth/tokens/a")
+    assert replica["SecretString"] == "x"
+
+
 def test_to_read_a_function_s_concurrency_is_not_to_set_it(
     cloud: EmbeddedCloud, role: Callable[..., Credentials]
 ) -> None:

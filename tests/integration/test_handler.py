@@ -31,6 +31,8 @@ from token_refresher.model import digest12
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from local.embedded_cloud import EmbeddedCloud
+
 ROOT: Final = Path(__file__).resolve().parents[2]
 EVENTS: Final = sorted((ROOT / "events").glob("*.json"))
 TICK: Final = timedelta(minutes=5)
@@ -117,6 +119,25 @@ def test_a_proxy_that_refuses_costs_no_lease(deployed: Deployed) -> None:
     assert (told["needs_action"], told["error"]) == (True, "proxy_refused")
     secret = deployed.secrets.describe_secret(SecretId="oauth/credentials/refresh-only")
     assert list(secret["VersionIdsToStages"].values()) == [["AWSCURRENT"]]
+
+
+def test_a_token_is_copied_to_a_second_region_and_its_credentials_are_not(
+    deployed: Deployed, cloud: EmbeddedCloud
+) -> None:
+    deployed.onboard("machine", MACHINE)
+    summary = deployed.handler(REPLICA_REGIONS="eu-central-1")({}, Context())
+    first = deployed.counted()
+    deployed.clock.advance(DUE)
+    assert deployed.sweep()["replicas_behind"] == 0
+
+    assert (summary["replicas_behind"], first["ReplicateSecretToRegions"]) == (0, 1)
+    assert "ReplicateSecretToRegions" not in deployed.calls
+    there = cloud.client(region="eu-central-1")
+    [copy] = there.list_secrets()["SecretList"]
+    assert copy["Name"] == "oauth/tokens/machine"
+    # The second token, which nothing but Secrets Manager has copied.
+    value = there.get_secret_value(SecretId=copy["Name"])
+    assert json.loads(value["SecretString"]) == deployed.token("machine")
 
 
 def test_a_sweep_with_nothing_due_only_lists(deployed: Deployed) -> None:

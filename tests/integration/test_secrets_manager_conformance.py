@@ -660,6 +660,13 @@ class TestUpdating:
         with refused("ValidationException", "InvalidParameterException"):
             secrets.tag_resource(SecretId=NAME, Tags=[{"Key": "a", "Value": value}])
 
+    def test_more_than_fifty_tags_are_refused(self, secrets: SecretsManagerClient) -> None:
+        """By one of the codes that TagResource documents: a quota is none of them."""
+        tags: Any = [{"Key": str(number), "Value": ""} for number in range(51)]
+        with refused("InvalidParameterException"):
+            secrets.tag_resource(SecretId=NAME, Tags=tags)
+        secrets.tag_resource(SecretId=NAME, Tags=tags[1:])
+
     @emulator_only
     def test_rotation_without_a_function_is_refused(self, secrets: SecretsManagerClient) -> None:
         with refused("InvalidRequestException"):
@@ -769,6 +776,116 @@ class TestDeleting:
         marked.restore_secret(SecretId=NAME)
         assert marked.get_secret_value(SecretId=NAME)["SecretString"] == "a"
 
+    @emulator_only
+    def test_what_is_not_there_can_be_deleted_by_force_alone(
+        self, secrets: SecretsManagerClient
+    ) -> None:
+        secrets.delete_secret(SecretId="never-there", ForceDeleteWithoutRecovery=True)
+        with refused("ResourceNotFoundException"):
+            secrets.delete_secret(SecretId="never-there")
+
     def test_a_recovery_window_has_at_least_seven_days(self, secrets: SecretsManagerClient) -> None:
         with refused("InvalidParameterException", "ValidationException"):
             secrets.delete_secret(SecretId=NAME, RecoveryWindowInDays=3)
+
+
+@pytest.mark.usefixtures("secret")
+class TestReplicating:
+    REGION = "eu-central-1"
+
+    @pytest.fixture
+    def replicated(self, secrets: SecretsManagerClient) -> SecretsManagerClient:
+        """A client whose one secret has a replica."""
+        self.replicate(secrets, self.REGION)
+        return secrets
+
+    @staticmethod
+    def replicate(secrets: SecretsManagerClient, *regions: str) -> dict[str, str]:
+        added: Any = [{"Region": region} for region in regions]
+        told = secrets.replicate_secret_to_regions(SecretId=NAME, AddReplicaRegions=added)
+        return {each["Region"]: each["Status"] for each in told["ReplicationStatus"]}
+
+    @staticmethod
+    def there(cloud: EmbeddedCloud) -> SecretsManagerClient:
+        return cloud.client(region=TestReplicating.REGION)
+
+    def test_a_description_tells_each_region_and_a_listing_none(
+        self, secrets: SecretsManagerClient
+    ) -> None:
+        assert self.replicate(secrets, self.REGION) == {self.REGION: "InSync"}
+        assert self.replicate(secrets, "us-east-1").keys() == {self.REGION, "us-east-1"}
+        told = secrets.describe_secret(SecretId=NAME)["ReplicationStatus"]
+        assert {each["Region"]: each["Status"] for each in told} == {
+            self.REGION: "InSync",
+            "us-east-1": "InSync",
+        }
+        [entry] = secrets.list_secrets()["SecretList"]
+        assert "ReplicationStatus" not in entry
+
+    def test_a_secret_is_no_replica_of_itself(self, secrets: SecretsManagerClient) -> None:
+        with refused("InvalidParameterException"):
+            self.replicate(secrets, "eu-west-1")
+
+    def test_a_secret_with_replicas_cannot_be_deleted(
+        self, replicated: SecretsManagerClient
+    ) -> None:
+        with refused("InvalidParameterException", "InvalidRequestException"):
+            replicated.delete_secret(SecretId=NAME, RecoveryWindowInDays=7)
+
+    @emulator_only
+    def test_a_replica_has_the_versions_the_stages_and_the_tags_of_its_primary(
+        self, replicated: SecretsManagerClient, cloud: EmbeddedCloud
+    ) -> None:
+        put(replicated, SECOND, "b")
+        replicated.tag_resource(SecretId=NAME, Tags=[{"Key": "team", "Value": "payments"}])
+        there = self.there(cloud)
+        assert there.get_secret_value(SecretId=NAME)["SecretString"] == "b"
+        assert (
+            stages(there) == stages(replicated) == {FIRST: ["AWSPREVIOUS"], SECOND: ["AWSCURRENT"]}
+        )
+        here, copy = (each.describe_secret(SecretId=NAME) for each in (replicated, there))
+        assert copy["Tags"] == here["Tags"] == [{"Key": "team", "Value": "payments"}]
+        assert copy["ARN"] == here["ARN"].replace("eu-west-1", self.REGION)
+
+    @emulator_only
+    def test_a_replica_is_changed_where_its_primary_is(
+        self, replicated: SecretsManagerClient, cloud: EmbeddedCloud
+    ) -> None:
+        del replicated
+        there = self.there(cloud)
+        with refused("InvalidRequestException"):
+            put(there, SECOND, "b")
+        with refused("InvalidRequestException"):
+            there.tag_resource(SecretId=NAME, Tags=[{"Key": "a", "Value": "b"}])
+
+    @emulator_only
+    def test_a_secret_of_its_name_fails_the_replication_and_stays(
+        self, secrets: SecretsManagerClient, cloud: EmbeddedCloud
+    ) -> None:
+        there = self.there(cloud)
+        there.create_secret(Name=NAME, SecretString="theirs")
+        assert self.replicate(secrets, self.REGION) == {self.REGION: "Failed"}
+        put(secrets, SECOND, "b")
+        assert there.get_secret_value(SecretId=NAME)["SecretString"] == "theirs"
+
+    @emulator_only
+    def test_a_replica_that_is_promoted_is_a_secret_of_its_own(
+        self, replicated: SecretsManagerClient, cloud: EmbeddedCloud
+    ) -> None:
+        there = self.there(cloud)
+        there.stop_replication_to_replica(SecretId=NAME)
+        put(replicated, SECOND, "b")
+        put(there, THIRD, "c")
+        assert there.get_secret_value(SecretId=NAME)["SecretString"] == "c"
+        assert not replicated.describe_secret(SecretId=NAME).get("ReplicationStatus")
+
+    @emulator_only
+    def test_a_replica_that_is_removed_is_gone(
+        self, replicated: SecretsManagerClient, cloud: EmbeddedCloud
+    ) -> None:
+        replicated.remove_regions_from_replication(
+            SecretId=NAME, RemoveReplicaRegions=[self.REGION]
+        )
+        with refused("ResourceNotFoundException"):
+            self.there(cloud).describe_secret(SecretId=NAME)
+        replicated.delete_secret(SecretId=NAME, RecoveryWindowInDays=7)

@@ -517,3 +517,16 @@ def test_a_dry_run_deletes_nothing_and_tells_what_it_would(
     assert "== Would delete token-refresher, 1 resources\n" in done.stdout
     assert done.stdout.endswith("== Nothing was deleted\n")
     assert stacks(cloud) == [STACK]
+
+
+@pytest.mark.parametrize(
+    ("tags", "words"),
+    [
+        ("", []),
+        ("team=payments,cost-center=42", ["--tags", '"team"="payments"', '"cost-center"="42"']),
+        # Of a stack that was deployed otherwise.
+        ("Cost Center=4 2", ["--tags", '"Cost Center"="4 2"']),
+    ],
+)
+def test_a_stack_is_given_the_tags_of_its_function(tags: str, words: list[str]) -> None:
+    assert deploy.tagging({"ResourceTags": tags}) == words

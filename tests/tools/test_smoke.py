@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -85,7 +86,9 @@ def test_the_document_shows_what_is_printed_and_the_report_tells_it_without_the_
     keys = [
         kms.describe_key(KeyId=each["KeyId"])["KeyMetadata"] for each in kms.list_keys()["Keys"]
     ]
-    assert [each["KeyState"] for each in keys if each["Description"] == name] == ["PendingDeletion"]
+    assert [each["KeyState"] for each in keys if each["Description"] == name] == [
+        *["PendingDeletion"] * 2
+    ]
     for text in (done.stdout, report.read_text("utf-8")):
         # No value that was put, no token.
         assert re.findall(r"invented(?!, asks)|eyJ", text) == []
@@ -105,6 +108,7 @@ def test_it_tells_where_and_what_first_and_begins_with_a_yes_alone(
     assert secrets_in(cloud) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way_out", ["interrupt", "end_input"])
 def test_who_leaves_at_the_question_has_made_nothing(
     cloud: EmbeddedCloud, tmp_path: Path, way_out: str
@@ -117,6 +121,7 @@ def test_who_leaves_at_the_question_has_made_nothing(
     assert secrets_in(cloud) == []
 
 
+@pytest.mark.slow
 def test_without_a_terminal_it_begins_only_where_it_is_agreed_beforehand(
     cloud: EmbeddedCloud, tmp_path: Path
 ) -> None:
@@ -126,6 +131,7 @@ def test_without_a_terminal_it_begins_only_where_it_is_agreed_beforehand(
     assert secrets_in(cloud) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("without", "told"),
     [
@@ -143,12 +149,22 @@ def test_without_a_region_or_credentials_one_line_says_so(
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_a_report_that_cannot_be_written_is_told_before_anything_is_made(
     cloud: EmbeddedCloud, tmp_path: Path
 ) -> None:
     done = run(shell(cloud, tmp_path), *AGREED, f"--json={tmp_path}/none/report.json")
     assert (done.returncode, done.stdout) == (2, "")
     assert "report.json" in done.stderr
+
+
+@pytest.mark.slow
+def test_a_stack_that_is_not_there_is_told_before_anything_is_made(
+    cloud: EmbeddedCloud, tmp_path: Path
+) -> None:
+    done = run(shell(cloud, tmp_path), *AGREED, "--stack=none")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "There is no stack none in eu-west-1.\n"
 
 
 @pytest.mark.slow
@@ -165,6 +181,33 @@ def test_ctrl_c_takes_away_what_was_made_whenever_it_comes(
     assert "What was made is deleted." in terminal.plain
     assert "Traceback" not in terminal.plain
     assert secrets_in(cloud) == []
+
+
+@pytest.mark.slow
+def test_ctrl_c_once_more_ends_the_deleting_and_names_what_is_left(
+    cloud: EmbeddedCloud, relay: Relay, tmp_path: Path
+) -> None:
+    deleting, told = threading.Event(), threading.Event()
+
+    def illness(operation: str) -> None:
+        if operation == "DeleteSecret":
+            deleting.set()
+            told.wait(timeout=30)
+
+    relay.illness = illness
+    environment = {**shell(cloud, tmp_path), "AWS_ENDPOINT_URL": relay.url}
+    with Terminal(COMMAND, environment, columns=80) as terminal:
+        terminal.expect("Begin? [y/N] ")
+        terminal.enter("y")
+        terminal.expect("tags hold")
+        terminal.interrupt()
+        assert deleting.wait(timeout=30)
+        terminal.interrupt()
+        assert terminal.finish() == 130
+        told.set()
+    assert "This could not be deleted, and costs until it is:" in terminal.plain
+    for name in secrets_in(cloud):
+        assert f"--secret-id {name} " in terminal.plain
 
 
 @pytest.mark.slow

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from tests.cli.relay import THROTTLED, Instead, Relay
+from tests.cli.relay import LOST, THROTTLED, Instead, Relay
 from tests.tools import smoke_account
 from tools.smoke import identity, keys, listing, records, refusals, stages, writes
 from tools.smoke.__main__ import FIRST, LAST
 from tools.smoke.findings import Finding, Verdict
 from tools.smoke.questions import Answer, Question
-from tools.smoke.sandbox import CALLS_KEPT, MOST_CALLS
+from tools.smoke.sandbox import MOST_CALLS, MOST_TO_ASK
 
 if TYPE_CHECKING:
     from local.embedded_cloud import Credentials, EmbeddedCloud
@@ -81,6 +81,7 @@ def test_what_moto_answers_otherwise_is_the_list_in_the_document(moto: MotoCloud
     assert smoke_account.secrets_in(moto) == []
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("granted")
 @pytest.mark.parametrize(
     ("action", "question"),
@@ -104,13 +105,15 @@ def test_a_permission_that_is_missing_is_named_and_the_answer_unknown(
     ]
     name = f"smoke-without-{action.replace(':', '-')}"
     without = smoke_account.credentials_with(enforcing_cloud, statements, name=name)
-    asked = [question, refusals.QUESTIONS[0]]
-    denied, after = smoke_account.asked(
-        smoke_account.sandbox(enforcing_cloud, credentials=without), asked
-    )
-    assert denied.verdict is Verdict.UNKNOWN
-    assert re.fullmatch(rf"AccessDenied(Exception)?: {action} is missing", denied.measured)
+    # Once more, since what was to be made for it is not there.
+    asked = [question, question, refusals.QUESTIONS[0]]
+    box = smoke_account.sandbox(enforcing_cloud, credentials=without)
+    *denied, after = smoke_account.asked(box, asked)
+    for each in denied:
+        assert each.verdict is Verdict.UNKNOWN
+        assert re.fullmatch(rf"AccessDenied(Exception)?: {action} is missing", each.measured)
     assert after.verdict is Verdict.AS_DOCUMENTED
+    assert box.commands() == []
 
 
 def test_an_account_without_identity_federation_is_unknown_with_the_code(
@@ -134,6 +137,42 @@ def test_what_passes_says_nothing_about_aws_and_the_next_question_is_asked(
         box = smoke_account.sandbox(cloud, url=relay.url)
         ill, well = smoke_account.asked(box, [records.QUESTIONS[0], refusals.QUESTIONS[0]])
     assert (ill.verdict, well.verdict) == (Verdict.UNKNOWN, Verdict.AS_DOCUMENTED)
+
+
+def test_one_lost_connection_ends_nothing_and_two_in_a_row_end_the_asking(
+    cloud: EmbeddedCloud,
+) -> None:
+    lost = {1, 3, 4}
+    with Relay(cloud.endpoint_url) as relay:
+        relay.illness = lambda _: LOST if len(relay.calls) in lost else None
+        box = smoke_account.sandbox(cloud, url=relay.url)
+        found = smoke_account.asked(box, [refusals.QUESTIONS[0]] * 6)
+    assert [each.measured for each in found] == [
+        "ConnectionClosedError",
+        "ResourceNotFoundException",
+        *["ConnectionClosedError"] * 2,
+        *["not asked: ConnectionClosedError"] * 2,
+    ]
+
+
+def test_a_secret_whose_making_was_not_answered_is_taken_away_too(cloud: EmbeddedCloud) -> None:
+    with Relay(cloud.endpoint_url) as relay:
+        made: list[str] = []
+
+        def illness(operation: str) -> Instead | None:
+            if operation != "CreateSecret" or made:
+                return None
+            # It is there all the same.
+            made.append(box.path("records"))
+            cloud.client().create_secret(Name=made[0])
+            return LOST
+
+        box = smoke_account.sandbox(cloud, url=relay.url)
+        relay.illness = illness
+        found = smoke_account.asked(box, [records.QUESTIONS[0]] * 2)
+    assert [each.verdict for each in found] == [Verdict.UNKNOWN, Verdict.AS_DOCUMENTED]
+    assert made
+    assert smoke_account.secrets_in(cloud) == []
 
 
 @pytest.mark.slow
@@ -217,9 +256,9 @@ def test_a_budget_of_calls_that_is_spent_ends_the_asking_and_not_the_deleting(
     box = smoke_account.sandbox(cloud)
     questions = [Question("endless", "", endless), refusals.QUESTIONS[0]]
     findings = smoke_account.asked(box, questions)
-    spent = f"{MOST_CALLS - CALLS_KEPT} calls were made"
+    spent = f"{MOST_TO_ASK} calls were made"
     assert [each.measured for each in findings] == [spent] * 2
-    assert box.calls == MOST_CALLS - CALLS_KEPT + 1
+    assert box.calls == MOST_TO_ASK + 1
     assert smoke_account.secrets_in(cloud) == []
 
 

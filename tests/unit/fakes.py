@@ -182,6 +182,7 @@ _CALLS = {
     ("UpdateSecretVersionStage", "tokens", CURRENT): "publish staged",
     ("UpdateSecretVersionStage", "tokens", PENDING): "unstage",
     ("CreateSecret", "tokens", ""): "create",
+    ("ReplicateSecretToRegions", "tokens", ""): "replicate",
     ("TagResource", "tokens", ""): "tag",
     ("UntagResource", "tokens", ""): "untag",
 }

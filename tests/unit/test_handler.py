@@ -28,7 +28,7 @@ from tests.unit.fakes import (
 from token_refresher.announcing import Announcer
 from token_refresher.errors import EventError, SecretStoreError, UnexpectedError
 from token_refresher.events import Step
-from token_refresher.handler import Handler, utc_now
+from token_refresher.handler import Handler, replicator, utc_now
 from token_refresher.oauth.errors import TokenRequestError
 from token_refresher.reporting import METRICS
 from token_refresher.settings import Settings
@@ -96,14 +96,19 @@ def bus() -> Bus:
 def handler_of(world: World, bus: Bus | None = None, **settings: Any) -> Handler:  # noqa: ANN401
     """The function over the world's doubles; what it prints belongs to the test that runs."""
     chosen = Settings(max_workers=1, **settings)
+
+    def clock() -> datetime:
+        return world.now
+
     handler = Handler(
         chosen,
         store=world.store,
         endpoint=world.endpoint,
-        clock=lambda: world.now,
+        clock=clock,
         monotonic=world.seconds,
         pause=world.pause,
         announcer=Announcer(chosen, lambda: bus) if bus is not None else None,
+        replicator=replicator(chosen, world.store, clock) if chosen.replica_regions else None,
     )
     for output in logging.getLogger(chosen.service).handlers:
         cast("logging.StreamHandler[TextIO]", output).stream = sys.stdout
@@ -242,6 +247,56 @@ def test_a_defect_of_an_event_fails_no_sweep(
     assert "MARK" not in printed
 
 
+def test_a_defect_of_a_copy_fails_no_sweep(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.add(CLIENT_CREDENTIALS)
+    world.store.faults.always("before replicate", lambda: KeyError("MARK"))
+    told = handler_of(world, replica_regions=("eu-central-1",))({}, Context())
+    printed = capsys.readouterr().out
+
+    assert told["outcomes"] == {"fresh": 0, "published": 1}
+    assert told["replicas_behind"] is None
+    assert "unexpected_KeyError" in printed
+    assert "MARK" not in printed
+
+
+def test_a_region_that_lacks_a_token_is_told_with_the_account_and_the_reason(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.add(CLIENT_CREDENTIALS, "machine")
+    world.store.faults.always("before replicate", denied)
+    handler = handler_of(world, replica_regions=("eu-central-1",))
+    told = handler({}, Context())
+
+    [line] = [each for each in lines(capsys.readouterr().out) if "replicas" in each]
+    assert told["replicas_behind"] == 1
+    assert (line["level"], line["account"], line["lag_seconds"]) == ("WARNING", "machine", 0)
+    assert line["replicas"] == {"eu-central-1": "missing"}
+    assert line["error"] == "AccessDeniedException"
+
+    world.store.faults.fix()
+    world.now += TICK
+    told = handler({}, Context())
+    printed = capsys.readouterr().out
+    # It is added now, and was missing until now.
+    assert (told["replicas_behind"], metrics(printed)["ReplicaLagSeconds"]) == (1, [300])
+    world.now += TICK
+    assert handler({}, Context())["replicas_behind"] == 0
+    assert metrics(capsys.readouterr().out)["ReplicaLagSeconds"] == [0]
+    world.now += 3 * TICK
+    assert handler({}, Context())["replicas_behind"] == 0
+    # Nobody has looked, so nothing is known.
+    assert "ReplicaLagSeconds" not in metrics(capsys.readouterr().out)
+
+
+def test_who_only_looks_copies_nothing(world: World) -> None:
+    world.add(CLIENT_CREDENTIALS)
+    told = handler_of(world, replica_regions=("eu-central-1",))({"dry_run": True}, Context())
+    assert "replicas_behind" not in told
+    assert "replicate" not in world.store.calls
+
+
 def test_gauges_and_events_are_metrics(world: World, capsys: pytest.CaptureFixture[str]) -> None:
     world.add(CLIENT_CREDENTIALS, "machine")
     world.add(PASSWORD, "mistyped")
@@ -250,10 +305,11 @@ def test_gauges_and_events_are_metrics(world: World, capsys: pytest.CaptureFixtu
     world.store.create_token_secret("orphan")
     refuses = Bus()
     refuses.code = "AccessDeniedException"
-    handler_of(world, refuses)({}, Context())
+    handler_of(world, refuses, replica_regions=("eu-central-1",))({}, Context())
 
     found = metrics(capsys.readouterr().out)
     assert {name.partition("/")[0] for name in found} == METRICS.keys()
+    assert found.pop("ReplicaLagSeconds") == [0]
     assert len(found.pop("TokenRequestLatency")) == 2
     assert sorted(found.pop("SecondsUntilExpiry")) == [0, 43200]
     assert sorted(found.pop("MarginUsed")) == [0, 100]

@@ -37,6 +37,9 @@ NAT_GATEWAY_HOUR: Final = 0.048
 ENDPOINT_HOUR: Final = 0.011
 CONFIGURATION_ITEM: Final = 0.003
 
+# Billed only in months in which there are any, or with a parameter.
+_METRICS_OF_FEW: Final = frozenset({"EventsNotPut", "RefreshFailures", "ReplicaLagSeconds"})
+
 # Measured, and rounded up.
 CALLS_OF_A_REFRESH: Final = 6
 # Two of these read, and three write, for which Secrets Manager asks KMS twice.
@@ -75,6 +78,7 @@ def costs_besides() -> Table:
     refreshes = [refreshes_a_month(accounts) for accounts in FLEETS]
     used = [KEY_CALLS_OF_A_REFRESH * number for number in refreshes]
     rows = [
+        ("copies of all tokens in one other Region", [SECRET * number for number in FLEETS]),
         ("two KMS keys of your own", [2 * KEY] * len(FLEETS)),
         ("the function's calls to them", [KEY_CALL * number for number in used]),
         (
@@ -140,8 +144,7 @@ def dollars_a_month(accounts: int) -> dict[str, float]:
     work = SECONDS_OF_AN_ACCOUNT * accounts + SECONDS_OF_A_REFRESH * refreshes / sweeps
     gigabytes = function["Parameters"]["MemoryMegabytes"]["Default"] / 1024
     log = sweeps * (BYTES_OF_A_SWEEP + BYTES_OF_AN_ACCOUNT * accounts)
-    # Failures are billed only in months in which there are any.
-    metrics = len(reporting.METRICS.keys() - {"RefreshFailures", "EventsNotPut"})
+    metrics = len(reporting.METRICS.keys() - _METRICS_OF_FEW)
     return {
         "secrets": SECRET * 2 * accounts,
         "calls to Secrets Manager": CALL * calls_a_month(accounts),

@@ -300,6 +300,18 @@ class SecretsManagerStore:
         """
         return self._put(self._tokens_path + account, version_id, content, PENDING)
 
+    def replicate(self, account: str, regions: Iterable[str]) -> None:
+        """Have an account's token secret copied to other Regions, with all that comes later.
+
+        There it is under the AWS managed key, whichever key it is under here.
+        """
+        self._pace.wait()
+        with _errors("ReplicateSecretToRegions"):
+            self._client.replicate_secret_to_regions(
+                SecretId=self._tokens_path + account,
+                AddReplicaRegions=[{"Region": region} for region in regions],
+            )
+
     def publish_staged(self, account: str, version_id: str, *, instead_of: str) -> None:
         """Make a staged token the one that consumers read, if none was published meanwhile.
 
@@ -385,6 +397,9 @@ def metadata_of(
         },
         tags={tag["Key"]: tag.get("Value") or "" for tag in entry.get("Tags") or []},
         is_deleted=entry.get("DeletedDate") is not None,
+        replicas={
+            each["Region"]: each.get("Status", "") for each in entry.get("ReplicationStatus") or ()
+        },
     )
 
 

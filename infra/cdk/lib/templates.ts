@@ -48,6 +48,8 @@ export interface TokenRefresherProps {
   readonly tokenSecretKmsKeyArn?: string;
   /** ARN of the KMS key that you encrypt credentials secrets with, so that the function may read them. Empty for the AWS managed key. */
   readonly credentialsKmsKeyArn?: string;
+  /** Regions that token secrets are copied to, and credentials never; empty for none. Each copy costs as much as a secret, and is under the AWS managed key there. */
+  readonly replicaRegions?: string[];
   /** The processor; the artifact must have been built for the same one. By default arm64. */
   readonly architecture?: "arm64" | "x86_64";
   /** Memory in MB, and with it the processor's share. A sweep of 5,000 accounts needs 60 of it; 512 are processor enough to refresh as fast as a Region lets it write. By default 512. */
@@ -94,6 +96,7 @@ export const TOKEN_REFRESHER: Template = {
     rotation: { name: "Rotation" },
     tokenSecretKmsKeyArn: { name: "TokenSecretKmsKeyArn", pattern: "(arn:[a-z-]+:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]+)?", fix: "the ARN of a key (not of an alias), or nothing" },
     credentialsKmsKeyArn: { name: "CredentialsKmsKeyArn", pattern: "(arn:[a-z-]+:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]+)?", fix: "the ARN of a key (not of an alias), or nothing" },
+    replicaRegions: { name: "ReplicaRegions", pattern: "([a-z]{2,}(-[a-z]+)+-[0-9]+(,[a-z]{2,}(-[a-z]+)+-[0-9]+)*)?", fix: "Regions such as eu-central-1, or nothing", maxLength: 100 },
     architecture: { name: "Architecture", values: ["arm64", "x86_64"] },
     memoryMegabytes: { name: "MemoryMegabytes", minValue: 256, maxValue: 3008 },
     maxWorkers: { name: "MaxWorkers", minValue: 1, maxValue: 64 },
