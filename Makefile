@@ -159,7 +159,7 @@ clean: ## Remove the environments and what the tools leave behind
 ALONE := tests/unit tests/scenarios tests/fuzz
 FAST := tests/tools tests/cli tests/integration tests/providers $(ALONE)
 # What takes longest begins first, so that no core waits for another at the end.
-ALL := tests/deployment tests/servers tests/resilience tests/docs tests/infra $(FAST)
+ALL := tests/deployment tests/moto tests/servers tests/resilience tests/docs tests/infra $(FAST)
 ON_ALL_CORES := --numprocesses auto --no-loadscope-reorder
 
 # The package's branches are the same on each Python, so one run measures that all are taken.
