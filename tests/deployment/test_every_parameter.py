@@ -47,11 +47,13 @@ if TYPE_CHECKING:
     from local.stack import LocalAws
 
 # Two stacks are deployed, with two accounts' stacks, before the first test.
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 EVERY: Final = "every"
 PREFIX: Final = "every/oauth"
 SPARE: Final = "spare"
+SECOND_REGION: Final = "eu-central-1"
+TAGS: Final = {"team": "payments", "cost-center": "42"}
 AUDIENCE: Final = "api://AzureADTokenExchange"
 KINDS: Final = ("credentials", "tokens")
 OF_SAM: Final = frozenset({"aws-sam-cli-managed-default"})
@@ -144,8 +146,9 @@ class World:
             "PerAccountMetrics": "true",
             "PermissionsBoundaryArn": self.boundary,
             "RefreshBeforeSeconds": "7200",
+            "ReplicaRegions": SECOND_REGION,
             "ReserveConcurrency": "false",
-            "ResourceTags": "team=payments,cost-center=42",
+            "ResourceTags": ",".join(f"{key}={value}" for key, value in TAGS.items()),
             "Rotation": "true",
             "ScheduleMinutes": "15",
             "SecretPrefix": PREFIX,
@@ -221,6 +224,10 @@ class World:
 
     def tags(self, account: str) -> dict[str, str]:
         return {each["Key"]: each["Value"] for each in self.token_secret(account)["Tags"]}
+
+    def copies(self, account: str) -> list[str]:
+        """The Regions that a token is copied to."""
+        return [each["Region"] for each in self.token_secret(account)["ReplicationStatus"]]
 
     def is_zip(self, path: str) -> bool:
         """Whether what was uploaded under a path is an archive."""
@@ -367,7 +374,7 @@ def swept(world: World) -> World:
     assert within(SECONDS, lambda: world.events.has(len(ACCOUNTS)))
     told = world.every.invoke({"accounts": list(ACCOUNTS), "force": True})["accounts"]
     told += world.spare.invoke()["accounts"]
-    # Metrics of each account are of sweeps.
+    # Metrics of each account, and copies, are of sweeps.
     assert world.every.invoke()["outcomes"]["fresh"] == len(ACCOUNTS)
     world.outcomes = {each["account"]: each["outcome"] for each in told}
     return world
@@ -401,11 +408,9 @@ EFFECTS: Final[dict[str, Callable[[World], tuple[object, object]]]] = {
     ),
     "RefreshBeforeSeconds": lambda w: (w.variable("REFRESH_BEFORE_SECONDS"), "7200"),
     "RefreshTokens": lambda w: (w.outcomes[SPARE], "published"),
+    "ReplicaRegions": lambda w: (w.copies(ROTATING), [SECOND_REGION]),
     "ReserveConcurrency": lambda w: (w.reserved(), None),
-    "ResourceTags": lambda w: (
-        w.tags(ROTATING).items() >= {("team", "payments"), ("cost-center", "42")},
-        True,
-    ),
+    "ResourceTags": lambda w: ({key: w.tags(ROTATING).get(key) for key in TAGS}, TAGS),
     "Rotation": lambda w: (
         w.function(f"{EVERY}-rotation")["Handler"],
         "token_refresher.handler.on_rotation",
@@ -461,6 +466,13 @@ def test_an_account_has_the_keys_and_the_prefix_of_its_stack(world: World) -> No
     secret_id = f"{PREFIX}/credentials/{OF_EVERY}"
     assert world.aws.secrets.describe_secret(SecretId=secret_id)["KmsKeyId"] == world.keys[0]
     assert world.policy(OF_EVERY)["DecryptThisToken"]["Resource"] == world.keys[1]
+
+
+@pytest.mark.parametrize("ending", ["", "-monitoring", f"-account-{OF_EVERY}"])
+def test_each_stack_has_the_tags_of_the_function_s(world: World, ending: str) -> None:
+    client = world.client("cloudformation")
+    (found,) = client.describe_stacks(StackName=EVERY + ending)["Stacks"]
+    assert {each["Key"]: each["Value"] for each in found["Tags"]} == TAGS
 
 
 def test_the_artifact_is_built_and_uploaded_once_for_all_functions(world: World) -> None:

@@ -496,6 +496,20 @@ class TestMovingStages:
         )
         assert stages(secrets) == {FIRST: ["AWSCURRENT"], SECOND: ["AWSPREVIOUS"]}
 
+    def test_a_reading_is_of_the_version_that_current_has_moved_to(
+        self, secrets: SecretsManagerClient
+    ) -> None:
+        put(secrets, SECOND, "b", "AWSPENDING")
+        secrets.update_secret_version_stage(
+            SecretId=NAME,
+            VersionStage="AWSCURRENT",
+            MoveToVersionId=SECOND,
+            RemoveFromVersionId=FIRST,
+        )
+        by_name = secrets.get_secret_value(SecretId=NAME)
+        by_stage = secrets.get_secret_value(SecretId=NAME, VersionStage="AWSCURRENT")
+        assert (by_name["VersionId"], by_stage["VersionId"]) == (SECOND, SECOND)
+
     def test_a_version_whose_last_stage_is_removed_is_not_described(
         self, secrets: SecretsManagerClient
     ) -> None:
