@@ -31,11 +31,11 @@ from tools.deploying.place import (
     Place,
     find_place,
     is_local,
-    said_of,
+    told_by,
     unanswered,
 )
 from tools.deploying.preflight import check, deletion
-from tools.deploying.stacks import Stack, check_status, find_stack
+from tools.deploying.stacks import EMPTY, Stack, check_status, find_stack
 from tools.output import COLUMNS, pasteable
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class Manner:
             return True
         try:
             return input(f"{question} [y/N] ").strip().lower() in {"y", "yes"}
-        except EOFError:
+        except (EOFError, KeyboardInterrupt):
             print()
             return False
 
@@ -134,16 +134,20 @@ def deploy(
     """
     does = "Planning" if manner.dry_run else "Deploying"
     print(f"== {does} {stack.name}: asking CloudFormation what changes", flush=True)
-    planned = plan(place, stack, given, *options)
+    try:
+        planned = plan(place, stack, given, *options)
+    except (DeployError, KeyboardInterrupt):
+        discard(place, stack)
+        raise
     if planned is None:
         print("No changes.")
         return
     print(table(planned.changes), flush=True)
     if manner.dry_run:
-        discard(place, stack, planned)
+        discard(place, stack, planned.arn)
         return
     if planned.loses and not manner.agrees("What is lost is nowhere else. Deploy?"):
-        discard(place, stack, planned)
+        discard(place, stack, planned.arn)
         raise DeployError(f"{stack.name} was not changed.")
     client = place.client("cloudformation")
     since = last_event(place, planned.stack_id)
@@ -169,11 +173,12 @@ def tagging(parameters: Mapping[str, str]) -> list[str]:
     return ["--tags", *words] if tags else []
 
 
-def discard(place: Place, stack: Stack, planned: ChangeSet) -> None:
+def discard(place: Place, stack: Stack, change_set: str = "") -> None:
     """Leave nothing of a plan behind, not even the empty stack that it needs where none was."""
     client = place.client("cloudformation")
-    client.delete_change_set(ChangeSetName=planned.arn)
-    if stack.status is None:
+    if change_set:
+        client.delete_change_set(ChangeSetName=change_set)
+    if stack.status is None and find_stack(place, stack.name).status == EMPTY:
         client.delete_stack(StackName=stack.name)
 
 
@@ -218,9 +223,11 @@ def deploy_account(place: Place, told: argparse.Namespace, given: Mapping[str, s
     """Deploy the stack of one account."""
     stack = find_stack(place, account_stack(told.stack, told.account))
     check_status(stack, place, delete=deletion(place, stack.name))
-    mine = {**given, "AccountName": told.account}
-    tell_parameters(stack, templates.ACCOUNT, mine)
     kept = find_stack(place, told.stack).parameters
+    # A new one begins with what refreshes it: nobody looks for it under another prefix.
+    shared = known.definitions(templates.ACCOUNT).keys() & kept.keys() if stack.is_new else ()
+    mine = {**{name: kept[name] for name in sorted(shared)}, **given, "AccountName": told.account}
+    tell_parameters(stack, templates.ACCOUNT, mine)
     tags = tagging(known.in_force(templates.FUNCTION, given, kept))
     deploy(place, stack, mine, told.manner, "--config-env", "account", *tags)
 
@@ -303,6 +310,11 @@ def act(told: argparse.Namespace) -> None:
     if told.command == "check":
         tell_parameters(pair.function, templates.FUNCTION, given)
         tell_parameters(pair.monitoring, templates.MONITORING, pair.for_monitoring)
+        if pair.left_prefix:
+            print(
+                f"The accounts under {pair.left_prefix}/ stay where they are, and {told.stack} "
+                "refreshes none of them any more."
+            )
         return
     tags = tagging(pair.in_force)
     deploy(place, pair.function, given, told.manner, *tags)
@@ -336,7 +348,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except NO_ANSWER as error:
         print(unanswered(error), file=sys.stderr)
     except (BotoCoreError, ClientError) as error:
-        print(f"AWS refused: {said_of(error)}.", file=sys.stderr)
+        print(f"AWS refused: {told_by(error)}", file=sys.stderr)
     else:
         return 0
     return 1

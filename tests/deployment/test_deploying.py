@@ -10,11 +10,15 @@ import pytest
 
 from local.embedded_cloud import ROOT, EmbeddedCloud
 from local.stack import MAKE_WITHIN_SECONDS, LocalAws, Stack
+from tests.cli.relay import Instead, Relay
 from tests.signatures import SignatureRecorder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+# As CloudFormation refuses, whose answers are XML.
+DENIED = Instead(403, b"<ErrorResponse><Error><Code>AccessDenied</Code></Error></ErrorResponse>")
 
 
 def make(*arguments: str, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
@@ -80,6 +84,48 @@ def test_a_first_deploy_that_would_fail_half_way_builds_nothing() -> None:
     assert "ReserveConcurrency=false" in done.stderr
     # Each step of a build and of a deployment is announced so.
     assert "== " not in done.stdout
+
+
+def named(cloud: EmbeddedCloud) -> set[str]:
+    client: Any = cloud.client("cloudformation")
+    return {each["StackName"] for each in client.describe_stacks()["Stacks"]}
+
+
+def test_an_account_is_made_where_its_function_looks_for_it_and_a_dry_run_makes_none(
+    cloud: EmbeddedCloud,
+) -> None:
+    given = {
+        "SecretPrefix": "fr/oauth",
+        "CredentialsKmsKeyArn": "arn:aws:kms:eu-west-1:123456789012:key/an-invented-one",
+        "RefreshBeforeSeconds": "5400",
+    }
+    template = {
+        "Parameters": {name: {"Type": "String", "Default": each} for name, each in given.items()},
+        "Resources": {"Topic": {"Type": "AWS::SNS::Topic"}},
+    }
+    client: Any = cloud.client("cloudformation")
+    client.create_stack(StackName="token-refresher-fr", TemplateBody=json.dumps(template))
+    done = make(
+        *("account", "ACCOUNT=dealer-17", "DRY_RUN=1"),
+        *("STACK=token-refresher-fr", "PARAMETERS=CredentialsKmsKeyArn="),
+        environment={**Stack.clean_environment(), **cloud.environment()},
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    told = done.stdout.splitlines()
+    assert told[1:3] == ["New: token-refresher-fr-account-dealer-17", "   SecretPrefix: fr/oauth"]
+    assert "   add      SecretsManager Secret: Credentials" in told
+    assert named(cloud) == {"token-refresher-fr"}
+
+
+def test_a_plan_that_fails_leaves_no_empty_stack_behind(cloud: EmbeddedCloud) -> None:
+    with Relay(cloud.endpoint_url) as relay:
+        relay.illness = lambda _: DENIED if relay.calls[-1] == "DescribeChangeSet" else None
+        environment = {**Stack.clean_environment(), **cloud.environment()}
+        environment["AWS_ENDPOINT_URL"] = relay.url
+        done = make("account", "ACCOUNT=dealer-17", environment=environment)
+    assert "sam deploy failed, and has said why above.\n" in done.stderr
+    assert "CreateChangeSet" in relay.calls
+    assert named(cloud) == set()
 
 
 def test_the_shell_runs_no_part_of_what_is_given(tmp_path: Path) -> None:

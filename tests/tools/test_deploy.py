@@ -64,9 +64,22 @@ def run(
 
 def deployed(cloud: EmbeddedCloud, stack: str, **parameters: str) -> None:
     """A stack that was deployed with these parameters, whatever else is in it."""
+    create(cloud, stack, {"Type": "AWS::SNS::Topic"}, parameters)
+
+
+def roll_back(cloud: EmbeddedCloud, stack: str, **parameters: str) -> None:
+    """A stack that could not be created."""
+    url = {"TargetFunctionArn": "no-such-function", "AuthType": "AWS_IAM"}
+    with pytest.raises(WaiterError):
+        create(cloud, stack, {"Type": "AWS::Lambda::Url", "Properties": url}, parameters)
+
+
+def create(
+    cloud: EmbeddedCloud, stack: str, resource: dict[str, Any], parameters: dict[str, str]
+) -> None:
     template = {
         "Parameters": {name: {"Type": "String"} for name in parameters},
-        "Resources": {"Topic": {"Type": "AWS::SNS::Topic"}},
+        "Resources": {"Only": resource},
     }
     given = [{"ParameterKey": name, "ParameterValue": each} for name, each in parameters.items()]
     client: Any = cloud.client("cloudformation")
@@ -214,13 +227,7 @@ def test_a_stack_that_exists_is_not_asked_for_its_quota(
 def test_what_a_failed_first_deploy_left_must_be_deleted_first(
     cloud: EmbeddedCloud, shell: dict[str, str]
 ) -> None:
-    url = {"TargetFunctionArn": "no-such-function", "AuthType": "AWS_IAM"}
-    resources = {"Url": {"Type": "AWS::Lambda::Url", "Properties": url}}
-    template = json.dumps({"Resources": resources})
-    client: Any = cloud.client("cloudformation")
-    client.create_stack(StackName="broken", TemplateBody=template)
-    with pytest.raises(WaiterError):
-        client.get_waiter("stack_create_complete").wait(StackName="broken", WaiterConfig=AT_ONCE)
+    roll_back(cloud, "broken")
     line = refusal(run({**shell, **cloud.environment()}, "check", stack="broken"))
     assert "ROLLBACK_COMPLETE" in line
     assert "make undeploy STACK=broken" in line
@@ -399,6 +406,26 @@ def test_a_prefix_within_another_ones_is_refused_where_accounts_sign(
         assert "alias/oauth/team/a would be the key of two accounts" in refused(done)
 
 
+def test_what_is_left_of_a_stack_that_was_rolled_back_has_no_prefix(
+    cloud: EmbeddedCloud, here: Callable[..., Said]
+) -> None:
+    roll_back(cloud, "broken", SecretPrefix="oauth", **OURS)
+    assert here("check").status == 0
+
+
+def test_a_stack_that_leaves_its_accounts_for_another_prefix_is_told_of_them(
+    cloud: EmbeddedCloud, here: Callable[..., Said]
+) -> None:
+    deployed(cloud, STACK, SecretPrefix="oauth", **OURS)
+    done = here("check", "SecretPrefix=team/oauth")
+    assert "SecretPrefix: oauth -> team/oauth\n" in done.stdout
+    assert done.stdout.endswith(
+        "The accounts under oauth/ stay where they are, and token-refresher refreshes none of "
+        "them any more.\n"
+    )
+    assert "stay where they are" not in here("check", "SecretPrefix=oauth").stdout
+
+
 @pytest.mark.slow
 def test_the_other_stack_is_found_among_more_than_a_page_of_them(
     cloud: EmbeddedCloud, here: Callable[..., Said]
@@ -507,6 +534,34 @@ def test_who_says_so_beforehand_is_not_asked(cloud: EmbeddedCloud, shell: dict[s
         assert terminal.finish() == 0, terminal.plain
     assert "[y/N]" not in terminal.plain
     assert stacks(cloud) == []
+
+
+@pytest.mark.slow
+def test_who_ends_the_question_has_said_no(cloud: EmbeddedCloud, shell: dict[str, str]) -> None:
+    deployed(cloud, STACK)
+    environment = {**shell, **cloud.environment()}
+    with Terminal((*UNDEPLOY, "undeploy"), environment, columns=80) as terminal:
+        terminal.expect("[y/N] ")
+        terminal.interrupt()
+        assert terminal.finish() == 1
+    assert terminal.plain.endswith("Nothing was deleted.\n")
+    assert stacks(cloud) == [STACK]
+
+
+def test_a_refusal_of_aws_is_told_in_its_own_words(
+    cloud: EmbeddedCloud, here: Callable[..., Said], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deployed(cloud, STACK)
+    protected = Instead(
+        400,
+        b"<ErrorResponse><Error><Code>ValidationError</Code><Message>TerminationProtection is "
+        b"enabled</Message></Error></ErrorResponse>",
+    )
+    with Relay(cloud.endpoint_url) as relay:
+        relay.illness = lambda _: protected if relay.calls[-1] == "DeleteStack" else None
+        monkeypatch.setenv("AWS_ENDPOINT_URL", relay.url)
+        said = refused(here("undeploy"))
+    assert said == "AWS refused: ValidationError: TerminationProtection is enabled"
 
 
 def test_a_dry_run_deletes_nothing_and_tells_what_it_would(

@@ -87,7 +87,7 @@ def refusal(value: str, definition: Mapping[str, Any]) -> str | None:
         return None if value in allowed else f"it takes {' or '.join(allowed)}"
     if definition["Type"] == "Number":
         least, most = definition["MinValue"], definition["MaxValue"]
-        is_number = re.fullmatch(r"\d+", value)
+        is_number = re.fullmatch(r"[0-9]+", value)
         return None if is_number and least <= int(value) <= most else f"it takes {least} to {most}"
     longest = definition.get("MaxLength", len(value))
     if len(value) > longest:

@@ -99,6 +99,12 @@ def said_of(error: BotoCoreError | ClientError) -> str:
     return error.response["Error"]["Code"] if isinstance(error, ClientError) else str(error)
 
 
+def told_by(error: BotoCoreError | ClientError) -> str:
+    """Tell an error in full: AWS's own words name the permission, or the state of a stack."""
+    told = error.response["Error"].get("Message", "") if isinstance(error, ClientError) else ""
+    return f"{said_of(error)}: {told}" if told else f"{said_of(error)}."
+
+
 def is_denied(error: ClientError) -> bool:
     """Tell whether a permission is missing."""
     return said_of(error) in _DENIED

@@ -37,6 +37,12 @@ class Pair:
         return in_force(templates.FUNCTION, self.given, kept)
 
     @property
+    def left_prefix(self) -> str:
+        """The prefix that the function has and is not to have any more; empty where it keeps it."""
+        before = "" if self.function.is_new else self.function.parameters.get("SecretPrefix", "")
+        return "" if before == self.in_force["SecretPrefix"] else before
+
+    @property
     def for_monitoring(self) -> dict[str, str]:
         """What monitoring is given: what both have must be the same."""
         shared = definitions(templates.MONITORING).keys() & self.in_force.keys()

@@ -19,6 +19,8 @@ EMPTY: Final = "REVIEW_IN_PROGRESS"
 # What cannot be changed any more, but only deleted.
 _DEAD: Final = frozenset({"CREATE_FAILED", "DELETE_FAILED", "ROLLBACK_COMPLETE", "ROLLBACK_FAILED"})
 _STUCK: Final = "UPDATE_ROLLBACK_FAILED"
+# No resource is left of these.
+_GONE: Final = frozenset({"DELETE_COMPLETE", "ROLLBACK_COMPLETE"})
 # A stack that has both is one of ours, whichever version made it, and by whichever way.
 _OURS: Final = frozenset({"SecretPrefix", "RefreshBeforeSeconds"})
 # What the template reserves; without a parameter of its own, the sweeping function.
@@ -141,7 +143,7 @@ def _ours(place: Place) -> Iterator[Stack]:
     pages = place.client("cloudformation").get_paginator("describe_stacks").paginate()
     for page in pages:
         for each in map(_described, page["Stacks"]):
-            if each.parameters.keys() >= _OURS and not each.is_new:
+            if each.parameters.keys() >= _OURS and not each.is_new and each.status not in _GONE:
                 yield each
 
 
