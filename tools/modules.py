@@ -239,7 +239,12 @@ def _conditions(parameter: Parameter) -> Iterator[tuple[str, str]]:
         yield f"length({text}) <= {longest}", f"have at most {longest} characters"
     if "MinValue" in told:
         least, most = told["MinValue"], told["MaxValue"]
-        yield f"{given} >= {least} && {given} <= {most}", f"be from {least} to {most}"
+        between = f"{given} >= {least} && {given} <= {most} && floor({given}) == {given}"
+        yield between, f"be a whole number from {least} to {most}"
+    if parameter.kind is Kind.MAP:
+        # Else a value could be two.
+        apart = f'[for name, value in {given} : !can(regex("[,=]", "${{name}}${{value}}"))]'
+        yield f"alltrue({apart})", f"be {parameter.fix}"
 
 
 def without_look_ahead(pattern: str) -> tuple[str, str]:

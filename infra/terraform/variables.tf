@@ -109,8 +109,8 @@ variable "refresh_before_seconds" {
   default     = null
 
   validation {
-    condition     = var.refresh_before_seconds == null ? true : var.refresh_before_seconds >= 1800 && var.refresh_before_seconds <= 604800
-    error_message = "refresh_before_seconds must be from 1800 to 604800."
+    condition     = var.refresh_before_seconds == null ? true : var.refresh_before_seconds >= 1800 && var.refresh_before_seconds <= 604800 && floor(var.refresh_before_seconds) == var.refresh_before_seconds
+    error_message = "refresh_before_seconds must be a whole number from 1800 to 604800."
   }
 }
 
@@ -181,8 +181,8 @@ variable "memory_megabytes" {
   default     = null
 
   validation {
-    condition     = var.memory_megabytes == null ? true : var.memory_megabytes >= 256 && var.memory_megabytes <= 3008
-    error_message = "memory_megabytes must be from 256 to 3008."
+    condition     = var.memory_megabytes == null ? true : var.memory_megabytes >= 256 && var.memory_megabytes <= 3008 && floor(var.memory_megabytes) == var.memory_megabytes
+    error_message = "memory_megabytes must be a whole number from 256 to 3008."
   }
 }
 
@@ -192,8 +192,8 @@ variable "max_workers" {
   default     = null
 
   validation {
-    condition     = var.max_workers == null ? true : var.max_workers >= 1 && var.max_workers <= 64
-    error_message = "max_workers must be from 1 to 64."
+    condition     = var.max_workers == null ? true : var.max_workers >= 1 && var.max_workers <= 64 && floor(var.max_workers) == var.max_workers
+    error_message = "max_workers must be a whole number from 1 to 64."
   }
 }
 
@@ -227,6 +227,11 @@ variable "resource_tags" {
   validation {
     condition     = var.resource_tags == null ? true : length(join(",", [for name, value in var.resource_tags : "${name}=${value}"])) <= 500
     error_message = "resource_tags must have at most 500 characters."
+  }
+
+  validation {
+    condition     = var.resource_tags == null ? true : alltrue([for name, value in var.resource_tags : !can(regex("[,=]", "${name}${value}"))])
+    error_message = "resource_tags must be up to eight tags such as team=payments,cost-center=42, without a comma or = in them, or nothing."
   }
 }
 

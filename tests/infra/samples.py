@@ -71,6 +71,10 @@ def refused(parameter: Parameter) -> Iterator[Any]:
     if "MinValue" in told:
         yield told["MinValue"] - 1
         yield told["MaxValue"] + 1
+        yield told["MinValue"] + 0.5
+    if parameter.kind is Kind.MAP:
+        # As one text these are two pairs that fit.
+        yield {"a": "b,c=d"}
 
 
 def _made_of(parameter: Parameter, text: str) -> Any:  # noqa: ANN401 - of the parameter's kind

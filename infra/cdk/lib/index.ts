@@ -93,7 +93,7 @@ function parametersOf(where: string, template: Template, props: object): Record<
         throw new Error(`${where}: there is no prop ${prop}.`);
       }
       const text = textOf(value);
-      const demand = Token.isUnresolved(text) ? undefined : unmet(parameter, text);
+      const demand = Token.isUnresolved(text) ? undefined : unmet(parameter, text, value);
       if (demand !== undefined) {
         throw new Error(`${where}: ${prop} must ${demand}; it is ${JSON.stringify(value)}.`);
       }
@@ -118,19 +118,28 @@ function textOf(value: unknown): string {
 }
 
 /** Name what CloudFormation would refuse at the deployment. */
-function unmet(parameter: Parameter, text: string): string | undefined {
+function unmet(parameter: Parameter, text: string, value: unknown): string | undefined {
   const { pattern, fix, maxLength, minValue, maxValue, values } = parameter;
   if (values !== undefined && !values.map(String).includes(text)) {
     return `be one of ${values.join(", ")}`;
   }
-  if (pattern !== undefined && !new RegExp(`^(?:${pattern})$`).test(text)) {
+  if (pattern !== undefined && (isMisread(value) || !new RegExp(`^(?:${pattern})$`).test(text))) {
     return `be ${fix}`;
   }
   if (maxLength !== undefined && text.length > maxLength) {
     return `have at most ${maxLength} characters`;
   }
-  if (minValue !== undefined && maxValue !== undefined && !(Number(text) >= minValue && Number(text) <= maxValue)) {
-    return `be from ${minValue} to ${maxValue}`;
+  if (minValue !== undefined && maxValue !== undefined) {
+    const number = Number(text);
+    if (!(Number.isInteger(number) && number >= minValue && number <= maxValue)) {
+      return `be a whole number from ${minValue} to ${maxValue}`;
+    }
   }
   return undefined;
+}
+
+/** A pair with a comma or an equals sign in it would be two pairs, or another one. */
+function isMisread(value: unknown): boolean {
+  const isMap = typeof value === "object" && value !== null && !Array.isArray(value);
+  return isMap && Object.entries(value).flat().some((each) => /[,=]/.test(each));
 }
