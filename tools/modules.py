@@ -437,6 +437,7 @@ def terraform_files(version: str) -> dict[str, str]:
     """Return the whole Terraform module of a release, by path."""
     return {
         **_sources(TERRAFORM, "*.tf", "monitoring/*.tf", "README.md"),
+        **_sources(ROOT, "LICENSE"),
         "template.yaml": packaged.packaged_template(version),
         "monitoring/monitoring.yaml": templates.MONITORING.read_text("utf-8"),
     }
@@ -450,6 +451,7 @@ def construct_files(version: str) -> dict[str, str]:
     """
     package = {
         **_sources(CDK, "README.md"),
+        **_sources(ROOT, "LICENSE"),
         "package.json": _package(version),
         "template.yaml": packaged.packaged_template(version),
         "monitoring.yaml": templates.MONITORING.read_text("utf-8"),
@@ -471,7 +473,10 @@ def compile_typescript(directory: Path) -> None:
     """
     node, compiler = shutil.which("node"), NODE_MODULES / "typescript" / "bin" / "tsc"
     if node is None or not compiler.exists():
-        raise CompilerError("The construct is compiled by npm's packages: make .node-infra/.ready")
+        raise CompilerError(
+            "The construct is compiled by TypeScript, which npm installs. "
+            "Install npm, then: make .node-infra/.ready"
+        )
     shutil.copy(CDK / "tsconfig.json", directory)
     done = subprocess.run(  # noqa: S603
         [node, compiler, "--project", directory], capture_output=True, text=True, check=False

@@ -100,7 +100,8 @@ def read_commit(version: str) -> Commit:
     return Commit(
         sha=run("git", "rev-parse", "HEAD"),
         made_at=int(run("git", "log", "-1", "--format=%ct")),
-        is_dirty=run("git", "status", "--porcelain") != "",
+        # Whatever a person's git is told to pass over.
+        is_dirty=run("git", "status", "--porcelain", "--untracked-files=normal") != "",
         tags=tuple(run("git", "tag", "--points-at", "HEAD", "--list", "v*").split()),
         tagged=run(
             "git", "for-each-ref", "--format=%(objectname)%(*objectname)", f"refs/tags/v{version}"
@@ -147,7 +148,7 @@ def notes(changelog: str, version: str, *, commit: str, contents: dict[str, str]
     found = re.search(_SECTION.format(version=re.escape(version)), changelog)
     if found is None:
         raise ReleaseError(f"CHANGELOG.md has no section of {version}: ## [{version}] - 2026-11-30")
-    told = _LINK_INTO_THE_CLONE.sub(r"\1 (`\2`)", found["text"]).strip()
+    told = _LINK_INTO_THE_CLONE.sub(_as_text, found["text"]).strip()
     made = "".join(
         f"- `{name}` holds files of sha256 `{each}`.\n" for name, each in contents.items()
     )
@@ -155,6 +156,11 @@ def notes(changelog: str, version: str, *, commit: str, contents: dict[str, str]
         f"# Token Refresher {version}\n\nOf {found['day']}; made from the commit `{commit}` by "
         f"`make release`, which gives the same bytes again.\n\n{made}\n{told}\n"
     )
+
+
+def _as_text(link: re.Match[str]) -> str:
+    words, path = link.groups()
+    return f"`{path}`" if path.startswith(words) else f"{words} (`{path}`)"
 
 
 def tar_gz(files: Mapping[str, str], *, within: str, made_at: int) -> bytes:
@@ -222,6 +228,11 @@ def make(directory: Path, version: str, commit: Commit) -> None:
     with tempfile.TemporaryDirectory(dir=directory.parent) as scratch:
         made = Path(scratch) / "made"
         made.mkdir()
+        # First, since npm's packages are what a machine lacks most often.
+        for way, files in WAYS.items():
+            within = f"token-refresher-{way}-{version}"
+            packed = tar_gz(files(version), within=within, made_at=commit.made_at)
+            made.joinpath(f"{within}.tar.gz").write_bytes(packed)
         contents = make_artifacts(made, version, Path(scratch))
         archives = {name: sha256(made / name) for name in contents}
         pins = bill_of_materials.read_pins(artifact.PINS.read_text("utf-8"))
@@ -238,10 +249,6 @@ def make(directory: Path, version: str, commit: Commit) -> None:
         }
         for name, text in texts.items():
             made.joinpath(name).write_text(text, "utf-8", newline="\n")
-        for way, files in WAYS.items():
-            within = f"token-refresher-{way}-{version}"
-            packed = tar_gz(files(version), within=within, made_at=commit.made_at)
-            made.joinpath(f"{within}.tar.gz").write_bytes(packed)
         run(
             *(sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(made)),
             SOURCE_DATE_EPOCH=str(commit.made_at),

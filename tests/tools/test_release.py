@@ -156,6 +156,8 @@ def test_the_notes_are_the_changelog_of_the_version_and_name_the_commit(released
     assert "Unreleased" not in notes
     # On a release's page no link leads into the clone.
     assert re.findall(r"\]\((?!https:)", notes) == []
+    assert "what is proven where (`docs/proof.md`)" in notes
+    assert re.findall(r"(docs/\S+) \(`\1", notes) == []
 
 
 def test_the_wheel_holds_the_program_the_command_line_their_data_and_the_licence(
@@ -179,8 +181,8 @@ def test_the_wheel_holds_the_program_the_command_line_their_data_and_the_licence
 @pytest.mark.parametrize(
     ("way", "held"),
     [
-        ("terraform", {"main.tf", "template.yaml", "monitoring/monitoring.yaml"}),
-        ("cdk", {"package.json", "lib/index.js", "lib/index.d.ts", "template.yaml"}),
+        ("terraform", {"LICENSE", "main.tf", "template.yaml", "monitoring/monitoring.yaml"}),
+        ("cdk", {"LICENSE", "package.json", "lib/index.js", "lib/index.d.ts", "template.yaml"}),
     ],
 )
 def test_the_modules_of_other_tools_hold_what_they_deploy_and_are_of_nobody_s_machine(
@@ -336,6 +338,20 @@ def test_what_differs_from_the_commit_is_not_released(
     said = refused(copied, tmp_path / "out")
     assert "Files differ from the commit" in said
     assert "make release ALLOW_DIRTY=1" in said
+
+
+def test_nor_is_what_git_was_told_to_pass_over(
+    copied: Path, committed: Callable[..., str], tmp_path: Path
+) -> None:
+    added = copied / "infra" / "terraform" / "added.tf"
+    added.touch()
+    committed("config", "status.showUntrackedFiles", "no")
+    try:
+        assert committed("status", "--porcelain") == ""
+        assert "Files differ from the commit" in refused(copied, tmp_path / "out")
+    finally:
+        committed("config", "--unset", "status.showUntrackedFiles")
+        added.unlink()
 
 
 def test_a_tag_of_another_version_is_refused(
