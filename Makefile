@@ -6,7 +6,7 @@ PYTHON ?= python3
 PY := .venv/bin/python
 SETUP := .venv/.ready .venv-emulator/.ready
 SOURCES := $(wildcard functions cli tools local tests benchmarks)
-TEMPLATES := template.yaml infra/account.yaml infra/monitoring.yaml $(wildcard infra/recipes/*.yaml)
+TEMPLATES := template.yaml infra/account.yaml infra/monitoring.yaml $(wildcard infra/recipes/*.yaml infra/smoke/*.yaml)
 SAM = SAM_CLI_TELEMETRY=0 .venv-deploy/bin/sam
 
 # uv does not read pip's settings, so it is handed the registry that pip was told of.
@@ -26,7 +26,7 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 .PHONY: help
 help: ## List these targets
 	@awk -F ':.*## ' -v first="demo cloud deploy account undeploy test" ' \
-		/^[a-z0-9-]+:.*## / { line = sprintf("make %-14s%s", $$1, $$2); \
+		/^[a-z0-9-]+:.*## / { line = sprintf("make %-13s %s", $$1, $$2); \
 			if (index(" " first " ", " " $$1 " ")) of[$$1] = line; else rest = rest line "\n" } \
 		END { n = split(first, names, " "); for (i = 1; i <= n; i++) print of[names[i]]; \
 			printf "\nFor those who change it:\n%s", rest }' $(firstword $(MAKEFILE_LIST))
@@ -159,7 +159,7 @@ clean: ## Remove the environments and what the tools leave behind
 ALONE := tests/unit tests/scenarios tests/fuzz
 FAST := tests/tools tests/cli tests/integration tests/providers $(ALONE)
 # What takes longest begins first, so that no core waits for another at the end.
-ALL := tests/deployment tests/servers tests/resilience tests/docs tests/infra $(FAST)
+ALL := tests/deployment tests/moto tests/servers tests/resilience tests/docs tests/infra $(FAST)
 ON_ALL_CORES := --numprocesses auto --no-loadscope-reorder
 
 # The package's branches are the same on each Python, so one run measures that all are taken.
@@ -274,7 +274,7 @@ TARGET_PYTHON ?=
 
 .PHONY: build
 build: .venv-deploy/.ready ## Build what is deployed (ARCHITECTURE=arm64 or x86_64)
-	@said=$$($(SAM) build --parameter-overrides Architecture=$(PROCESSOR) 2>&1) \
+	@said=$$($(SAM) build --config-file samconfig.yaml --parameter-overrides Architecture=$(PROCESSOR) 2>&1) \
 		|| { echo "$$said"; exit 1; }; \
 	echo "$$said" | grep '^== '
 
@@ -310,7 +310,7 @@ STACK ?= token-refresher
 
 # Each says first where it goes: to AWS_REGION, else AWS_DEFAULT_REGION, else the profile's Region.
 # What people type reaches it as it is: neither make nor the shell may run or drop a part of it.
-unexport STACK ACCOUNT PARAMETERS DEFAULT_PARAMETERS ARCHITECTURE REPORT
+unexport STACK ACCOUNT PARAMETERS DEFAULT_PARAMETERS ARCHITECTURE REPORT CLEAN
 deploy deploy-stacks account undeploy: export GIVEN_STACK = $(value STACK)
 deploy deploy-stacks account undeploy: export GIVEN_ACCOUNT = $(value ACCOUNT)
 deploy deploy-stacks account undeploy: export GIVEN_PARAMETERS = $(value PARAMETERS)
@@ -343,10 +343,18 @@ undeploy: .venv-deploy/.ready ## Delete the function and its monitoring, and no 
 .PHONY: smoke-aws
 smoke-aws: export GIVEN_STACK = $(value STACK)
 smoke-aws: export GIVEN_REPORT = $(value REPORT)
-smoke-aws: .venv/.ready ## Ask AWS what only AWS can tell (KEYS=1 STACK=name REPORT=file)
+smoke-aws: .venv/.ready ## Ask what only AWS can tell (KEYS=1 STACK=name REPORT=file)
 	@PYTHONPATH=functions:. exec $(PY) -m tools.smoke $(if $(filter 1,$(value YES)),--yes) \
 		$(if $(filter 1,$(value KEYS)),--keys) $(if $(value REPORT),--json="$$GIVEN_REPORT") \
 		$(if $(filter-out file,$(origin STACK)),--stack="$$GIVEN_STACK")
+
+# The project's own commands, on a stack that it makes and deletes. CLEAN=name deletes what is left
+# of one whose process was killed.
+.PHONY: smoke-aws-stack
+smoke-aws-stack: export GIVEN_CLEAN = $(value CLEAN)
+smoke-aws-stack: .venv/.ready .venv-deploy/.ready ## Walk through a stack in AWS, 45 minutes, 1 USD (CLEAN=name)
+	@PYTHONPATH=functions:. exec $(PY) -m tools.smoke.stack $(if $(filter 1,$(value YES)),--yes) \
+		$(if $(filter-out undefined file,$(origin CLEAN)),--clean="$$GIVEN_CLEAN")
 
 .PHONY: deploy-local
 deploy-local: $(SETUP) .venv-deploy/.ready ## Deploy to a local AWS by itself, see what it promises kept

@@ -87,9 +87,13 @@ class LocalAws:
         """Return the variable by which a process believes the server, as functions here do."""
         return {"SSL_CERT_FILE": str(self._authority.certificate_file)}
 
-    def server_context(self) -> ssl.SSLContext:
-        """Return what another server on loopback needs to be trusted like the one that is here."""
-        return self._authority.server_context()
+    def server_context(self, *names: str) -> ssl.SSLContext:
+        """Return what another server on loopback needs to be trusted like the one that is here.
+
+        Args:
+            names: The names it is trusted as; loopback's if none is given.
+        """
+        return self._authority.server_context(*names)
 
     def parameters(self) -> dict[str, str]:
         """Tell what a stack needs to work here: the server's host, this machine's processor."""

@@ -13,11 +13,14 @@ from local.embedded_cloud import ROOT, emulator_python
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
     from token_refresher.ports import Announcement
 
 FOLDER: Final = ROOT / "events" / "changes"
 SCHEMA: Final = FOLDER / "event.schema.json"
+# As each version was released with it.
+RELEASED: Final = sorted((ROOT / "tests" / "stored_forms").glob("*/event.schema.json"))
 
 _VALIDATE: Final = """
 import json, sys
@@ -33,9 +36,9 @@ json.dump(faults, sys.stdout)
 """
 
 
-def faults_of(events: Iterable[dict[str, Any]]) -> list[str]:
-    """Tell what of some events, as EventBridge delivers them, their schema does not allow."""
-    schema = json.loads(SCHEMA.read_text())
+def faults_of(events: Iterable[dict[str, Any]], path: Path = SCHEMA) -> list[str]:
+    """Tell what of some events, as EventBridge delivers them, a schema does not allow."""
+    schema = json.loads(path.read_text())
     done = subprocess.run(  # noqa: S603
         [emulator_python(), "-c", _VALIDATE],
         input=json.dumps([schema, list(events)]),

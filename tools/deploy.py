@@ -34,7 +34,8 @@ from tools.deploying.place import (
     said_of,
     unanswered,
 )
-from tools.deploying.stacks import Stack, check_prefix, check_quota, check_status, find_stack
+from tools.deploying.preflight import check, deletion
+from tools.deploying.stacks import Stack, check_status, find_stack
 from tools.output import COLUMNS, pasteable
 
 if TYPE_CHECKING:
@@ -211,64 +212,6 @@ def tell_parameters(stack: Stack, template: Path, given: Mapping[str, str]) -> N
     for each in changes:
         print(f"   {each}")
     sys.stdout.flush()
-
-
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """A function's stack and that of its monitoring, as they are, and what they are to be given.
-
-    Args:
-        function: The first.
-        monitoring: The second.
-        given: What is named now.
-    """
-
-    function: Stack
-    monitoring: Stack
-    given: Mapping[str, str]
-
-    @property
-    def in_force(self) -> dict[str, str]:
-        """The value of each of the function's parameters after the deployment."""
-        kept = {} if self.function.is_new else self.function.parameters
-        return known.in_force(templates.FUNCTION, self.given, kept)
-
-    @property
-    def for_monitoring(self) -> dict[str, str]:
-        """What monitoring is given: what both have must be the same."""
-        shared = known.definitions(templates.MONITORING).keys() & self.in_force.keys()
-        return {
-            **self.given,
-            **{name: self.in_force[name] for name in sorted(shared)},
-            "FunctionStackName": self.function.name,
-        }
-
-
-def check(place: Place, name: str, given: Mapping[str, str]) -> Pair:
-    """See that a deployment will not fail half way, nor take the accounts of another stack.
-
-    Args:
-        place: Where.
-        name: The function's stack.
-        given: What is named now; what is not keeps the value that it has.
-
-    Raises:
-        DeployError: It would.
-    """
-    pair = Pair(find_stack(place, name), find_stack(place, f"{name}-monitoring"), given)
-    check_status(pair.function, place, delete=f"make undeploy STACK={name}")
-    check_status(pair.monitoring, place, delete=deletion(place, pair.monitoring.name))
-    check_name(name, pair.in_force)
-    known.check_values(pair.in_force)
-    known.check_together(pair.in_force)
-    check_prefix(place, name, pair.in_force)
-    check_quota(place, pair.function, pair.in_force)
-    return pair
-
-
-def deletion(place: Place, stack: str) -> str:
-    """Return the command that deletes a stack for which there is no other."""
-    return f"aws cloudformation delete-stack --stack-name {stack} --region {place.region}"
 
 
 def deploy_account(place: Place, told: argparse.Namespace, given: Mapping[str, str]) -> None:

@@ -431,7 +431,7 @@ class CompilerError(Exception):
 def terraform_files(version: str) -> dict[str, str]:
     """Return the whole Terraform module of a release, by path."""
     return {
-        **_sources(TERRAFORM, "*.tf", "README.md"),
+        **_sources(TERRAFORM, "*.tf", "monitoring/*.tf", "README.md"),
         "template.yaml": packaged.packaged_template(version),
         "monitoring/monitoring.yaml": templates.MONITORING.read_text("utf-8"),
     }
@@ -443,18 +443,19 @@ def construct_files(version: str) -> dict[str, str]:
     Raises:
         CompilerError: There is no npm here, or the construct does not compile.
     """
-    sources = {
-        **_sources(CDK, "lib/*.ts", "README.md"),
+    package = {
+        **_sources(CDK, "README.md"),
         "package.json": _package(version),
         "template.yaml": packaged.packaged_template(version),
         "monitoring.yaml": templates.MONITORING.read_text("utf-8"),
     }
     with tempfile.TemporaryDirectory() as directory:
         compiled = Path(directory)
-        write(compiled, sources)
+        # Not a part of the package: whoever installs it would compile them again.
+        write(compiled, _sources(CDK, "lib/*.ts"))
         (compiled / "node_modules").symlink_to(NODE_MODULES)
         compile_typescript(compiled)
-        return sources | _sources(compiled, "lib/*.js", "lib/*.d.ts")
+        return package | _sources(compiled, "lib/*.js", "lib/*.d.ts")
 
 
 def compile_typescript(directory: Path) -> None:
@@ -483,7 +484,7 @@ def write(directory: Path, files: Mapping[str, str]) -> None:
 
 
 def _sources(directory: Path, *patterns: str) -> dict[str, str]:
-    paths = [path for pattern in patterns for path in sorted(directory.rglob(pattern))]
+    paths = [path for pattern in patterns for path in sorted(directory.glob(pattern))]
     return {str(path.relative_to(directory)): path.read_text("utf-8") for path in paths}
 
 

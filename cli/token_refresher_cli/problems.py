@@ -357,6 +357,11 @@ def explain_call(operation: str, code: str, resource: str, target: Target) -> Pr
         )
     if code == "ValidationError" and operation.startswith("cloudformation:"):
         return Problem(f"There is no stack {resource} of template.yaml here.", "")
+    if code == "LimitExceededException" and operation == "PutSecretValue" and resource:
+        return Problem(
+            f"{resource} was given too many versions in a day, or has twenty stages.",
+            "Stop what else writes it, and run the same command again when they are a day old.",
+        )
     if code == "InvalidRequestException" and resource and operation not in _ACTIONS:
         fix = f"Restore it: {_restoring(resource, target)}"
         return Problem(f"{resource} is scheduled for deletion.", fix)

@@ -176,12 +176,14 @@ class SecretStoreError(RefreshError):
         operation: The API operation, such as ``PutSecretValue``.
         code: The API's error code, or our own word for a state that forbids the act.
         transient: Whether the same call may succeed without anybody's help.
+        detail: What else is known, in our own words; empty where the code says it all.
     """
 
-    def __init__(self, operation: str, code: str, *, transient: bool) -> None:
-        super().__init__(f"{operation} failed: {code}", code=code)
+    def __init__(self, operation: str, code: str, *, transient: bool, detail: str = "") -> None:
+        super().__init__(": ".join(filter(None, (f"{operation} failed", code, detail))), code=code)
         self.operation = operation
         self.transient = transient
+        self.detail = detail
 
 
 class SigningError(RefreshError):

@@ -103,7 +103,8 @@ FIXES: Final[Mapping[str, Fix]] = {
     "invalid_scope": Fix("the client may not ask for this scope; give another --scope", "correct"),
     "invalid_target": Fix("the resource or audience is unknown; see extra_parameters", "correct"),
     "journal_not_written": Fix(
-        "allow writing under the credentials path; what the function remembers, it writes first"
+        "allow writing under the credentials path, or stop what gives the secret too many "
+        "versions; what the function remembers, it writes first"
     ),
     "login_required": _SIGN_IN,
     "missing_expires_in": Fix(
@@ -178,7 +179,8 @@ FIXES: Final[Mapping[str, Fix]] = {
     "EncryptionFailure": _KEY,
     "InvalidRequestException": Fix("a secret of the account is to be deleted", "restore"),
     "LimitExceededException": Fix(
-        "the secret has too many versions: stop what else writes there, and wait for a day"
+        "a secret of the account was given too many versions in a day, or has twenty stages: stop "
+        "what else writes it; there is room again as they get a day old"
     ),
     "ResourceNotFoundException": Fix("a secret was made, or deleted, a moment ago"),
     **dict.fromkeys(

@@ -145,6 +145,7 @@ class Journal(Hidden, msgspec.Struct, kw_only=True):
         unwritten: A response that is not kept yet.
         is_repeatable: Whether what is not kept can be had again, by a primary grant.
         refused: The version id of a response that must not be published.
+        trouble: Why it could not be written, by the last attempt.
     """
 
     store: SecretStore
@@ -156,6 +157,7 @@ class Journal(Hidden, msgspec.Struct, kw_only=True):
     unwritten: Unwritten | None = None
     is_repeatable: bool = True
     refused: str = ""
+    trouble: str = ""
 
     def look(self, credentials: Credentials, account: Account) -> None:
         """Read what was journaled for these credentials.
@@ -315,6 +317,7 @@ class Journal(Hidden, msgspec.Struct, kw_only=True):
                     self.account, self.unwritten.version_id, self.unwritten.content
                 )
             except SecretStoreError as error:
+                self.trouble = ": ".join(filter(None, (error.code, error.detail)))
                 if self.is_repeatable and not error.transient:
                     return False
             except Exception:  # noqa: BLE001, S110 - whatever it is, the response is not given up

@@ -638,7 +638,12 @@ class _Refresh(Hidden, msgspec.Struct, kw_only=True):
         if (removed := self.removed()) is not None:
             return removed
         self.record.cautions.append(Caution.JOURNAL_NOT_WRITTEN)
-        error = SecretStoreError("PutSecretValue", records.JOURNAL_NOT_WRITTEN, transient=False)
+        error = SecretStoreError(
+            "PutSecretValue",
+            records.JOURNAL_NOT_WRITTEN,
+            transient=False,
+            detail=self.journal.trouble,
+        )
         self._record(error)
         return self.result(outcome, error)
 

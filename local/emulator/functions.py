@@ -68,7 +68,7 @@ def install() -> None:
     iam_actions._lambda_action = _action_of
     lambda_runtime.execution_credentials = ministack.execution_credentials = _credentials
     scheduler._SCHEDULE_TICK_INTERVAL = SCHEDULES_LOOKED_AT_EVERY_SECONDS
-    _honour_reserved_concurrency()
+    _honour_templates()
 
 
 def _action_of(method: str, path: str) -> str | None:
@@ -218,25 +218,28 @@ def _failure_destination(settings: Json, config: Json) -> str | None:
     return on_failure.get("Destination") or dead_letters.get("TargetArn")
 
 
-def _honour_reserved_concurrency() -> None:
-    """Keep ``ReservedConcurrentExecutions`` of a template, which ministack drops."""
+def _honour_templates() -> None:
+    """Keep what a template says of a function, and ministack drops."""
     handlers = provisioners._RESOURCE_HANDLERS["AWS::Lambda::Function"]
     ministack_creates, ministack_updates = handlers["create"], handlers["update"]
 
-    def reserve(name: str, properties: Json) -> None:
+    def keep(name: str, properties: Json) -> None:
+        function = ministack._functions[name]
         reserved = properties.get("ReservedConcurrentExecutions")
-        ministack._functions[name]["concurrency"] = None if reserved is None else int(reserved)
+        function["concurrency"] = None if reserved is None else int(reserved)
+        vpc = ministack._vpc_config_with_id(properties.get("VpcConfig"))
+        function["config"]["VpcConfig"] = vpc
 
     def create(logical_id: str, properties: Json, stack_name: str) -> tuple[str, Json]:
         name, attributes = ministack_creates(logical_id, properties, stack_name)
-        reserve(name, properties)
+        keep(name, properties)
         return name, attributes
 
     def update(
         name: str, old: Json, new: Json, stack_name: str, logical_id: str | None = None
     ) -> object:
         answer = ministack_updates(name, old, new, stack_name, logical_id=logical_id)
-        reserve(answer[0] if isinstance(answer, tuple) else name, new)
+        keep(answer[0] if isinstance(answer, tuple) else name, new)
         return answer
 
     handlers.update(create=create, update=update)

@@ -28,12 +28,14 @@ EVALUATED_EVERY_SECONDS = 0.5
 logger = logging.getLogger(__name__)
 
 _ministack_reads_the_template: Callable[..., Any] = provisioners._cw_metric_alarm_record
+_ministack_puts: Callable[..., object] = ministack._put_metric_alarm
 
 
 def install() -> None:
     """Evaluate alarms as AWS documents it, and keep their warm-up."""
     ministack._evaluate_alarm = lambda _: None
     provisioners._cw_metric_alarm_record = _alarm_of_a_template
+    ministack._put_metric_alarm = _put_metric_alarm
     threading.Thread(target=_evaluate_again_and_again, daemon=True).start()
 
 
@@ -55,6 +57,18 @@ def store(datum: Datum) -> None:
         counts=None,
         stat_values=None,
     )
+
+
+def _put_metric_alarm(
+    params: dict[str, Any], request: dict[str, Any], *how: bool, **named: bool
+) -> object:
+    """Put an alarm that is not a template's, and keep its warm-up."""
+    answer = _ministack_puts(params, request, *how, **named)
+    if written := request.get("WarmUpConfiguration"):
+        alarm = ministack._alarms[request["AlarmName"]]
+        minutes = int(written["WarmUpPeriodDurationInMinutes"])
+        alarm["WarmUpConfiguration"] = WarmUp(WarmUpPeriodDurationInMinutes=minutes)
+    return answer
 
 
 def _alarm_of_a_template(name: str, properties: dict[str, Any]) -> object:

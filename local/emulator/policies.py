@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ministack.core import iam_actions as ministack
 from ministack.core import iam_evaluator
 from ministack.services import iam
+from ministack.services.cloudformation import provisioners
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,6 +35,7 @@ def install() -> None:
     ministack.extract_iam_action = _asked_here
     iam._IAM_HANDLERS["SimulatePrincipalPolicy"] = _simulate  # noqa: SLF001
     iam_evaluator.evaluate = _evaluate
+    _honour_boundaries()
 
 
 def _told(service: str, iam_action: str, body: bytes, params: dict[str, Any]) -> dict[str, Any]:
@@ -94,3 +96,25 @@ def _given(params: dict[str, Any], name: str) -> str:
 def _evaluate(context: Any, *rest: Any, **more: Any) -> Any:  # noqa: ANN401
     context.service_context.update(_simulated.get())
     return _ministack_evaluates(context, *rest, **more)
+
+
+def _honour_boundaries() -> None:
+    """Keep the permissions boundary of a role in a template, which ministack drops."""
+    handlers = provisioners._RESOURCE_HANDLERS["AWS::IAM::Role"]  # noqa: SLF001
+    ministack_creates, ministack_updates = handlers["create"], handlers["update"]
+
+    def create(logical_id: str, properties: dict[str, Any], stack_name: str) -> Any:  # noqa: ANN401
+        created = ministack_creates(logical_id, properties, stack_name)
+        _bound(created[0], properties)
+        return created
+
+    def update(name: str, old: dict[str, Any], new: dict[str, Any], *rest: Any, **more: Any) -> Any:  # noqa: ANN401
+        updated = ministack_updates(name, old, new, *rest, **more)
+        _bound(updated[0] if isinstance(updated, tuple) else name, new)
+        return updated
+
+    handlers.update(create=create, update=update)
+
+
+def _bound(role: str, properties: dict[str, Any]) -> None:
+    iam._roles[role]["PermissionsBoundary"] = properties.get("PermissionsBoundary")  # noqa: SLF001

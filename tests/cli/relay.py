@@ -81,7 +81,11 @@ class Relay:
             def log_message(self, format: str, *args: Any) -> None:  # noqa: A002, ANN401
                 """Say nothing."""
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        class Server(ThreadingHTTPServer):
+            # Of callers at the same moment; one beyond that would try again after a second.
+            request_queue_size = 64
+
+        self._server = Server(("127.0.0.1", 0), Handler)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
 
     @property

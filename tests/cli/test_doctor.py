@@ -22,8 +22,10 @@ from tests.cli.deployed import STACK, Deployed
 from tests.cli.operator import EMAIL, PASSWORD, SECRET, pasted
 from tests.cli.relay import LOST, Instead
 from tests.cli.test_permissions import STATEMENTS, UNSEEN
+from tests.integration.conftest import fill
 from tests.integration.test_emulator_functions import deploy
 from tests.integration.test_emulator_iam import ACCOUNT, allow, create_role, policy
+from token_refresher_cli.exit_codes import ExitCode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -629,6 +631,28 @@ def test_a_token_that_has_expired_is_found(operator: Operator, deployed: Deploye
     deployed.cloud.client("cloudwatch")
     step, said, _ = found(operator, "doctor dealer-17")
     assert (step, said) == ("token", "no attempt on record: it expired 1 min ago")
+
+
+@pytest.mark.slow
+def test_credentials_that_take_no_version_are_told_with_what_to_do(
+    operator: Operator, deployed: Deployed
+) -> None:
+    """By `doctor`, by `status`, and by a correction, which cannot be stored either."""
+    refresh_only(operator)
+    deployed.sweep()
+    operator.clock.advance(timedelta(hours=11))
+    fill(deployed.cloud, "oauth/credentials/dealer-17")
+    deployed.sweep()
+    _, said, fix = found(operator)
+    assert said.startswith("LimitExceededException (action required), ")
+    assert fix.startswith("A secret of the account was given too many versions in a day")
+    status = operator.run("status").stdout
+    assert "dealer-17  action required  backing off" in status
+    assert "dealer-17: a secret of the account was given too many versions in a day" in status
+    corrected = operator.run("correct dealer-17 --scope read --from-file -", stdin="{}")
+    assert corrected.exit_code == ExitCode.NOTHING_DONE
+    assert "oauth/credentials/dealer-17 was given too many versions in a day" in corrected.stderr
+    assert "when they are a day old" in corrected.stderr
 
 
 @pytest.mark.usefixtures("deployed")

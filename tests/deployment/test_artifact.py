@@ -303,6 +303,35 @@ def test_the_plan_of_an_earlier_build_is_not_believed(tmp_path: Path) -> None:
     assert artifact.planned_by_sam(directory) is None
 
 
+PLANNED: Final = """\
+[function_build_definitions.one]
+architecture = "x86_64"
+runtime = "python3.13"
+functions = ["One", "Another"]
+[function_build_definitions.two]
+architecture = "arm64"
+runtime = "python3.13"
+functions = ["Else"]
+"""
+
+
+def test_an_artifact_is_taken_for_each_function_that_is_planned_alike(tmp_path: Path) -> None:
+    one, another, other = (tmp_path / "build" / name for name in ("One", "Another", "Else"))
+    for directory in (one, another, other):
+        directory.mkdir(parents=True)
+    (tmp_path / "build.toml").write_text(PLANNED)
+    assert artifact.built_before(one) is None
+    (one / "six.py").touch()
+    assert artifact.built_before(another) == one
+    assert artifact.built_before(other) is None
+
+
+def test_all_functions_share_one_build_and_the_disk_that_it_takes(built_by_sam: Build) -> None:
+    assert built_by_sam.said.count("== Built for ") == 1
+    copies = list(built_by_sam.directory.parent.glob("*/token_refresher/handler.py"))
+    assert (len(copies), len({path.stat().st_ino for path in copies})) == (3, 1)
+
+
 @pytest.fixture
 def alone(runs_here: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """An environment in which there is nothing but the artifact and Lambda's runtime client."""

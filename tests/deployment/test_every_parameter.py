@@ -29,7 +29,7 @@ from local.authority import Authority
 from local.authorization_server import AuthorizationServer
 from local.stack import Stack, utc_now
 from tests.deployment.policies import Policies
-from tests.deployment.signed_clients import public_key
+from tests.deployment.signed_clients import JWT_BEARER, public_key
 from tests.deployment.test_deploying import make
 from tests.integration.test_embedded_cloud import within
 from tests.integration.test_events import Queue
@@ -47,11 +47,13 @@ if TYPE_CHECKING:
     from local.stack import LocalAws
 
 # Two stacks are deployed, with two accounts' stacks, before the first test.
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 EVERY: Final = "every"
 PREFIX: Final = "every/oauth"
 SPARE: Final = "spare"
+SECOND_REGION: Final = "eu-central-1"
+TAGS: Final = {"team": "payments", "cost-center": "42"}
 AUDIENCE: Final = "api://AzureADTokenExchange"
 KINDS: Final = ("credentials", "tokens")
 OF_SAM: Final = frozenset({"aws-sam-cli-managed-default"})
@@ -144,8 +146,9 @@ class World:
             "PerAccountMetrics": "true",
             "PermissionsBoundaryArn": self.boundary,
             "RefreshBeforeSeconds": "7200",
+            "ReplicaRegions": SECOND_REGION,
             "ReserveConcurrency": "false",
-            "ResourceTags": "team=payments,cost-center=42",
+            "ResourceTags": ",".join(f"{key}={value}" for key, value in TAGS.items()),
             "Rotation": "true",
             "ScheduleMinutes": "15",
             "SecretPrefix": PREFIX,
@@ -222,6 +225,18 @@ class World:
     def tags(self, account: str) -> dict[str, str]:
         return {each["Key"]: each["Value"] for each in self.token_secret(account)["Tags"]}
 
+    def copies(self, account: str) -> list[str]:
+        """The Regions that a token is copied to."""
+        return [each["Region"] for each in self.token_secret(account)["ReplicationStatus"]]
+
+    def is_zip(self, path: str) -> bool:
+        """Whether what was uploaded under a path is an archive."""
+        _, bucket, *rest = path.split("/")
+        if not rest or "?" in path:
+            return False
+        found = self.client("s3").get_object(Bucket=bucket, Key="/".join(rest))
+        return bool(found["Body"].read(2) == b"PK")
+
     def is_served(self, account: str) -> bool:
         try:
             return "AWSCURRENT" in str(self.token_secret(account).get("VersionIdsToStages"))
@@ -266,12 +281,12 @@ class World:
         issuer = iam.enable_outbound_web_identity_federation()["IssuerIdentifier"]
         found = urllib3.request("GET", f"{issuer}/.well-known/jwks.json").json()
         public_keys = [key for key in KeySet.import_key_set(found).keys if isinstance(key, RSAKey)]
-        # This server takes an assertion of its client alone, so the client is the issuer.
+        # AWS issues the assertion, which is the grant itself here.
         register(
-            issuer, secret="none", auth_methods=BY_A_KEY, public_keys=public_keys, audience=AUDIENCE
+            issuer, secret="none", grants=[JWT_BEARER], public_keys=public_keys, audience=AUDIENCE
         )
-        by_aws = {"assertion": {"signer": "sts", "audience": AUDIENCE}}
-        self._put(FEDERATED, {"client_id": issuer, **SIGNED, **by_aws})
+        by_aws = {"grant_type": JWT_BEARER, "assertion": {"signer": "sts", "audience": AUDIENCE}}
+        self._put(FEDERATED, {"client_id": issuer, **by_aws})
         self.spare.register(SPARE, users={"u@example.com": "right"})
         own = {"client_id": SPARE, "client_secret": f"secret-of-{SPARE}", **USER}
         text = json.dumps({"token_endpoint": self.aws.server.token_endpoint, **own})
@@ -359,6 +374,8 @@ def swept(world: World) -> World:
     assert within(SECONDS, lambda: world.events.has(len(ACCOUNTS)))
     told = world.every.invoke({"accounts": list(ACCOUNTS), "force": True})["accounts"]
     told += world.spare.invoke()["accounts"]
+    # Metrics of each account, and copies, are of sweeps.
+    assert world.every.invoke()["outcomes"]["fresh"] == len(ACCOUNTS)
     world.outcomes = {each["account"]: each["outcome"] for each in told}
     return world
 
@@ -391,11 +408,9 @@ EFFECTS: Final[dict[str, Callable[[World], tuple[object, object]]]] = {
     ),
     "RefreshBeforeSeconds": lambda w: (w.variable("REFRESH_BEFORE_SECONDS"), "7200"),
     "RefreshTokens": lambda w: (w.outcomes[SPARE], "published"),
+    "ReplicaRegions": lambda w: (w.copies(ROTATING), [SECOND_REGION]),
     "ReserveConcurrency": lambda w: (w.reserved(), None),
-    "ResourceTags": lambda w: (
-        w.tags(ROTATING).items() >= {("team", "payments"), ("cost-center", "42")},
-        True,
-    ),
+    "ResourceTags": lambda w: ({key: w.tags(ROTATING).get(key) for key in TAGS}, TAGS),
     "Rotation": lambda w: (
         w.function(f"{EVERY}-rotation")["Handler"],
         "token_refresher.handler.on_rotation",
@@ -453,17 +468,19 @@ def test_an_account_has_the_keys_and_the_prefix_of_its_stack(world: World) -> No
     assert world.policy(OF_EVERY)["DecryptThisToken"]["Resource"] == world.keys[1]
 
 
+@pytest.mark.parametrize("ending", ["", "-monitoring", f"-account-{OF_EVERY}"])
+def test_each_stack_has_the_tags_of_the_function_s(world: World, ending: str) -> None:
+    client = world.client("cloudformation")
+    (found,) = client.describe_stacks(StackName=EVERY + ending)["Stacks"]
+    assert {each["Key"]: each["Value"] for each in found["Tags"]} == TAGS
+
+
 def test_the_artifact_is_built_and_uploaded_once_for_all_functions(world: World) -> None:
     functions = (EVERY, f"{EVERY}-triggers", f"{EVERY}-rotation")
     assert len({world.function(name)["CodeSha256"] for name in functions}) == 1
     assert world.built.count("== Built for ") == 1
-    # Beside the template, which has an ending.
-    assert [path.endswith(".template") for path in sorted(of_sam(world.uploads))] == [False, True]
-
-
-def of_sam(paths: list[str]) -> list[str]:
-    """The uploads of objects to the bucket of SAM, which it makes where there is none."""
-    return [path for path in paths if re.match(r"/aws-sam-cli-managed-default-[^/]+/[^/?]+$", path)]
+    zipped = [path for path in world.uploads if world.is_zip(path)]
+    assert len(zipped) == 1
 
 
 def test_a_second_deployment_changes_nothing(swept: World) -> None:

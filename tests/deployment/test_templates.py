@@ -544,6 +544,14 @@ def test_only_credentials_that_people_wrote_trigger_a_refresh() -> None:
     }
 
 
+def test_a_rotation_comes_by_the_calendar_which_no_publish_puts_off() -> None:
+    """Days are counted from the last version, and a sweep publishes every few hours."""
+    words = shlex.split(resolved(FUNCTION)["Outputs"]["RotateToken"]["Value"])
+    rules = json.loads(words[words.index("--rotation-rules") + 1])
+    assert re.fullmatch(r"cron\(0 \d+ 1 \* \? \*\)", rules.pop("ScheduleExpression"))
+    assert rules == {}
+
+
 def test_only_secrets_manager_of_this_aws_account_may_rotate() -> None:
     permission = resolved(FUNCTION)["Resources"]["SecretsManagerMayRotate"]["Properties"]
     assert permission["Principal"] == "secretsmanager.amazonaws.com"

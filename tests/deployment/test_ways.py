@@ -12,11 +12,10 @@ import pytest
 
 from local.embedded_cloud import ROOT
 from local.stack import Stack
-from tools import artifact, packaged
-from tools.terminal import Terminal
+from tools import artifact, packaged, templates
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from local.stack import LocalAws
@@ -29,12 +28,17 @@ GIT: Final = shutil.which("git") or "git"
 USER: Final = {"grant_type": "password", "username": "u@example.com", "password": "right"}
 
 
-def run(*command: str | Path, within: Path, environment: Mapping[str, str] | None = None) -> str:
+def run(
+    *command: str | Path,
+    within: Path,
+    environment: Mapping[str, str] | None = None,
+    typed: Sequence[str] = (),
+) -> str:
     done = subprocess.run(  # noqa: S603
         command,
         cwd=within,
         env=environment,
-        stdin=subprocess.DEVNULL,
+        input="".join(f"{line}\n" for line in typed),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -59,16 +63,6 @@ def clone(tmp_path: Path) -> Path:
     return clone
 
 
-def answer_guide(guide: Terminal, answers: Mapping[str, str]) -> None:
-    """Answer what SAM asks for, and take its proposal for all else."""
-    question = ""
-    while question != "SAM configuration environment":
-        guide.expect("]: ")
-        question = guide.plain.splitlines()[-1].partition(" [")[0].strip()
-        guide.enter(answers.get(question, ""))
-    assert guide.finish() == 0, guide.plain
-
-
 def test_sam_alone_deploys_a_fresh_clone_changes_no_file_of_it_and_says_how_to_deploy_the_alarms(
     aws: LocalAws, clone: Path
 ) -> None:
@@ -81,9 +75,11 @@ def test_sam_alone_deploys_a_fresh_clone_changes_no_file_of_it_and_says_how_to_d
         within=clone,
         environment=settings,
     )
-    guide = Terminal([str(SAM), "deploy", "--guided"], settings, columns=120, directory=clone)
-    answers = {f"Parameter {name}": value for name, value in place.items()}
-    answer_guide(guide, {"Stack Name": stack.name, **answers})
+    # The stack's name, the Region, each parameter, and whatever SAM asks for besides.
+    names = templates.load(clone / "template.yaml")["Parameters"]
+    answers = [stack.name, "", *(place.get(name, "") for name in names), *[""] * 20]
+    said = run(SAM, "deploy", "--guided", within=clone, environment=settings, typed=answers)
+    assert "Saved arguments to config file" in said
     # It runs, and has no account.
     assert stack.invoke({"dry_run": True})["accounts"] == []
 
@@ -98,7 +94,9 @@ def test_a_release_deployed_without_this_repository_is_granted_the_same_and_publ
     deployed: Deployed, tmp_path: Path
 ) -> None:
     aws = deployed.aws
-    stack = Stack(aws, {**deployed.stack.parameters, "SecretPrefix": "released"}, name="released")
+    stack = Stack(
+        aws, {**deployed.stack.parameters, "SecretPrefix": "released"}, name="of-a-release"
+    )
     parameters = {**aws.parameters(), **stack.parameters}
     name = packaged.artifact_name("1.2.3", parameters["Architecture"])
     s3 = aws.cloud.client("s3")
@@ -135,7 +133,7 @@ def test_a_release_deployed_without_this_repository_is_granted_the_same_and_publ
 
 
 def granted(stack: Stack, prefix: str) -> dict[str, str]:
-    """Every policy of a stack by its name in the template, without what is its own alone."""
+    """Every policy of a stack by its name in the template, as in a stack of the usual names."""
     iam = stack.aws.cloud.client("iam")
     client = stack.aws.cloud.client("cloudformation")
     resources = client.describe_stack_resources(StackName=stack.name)["StackResources"]
@@ -157,15 +155,10 @@ def granted(stack: Stack, prefix: str) -> dict[str, str]:
             found[name] = iam.get_policy_version(PolicyArn=physical, VersionId=version)[
                 "PolicyVersion"
             ]["Document"]
-    # Longer names first, as one may begin with another.
-    own = sorted(
-        (
-            (each["PhysicalResourceId"].rpartition("/")[2], each["LogicalResourceId"])
-            for each in resources
-        ),
-        key=lambda pair: -len(pair[0]),
-    )
     texts = {name: json.dumps(each, sort_keys=True) for name, each in found.items()}
-    for physical, logical in (*own, (stack.name, "STACK"), (f":{prefix}/", ":PREFIX/")):
-        texts = {name: text.replace(physical, logical) for name, text in texts.items()}
+    own = {each["PhysicalResourceId"].rpartition("/")[2]: each for each in resources}
+    # What is named after the stack has its name for its own, and others begin with it.
+    names = [(name, own[name]["LogicalResourceId"]) for name in sorted(own.keys() - {stack.name})]
+    for old, new in ((f":{prefix}/", ":oauth/"), *names, (stack.name, "token-refresher")):
+        texts = {name: text.replace(old, new) for name, text in texts.items()}
     return texts

@@ -35,7 +35,8 @@ def text_of(parameter: Parameter) -> str:
         parts = text.split(",")
         # Pairs are handed over in the order of their names.
         in_order = parts == sorted(set(parts)) if several else True
-        return text not in {"", default} and in_order and (len(parts) > 1) is several
+        fits = len(text) <= told.get("MaxLength", len(text))
+        return text not in {"", default} and fits and in_order and (len(parts) > 1) is several
 
     return _matching(told["AllowedPattern"], is_another)
 

@@ -211,3 +211,5 @@ def test_a_release_holds_the_package_as_npm_installs_it(files: dict[str, str]) -
     assert {package["main"], package["types"], "template.yaml", "monitoring.yaml"} <= files.keys()
     assert "token-refresher-1.2.3-${Architecture}.zip" in files["template.yaml"]
     assert not {"private", "devDependencies"} & package.keys()
+    # Whoever installs it compiles nothing of it.
+    assert [name for name in files if name.endswith(".ts") and not name.endswith(".d.ts")] == []

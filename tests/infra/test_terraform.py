@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 from itertools import zip_longest
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
@@ -57,18 +58,47 @@ def terraform(*arguments: str | Path, within: Path) -> subprocess.CompletedProce
 def apply(
     template: Deployable, values: Mapping[str, Any], directory: Path
 ) -> subprocess.CompletedProcess[str]:
-    """Give values to the module's variables, and keep what the provider would get."""
-    for name in ("variables.tf", "parameters.tf"):
-        shutil.copy(DIRECTORY[template.name] / name, directory)
-    (directory / "output.tf").write_text('output "parameters" {\n  value = local.parameters\n}\n')
+    """Let Terraform evaluate the module as it is released, and keep what the provider would get.
+
+    A resource of Terraform's own takes the place of the provider's, with the same arguments.
+    """
+    folder = DIRECTORY[template.name].relative_to(TERRAFORM)
+    for path, text in ((PurePath(name), text) for name, text in terraform_files("1.2.3").items()):
+        if path.parent == folder and path.name not in {"outputs.tf", "versions.tf"}:
+            (directory / path.name).write_text(text)
+    main = directory / "main.tf"
+    resource = resource_of(main.read_text())
+    arguments = re.sub(r"(?ms)^  (timeouts|lifecycle) {.*?^  }$", "", resource).splitlines()[1:-1]
+    lifecycle = re.search(r"(?ms)^  lifecycle {.*?^  }$", resource)
+    main.write_text(
+        f"{main.read_text().partition(resource)[0]}"
+        'resource "terraform_data" "stack" {\n  input = {\n'
+        + "\n".join(arguments)
+        + "\n  }\n"
+        + (lifecycle[0] if lifecycle else "")
+        + '\n}\noutput "stack" {\n  value = terraform_data.stack.input\n}\n'
+    )
     (directory / "terraform.tfvars.json").write_text(json.dumps(values))
     return terraform("apply", "-auto-approve", "-input=false", "-no-color", within=directory)
 
 
-def handed_over(template: Deployable, values: Mapping[str, Any], directory: Path) -> Any:  # noqa: ANN401
+def stack_of(template: Deployable, values: Mapping[str, Any], directory: Path) -> dict[str, Any]:
+    """Return the arguments of the stack."""
     done = apply(template, values, directory)
     assert done.returncode == 0, done.stderr
-    return json.loads(terraform("output", "-json", "parameters", within=directory).stdout)
+    stack: dict[str, Any]
+    stack = json.loads(terraform("output", "-json", "stack", within=directory).stdout)
+    return stack
+
+
+def resource_of(text: str) -> str:
+    """The one resource of a module."""
+    (found,) = re.findall(r'(?ms)^resource "aws_cloudformation_stack" .*?^}$', text)
+    return str(found)
+
+
+def needed(template: Deployable) -> dict[str, str]:
+    return {each.snake: text_of(each) for each in template.parameters if each.required}
 
 
 @NEEDS_TERRAFORM
@@ -96,14 +126,13 @@ def test_nor_would_the_library_that_terraform_formats_by() -> None:
 def test_each_variable_reaches_its_parameter(template: Deployable, tmp_path: Path) -> None:
     texts = {each.name: text_of(each) for each in template.parameters}
     values = {each.snake: value_of(each, texts[each.name]) for each in template.parameters}
-    assert handed_over(template, values, tmp_path) == texts
+    assert stack_of(template, values, tmp_path)["parameters"] == texts
 
 
 @NEEDS_TERRAFORM
 @EACH
 def test_what_is_not_given_is_left_to_the_template(template: Deployable, tmp_path: Path) -> None:
-    needed = {each.snake: text_of(each) for each in template.parameters if each.required}
-    given = handed_over(template, needed, tmp_path)
+    given = stack_of(template, needed(template), tmp_path)["parameters"]
     assert given.keys() == {each.name for each in template.parameters if each.required}
 
 
@@ -112,16 +141,40 @@ def test_what_is_not_given_is_left_to_the_template(template: Deployable, tmp_pat
 def test_each_check_refuses_what_cloudformation_would_refuse_and_names_the_variable(
     template: Deployable, tmp_path: Path
 ) -> None:
-    needed = {each.snake: text_of(each) for each in template.parameters if each.required}
     checked = [(each.snake, list(refused(each))) for each in template.parameters]
     rounds = zip_longest(*([(name, value) for value in values] for name, values in checked))
     for number, pairs in enumerate(rounds):
         wrong = dict(pair for pair in pairs if pair)
         directory = tmp_path / str(number)
         directory.mkdir()
-        done = apply(template, needed | wrong, directory)
+        done = apply(template, needed(template) | wrong, directory)
         named = set(re.findall(r"^│? ?(\w+) must\b", done.stderr, re.MULTILINE))
         assert named == wrong.keys(), done.stderr
+
+
+@NEEDS_TERRAFORM
+@EACH
+def test_the_stack_is_the_release_s_template_under_the_name_that_was_given(
+    template: Deployable, tmp_path: Path
+) -> None:
+    is_function = template.name == "TokenRefresher"
+    given = {"name": "cell-2"} if is_function else {"function_stack_name": "cell-2"}
+    stack = stack_of(template, needed(template) | given | {"tags": {"team": "a"}}, tmp_path)
+    assert stack["name"] == ("cell-2" if is_function else "cell-2-monitoring")
+    files = terraform_files("1.2.3")
+    (body,) = (text for name, text in files.items() if name.endswith(template.file))
+    assert (stack["template_body"], stack["tags"]) == (body, {"team": "a"})
+    # What is needed for roles, and for what CloudFormation expands by itself.
+    wanted = ["CAPABILITY_AUTO_EXPAND", "CAPABILITY_IAM"] if is_function else None
+    assert stack.get("capabilities") == wanted
+
+
+@NEEDS_TERRAFORM
+@pytest.mark.parametrize("also", ["triggers", "rotation"])
+def test_a_name_that_a_second_function_could_not_have_is_refused(also: str, tmp_path: Path) -> None:
+    template, *_ = DEPLOYABLES
+    done = apply(template, needed(template) | {"name": "s" * 56, also: True}, tmp_path)
+    assert "name must have 55 characters at most" in " ".join(done.stderr.split())
 
 
 @EACH
@@ -134,17 +187,14 @@ def test_each_attribute_of_the_stack_is_one_of_the_provider_and_of_its_type(
     assert hashlib.sha256(published).hexdigest() == SHA256
     types, needed = interface(published.decode(), "CloudformationStackConfig")
     text = (DIRECTORY[template.name] / "main.tf").read_text("utf-8")
-    resource = re.search(
-        r'^resource "aws_cloudformation_stack" .*?^}', text, re.DOTALL | re.MULTILINE
-    )
-    assert resource
-    given = dict(re.findall(r"^  (\w+) += (.*)", resource[0], re.MULTILINE))
+    resource = resource_of(text)
+    given = dict(re.findall(r"^  (\w+) += (.*)", resource, re.MULTILINE))
     assert {name: types[camel_of(name)] for name in given} == {
         name: IN_TYPESCRIPT[kind_of(value, text)] for name, value in given.items()
     }
     assert needed <= {camel_of(name) for name in given}
     limits, _ = interface(published.decode(), "CloudformationStackTimeouts")
-    for block in re.findall(r"^  timeouts {\n(.*?)^  }", resource[0], re.DOTALL | re.MULTILINE):
+    for block in re.findall(r"^  timeouts {\n(.*?)^  }", resource, re.DOTALL | re.MULTILINE):
         assert set(re.findall(r"^    (\w+) +=", block, re.MULTILINE)) <= limits.keys()
 
 

@@ -6,14 +6,17 @@ import json
 import logging
 import sys
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
 import boto3
 import pytest
+from botocore.config import Config
 
 from local.authorization_server import RFC_6749
 from local.function import Context
+from local.secrets_manager.versions import MOST_VERSIONS
 from token_refresher.handler import wired
 from token_refresher.settings import settings_from_environment
 
@@ -122,6 +125,21 @@ class Deployed:
         value = self.secrets.get_secret_value(SecretId=f"oauth/tokens/{name}")
         token: dict[str, Any] = json.loads(value["SecretString"])
         return token
+
+
+def fill(cloud: EmbeddedCloud, secret_id: str) -> None:
+    """Write as a script does in a loop: what it finds, under a stage of its own, until refused."""
+    # Standard retries take the limit for throttling, and wait.
+    secrets = cloud.client(config=Config(retries={"total_max_attempts": 1}))
+    text = secrets.get_secret_value(SecretId=secret_id)["SecretString"]
+    taken = 0
+    with suppress(secrets.exceptions.LimitExceededException):
+        while taken < MOST_VERSIONS:
+            secrets.put_secret_value(
+                SecretId=secret_id, SecretString=text, VersionStages=["SCRIPT"]
+            )
+            taken += 1
+    assert taken < MOST_VERSIONS
 
 
 @pytest.fixture

@@ -161,26 +161,28 @@ def become(cloud: EmbeddedCloud, expected: dict[str, str]) -> bool:
     return within(SECONDS, lambda: states(cloud) == expected)
 
 
+OF_SILENCE: Any = {
+    "AlarmName": "sweeps are missing",
+    "Namespace": "TokenRefresher",
+    "MetricName": "SweepsCompleted",
+    "Dimensions": SERVICE,
+    "Statistic": "Sum",
+    "Period": 300,
+    "EvaluationPeriods": 3,
+    "DatapointsToAlarm": 2,
+    "Threshold": 1,
+    "ComparisonOperator": "LessThanThreshold",
+    "TreatMissingData": "breaching",
+    "WarmUpConfiguration": FIVE_MINUTES,
+}
+WITHOUT_WARM_UP: Any = {**OF_SILENCE, "AlarmName": "without warm-up"}
+del WITHOUT_WARM_UP["WarmUpConfiguration"]
+
+
 def test_an_alarm_of_a_template_keeps_all_its_settings(cloud: EmbeddedCloud) -> None:
-    settings = {
-        "AlarmName": "sweeps are missing",
-        "Namespace": "TokenRefresher",
-        "MetricName": "SweepsCompleted",
-        "Dimensions": SERVICE,
-        "Statistic": "Sum",
-        "Period": 300,
-        "EvaluationPeriods": 3,
-        "DatapointsToAlarm": 2,
-        "Threshold": 1,
-        "ComparisonOperator": "LessThanThreshold",
-        "TreatMissingData": "breaching",
-        "WarmUpConfiguration": FIVE_MINUTES,
-    }
-    cold = {**settings, "AlarmName": "without warm-up"}
-    del cold["WarmUpConfiguration"]
     resources = {
         name: {"Type": "AWS::CloudWatch::Alarm", "Properties": properties}
-        for name, properties in (("Warm", settings), ("Cold", cold))
+        for name, properties in (("Warm", OF_SILENCE), ("Cold", WITHOUT_WARM_UP))
     }
     cloud.client("cloudformation").create_stack(
         StackName="s", TemplateBody=json.dumps({"Resources": resources})
@@ -189,4 +191,10 @@ def test_an_alarm_of_a_template_keeps_all_its_settings(cloud: EmbeddedCloud) -> 
     (described,) = cloud.client("cloudwatch").describe_alarms(AlarmNames=["sweeps are missing"])[
         "MetricAlarms"
     ]
-    assert {name: described[name] for name in settings} == settings
+    assert {name: described[name] for name in OF_SILENCE} == OF_SILENCE
+
+
+def test_an_alarm_that_is_put_keeps_its_warm_up(cloud: EmbeddedCloud) -> None:
+    for each in (OF_SILENCE, WITHOUT_WARM_UP):
+        cloud.client("cloudwatch").put_metric_alarm(**each)
+    assert become(cloud, {"sweeps are missing": INSUFFICIENT_DATA, "without warm-up": ALARM})

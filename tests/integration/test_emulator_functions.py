@@ -350,3 +350,15 @@ def template(*, reserved: int | None) -> dict[str, Any]:
     if reserved is not None:
         properties["ReservedConcurrentExecutions"] = reserved
     return {"Resources": {"F": {"Type": "AWS::Lambda::Function", "Properties": properties}}}
+
+
+def test_the_first_report_of_an_environment_tells_how_long_its_start_took(
+    cloud: EmbeddedCloud,
+) -> None:
+    deploy(cloud, "def handler(event, context):\n    print('printed')")
+    for event in (1, 2):
+        invoke(cloud, event)
+    told = cloud.client("logs").filter_log_events(logGroupName="/aws/lambda/f")["events"]
+    reports = [each["message"] for each in told if each["message"].startswith("REPORT ")]
+    assert ["Init Duration: " in each for each in reports] == [True, False]
+    assert [each["message"] for each in told].count("printed") == 2

@@ -496,6 +496,20 @@ class TestMovingStages:
         )
         assert stages(secrets) == {FIRST: ["AWSCURRENT"], SECOND: ["AWSPREVIOUS"]}
 
+    def test_a_reading_is_of_the_version_that_current_has_moved_to(
+        self, secrets: SecretsManagerClient
+    ) -> None:
+        put(secrets, SECOND, "b", "AWSPENDING")
+        secrets.update_secret_version_stage(
+            SecretId=NAME,
+            VersionStage="AWSCURRENT",
+            MoveToVersionId=SECOND,
+            RemoveFromVersionId=FIRST,
+        )
+        by_name = secrets.get_secret_value(SecretId=NAME)
+        by_stage = secrets.get_secret_value(SecretId=NAME, VersionStage="AWSCURRENT")
+        assert (by_name["VersionId"], by_stage["VersionId"]) == (SECOND, SECOND)
+
     def test_a_version_whose_last_stage_is_removed_is_not_described(
         self, secrets: SecretsManagerClient
     ) -> None:
@@ -646,6 +660,13 @@ class TestUpdating:
         with refused("ValidationException", "InvalidParameterException"):
             secrets.tag_resource(SecretId=NAME, Tags=[{"Key": "a", "Value": value}])
 
+    def test_more_than_fifty_tags_are_refused(self, secrets: SecretsManagerClient) -> None:
+        """By one of the codes that TagResource documents: a quota is none of them."""
+        tags: Any = [{"Key": str(number), "Value": ""} for number in range(51)]
+        with refused("InvalidParameterException"):
+            secrets.tag_resource(SecretId=NAME, Tags=tags)
+        secrets.tag_resource(SecretId=NAME, Tags=tags[1:])
+
     @emulator_only
     def test_rotation_without_a_function_is_refused(self, secrets: SecretsManagerClient) -> None:
         with refused("InvalidRequestException"):
@@ -754,6 +775,14 @@ class TestDeleting:
     def test_a_marked_secret_can_be_restored(self, marked: SecretsManagerClient) -> None:
         marked.restore_secret(SecretId=NAME)
         assert marked.get_secret_value(SecretId=NAME)["SecretString"] == "a"
+
+    @emulator_only
+    def test_what_is_not_there_can_be_deleted_by_force_alone(
+        self, secrets: SecretsManagerClient
+    ) -> None:
+        secrets.delete_secret(SecretId="never-there", ForceDeleteWithoutRecovery=True)
+        with refused("ResourceNotFoundException"):
+            secrets.delete_secret(SecretId="never-there")
 
     def test_a_recovery_window_has_at_least_seven_days(self, secrets: SecretsManagerClient) -> None:
         with refused("InvalidParameterException", "ValidationException"):

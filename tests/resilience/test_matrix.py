@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import pytest
 
-from tests.resilience.matrix import ACCOUNT, FLOWS, PASSWORD, Fault, Flow, Point, Strike
+from tests.resilience.matrix import (
+    ACCOUNT,
+    FLOWS,
+    PASSWORD,
+    READS,
+    Fault,
+    Flow,
+    Point,
+    Strike,
+)
 from tests.resilience.matrix_cases import DAYS, play_busy_days, play_days, play_flow
 from tests.resilience.matrix_memory import (
     FLOWS_IN_MEMORY,
@@ -17,7 +26,7 @@ from tests.resilience.matrix_memory import (
     SceneStore,
 )
 from tests.resilience.matrix_rules import VERSIONS_A_DAY, Case, Invariant, over_budget
-from tests.unit.fakes import CLIENT, HOUR, MINUTE, TICK
+from tests.unit.fakes import CLIENT, HOUR, MINUTE, TICK, RefreshMode
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -64,6 +73,35 @@ def test_people_who_do_not_let_go_for_a_day_cost_neither_budget_nor_account(flow
 
     assert listed(played) == ""
     assert played.cases > 1
+
+
+# Every operation of Secrets Manager is eventually consistent, without a limit that AWS names.
+
+OLD: Final = [Strike(Point(read), Fault.STALE, is_lasting=True) for read in sorted(READS)]
+VERIFIED: Final = [flow for flow in FLOWS if not flow.verification_refuses]
+
+
+@pytest.mark.parametrize(("minutes", "most"), [(1, 7), (5, 3)])
+@pytest.mark.parametrize("flow", VERIFIED, ids=str)
+def test_reads_that_are_all_five_minutes_old_cost_requests_and_no_refresh_token(
+    flow: Flow, minutes: int, most: int
+) -> None:
+    """What a primary grant is asked for more often, a lease keeps from a refresh token."""
+    scene = MemoryScene()
+    flow.begin(scene)
+    for _ in range(timedelta(hours=12) // (minutes * MINUTE)):
+        scene.sweep(*OLD)
+        scene.pass_time(minutes * MINUTE)
+
+    assert scene.lives_for(MINUTE)
+    published = [each.at for each in scene.versions if each.path == "tokens"]
+    together = [
+        sum(begins <= at < begins + 30 * MINUTE for at in published) for begins in published
+    ]
+    assert max(together) <= (2 if flow.is_refresh_only else most)
+    assert scene.families_revoked() == 0
+    if scene.mode is not RefreshMode.KEEPS:
+        assert max(scene.refresh_tokens_redeemed().values(), default=0) <= 1
 
 
 # Where the loss is unavoidable.

@@ -19,6 +19,7 @@ import msgspec
 from msgspec import UNSET
 
 from local.secrets_manager.memory import Secret
+from local.secrets_manager.versions import MOST_VERSIONS
 from tests.scenarios.scenario import (
     FOLDER,
     ChangeServer,
@@ -35,6 +36,7 @@ from tests.scenarios.scenario import (
     Sweep,
     Sweeps,
     Token,
+    WriteVersions,
 )
 from tests.unit.fakes import (
     AfterRedeeming,
@@ -376,6 +378,18 @@ class _Story:
         """Let what is no sweep happen."""
         self._begin(step)
         match step:
+            case ChangeServer():
+                self._change_server(step.server)
+            case FreezeListing():
+                self.world.store.freeze_listing()
+            case ColdStart():
+                self.world.start_environment()
+            case _:
+                self._write(step)
+
+    def _write(self, step: AnyStep) -> None:
+        """Let people and other programs change a secret."""
+        match step:
             case PutCredentials():
                 self._put_credentials(step.account, step.credentials)
             case DeleteSecret():
@@ -385,16 +399,12 @@ class _Story:
             case MoveStage():
                 secret = self.world.store.tokens[step.account]
                 secret.attach(step.stage, list(secret.versions)[step.to - 1])
+            case WriteVersions():
+                self._write_versions(step)
             case Publish():
                 self._publish(step.account, step.token)
             case EditJournal():
                 self._edit_journal(step)
-            case ChangeServer():
-                self._change_server(step.server)
-            case FreezeListing():
-                self.world.store.freeze_listing()
-            case ColdStart():
-                self.world.start_environment()
 
     def _begin(self, step: AnyStep) -> None:
         self.world.now += step.after
@@ -437,6 +447,13 @@ class _Story:
             text = json.dumps(SHARED[credentials.like] | credentials.changes)
         version_id, now = credentials_version_id(self.versions[name]), self.world.now.timestamp()
         secret.put(version_id, text, ["AWSCURRENT"], now=now)
+
+    def _write_versions(self, step: WriteVersions) -> None:
+        secret, now = self._secrets(step.secret)[step.account], self.world.now.timestamp()
+        number = len(secret.versions)
+        while len(secret.versions) < MOST_VERSIONS - step.leaves:
+            number += 1
+            secret.put(f"script-{number:040}", "made-up", ["SCRIPT"], now=now)
 
     def _delete(self, step: DeleteSecret) -> None:
         secrets = self._secrets(step.secret)

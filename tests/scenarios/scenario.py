@@ -270,6 +270,14 @@ class MoveStage(Step, frozen=True, kw_only=True, tag="move stage"):
     to: Positive
 
 
+class WriteVersions(Step, frozen=True, kw_only=True, tag="write versions"):
+    """A script writes under a stage of its own, until a secret takes only so many more today."""
+
+    account: str
+    secret: Literal["credentials", "token"]
+    leaves: Annotated[int, Meta(ge=0)] = 0
+
+
 class Publish(Step, frozen=True, kw_only=True, tag="publish by hand"):
     """A person or another program writes the token secret."""
 
@@ -300,7 +308,7 @@ class ColdStart(Step, frozen=True, kw_only=True, tag="cold start"):
 
 AnyStep = (
     (Sweep | Sweeps | PutCredentials | DeleteSecret | RestoreSecret | MoveStage)
-    | (Publish | EditJournal | ChangeServer | FreezeListing)
+    | (WriteVersions | Publish | EditJournal | ChangeServer | FreezeListing)
     | ColdStart
 )
 

@@ -84,7 +84,7 @@ def sandbox(
 def asked(box: Sandbox, questions: Sequence[Question]) -> list[Finding]:
     """Ask, and take away what was made."""
     try:
-        return run(box, questions, tell=lambda _: None)
+        return list(run(box, questions, tell=lambda _: None))
     finally:
         box.clean_up()
 

@@ -530,3 +530,26 @@ def test_a_dry_run_deletes_nothing_and_tells_what_it_would(
 )
 def test_a_stack_is_given_the_tags_of_its_function(tags: str, words: list[str]) -> None:
     assert deploy.tagging({"ResourceTags": tags}) == words
+
+
+@pytest.mark.parametrize(
+    ("variables", "options"),
+    [
+        ((), set()),
+        (("YES=1",), {"--yes"}),
+        # Whoever writes this does not mean yes.
+        (("YES=0",), set()),
+        (("DRY_RUN=1",), {"--dry-run"}),
+        # In doubt nothing is changed.
+        (("DRY_RUN=yes", "YES=1"), {"--dry-run", "--yes"}),
+    ],
+    ids=["neither", "yes", "no", "a dry run", "both"],
+)
+def test_the_makefile_hands_on_what_a_person_wants(
+    shell: dict[str, str], variables: tuple[str, ...], options: set[str]
+) -> None:
+    command = ["make", "--dry-run", "undeploy", *variables]
+    done = subprocess.run(  # noqa: S603
+        command, cwd=templates.ROOT, env=shell, capture_output=True, text=True, check=True
+    )
+    assert {each for each in done.stdout.split() if each in {"--yes", "--dry-run"}} == options

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -20,6 +21,8 @@ from tests.tools.smoke_account import (
     shell,
 )
 from tests.tools.test_smoke_answers import federate
+from tools.smoke import keys
+from tools.smoke.__main__ import FIRST, LAST
 from tools.terminal import Terminal
 
 if TYPE_CHECKING:
@@ -63,7 +66,7 @@ def plain(text: str) -> str:
 
 
 @pytest.mark.slow
-def test_the_document_shows_what_is_printed_and_the_report_tells_it_without_the_account(
+def test_with_the_documents_policy_the_local_cloud_answers_all_as_documented(
     enforcing_cloud: EmbeddedCloud, tmp_path: Path
 ) -> None:
     cloud, report = enforcing_cloud, tmp_path / "report.json"
@@ -76,16 +79,20 @@ def test_the_document_shows_what_is_printed_and_the_report_tells_it_without_the_
     assert max(map(len, done.stdout.splitlines())) <= 80
     told = json.loads(report.read_text("utf-8"))
     verdicts = [each["verdict"] for each in told["findings"]]
-    assert verdicts == ["as documented"] * len(verdicts)
+    assert verdicts == ["as documented"] * len([*FIRST, *keys.QUESTIONS, *LAST])
+    assert told["calls"] <= 450
+    assert told["seconds"] < 300
     assert done.stdout.count("\nas documented ") == len(verdicts)
     assert "000000000000" not in report.read_text("utf-8")
     (name,) = set(re.findall(NAME, done.stdout))
     assert not [each for each in secrets_in(cloud) if each.startswith(name)]
     kms = cloud.client("kms")
-    keys = [
+    made = [
         kms.describe_key(KeyId=each["KeyId"])["KeyMetadata"] for each in kms.list_keys()["Keys"]
     ]
-    assert [each["KeyState"] for each in keys if each["Description"] == name] == ["PendingDeletion"]
+    assert [each["KeyState"] for each in made if each["Description"] == name] == [
+        *["PendingDeletion"] * 2
+    ]
     for text in (done.stdout, report.read_text("utf-8")):
         # No value that was put, no token.
         assert re.findall(r"invented(?!, asks)|eyJ", text) == []
@@ -105,6 +112,7 @@ def test_it_tells_where_and_what_first_and_begins_with_a_yes_alone(
     assert secrets_in(cloud) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way_out", ["interrupt", "end_input"])
 def test_who_leaves_at_the_question_has_made_nothing(
     cloud: EmbeddedCloud, tmp_path: Path, way_out: str
@@ -117,6 +125,7 @@ def test_who_leaves_at_the_question_has_made_nothing(
     assert secrets_in(cloud) == []
 
 
+@pytest.mark.slow
 def test_without_a_terminal_it_begins_only_where_it_is_agreed_beforehand(
     cloud: EmbeddedCloud, tmp_path: Path
 ) -> None:
@@ -126,6 +135,7 @@ def test_without_a_terminal_it_begins_only_where_it_is_agreed_beforehand(
     assert secrets_in(cloud) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("without", "told"),
     [
@@ -143,6 +153,7 @@ def test_without_a_region_or_credentials_one_line_says_so(
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_a_report_that_cannot_be_written_is_told_before_anything_is_made(
     cloud: EmbeddedCloud, tmp_path: Path
 ) -> None:
@@ -152,7 +163,16 @@ def test_a_report_that_cannot_be_written_is_told_before_anything_is_made(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("after", [FIRST_QUESTION, "tags are cleared", "a listing in pages"])
+def test_a_stack_that_is_not_there_is_told_before_anything_is_made(
+    cloud: EmbeddedCloud, tmp_path: Path
+) -> None:
+    done = run(shell(cloud, tmp_path), *AGREED, "--stack=none")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "There is no stack none in eu-west-1.\n"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("after", [FIRST_QUESTION, "a listing in pages"])
 def test_ctrl_c_takes_away_what_was_made_whenever_it_comes(
     cloud: EmbeddedCloud, tmp_path: Path, after: str
 ) -> None:
@@ -165,6 +185,33 @@ def test_ctrl_c_takes_away_what_was_made_whenever_it_comes(
     assert "What was made is deleted." in terminal.plain
     assert "Traceback" not in terminal.plain
     assert secrets_in(cloud) == []
+
+
+@pytest.mark.slow
+def test_ctrl_c_once_more_ends_the_deleting_and_names_what_is_left(
+    cloud: EmbeddedCloud, relay: Relay, tmp_path: Path
+) -> None:
+    deleting, told = threading.Event(), threading.Event()
+
+    def illness(operation: str) -> None:
+        if operation == "DeleteSecret":
+            deleting.set()
+            told.wait(timeout=30)
+
+    relay.illness = illness
+    environment = {**shell(cloud, tmp_path), "AWS_ENDPOINT_URL": relay.url}
+    with Terminal(COMMAND, environment, columns=80) as terminal:
+        terminal.expect("Begin? [y/N] ")
+        terminal.enter("y")
+        terminal.expect("tags hold")
+        terminal.interrupt()
+        assert deleting.wait(timeout=30)
+        terminal.interrupt()
+        assert terminal.finish() == 130
+        told.set()
+    assert "This could not be deleted, and costs until it is:" in terminal.plain
+    for name in secrets_in(cloud):
+        assert f"--secret-id {name} " in terminal.plain
 
 
 @pytest.mark.slow

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from local.embedded_cloud import Credentials, EmbeddedCloud
     from tools.smoke.findings import Finding
 
+pytestmark = pytest.mark.slow
+
 STACK: Final = "smoke-me"
 AT_ONCE: Final = {"Delay": 0.1, "MaxAttempts": 100}
 

@@ -70,6 +70,7 @@ TABLES: Final[Mapping[str, Callable[[], Block]]] = {
     "providers-one-by-one": providers.one_by_one,
     "sdk-refresh": scenarios.sdk_refresh,
     "smoke-moto": smoke.moto,
+    "moto-differences": smoke.moto_differences,
     **command_line.OPTIONS,
 }
 

@@ -1,4 +1,4 @@
-"""What a second AWS answers otherwise than AWS documents, as the tests found it."""
+"""What a second AWS does otherwise than AWS documents, as the tests found it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from typing import Final
 
 from tools.docs.blocks import Table, code
 
-RECORD: Final = Path(__file__).resolve().parents[2] / "tests/tools/smoke_moto.json"
+TESTS: Final = Path(__file__).resolve().parents[2] / "tests"
+RECORD: Final = TESTS / "tools/smoke_moto.json"
+DIFFERENCES: Final = TESTS / "moto/differences.json"
 
 
 def moto() -> Table:
@@ -16,3 +18,12 @@ def moto() -> Table:
     found: dict[str, str] = json.loads(RECORD.read_bytes())
     facts = [(code(question), measured) for question, measured in found.items()]
     return Table(("question", "moto", "reason"), facts)
+
+
+def moto_differences() -> Table:
+    """Each thing that moto does otherwise in the tests, and how many of them say so."""
+    differences = json.loads(DIFFERENCES.read_bytes())["differences"]
+    facts = [
+        (one["what"], one["instead"], one["so"], str(len(one["tests"]))) for one in differences
+    ]
+    return Table(("moto", "AWS, as documented", "so", "tests"), facts)

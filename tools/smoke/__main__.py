@@ -13,11 +13,15 @@ import signal
 import sys
 import time
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from botocore.exceptions import BotoCoreError, ClientError
+
+from token_refresher import __version__
 from tools.deploy import INTERRUPTED
-from tools.deploying.place import DeployError, find_place
+from tools.deploying.place import DeployError, find_place, said_of, unanswered
 from tools.output import console, pasteable
 from tools.smoke import deployed, identity, keys, listing, records, refusals, stages, writes
 from tools.smoke.asking import NotAgreedError, agree
@@ -26,8 +30,9 @@ from tools.smoke.questions import LostError, settle
 from tools.smoke.sandbox import MOST_CALLS, MOST_SECONDS, SHORTEST_WINDOW_DAYS, Sandbox
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
+    from tools.deploying.place import Place
     from tools.smoke.questions import Question
 
 # What is most in question stands first; last, what takes whatever calls are left.
@@ -55,8 +60,8 @@ def what_is_made(name: str, *, with_key: bool, stack: str | None) -> list[str]:
     ]
     if with_key:
         told += [
-            "It makes one KMS key, which is billed for an hour at most, and schedules its",
-            f"deletion: the key is gone in {SHORTEST_WINDOW_DAYS} days.",
+            "It makes two KMS keys, which are billed for an hour at most, and schedules",
+            f"their deletion: they are gone in {SHORTEST_WINDOW_DAYS} days.",
         ]
     if stack is not None:
         told.append(f"It looks at the stack {stack}, its metrics, its alarms and its log.")
@@ -64,30 +69,32 @@ def what_is_made(name: str, *, with_key: bool, stack: str | None) -> list[str]:
 
 
 def run(
-    sandbox: Sandbox,
-    asked: Sequence[Question],
-    *,
-    tell: Callable[[Finding], None],
-) -> list[Finding]:
+    sandbox: Sandbox, asked: Sequence[Question], *, tell: Callable[[Finding], None]
+) -> Iterator[Finding]:
     """Ask one question after the other.
 
-    Once AWS does not answer at all, or not to this caller, the rest is not asked.
+    Where AWS does not answer two of them at all, or not this caller, the rest is not asked.
     """
-    findings: list[Finding] = []
-    lost = ""
-    for question in asked:
-        if lost:
-            finding = Finding(question.name, Verdict.UNKNOWN, f"not asked: {lost}")
+    lost_before = False
+    for number, question in enumerate(asked, 1):
+        try:
+            with console().status(question.name):
+                finding = settle(question, sandbox)
+        except LostError as error:
+            finding = Finding(question.name, Verdict.UNKNOWN, str(error))
+            lost = True
         else:
-            try:
-                with console().status(question.name):
-                    finding = settle(question, sandbox)
-            except LostError as error:
-                lost = str(error)
-                finding = Finding(question.name, Verdict.UNKNOWN, lost)
-        findings.append(finding)
+            lost = False
+        yield finding
         tell(finding)
-    return findings
+        rest = asked[number:]
+        if rest and lost and lost_before:
+            reason = f"not asked: {finding.measured}"
+            tell(Finding(f"{len(rest)} more questions", Verdict.UNKNOWN, reason))
+            for each in rest:
+                yield Finding(each.name, Verdict.UNKNOWN, reason)
+            return
+        lost_before = lost
 
 
 def spent(sandbox: Sandbox, secrets: int, keys: int) -> str:
@@ -109,6 +116,8 @@ def tell_left(left: Sequence[str]) -> None:
 def write(file: Path, sandbox: Sandbox, findings: Sequence[Finding]) -> None:
     """Write the report, which says nothing of the account: it is made to be handed on."""
     told = {
+        "version": __version__,
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "region": sandbox.place.region,
         "calls": sandbox.calls,
         "seconds": round(sandbox.spent_seconds, 1),
@@ -122,7 +131,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Ask what was asked for, and return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--yes", action="store_true", help="agreed: do not ask")
-    parser.add_argument("--keys", action="store_true", help="also make a KMS key, and sign by it")
+    parser.add_argument("--keys", action="store_true", help="also make KMS keys, and use them")
     parser.add_argument("--stack", help="also look at a stack that is deployed")
     parser.add_argument("--json", type=Path, help="the file of a report")
     told = parser.parse_args(arguments)
@@ -135,11 +144,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return COULD_NOT
 
 
+def require_stack(place: Place, stack: str) -> None:
+    """See that there is a stack to look at; who may not know that is told by its questions.
+
+    Raises:
+        DeployError: There is none.
+    """
+    try:
+        place.client("cloudformation").describe_stacks(StackName=stack)
+    except BotoCoreError as error:
+        raise DeployError(unanswered(error)) from error
+    except ClientError as error:
+        if said_of(error) == "ValidationError":
+            raise DeployError(f"There is no stack {stack} in {place.region}.") from error
+
+
 def smoke(told: argparse.Namespace) -> int:
     """Ask whether to begin, ask AWS, and take away what was made, whatever happens.
 
     Raises:
-        DeployError: There are no credentials, or no Region.
+        DeployError: There are no credentials, no Region, or no such stack.
         KeyboardInterrupt: It was interrupted; what was made is taken away all the same.
         NotAgreedError: Nobody has agreed.
         OSError: The report cannot be written.
@@ -147,6 +171,8 @@ def smoke(told: argparse.Namespace) -> int:
     if told.json is not None:
         told.json.touch()
     place = find_place()
+    if told.stack is not None:
+        require_stack(place, told.stack)
     sandbox = Sandbox(place, monotonic=time.monotonic, sleep=time.sleep)
     agree(place, what_is_made(sandbox.name, with_key=told.keys, stack=told.stack), yes=told.yes)
     print()
@@ -157,16 +183,11 @@ def smoke(told: argparse.Namespace) -> int:
         asked += keys.QUESTIONS
     asked += LAST
     findings: list[Finding] = []
-    left: list[str] = []
-
-    def tell(finding: Finding) -> None:
-        findings.append(finding)
-        print(finding.line, flush=True)
-
     try:
-        run(sandbox, asked, tell=tell)
+        # Those that were settled count, also where it is interrupted.
+        findings.extend(run(sandbox, asked, tell=lambda each: print(each.line, flush=True)))
         if not told.keys:
-            print(Finding("signatures by KMS", Verdict.UNKNOWN, NOT_ASKED).line)
+            print(Finding("signatures and secrets by KMS keys", Verdict.UNKNOWN, NOT_ASKED).line)
     finally:
         made = sandbox.secrets_made, len(sandbox.keys)
         try:

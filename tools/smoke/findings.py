@@ -79,6 +79,11 @@ class Budget:
         """How long it has taken so far."""
         return self._monotonic() - self._began
 
+    @property
+    def left_seconds(self) -> float:
+        """How long it may still take."""
+        return max(0.0, self._seconds - self.spent_seconds)
+
     def spend(self) -> None:
         """Take one call from it.
 

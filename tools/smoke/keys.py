@@ -1,8 +1,12 @@
-"""Signatures by a KMS key. It costs something, and takes a week to go: asked for by itself."""
+"""Signatures by a KMS key, and secrets under one.
+
+A key costs something, and takes a week to go: it is asked for by itself.
+"""
 
 from __future__ import annotations
 
 import hashlib
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, Final
 
 from token_refresher.aws.signing import ALGORITHMS, alias_of
@@ -13,16 +17,26 @@ if TYPE_CHECKING:
     from tools.smoke.sandbox import Sandbox
 
 ACCOUNT: Final = "dealer-17"
+ENCRYPTED: Final = "encrypted"
 _DIGEST: Final = hashlib.sha256(b"invented").digest()
 
 
+@cache
 def _key(sandbox: Sandbox) -> str:
-    """Return the one key's id; it is made when it is first asked for."""
-    if not sandbox.keys:
-        sandbox.key(
-            alias_of(sandbox.name, ACCOUNT), KeySpec="ECC_NIST_P256", KeyUsage="SIGN_VERIFY"
-        )
-    return sandbox.keys[0]
+    """Make the key that signs, once, and return its id."""
+    alias = alias_of(sandbox.name, ACCOUNT)
+    return sandbox.key(alias, KeySpec="ECC_NIST_P256", KeyUsage="SIGN_VERIFY")
+
+
+@cache
+def _secret_under_a_disabled_key(sandbox: Sandbox) -> str:
+    """Make a secret under a key of its own, disable the key, and return the secret's name."""
+    key = sandbox.key()
+    path = sandbox.secret(
+        ENCRYPTED, KmsKeyId=key, SecretString="invented", ClientRequestToken="e" * 32
+    )
+    sandbox.client("kms").disable_key(KeyId=key)
+    return path
 
 
 def _sign(sandbox: Sandbox, alg: str, account: str = ACCOUNT) -> bytes:
@@ -80,6 +94,27 @@ def disabled(sandbox: Sandbox) -> Answer:
     return refused(seen.value, "DisabledException")
 
 
+def no_decryption(sandbox: Sandbox) -> Answer:
+    """Read a value under a key that is disabled."""
+    path = _secret_under_a_disabled_key(sandbox)
+    read = partial(sandbox.secrets.get_secret_value, SecretId=path)
+    seen = sandbox.eventually(partial(refusal_of, read), bool)
+    return refused(seen.value, "DecryptionFailure")
+
+
+def no_encryption(sandbox: Sandbox) -> Answer:
+    """Put a value under a key that is disabled."""
+    path = _secret_under_a_disabled_key(sandbox)
+    put = partial(
+        sandbox.secrets.put_secret_value,
+        SecretId=path,
+        ClientRequestToken="f" * 32,
+        SecretString="invented",
+    )
+    seen = sandbox.eventually(partial(refusal_of, put), bool)
+    return refused(seen.value, "EncryptionFailure")
+
+
 QUESTIONS: Final = (
     Question(
         "a digest is signed by an alias",
@@ -93,5 +128,15 @@ QUESTIONS: Final = (
     Question("a signature by a key that is disabled", "DisabledException", disabled),
     Question(
         "a signature by a key that is to be deleted", "KMSInvalidStateException", to_be_deleted
+    ),
+    Question(
+        "a secret whose KMS key is disabled is read",
+        "the key must be enabled: DecryptionFailure",
+        no_decryption,
+    ),
+    Question(
+        "a value is put under a KMS key that is disabled",
+        "the key must be enabled: EncryptionFailure",
+        no_encryption,
     ),
 )

@@ -349,6 +349,15 @@ class SecretsManagerStore:
         except SecretStoreError as error:
             if error.code == _EXISTS:
                 return False
+            if error.code == _LIMIT:
+                which = "token" if secret_id.startswith(self._tokens_path) else "credentials"
+                raise SecretStoreError(
+                    error.operation,
+                    error.code,
+                    transient=error.transient,
+                    detail=f"the {which} secret was given too many versions in a day, or has "
+                    "twenty stages",
+                ) from None
             raise
         return True
 

@@ -230,8 +230,32 @@ class TestErrors:
         with pytest.raises(SecretStoreError) as refusal:
             store.publish(ACCOUNT, VERSION, MARK)
         error = refusal.value
-        assert str(error) == f"PutSecretValue failed: {code}"
+        assert str(error).startswith(f"PutSecretValue failed: {code}")
         assert (error.code, failure_class_of(error)) == (code, failure_class)
+
+    @pytest.mark.parametrize(
+        ("write", "which"),
+        [
+            (SecretsManagerStore.publish, "token"),
+            (SecretsManagerStore.stage, "token"),
+            (SecretsManagerStore.write_protocol, "credentials"),
+        ],
+    )
+    def test_a_secret_that_takes_no_version_is_named(
+        self,
+        store: SecretsManagerStore,
+        stubber: Stubber,
+        write: Callable[[SecretsManagerStore, str, str, str], bool],
+        which: str,
+    ) -> None:
+        stubber.add_client_error("put_secret_value", "LimitExceededException", MARK, 400)
+        with pytest.raises(SecretStoreError) as refusal:
+            write(store, ACCOUNT, VERSION, MARK)
+        assert str(refusal.value) == (
+            f"PutSecretValue failed: LimitExceededException: the {which} secret was given too many "
+            "versions in a day, or has twenty stages"
+        )
+        assert refusal.value.__suppress_context__
 
     def test_nothing_of_the_refusal_is_kept(
         self, store: SecretsManagerStore, stubber: Stubber

@@ -1,0 +1,69 @@
+"""What AWS documents of Secrets Manager, asked of moto."""
+
+from __future__ import annotations
+
+import subprocess
+from typing import TYPE_CHECKING, Final
+
+import pytest
+from botocore.config import Config
+
+from local.embedded_cloud import ROOT
+from tests.integration.test_secrets_manager_conformance import *  # noqa: F403 - the same tests
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import timedelta
+
+    from mypy_boto3_secretsmanager import SecretsManagerClient
+
+    from local.moto_cloud import MotoCloud
+
+# Threads take turns so often that some stand between the look and the write.
+RACE: Final = """
+import sys, threading
+from moto.secretsmanager.models import secretsmanager_backends
+
+sys.setswitchinterval(1e-6)
+region = secretsmanager_backends["123456789012"]["eu-west-1"]
+region.create_secret("made-up", "a", None, None, None, None, None, [], False)
+most = 0
+for number in range(200):
+    start, won = threading.Barrier(8), []
+
+    def put(writer):
+        start.wait()
+        try:
+            region.put_secret_value("made-up", f"run {writer}", None, f"{number:040}", ["LEASE"])
+        except Exception:
+            return
+        won.append(writer)
+
+    threads = [threading.Thread(target=put, args=(writer,)) for writer in range(8)]
+    [each.start() for each in threads]
+    [each.join() for each in threads]
+    most = max(most, len(won))
+print(most)
+"""
+
+
+@pytest.fixture  # type: ignore[no-redef] # in the place of the other one
+def secrets(cloud: MotoCloud) -> SecretsManagerClient:
+    return cloud.client(config=Config(parameter_validation=False))
+
+
+@pytest.fixture  # type: ignore[no-redef] # likewise
+def advance() -> Callable[[timedelta], object]:
+    """Nothing gets older there."""
+    return lambda _: None
+
+
+def test_of_several_writers_in_moto_itself_exactly_one_wins() -> None:
+    """Not at its server here, which answers one call at a time."""
+    raced = subprocess.run(  # noqa: S603
+        [ROOT / ".venv-moto" / "bin" / "python", "-c", RACE],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert int(raced.stdout) == 1
