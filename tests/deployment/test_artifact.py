@@ -21,6 +21,7 @@ from joserfc.jwk import KeySet
 
 from local.runtime_api import LambdaRuntime, link_runtime_client
 from local.stack import utc_now
+from tests.clones import copy_project
 from tests.deployment.signed_clients import BY_JWT, SignedClient, SigningServer, public_key
 from tools import artifact
 
@@ -136,11 +137,7 @@ def cloned(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The repository as a stranger gets it, without any environment."""
     made = run(MAKE, ".venv-deploy/.ready")
     assert made.returncode == 0, made.stdout
-    left_behind = shutil.ignore_patterns(
-        ".git", ".venv*", ".aws-sam", ".*_cache", ".hypothesis", "__pycache__", "build", "dist"
-    )
-    clone = tmp_path_factory.mktemp("a stranger's") / "clone"
-    return Path(shutil.copytree(ROOT, clone, ignore=left_behind))
+    return copy_project(tmp_path_factory.mktemp("a stranger's") / "clone")
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shlex
-import shutil
 import subprocess
 from typing import TYPE_CHECKING, Any, Final
 
@@ -12,6 +11,7 @@ import pytest
 
 from local.embedded_cloud import ROOT
 from local.stack import Stack
+from tests.clones import GIT, copy_project
 from tools import artifact, packaged, templates
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 AWS: Final = ROOT / ".venv-deploy" / "bin" / "aws"
 SAM: Final = ROOT / ".venv-deploy" / "bin" / "sam"
 BUILT: Final = ROOT / ".aws-sam" / "build" / "TokenRefresherFunction"
-GIT: Final = shutil.which("git") or "git"
 USER: Final = {"grant_type": "password", "username": "u@example.com", "password": "right"}
 
 
@@ -51,11 +50,7 @@ def run(
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
     """What a stranger gets who clones this tree, once it is committed."""
-    clone = tmp_path / "clone"
-    for name in run(GIT, "ls-files", "-z", within=ROOT).split("\0"):
-        if (ROOT / name).is_file():
-            (clone / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, clone / name)
+    clone = copy_project(tmp_path / "clone")
     run(GIT, "init", "--quiet", within=clone)
     run(GIT, "add", "--all", within=clone)
     person = ("-c", "user.name=a", "-c", "user.email=a@example.com")
