@@ -683,9 +683,7 @@ class _Refresh(Hidden, msgspec.Struct, kw_only=True):
 
     def _record(self, error: Failure, *, not_before: datetime | None = None) -> None:
         now, is_ours = self.asked.now, self.refresher.records_failures
-        self.record.fail(
-            error, self.journal, now=now, is_ours=is_ours, not_before=not_before or now
-        )
+        self.record.fail(error, self.journal, now=now, is_ours=is_ours, not_before=not_before)
 
     def _time_left(self) -> timedelta:
         left = self.asked.time_left()
