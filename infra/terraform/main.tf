@@ -11,7 +11,7 @@ variable "name" {
 }
 
 variable "tags" {
-  description = "Tags of the stack, and so of all that it creates."
+  description = "Tags of the stack, and so of all that it creates, besides resource_tags."
   type        = map(string)
   default     = {}
 }
@@ -23,7 +23,8 @@ resource "aws_cloudformation_stack" "token_refresher" {
   # It has roles, and functions in the form of SAM, which CloudFormation expands.
   capabilities = ["CAPABILITY_AUTO_EXPAND", "CAPABILITY_IAM"]
   parameters   = local.parameters
-  tags         = var.tags
+  # What the function creates and what the stack creates are tagged alike.
+  tags = merge(coalesce(var.resource_tags, {}), coalesce(var.tags, {}))
 
   timeouts {
     # A function leaves its VPC slowly.

@@ -231,7 +231,7 @@ variable "resource_tags" {
 
   validation {
     condition     = var.resource_tags == null ? true : alltrue([for name, value in var.resource_tags : !can(regex("[,=]", "${name}${value}"))])
-    error_message = "resource_tags must be up to eight tags such as team=payments,cost-center=42, without a comma or = in them, or nothing."
+    error_message = "resource_tags must be up to eight tags such as team=payments,cost-center=42, each key once, without a comma or = in them, or nothing."
   }
 }
 

@@ -170,6 +170,16 @@ def test_each_prop_reaches_its_parameter(
     assert parameters(synthesised, f"all of {template.name}") == texts
 
 
+def test_what_the_function_creates_and_what_the_stack_creates_are_tagged_alike(
+    synthesised: dict[str, list[Any]],
+) -> None:
+    (resources,) = synthesised["all of TokenRefresher"]
+    (stack,) = resources
+    tags = {each["Key"]: each["Value"] for each in stack["Properties"]["Tags"]}
+    told = parameters(synthesised, "all of TokenRefresher")["ResourceTags"]
+    assert ",".join(f"{key}={tags[key]}" for key in sorted(tags)) == told
+
+
 @EACH
 def test_what_is_not_given_is_left_to_the_template(
     synthesised: dict[str, list[Any]], template: Deployable

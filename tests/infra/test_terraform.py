@@ -164,6 +164,10 @@ def test_the_stack_is_the_release_s_template_under_the_name_that_was_given(
     files = terraform_files("1.2.3")
     (body,) = (text for name, text in files.items() if name.endswith(template.file))
     assert (stack["template_body"], stack["tags"]) == (body, {"team": "a"})
+    if is_function:
+        tags = {"resource_tags": {"team": "a", "owner": "b"}, "tags": {"owner": "c"}}
+        stack = stack_of(template, needed(template) | given | tags, tmp_path)
+        assert stack["tags"] == {"team": "a", "owner": "c"}
     # What is needed for roles, and for what CloudFormation expands by itself.
     wanted = ["CAPABILITY_AUTO_EXPAND", "CAPABILITY_IAM"] if is_function else None
     assert stack.get("capabilities") == wanted
@@ -215,7 +219,7 @@ def kind_of(expression: str, module: str) -> str:
     """Tell the type of an expression in main.tf."""
     if expression.startswith("["):
         return "list"
-    if expression == "local.parameters":
+    if expression == "local.parameters" or expression.startswith("merge("):
         return "map"
     if expression.startswith("var."):
         name = expression.removeprefix("var.")

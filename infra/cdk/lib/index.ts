@@ -33,6 +33,10 @@ export class TokenRefresher extends TokenRefresherOutputs {
   ) {
     super(scope, id);
     this.stack = nestedStack(this, TOKEN_REFRESHER, props);
+    // What the function creates and what the stack creates are tagged alike.
+    for (const [key, value] of Object.entries(props.resourceTags ?? {})) {
+      this.stack.tags.setTag(key, value);
+    }
     this.node.addValidation({ validate: () => this.tooLong() });
   }
 
