@@ -497,7 +497,9 @@ def _consumer(patient: Patient) -> str:
 
 def _replicas(patient: Patient) -> Finding | None:
     """Say which Region lacks the newest token; None where none is named."""
-    regions, token = patient.connection.settings.replica_regions, patient.account.token
+    token, here = patient.account.token, patient.target.aws_region
+    # A function's settings do not tell which Region it is in.
+    regions = [each for each in patient.connection.settings.replica_regions if each != here]
     if not regions or token is None:
         return None
     behind = behind_of(token.replicas, regions)

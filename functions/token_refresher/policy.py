@@ -638,6 +638,16 @@ def unchanged_record(account: Account, *, now: datetime) -> FailureRecord:
     )
 
 
+def renewal_time(account: Account, *, now: datetime, refresh_before: timedelta) -> datetime:
+    """Tell when to try once more to keep what a primary grant brings, where that failed twice.
+
+    Each trial asks for a token that is not needed yet, and publishes it: so it waits for the next
+    one that is, but not for longer than any failure does.
+    """
+    due_at = due_time(account, refresh_before=refresh_before)
+    return min(due_at or now, now + _LONGEST_WAIT)
+
+
 def replaced_record(
     account: Account, *, issued_at: datetime, now: datetime
 ) -> FailureRecord | None:

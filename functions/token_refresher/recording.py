@@ -76,7 +76,15 @@ class Record(Hidden, msgspec.Struct, kw_only=True):
         """Know of a lease under which no token came; `fail` writes it down."""
         self.ended = (lease_id, sending)
 
-    def fail(self, error: Failure, journal: Journal, *, now: datetime, is_ours: bool) -> None:
+    def fail(
+        self,
+        error: Failure,
+        journal: Journal,
+        *,
+        now: datetime,
+        is_ours: bool,
+        not_before: datetime | None = None,
+    ) -> None:
         """Write down what failed, and what became of a refresh token.
 
         Args:
@@ -85,6 +93,7 @@ class Record(Hidden, msgspec.Struct, kw_only=True):
             now: Aware; the sweep's.
             is_ours: False on a person's machine, which may be all that is wrong; what became
                 of a refresh token is true whoever sent it.
+            not_before: Aware; the next attempt is no earlier, if that is given.
         """
         # With what could not be written before: a lease that has ended still has.
         before = self.account.unrecorded
@@ -94,7 +103,7 @@ class Record(Hidden, msgspec.Struct, kw_only=True):
         if is_ours or is_lost:
             # A response of no use was written, and a lease where it came by a refresh token.
             versions = (1 if journal.is_repeatable else 2) if is_refused else 0
-            not_before = now + max(versions * PACE_OF_VERSIONS - TICK_SLACK, timedelta(0))
+            not_before = max(not_before or now, now + versions * PACE_OF_VERSIONS - TICK_SLACK)
             tags |= self._failure_tags(
                 error, now, is_only_grant=journal.is_only_grant, not_before=not_before
             )

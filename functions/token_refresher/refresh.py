@@ -50,6 +50,7 @@ from token_refresher.policy import (
     decide,
     has_unpublished_response,
     lives_too_short,
+    renewal_time,
     replaced_record,
     unchanged_record,
 )
@@ -644,7 +645,13 @@ class _Refresh(Hidden, msgspec.Struct, kw_only=True):
             transient=False,
             detail=self.journal.trouble,
         )
-        self._record(error)
+        now, until, last = self.asked.now, None, self.before.failure
+        is_again = last is not None and last.code == error.code
+        if is_again and self.journal.is_repeatable:
+            until = renewal_time(
+                self.account, now=now, refresh_before=self.refresher.refresh_before
+            )
+        self._record(error, not_before=until)
         return self.result(outcome, error)
 
     def failed(self, error: Failure) -> Result:
@@ -674,9 +681,9 @@ class _Refresh(Hidden, msgspec.Struct, kw_only=True):
         self.decision = Decision(due=False, reason=Reason.ORPHANED)
         return self.result(Outcome.NOT_DUE)
 
-    def _record(self, error: Failure) -> None:
-        is_ours = self.refresher.records_failures
-        self.record.fail(error, self.journal, now=self.asked.now, is_ours=is_ours)
+    def _record(self, error: Failure, *, not_before: datetime | None = None) -> None:
+        now, is_ours = self.asked.now, self.refresher.records_failures
+        self.record.fail(error, self.journal, now=now, is_ours=is_ours, not_before=not_before)
 
     def _time_left(self) -> timedelta:
         left = self.asked.time_left()

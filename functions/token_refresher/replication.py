@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from token_refresher.errors import SecretStoreError
+from token_refresher.ports import CURRENT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
     from datetime import datetime
 
     from token_refresher.model import Account
@@ -30,7 +31,10 @@ MISSING: Final = "missing"
 _LOOKS: Final = 3
 # A copy that was begun in this very sweep is no news.
 _USUAL_LAG: Final = timedelta(minutes=1)
-_CLOSING_TIME: Final = timedelta(seconds=10)
+# A call may hang for three attempts; an invocation that ends in it would be a failed one.
+_CLOSING_TIME: Final = timedelta(seconds=20)
+# A person who asks meanwhile, and the next tick, do not wait for longer.
+_MOST_TIME: Final = timedelta(minutes=1)
 
 
 class Replication(msgspec.Struct, frozen=True):
@@ -38,7 +42,8 @@ class Replication(msgspec.Struct, frozen=True):
 
     Attributes:
         account: Its name.
-        lag: How old the newest token is that some Region lacks; none where all have it.
+        lag: How old the newest token is that some Region lacks; none where all have it, or
+            nothing is known.
         behind: The word for each Region that lacks it.
         error: Why a Region was not added, or nothing is known.
     """
@@ -47,6 +52,11 @@ class Replication(msgspec.Struct, frozen=True):
     lag: timedelta = timedelta(0)
     behind: Mapping[str, str] = {}
     error: SecretStoreError | None = None
+
+    @property
+    def is_known(self) -> bool:
+        """Whether its copies were looked at."""
+        return bool(self.behind) or self.error is None
 
     @property
     def is_told(self) -> bool:
@@ -86,36 +96,63 @@ class Replicator(msgspec.Struct, frozen=True, kw_only=True):
         """
         now = self.clock()
         since = now - _LOOKS * self.schedule
+        until = max(_CLOSING_TIME, time_left() - _MOST_TIME)
 
-        def look(account: Account, issued_at: datetime) -> Replication | None:
-            return (
-                self._look(account.name, now - issued_at) if time_left() > _CLOSING_TIME else None
-            )
+        def has_time() -> bool:
+            return time_left() > until
 
         new = [
-            (account, account.published.issued_at)
+            (account.name, account.published.version_id, now - account.published.issued_at)
             for account in accounts
-            if account.published is not None
+            # What is orphaned is left alone: whoever removes it has taken its copies away.
+            if account.is_managed
+            and account.published is not None
             and account.published.issued_at is not None
             and account.published.issued_at > since
         ]
         if not new:
             return []
         with ThreadPoolExecutor(min(self.max_workers, len(new))) as pool:
-            return [each for each in pool.map(lambda one: look(*one), new) if each is not None]
+            looked = pool.map(lambda one: self._look(has_time, *one), new)
+            return [each for each in looked if each is not None]
 
-    def _look(self, account: str, age: timedelta) -> Replication | None:
-        behind: dict[str, str] = {}
+    def _look(
+        self, has_time: Callable[[], bool], account: str, version_id: str, age: timedelta
+    ) -> Replication | None:
+        """Look at one account's copies; None where there is no time, or nothing is to be seen."""
+        if not has_time():
+            return None
         try:
             metadata = self.store.describe_token(account)
-            if metadata is None or metadata.is_deleted:
-                return None
-            behind = behind_of(metadata.replicas, self.regions)
-            if lacking := [region for region, word in behind.items() if word == MISSING]:
-                self.store.replicate(account, lacking)
         except SecretStoreError as error:
-            return Replication(account, age, behind, error)
-        return Replication(account, age if behind else timedelta(0), behind)
+            return Replication(account, error=error)
+        if metadata is None or metadata.is_deleted or metadata.stages.get(CURRENT) != version_id:
+            # A description of before the token tells of the copies of another one.
+            return None
+        behind = behind_of(metadata.replicas, self.regions)
+        lacking = [region for region, word in behind.items() if word == MISSING]
+        refused = self._add(account, lacking, has_time) if lacking else None
+        return Replication(account, age if behind else timedelta(0), behind, refused)
+
+    def _add(
+        self, account: str, regions: Sequence[str], has_time: Callable[[], bool]
+    ) -> SecretStoreError | None:
+        """Add Regions: one by one where one of them may be all that is wrong.
+
+        Returns:
+            Why one was refused.
+        """
+        if not has_time():
+            return None
+        try:
+            self.store.replicate(account, regions)
+        except SecretStoreError as error:
+            if error.transient or len(regions) == 1:
+                return error
+        else:
+            return None
+        refused = [self._add(account, [region], has_time) for region in regions]
+        return next(filter(None, refused), None)
 
 
 def behind_of(replicas: Mapping[str, str], regions: Collection[str]) -> dict[str, str]:

@@ -146,7 +146,8 @@ class Reporter:
         """
         told = 0
         for each in found:
-            self._add("ReplicaLagSeconds", each.lag.total_seconds())
+            if each.is_known:
+                self._add("ReplicaLagSeconds", each.lag.total_seconds())
             if each.is_told:
                 told += 1
                 self._logger.warning(

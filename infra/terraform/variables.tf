@@ -221,7 +221,7 @@ variable "resource_tags" {
 
   validation {
     condition     = var.resource_tags == null ? true : can(regex("^(?:([A-Za-z0-9 +._:/@-]+=[A-Za-z0-9 +._:/@-]+(,[A-Za-z0-9 +._:/@-]+=[A-Za-z0-9 +._:/@-]+){0,7})?)$", join(",", [for name, value in var.resource_tags : "${name}=${value}"])))
-    error_message = "resource_tags must be up to eight tags such as team=payments,cost-center=42, without a comma or = in them, or nothing."
+    error_message = "resource_tags must be up to eight tags such as team=payments,cost-center=42, each key once, without a comma or = in them, or nothing."
   }
 
   validation {

@@ -19,9 +19,9 @@ TOKEN: Final = "oauth/tokens/dealer-17"
 
 @pytest.fixture(autouse=True)
 def _deployed(cloud: EmbeddedCloud, operator: Operator) -> None:
-    """A stack with ReplicaRegions, and a token that is not copied yet."""
+    """A stack with ReplicaRegions, its own among them, and a token that is not copied yet."""
     deployed = Deployed.with_parameters(
-        cloud, operator.schedule, ReplicaRegions="eu-central-1,us-east-1"
+        cloud, operator.schedule, ReplicaRegions="eu-central-1,eu-west-1,us-east-1"
     )
     operator.add("dealer-17")
     deployed.sweep()

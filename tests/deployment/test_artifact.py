@@ -262,6 +262,15 @@ def test_sam_build_alone_makes_the_same_bytes_in_another_directory(
     assert artifact.digest(built_by_sam.directory) in built_by_sam.said
 
 
+def test_all_functions_share_one_build_and_the_disk_that_it_takes(built_by_sam: Build) -> None:
+    assert built_by_sam.said.count("== Built for ") == 1
+    copies = list(built_by_sam.directory.parent.glob("*/token_refresher/handler.py"))
+    assert (len(copies), len({path.stat().st_ino for path in copies})) == (3, 1)
+
+
+# What follows builds in the same place again.
+
+
 @pytest.mark.usefixtures("built_by_sam")
 def test_the_template_s_parameter_chooses_the_architecture(cloned: Path, x86_64: Build) -> None:
     done = run(SAM, "build", "--parameter-overrides", "Architecture=x86_64", within=cloned)
@@ -323,12 +332,6 @@ def test_an_artifact_is_taken_for_each_function_that_is_planned_alike(tmp_path: 
     (one / "six.py").touch()
     assert artifact.built_before(another) == one
     assert artifact.built_before(other) is None
-
-
-def test_all_functions_share_one_build_and_the_disk_that_it_takes(built_by_sam: Build) -> None:
-    assert built_by_sam.said.count("== Built for ") == 1
-    copies = list(built_by_sam.directory.parent.glob("*/token_refresher/handler.py"))
-    assert (len(copies), len({path.stat().st_ino for path in copies})) == (3, 1)
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import subprocess
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 from botocore.exceptions import WaiterError
+from typing_extensions import override
 
 from local.embedded_cloud import EmbeddedCloud
 from local.stack import Stack
@@ -579,15 +581,27 @@ def test_who_says_so_beforehand_is_not_asked(cloud: EmbeddedCloud, shell: dict[s
     assert stacks(cloud) == []
 
 
-@pytest.mark.slow
-def test_who_ends_the_question_has_said_no(cloud: EmbeddedCloud, shell: dict[str, str]) -> None:
+class OfATerminal(io.StringIO):
+    """A stream that a person is at the other end of."""
+
+    @override
+    def isatty(self) -> bool:
+        return True
+
+
+def test_who_ends_the_question_has_said_no(
+    cloud: EmbeddedCloud, here: Callable[..., Said], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not at a real terminal: readline loses a Ctrl-C that comes with its prompt."""
+
+    def ended(_: str) -> str:
+        raise KeyboardInterrupt
+
     deployed(cloud, STACK)
-    environment = {**shell, **cloud.environment()}
-    with Terminal((*UNDEPLOY, "undeploy"), environment, columns=80) as terminal:
-        terminal.expect("[y/N] ")
-        terminal.interrupt()
-        assert terminal.finish() == 1
-    assert terminal.plain.endswith("Nothing was deleted.\n")
+    monkeypatch.setattr("builtins.input", ended)
+    monkeypatch.setattr(sys, "stdin", OfATerminal())
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    assert refused(here("undeploy")) == "Nothing was deleted."
     assert stacks(cloud) == [STACK]
 
 

@@ -12,7 +12,8 @@ from botocore.stub import Stubber
 from typing_extensions import override
 
 from token_refresher.aws.signing import alias_of
-from token_refresher.errors import CredentialsError
+from token_refresher.errors import CredentialsError, SettingsError
+from token_refresher.settings import settings_from_environment
 from tools import templates
 from tools.deploying import parameters
 from tools.deploying.change_sets import Change, ChangeSet, read_change_set, table
@@ -133,6 +134,15 @@ def test_a_prefix_that_no_key_can_be_named_after_is_refused_where_accounts_sign(
 def test_a_prefix_that_keys_can_be_named_after_is_taken(prefix: str) -> None:
     assert alias_of(prefix, "dealer-17") == f"alias/{prefix}/dealer-17"
     parameters.check_together(in_force({"Signing": "true", "SecretPrefix": prefix}))
+
+
+@pytest.mark.parametrize("tags", ["team=a,team=b", "Cost Center=1,x=2,cost center=1"])
+def test_two_tags_of_one_key_are_refused_as_the_function_would_refuse_to_start(tags: str) -> None:
+    with pytest.raises(SettingsError):
+        settings_from_environment({"RESOURCE_TAGS": tags})
+    with pytest.raises(DeployError, match="ResourceTags may name each key once"):
+        parameters.check_together(in_force({"ResourceTags": tags}))
+    parameters.check_together(in_force({"ResourceTags": "team=a,owner=team,cost center=1"}))
 
 
 @pytest.mark.parametrize(

@@ -290,6 +290,21 @@ def test_a_region_that_lacks_a_token_is_told_with_the_account_and_the_reason(
     assert "ReplicaLagSeconds" not in metrics(capsys.readouterr().out)
 
 
+def test_of_a_copy_that_nobody_could_look_at_no_age_is_told(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.add(CLIENT_CREDENTIALS)
+    handler = handler_of(world, replica_regions=("eu-central-1",))
+    handler({}, Context())
+    capsys.readouterr()
+    world.now += TICK
+    world.store.faults.always("before describe", denied)
+    assert handler({}, Context())["replicas_behind"] == 1
+    printed = capsys.readouterr().out
+    assert "ReplicaLagSeconds" not in metrics(printed)
+    assert "AccessDeniedException" in printed
+
+
 def test_who_only_looks_copies_nothing(world: World) -> None:
     world.add(CLIENT_CREDENTIALS)
     told = handler_of(world, replica_regions=("eu-central-1",))({"dry_run": True}, Context())

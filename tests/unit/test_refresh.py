@@ -502,6 +502,10 @@ def test_what_still_cannot_be_kept_costs_one_try_and_stays(world: World) -> None
         assert code(result.error) == "journal_not_written"
         assert world.calls.count("journal") == 1
         assert world.pauses == []
+        # It is the only one: an environment that does not know of it waits for no next token.
+        failure = world.account().failure
+        assert failure is not None
+        assert failure.next_attempt <= world.now + timedelta(minutes=30)
     world.faults.fix()
     world.sweep(after=TICK)
 

@@ -117,6 +117,10 @@ def check_together(parameters: Mapping[str, str]) -> None:
             f"With Signing=true, SecretPrefix={prefix} cannot be: keys are named after it, by "
             "letters, digits, _, - and / alone, and not under aws/."
         )
+    # Such a function would not even start.
+    keys = re.findall(r"([^,=]+)=", parameters["ResourceTags"].lower())
+    if len(set(keys)) < len(keys):
+        raise DeployError("ResourceTags may name each key once, whatever its case.")
 
 
 def in_force(template: Path, given: Mapping[str, str], kept: Mapping[str, str]) -> dict[str, str]:

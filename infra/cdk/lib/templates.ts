@@ -102,7 +102,7 @@ export const TOKEN_REFRESHER: Template = {
     maxWorkers: { name: "MaxWorkers", minValue: 1, maxValue: 64 },
     reserveConcurrency: { name: "ReserveConcurrency" },
     permissionsBoundaryArn: { name: "PermissionsBoundaryArn", pattern: "(arn:[a-z-]+:iam::([0-9]{12}|aws):policy/[A-Za-z0-9+=,.@_/-]+)?", fix: "the ARN of a managed policy, or nothing" },
-    resourceTags: { name: "ResourceTags", pattern: "((?!token-refresher:)(?! |[Aa][Ww][Ss]:)[A-Za-z0-9 +._:/@-]{1,128}(?<! )=(?! |[Aa][Ww][Ss]:)[A-Za-z0-9 +._:/@-]{1,256}(?<! )(,(?!token-refresher:)(?! |[Aa][Ww][Ss]:)[A-Za-z0-9 +._:/@-]{1,128}(?<! )=(?! |[Aa][Ww][Ss]:)[A-Za-z0-9 +._:/@-]{1,256}(?<! )){0,7})?", fix: "up to eight tags such as team=payments,cost-center=42, without a comma or = in them, or nothing", maxLength: 500 },
+    resourceTags: { name: "ResourceTags", pattern: "((?!token-refresher:)(?! |[Aa][Ww][Ss]:)[A-Za-z0-9 +._:/@-]{1,128}(?<! )=(?! |[Aa][Ww][Ss]:)[A-Za-z0-9 +._:/@-]{1,256}(?<! )(,(?!token-refresher:)(?! |[Aa][Ww][Ss]:)[A-Za-z0-9 +._:/@-]{1,128}(?<! )=(?! |[Aa][Ww][Ss]:)[A-Za-z0-9 +._:/@-]{1,256}(?<! )){0,7})?", fix: "up to eight tags such as team=payments,cost-center=42, each key once, without a comma or = in them, or nothing", maxLength: 500 },
     logRetentionDays: { name: "LogRetentionDays", values: [1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 3653] },
     perAccountMetrics: { name: "PerAccountMetrics" },
     events: { name: "Events" },
