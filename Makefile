@@ -346,7 +346,7 @@ smoke-aws: export GIVEN_REPORT = $(value REPORT)
 smoke-aws: .venv/.ready ## Ask what only AWS can tell (KEYS=1 STACK=name REPORT=file)
 	@PYTHONPATH=functions:. exec $(PY) -m tools.smoke $(if $(filter 1,$(value YES)),--yes) \
 		$(if $(filter 1,$(value KEYS)),--keys) $(if $(value REPORT),--json="$$GIVEN_REPORT") \
-		$(if $(filter-out file,$(origin STACK)),--stack="$$GIVEN_STACK")
+		$(if $(value STACK),$(if $(filter-out file,$(origin STACK)),--stack="$$GIVEN_STACK"))
 
 # The project's own commands, on a stack that it makes and deletes. CLEAN=name deletes what is left
 # of one whose process was killed.

@@ -130,7 +130,8 @@ def choose_target(artifacts: Path, *, architecture: str | None, python: str | No
     if architecture not in {None, plan.architecture}:
         raise BuildError(
             f"ARCHITECTURE is {architecture}, but the template says {plan.architecture}. "
-            f"Run: make build ARCHITECTURE={architecture}"
+            f"Run: make build ARCHITECTURE={architecture}, or where SAM is run by itself: "
+            f"sam build --parameter-overrides Architecture={architecture}, or unset ARCHITECTURE."
         )
     return Target(plan.architecture, python or plan.python)
 

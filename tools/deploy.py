@@ -30,13 +30,14 @@ from tools.deploying.place import (
     DeployError,
     Place,
     find_place,
+    is_denied,
     is_local,
     told_by,
     unanswered,
 )
 from tools.deploying.preflight import check, deletion
-from tools.deploying.stacks import EMPTY, Stack, check_status, find_stack
-from tools.output import COLUMNS, pasteable
+from tools.deploying.stacks import EMPTY, Stack, check_status, find_stack, ours
+from tools.output import COLUMNS, pasteable, refuse, wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -53,9 +54,9 @@ INTERRUPTED: Final = 130
 EMPTY_VALUE: Final = '""'
 CHANGE_SET: Final = re.compile(r"arn:\S+:changeSet/\S+")
 DONE: Final = frozenset({"CREATE_COMPLETE", "DELETE_COMPLETE", "UPDATE_COMPLETE"})
-LEFT_ALONE: Final = """\
-every secret, the accounts' stacks, and the bucket of
-   aws-sam-cli-managed-default"""
+LEFT_ALONE: Final = (
+    "every secret, the accounts' stacks, and the bucket of aws-sam-cli-managed-default"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,12 +242,15 @@ def undeploy(place: Place, stacks: Sequence[str], manner: Manner) -> None:
     client = place.client("cloudformation")
     found = {name: find_stack(place, name) for name in stacks}
     there = [name for name, each in found.items() if each.status is not None]
+    if not there:
+        print(nothing_to_delete(place, stacks[-1]))
+        return
     question = (
-        f"This deletes {' and '.join(there)}, with the log and the failed events.\n"
-        f"It leaves alone {LEFT_ALONE}.\n"
-        f"Delete in account {place.account}, Region {place.region}?"
+        wrapped(f"This deletes {' and '.join(there)}, with the log and the failed events."),
+        wrapped(f"It leaves alone {LEFT_ALONE}."),
+        f"Delete in account {place.account}, Region {place.region}?",
     )
-    if there and not manner.dry_run and not manner.agrees(question):
+    if not manner.dry_run and not manner.agrees("\n".join(question)):
         raise DeployError("Nothing was deleted.")
     for name, each in found.items():
         if each.status is None:
@@ -264,9 +268,35 @@ def undeploy(place: Place, stacks: Sequence[str], manner: Manner) -> None:
         print("== Nothing was deleted")
         return
     print(
-        f"== Left alone: {LEFT_ALONE}. Nothing refreshes these accounts any more: each\n"
-        "   token stays in its secret, and expires. Another deployment goes on with them."
+        wrapped(
+            f"== Left alone: {LEFT_ALONE}. Nothing refreshes these accounts any more: each token "
+            "stays in its secret, and expires. Another deployment goes on with them.",
+            indent="   ",
+        )
     )
+
+
+def nothing_to_delete(place: Place, stack: str) -> str:
+    """Say that there is no such stack, and which there are: its name or the Region may be wrong.
+
+    That is no failure: a script may run once more what it has done.
+    """
+    said = (
+        f"== There is no stack {stack} in account {place.account}, Region {place.region}: "
+        "nothing was deleted."
+    )
+    try:
+        names = sorted(each.name for each in ours(place))
+    except ClientError as error:
+        if not is_denied(error):
+            raise
+        return wrapped(said, indent="   ")
+    which = (
+        f"Those that refresh accounts here: {', '.join(names)}."
+        if names
+        else ("None here refreshes accounts. If it should, check the Region and the account.")
+    )
+    return wrapped(f"{said} {which}", indent="   ")
 
 
 def read(told: argparse.Namespace) -> dict[str, str]:
@@ -344,11 +374,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except DeployError as error:
-        print(error, file=sys.stderr)
+        refuse(str(error))
     except NO_ANSWER as error:
-        print(unanswered(error), file=sys.stderr)
+        refuse(unanswered(error))
     except (BotoCoreError, ClientError) as error:
-        print(f"AWS refused: {told_by(error)}", file=sys.stderr)
+        refuse(f"AWS refused: {told_by(error)}")
     else:
         return 0
     return 1

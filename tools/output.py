@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+import textwrap
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
@@ -21,6 +22,8 @@ _TIME: Final = 8
 _INDENT: Final = "    "
 _OPTION: Final = re.compile(r" (?=--[a-z])")
 _GOES_ON: Final = " \\"
+# As a refusal ends where it says what to do.
+_COMMAND: Final = re.compile(r": ((?:aws|export|make) .+)$")
 
 
 def console() -> Console:
@@ -48,6 +51,35 @@ def pasteable(command: str) -> str:
         else:
             lines[-1] = f"{lines[-1]} {part}" if lines[-1] else part
     return "\n".join(f"{_INDENT}{line}" for line in lines)
+
+
+def wrapped(text: str, *, indent: str = "") -> str:
+    """Break prose to the width of a terminal.
+
+    Args:
+        text: Its own line ends are kept.
+        indent: Of what continues a line.
+    """
+    return "\n".join(
+        textwrap.fill(
+            line,
+            COLUMNS - 1,
+            subsequent_indent=indent,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+        for line in text.splitlines()
+    )
+
+
+def refuse(text: str) -> None:
+    """Print why something is not done; at a terminal, a command that ends it can be pasted."""
+    if sys.stderr.isatty() and len(text) >= COLUMNS:
+        prose, *command = _COMMAND.split(text)
+        text = wrapped(prose)
+        if command:
+            text += f":\n{pasteable(command[0])}"
+    print(text, file=sys.stderr)
 
 
 @contextmanager

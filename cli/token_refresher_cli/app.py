@@ -20,6 +20,7 @@ from token_refresher_cli import (
     screen,
     write_commands,
 )
+from token_refresher_cli.credentials_form import SECRET_FIELDS
 from token_refresher_cli.exit_codes import INTERRUPTED, ExitCode
 from token_refresher_cli.field_options import with_fields
 from token_refresher_cli.options import located, target_of
@@ -38,7 +39,23 @@ def _plain(params: list[Any]) -> list[Any]:
 
 
 class _Command(TyperCommand):
-    """A command whose flags look like flags in its help."""
+    """A command whose flags look like flags in its help, and which takes no secret as an option."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> Any:  # noqa: ANN401 - as in `_Commands`
+        try:
+            return super().parse_args(ctx, args)
+        except typer.TyperException as error:
+            option = getattr(error, "option_name", "")
+            taken = {each.name for each in self.params}
+            secret = option.lstrip("-").replace("-", "_") in SECRET_FIELDS - taken
+            if not secret or "from_file" not in taken:
+                raise
+            raise typer.BadParameter(
+                "a secret is never taken from an option: it is asked for, or a script gives it in "
+                "JSON by --from-file, where - reads the standard input",
+                ctx=ctx,
+                param_hint=option,
+            ) from None
 
     def get_params(self, ctx: Any) -> Any:  # noqa: ANN401 - as in `_Commands`
         return _plain(super().get_params(ctx))

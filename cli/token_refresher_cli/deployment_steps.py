@@ -124,7 +124,8 @@ def _failed_events(patient: Patient) -> Finding:
 def _alarms(patient: Patient) -> Finding:
     alarms = patient.stack.alarms()
     if alarms is None:
-        return Finding(Verdict.SKIPPED, "the stack has none")
+        said = "the stack has none: `make deploy` makes them, as does the command in its output"
+        return Finding(Verdict.SKIPPED, f"{said} DeployAlarms")
     of_function = [alarm for alarm in alarms if alarm.metric not in _OF_ACCOUNTS]
     if of_function:
         first = min(of_function, key=lambda alarm: alarm.since)

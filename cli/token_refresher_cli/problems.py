@@ -343,10 +343,10 @@ def explain_call(operation: str, code: str, resource: str, target: Target) -> Pr
         )
     if code == "ResourceNotFoundException" and operation in _ACTIONS:
         return Problem(
-            f"There is no function {resource} here.{_by(target)}",
-            f"{target.stack_from or '--stack'} names the stack: check the name, the AWS account "
-            f"and the Region. If it is not deployed yet, in a clone of this project: "
-            f"{target.deploy()}",
+            f"There is no function {resource} {_in_region(target)}.{_by(target)}",
+            f"{target.stack_from or '--stack'} names the stack: check first the name, the Region "
+            f"and the AWS account ({target.aws('sts', 'get-caller-identity')}). If it is not "
+            f"deployed yet, in a clone of this project: {target.deploy()}",
         )
     if operation == "DeleteSecret" and code in _NOT_DELETED:
         look = target.aws("secretsmanager", "describe-secret", "--secret-id", resource)
@@ -356,7 +356,8 @@ def explain_call(operation: str, code: str, resource: str, target: Target) -> Pr
             f"See which: {look}",
         )
     if code == "ValidationError" and operation.startswith("cloudformation:"):
-        return Problem(f"There is no stack {resource} of template.yaml here.", "")
+        where = _in_region(target)
+        return Problem(f"There is no stack {resource} of template.yaml {where}.", "")
     if code == "LimitExceededException" and operation == "PutSecretValue" and resource:
         return Problem(
             f"{resource} was given too many versions in a day, or has twenty stages.",
@@ -408,6 +409,11 @@ def _told(told: Problem, code: str, resource: str, target: Target) -> Problem:
     if told is _NO_ANSWER and target.is_endpoint_local:
         told = _NO_LOCAL_ANSWER
     return Problem(told.what.format(code=code, at=at) + by, told.fix.format(**commands))
+
+
+def _in_region(target: Target) -> str:
+    region = target.aws_region or target.region
+    return f"in {region}" if region else "here"
 
 
 def _by(target: Target) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated
@@ -17,10 +18,7 @@ from token_refresher_cli.accounts import in_order, status_of
 from token_refresher_cli.connection import Connection
 from token_refresher_cli.durations import say_when
 from token_refresher_cli.exit_codes import INTERRUPTED, ExitCode
-from token_refresher_cli.problems import (
-    ProblemError,
-    about,
-)
+from token_refresher_cli.problems import ProblemError, RefusedError, about
 from token_refresher_cli.sweeps import next_due, rows_of_report
 from token_refresher_cli.timeline import history_of
 
@@ -222,6 +220,9 @@ def token(
     """
     connection, machine = connect(ctx)
     if machine.prints_to_a_person and not show:
+        # Whoever may not look whether there is such an account is told the rest all the same.
+        with suppress(RefusedError):
+            connection.require(name)
         raise ProblemError(
             "The token is not printed to a terminal, which keeps what it shows.",
             "Pipe it to where it is used, or give --show.",

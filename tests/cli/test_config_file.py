@@ -302,7 +302,9 @@ def test_a_stack_that_only_the_file_names_and_that_is_not_there_is_told_with_the
     refused = operator.run("status")
     assert refused.exit_code == 3
     assert (
-        f"There is no function not-there here. See {path}, too.\n{path} names the" in refused.stderr
+        f"There is no function not-there in eu-west-1. See {path}, too.\n{path} names the stack: "
+        "check first the name, the Region and the AWS account (aws sts get-caller-identity"
+        in refused.stderr
     )
     assert refused.stderr.endswith(
         "not deployed yet, in a clone of this project: "

@@ -624,6 +624,20 @@ def test_an_alarm_of_the_function_that_is_on_is_found(
     assert "docs/runbook.md" in fix
 
 
+def test_a_stack_without_alarms_is_told_how_it_gets_them(
+    operator: Operator, deployed: Deployed
+) -> None:
+    operator.add("dealer-17")
+    deployed.sweep()
+    told = operator.tells(DEALER)
+    (alarms,) = (step for step in told["steps"] if step["step"] == "alarms")
+    assert alarms["verdict"] == "not looked at"
+    assert alarms["found"] == (
+        "the stack has none: `make deploy` makes them, as does the command in its output "
+        "DeployAlarms"
+    )
+
+
 def test_a_token_that_has_expired_is_found(operator: Operator, deployed: Deployed) -> None:
     operator.add("dealer-17")
     deployed.sweep()

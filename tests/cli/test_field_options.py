@@ -251,6 +251,9 @@ def test_a_correction_sets_parts_and_removes_what_it_is_told_to(operator: Operat
         "--request-header X-Api-Key=made-up",
         "--token-endpoint 'https://e.example/t?api_key=made-up'",
         "--verify-url 'https://e.example/me?token=made-up'",
+        # Of a field that has no option.
+        "--client-secret made-up",
+        "--password=made-up",
     ],
 )
 @pytest.mark.parametrize("command", ["add erp", "correct erp"])
@@ -260,6 +263,15 @@ def test_a_secret_is_taken_from_no_option(operator: Operator, command: str, opti
     assert (refused.exit_code, refused.stdout) == (2, "")
     assert "never taken from an option" in " ".join(refused.stderr.replace("\u2502", " ").split())
     assert "made-up" not in refused.stderr
+
+
+def test_who_gives_the_secret_as_an_option_is_told_how_it_is_given(operator: Operator) -> None:
+    refused = operator.run("add erp --client-secret made-up")
+    told = " ".join(refused.stderr.replace("\u2502", " ").split())
+    assert "--client-secret: a secret is never taken from an option: it is asked for" in told
+    assert "by --from-file, where - reads the standard input" in told
+    # A command that takes no credentials knows nothing of it.
+    assert "No such option" in operator.run("refresh erp --client-secret made-up").stderr
 
 
 @pytest.mark.parametrize(

@@ -148,6 +148,17 @@ def test_a_wrong_password_is_found_and_corrected_without_a_secret_on_the_screen(
     assert [secret for secret in (*SECRETS, token) if secret in shown] == []
 
 
+def test_at_a_terminal_an_account_that_is_not_there_is_told_before_its_token_is_refused(
+    shell: Shell, onboard: Callable[..., None], dealer: str
+) -> None:
+    onboard(dealer)
+    with shell.open("token", f"{dealer}x") as terminal:
+        terminal.expect(f"There is no account {dealer}x")
+        assert terminal.finish() == 3
+    assert "Did you mean" in terminal.plain
+    assert "not printed" not in terminal.plain
+
+
 def test_the_table_has_colours_in_a_terminal_unless_it_is_told_otherwise(
     shell: Shell, onboard: Callable[..., None], dealer: str
 ) -> None:

@@ -288,6 +288,8 @@ def test_an_architecture_that_is_not_the_template_s_is_refused(
 
     assert done.returncode != 0
     assert "ARCHITECTURE is x86_64, but the template says arm64" in done.stdout
+    # What serves whoever runs SAM, with a variable of the local AWS in the shell.
+    assert "sam build --parameter-overrides Architecture=x86_64" in done.stdout
 
 
 def test_an_architecture_that_nobody_names_is_not_guessed(tmp_path: Path) -> None:

@@ -356,15 +356,57 @@ def test_a_places_parameters_hold_only_where_none_of_the_name_is_given(
     assert run(environment, defaults, "check", "Triggers=false", stack="s" * 56).returncode == 0
 
 
-def test_to_undeploy_what_is_not_there_is_told_and_does_nothing(
-    cloud: EmbeddedCloud, shell: dict[str, str]
+def test_to_undeploy_what_is_not_there_deletes_nothing_and_says_nothing_else(
+    here: Callable[..., Said],
 ) -> None:
-    done = run({**shell, **cloud.environment()}, "undeploy")
-    assert done.returncode == 0, done.stderr
-    assert "There is no stack token-refresher\n" in done.stdout
+    done = here("undeploy")
+    assert (done.status, done.stderr) == (0, "")
+    assert " ".join(done.stdout.splitlines()[1:]) == (
+        "== There is no stack token-refresher in account 000000000000, Region eu-west-1:    "
+        "nothing was deleted. None here refreshes accounts. If it should, check the    "
+        "Region and the account."
+    )
 
 
 OURS = {"RefreshBeforeSeconds": "5400", "Signing": "false"}
+
+
+def test_to_undeploy_under_a_misspelt_name_tells_those_that_there_are(
+    cloud: EmbeddedCloud, here: Callable[..., Said]
+) -> None:
+    deployed(cloud, "token-refresher", SecretPrefix="oauth", **OURS)
+    done = here("undeploy", stack="token-refreshr")
+    assert done.status == 0
+    assert "those that refresh accounts here: token-refresher." in (
+        " ".join(done.stdout.split()).lower()
+    )
+    assert "Left alone" not in done.stdout
+    assert max(map(len, done.stdout.splitlines()[1:])) < 80
+    assert stacks(cloud) == ["token-refresher"]
+
+
+def test_who_may_not_list_stacks_is_told_all_the_same_that_nothing_was_deleted(
+    cloud: EmbeddedCloud, here: Callable[..., Said], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Relay(cloud.endpoint_url) as relay:
+        # After its own two.
+        relay.illness = lambda _: DENIED if relay.calls.count("DescribeStacks") == 3 else None
+        monkeypatch.setenv("AWS_ENDPOINT_URL", relay.url)
+        done = here("undeploy")
+    assert (done.status, done.stderr) == (0, "")
+    assert done.stdout.endswith("nothing was deleted.\n")
+
+
+@pytest.mark.slow
+def test_a_refusal_is_no_wider_than_the_terminal_and_its_command_can_be_pasted(
+    cloud: EmbeddedCloud, shell: dict[str, str]
+) -> None:
+    roll_back(cloud, STACK)
+    environment = {**shell, **cloud.environment()}
+    with Terminal((*UNDEPLOY, "check"), environment, columns=80) as terminal:
+        assert terminal.finish() == 1
+    assert terminal.screen.overlong == []
+    assert "Delete it first:\n    make undeploy" in terminal.plain.replace("\r", "")
 
 
 def test_a_prefix_that_another_stack_has_is_refused_by_the_other_ones_name(
@@ -525,6 +567,7 @@ def test_at_a_terminal_what_a_person_agrees_to_is_deleted(
         terminal.expect("[y/N] ")
         terminal.enter("y")
         assert terminal.finish() == 0, terminal.plain
+    assert terminal.screen.overlong == []
     assert stacks(cloud) == [f"{STACK}-account-dealer-17"]
 
 

@@ -163,6 +163,15 @@ def test_a_report_that_cannot_be_written_is_told_before_anything_is_made(
 
 
 @pytest.mark.slow
+def test_an_empty_stack_means_none(cloud: EmbeddedCloud, tmp_path: Path) -> None:
+    with Terminal((*COMMAND, "--stack="), shell(cloud, tmp_path), columns=80) as terminal:
+        terminal.expect("Begin? [y/N] ")
+        terminal.enter("n")
+        assert terminal.finish() == 2
+    assert "the stack" not in terminal.plain
+
+
+@pytest.mark.slow
 def test_a_stack_that_is_not_there_is_told_before_anything_is_made(
     cloud: EmbeddedCloud, tmp_path: Path
 ) -> None:

@@ -17,8 +17,8 @@ from tests.tools import smoke_account
 from token_refresher import records as program_records
 from token_refresher.fixes import FIXES
 from tools.smoke import identity, keys, listing, records, refusals, stages, writes
-from tools.smoke.__main__ import FIRST, LAST
-from tools.smoke.findings import Finding, Verdict
+from tools.smoke.__main__ import FIRST, LAST, exit_code
+from tools.smoke.findings import AGAIN, Finding, Verdict, told_open
 from tools.smoke.questions import Answer, Question
 from tools.smoke.sandbox import MOST_CALLS, MOST_TO_ASK
 
@@ -105,12 +105,41 @@ def test_a_permission_that_is_missing_is_named_and_the_answer_unknown(
     assert box.commands() == []
 
 
-def test_an_account_without_identity_federation_is_unknown_with_the_code(
+def test_an_account_without_identity_federation_is_unknown_and_told_once_how_to_turn_it_on(
     cloud: EmbeddedCloud,
 ) -> None:
     findings = smoke_account.asked(smoke_account.sandbox(cloud), identity.QUESTIONS)
     assert {each.verdict for each in findings} == {Verdict.UNKNOWN}
-    assert "OutboundWebIdentityFederationDisabledException" in findings[0].measured
+    assert {each.measured for each in findings} == {"identity federation is off"}
+    told = told_open(findings)
+    assert " ".join(" ".join(told).split()) == (
+        "What is unknown is no fault. It stays open: - 6 questions: identity federation is off in "
+        "this account; who wants it turns it on: aws iam enable-outbound-web-identity-federation"
+    )
+    assert max(map(len, "\n".join(told).splitlines())) < 80
+
+
+WELL = Finding("well", Verdict.AS_DOCUMENTED)
+
+
+@pytest.mark.parametrize(
+    ("findings", "left", "expected"),
+    [
+        pytest.param([WELL], [], 0, id="as documented"),
+        pytest.param(
+            [WELL, Finding("", Verdict.UNKNOWN, "", "grant it")], [], 0, id="a person's choice"
+        ),
+        pytest.param([WELL, Finding("", Verdict.UNKNOWN)], [], 0, id="asked and not settled"),
+        pytest.param([WELL, Finding("", Verdict.UNKNOWN, "", AGAIN)], [], 2, id="cut short"),
+        pytest.param([Finding("", Verdict.UNKNOWN, "", "grant it")], [], 2, id="nothing asked"),
+        pytest.param([WELL], ["aws delete"], 2, id="left over"),
+        pytest.param([WELL, Finding("", Verdict.DIFFERS)], ["aws delete"], 1, id="differs"),
+    ],
+)
+def test_the_exit_code_is_no_fault_where_a_person_keeps_a_question_open(
+    findings: list[Finding], left: list[str], expected: int
+) -> None:
+    assert exit_code(findings, left) == expected
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
@@ -87,10 +88,11 @@ def test_a_stack_that_sweeps_is_as_documented(stacks: EmbeddedCloud, reader: Cre
     assert {each.question: each.verdict for each in found} == dict.fromkeys(
         (each.name for each in deployed.questions(STACK)), Verdict.AS_DOCUMENTED
     ), found
-    concurrency, schedule, sweeps, _, starts = (each.measured for each in found)
+    concurrency, schedule, sweeps, alarms, starts = (each.measured for each in found)
     assert concurrency == "1 reserved"
     assert schedule == "rate(5 minutes) ENABLED"
-    assert sweeps.startswith("1, the last one ")
+    assert re.match(r"1, the last one (1 minute|\d+ minutes) ago", sweeps)
+    assert re.fullmatch(r"none is without data: \d+ OK", alarms)
     assert starts.startswith("1 in a day, ")
 
 

@@ -112,7 +112,7 @@ def check_prefix(place: Place, stack: str, parameters: Mapping[str, str]) -> Non
     """
     prefix = parameters["SecretPrefix"]
     try:
-        neighbours = [each for each in _ours(place) if each.name != stack]
+        neighbours = [each for each in ours(place) if each.name != stack]
     except ClientError as error:
         if not is_denied(error):
             raise
@@ -138,7 +138,7 @@ def check_prefix(place: Place, stack: str, parameters: Mapping[str, str]) -> Non
             )
 
 
-def _ours(place: Place) -> Iterator[Stack]:
+def ours(place: Place) -> Iterator[Stack]:
     """List the stacks here that refresh accounts."""
     pages = place.client("cloudformation").get_paginator("describe_stacks").paginate()
     for page in pages:

@@ -66,7 +66,9 @@ def last_sweep(stack: str, sandbox: Sandbox) -> Answer:
     age = now - max(each["Timestamp"] for each in points)
     sweeps = sum(each["Sum"] for each in points)
     # A point has the time at which its minute began.
-    told = f"{sweeps:.0f}, the last one {age.total_seconds() / MINUTE:.0f} minutes ago"
+    minutes = round(age.total_seconds() / MINUTE)
+    ago = "1 minute" if minutes == 1 else f"{minutes} minutes"
+    told = f"{sweeps:.0f}, the last one {ago} ago"
     return Answer(is_documented=True, measured=told)
 
 
@@ -75,8 +77,12 @@ def alarms(stack: str, sandbox: Sandbox) -> Answer:
     found = sandbox.client("cloudwatch").describe_alarms(AlarmNamePrefix=f"{stack} ")
     states = Counter(each["StateValue"] for each in found["MetricAlarms"])
     told = ", ".join(f"{number} {state}" for state, number in states.most_common())
-    is_told = bool(states) and "INSUFFICIENT_DATA" not in states
-    return Answer(is_told, told or "there is none: see make deploy")
+    if not states:
+        return Answer(is_documented=False, measured="there is none: see make deploy")
+    # One that has gone off has data as well, so the figures alone would read like contentment.
+    if "INSUFFICIENT_DATA" not in states:
+        return Answer(is_documented=True, measured=f"none is without data: {told}")
+    return Answer(is_documented=False, measured=told)
 
 
 def starts(stack: str, sandbox: Sandbox) -> Answer:
@@ -97,7 +103,7 @@ def starts(stack: str, sandbox: Sandbox) -> Answer:
             break
         asked["nextToken"] = page["nextToken"]
     if not found:
-        return Answer(None, "no cold start in a day's log")
+        return Answer(None, "no cold start in a day's log", "its log has no cold start yet")
     return Answer(
         is_documented=True,
         measured=f"{len(found)} in a day, {median(found):.0f} ms, {max(found):.0f} ms at most",

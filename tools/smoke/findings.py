@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import textwrap
 import threading
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -14,6 +15,11 @@ if TYPE_CHECKING:
 _LINE: Final = 79
 # Of what is measured, beneath the question and beside the verdict.
 _INDENT: Final = 15
+
+
+# Of what was in the way of a question by chance.
+AGAIN: Final = "they could not be asked this time; run it again"
+_NOT_SETTLED: Final = "asked, and not settled: see above"
 
 
 class Verdict(enum.StrEnum):
@@ -33,11 +39,14 @@ class Finding:
         verdict: Unknown where it could not be asked: a permission, the budget, a step before it.
         measured: The figure or the code that was seen; why, where it is unknown. No value of a
             secret.
+        remedy: How it comes to be asked, where a person can see to that; `AGAIN` where another
+            run may do.
     """
 
     question: str
     verdict: Verdict
     measured: str = ""
+    remedy: str = ""
 
     @property
     def line(self) -> str:
@@ -102,3 +111,25 @@ def counted(findings: Iterable[Finding]) -> str:
     """Count findings by verdict, in one line."""
     verdicts = [each.verdict for each in findings]
     return ", ".join(f"{verdicts.count(each)} {each}" for each in Verdict)
+
+
+def told_open(findings: Iterable[Finding]) -> list[str]:
+    """Say what keeps questions open, each reason once, in lines of a terminal."""
+    reasons = Counter(
+        each.remedy or _NOT_SETTLED for each in findings if each.verdict is Verdict.UNKNOWN
+    )
+    if not reasons:
+        return []
+    told = ["What is unknown is no fault. It stays open:"]
+    for reason, count in reasons.items():
+        questions = "1 question" if count == 1 else f"{count} questions"
+        # A command or a permission is pasted whole.
+        told.append(
+            textwrap.fill(
+                f"- {questions}: {reason}",
+                _LINE,
+                subsequent_indent="  ",
+                break_on_hyphens=False,
+            )
+        )
+    return told

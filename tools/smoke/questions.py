@@ -11,7 +11,7 @@ from botocore.parsers import ResponseParserError
 
 from token_refresher.aws.secret_store import told_by
 from token_refresher.fixes import DENIED
-from tools.smoke.findings import BudgetError, Finding, Verdict
+from tools.smoke.findings import AGAIN, BudgetError, Finding, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,10 +29,19 @@ STRANGERS: Final = frozenset(
 # This account, this Region or this session cannot be asked.
 NOT_HERE: Final = frozenset(
     {
-        *("FeatureDisabled", "InvalidAction", "OutboundWebIdentityFederationDisabledException"),
-        *("OutboundWebIdentityFederationDisabled", "SessionDurationEscalationException"),
-        *("UnknownOperationException",),
+        *("InvalidAction", "SessionDurationEscalationException", "UnknownOperationException"),
     }
+)
+# IAM has two words for it, and STS the third.
+FEDERATION_IS_OFF: Final = frozenset(
+    {
+        *("FeatureDisabled", "OutboundWebIdentityFederationDisabled"),
+        *("OutboundWebIdentityFederationDisabledException",),
+    }
+)
+TURN_FEDERATION_ON: Final = (
+    "identity federation is off in this account; who wants it turns it on: "
+    "aws iam enable-outbound-web-identity-federation"
 )
 _ACTION: Final = re.compile(r"not authorized to perform: ([a-z-]+:[A-Za-z]+)")
 
@@ -44,10 +53,12 @@ class Answer:
     Attributes:
         is_documented: Whether that is what its documents say; None where it could not be seen.
         measured: The figure or the code. No value, no id of the account.
+        remedy: As of a finding.
     """
 
     is_documented: bool | None
     measured: str
+    remedy: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,19 +91,19 @@ def settle(question: Question, sandbox: Sandbox) -> Finding:
     try:
         answer = question.ask(sandbox)
     except BudgetError as error:
-        answer = Answer(None, str(error))
+        answer = Answer(None, str(error), AGAIN)
     except ClientError as error:
         answer = _of_refusal(error, sandbox)
     except BotoCoreError as error:
         raise LostError(type(error).__name__) from None
     except ResponseParserError as error:
-        answer = Answer(None, f"{type(error).__name__}: no response of AWS came")
+        answer = Answer(None, f"{type(error).__name__}: no response of AWS came", AGAIN)
     except (LookupError, TypeError, ValueError) as error:
         answer = Answer(
             is_documented=False, measured=f"a response of another form: {type(error).__name__}"
         )
     if answer.is_documented is None:
-        return Finding(question.name, Verdict.UNKNOWN, answer.measured)
+        return Finding(question.name, Verdict.UNKNOWN, answer.measured, answer.remedy)
     if answer.is_documented:
         return Finding(question.name, Verdict.AS_DOCUMENTED, answer.measured)
     measured = f"{answer.measured}; documented: {question.documented}"
@@ -108,9 +119,13 @@ def _of_refusal(error: ClientError, sandbox: Sandbox) -> Answer:
         # One operation may need two permissions. Of the message, nothing else may be told.
         named = _ACTION.search(error.response["Error"].get("Message", ""))
         action = named[1] if named else sandbox.operations.get(operation, operation)
-        return Answer(None, f"{code}: {action} is missing")
-    says_nothing = is_transient or code in NOT_HERE
-    return Answer(None if says_nothing else False, f"{operation}: {code}")
+        remedy = f"{action} is missing; grant it, or leave it (docs/smoke.md)"
+        return Answer(None, f"{code}: {action} is missing", remedy)
+    if code in FEDERATION_IS_OFF:
+        return Answer(None, "identity federation is off", TURN_FEDERATION_ON)
+    if code in NOT_HERE:
+        return Answer(None, f"{operation}: {code}", f"{code}: not in this Region or session")
+    return Answer(None if is_transient else False, f"{operation}: {code}", AGAIN)
 
 
 def refusal_of(call: Callable[[], object]) -> str:
