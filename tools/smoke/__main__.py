@@ -22,7 +22,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from token_refresher import __version__
 from tools.deploy import INTERRUPTED
 from tools.deploying.place import DeployError, find_place, said_of, unanswered
-from tools.output import console, pasteable
+from tools.output import console, pasteable, refuse
 from tools.smoke import deployed, identity, keys, listing, records, refusals, stages, writes
 from tools.smoke.asking import NotAgreedError, agree
 from tools.smoke.findings import AGAIN, Finding, Verdict, counted, told_open
@@ -140,7 +140,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except (DeployError, NotAgreedError, OSError) as error:
-        print(error, file=sys.stderr)
+        refuse(str(error))
     return COULD_NOT
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from tools.deploy import INTERRUPTED
 from tools.deploying.place import DeployError, find_place
+from tools.output import refuse
 from tools.smoke.asking import NotAgreedError, agree
 from tools.smoke.findings import Budget, Finding, Verdict, counted
 from tools.smoke.stack_cleanup import clean
@@ -75,7 +76,7 @@ def main(arguments: Sequence[str] | None = None, *, waits: Waits = Waits()) -> i
         place = find_place()
         agree(place, [plan.format(name=names.stack, calls=CALLS)], yes=told.yes)
     except (DeployError, NotAgreedError) as error:
-        print(error, file=sys.stderr)
+        refuse(str(error))
         return UNKNOWN
     except KeyboardInterrupt:
         return INTERRUPTED
