@@ -366,7 +366,7 @@ def forget_uploads(world: World) -> None:
 
 
 @pytest.fixture(scope="module")
-def swept(world: World) -> World:
+def swept(world: World) -> Iterator[World]:
     """After each account was refreshed by a function that needs all that it may do."""
     world.onboard()
     # The triggers serve new accounts within seconds.
@@ -377,7 +377,9 @@ def swept(world: World) -> World:
     # Metrics of each account, and copies, are of sweeps.
     assert world.every.invoke()["outcomes"]["fresh"] == len(ACCOUNTS)
     world.outcomes = {each["account"]: each["outcome"] for each in told}
-    return world
+    yield world
+    # It is the whole AWS account's, and the other tests there begin without it.
+    world.client("iam").disable_outbound_web_identity_federation()
 
 
 # What is seen of each parameter, and what it should be.
