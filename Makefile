@@ -169,14 +169,16 @@ test-main: $(SETUP) .venv-moto/.ready .venv-deploy/.ready .venv-servers/.ready .
 	@echo "== All tests on $$($(PY) --version)"; \
 	COVERAGE_FILE=.venv/.coverage $(PY) -m pytest $(ON_ALL_CORES) $(ALL) --cov
 
-# But for what is built, released and deployed, which always has the Python of its runtime, for
-# documents, which have none, and for the demo, which takes long to say the same.
+# Whole, what is deployed: the program. Of what people run beside it, what is fast. What is built and
+# deployed always has the Python of its runtime; documents have none, and the demo says the same.
 .PHONY: test-3.13
-test-3.13: $(SETUP) .venv-moto/.ready .venv-3.13/.ready
+test-3.13: $(SETUP) .venv-3.13/.ready
 	@if [ -e .venv-3.13/.ready ]; then \
 		echo "== The tests on $$(.venv-3.13/bin/python --version)"; \
-		.venv-3.13/bin/python -m pytest $(ON_ALL_CORES) tests/resilience $(FAST) \
-			--ignore tests/integration/test_demo.py --ignore tests/tools/test_release.py; \
+		.venv-3.13/bin/python -m pytest $(ON_ALL_CORES) tests/resilience tests/integration $(ALONE) \
+			--ignore tests/integration/test_demo.py; \
+		.venv-3.13/bin/python -m pytest $(ON_ALL_CORES) tests/cli tests/tools tests/providers \
+			-m "not slow" --ignore tests/tools/test_release.py; \
 	fi
 
 
