@@ -273,6 +273,7 @@ def test_what_is_throttled_or_lost_is_asked_for_again(operator: Operator, relay:
     assert len(stored(operator)) == 6
 
 
+@pytest.mark.slow
 def test_a_minute_of_throttling_is_outlasted(operator: Operator, relay: Relay) -> None:
     lines = accounts(operator, "dealer-1")
     over_at = operator.clock.now() + timedelta(minutes=1)

@@ -486,5 +486,6 @@ def test_what_is_nested_without_end_is_masked() -> None:
     assert "made-up" not in json.dumps(Mask(()).value("", deep))
 
 
+@pytest.mark.slow
 def test_what_cannot_be_looked_through_in_time_is_masked_whole() -> None:
     assert Mask({"made-up-secret-1"}).text("aB3d" * 200_000) == MASKED

@@ -70,6 +70,7 @@ def onboard(cloud: EmbeddedCloud, server: AuthorizationServer) -> Callable[..., 
     return create
 
 
+@pytest.mark.slow
 def test_a_wrong_password_is_found_and_corrected_without_a_secret_on_the_screen(
     shell: Shell, server: AuthorizationServer, schedule: Schedule, dealer: str
 ) -> None:

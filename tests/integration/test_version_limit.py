@@ -115,6 +115,7 @@ def test_an_account_with_a_primary_grant_goes_on(deployed: Deployed, cloud: Embe
     assert "error" not in only(deployed.sweep())
 
 
+@pytest.mark.slow
 def test_of_a_filled_up_token_secret_it_says_so_and_what_is_published_stays(
     deployed: Deployed, cloud: EmbeddedCloud
 ) -> None:

@@ -161,6 +161,7 @@ def test_what_there_is_no_time_for_is_kept(told: Told) -> None:
     assert sorted(told.bus.accounts) == names
 
 
+@pytest.mark.slow
 def test_more_than_five_thousand_are_not_kept_and_the_latest_are(told: Told) -> None:
     told.onboard(5_003)
     report = told.world.sweep()
