@@ -218,12 +218,26 @@ def test_with_the_way_out_that_deploy_is_not_refused(
     assert done.returncode == 0, done.stderr
 
 
-def test_a_stack_that_exists_is_not_asked_for_its_quota(
+def test_a_stack_that_exists_is_not_asked_for_what_it_has_already(
     small_account: EmbeddedCloud, shell: dict[str, str]
 ) -> None:
     deployed(small_account, "existing")
     done = run({**shell, **small_account.environment()}, "check", stack="existing")
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("had", "given"),
+    [({"ReserveConcurrency": "false"}, "ReserveConcurrency=true"), ({}, "Triggers=true")],
+    ids=["the first", "one more"],
+)
+def test_a_stack_that_could_not_reserve_one_more_is_refused_before_the_build(
+    small_account: EmbeddedCloud, shell: dict[str, str], had: dict[str, str], given: str
+) -> None:
+    name = f"growing-{len(had)}"
+    deployed(small_account, name, **had)
+    line = refusal(run({**shell, **small_account.environment()}, "check", given, stack=name))
+    assert "to reserve 1 more, Lambda asks for 101." in line
 
 
 def test_what_a_failed_first_deploy_left_must_be_deleted_first(
@@ -298,8 +312,13 @@ def test_a_name_that_could_be_of_another_stacks_account_or_monitoring_is_refused
         check_name(stack, {})
 
 
-@pytest.mark.parametrize("parameters", [{}, {"Triggers": "true"}, {"Rotation": "true"}])
-def test_the_quota_is_asked_for_what_the_template_reserves(parameters: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    "more",
+    [{}, {"Triggers": "true"}, {"Rotation": "true"}, {"ReserveConcurrency": "false"}],
+    ids=str,
+)
+def test_the_quota_is_asked_for_what_the_template_reserves(more: dict[str, str]) -> None:
+    parameters = {"ReserveConcurrency": "true", **more}
     template = templates.resolved(templates.FUNCTION, parameters)
     functions = [
         each["Properties"]

@@ -31,15 +31,21 @@ class Pair:
     given: Mapping[str, str]
 
     @property
+    def before(self) -> dict[str, str]:
+        """The value of each of the function's parameters now; none where nothing is deployed."""
+        if self.function.is_new:
+            return {}
+        return in_force(templates.FUNCTION, {}, self.function.parameters)
+
+    @property
     def in_force(self) -> dict[str, str]:
         """The value of each of the function's parameters after the deployment."""
-        kept = {} if self.function.is_new else self.function.parameters
-        return in_force(templates.FUNCTION, self.given, kept)
+        return in_force(templates.FUNCTION, self.given, self.before)
 
     @property
     def left_prefix(self) -> str:
         """The prefix that the function has and is not to have any more; empty where it keeps it."""
-        before = "" if self.function.is_new else self.function.parameters.get("SecretPrefix", "")
+        before = self.before.get("SecretPrefix", "")
         return "" if before == self.in_force["SecretPrefix"] else before
 
     @property
@@ -71,7 +77,7 @@ def check(place: Place, name: str, given: Mapping[str, str]) -> Pair:
     check_values(pair.in_force)
     check_together(pair.in_force)
     check_prefix(place, name, pair.in_force)
-    check_quota(place, pair.function, pair.in_force)
+    check_quota(place, pair.before, pair.in_force)
     return pair
 
 

@@ -147,15 +147,20 @@ def ours(place: Place) -> Iterator[Stack]:
                 yield each
 
 
-def check_quota(place: Place, stack: Stack, parameters: Mapping[str, str]) -> None:
-    """See that a stack which is not there yet can reserve its concurrency.
+def check_quota(place: Place, before: Mapping[str, str], after: Mapping[str, str]) -> None:
+    """See that a stack can reserve what concurrency it does not have already.
 
-    An existing stack has it already, or goes back to what it was.
+    Args:
+        place: Where.
+        before: Its parameters as they are; none where nothing is deployed.
+        after: Its parameters after the deployment.
 
     Raises:
-        DeployError: It cannot, and would end in ``ROLLBACK_COMPLETE``.
+        DeployError: It cannot: a new stack would end in ``ROLLBACK_COMPLETE``, another one go
+            back to what it was, minutes later.
     """
-    if not stack.is_new or parameters["ReserveConcurrency"] != "true":
+    wanted = reserved(after) - reserved(before)
+    if wanted <= 0:
         return
     try:
         limits = place.client("lambda").get_account_settings()["AccountLimit"]
@@ -167,17 +172,20 @@ def check_quota(place: Place, stack: Stack, parameters: Mapping[str, str]) -> No
             f"{_LEFT_TO_OTHERS} or less, deploy with ReserveConcurrency=false."
         )
         return
-    unreserved, wanted = limits["UnreservedConcurrentExecutions"], reserved(parameters)
+    unreserved = limits["UnreservedConcurrentExecutions"]
     if unreserved < _LEFT_TO_OTHERS + wanted:
         raise DeployError(
             f"This account has {unreserved} unreserved concurrent executions in {place.region}; "
-            f"to reserve {wanted}, Lambda asks for {_LEFT_TO_OTHERS + wanted}. "
+            f"to reserve {wanted}{' more' if before else ''}, Lambda asks for "
+            f"{_LEFT_TO_OTHERS + wanted}. "
             'Ask AWS for more, or deploy without: make deploy PARAMETERS="ReserveConcurrency=false"'
         )
 
 
 def reserved(parameters: Mapping[str, str]) -> int:
-    """Tell how much concurrency the stack reserves."""
+    """Tell how much concurrency a stack reserves, by its parameters."""
+    if parameters.get("ReserveConcurrency") != "true":
+        return 0
     return sum(
         each for name, each in _RESERVED.items() if not name or parameters.get(name) == "true"
     )
