@@ -26,29 +26,37 @@ class Deployed:
         return self.stack.aws
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def aws() -> Iterator[LocalAws]:
+    """An AWS account of the file's own: nothing that another leaves is in its way."""
     with LocalAws() as local_aws:
         yield local_aws
 
 
 @pytest.fixture(scope="session")
-def _built(aws: LocalAws) -> str:
+def _shared_aws() -> Iterator[LocalAws]:
+    """The AWS account of what several files look at."""
+    with LocalAws() as local_aws:
+        yield local_aws
+
+
+@pytest.fixture(scope="session")
+def _built(_shared_aws: LocalAws) -> str:
     """Build what all stacks are deployed from, and return what is said of it.
 
     The quick start's test runs ``make deploy``.
     """
-    return Stack(aws, {}).make("build")
+    return Stack(_shared_aws, {}).make("build")
 
 
 @pytest.fixture(scope="session")
-def deployed(aws: LocalAws, _built: str) -> Deployed:
-    kms = aws.cloud.client("kms")
+def deployed(_shared_aws: LocalAws, _built: str) -> Deployed:
+    kms = _shared_aws.cloud.client("kms")
     keys = [kms.create_key()["KeyMetadata"]["Arn"] for _ in range(2)]
     parameters = {"CredentialsKmsKeyArn": keys[0], "TokenSecretKmsKeyArn": keys[1]}
     # The schedule is real, but no test here waits for it.
     parameters["ResourceTags"] = "team=payments,cost-center=42"
     parameters["ReplicaRegions"] = "eu-central-1"
-    stack = Stack(aws, {"ScheduleMinutes": "15", "Events": "true", **parameters})
+    stack = Stack(_shared_aws, {"ScheduleMinutes": "15", "Events": "true", **parameters})
     stack.make("deploy-stacks")
     return Deployed(stack, *keys)

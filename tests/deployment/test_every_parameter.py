@@ -344,7 +344,6 @@ def world(aws: LocalAws, _built: str) -> Iterator[World]:
     ):
         world = World(aws, authority, server, proxy, _built)
         assert all((world.keys, world.signing_key, world.topic, world.boundary, world.events))
-        forget_uploads(world)
         world.before = everything(world)
         with SignatureRecorder(aws.cloud.endpoint_url) as recorder:
             shell = {**world.every.environment(), "AWS_ENDPOINT_URL": recorder.url}
@@ -357,16 +356,8 @@ def world(aws: LocalAws, _built: str) -> Iterator[World]:
         yield world
 
 
-def forget_uploads(world: World) -> None:
-    """Empty the bucket of SAM, where another test has deployed before."""
-    s3 = world.client("s3")
-    for bucket in s3.list_buckets()["Buckets"]:
-        for each in s3.list_objects_v2(Bucket=bucket["Name"]).get("Contents", ()):
-            s3.delete_object(Bucket=bucket["Name"], Key=each["Key"])
-
-
 @pytest.fixture(scope="module")
-def swept(world: World) -> Iterator[World]:
+def swept(world: World) -> World:
     """After each account was refreshed by a function that needs all that it may do."""
     world.onboard()
     # The triggers serve new accounts within seconds.
@@ -377,9 +368,7 @@ def swept(world: World) -> Iterator[World]:
     # Metrics of each account, and copies, are of sweeps.
     assert world.every.invoke()["outcomes"]["fresh"] == len(ACCOUNTS)
     world.outcomes = {each["account"]: each["outcome"] for each in told}
-    yield world
-    # It is the whole AWS account's, and the other tests there begin without it.
-    world.client("iam").disable_outbound_web_identity_federation()
+    return world
 
 
 # What is seen of each parameter, and what it should be.

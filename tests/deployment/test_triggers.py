@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from local.embedded_cloud import Credentials
-    from local.stack import LocalAws
     from tests.deployment.conftest import Deployed
 
 PREFIX: Final = "beside"
@@ -145,9 +144,9 @@ class Beside:
 
 
 @pytest.fixture(scope="module")
-def beside(aws: LocalAws, _built: str) -> Beside:
+def beside(deployed: Deployed) -> Beside:
     parameters = {"SecretPrefix": PREFIX, "Triggers": "true", "Rotation": "true"}
-    stack = Stack(aws, {"ScheduleMinutes": "15", **parameters}, name="beside")
+    stack = Stack(deployed.aws, {"ScheduleMinutes": "15", **parameters}, name="beside")
     stack.make("deploy-stacks")
     found = Beside(stack)
     # The first invocation of a function starts it, here as on AWS.
