@@ -1,4 +1,4 @@
-"""Whatever a document names is there: files, headings, tests, permissions."""
+"""What a document names is there (files, headings, tests, permissions); its tables are whole."""
 
 from __future__ import annotations
 
@@ -23,6 +23,11 @@ FOLDERS: Final = "|".join(
 # Within backquotes: a path from the root, and perhaps a test in it.
 PATH: Final = re.compile(rf"`((?:{FOLDERS})/[\w./*-]*)(?:::(\w+))?`")
 LINK: Final = re.compile(r"\]\((?!https?:)([^)#\s]*)(?:#([^)]*))?\)")
+
+FENCED: Final = re.compile(r"^ *```.*?^ *```", re.MULTILINE | re.DOTALL)
+TABLE: Final = re.compile(r"(?:^\|.*\n)+", re.MULTILINE)
+# Within backquotes, too, a line between cells is one, but with a backslash before it.
+CELL: Final = re.compile(r"(?<!\\)\|")
 
 pytestmark = pytest.mark.parametrize(
     "document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT))
@@ -64,3 +69,9 @@ def test_every_permission_that_is_named_exists(document: Path) -> None:
     template = (ROOT / "template.yaml").read_text(encoding="utf-8")
     named = re.findall(r"permissions? `(\w+)`", document.read_text(encoding="utf-8"))
     assert [name for name in named if f"Sid: {name}\n" not in template] == []
+
+
+def test_every_row_of_a_table_has_a_cell_for_each_column(document: Path) -> None:
+    tables = TABLE.findall(FENCED.sub("", document.read_text(encoding="utf-8") + "\n"))
+    rows = [(table.partition("\n")[0], row) for table in tables for row in table.splitlines()]
+    assert [row for head, row in rows if len(CELL.findall(row)) != len(CELL.findall(head))] == []
