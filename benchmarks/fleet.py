@@ -24,8 +24,8 @@ from local.secrets_manager.refusals import RefusalError
 from token_refresher.aws.secret_store import Pace, SecretsManagerStore
 from token_refresher.errors import HostStoppedError, OutOfTimeError
 from token_refresher.oauth.errors import EndpointUnavailableError
+from token_refresher.oauth.exchange import REQUEST_SECONDS
 from token_refresher.oauth.token_response import read_token_response
-from token_refresher.oauth.transport import REQUEST_SECONDS
 from token_refresher.refresh import Refresher
 from token_refresher.sweep import Sweeper
 

@@ -21,7 +21,7 @@ from urllib3.exceptions import DecodeError, HTTPError, NewConnectionError
 from token_refresher import PRODUCT_USER_AGENT
 from token_refresher.oauth.assertions import SIGNED
 from token_refresher.oauth.client_authentication import host_of
-from token_refresher.oauth.transport import LONGEST_BODY, REQUEST_SECONDS
+from token_refresher.oauth.exchange import LONGEST_BODY, REQUEST_SECONDS
 from token_refresher.refusals import is_plain_https_url
 
 if TYPE_CHECKING:

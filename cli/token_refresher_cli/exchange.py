@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 
     from token_refresher.credentials import Credentials
     from token_refresher.oauth.client_authentication import Client
+    from token_refresher.oauth.http_response import Response
     from token_refresher.oauth.token_request import TokenRequest
-    from token_refresher.oauth.transport import Response
 
 # Of a body that is shown; a terminal keeps what it shows, and a page says no more further down.
 _MOST_LINES: Final = 60

@@ -18,7 +18,7 @@ from tests.cli.operator import COMMANDS, SECRET
 from tests.unit.connect_proxy import ConnectProxy, refuses
 from tests.unit.raw_tls_server import RawTlsServer, answer, answers_and_closes, drips
 from token_refresher import PRODUCT_USER_AGENT
-from token_refresher.oauth.transport import LONGEST_BODY, REQUEST_SECONDS
+from token_refresher.oauth.exchange import LONGEST_BODY, REQUEST_SECONDS
 from token_refresher_cli.discovery import Discovered, DiscoveryError, discover
 
 if TYPE_CHECKING:

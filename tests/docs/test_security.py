@@ -16,11 +16,11 @@ from tests.docs.test_links import PATH, functions_of
 from tests.fuzz.parsers import PARSERS
 from token_refresher import settings
 from token_refresher.credentials import Credentials, SignedAssertion
-from token_refresher.oauth import transport
 from token_refresher.oauth.allowed_hosts import AllowedHosts, host_patterns
 from token_refresher.oauth.client_authentication import Client
 from token_refresher.oauth.dialect import Dialect
 from token_refresher.oauth.errors import TokenEndpointError
+from token_refresher.oauth.exchange import LONGEST_BODY, LONGEST_RESPONSE
 from token_refresher.publishing import Publish
 from token_refresher.refusals import REFUSED_HEADERS
 from tools import templates
@@ -137,7 +137,7 @@ def test_every_setting_that_is_named_exists() -> None:
 
 def test_the_bounds_that_are_named_are_the_programs() -> None:
     row = next(row for row in rows("Threats") if "bombs" in row[0])
-    body, answer = transport.LONGEST_BODY, transport.LONGEST_RESPONSE
+    body, answer = LONGEST_BODY, LONGEST_RESPONSE
     assert f"{body // 1024} KiB of body, {answer // 1024} KiB in all" in row[1]
 
 

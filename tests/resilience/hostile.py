@@ -24,7 +24,7 @@ from tests.unit.raw_tls_server import (
     stops_after,
 )
 from token_refresher.errors import FailureClass
-from token_refresher.oauth.transport import LONGEST_BODY, REQUEST_SECONDS
+from token_refresher.oauth.exchange import LONGEST_BODY, REQUEST_SECONDS
 
 if TYPE_CHECKING:
     import socket

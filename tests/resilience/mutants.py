@@ -246,8 +246,8 @@ MUTANTS: Final = (
     ),
     Mutant(
         "hosts: one that only `*` allows may be anywhere",
-        "oauth/transport",
-        "            if _exchange.must_be_global and self.proxy is None:\n",
+        "oauth/sockets",
+        "            if exchange.must_be_global and self.proxy is None:\n",
         "            if False:\n",
         ("tests/unit/oauth/test_transport.py",),
     ),

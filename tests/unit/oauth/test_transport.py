@@ -57,7 +57,8 @@ from token_refresher.oauth.errors import (
     TokenEndpointError,
     TokenResponseError,
 )
-from token_refresher.oauth.transport import LONGEST_BODY, REQUEST_SECONDS, TokenEndpoint
+from token_refresher.oauth.exchange import LONGEST_BODY, REQUEST_SECONDS
+from token_refresher.oauth.transport import TokenEndpoint
 from token_refresher.parsing import parse_credentials
 
 if TYPE_CHECKING:
