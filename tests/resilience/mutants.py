@@ -249,14 +249,14 @@ MUTANTS: Final = (
         "oauth/sockets",
         "            if exchange.must_be_global and self.proxy is None:\n",
         "            if False:\n",
-        ("tests/unit/oauth/test_transport.py",),
+        ("tests/unit/oauth/test_sockets.py",),
     ),
     Mutant(
         "connections: accounts share them, whomever they believe",
         "oauth/transport",
         '                request.url, pool_kwargs={"ssl_context": self._context(client)}\n',
         '                request.url, pool_kwargs={"ssl_context": self._ssl_context}\n',
-        ("tests/unit/oauth/test_transport.py",),
+        ("tests/unit/oauth/test_sockets.py",),
     ),
     Mutant(
         "journal: whether the published one stands is not looked at",
