@@ -54,13 +54,9 @@ from token_refresher.oauth.errors import (
     TokenResponseError,
 )
 from token_refresher.oauth.signatures import made
+from token_refresher.oauth.times import parse_retry_after, parse_time
 from token_refresher.oauth.token_request import token_request
-from token_refresher.oauth.token_response import (
-    lifetime,
-    parse_retry_after,
-    parse_time,
-    read_token_response,
-)
+from token_refresher.oauth.token_response import lifetime, read_token_response
 from token_refresher.parsing import parse_credentials
 from token_refresher.policy import (
     FAILURES,

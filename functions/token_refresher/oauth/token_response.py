@@ -11,8 +11,7 @@ import base64
 import json
 import math
 import re
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
+from datetime import datetime, timedelta
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qsl, quote_plus
@@ -33,6 +32,7 @@ from token_refresher.oauth.errors import (
     TokenResponseError,
 )
 from token_refresher.oauth.hidden import Hidden
+from token_refresher.oauth.times import number_of, parse_expires_in, parse_retry_after, parse_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,9 +43,8 @@ if TYPE_CHECKING:
 # Servlet containers say with a page, too, what no firewall says.
 _REFUSING_BY_PAGES: Final = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.UNSUPPORTED_MEDIA_TYPE})
 
-# Beyond these it is not a lifetime but a mistake, such as milliseconds or a timestamp. A refresh
-# token may outlive an access token: eBay documents 18 months, Intuit five years.
-_LONGEST_LIFETIME: Final = timedelta(days=365)
+# A refresh token may outlive an access token: eBay documents 18 months, Intuit five years. What is
+# longer is a mistake.
 _LONGEST_REFRESH_TOKEN_LIFETIME: Final = timedelta(days=3650)
 
 TRANSIENT_STATUSES: Final = frozenset(
@@ -81,8 +80,6 @@ _FAILED: Final = frozenset({"error", "fail", "failed", "failure"})
 # Begins with a name, and has no blank in it, as pages and texts have.
 _FORM: Final = rb"\s*([\w.%-]+=[\x21-\x7E]*)\s*"
 
-# So many seconds are the year 5138, and so many milliseconds are 1973.
-_LEAST_MILLISECONDS: Final = 10**11
 # What the integers of a secret's JSON may be.
 _LEAST_INTEGER: Final = -(2**63)
 _INTEGER_END: Final = 2**64
@@ -366,7 +363,7 @@ def _tells_error(content: object, *, has_token: bool) -> bool:
         return False
     if _word(spelt.get("status")) in _FAILED or _is_error(spelt.get("code"), _DEEPEST):
         return True
-    numbers = [_number_of(spelt.get(name)) for name in ("status", "statuscode")]
+    numbers = [number_of(spelt.get(name)) for name in ("status", "statuscode")]
     return any(number is not None and number >= HTTPStatus.BAD_REQUEST for number in numbers)
 
 
@@ -381,7 +378,7 @@ def _is_error(value: object, depth: int) -> bool:
         return any(_is_error(each, depth - 1) for each in several)
     if isinstance(value, list):
         return any(_is_error(each, depth - 1) for each in value[:_LONGEST_LIST])
-    number = _number_of(value)
+    number = number_of(value)
     if number is not None:
         return bool(number) and not HTTPStatus.OK <= number < HTTPStatus.MULTIPLE_CHOICES
     return _word(value) not in _NO_ERROR
@@ -449,59 +446,6 @@ def _parse_form(body: bytes, content_type: str | None, dialect: Dialect) -> obje
     return form if form and (is_called_one or names & form.keys()) else _NOTHING
 
 
-def _number_of(value: object) -> float | None:
-    """Read a number, also one that is written as a text; None where it is none, or no end."""
-    # True is an int, and it is not one second.
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        return None
-    try:
-        number = float(value)
-    except (ValueError, OverflowError):
-        return None
-    return number if math.isfinite(number) else None
-
-
-def parse_expires_in(
-    value: object, *, unit: str = "seconds", longest: timedelta = _LONGEST_LIFETIME
-) -> timedelta | None:
-    """Read a lifetime, however it is written; None where it is not to be believed.
-
-    Zero and negative numbers are believed: such a token has expired.
-
-    Args:
-        value: As in the response.
-        unit: ``seconds`` or ``milliseconds``.
-        longest: What is longer is a mistake.
-    """
-    number = _number_of(value)
-    if number is None:
-        return None
-    seconds = number / 1000 if unit == "milliseconds" else number
-    if seconds > longest.total_seconds():
-        return None
-    return timedelta(seconds=math.floor(max(seconds, 0)))
-
-
-def parse_time(value: object) -> datetime | None:
-    """Read a time: epoch seconds, epoch milliseconds or RFC 3339; None where it is none of them.
-
-    A text without an offset is none: whose local time it is, nobody says.
-    """
-    number = _number_of(value)
-    if number is None and not isinstance(value, str):
-        return None
-    try:
-        if number is not None:
-            seconds = number if number < _LEAST_MILLISECONDS else number / 1000
-            return datetime.fromtimestamp(seconds, UTC)
-        # A leap second is the last one of its minute, which RFC 3339 section 5.6 calls the 60th.
-        written = re.sub(r"(:\d\d):60(?=[.Z+-])", r"\1:59", str(value).strip().upper())
-        time = datetime.fromisoformat(written)
-        return time.astimezone(UTC) if time.tzinfo is not None else None
-    except (ValueError, OverflowError, OSError):
-        return None
-
-
 def lifetime(response: TokenResponse, *, issued_at: datetime, client: Client) -> timedelta:
     """Tell how long the token lives: the least of what its server, its owner and itself say.
 
@@ -547,22 +491,8 @@ def _left_by_itself(access_token: str, issued_at: datetime) -> timedelta | None:
     except ValueError:
         return None
     exp = find(_parse_json(decoded), "exp")
-    number = None if isinstance(exp, str) else _number_of(exp)
+    number = None if isinstance(exp, str) else number_of(exp)
     return None if number is None else parse_expires_in(number - issued_at.timestamp())
-
-
-def parse_retry_after(header: str | None, *, now: datetime) -> timedelta | None:
-    """Read ``Retry-After``: seconds or a date (RFC 9110 section 10.2.3)."""
-    if header is None:
-        return None
-    if re.fullmatch(r"[ \t]*[0-9]{1,9}[ \t]*", header):
-        return timedelta(seconds=int(header))
-    try:
-        date = parsedate_to_datetime(header)
-    except (ValueError, OverflowError):
-        return None
-    aware = date if date.tzinfo else date.replace(tzinfo=UTC)
-    return max(aware - now, timedelta(0))
 
 
 def _text(value: object) -> str | None:
