@@ -18,7 +18,7 @@ import msgspec
 from token_refresher.events import AccountName
 from token_refresher.json_text import given_twice, trouble_with
 from token_refresher.refusals import plain
-from token_refresher_cli.credentials_form import FormError, read_object
+from token_refresher_cli.fields import FormError, read_object
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -20,9 +20,9 @@ from token_refresher_cli import (
     screen,
     write_commands,
 )
-from token_refresher_cli.credentials_form import SECRET_FIELDS
 from token_refresher_cli.exit_codes import INTERRUPTED, ExitCode
 from token_refresher_cli.field_options import with_fields
+from token_refresher_cli.fields import SECRET_FIELDS
 from token_refresher_cli.options import located, target_of
 from token_refresher_cli.problems import ProblemError, explain
 

@@ -26,16 +26,11 @@ from token_refresher.policy import FAILURES
 from token_refresher.ports import CURRENT, LONGEST_VALUE
 from token_refresher_cli import screen
 from token_refresher_cli.accounts_file import Wrong, read_accounts, text_of
-from token_refresher_cli.credentials_form import (
-    FormError,
-    caution_about,
-    cautions,
-    fill_in,
-    joined,
-    to_credentials,
-)
+from token_refresher_cli.cautions import caution_about, cautions
+from token_refresher_cli.credentials_form import fill_in
 from token_refresher_cli.exit_codes import INTERRUPTED, ExitCode
 from token_refresher_cli.field_options import fields_of, flags_of, issuer_of
+from token_refresher_cli.fields import FormError, joined, to_credentials
 from token_refresher_cli.first_token import when_tried
 from token_refresher_cli.machine import finish, without_interruption
 from token_refresher_cli.problems import (

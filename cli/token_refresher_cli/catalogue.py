@@ -19,8 +19,8 @@ from token_refresher.oauth.providers import names, provider
 from token_refresher.parsing import parse_credentials
 from token_refresher.policy import shortest_lifetime
 from token_refresher.settings import Settings
-from token_refresher_cli.credentials_form import shown
 from token_refresher_cli.durations import say_duration
+from token_refresher_cli.grant_fields import shown
 
 if TYPE_CHECKING:
     from msgspec import Struct

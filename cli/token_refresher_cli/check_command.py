@@ -17,8 +17,8 @@ from token_refresher.oauth.transport import TokenEndpoint
 from token_refresher.policy import FAILURES, failure_class_of
 from token_refresher_cli import options, screen
 from token_refresher_cli.accounts import status_of
+from token_refresher_cli.cautions import cautions
 from token_refresher_cli.client_certificate import require_in_force
-from token_refresher_cli.credentials_form import cautions
 from token_refresher_cli.deployment import Aws
 from token_refresher_cli.durations import say_duration, say_when
 from token_refresher_cli.exchange import Exchange, WatchedExchanges, secrets_in, shown

@@ -19,13 +19,13 @@ from token_refresher.credentials import ASSERTION, REFRESH_TOKEN
 from token_refresher.oauth.certificates import CertificatesError, authorities_of
 from token_refresher.oauth.client_authentication import AuthMethod
 from token_refresher_cli.client_certificate import PemFileError, read_pem
-from token_refresher_cli.credentials_form import FormError, is_secret
+from token_refresher_cli.fields import FormError, is_secret
 from token_refresher_cli.options import with_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from token_refresher_cli.credentials_form import Slot
+    from token_refresher_cli.fields import Slot
 
 # By the panel of the help; an option's name is its field's, or that of one part of it.
 PANELS: Final[Mapping[str, Mapping[str, str]]] = {

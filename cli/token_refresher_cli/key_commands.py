@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from token_refresher_cli import options, screen
-from token_refresher_cli.credentials_form import FormError
+from token_refresher_cli.fields import FormError
 from token_refresher_cli.kms_keys import EC, Role
 from token_refresher_cli.problems import ProblemError, RefusedError
 from token_refresher_cli.read_commands import connect

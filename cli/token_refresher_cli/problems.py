@@ -24,8 +24,8 @@ from token_refresher.errors import (
 )
 from token_refresher.oauth.errors import OAuthError
 from token_refresher_cli.config_file import ConfigFileError
-from token_refresher_cli.credentials_form import FormError
 from token_refresher_cli.discovery import DiscoveryError
+from token_refresher_cli.fields import FormError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from token_refresher_cli import options, screen
-from token_refresher_cli.credentials_form import to_credentials
+from token_refresher_cli.fields import to_credentials
 from token_refresher_cli.kms_keys import EC, RECOVERY_DAYS, Role
 from token_refresher_cli.machine import without_interruption
 from token_refresher_cli.problems import ProblemError, RefusedError, explain

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from token_refresher.errors import CredentialsError
 from token_refresher_cli import screen
-from token_refresher_cli.credentials_form import read_object
+from token_refresher_cli.fields import read_object
 from token_refresher_cli.kms_keys import Keys, KmsKey, Role
 from token_refresher_cli.machine import without_interruption
 from token_refresher_cli.problems import ProblemError, RefusedError, about, explain, sentence

@@ -13,18 +13,11 @@ from token_refresher.parsing import parse_credentials
 from token_refresher.policy import FAILURES
 from token_refresher_cli import bulk, options, screen
 from token_refresher_cli.accounts_file import holds_many, without_account
-from token_refresher_cli.credentials_form import (
-    FormError,
-    caution_about,
-    cautions,
-    fill_in,
-    joined,
-    read_object,
-    slot_of,
-    to_credentials,
-)
+from token_refresher_cli.cautions import caution_about, cautions
+from token_refresher_cli.credentials_form import fill_in
 from token_refresher_cli.deployment import Aws
 from token_refresher_cli.field_options import fields_of, flags_of, issuer_of
+from token_refresher_cli.fields import FormError, joined, read_object, slot_of, to_credentials
 from token_refresher_cli.first_token import see_it_through
 from token_refresher_cli.options import target_of
 from token_refresher_cli.problems import (
@@ -44,7 +37,7 @@ if TYPE_CHECKING:
 
     from token_refresher.credentials import Credentials
     from token_refresher_cli.connection import Connection
-    from token_refresher_cli.credentials_form import Slot
+    from token_refresher_cli.fields import Slot
     from token_refresher_cli.machine import Machine
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from token_refresher_cli.accounts_file import Line, read_accounts, text_of, without_account
-from token_refresher_cli.credentials_form import FormError
+from token_refresher_cli.fields import FormError
 
 
 def lines(text: str) -> list[tuple[int, str, dict[str, Any]]]:

@@ -12,18 +12,14 @@ from token_refresher.errors import CredentialsError
 from token_refresher.oauth.providers import provider
 from token_refresher.parsing import NAMED_GRANTS
 from token_refresher_cli.catalogue import all_listed
-from token_refresher_cli.credentials_form import (
-    GRANT_TYPES,
+from token_refresher_cli.credentials_form import fill_in
+from token_refresher_cli.fields import (
     SECRET_FIELDS,
     FormError,
-    caution,
-    fields_needed,
-    fill_in,
-    joined,
-    read_object,
     slot_of,
     to_credentials,
 )
+from token_refresher_cli.grant_fields import GRANT_TYPES, fields_needed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -31,7 +27,6 @@ if TYPE_CHECKING:
 
     from token_refresher.credentials import Credentials
     from token_refresher_cli.catalogue import Grant
-    from token_refresher_cli.credentials_form import Slot
 
 KEY = "PRIVATE KEY"
 SHOWN = {"client_id", "partner_code", "username"}
@@ -135,7 +130,6 @@ class Person(Answers):
         return next(self._next) or choices[0]
 
 
-ONE = "one JSON object is what is taken"
 OWN = {"token_endpoint": "https://e.example/t"}
 MACHINE = {**OWN, "grant_type": "client_credentials", "client_id": "1"}
 
@@ -475,12 +469,6 @@ def test_the_only_grant_of_a_provider_need_not_be_given() -> None:
     assert fill_in(only, asker=None)["grant_type"] == "client_credentials"
 
 
-def test_objects_that_were_stored_as_texts_are_joined_part_by_part() -> None:
-    stored = {**MACHINE, "assertion": '{"kid": "1", "claims": {"a": 1}}'}
-    joined_ones = joined(stored, {"assertion": {"alg": "ES256", "claims": {"b": 2}}})
-    assert joined_ones["assertion"] == {"kid": "1", "alg": "ES256", "claims": {"a": 1, "b": 2}}
-
-
 def test_what_shall_be_asked_for_is_asked_hidden_and_last() -> None:
     given: dict[str, Any] = {**OWN, "grant_parameters": {"user": "u"}}
     person = Person("made-up-1", "made-up-2")
@@ -533,29 +521,6 @@ def test_a_grant_of_the_server_s_own_asks_for_what_is_known_to_be_needed(
     seen = ["assertion", *expected[:1]]
     assert person.asked == [*seen, "assertion, hidden", *expected[1:], "refresh_token, hidden"]
     to_credentials(fields)
-
-
-@pytest.mark.parametrize(
-    ("text", "slot"),
-    [
-        ("scope", ("scope",)),
-        ("extra_parameters.a.b", ("extra_parameters", "a.b")),
-        ("assertion.x5t#S256", ("assertion", "x5t#S256")),
-        ("assertion.claims", ("assertion", "claims")),
-        ("assertion.claims.a.b", ("assertion", "claims", "a.b")),
-    ],
-)
-def test_what_shall_go_is_named_as_it_is_in_the_credentials(text: str, slot: Slot) -> None:
-    assert slot_of(text) == slot
-
-
-@pytest.mark.parametrize(
-    ("text", "told"),
-    [("scop", "did you mean scope?"), ("scope.x", "a part of an object"), ("zz", "takes a field")],
-)
-def test_what_is_no_field_cannot_go(text: str, told: str) -> None:
-    with pytest.raises(FormError, match=re.escape(told)):
-        slot_of(text)
 
 
 def test_what_goes_is_neither_kept_nor_asked_for() -> None:
@@ -900,42 +865,6 @@ def test_a_new_place_takes_the_old_one_s(
     assert left not in fill_in(given, asker=None, stored={**rest, **stored})
 
 
-OKTA = {"provider": "okta", "provider_parameters": {"org": "a", "domain": "okta-emea.com"}}
-
-
-@pytest.mark.parametrize(
-    ("given", "expected"),
-    [
-        pytest.param(
-            {"provider_parameters": {"org": "b"}},
-            {"provider": "okta", "provider_parameters": {"org": "b", "domain": "okta-emea.com"}},
-            id="one parameter leaves the others",
-        ),
-        pytest.param({"provider": "okta"}, OKTA, id="the same provider keeps them"),
-        pytest.param({"provider": "xero"}, {"provider": "xero"}, id="another provider has its own"),
-        pytest.param(
-            {"provider": "zoho", "provider_parameters": {"region": "eu"}},
-            {"provider": "zoho", "provider_parameters": {"region": "eu"}},
-            id="whatever its parameters are",
-        ),
-        pytest.param(
-            {"token_endpoint": "https://e.example/t"},
-            {"token_endpoint": "https://e.example/t"},
-            id="an endpoint has none",
-        ),
-    ],
-)
-def test_parameters_belong_to_their_provider(
-    given: dict[str, Any], expected: dict[str, Any]
-) -> None:
-    assert joined(OKTA, given) == expected
-
-
-def test_parameters_of_a_file_are_those_of_the_provider_that_an_option_names() -> None:
-    parameters = {"provider_parameters": {"org": "a"}}
-    assert joined(parameters, {"provider": "okta"}) == {"provider": "okta", **parameters}
-
-
 @pytest.mark.parametrize(
     ("given", "named"),
     [
@@ -956,75 +885,3 @@ def test_where_nobody_can_be_asked_everything_that_is_missing_is_named(
     with pytest.raises(FormError) as raised:
         fill_in(given, asker=None)
     assert str(raised.value) == named
-
-
-@pytest.mark.parametrize(
-    ("fields", "told"),
-    [
-        ({"grant_type": "client_credentials"}, "Zoom is known to take account_credentials, "),
-        (
-            {"grant_type": "account_credentials", "grant_parameters": {"accountid": "1"}},
-            "Zoom takes account_id in grant_parameters, too",
-        ),
-        ({"grant_type": "account_credentials", "grant_parameters": {"account_id": "1"}}, ""),
-    ],
-)
-def test_what_a_provider_is_not_known_to_take_is_told_and_not_refused(
-    fields: dict[str, Any], told: str
-) -> None:
-    given = {"provider": "zoom", "client_id": "1", "client_secret": "made-up", **fields}
-    credentials, _ = to_credentials(given)
-    assert caution(credentials).startswith(told)
-    assert bool(caution(credentials)) == bool(told)
-
-
-def test_what_a_provider_s_assertions_say_besides_is_told() -> None:
-    given = {"provider": "netsuite", "provider_parameters": {"account": "1"}, "client_id": "1"}
-    given |= {"grant_type": "client_credentials"}
-    told = "Oracle NetSuite takes kid in assertion, claims.scope in assertion, too"
-    assert caution(to_credentials(given)[0]) == told
-    whole = {"kid": "1", "claims": {"scope": ["a"]}}
-    assert caution(to_credentials({**given, "assertion": whole})[0]) == ""
-
-
-def test_a_server_of_ones_own_is_not_doubted() -> None:
-    given = {"token_endpoint": "https://e.example/t", "grant_type": "client_credentials"}
-    credentials, _ = to_credentials({**given, "client_id": "1", "client_secret": "made-up"})
-    assert caution(credentials) == ""
-
-
-@pytest.mark.parametrize("text", ["", "[1]", "made-up-secret", '{"password": "made-up-secret"'])
-def test_what_is_no_object_is_refused_without_repeating_it(text: str) -> None:
-    with pytest.raises(FormError) as raised:
-        read_object(text)
-    assert "made-up" not in str(raised.value)
-
-
-@pytest.mark.parametrize(
-    ("content", "told"),
-    [
-        (
-            b'{\n"scope": "made-up",\n}',
-            f"in erp.json, line 3, column 1: the comma before it is one too many; {ONE}",
-        ),
-        (b"[]", f"in erp.json: it is a list and no object; {ONE}"),
-        (b'{"a": 1,\n"a": 2}', "in erp.json: one object gives `a` (lines 1 and 2) twice"),
-        ('{"a": "made-up"}'.encode("utf-16"), "in erp.json: UTF-16; save it as UTF-8"),
-        ('{"a": "made-up"}'.encode("utf-16-le"), "in erp.json: UTF-16; save it as UTF-8"),
-        (b'{\n"a": "made-up\xe9"}', "in erp.json, line 2: no UTF-8; save it as such"),
-    ],
-)
-def test_what_is_no_object_is_told_by_file_line_and_kind(content: bytes, told: str) -> None:
-    with pytest.raises(FormError) as raised:
-        read_object(content, name="erp.json")
-    assert str(raised.value) == told
-
-
-def test_a_byte_order_mark_and_what_is_not_ascii_are_taken() -> None:
-    assert read_object(b'\xef\xbb\xbf{"a": "\xc3\xa9"}') == {"a": "\u00e9"}
-
-
-def test_a_misspelt_field_is_named() -> None:
-    fields = {"provider": "autovit.ro", "grant_type": "client_credentials", "pasword": "made-up"}
-    with pytest.raises(CredentialsError, match="pasword"):
-        to_credentials(fields)

@@ -12,8 +12,8 @@ import pytest
 from tests.cli.operator import COMMANDS, SECRET
 from token_refresher.credentials import ExtensionCredentials, LoginCredentials
 from token_refresher.parsing import FIELD_NAMES, NAMED_GRANTS
-from token_refresher_cli.credentials_form import SECRET_FIELDS
 from token_refresher_cli.field_options import OF_FIELD, PANELS
+from token_refresher_cli.fields import SECRET_FIELDS
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -80,7 +80,7 @@ from token_refresher.publishing import Publish, Value
 from token_refresher.records import FailureRecord, LeaseEnd
 from token_refresher.settings import settings_from_environment
 from token_refresher_cli.accounts_file import read_accounts, text_of
-from token_refresher_cli.credentials_form import FormError
+from token_refresher_cli.fields import FormError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
