@@ -10,17 +10,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated
 
-import msgspec
 import typer
 
-from token_refresher.credentials import require_same_place
-from token_refresher.errors import CredentialsError, SigningError
+from token_refresher.errors import CredentialsError
 from token_refresher.fixes import DENIED
-from token_refresher.journal import JournalEntry
 from token_refresher.leases import AT_WORK, LeaseContent
-from token_refresher.oauth.errors import OAuthError
 from token_refresher.parsing import parse_credentials
-from token_refresher.policy import FAILURES, failure_class_of
+from token_refresher.policy import FAILURES
 from token_refresher.ports import CURRENT
 from token_refresher_cli import options, screen
 from token_refresher_cli.deployment import Aws
@@ -30,21 +26,25 @@ from token_refresher_cli.problems import (
     ProblemError,
     RefusedError,
     about,
-    doubt,
     explain,
-    failure_text,
     says_all,
     sentence,
 )
 from token_refresher_cli.proof import key_trouble, upkeep
 from token_refresher_cli.read_commands import connect
+from token_refresher_cli.revocation import (
+    Revocation,
+    how_to_revoke,
+    living_tokens,
+    require_revocable,
+    revoke_token,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
     from token_refresher.credentials import Credentials
     from token_refresher.model import Account
-    from token_refresher.oauth.client_authentication import Client
     from token_refresher_cli.connection import Connection
     from token_refresher_cli.machine import Machine
     from token_refresher_cli.proof import SignedBy
@@ -75,6 +75,11 @@ class _Found:
         return self.token is not None and CURRENT in self.token.metadata.stages
 
     @property
+    def has_deleted_credentials(self) -> bool:
+        """Whether its credentials are there, and marked already."""
+        return self.credentials is not None and self.credentials.metadata.is_deleted
+
+    @property
     def secrets(self) -> list[SecretFacts]:
         """In the order in which they are deleted."""
         return [one for one in (self.credentials, self.token) if one is not None]
@@ -88,14 +93,6 @@ class _Found:
     def to_restore(self) -> list[SecretFacts]:
         """Those that are marked, the token's first."""
         return [one for one in reversed(self.secrets) if one.metadata.is_deleted]
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class _Revocation:
-    """How an account's tokens are revoked: its credentials, and its client where that is done."""
-
-    credentials: Credentials
-    client: Client
 
 
 def remove(
@@ -117,11 +114,13 @@ def remove(
     for one in found:
         _require_no_replicas(connection, one)
     read = {one.name: _credentials(connection, one) for one in found}
-    known = {one.name: _revocation(one, read[one.name]) for one in found}
+    known = {one.name: how_to_revoke(one.name, read[one.name]) for one in found}
     keys = {one.name: _key(connection, one, read[one.name]) for one in found}
     if revoke:
         for one in found:
-            _require_revocable(connection, one, known[one.name])
+            require_revocable(
+                connection, one.name, known[one.name], is_deleted=one.has_deleted_credentials
+            )
     for one in found:
         key = keys[one.name]
         _preview(connection, one, known[one.name], key, days=recovery_days, revoke=revoke)
@@ -232,18 +231,6 @@ def _credentials(connection: Connection, one: _Found) -> Credentials | str:
         return "its credentials do not validate"
 
 
-def _revocation(one: _Found, credentials: Credentials | str) -> _Revocation | str:
-    """Find out how an account's tokens are revoked; or say why nobody knows."""
-    if isinstance(credentials, str):
-        return credentials
-    client = credentials.revoking_client
-    if client is None:
-        return "no address is known at which it could be asked to revoke them"
-    if client.signs:
-        client = msgspec.structs.replace(client, key=one.name)
-    return _Revocation(credentials, client)
-
-
 def _key(connection: Connection, one: _Found, credentials: Credentials | str) -> SignedBy | None:
     """Tell the KMS key that signs for an account, as far as it is known."""
     if isinstance(credentials, str):
@@ -255,37 +242,10 @@ def _key(connection: Connection, one: _Found, credentials: Credentials | str) ->
         return None
 
 
-def _require_revocable(connection: Connection, one: _Found, known: _Revocation | str) -> None:
-    """Refuse to begin where tokens could not be revoked.
-
-    Raises:
-        ProblemError: It says why.
-    """
-    why = known if isinstance(known, str) else ""
-    if isinstance(known, _Revocation):
-        try:
-            connection.endpoint().admit(known.client)
-        except OAuthError as error:
-            why = f"{error}; {doubt(error.code, connection.target)}".rstrip("; ")
-    if why:
-        if one.credentials is not None and one.credentials.metadata.is_deleted:
-            restore = connection.target.command("restore", one.name)
-            raise ProblemError(
-                f"{one.name}: its credentials are to be deleted already, so its tokens cannot be "
-                "revoked.",
-                f"To revoke them, bring it back first: {restore}",
-            )
-        without = connection.target.command("remove", one.name)
-        raise ProblemError(
-            sentence(f"{one.name}: its tokens cannot be revoked: {why}"),
-            f"Nothing was removed. To remove it without: {without}",
-        )
-
-
 def _preview(
     connection: Connection,
     one: _Found,
-    known: _Revocation | str,
+    known: Revocation | str,
     key: SignedBy | None,
     *,
     days: int,
@@ -332,7 +292,7 @@ def _consumers(connection: Connection, one: _Found, token: SecretFacts) -> str:
     return f"last read it on {read_on:%Y-%m-%d}, and will be refused{lives}"
 
 
-def _at_the_provider(one: _Found, known: _Revocation | str, *, revoke: bool) -> str:
+def _at_the_provider(one: _Found, known: Revocation | str, *, revoke: bool) -> str:
     if not (revoke or one.has_token or one.account.journal):
         return "no token of it is known; a refresh token in its credentials would stay valid"
     if isinstance(known, str):
@@ -361,7 +321,7 @@ def _agree(found: Sequence[_Found], machine: Machine, *, yes: bool) -> None:
 
 
 def _remove(
-    connection: Connection, one: _Found, how: _Revocation | None, days: int, begun: list[str]
+    connection: Connection, one: _Found, how: Revocation | None, days: int, begun: list[str]
 ) -> None:
     """Delete an account's secrets, and have its tokens revoked in between.
 
@@ -375,13 +335,13 @@ def _remove(
     """
     people, credentials, token = connection.people, one.credentials, one.token
     # Read before anything is marked, which could be read no more.
-    tokens = [] if how is None else _tokens(connection, one.name, how)
+    tokens = [] if how is None else living_tokens(connection, one.name, how)
     if credentials is not None and credentials in one.to_delete:
         people.delete(credentials.secret_id, recovery_days=days)
         try:
             _require_unchanged(connection, one.name, credentials)
             for client, hint, text in tokens:
-                _revoke(connection, one.name, client, hint, text)
+                revoke_token(connection, one.name, client, hint, text)
         except (KeyboardInterrupt, ProblemError, RefusedError) as error:
             try:
                 people.restore(credentials.secret_id)
@@ -439,75 +399,6 @@ def _under_way(connection: Connection, name: str) -> ProblemError:
         "Give the same command again in two minutes, and see until then: "
         f"{connection.target.command('status', name)}",
     )
-
-
-class _Token(msgspec.Struct, frozen=True):
-    """What is looked for in a published token."""
-
-    access_token: str
-
-    def __repr__(self) -> str:
-        """Hide the token."""
-        return "_Token(…)"
-
-
-def _tokens(connection: Connection, name: str, how: _Revocation) -> list[tuple[Client, str, str]]:
-    """Read the tokens that live at the provider: the last refresh token, and the published token.
-
-    Returns:
-        Each with where to, and RFC 7009's name of its type; the refresh token first: with it go
-        all that were had by it.
-
-    Raises:
-        CredentialsError: The refresh token came from elsewhere.
-    """
-    credentials = how.credentials
-    with about(connection.target.credentials_id(name)):
-        journal = connection.store.read_journal(name)
-    with about(connection.target.token_id(name)):
-        published = connection.store.read_published(name)
-    entry = JournalEntry.from_json(journal.text) if journal is not None else None
-    if entry is not None and entry.grant != credentials.grant_digest:
-        entry = None
-    refresh_token, access_token = credentials.refresh_token, None
-    if entry is not None:
-        refresh_token, access_token = entry.refresh_token or refresh_token, entry.access_token
-        # As a refresh is: a refresh token is shown to nobody but who gave it.
-        require_same_place(credentials, host=entry.host, place=entry.place, trust=entry.trust)
-    try:
-        text = published.text if published is not None else None
-        access_token = msgspec.json.decode(text or "", type=_Token).access_token
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
-        # None, or in a form of the account's own.
-        pass
-    tokens = {"refresh_token": refresh_token, "access_token": access_token}
-    return [(how.client, hint, token) for hint, token in tokens.items() if token]
-
-
-def _revoke(connection: Connection, name: str, at: Client, hint: str, token: str) -> None:
-    """Ask the provider to revoke a token.
-
-    Raises:
-        ProblemError: It has not.
-    """
-    kind = hint.replace("_", " ")
-    try:
-        with screen.waiting(f"Asking {at.host}"):
-            is_revoked = connection.endpoint().revoke(at, token, hint=hint)
-    except (OAuthError, SigningError) as error:
-        hinted = doubt(error.code, connection.target)
-        if isinstance(error, SigningError):
-            hinted = explain(error, connection.target).what
-        told = failure_text(error.code, failure_class_of(error), is_here=True)
-        raise ProblemError(
-            f"{name}: its {kind} was not revoked: {told}. The account stays."
-            f"{f' {sentence(hinted)}' if hinted else ''}",
-            f"To remove it without: {connection.target.command('remove', name)}",
-        ) from None
-    if is_revoked:
-        screen.note(f"{name}: its {kind} was revoked")
-    else:
-        screen.note(f"{name}: {at.host} does not revoke an {kind}, which lives until it expires")
 
 
 def _each(
