@@ -62,6 +62,16 @@ class Finding:
         )
 
 
+def compared(question: str, *, held: bool = True, measured: str) -> Finding:
+    """Compare what was seen with AWS's documents, where it has been seen at all."""
+    return Finding(question, Verdict.AS_DOCUMENTED if held else Verdict.DIFFERS, measured)
+
+
+def took(seconds: float) -> str:
+    """Tell how long something took, as it is measured: to the second."""
+    return f"{seconds:.0f} s"
+
+
 class BudgetError(Exception):
     """The budget is spent; what has not been asked is unknown."""
 

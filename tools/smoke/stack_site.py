@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+import boto3
 from botocore.exceptions import ClientError
 
 from tools.deploying.place import said_of
@@ -175,6 +176,40 @@ class Site:
             # What is measured is right to a tenth.
             self.pause(min(self.waits.poll, FIRST_PAUSE_SECONDS + taken / 10))
         return found, self.monotonic() - began
+
+    def as_role(self, role: str) -> boto3.Session:
+        """Act as a role; a new one may not be known at once."""
+        given = self.patiently(
+            lambda: self.client("sts").assume_role(RoleArn=role, RoleSessionName="smoke")
+        )["Credentials"]
+        return boto3.Session(
+            aws_access_key_id=given["AccessKeyId"],
+            aws_secret_access_key=given["SecretAccessKey"],
+            aws_session_token=given["SessionToken"],
+            region_name=self.place.region,
+        )
+
+    def patiently(self, act: Callable[[], Any]) -> Any:  # noqa: ANN401
+        """Do something as soon as IAM allows it.
+
+        Raises:
+            ClientError: It never did.
+        """
+        refusals: list[ClientError] = []
+
+        def done() -> Any:  # noqa: ANN401
+            try:
+                return act()
+            except ClientError as error:
+                if not said_of(error).startswith("AccessDenied"):
+                    raise
+                refusals.append(error)
+                return None
+
+        found, _ = self.wait("IAM", done, seconds=self.waits.permission)
+        if found is None:
+            raise refusals[-1]
+        return found
 
     def status(self, stack: str) -> str | None:
         """Tell a stack's status, None where there is none."""
