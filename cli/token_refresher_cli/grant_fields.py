@@ -86,19 +86,19 @@ def is_own(name: str, value: object) -> bool:
     return value == OWN or name in {"scope", *SHOWN, *OF_FILES}
 
 
-def auth_method(fields: Mapping[str, Any]) -> Any:  # noqa: ANN401 - as it was given
-    """Tell how a client authenticates, as its account or else its provider says.
-
-    Returns:
-        What stands there, which may be no text; None where neither says.
+def auth_method(fields: Mapping[str, Any]) -> str | None:
+    """Tell how a client authenticates, as its account or else its provider says; None for neither.
 
     Raises:
         FormError: There is no such provider.
     """
-    method = fields.get("token_endpoint_auth_method")
-    if method is not None or "provider" not in fields:
-        return method
-    return _auth_method(entry_of(str(fields["provider"])), fields.get("grant_type"))
+    method, grant = fields.get("token_endpoint_auth_method"), fields.get("grant_type")
+    if method is not None:
+        # What is no text validation refuses.
+        return str(method)
+    if "provider" not in fields:
+        return None
+    return _auth_method(entry_of(str(fields["provider"])), None if grant is None else str(grant))
 
 
 def _auth_method(entry: providers.Provider, grant: str | None) -> str | None:

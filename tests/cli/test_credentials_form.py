@@ -630,6 +630,20 @@ def test_two_places_are_refused_as_that() -> None:
         to_credentials(fields)
 
 
+@pytest.mark.parametrize(
+    "given",
+    [
+        pytest.param({**MACHINE, "token_endpoint_auth_method": ["none"]}, id="a method"),
+        pytest.param({"provider": "xero", "grant_type": ["refresh_token"]}, id="a grant"),
+    ],
+)
+def test_what_must_be_text_and_is_none_is_told_as_that(given: dict[str, Any]) -> None:
+    fields = {**given, "client_id": "1", "client_secret": "made-up"}
+    for asker in (Answers(), None):
+        with pytest.raises(CredentialsError, match="must be"):
+            to_credentials(fill_in(fields, asker=asker))
+
+
 def test_a_misspelt_field_is_told_before_the_right_one_is_asked_for() -> None:
     given = {"provider": "xero", "grant_type": "refresh_token", "client_id": "1", "token": "x"}
     for asker in (Answers(), None):
