@@ -17,12 +17,13 @@ from msgspec import structs
 
 from token_refresher.aws.signing import ALGORITHMS
 from token_refresher.errors import CredentialsError, ExternalSecretError, SecretStoreError
+from token_refresher.failures import FAILURES
 from token_refresher.fixes import DENIED
 from token_refresher.judgement import with_times_read
 from token_refresher.leases import ABANDONED_AFTER, LeaseContent
 from token_refresher.oauth.certificates import ClientCertificateError, identify
 from token_refresher.oauth.errors import OAuthError
-from token_refresher.policy import FAILURES, Reason
+from token_refresher.policy import Reason
 from token_refresher.records import LeaseEnd
 from token_refresher.replication import FAILED, behind_of
 from token_refresher_cli.accounts import State

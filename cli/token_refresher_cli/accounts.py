@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
-from token_refresher import policy
+from token_refresher import health, policy
 from token_refresher.policy import Reason
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def status_of(
     """
     decision = policy.decide(account, now=now, refresh_before=refresh_before)
     due_at = policy.due_time(account, refresh_before=refresh_before)
-    required = policy.action_required(account, now=now, schedule=schedule)
+    required = health.action_required(account, now=now, schedule=schedule)
     state = _state(account, decision, due_at, now, needs_action=required is not None)
     next_attempt_at = now if decision.due else due_at
     if state in {State.AWAITING_CREDENTIALS, State.ORPHANED, State.EXTERNAL_VERSION}:
@@ -156,7 +156,7 @@ def _state(
         return State.ORPHANED
     if needs_action:
         return State.ACTION_REQUIRED
-    if policy.is_retrying(account):
+    if health.is_retrying(account):
         return State.RETRYING
     if decision.reason is Reason.EXPIRY_UNKNOWN:
         # Only its JSON tells when it expires, and that is a value.

@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import typer
 
 from token_refresher.errors import CredentialsError, SecretStoreError
+from token_refresher.failures import FAILURES
 from token_refresher.fixes import DENIED
 from token_refresher.parsing import parse_credentials
-from token_refresher.policy import FAILURES
 from token_refresher.ports import CURRENT, LONGEST_VALUE
 from token_refresher_cli import screen
 from token_refresher_cli.accounts_file import Wrong, read_accounts, text_of
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from token_refresher.credentials import Credentials
-    from token_refresher.policy import Failure
+    from token_refresher.failures import Failure
     from token_refresher.ports import SecretMetadata
     from token_refresher_cli.connection import Connection
     from token_refresher_cli.machine import Machine

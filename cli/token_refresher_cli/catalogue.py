@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from token_refresher.fixes import command
+from token_refresher.health import shortest_lifetime
 from token_refresher.oauth.assertions import Assertion
 from token_refresher.oauth.providers import names, provider
 from token_refresher.parsing import parse_credentials
-from token_refresher.policy import shortest_lifetime
 from token_refresher.settings import Settings
 from token_refresher_cli.durations import say_duration
 from token_refresher_cli.grant_fields import shown

@@ -11,10 +11,10 @@ from rich.text import Text
 
 from token_refresher import judgement
 from token_refresher.errors import ExternalSecretError, FailureClass, SigningError
+from token_refresher.failures import FAILURES, failure_class_of
 from token_refresher.journal import Journal, JournalEntry
 from token_refresher.oauth.errors import OAuthError
 from token_refresher.oauth.transport import TokenEndpoint
-from token_refresher.policy import FAILURES, failure_class_of
 from token_refresher_cli import options, screen
 from token_refresher_cli.accounts import status_of
 from token_refresher_cli.cautions import cautions

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from token_refresher.errors import CredentialsError
+from token_refresher.failures import FAILURES
 from token_refresher.fixes import DENIED
 from token_refresher.leases import AT_WORK, LeaseContent
 from token_refresher.parsing import parse_credentials
-from token_refresher.policy import FAILURES
 from token_refresher.ports import CURRENT
 from token_refresher_cli import options, screen
 from token_refresher_cli.deployment import Aws

@@ -13,9 +13,9 @@ import msgspec
 
 from token_refresher.credentials import require_same_place
 from token_refresher.errors import SigningError
+from token_refresher.failures import failure_class_of
 from token_refresher.journal import JournalEntry
 from token_refresher.oauth.errors import OAuthError
-from token_refresher.policy import failure_class_of
 from token_refresher_cli import screen
 from token_refresher_cli.problems import (
     ProblemError,

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 import typer
 
 from token_refresher.errors import CredentialsError
+from token_refresher.failures import FAILURES
 from token_refresher.oauth.client_authentication import AuthMethod
 from token_refresher.parsing import parse_credentials
-from token_refresher.policy import FAILURES
 from token_refresher_cli import bulk, options, screen
 from token_refresher_cli.accounts_file import holds_many, without_account
 from token_refresher_cli.cautions import caution_about, cautions

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from token_refresher import policy, records
+from token_refresher import health, records
 from token_refresher.errors import FailureClass
 from token_refresher.outcomes import Outcome
 
@@ -61,7 +61,7 @@ class _Trouble(msgspec.Struct, frozen=True):
     """Why an account is not well.
 
     Attributes:
-        code: As in a failure's record, or as `policy.action_required` names it.
+        code: As in a failure's record, or as `health.action_required` names it.
         failure_class: Likewise.
         cause: As for `Change`.
         credentials: Which ones need action; what fails by itself has nothing to do with them.
@@ -120,12 +120,12 @@ def _of_trouble(kind: Kind, result: Result, of: _Trouble) -> Change:
 def _endings(account: Account, *, now: datetime) -> dict[Kind, _Trouble]:
     """What will end, and needs action for that whether or not anything has failed."""
     found, required = {}, FailureClass.ACTION_REQUIRED
-    if policy.is_grant_ending(account, now=now):
+    if health.is_grant_ending(account, now=now):
         cause = account.tags[records.GRANT_EXPIRES_AT_TAG]
-        found[Kind.CONSENT_ENDING] = _Trouble(policy.GRANT_ENDING, required, cause)
-    if policy.is_certificate_ending(account, now=now):
+        found[Kind.CONSENT_ENDING] = _Trouble(health.GRANT_ENDING, required, cause)
+    if health.is_certificate_ending(account, now=now):
         cause = account.tags[records.CERTIFICATE_EXPIRES_AT_TAG]
-        found[Kind.ACTION_REQUIRED] = _Trouble(policy.CERTIFICATE_ENDING, required, cause)
+        found[Kind.ACTION_REQUIRED] = _Trouble(health.CERTIFICATE_ENDING, required, cause)
     return found
 
 
@@ -153,10 +153,10 @@ def _trouble(account: Account, *, schedule: timedelta) -> _Trouble | None:
     trouble = _failure(account.failure, attempt)
     if trouble is not None and trouble.needs_action:
         return trouble
-    if policy.lives_too_short(account, schedule=schedule):
+    if health.lives_too_short(account, schedule=schedule):
         # The same token is news again after a failure that needed action for another reason.
         cause = f"{published}/{attempt}"
-        return _Trouble(policy.LIVES_TOO_SHORT, FailureClass.ACTION_REQUIRED, cause)
+        return _Trouble(health.LIVES_TOO_SHORT, FailureClass.ACTION_REQUIRED, cause)
     return trouble
 
 

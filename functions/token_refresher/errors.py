@@ -19,7 +19,7 @@ TokenRefresherError
     ├── SigningError            KMS or STS made no assertion; nothing was sent
     └── UnexpectedError         a defect of this program
 
-`policy.failure_class_of` says of what kind an error is, and there alone.
+`failures.failure_class_of` says of what kind an error is, and there alone.
 
 An error says what to look at, never what was in it: no value of a secret, no
 text of the token endpoint and no address of a request is in any message.

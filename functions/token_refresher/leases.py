@@ -19,9 +19,10 @@ import msgspec
 
 from token_refresher import ports
 from token_refresher.errors import HeldError, LeasedError, LeaseTooOldError, SecretStoreError
+from token_refresher.failures import Sending, lease_interval
 from token_refresher.model import StoredJson
 from token_refresher.oauth.hidden import Hidden
-from token_refresher.policy import TICK_SLACK, Sending, lease_interval
+from token_refresher.policy import TICK_SLACK
 from token_refresher.records import LeaseEnd
 
 if TYPE_CHECKING:

@@ -12,8 +12,9 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
     from token_refresher.errors import NotAttemptedError
+    from token_refresher.failures import Failure
     from token_refresher.model import Account
-    from token_refresher.policy import Failure, Reason
+    from token_refresher.policy import Reason
 
 
 class Outcome(StrEnum):

@@ -13,25 +13,19 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from token_refresher import records
+from token_refresher.failures import Pace, failure_record, pace_of, refusals_record
 from token_refresher.oauth.hidden import Hidden
 from token_refresher.outcomes import Caution
-from token_refresher.policy import (
-    PACE_OF_VERSIONS,
-    TICK_SLACK,
-    Pace,
-    failure_record,
-    pace_of,
-    refusals_record,
-)
+from token_refresher.policy import PACE_OF_VERSIONS, TICK_SLACK
 from token_refresher.ports import SecretMetadata
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
     from datetime import datetime
 
+    from token_refresher.failures import Failure, Sending
     from token_refresher.journal import Journal
     from token_refresher.model import Account, TokenVersion
-    from token_refresher.policy import Failure, Sending
     from token_refresher.ports import SecretStore
 
 # A refresh token's own expiry that moves by less than this has not been renewed.

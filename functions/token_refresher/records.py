@@ -36,6 +36,10 @@ CERTIFICATE_EXPIRES_AT_TAG: Final[str] = _TAG + "certificate-expires-at"
 
 # A response that was published, and could not be kept.
 JOURNAL_NOT_WRITTEN: Final = "journal_not_written"
+# What is on record although nothing has failed: the published token was handed out once more; an
+# external version was replaced sooner than another version may be.
+UNCHANGED: Final = "unchanged"
+REPLACED: Final = "external_version_replaced"
 
 # What a success clears. The expiry of the grant and of the client certificate outlive it.
 CLEARED_BY_SUCCESS: Final = (FAILURE_TAG, REFUSALS_TAG, LEASE_TAG, REFUSED_RESPONSE_TAG)

@@ -19,18 +19,12 @@ from token_refresher.errors import (
     SecretStoreError,
     SigningError,
 )
+from token_refresher.failures import Pace, Sending, lease_interval, next_sending, pace_of
 from token_refresher.leases import Leases, number_of
 from token_refresher.oauth.errors import EndpointUnavailableError, OAuthError
 from token_refresher.oauth.hidden import Hidden
 from token_refresher.outcomes import Caution
-from token_refresher.policy import (
-    TICK_SLACK,
-    Pace,
-    Sending,
-    lease_interval,
-    next_sending,
-    pace_of,
-)
+from token_refresher.policy import TICK_SLACK
 from token_refresher.records import LeaseEnd
 
 if TYPE_CHECKING:

@@ -23,6 +23,14 @@ from token_refresher.errors import (
     SecretStoreError,
     UnexpectedError,
 )
+from token_refresher.failures import (
+    FAILURES,
+    Sending,
+    renewal_time,
+    replaced_record,
+    unchanged_record,
+)
+from token_refresher.health import lives_too_short
 from token_refresher.journal import Journal
 from token_refresher.judgement import (
     admit,
@@ -42,18 +50,7 @@ from token_refresher.model import TokenVersion, published_from_id, with_token
 from token_refresher.oauth.errors import OAuthError, TokenRequestError, TokenResponseError
 from token_refresher.oauth.hidden import Hidden
 from token_refresher.outcomes import Asked, Caution, Outcome, Result
-from token_refresher.policy import (
-    FAILURES,
-    Decision,
-    Reason,
-    Sending,
-    decide,
-    has_unpublished_response,
-    lives_too_short,
-    renewal_time,
-    replaced_record,
-    unchanged_record,
-)
+from token_refresher.policy import Decision, Reason, decide, has_unpublished_response
 from token_refresher.ports import CURRENT
 from token_refresher.recording import Record
 from token_refresher.records import LeaseEnd
@@ -64,12 +61,12 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from token_refresher.credentials import Credentials
+    from token_refresher.failures import Failure
     from token_refresher.journal import JournalEntry
     from token_refresher.leases import Lease
     from token_refresher.model import Account, PublishedToken
     from token_refresher.oauth.client_authentication import Client
     from token_refresher.oauth.token_response import TokenResponse
-    from token_refresher.policy import Failure
     from token_refresher.ports import SecretStore
     from token_refresher.redeem import TokenEndpoint
 

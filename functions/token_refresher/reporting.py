@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from aws_lambda_powertools import Logger, Metrics, single_metric
 from aws_lambda_powertools.metrics import MetricUnit
 
-from token_refresher import policy
+from token_refresher import health, policy
 from token_refresher.errors import (
     FailureClass,
     HeldError,
@@ -21,8 +21,9 @@ from token_refresher.errors import (
     SecretStoreError,
     UnexpectedError,
 )
+from token_refresher.failures import FAILURES, failure_class_of
 from token_refresher.outcomes import Outcome
-from token_refresher.policy import FAILURES, Reason, failure_class_of
+from token_refresher.policy import Reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -171,7 +172,7 @@ class Reporter:
             "SweepsCompleted": 1,
             "AccountsManaged": len(managed),
             "AccountsNeedingAction": sum(map(report.needs_action, managed)),
-            "AccountsRetrying": sum(map(policy.is_retrying, managed)),
+            "AccountsRetrying": sum(map(health.is_retrying, managed)),
             "AccountsLeftOver": sum(isinstance(r.error, OutOfTimeError) for r in report.results),
             "AccountsAwaitingCredentials": report.count(Reason.AWAITING_CREDENTIALS),
             "TokensOrphaned": report.count(Reason.ORPHANED),
@@ -182,9 +183,9 @@ class Reporter:
             # The alarm on it must be able to tell "nothing is wrong" from "nothing runs".
             self._add("MarginUsed", 0)
         for account in managed:
-            left = policy.seconds_until_expiry(account, now=now)
+            left = health.seconds_until_expiry(account, now=now)
             before = self._settings.refresh_before
-            used = policy.margin_used(account, now=now, refresh_before=before)
+            used = health.margin_used(account, now=now, refresh_before=before)
             for name, value in ("SecondsUntilExpiry", left), ("MarginUsed", used):
                 self._add(name, value)
                 if self._settings.per_account_metrics:
@@ -217,7 +218,7 @@ def describe(
         "reason": str(result.reason),
         "outcome": str(result.outcome),
         "expires_at": live_until.isoformat() if live_until else None,
-        "seconds_until_expiry": int(policy.seconds_until_expiry(account, now=report.now)),
+        "seconds_until_expiry": int(health.seconds_until_expiry(account, now=report.now)),
     }
     recorded, required = account.counting_failure, report.action_required(account)
     if isinstance(error, FAILURES):

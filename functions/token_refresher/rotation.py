@@ -15,6 +15,7 @@ import msgspec
 
 from token_refresher.errors import FailureClass, RotationError
 from token_refresher.events import Step
+from token_refresher.failures import FAILURES, failure_class_of
 from token_refresher.model import (
     Published,
     PublishedToken,
@@ -22,7 +23,7 @@ from token_refresher.model import (
     published_from_id,
 )
 from token_refresher.outcomes import Outcome, Result
-from token_refresher.policy import FAILURES, Reason, failure_class_of, next_attempt
+from token_refresher.policy import Reason, next_attempt
 from token_refresher.ports import CURRENT, PENDING, SecretMetadata
 from token_refresher.sweep import Report
 

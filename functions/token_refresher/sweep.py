@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 import msgspec
 
 from token_refresher.errors import OutOfTimeError, SecretStoreError
+from token_refresher.health import action_required, needs_action
 from token_refresher.hosts import HostGate, block
 from token_refresher.model import (
     account_from_metadata,
@@ -19,7 +20,7 @@ from token_refresher.model import (
     without_refresh_tokens,
 )
 from token_refresher.outcomes import Asked, Outcome, Result
-from token_refresher.policy import Reason, action_required, needs_action
+from token_refresher.policy import Reason
 from token_refresher.refresh import TIME_TO_BEGIN, Refresher
 
 if TYPE_CHECKING:

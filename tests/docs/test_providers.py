@@ -8,9 +8,9 @@ from typing import Final
 
 import pytest
 
+from token_refresher.health import shortest_lifetime
 from token_refresher.oauth.providers import names
 from token_refresher.parsing import parse_credentials
-from token_refresher.policy import shortest_lifetime
 from token_refresher.settings import Settings
 
 ROOT: Final = Path(__file__).resolve().parents[2]

@@ -29,6 +29,15 @@ from cryptography.x509.oid import NameOID
 
 from token_refresher.errors import CredentialsError, EventError, SettingsError
 from token_refresher.events import parse_event, parse_rotation, parse_trigger
+from token_refresher.failures import (
+    FAILURES,
+    Sending,
+    failure_record,
+    next_sending,
+    refusals_record,
+    unchanged_record,
+)
+from token_refresher.health import margin_used, needs_action
 from token_refresher.journal import JournalEntry
 from token_refresher.leases import LeaseContent
 from token_refresher.model import (
@@ -58,17 +67,7 @@ from token_refresher.oauth.times import parse_retry_after, parse_time
 from token_refresher.oauth.token_request import token_request
 from token_refresher.oauth.token_response import lifetime, read_token_response
 from token_refresher.parsing import parse_credentials
-from token_refresher.policy import (
-    FAILURES,
-    Sending,
-    decide,
-    failure_record,
-    margin_used,
-    needs_action,
-    next_sending,
-    refusals_record,
-    unchanged_record,
-)
+from token_refresher.policy import decide
 from token_refresher.ports import (
     CURRENT,
     JOURNAL_STAGE,

@@ -15,8 +15,8 @@ from tests.integration.conftest import MACHINE, PASSWORD, Deployed
 from tests.integration.test_emulator_rotation import deploy_rotation_function
 from token_refresher.errors import EventError, RotationError
 from token_refresher.events import Step
+from token_refresher.failures import FAILURES
 from token_refresher.oauth.errors import EndpointUnavailableError
-from token_refresher.policy import FAILURES
 
 if TYPE_CHECKING:
     from local.embedded_cloud import EmbeddedCloud

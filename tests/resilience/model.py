@@ -29,8 +29,8 @@ from tests.unit.fakes import (
     too_many_requests,
     unavailable,
 )
+from token_refresher.failures import FAILURES
 from token_refresher.oauth.errors import TokenRequestError
-from token_refresher.policy import FAILURES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -28,7 +28,10 @@ ROOT: Final = Path(__file__).resolve().parents[2]
 PROGRAM: Final = ROOT / "functions" / "token_refresher"
 TESTS: Final = (
     "tests/scenarios",
-    *(f"tests/unit/test_{each}.py" for each in ("errors", "policy", "hosts", "redeem", "sweep")),
+    *(
+        f"tests/unit/test_{each}.py"
+        for each in ("errors", "failures", "health", "hosts", "policy", "redeem", "sweep")
+    ),
 )
 # What only a certain fault, or a day of them, tells.
 MATRIX: Final = ("tests/resilience/test_matrix.py", "-k")
@@ -117,8 +120,8 @@ MUTANTS: Final = (
     Mutant(
         "minimum interval: an external version is not replaced at once",
         "policy",
-        "        if failure is None or failure.code != _REPLACED:\n            return False\n",
-        "        if failure is None or failure.code != _REPLACED:\n            return True\n",
+        "        if failure is None or failure.code != REPLACED:\n            return False\n",
+        "        if failure is None or failure.code != REPLACED:\n            return True\n",
     ),
     Mutant(
         "back-off: a failure is tried again on every tick",
@@ -281,7 +284,7 @@ MUTANTS: Final = (
     Mutant(
         "refusals: credentials that are put again are tried at once, again and again",
         "policy",
-        "        return until is not None and of.now < until <= of.now + _REFUSED_FIRST\n",
+        "        return until is not None and of.now < until <= of.now + REFUSED_FIRST\n",
         "        return False\n",
     ),
     Mutant(
@@ -455,7 +458,7 @@ MUTANTS: Final = (
     Mutant(
         "events: a consent is told as ending as soon as its end is known",
         "changes",
-        "    if policy.is_grant_ending(account, now=now):\n",
+        "    if health.is_grant_ending(account, now=now):\n",
         "    if account.grant:\n",
         EVENTS,
     ),

@@ -38,8 +38,8 @@ from tests.resilience.hostile_stage import (
 from tests.unit.fakes import HOUR, MINUTE
 from tests.unit.raw_tls_server import answers_and_resets
 from token_refresher.errors import FailureClass
+from token_refresher.failures import FAILURES, failure_class_of
 from token_refresher.outcomes import Outcome
-from token_refresher.policy import FAILURES, failure_class_of
 from token_refresher.records import FAILURE_TAG
 
 if TYPE_CHECKING:

@@ -67,16 +67,11 @@ from tests.unit.fakes import (
     throttled,
 )
 from token_refresher.errors import FailureClass, SecretStoreError
+from token_refresher.failures import FAILURES, Pace, failure_class_of, pace_of
+from token_refresher.health import needs_action
 from token_refresher.outcomes import Caution, Outcome
 from token_refresher.parsing import parse_credentials
-from token_refresher.policy import (
-    FAILURES,
-    Pace,
-    Reason,
-    failure_class_of,
-    needs_action,
-    pace_of,
-)
+from token_refresher.policy import Reason
 from token_refresher.reporting import summary
 
 if TYPE_CHECKING:

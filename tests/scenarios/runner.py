@@ -53,16 +53,12 @@ from tests.unit.fakes import (
     timed_out,
 )
 from token_refresher.announcing import Announcer
-from token_refresher.errors import (
-    HeldError,
-    HostStoppedError,
-    LeaseTooOldError,
-    OutOfTimeError,
-)
+from token_refresher.errors import HeldError, HostStoppedError, LeaseTooOldError, OutOfTimeError
+from token_refresher.failures import FAILURES, failure_class_of
+from token_refresher.health import is_retrying
 from token_refresher.oauth.client_authentication import Client, host_of
 from token_refresher.oauth.token_request import token_request
 from token_refresher.oauth.token_response import TokenResponse, read_token_response
-from token_refresher.policy import FAILURES, failure_class_of, is_retrying
 from token_refresher.settings import Settings
 
 if TYPE_CHECKING:

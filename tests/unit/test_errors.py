@@ -20,10 +20,10 @@ from token_refresher.errors import (
     TokenRefresherError,
     UnexpectedError,
 )
+from token_refresher.failures import failure_class_of
 from token_refresher.oauth.errors import (
     TokenRequestError,
 )
-from token_refresher.policy import failure_class_of
 
 
 def unexpected() -> UnexpectedError:

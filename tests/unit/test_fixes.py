@@ -6,7 +6,7 @@ import pytest
 
 from token_refresher.errors import FailureClass
 from token_refresher.fixes import FIXES, fix_of, say, say_of_all
-from token_refresher.policy import WITHOUT_FAILURE
+from token_refresher.health import WITHOUT_FAILURE
 from tools.docs import codes
 
 HERE = {"--region": "eu-west-1", "--stack": "token-refresher"}

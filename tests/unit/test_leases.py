@@ -28,7 +28,7 @@ from token_refresher.records import LEASE_TAG, LeaseEnd, ended_lease
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from token_refresher.policy import Sending
+    from token_refresher.failures import Sending
 
 SECOND: Final = timedelta(seconds=1)
 BASIS: Final = "20261124T010000Z-20261124T130000Z-aaaaaaaaaaaa-bbbbbbbbbbbb"

@@ -19,15 +19,15 @@ from tests.unit.fakes import (
     throttled,
     timed_out,
 )
+from token_refresher.failures import FAILURES
 from token_refresher.oauth.errors import OAuthError, TokenRequestError
 from token_refresher.outcomes import Outcome
-from token_refresher.policy import FAILURES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from token_refresher.failures import Failure
     from token_refresher.outcomes import Result
-    from token_refresher.policy import Failure
 
 
 def wrong_password() -> OAuthError:

@@ -21,11 +21,11 @@ from tests.unit.fakes import (
     timed_out,
 )
 from token_refresher.errors import CredentialsError
+from token_refresher.failures import Sending, unchanged_record
 from token_refresher.journal import Journal, JournalEntry
 from token_refresher.model import TokenVersion, published_from_id
 from token_refresher.oauth.errors import TokenRequestError, TokenResponseError
 from token_refresher.outcomes import Caution
-from token_refresher.policy import Sending, unchanged_record
 from token_refresher.recording import Record
 from token_refresher.records import (
     GRANT_EXPIRES_AT_TAG,
@@ -39,7 +39,7 @@ from token_refresher.records import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from token_refresher.policy import Failure
+    from token_refresher.failures import Failure
 
 VERSION: Final = TokenVersion(START, START + TWELVE_HOURS, "a" * 12, "b" * 12)
 LEASE: Final = f"request-{'0' * 40}-1"

@@ -29,6 +29,7 @@ from tests.unit.fakes import (
     unavailable,
 )
 from token_refresher.errors import LeaseTooOldError, OutOfTimeError
+from token_refresher.failures import FAILURES
 from token_refresher.oauth.errors import (
     EndpointUnavailableError,
     OAuthError,
@@ -36,7 +37,6 @@ from token_refresher.oauth.errors import (
     TokenResponseError,
 )
 from token_refresher.outcomes import Caution, Outcome
-from token_refresher.policy import FAILURES
 from token_refresher.redeem import allows_primary_grant
 
 if TYPE_CHECKING:

@@ -35,18 +35,14 @@ from token_refresher.errors import (
     SecretStoreError,
     UnexpectedError,
 )
+from token_refresher.failures import FAILURES, Failure, failure_class_of
+from token_refresher.health import needs_action
 from token_refresher.journal import JournalEntry
 from token_refresher.model import TokenVersion, token_digest
 from token_refresher.oauth.dialect import RFC_6749
 from token_refresher.oauth.errors import TokenRequestError, TokenResponseError
 from token_refresher.outcomes import Caution, Outcome, Result
-from token_refresher.policy import (
-    FAILURES,
-    Failure,
-    Reason,
-    failure_class_of,
-    needs_action,
-)
+from token_refresher.policy import Reason
 from token_refresher.ports import CURRENT
 
 if TYPE_CHECKING:

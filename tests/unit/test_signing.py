@@ -27,9 +27,10 @@ from tests.unit.fakes import (
     unavailable,
 )
 from token_refresher.errors import HostStoppedError, SigningError
+from token_refresher.failures import FAILURES
 from token_refresher.oauth.errors import TokenRequestError
 from token_refresher.outcomes import Caution, Outcome
-from token_refresher.policy import FAILURES, Reason
+from token_refresher.policy import Reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable

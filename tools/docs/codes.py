@@ -23,17 +23,17 @@ import token_refresher
 from token_refresher import errors, hosts
 from token_refresher.aws import secret_store, signing
 from token_refresher.errors import FailureClass, SecretStoreError
+from token_refresher.failures import Pace, failure_class_of, pace_of
 from token_refresher.oauth import errors as oauth_errors
 from token_refresher.oauth.client_authentication import Client
 from token_refresher.oauth.token_response import read_token_response
-from token_refresher.policy import Pace, failure_class_of, pace_of
 from token_refresher.records import JOURNAL_NOT_WRITTEN
 from tools.docs.blocks import Table, code
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from token_refresher.policy import Failure
+    from token_refresher.failures import Failure
 
 PACKAGE: Final = Path(token_refresher.__file__).parent
 

@@ -12,22 +12,18 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from token_refresher import errors, policy, records, reporting
+from token_refresher import errors, failures, health, policy, records, reporting
 from token_refresher.changes import Kind
 from token_refresher.credentials import Credentials, SignedAssertion
 from token_refresher.errors import FailureClass
+from token_refresher.failures import Pace
 from token_refresher.leases import lease_id
-from token_refresher.model import (
-    NO_TOKEN_DIGEST,
-    TokenVersion,
-    account_from_metadata,
-    digest12,
-)
+from token_refresher.model import NO_TOKEN_DIGEST, TokenVersion, account_from_metadata, digest12
 from token_refresher.oauth import errors as oauth_errors
 from token_refresher.oauth.dialect import Dialect
 from token_refresher.outcomes import Caution, Outcome
 from token_refresher.parsing import NAMED_GRANTS
-from token_refresher.policy import TICK_SLACK, Pace, Reason
+from token_refresher.policy import TICK_SLACK, Reason
 from token_refresher.ports import CURRENT, SecretMetadata
 from token_refresher.publishing import Publish
 from tools.docs.blocks import Table, code, prose
@@ -90,8 +86,8 @@ def _waits(pace: Pace) -> str:
     account, now, waits = _ACCOUNT, _NOW + timedelta(minutes=30), list[int]()
     while len(waits) == len(set(waits)):
         error = _FAILURES[pace]
-        refusals = policy.refusals_record(account, error, now=now)
-        failure = policy.failure_record(account, error, now=now, refusals=refusals)
+        refusals = failures.refusals_record(account, error, now=now)
+        failure = failures.failure_record(account, error, now=now, refusals=refusals)
         waits.append(round((failure.next_attempt - now) / timedelta(minutes=1) + 0.1))
         tags = {records.FAILURE_TAG: failure.to_tag()}
         tags |= {records.REFUSALS_TAG: refusals.to_tag()} if refusals else {}
@@ -109,8 +105,8 @@ _ACCOUNT: Final = account_from_metadata(
     token=SecretMetadata({CURRENT: str(_LIVES)}),
     now=_NOW,
 )
-_FAILURES: Final[Mapping[Pace, policy.Failure]] = {
-    policy.pace_of(error): error
+_FAILURES: Final[Mapping[Pace, failures.Failure]] = {
+    failures.pace_of(error): error
     for error in (
         errors.CredentialsError(""),
         oauth_errors.TokenRequestError("invalid_grant"),
@@ -150,7 +146,7 @@ def _words(words: type[StrEnum]) -> list[tuple[str, ...]]:
 
 def without_failure() -> Table:
     """What a person must act on though nothing has failed."""
-    rows = [(code(name),) for name in policy.WITHOUT_FAILURE]
+    rows = [(code(name),) for name in health.WITHOUT_FAILURE]
     return Table(("code", "what it means", "what to do"), rows)
 
 

@@ -39,6 +39,7 @@ from tests.resilience.simulation.secrets_manager import (
 from tests.resilience.simulation.timelines import START, Timelines, moment, seconds_of
 from tests.resilience.simulation.workers import WorkerThreads, watched
 from token_refresher.errors import FailureClass
+from token_refresher.failures import FAILURES, failure_class_of
 from token_refresher.journal import JournalEntry
 from token_refresher.leases import LeaseContent, lease_id
 from token_refresher.model import (
@@ -50,12 +51,10 @@ from token_refresher.model import (
 )
 from token_refresher.parsing import parse_credentials
 from token_refresher.policy import (
-    FAILURES,
     TICK_SLACK,
     Reason,
     decide,
     due_time,
-    failure_class_of,
     minimum_interval,
     next_attempt,
 )

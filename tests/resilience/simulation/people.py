@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from tests.resilience.simulation.fleet import TICK, Fleet, Grant, Simulation
 from tests.resilience.simulation.timelines import seconds_of
-from token_refresher.policy import needs_action
+from token_refresher.health import needs_action
 
 if TYPE_CHECKING:
     from token_refresher.sweep import Report

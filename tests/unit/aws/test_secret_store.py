@@ -19,8 +19,8 @@ from botocore.stub import Stubber
 
 from token_refresher.aws.secret_store import Pace, SecretsManagerStore, create_client
 from token_refresher.errors import FailureClass, SecretStoreError
+from token_refresher.failures import failure_class_of
 from token_refresher.leases import lease_id
-from token_refresher.policy import failure_class_of
 from token_refresher.ports import SecretMetadata
 
 if TYPE_CHECKING:

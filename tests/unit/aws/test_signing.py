@@ -32,7 +32,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 
 from token_refresher.aws.signing import Signer, alias_of, not_issued, not_signed
 from token_refresher.errors import CredentialsError, FailureClass, SigningError
-from token_refresher.policy import Pace, failure_class_of, pace_of
+from token_refresher.failures import Pace, failure_class_of, pace_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
