@@ -45,13 +45,11 @@ from token_refresher.judgement import (
     verify,
     with_times_read,
 )
-from token_refresher.leases import LONGEST_AGE
 from token_refresher.model import TokenVersion, published_from_id, with_token
 from token_refresher.oauth.errors import OAuthError, TokenRequestError, TokenResponseError
 from token_refresher.oauth.hidden import Hidden
 from token_refresher.outcomes import Asked, Caution, Outcome, Result
 from token_refresher.policy import Decision, Reason, decide, has_unpublished_response
-from token_refresher.ports import CURRENT
 from token_refresher.recording import Record
 from token_refresher.records import LeaseEnd
 from token_refresher.redeem import Redeemed, Redemption, time_to_keep, time_to_request
@@ -61,10 +59,11 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from token_refresher.credentials import Credentials
+    from token_refresher.delivery import Delivery
     from token_refresher.failures import Failure
     from token_refresher.journal import JournalEntry
     from token_refresher.leases import Lease
-    from token_refresher.model import Account, PublishedToken
+    from token_refresher.model import Account
     from token_refresher.oauth.client_authentication import Client
     from token_refresher.oauth.token_response import TokenResponse
     from token_refresher.ports import SecretStore
@@ -178,29 +177,6 @@ class Refresher:
             # By the listing, until something was read: a failure before that has a reason, too.
             decision=self.decide(account, asked),
         )
-
-
-class _Response(Hidden, msgspec.Struct, frozen=True, kw_only=True):
-    """A judged token response, ready to be published.
-
-    Attributes:
-        version: What it is published as.
-        token: Passed RFC 6749 section 5.1.
-        text: What is published of it.
-        lease: What its refresh token was sent under: while it is young, no other run can
-            have published a later token.
-        is_journaled: An earlier run had it, and could not publish it.
-        brings_refresh_token: Whether it holds one.
-        refresh_token_expires_in: Where the server says so.
-    """
-
-    version: TokenVersion
-    token: PublishedToken
-    text: str
-    lease: Lease | None = None
-    is_journaled: bool = False
-    brings_refresh_token: bool = False
-    refresh_token_expires_in: timedelta | None = None
 
 
 class _Refresh(Hidden, msgspec.Struct, kw_only=True):
@@ -332,8 +308,10 @@ class _Refresh(Hidden, msgspec.Struct, kw_only=True):
         self.record.know(journal=version if journal.entry is not None else None, unwritten=None)
         return True
 
-    def _journaled(self, credentials: Credentials) -> _Response | None:
+    def _journaled(self, credentials: Credentials) -> Delivery | None:
         """Take a response that an earlier run journaled and could not publish, if there is one."""
+        from token_refresher.delivery import Delivery  # noqa: PLC0415 - not at a start
+
         version, entry = self.account.journal, self.journal.entry
         if entry is None or version is None:
             return None
@@ -348,7 +326,7 @@ class _Refresh(Hidden, msgspec.Struct, kw_only=True):
             self._refuse(version)
             raise
         lives = entry.refresh_token_lives
-        return _Response(
+        return Delivery(
             version=version,
             token=token,
             text=text,
@@ -357,7 +335,7 @@ class _Refresh(Hidden, msgspec.Struct, kw_only=True):
             refresh_token_expires_in=lives,
         )
 
-    def _request(self, credentials: Credentials) -> _Response:
+    def _request(self, credentials: Credentials) -> Delivery:
         """Get a token: by a refresh token if there is one to be sent, else by primary grant."""
         client = self._client_of(credentials)
         admit(credentials, client, self.journal.entry, endpoint=self.endpoint)
@@ -423,8 +401,10 @@ class _Refresh(Hidden, msgspec.Struct, kw_only=True):
         redeemed: Redeemed | None = None,
         *,
         refresh_is_refused: bool = False,
-    ) -> _Response:
+    ) -> Delivery:
         """Journal a response, then judge it."""
+        from token_refresher.delivery import Delivery  # noqa: PLC0415 - not at a start
+
         lease = redeemed.lease if redeemed is not None else None
         sent = redeemed.grant.refresh_token if redeemed is not None else None
         whole = self.journal.entry_of(
@@ -454,7 +434,7 @@ class _Refresh(Hidden, msgspec.Struct, kw_only=True):
         except OAuthError:
             self._refuse(found.version)
             raise
-        return _Response(
+        return Delivery(
             version=found.version,
             token=token,
             text=text,
@@ -505,7 +485,7 @@ class _Refresh(Hidden, msgspec.Struct, kw_only=True):
         self.record.know(journal=TokenVersion.parse(self.journal.version_id, now=self._now()))
         return True
 
-    def _deliver(self, credentials: Credentials, response: _Response) -> Result | None:
+    def _deliver(self, credentials: Credentials, response: Delivery) -> Result | None:
         """Publish a response, or find that it is not to be published.
 
         Returns:
@@ -518,12 +498,15 @@ class _Refresh(Hidden, msgspec.Struct, kw_only=True):
             self.store.stage(self.account.name, self.asked.stage_as, response.text)
             return self._succeeded(response, Outcome.STAGED)
         version_id = str(response.version)
-        if self._is_superseded(response):
+        later = response.superseded_by(self.account, self.store, clock=self._now)
+        if later is not None:
+            self.record.account = later
             return self._succeeded(response, Outcome.SUPERSEDED)
         # Before anything can end this run: without it, nobody knows when the next one is due.
         self.record.keep_grant(self._next_grant(response))
         is_new = self.store.publish(self.account.name, version_id, response.text)
-        if response.is_journaled and not self._stands(response):
+        if response.is_journaled and not response.stands(self.account, self.store, clock=self._now):
+            self._refuse(response.version)
             return None
         if not is_new:
             return self._succeeded(response, Outcome.SUPERSEDED)
@@ -535,7 +518,7 @@ class _Refresh(Hidden, msgspec.Struct, kw_only=True):
         )
         return self._succeeded(response, Outcome.PUBLISHED, then)
 
-    def _is_unchanged(self, response: _Response) -> bool:
+    def _is_unchanged(self, response: Delivery) -> bool:
         """Whether the endpoint has handed out the published token once more, and it lives."""
         if self.asked.stage_as:
             return False
@@ -543,7 +526,7 @@ class _Refresh(Hidden, msgspec.Struct, kw_only=True):
             self.account, response.version, now=self._now(), is_rejected=self._is_rejected
         )
 
-    def _unchanged(self, response: _Response) -> Result:
+    def _unchanged(self, response: Delivery) -> Result:
         """Keep the expiry that was told first, and remember when to ask again."""
         if not self._write_journal(until=_TIME_TO_RECORD):
             return self._not_kept(Outcome.UNCHANGED)
@@ -555,7 +538,7 @@ class _Refresh(Hidden, msgspec.Struct, kw_only=True):
         self.record.succeed(grant=grant, then=then)
         return self.result(Outcome.UNCHANGED)
 
-    def _verify(self, credentials: Credentials, response: _Response) -> None:
+    def _verify(self, credentials: Credentials, response: Delivery) -> None:
         """Let ``verify_url`` refuse the token before consumers see it."""
         client = self._client_of(credentials)
         try:
@@ -568,50 +551,12 @@ class _Refresh(Hidden, msgspec.Struct, kw_only=True):
         if verdict is None and credentials.verify_url is not None:
             self.record.cautions.append(Caution.VERIFICATION_INCONCLUSIVE)
 
-    def _is_superseded(self, response: _Response) -> bool:
-        """Whether another run has published a later token; a young lease rules that out."""
-        if response.lease is not None and not response.lease.is_old(self._now()):
-            return False
-        try:
-            metadata = self.store.describe_token(self.account.name)
-        except SecretStoreError:
-            if self._now() - response.version.issued_at > LONGEST_AGE:
-                # A run that was stopped must not publish what may be older.
-                raise
-            return False
-        before = self.account.published
-        account = with_token(self.account, metadata, now=self._now())
-        current = account.published
-        if current is None or (before is not None and current.version_id == before.version_id):
-            return False
-        if current.issued_at is None or current.issued_at < response.version.issued_at:
-            return False
-        self.record.account = account
-        return True
-
-    def _stands(self, response: _Response) -> bool:
-        """Whether a journaled response that was published, or a later one, is what consumers read.
-
-        Where a person has moved stages it is not: a used version id is never published again.
-        """
-        try:
-            metadata = self.store.describe_token(self.account.name)
-        except SecretStoreError:
-            # Unknown; where it does not stand, the next sweep finds it unpublished again.
-            return True
-        current = metadata.stages.get(CURRENT, "") if metadata is not None else ""
-        published = published_from_id(current, now=self._now())
-        if published.issued_at is None or published.issued_at < response.version.issued_at:
-            self._refuse(response.version)
-            return False
-        return True
-
     def _refuse(self, version: TokenVersion) -> None:
         """Let a response never be published, if it is or comes to be in the journal."""
         self.journal.refused = str(version)
 
     def _succeeded(
-        self, response: _Response, outcome: Outcome, then: records.FailureRecord | None = None
+        self, response: Delivery, outcome: Outcome, then: records.FailureRecord | None = None
     ) -> Result:
         """Clear what was recorded, and record what outlives this refresh."""
         if not self._write_journal(until=_TIME_TO_RECORD):
@@ -624,7 +569,7 @@ class _Refresh(Hidden, msgspec.Struct, kw_only=True):
         self.record.succeed(grant=self._next_grant(response), then=then)
         return self.result(outcome)
 
-    def _next_grant(self, response: _Response) -> records.GrantLifetime | None:
+    def _next_grant(self, response: Delivery) -> records.GrantLifetime | None:
         """Tell when the refresh token itself expires, where there is nothing else."""
         if not self.journal.is_only_grant:
             return None

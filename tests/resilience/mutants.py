@@ -264,7 +264,8 @@ MUTANTS: Final = (
     Mutant(
         "journal: whether the published one stands is not looked at",
         "refresh",
-        "        if response.is_journaled and not self._stands(response):\n",
+        "        if response.is_journaled and not "
+        "response.stands(self.account, self.store, clock=self._now):\n",
         "        if False:\n",
     ),
     Mutant(

@@ -779,6 +779,14 @@ class World:
         return digest12(self.store.credentials[account].stages[CURRENT])
 
 
+def due_again(world: World, credentials: Mapping[str, object] = PASSWORD, **more: object) -> World:
+    """An account that has refreshed once, when its token is due again."""
+    world.add(credentials, **more)
+    world.sweep()
+    world.now += UNTIL_DUE
+    return world
+
+
 def no_connection() -> EndpointUnavailableError:
     """Nothing left."""
     return EndpointUnavailableError("refused", code="no_connection", sent=False)

@@ -23,6 +23,7 @@ from tests.unit.fakes import (
     World,
     broken,
     denied,
+    due_again,
     response,
     throttled,
     timed_out,
@@ -39,7 +40,6 @@ from token_refresher.failures import FAILURES, Failure, failure_class_of
 from token_refresher.health import needs_action
 from token_refresher.journal import JournalEntry
 from token_refresher.model import TokenVersion, token_digest
-from token_refresher.oauth.dialect import RFC_6749
 from token_refresher.oauth.errors import TokenRequestError, TokenResponseError
 from token_refresher.outcomes import Caution, Outcome, Result
 from token_refresher.policy import Reason
@@ -62,14 +62,6 @@ def world() -> World:
 
 # By its address, so that nothing is known of its lifetimes.
 ANY_SERVER: Final = {"provider": None, "token_endpoint": "https://www.autovit.ro/token"}
-
-
-def due_again(world: World, credentials: Mapping[str, object] = PASSWORD, **more: object) -> World:
-    """An account that has refreshed once, when its token is due again."""
-    world.add(credentials, **more)
-    world.sweep()
-    world.now += UNTIL_DUE
-    return world
 
 
 def refresh_only_due_again(world: World, **more: object) -> World:
@@ -283,15 +275,6 @@ def test_what_was_read_may_take_so_long_that_nothing_is_asked(world: World) -> N
 # Unpublished responses.
 
 
-def unpublished(world: World, *, wait: timedelta = TICK) -> World:
-    """An account whose last response was journaled, and could not be published."""
-    due_again(world)
-    world.faults.once("before publish", denied())
-    world.sweep()
-    world.now += wait
-    return world
-
-
 def test_an_unpublished_first_response_is_published_without_a_request(world: World) -> None:
     world.add(PASSWORD)
     killed(world, "before publish")
@@ -382,16 +365,6 @@ def test_a_response_of_a_changed_grant_is_left_alone_while_the_token_is_fresh(
     assert report.results == ()
     assert world.calls == ["describe", "read credentials", "read journal"]
     assert world.grants == []
-
-
-def test_a_found_response_gives_way_to_a_later_token(world: World) -> None:
-    unpublished(world)
-    world.faults.reset()
-    # list, describe, two reads; each has two points.
-    world.faults.plan(7, _publishing_elsewhere(world, timedelta(0)))
-
-    assert world.refresh().outcome is Outcome.SUPERSEDED
-    assert world.access_token() == "of another run"
 
 
 # The journal.
@@ -589,65 +562,6 @@ def test_a_response_that_is_kept_late_and_must_not_be_published_is_refused_all_t
     assert world.tags()["refused-response"] == world.journal_id()
 
 
-# A journaled response that was published is looked at.
-
-
-def test_a_response_that_a_person_has_moved_away_is_asked_for_again(world: World) -> None:
-    unpublished(world)
-    secret = world.store.tokens[ACCOUNT]
-    secret.versions[world.journal_id()] = json.dumps(
-        {"access_token": "access-token-2", "token_type": "Bearer", "scope": "adverts-write read",
-         "issued_at": 1795519800, "expires_at": 1795563000}, separators=(",", ":"),
-    )  # fmt: skip
-    used = world.journal_id()
-    result = world.refresh(after=15 * MINUTE)
-
-    assert (result.reason, result.outcome) == (Reason.UNPUBLISHED_RESPONSE, Outcome.PUBLISHED)
-    assert world.grants == ["refresh_token"]
-    assert world.version_id() not in {used, ""}
-    assert world.endpoint.accepts(world.access_token())
-
-
-def test_a_response_that_a_person_has_moved_away_is_refused_where_no_other_comes(
-    world: World,
-) -> None:
-    unpublished(world)
-    world.store.tokens[ACCOUNT].versions[world.journal_id()] = published_text(world)
-    world.endpoint.fail(unavailable)
-    assert code(world.refresh(after=15 * MINUTE).error) == "status_503"
-
-    assert world.tags()["refused-response"] == world.journal_id()
-    assert world.refresh(after=TICK).reason is Reason.BACKING_OFF
-
-
-def published_text(world: World) -> str:
-    """What publishing the journaled response would write."""
-    entry, version = JournalEntry.from_json(json.dumps(world.journal())), world.journal_id()
-    parsed = TokenVersion.parse(version, now=world.now)
-    assert entry is not None
-    assert parsed is not None
-    return entry.published_as(parsed, RFC_6749).to_json()
-
-
-def test_a_journaled_response_counts_as_published_where_nobody_can_look(world: World) -> None:
-    unpublished(world)
-    world.faults.reset()
-    # list; describe, two reads, describe, publish, describe.
-    world.faults.plan(12, lambda _: throttled())
-    result = world.refresh()
-
-    assert (result.outcome, world.tags()) == (Outcome.PUBLISHED, {})
-    assert world.calls == [*SIX_CALLS[:3], "describe", "publish", "describe", "untag"]
-
-
-def test_a_later_token_than_the_journaled_one_is_as_good(world: World) -> None:
-    unpublished(world)
-    world.faults.meanwhile("after publish", lambda: _publishing_elsewhere(world, MINUTE)(""))
-
-    assert world.refresh().outcome is Outcome.PUBLISHED
-    assert world.grants == []
-
-
 # An access token that is handed out once more.
 
 
@@ -769,71 +683,6 @@ def test_a_found_response_is_verified_too(world: World) -> None:
 
     assert code(world.refresh(after=TICK).error) == "token_refused"
     assert world.token() is None
-
-
-def _publishing_elsewhere(world: World, issued_after: timedelta) -> Callable[[str], None]:
-    def publish(_: str) -> None:
-        issued_at = world.now + issued_after
-        version = TokenVersion(
-            issued_at, issued_at + 9 * HOUR, world.credentials_digest(), "f" * 12
-        )
-        text = json.dumps({"access_token": "of another run"})
-        world.store.tokens[ACCOUNT].put(str(version), text, [CURRENT])
-
-    return publish
-
-
-@pytest.mark.parametrize(
-    ("issued_after", "outcome"),
-    [
-        pytest.param(timedelta(seconds=1), Outcome.SUPERSEDED, id="a later token stays"),
-        pytest.param(timedelta(0), Outcome.SUPERSEDED, id="one of the same second stays"),
-        pytest.param(timedelta(seconds=-1), Outcome.PUBLISHED, id="an earlier one is replaced"),
-    ],
-)
-def test_of_two_overlapping_primary_grants_the_later_token_stays(
-    world: World, issued_after: timedelta, outcome: Outcome
-) -> None:
-    due_again(world, CLIENT_CREDENTIALS)
-    world.faults.reset()
-    # list, describe, read, request; each has two points.
-    world.faults.plan(7, _publishing_elsewhere(world, issued_after))
-
-    assert world.refresh().outcome is outcome
-    stayed = outcome is Outcome.SUPERSEDED
-    assert world.access_token() == ("of another run" if stayed else "access-token-2")
-
-
-def test_a_first_token_of_another_run_stays_likewise(world: World) -> None:
-    world.add(CLIENT_CREDENTIALS)
-    # list, describe, read, create, request.
-    world.faults.plan(9, _publishing_elsewhere(world, timedelta(0)))
-
-    assert world.refresh().outcome is Outcome.SUPERSEDED
-
-
-def test_a_token_whose_age_nobody_knows_is_replaced(world: World) -> None:
-    due_again(world, CLIENT_CREDENTIALS)
-    world.faults.reset()
-    world.faults.plan(7, lambda _: _publish_by_hand(world))
-
-    assert world.refresh().outcome is Outcome.PUBLISHED
-    assert world.access_token() == "access-token-2"
-
-
-def _publish_by_hand(world: World) -> None:
-    world.store.tokens[ACCOUNT].put("by-hand" * 5, "{}", [CURRENT])
-
-
-def test_a_failed_second_description_does_not_keep_the_token_from_its_readers(
-    world: World,
-) -> None:
-    due_again(world, CLIENT_CREDENTIALS)
-    world.faults.reset()
-    world.faults.plan(8, lambda _: throttled())
-
-    assert world.refresh().outcome is Outcome.PUBLISHED
-    assert world.access_token() == "access-token-2"
 
 
 def test_a_version_id_that_exists_with_other_content_is_superseded_and_no_error(
@@ -1230,26 +1079,6 @@ def test_a_late_response_to_an_earlier_consent_does_not_cost_the_later_one(world
     assert world.refresh().outcome is Outcome.PUBLISHED
     sent = [request["refresh_token"] for request in world.endpoint.requests]
     assert sent == [journal["refresh_token"]] != [before]
-
-
-def test_a_run_that_stood_still_publishes_nothing_where_it_cannot_look(world: World) -> None:
-    """Another run may have published a later token since."""
-    due_again(world, CLIENT_CREDENTIALS)
-    before = world.access_token()
-
-    def stand_still() -> None:
-        world.now += 2 * MINUTE
-        world.faults.always("before describe", throttled)
-
-    world.faults.meanwhile("after request", stand_still)
-    assert world.refresh().outcome is Outcome.FAILED
-    assert world.access_token() == before
-
-
-def test_a_run_that_did_not_stand_still_publishes_though_it_cannot_look(world: World) -> None:
-    due_again(world, CLIENT_CREDENTIALS)
-    world.faults.meanwhile("after request", lambda: world.faults.always("before describe", denied))
-    assert world.refresh().outcome is Outcome.PUBLISHED
 
 
 def test_a_run_that_stood_still_keeps_what_it_was_given_where_it_cannot_look(world: World) -> None:
