@@ -47,6 +47,8 @@ _WANTS_CERTIFICATE: Final = (
     r"\w+ALERT_(NO_CERTIFICATE|BAD_CERTIFICATE|UNSUPPORTED_CERTIFICATE|CERTIFICATE_UNKNOWN"
     r"|CERTIFICATE_REQUIRED|CERTIFICATE_EXPIRED|CERTIFICATE_REVOKED|UNKNOWN_CA|ACCESS_DENIED)"
 )
+# Of what is no TLS at all, such as HTTP alone.
+_NO_TLS: Final = "WRONG_VERSION_NUMBER"
 # OpenSSL's numbers for why a certificate is not believed.
 _NOT_BELIEVED: Final = {
     9: "certificate is not valid yet",
@@ -157,7 +159,9 @@ def _unreached(error: Exception) -> OAuthError:
     if not exchange.sent:
         if exchange.wants_certificate and not is_late:
             return client_certificate_trouble()
-        return no_connection("no connection to the token endpoint")
+        is_no_tls = any(getattr(each, "reason", "") == _NO_TLS for each in causes)
+        hint = ": what answers at its port speaks no TLS" if is_no_tls else ""
+        return no_connection(f"no connection to the token endpoint{hint}")
     if is_late:
         return EndpointUnavailableError("the token endpoint did not answer in time", code="timeout")
     hint = ""

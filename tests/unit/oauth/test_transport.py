@@ -331,6 +331,7 @@ class TestLostConnections:
             error = unavailable(wire.connect(allowed=(host,)), client)
             speaking.join()
         assert (error.code, error.sent) == ("no_connection", False)
+        assert str(error).endswith("what answers at its port speaks no TLS")
 
     def test_a_refused_connection_is_no_connection(self, wire: Wire) -> None:
         with socket.create_server(("127.0.0.1", 0)) as closed:
