@@ -28,6 +28,8 @@ MASKED: Final = "****"
 _PART: Final = 8
 # A shorter one is looked for as a word of its own: as a part it would be found everywhere.
 _SHORTEST_WITHIN: Final = 4
+# A whole one is looked for in pieces, too, where it is no shorter than that.
+_SHORTEST_SPELLED: Final = 6
 # How often what comes back is decoded, one encoding within the other; and how much in all.
 _DEEPEST: Final = 3
 _MOST_DECODED: Final = 4_000_000
@@ -94,6 +96,9 @@ class Mask:
             for part in _parts_of(_spelled(each))
             if not part.isalpha()
         }
+        # One of letters alone has no such part; the whole of it is no word of the language.
+        wholes = map(_spelled, self._within)
+        self._spelled_out = {each for each in wholes if len(each) >= _SHORTEST_SPELLED}
 
     def text(self, text: str, *, may_look_opaque: bool = False) -> str:
         """Mask a text that may be words.
@@ -165,8 +170,10 @@ class Mask:
         """
         text = "\n".join(pieces)
         forms = {text, re.sub(r"<[^<>]*>", "", text), *_from_codes(text)}
-        found = (self._spelled & _parts_of(_spelled(form)) for form in forms)
-        return any(found)
+        spelled = {*map(_spelled, forms)}
+        if any(each in form for each in self._spelled_out for form in spelled):
+            return True
+        return any(self._spelled & _parts_of(form) for form in spelled)
 
     def _found(self, text: str, *, least: int = 0) -> Iterator[tuple[int, int]]:
         """Tell where secrets of a least length are, or parts of one, in a text in small letters."""
@@ -349,7 +356,7 @@ def _decoded(text: str) -> Iterator[str]:
         _again(html.unescape),
         _again(_unescaped),
         lambda each: unicodedata.normalize("NFKC", each),
-        lambda each: re.sub(r"=([0-9A-F]{2})", lambda byte: chr(int(byte[1], 16)), each),
+        _from_quoted_printable,
         _from_base64,
         _from_hex,
     )
@@ -404,6 +411,19 @@ def _texts_of(decoded: Iterable[bytes]) -> dict[str, None]:
     """Read bytes by the two encodings that texts are sent in, each text once."""
     encodings = ("utf-8", "latin-1")
     return dict.fromkeys(each.decode(name, "ignore") for each in decoded for name in encodings)
+
+
+def _from_quoted_printable(text: str) -> str:
+    """Undo what e-mail writes for a byte (RFC 2045 section 6.7)."""
+
+    def read(codes: re.Match[str]) -> str:
+        written = bytes.fromhex(codes[0].replace("=", ""))
+        try:
+            return written.decode()
+        except UnicodeDecodeError:
+            return written.decode("latin-1")
+
+    return re.sub(r"(?:=[0-9A-Fa-f]{2})+", read, text)
 
 
 def _from_hex(text: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import json
+import quopri
 import random
 import string
 from typing import TYPE_CHECKING, Any, Final
@@ -427,6 +428,26 @@ def shown_of(
 def test_a_secret_in_pieces_is_masked_with_all_that_stands_around_it(body: Any) -> None:  # noqa: ANN401
     text = body if isinstance(body, str) else json.dumps(body)
     assert shown_of(text.encode())[1:] == [MASKED]
+
+
+@pytest.mark.parametrize("secret", ["made up battery staple", "madeupbatterystaple", "m4d3up"])
+@pytest.mark.parametrize(
+    "write",
+    [
+        pytest.param(lambda it: {"type": "Buffer", "data": [*it.encode()]}, id="bytes"),
+        pytest.param(lambda it: {"got": [*it]}, id="a list"),
+        pytest.param(lambda it: "".join(f"<b>{each}</b>" for each in it), id="a page"),
+    ],
+)
+def test_a_secret_of_letters_or_a_short_one_is_masked_in_pieces_too(
+    secret: str, write: Callable[[str], Any]
+) -> None:
+    assert shown_of(json.dumps(write(secret)).encode(), secret=secret)[1:] == [MASKED]
+
+
+def test_what_e_mail_writes_for_letters_is_read() -> None:
+    body = quopri.encodestring("Refused: Grüße9§Wörter".encode(), quotetabs=True)
+    assert shown_of(body, secret="Grüße9§Wörter")[1:] == [MASKED]
 
 
 def test_a_secret_in_pieces_over_headers_is_masked() -> None:
