@@ -6,9 +6,11 @@ No byte of one is printed, logged, stored, or in an error. Read where a key is i
 
 from __future__ import annotations
 
+import codecs
 import json
 import os
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -27,6 +29,7 @@ _SIZES: Final = (2048, 3072, 4096)
 # A key's file is a few kilobytes.
 _LARGEST: Final = 1024 * 1024
 _PRIVATE: Final = re.compile(rb"-----BEGIN ([A-Z ]*PRIVATE KEY)-----.*?-----END \1-----", re.DOTALL)
+_UTF_16: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 # PKCS #8, or the header of RFC 1421 in the two older forms.
 _ENCRYPTED: Final = re.compile(
     rb"BEGIN ENCRYPTED PRIVATE KEY|^Proc-Type: 4,ENCRYPTED", re.MULTILINE
@@ -83,11 +86,12 @@ def read(path: Path, ask: Callable[[], str | None]) -> KeyFile:
     """
     try:
         with path.open("rb") as file:
-            content = file.read(_LARGEST).removeprefix(b"\xef\xbb\xbf").strip()
+            content = file.read(_LARGEST)
     except OSError as error:
         # Its name may be the key itself, by mistake.
         what = f"The file that --pem names cannot be read: {error.strerror}."
         raise ProblemError(what, "Give its path, and not what is in it.") from None
+    content = _as_utf_8(content)
     if not content:
         raise ProblemError(f"{path} is empty.", "Download the key again, or give another file.")
     if content.startswith(b"{"):
@@ -112,6 +116,14 @@ def wrapped(key: PrivateKey, wrapping_key: bytes) -> bytes:
     sha256 = hashes.SHA256()
     oaep = padding.OAEP(mgf=padding.MGF1(sha256), algorithm=sha256, label=None)
     return public.encrypt(once, oaep) + keywrap.aes_key_wrap_with_padding(once, key.pkcs8)
+
+
+def _as_utf_8(content: bytes) -> bytes:
+    """Take the text of a file, also where PowerShell has written it, which does so in UTF-16."""
+    if content.startswith(_UTF_16):
+        with suppress(UnicodeDecodeError):
+            content = content.decode("utf-16").encode()
+    return content.removeprefix(codecs.BOM_UTF8).strip()
 
 
 def _from_json(path: Path, content: bytes, ask: Callable[[], str | None]) -> KeyFile:
@@ -168,6 +180,8 @@ def _kind_of(told: Any) -> str:  # noqa: ANN401 - as JSON has it
 
 
 def _from_pem(name: str, content: bytes, ask: Callable[[], str | None]) -> PrivateKey:
+    # Whoever takes a key out of JSON by hand takes its written line breaks along.
+    content = re.sub(rb"(?:\\r)?\\n", b"\n", content)
     blocks = [match[0] for match in _PRIVATE.finditer(content)]
     if len(blocks) != 1:
         raise _no_key(name, content, len(blocks))
@@ -185,10 +199,18 @@ def _from_pem(name: str, content: bytes, ask: Callable[[], str | None]) -> Priva
                 f"{name} is encrypted, and there is nobody to ask for its passphrase.",
                 "Run it in a terminal: a passphrase is no option, which a shell keeps.",
             )
-        passphrase = asked.encode()
+        # No key has one of halves of characters, which a terminal may hand over.
+        passphrase = asked.encode("utf-8", "replace")
     try:
         key = serialization.load_pem_private_key(block, passphrase or None)
-    except (ValueError, TypeError, UnsupportedAlgorithm):
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        is_unknown = isinstance(error, UnsupportedAlgorithm) or "nknown" in str(error)
+        if is_encrypted and is_unknown:
+            raise ProblemError(
+                f"{name} is encrypted in a way that is not known here.",
+                "Encrypt a copy by AES-256, and give that: openssl pkcs8 -topk8 -v2 aes-256-cbc "
+                "-in FILE -out COPY",
+            ) from None
         if is_encrypted:
             fix = "Try again; nothing was done."
             raise ProblemError(f"That is not the passphrase of {name}.", fix) from None

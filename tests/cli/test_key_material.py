@@ -74,6 +74,9 @@ def read(tmp_path: Path) -> Callable[..., KeyFile]:
         pytest.param(CERTIFICATE + RSA_PEM, RSA_KEY, id="beside its certificate"),
         pytest.param(RSA_PEM.replace(b"\n", b"\r\n"), RSA_KEY, id="with the line ends of Windows"),
         pytest.param(b"\xef\xbb\xbf\n " + RSA_PEM, RSA_KEY, id="behind a byte-order mark"),
+        pytest.param(RSA_PEM.decode().encode("utf-16"), RSA_KEY, id="as PowerShell writes it"),
+        pytest.param(RSA_PEM.replace(b"\n", b"\\n"), RSA_KEY, id="as it was taken out of JSON"),
+        pytest.param(json.dumps(GOOGLES).encode("utf-16"), RSA_KEY, id="JSON of PowerShell"),
         pytest.param(json.dumps(GOOGLES).encode(), RSA_KEY, id="a service account's JSON"),
         pytest.param(RSA_KEY.private_bytes(PEM, PKCS8, LOCKED), RSA_KEY, id="encrypted PKCS 8"),
         pytest.param(RSA_KEY.private_bytes(PEM, OPENSSL, LOCKED), RSA_KEY, id="encrypted PKCS 1"),
@@ -251,8 +254,23 @@ def test_a_key_in_the_place_of_its_path_is_not_shown() -> None:
         assert given not in f"{refused.value}{refused.value.problem}"
 
 
+def test_a_cipher_that_is_not_known_is_not_told_as_a_wrong_passphrase(
+    read: Callable[..., KeyFile],
+) -> None:
+    words = ["-topk8", "-v2", "camellia-256-cbc", "-passout", f"pass:{PASSPHRASE}"]
+    content = subprocess.run(  # noqa: S603
+        ["openssl", "pkcs8", *words],  # noqa: S607
+        input=RSA_PEM,
+        capture_output=True,
+        check=True,
+    ).stdout
+    with pytest.raises(ProblemError, match="encrypted in a way that is not known") as refused:
+        read(content, passphrase=PASSPHRASE)
+    assert "-v2 aes-256-cbc" in refused.value.problem.fix
+
+
 @pytest.mark.parametrize("form", [PKCS8, OPENSSL])
-@pytest.mark.parametrize("passphrase", ["made-up-wrong", ""])
+@pytest.mark.parametrize("passphrase", ["made-up-wrong", "", "made-up-\udce9"])
 def test_a_wrong_passphrase_is_told_as_that(
     read: Callable[..., KeyFile],
     form: serialization.PrivateFormat,
