@@ -12,7 +12,8 @@ import typer
 from token_refresher_cli import options, screen
 from token_refresher_cli.fields import FormError
 from token_refresher_cli.kms_keys import EC, Role
-from token_refresher_cli.problems import ProblemError, RefusedError
+from token_refresher_cli.problems import ProblemError, RefusedError, sentence
+from token_refresher_cli.proof import unusable
 from token_refresher_cli.read_commands import connect
 from token_refresher_cli.signing_keys import (
     all_of,
@@ -219,6 +220,7 @@ def show(
     require_current(keys, target)
     found = [one for one in all_of(keys) if only in {None, one.role}]
     if not found:
+        _require_enabled(keys, only, target)
         rotate = target.command("key rotate", name)
         raise ProblemError(f"{name} has no {only} key.", f"To make the next one: {rotate}")
     told = [_shown(keys, one, form, days) for one in found]
@@ -238,6 +240,20 @@ def show(
             if not one.public.is_signed_alike:
                 screen.note("  An EC key signs another one each time: note these, and keep it.")
     tell_left_behind(keys, target)
+
+
+def _require_enabled(keys: Keys, role: Role | None, target: Target) -> None:
+    """See that a key is not there at all, where none is shown.
+
+    Raises:
+        ProblemError: It is there, and tells nothing of itself.
+    """
+    key = keys.find(role) if role is not None else None
+    if role is None or key is None or key.is_enabled:
+        return
+    flags = ["--next"] if role is Role.NEXT else []
+    problem = unusable(keys.aliases[role], key.state, key.arn, keys.account, target, flags=flags)
+    raise ProblemError(sentence(problem.what), problem.fix)
 
 
 def _shown(keys: Keys, one: SigningKey, form: Format, days: int) -> dict[str, Any]:

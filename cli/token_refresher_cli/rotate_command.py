@@ -119,8 +119,11 @@ class _Rotation:
         current = require_current(keys, target)
         require_no_rotation(keys, current, target)
         is_unnamed = self._warn_of_no_name(current)
-        if keys.find(Role.NEXT) is None:
+        coming = keys.find(Role.NEXT)
+        if coming is None:
             make(keys, Role.NEXT, current.spec, keys.alg(current), target)
+        elif not coming.is_enabled:
+            raise self._unusable(coming)
         found = all_of(keys)
         screen.show_json(jwks([one for one in found if one.role is not Role.PREVIOUS]))
         for one in found:
@@ -305,11 +308,15 @@ class _Rotation:
                 f"{self.keys.account} has no next key.", f"Make it first: {self._command()}"
             )
         if not coming.is_enabled:
-            alias, account = self.keys.aliases[Role.NEXT], self.keys.account
-            target, flags = self.connection.target, ["--next"]
-            problem = unusable(alias, coming.state, coming.arn, account, target, flags=flags)
-            raise ProblemError(f"The next key does not sign: {problem.what}.", problem.fix)
+            raise self._unusable(coming)
         return current, coming
+
+    def _unusable(self, coming: KmsKey) -> ProblemError:
+        """Say why the next key signs nothing."""
+        alias, account = self.keys.aliases[Role.NEXT], self.keys.account
+        target, flags = self.connection.target, ["--next"]
+        problem = unusable(alias, coming.state, coming.arn, account, target, flags=flags)
+        return ProblemError(f"The next key does not sign: {problem.what}.", problem.fix)
 
     def _renamed(
         self, old: SigningKey, new: SigningKey, *, kid: str | None, days: int

@@ -381,6 +381,20 @@ def test_the_next_key_is_of_the_kind_of_the_current_one(operator: Operator) -> N
         assert coming[name] == current[name]
 
 
+def test_a_next_key_that_is_disabled_is_neither_published_nor_missed(
+    operator: Operator, kms: Kms
+) -> None:
+    operator.says("key create dealer-17")
+    operator.says(ROTATE)
+    kms.disable_key(KeyId=aliases(kms)[ALIASES[Role.NEXT]])
+    for command in (ROTATE, f"{ROTATE} --switch", "key jwks dealer-17 --only next"):
+        refused = operator.run(command)
+        assert refused.exit_code == 3
+        assert "is disabled" in refused.stderr
+        assert "aws kms enable-key" in refused.stderr
+        assert "Publish both" not in refused.stderr
+
+
 @pytest.mark.usefixtures("provider")
 def test_credentials_sign_by_what_a_key_of_another_kind_signs_by(
     operator: Operator, tmp_path: Path
