@@ -44,6 +44,7 @@ from token_refresher_cli.proof import (
 
 if TYPE_CHECKING:
     from token_refresher.credentials import Credentials
+    from token_refresher.model import Published
     from token_refresher.records import FailureRecord
     from token_refresher_cli.patient import Patient
     from token_refresher_cli.proof import SignedBy
@@ -387,7 +388,8 @@ def _permissions(patient: Patient) -> Finding:
     # A function that may not write cannot put its failure on record either.
     is_proven = patient.has_token_of_these and patient.status.state is not State.OVERDUE
     is_unproven = failure is None and not is_proven
-    lacking = _lacking(patient) if patient.deployment and (is_denied or is_unproven) else ""
+    is_asked = patient.deployment is not None and (is_denied or is_unproven)
+    lacking = _lacking(patient) if is_asked else None
     if failure is not None and _is_of_aws(failure):
         return _recorded(patient, failure, _how_to_allow(patient, failure, lacking))
     if lacking:
@@ -395,10 +397,15 @@ def _permissions(patient: Patient) -> Finding:
     return well("no call of the function that AWS refused is on record")
 
 
-def _how_to_allow(patient: Patient, failure: FailureRecord, lacking: str) -> str:
+def _how_to_allow(patient: Patient, failure: FailureRecord, lacking: str | None) -> str:
     fix = _fix(patient, failure.code)
     if lacking:
         return f"{sentence(lacking)} {_deploying(patient)}"
+    if lacking is not None and failure.code in DENIED:
+        fix = (
+            "The function's role has its permissions by now. If it stays, the policy of a secret "
+            "or of its KMS key denies the call, or the organisation's."
+        )
     if patient.deployment is None:
         return fix
     return f"{fix} Its log tells which call it was, by AWS CLI 2: {patient.log()}"
@@ -409,10 +416,11 @@ def _deploying(patient: Patient) -> str:
     return f"Allow it, as the stack does, in a clone of this project: {deploy}"
 
 
-def _lacking(patient: Patient) -> str:
+def _lacking(patient: Patient) -> str | None:
     """Say which calls the policies of the function's role do not allow; empty for none.
 
-    Where they may not be asked, the function's record has to do.
+    Returns:
+        None where they may not be asked: the function's record has to do.
     """
     target, role = patient.target, patient.configuration.role
     _, partition, _, _, account, _ = role.split(":", 5)
@@ -428,7 +436,7 @@ def _lacking(patient: Patient) -> str:
             # The six characters that every secret's ARN ends with, whatever they are.
             denied = patient.stack.denied(role, actions, f"{path}:{secret_id}-AAAAAA")
         except RefusedError:
-            return ""
+            return None
         if denied:
             return f"the function's role may not {', '.join(denied)} on {secret_id}"
     return ""
@@ -451,7 +459,7 @@ def _token(patient: Patient) -> Finding:
             error = ExternalSecretError()
             fix = fix_for(error.code, patient.name, patient.target)
             return wrong(f"{error.code}: it is none of this program's", sentence(fix))
-        return unknown("others have published it, and only its value tells when it expires")
+        return _of_others(patient, read.published, at_once)
     if status.expires_at <= now:
         return wrong(_life(patient), at_once)
     if not patient.has_token_of_these and account.published.is_ours:
@@ -459,6 +467,17 @@ def _token(patient: Patient) -> Finding:
         when = say_when(again, now=now) if again is not None and again > now else "next sweep"
         return well(f"{_life(patient)}; the credentials are new, and tried {when}")
     return well(f"{_life(patient)}; {_consumer(patient)}")
+
+
+def _of_others(patient: Patient, published: Published | None, at_once: str) -> Finding:
+    """Judge what others have put in the place of a token, by what it says of itself."""
+    expires_at, now = published.expires_at if published else None, patient.now
+    if expires_at is None:
+        return wrong("others have put there what says no expiry, and may be no token", at_once)
+    when = say_when(expires_at, now=now)
+    if expires_at <= now:
+        return wrong(f"others have published it, and it expired {when}", at_once)
+    return well(f"others have published it, and it lives for {say_duration(expires_at - now)}")
 
 
 def _at_once(patient: Patient) -> str:

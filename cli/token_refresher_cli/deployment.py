@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 # As SAM and the template name them.
 _SCHEDULE: Final = "TokenRefresherFunctionEveryTick"
+_SCHEDULE_ROLE: Final = "ScheduleRole"
 _FAILED_EVENTS: Final = "FailedEvents"
 _NAMESPACE: Final = "TokenRefresher"
 # One minute for the sweeps of the last hours; then it matters no more which minute it was.
@@ -45,11 +46,13 @@ class Configuration:
         trouble: Why it cannot run, in Lambda's word; None where it can.
         is_in_vpc: Whether it is in a network of the customer's, where names and ways may differ.
         role: The ARN of the role that it acts as.
+        arn: Its own.
     """
 
     trouble: str | None
     is_in_vpc: bool
     role: str
+    arn: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,26 +63,36 @@ class Schedule:
         name: Its physical name.
         is_enabled: Whether it does.
         since: Aware; when it was last changed. No sweep of it is older.
+        expression: When it does, in EventBridge's words, such as ``rate(5 minutes)``.
+        target: The ARN of what it starts.
+        ends_at: Aware; when it does so no more. None for never.
     """
 
     name: str
     is_enabled: bool
     since: datetime
+    expression: str
+    target: str
+    ends_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
 class Alarm:
-    """One that is on.
+    """One of the stack's.
 
     Attributes:
         name: Its name, less the stack's.
         metric: What it watches.
-        since: Aware.
+        since: Aware; since when it is in its state.
+        is_on: Whether that is ALARM.
+        is_silenced: Whether somebody has disabled its actions, so that it calls nobody.
     """
 
     name: str
     metric: str
     since: datetime
+    is_on: bool
+    is_silenced: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +195,7 @@ class Deployment:
             trouble=next(filter(None, troubles), None),
             is_in_vpc=bool(told.get("VpcConfig", {}).get("SubnetIds")),
             role=told["Role"],
+            arn=told["FunctionArn"],
         )
 
     def reserved_concurrency(self) -> int | None:
@@ -194,10 +208,25 @@ class Deployment:
 
     def schedule(self) -> Schedule:
         """Tell what starts the sweeps."""
-        name = self._physical_name(_SCHEDULE)
+        name = self.schedule_name()
         told = self._aws.ask("scheduler", "GetSchedule", name, Name=name)
         since = max(told["CreationDate"], told["LastModificationDate"])
-        return Schedule(name, told["State"] == "ENABLED", since)
+        return Schedule(
+            name,
+            is_enabled=told["State"] == "ENABLED",
+            since=since,
+            expression=told["ScheduleExpression"],
+            target=told["Target"]["Arn"],
+            ends_at=told.get("EndDate"),
+        )
+
+    def schedule_name(self) -> str:
+        """Tell its physical name, whether or not it is there."""
+        return self._physical_name(_SCHEDULE)
+
+    def schedule_role(self) -> str:
+        """Tell the name of the role by which it starts the function."""
+        return self._physical_name(_SCHEDULE_ROLE)
 
     def parameters(self) -> Mapping[str, str]:
         """Tell what the stack was deployed with."""
@@ -236,9 +265,10 @@ class Deployment:
                 one["AlarmName"].removeprefix(f"{self.stack} "),
                 one.get("MetricName", ""),
                 one["StateUpdatedTimestamp"],
+                is_on=one["StateValue"] == "ALARM",
+                is_silenced=not one.get("ActionsEnabled", True),
             )
             for one in told
-            if one["StateValue"] == "ALARM"
         ]
 
     def failed_events(self) -> FailedEvents:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
@@ -58,21 +60,78 @@ def _function(patient: Patient) -> Finding:
 
 
 def _schedule(patient: Patient) -> Finding:
-    if not patient.schedule.is_enabled:
+    try:
+        schedule = patient.schedule
+    except RefusedError as error:
+        if error.code != "ResourceNotFoundException":
+            raise
+        return wrong(
+            "the schedule is gone: no sweep begins, and no token is refreshed",
+            f"CloudFormation does not see it; make it again, by its name: {_making(patient)}",
+        )
+    if not schedule.is_enabled:
         return wrong(
             "the schedule is disabled: no sweep begins, and no token is refreshed",
             f"Enable it: {_enabling(patient)}",
         )
+    if changed := _changed(patient):
+        return wrong(
+            f"somebody has changed the schedule: {changed}",
+            f"Put it back: {_enabling(patient, *_as_deployed(patient))}",
+        )
     return well(f"a sweep begins every {say_duration(patient.connection.settings.schedule)}")
 
 
-def _enabling(patient: Patient) -> str:
+def _changed(patient: Patient) -> str:
+    """Say in what a schedule is not as it was deployed, so that tokens may die; empty for nothing.
+
+    More often than it was hurts nobody.
+    """
+    schedule, every = patient.schedule, patient.connection.settings.schedule
+    if not schedule.target.startswith(patient.configuration.arn):
+        return "it starts something else than the function"
+    if schedule.ends_at is not None and schedule.ends_at <= patient.now:
+        return f"it has ended {say_when(schedule.ends_at, now=patient.now)}"
+    rate = re.fullmatch(r"rate\(([0-9]+) (minute|hour|day)s?\)", schedule.expression)
+    is_slower = rate is not None and int(rate[1]) * timedelta(**{f"{rate[2]}s": 1}) > every
+    if is_slower or schedule.expression.startswith("at("):
+        return f"it says {schedule.expression}, and the function counts on {_rate(every)}"
+    return ""
+
+
+def _rate(every: timedelta) -> str:
+    minutes = int(every.total_seconds()) // 60
+    return f"rate({minutes} minute{'s' if minutes > 1 else ''})"
+
+
+def _as_deployed(patient: Patient) -> tuple[str, ...]:
+    """Write the options by which a schedule is as template.yaml has it."""
+    role = f"{patient.configuration.role.rpartition('/')[0]}/{patient.stack.schedule_role()}"
+    target = {
+        "Arn": patient.configuration.arn,
+        "RoleArn": role,
+        "Input": "{}",
+        "RetryPolicy": {"MaximumRetryAttempts": 0, "MaximumEventAgeInSeconds": 60},
+    }
+    rate = _rate(patient.connection.settings.schedule)
+    return ("--schedule-expression", rate, "--target", json.dumps(target))
+
+
+def _enabling(patient: Patient, *changes: str) -> str:
     """Write the command that enables a schedule, which is put as a whole or not at all."""
     target = patient.target
     words = ("--name", patient.schedule.name, "--query", _DEFINITION, "--output", "json")
     definition = target.aws("scheduler", "get-schedule", *words)
-    enable = target.aws("scheduler", "update-schedule", "--state", "ENABLED")
+    enable = target.aws("scheduler", "update-schedule", "--state", "ENABLED", *changes)
     return f'{enable} --cli-input-json "$({definition})"'
+
+
+def _making(patient: Patient) -> str:
+    """Write the command that makes a schedule that was deleted."""
+    return patient.target.aws(
+        *("scheduler", "create-schedule", "--name", patient.stack.schedule_name()),
+        *("--flexible-time-window", "Mode=OFF", *_as_deployed(patient)),
+    )
 
 
 def _throttling(patient: Patient) -> Finding:
@@ -126,12 +185,21 @@ def _alarms(patient: Patient) -> Finding:
     if alarms is None:
         said = "the stack has none: `make deploy` makes them, as does the command in its output"
         return Finding(Verdict.SKIPPED, f"{said} DeployAlarms")
+    silenced = [alarm for alarm in alarms if alarm.is_silenced]
+    alarms = [alarm for alarm in alarms if alarm.is_on]
     of_function = [alarm for alarm in alarms if alarm.metric not in _OF_ACCOUNTS]
     if of_function:
         first = min(of_function, key=lambda alarm: alarm.since)
         return wrong(
             f"“{first.name}” went off {say_when(first.since, now=patient.now)}",
             f"docs/runbook.md, Alarms, says what it means; the log, by AWS CLI 2: {patient.log()}",
+        )
+    if silenced:
+        whole = [f"{patient.stack.stack} {alarm.name}" for alarm in silenced]
+        enable = patient.target.aws("cloudwatch", "enable-alarm-actions", "--alarm-names", *whole)
+        return wrong(
+            f"somebody has disabled what alarms do, so that they call nobody: {len(silenced)}",
+            f"Enable it: {enable}",
         )
     if not alarms:
         return well("none is on")

@@ -125,6 +125,74 @@ def test_a_disabled_schedule_is_found(operator: Operator, deployed: Deployed) ->
     assert told["schedule"] == "ok"
 
 
+def test_a_schedule_that_is_gone_is_found_and_made_again_by_what_is_pasted(
+    operator: Operator, deployed: Deployed
+) -> None:
+    operator.add("dealer-17")
+    scheduler = deployed.cloud.client("scheduler")
+    name = deployed.name_of("TokenRefresherFunctionEveryTick")
+    before = scheduler.get_schedule(Name=name)
+    scheduler.delete_schedule(Name=name)
+    step, said, fix = found(operator)
+    assert (step, "is gone" in said) == ("schedule", True)
+    [command] = pasted(fix)
+    subprocess.run(  # noqa: S603
+        command,
+        env={**os.environ, "PATH": f"{ROOT / '.venv-deploy' / 'bin'}:{os.defpath}"},  # noqa: TID251
+        check=True,
+        capture_output=True,
+    )
+    after = scheduler.get_schedule(Name=name)
+    for what in ("FlexibleTimeWindow", "ScheduleExpression", "State", "Target"):
+        assert after[what] == before[what]
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"ScheduleExpression": "rate(1 days)"}, "it says rate(1 days)"),
+        ({"ScheduleExpression": "at(2026-01-01T00:00:00)"}, "it says at("),
+        ({"EndDate": datetime(2026, 1, 1, tzinfo=UTC)}, "it has ended "),
+        ({"Target": {"Arn": "arn:aws:sqs:eu-west-1:000000000000:q"}}, "it starts something else"),
+    ],
+)
+def test_a_schedule_that_somebody_has_changed_is_found_and_put_back(
+    operator: Operator, deployed: Deployed, change: dict[str, Any], told: str
+) -> None:
+    operator.add("dealer-17")
+    deployed.sweep()
+    scheduler = deployed.cloud.client("scheduler")
+    name = deployed.name_of("TokenRefresherFunctionEveryTick")
+    before = scheduler.get_schedule(Name=name)
+    kept = {each: before[each] for each in ("ScheduleExpression", "FlexibleTimeWindow", "Target")}
+    changed = {"Target": {**before["Target"], **change.get("Target", {})}}
+    scheduler.update_schedule(Name=name, **{**kept, **change, **changed})
+    step, said, fix = found(operator)
+    assert (step, told in said) == ("schedule", True)
+    subprocess.run(  # noqa: S603
+        ["bash", "-euo", "pipefail", "-c", fix.removeprefix("Put it back: ")],  # noqa: S607
+        env={**os.environ, "PATH": f"{ROOT / '.venv-deploy' / 'bin'}:{os.defpath}"},  # noqa: TID251
+        check=True,
+        capture_output=True,
+    )
+    after = scheduler.get_schedule(Name=name)
+    assert {each: after[each] for each in kept} == kept
+    assert operator.run(DEALER).exit_code == 0
+
+
+def test_a_schedule_that_sweeps_more_often_than_it_was_is_not_wrong(
+    operator: Operator, deployed: Deployed
+) -> None:
+    operator.add("dealer-17")
+    deployed.sweep()
+    scheduler = deployed.cloud.client("scheduler")
+    name = deployed.name_of("TokenRefresherFunctionEveryTick")
+    before = scheduler.get_schedule(Name=name)
+    kept = {each: before[each] for each in ("FlexibleTimeWindow", "Target")}
+    scheduler.update_schedule(Name=name, ScheduleExpression="rate(2 minutes)", **kept)
+    assert operator.run(DEALER).exit_code == 0
+
+
 def test_a_function_that_is_never_started_is_found(operator: Operator, deployed: Deployed) -> None:
     operator.add("dealer-17")
     deployed.cloud.client("lambda").put_function_concurrency(
@@ -538,7 +606,7 @@ def test_a_refresh_token_that_is_under_way_is_told_and_not_wrong(
     assert told["lease"]["found"].startswith("leased 31 min ago by a run that was ended")
 
 
-def test_a_permission_that_the_function_lacks_is_found(
+def test_a_call_that_was_denied_though_the_role_allows_it_is_found(
     operator: Operator, deployed: Deployed
 ) -> None:
     operator.add("dealer-17")
@@ -551,7 +619,8 @@ def test_a_permission_that_the_function_lacks_is_found(
         "permissions",
         True,
     )
-    assert "a permission. Its log tells which call it was, by AWS CLI 2: aws" in fix
+    assert fix.startswith("The function's role has its permissions by now. If it stays, the policy")
+    assert "Its log tells which call it was, by AWS CLI 2: aws" in fix
     step, said, fix = found(operator, f"doctor --stack {STACK}")
     assert (step, said) == ("permissions", "a call was denied for 1 of 1 accounts: dealer-17")
     assert "its log names the call" in fix
@@ -624,6 +693,17 @@ def test_an_alarm_of_the_function_that_is_on_is_found(
     assert "docs/runbook.md" in fix
 
 
+def test_alarms_that_call_nobody_are_found(operator: Operator, deployed: Deployed) -> None:
+    operator.add("dealer-17")
+    deployed.sweep()
+    deployed.set_alarm("action required", "AccountsNeedingAction", namespace="TokenRefresher")
+    name = f"{STACK} action required"
+    deployed.cloud.client("cloudwatch").disable_alarm_actions(AlarmNames=[name])
+    step, said, fix = found(operator)
+    assert (step, "call nobody" in said) == ("alarms", True)
+    assert f"aws cloudwatch enable-alarm-actions --alarm-names '{name}'" in fix
+
+
 def test_a_stack_without_alarms_is_told_how_it_gets_them(
     operator: Operator, deployed: Deployed
 ) -> None:
@@ -645,6 +725,40 @@ def test_a_token_that_has_expired_is_found(operator: Operator, deployed: Deploye
     deployed.cloud.client("cloudwatch")
     step, said, _ = found(operator, "doctor dealer-17")
     assert (step, said) == ("token", "no attempt on record: it expired 1 min ago")
+
+
+@pytest.mark.parametrize(
+    ("hours", "verdict", "said"),
+    [
+        (-1, "wrong", "others have published it, and it expired 1 h ago"),
+        (None, "wrong", "others have put there what says no expiry, and may be no token"),
+        (9, "ok", "others have published it, and it lives for 9 h"),
+    ],
+)
+def test_what_others_have_published_is_judged_by_what_it_says_of_itself(
+    operator: Operator, deployed: Deployed, hours: int | None, verdict: str, said: str
+) -> None:
+    operator.add("dealer-17")
+    deployed.sweep()
+    content: dict[str, Any] = {"access_token": "made-up", "token_type": "Bearer"}
+    if hours is not None:
+        content["expires_at"] = (operator.clock.now() + timedelta(hours=hours)).timestamp()
+    operator.secrets.put_secret_value(
+        SecretId="oauth/tokens/dealer-17", SecretString=json.dumps(content)
+    )
+    told = operator.tells(DEALER)["steps"][-1]
+    assert (told["step"], told["verdict"], told["found"]) == ("token", verdict, said)
+
+
+def test_a_token_secret_that_others_have_made_binary_is_found(
+    operator: Operator, deployed: Deployed
+) -> None:
+    operator.add("dealer-17")
+    deployed.sweep()
+    operator.secrets.put_secret_value(SecretId="oauth/tokens/dealer-17", SecretBinary=b"made-up")
+    step, said, fix = found(operator)
+    assert (step, "may be no token" in said) == ("token", True)
+    assert "The next sweep asks" in fix
 
 
 @pytest.mark.slow
