@@ -108,6 +108,11 @@ _UNKNOWN_IDENTITY: Final = Problem(
     "Region is none that this AWS account has enabled.",
     "See which ones are used: {identity}",
 )
+# STS and KMS say this of a clock, other services of a session.
+_TOO_LATE: Final = Problem(
+    "Your AWS session has expired, or this machine's clock is wrong by minutes.",
+    "Correct the clock, or sign in again. See which credentials are used: {identity}",
+)
 _NOT_FETCHED: Final = Problem(
     "Your AWS credentials could not be fetched.",
     "What fetches them has failed: a role, a credential_process, an instance's profile. "
@@ -182,8 +187,9 @@ _BY_CODE: Final = {
         (_NO_REGION, "NoRegionError"),
         (_BAD_REGION, "InvalidRegionError"),
         (_SESSION_EXPIRED, "ExpiredToken", "ExpiredTokenException", "LoginRefreshRequired"),
-        (_SESSION_EXPIRED, "RequestExpired", "SSOTokenLoadError", "TokenRetrievalError"),
+        (_SESSION_EXPIRED, "SSOTokenLoadError", "TokenRetrievalError"),
         (_SESSION_EXPIRED, "UnauthorizedSSOTokenError"),
+        (_TOO_LATE, "RequestExpired"),
         (_THROTTLED, "Throttling", "ThrottlingException"),
         (_UNKNOWN_IDENTITY, "InvalidClientTokenId", "InvalidSignatureException"),
         (_UNKNOWN_IDENTITY, "RequestTimeTooSkewed", "SignatureDoesNotMatch"),
@@ -348,6 +354,9 @@ def explain_call(operation: str, code: str, resource: str, target: Target) -> Pr
             f"and the AWS account ({target.aws('sts', 'get-caller-identity')}). If it is not "
             f"deployed yet, in a clone of this project: {target.deploy()}",
         )
+    if operation == "CreateSecret" and code in OF_KEYS and resource:
+        look = target.aws("kms", "describe-key", "--key-id", resource)
+        return Problem(_NO_KEY.what, f"See the key's state, and then its policy: {look}")
     if operation == "DeleteSecret" and code in _NOT_DELETED:
         look = target.aws("secretsmanager", "describe-secret", "--secret-id", resource)
         return Problem(

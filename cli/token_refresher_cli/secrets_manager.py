@@ -13,7 +13,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from token_refresher import fixes
 from token_refresher.aws.secret_store import listed, metadata_of
 from token_refresher.ports import CURRENT
-from token_refresher_cli.problems import RefusedError
+from token_refresher_cli.problems import OF_KEYS, RefusedError
 from token_refresher_cli.timeline import ListedVersion
 
 if TYPE_CHECKING:
@@ -119,6 +119,9 @@ class PeoplesCalls:
         try:
             answer = self._call("create_secret", Name=secret_id, SecretString=text, **made_with)
         except RefusedError as error:
+            if error.code in OF_KEYS and kms_key_id:
+                # There is no secret that could be asked which key it is.
+                raise RefusedError("CreateSecret", error.code, kms_key_id) from None
             if error.code != "ResourceExistsException":
                 raise
             found = self._call("describe_secret", SecretId=secret_id)

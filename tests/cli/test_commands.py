@@ -1153,3 +1153,17 @@ def test_whatever_command_names_an_account_that_is_not_there_says_which_is_near(
 def test_a_flag_takes_no_value_and_the_help_shows_none(line: list[str]) -> None:
     told = CliRunner().invoke(app, line).stdout
     assert ("--help" in told, "<bool>" in told) == (True, False)
+
+
+def test_the_key_of_a_secret_that_could_not_be_created_is_named(
+    operator: Operator, cloud: EmbeddedCloud
+) -> None:
+    kms = cloud.client("kms")
+    key = kms.create_key()["KeyMetadata"]["Arn"]
+    kms.disable_key(KeyId=key)
+    refused = operator.run(
+        f"add dealer-17 --from-file - --kms-key-id {key}", stdin=operator.document("dealer-17")
+    )
+    assert refused.exit_code == 3
+    assert "cannot be used: it is disabled" in refused.stderr
+    assert f"aws kms describe-key --key-id {key} --region eu-west-1" in refused.stderr

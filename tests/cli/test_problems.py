@@ -81,6 +81,11 @@ from token_refresher_cli.target import Target
             "get-caller-identity",
         ),
         (
+            RefusedError("kms:DescribeKey", "RequestExpired", "alias/oauth/dealer-17"),
+            "or this machine's clock is wrong",
+            "Correct the clock",
+        ),
+        (
             RefusedError("Invoke", "TooManyRequestsException", "token-refresher"),
             "a sweep is running",
             "in a minute",
