@@ -2,18 +2,55 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
+from pathlib import Path
+from typing import Final
+
+from token_refresher_cli.exit_codes import INTERRUPTED, ExitCode
+
+_FULL: Final = "The disk is full: not all could be written that was to be told."
 
 
 def main() -> None:
     """Run the command, or say what it lacks: the package may be there without its extra."""
+    _open_what_is_closed()
+    try:
+        _run()
+    except KeyboardInterrupt:
+        # Before a command has begun, which says it itself: what it needs takes a while to import.
+        sys.stderr.write("\nInterrupted: nothing was done.\n")
+        sys.exit(INTERRUPTED)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        # What is left would be tried again at the very end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.stderr.write(f"{_FULL}\n")
+        sys.exit(ExitCode.NOTHING_DONE)
+
+
+def _run() -> None:
     try:
         from token_refresher_cli.app import app  # noqa: PLC0415 - what it needs may be missing
     except ModuleNotFoundError as error:
         if error.name not in {"rich", "typer"}:
             raise
         sys.exit('The command line is an extra. Install it: pip install "token-refresher[cli]"')
-    app(prog_name="token-refresher")
+    try:
+        app(prog_name="token-refresher")
+    finally:
+        # Else Python does, and says in words of its own where it cannot.
+        sys.stdout.flush()
+
+
+def _open_what_is_closed() -> None:
+    """Put nothing in the place of a stream that whoever called has closed: Python has none then."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            file = Path(os.devnull).open(mode, encoding="utf-8")  # noqa: SIM115 - until the end
+            setattr(sys, name, file)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Final
+import errno
+from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -86,11 +87,20 @@ class _Commands(TyperGroup):
             raise
         except BrokenPipeError:
             raise
+        except OSError as error:
+            if error.errno == errno.ENOSPC:
+                # What is told in the end may not be written either: whoever began it says so.
+                raise
+            self._end(ctx, error)
         except Exception as error:  # noqa: BLE001 - each is told in words
-            screen.show_problem(explain(error, target_of(ctx)))
-            is_under_way = isinstance(error, ProblemError) and error.is_under_way
-            code = ExitCode.ACTION_REQUIRED if is_under_way else ExitCode.NOTHING_DONE
-            raise typer.Exit(code) from None
+            self._end(ctx, error)
+
+    @staticmethod
+    def _end(ctx: Any, error: Exception) -> NoReturn:  # noqa: ANN401 - as in `invoke`
+        screen.show_problem(explain(error, target_of(ctx)))
+        is_under_way = isinstance(error, ProblemError) and error.is_under_way
+        code = ExitCode.ACTION_REQUIRED if is_under_way else ExitCode.NOTHING_DONE
+        raise typer.Exit(code) from None
 
 
 def _version(value: bool) -> None:  # noqa: FBT001 - as Typer calls it

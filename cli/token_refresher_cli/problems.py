@@ -5,7 +5,6 @@ AWS's own messages are dropped, as everywhere in the program: they may repeat wh
 
 from __future__ import annotations
 
-import errno
 import re
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -303,8 +302,6 @@ def explain(error: Exception, target: Target) -> Problem:
         return Problem(sentence(str(error)), sentence(fix))
     if isinstance(error, ConfigFileError | FormError | TokenRefresherError | OAuthError):
         return Problem(sentence(str(error)), "")
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        return Problem("The disk is full: not all could be written that was to be told.", "")
     if type(error).__module__.startswith("botocore."):
         return explain_call("AWS", type(error).__name__, "", target)
     if isinstance(error, OSError | ValueError) and _is_botocores(error):

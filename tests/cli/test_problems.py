@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-
 import pytest
 from botocore.exceptions import (
     EndpointConnectionError,
@@ -60,7 +58,6 @@ from token_refresher_cli.target import Target
             "There is no stack tr",
             "",
         ),
-        (OSError(errno.ENOSPC, "No space left on device"), "The disk is full", ""),
         (NoRegionError(), "No AWS Region", "--region"),
         (NoCredentialsError(), "no AWS credentials", "--profile"),
         (ProfileNotFound(profile="made-up"), "no such profile", "list-profiles"),

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import re
 import signal
+import subprocess
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,6 +17,7 @@ from local.embedded_cloud import ROOT
 from tests.cli.deployed import STACK, Deployed
 from tests.cli.operator import pasted
 from tests.cli.relay import THROTTLED
+from tests.cli.terminal import COMMAND, GIVE_UP_SECONDS
 from tools.terminal import ESCAPE_CODES
 
 if TYPE_CHECKING:
@@ -521,3 +524,58 @@ def test_without_its_extra_the_command_says_how_to_install_it(shell: Shell) -> N
     done = shell.python("-c", without + "from token_refresher_cli import __main__; __main__.main()")
     assert done.returncode == 1
     assert done.stderr.startswith("The command line is an extra. Install it: pip install ")
+
+
+def redirected(shell: Shell, redirection: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the command as a shell does whose user has typed a redirection behind it."""
+    return subprocess.run(  # noqa: S603
+        ["bash", "-c", f'"$@" {redirection}', "bash", *COMMAND, *arguments],  # noqa: S607
+        env=shell.environment,
+        capture_output=True,
+        text=True,
+        timeout=GIVE_UP_SECONDS,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "said"),
+    [
+        (("add", "dealer-17"), 3, ""),
+        (("correct", "dealer-17"), 0, "nothing was written"),
+        (("remove", "dealer-17"), 3, "--yes"),
+        (("add", "--from-file", "-"), 3, "The standard input: it is empty"),
+    ],
+)
+def test_whoever_has_closed_the_standard_input_is_nobody_to_ask(
+    shell: Shell, onboard: Callable[..., None], command: tuple[str, ...], code: int, said: str
+) -> None:
+    onboard("dealer-17")
+    done = redirected(shell, "<&-", *command)
+    assert done.returncode == code
+    assert said in done.stdout + done.stderr
+    assert "a defect" not in done.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has it")
+@pytest.mark.parametrize("command", [("--help",), ("providers", "--json"), ("providers",)])
+def test_a_full_disk_is_told_in_one_sentence(shell: Shell, command: tuple[str, ...]) -> None:
+    done = redirected(shell, ">/dev/full", *command)
+    assert done.returncode == 3
+    assert done.stderr == "The disk is full: not all could be written that was to be told.\n"
+
+
+def test_an_interruption_before_the_command_has_begun_is_told_in_one_sentence(
+    shell: Shell,
+) -> None:
+    program = (
+        "import sys\n"
+        "class Interrupts:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name == 'botocore':\n"
+        "            raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Interrupts())\n"
+        "from token_refresher_cli import __main__; __main__.main()"
+    )
+    done = shell.python("-c", program, "status")
+    assert (done.returncode, done.stderr) == (130, "\nInterrupted: nothing was done.\n")
