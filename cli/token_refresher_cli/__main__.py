@@ -8,9 +8,17 @@ import sys
 from pathlib import Path
 from typing import Final
 
+from token_refresher import __version__
 from token_refresher_cli.exit_codes import INTERRUPTED, ExitCode
 
 _FULL: Final = "The disk is full: not all could be written that was to be told."
+# By no package's name alone: whoever has that name at a public registry is a stranger.
+LACKS_ITS_EXTRA: Final = f"""\
+The command line is an extra, and was not installed. Install it from a release:
+    pipx install --force "./token_refresher-{__version__}-py3-none-any.whl[cli]"
+or in a clone:
+    pipx install --force ".[cli]"\
+"""
 
 
 def main() -> None:
@@ -37,7 +45,7 @@ def _run() -> None:
     except ModuleNotFoundError as error:
         if error.name not in {"rich", "typer"}:
             raise
-        sys.exit('The command line is an extra. Install it: pip install "token-refresher[cli]"')
+        sys.exit(LACKS_ITS_EXTRA)
     try:
         app(prog_name="token-refresher")
     finally:

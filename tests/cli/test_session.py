@@ -18,6 +18,7 @@ from tests.cli.deployed import STACK, Deployed
 from tests.cli.operator import pasted
 from tests.cli.relay import THROTTLED
 from tests.cli.terminal import COMMAND, GIVE_UP_SECONDS
+from token_refresher import __version__
 from tools.terminal import ESCAPE_CODES
 
 if TYPE_CHECKING:
@@ -523,7 +524,16 @@ def test_without_its_extra_the_command_says_how_to_install_it(shell: Shell) -> N
     without = "import sys; sys.modules['typer'] = None; "
     done = shell.python("-c", without + "from token_refresher_cli import __main__; __main__.main()")
     assert done.returncode == 1
-    assert done.stderr.startswith("The command line is an extra. Install it: pip install ")
+    assert done.stderr.startswith("The command line is an extra, and was not installed.")
+    assert max(map(len, done.stderr.splitlines())) < 80
+
+
+def test_without_its_extra_the_command_sends_nobody_to_a_strangers_package(shell: Shell) -> None:
+    """Nothing of this project is at a registry, and anybody could take its name there."""
+    without = "import sys; sys.modules['typer'] = None; "
+    done = shell.python("-c", without + "from token_refresher_cli import __main__; __main__.main()")
+    installed = re.findall(r'install --force "(.*)"', done.stderr)
+    assert installed == [f"./token_refresher-{__version__}-py3-none-any.whl[cli]", ".[cli]"]
 
 
 def redirected(shell: Shell, redirection: str, *arguments: str) -> subprocess.CompletedProcess[str]:
