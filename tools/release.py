@@ -102,7 +102,7 @@ def read_commit(version: str) -> Commit:
         made_at=int(run("git", "log", "-1", "--format=%ct")),
         # Whatever a person's git is told to pass over.
         is_dirty=run("git", "status", "--porcelain", "--untracked-files=normal") != "",
-        tags=tuple(run("git", "tag", "--points-at", "HEAD", "--list", "v*").split()),
+        tags=tuple(run("git", "tag", "--points-at", "HEAD", "--list", "v[0-9]*").split()),
         tagged=run(
             "git", "for-each-ref", "--format=%(objectname)%(*objectname)", f"refs/tags/v{version}"
         ),

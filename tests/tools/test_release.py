@@ -340,6 +340,18 @@ def test_what_differs_from_the_commit_is_not_released(
     assert "make release ALLOW_DIRTY=1" in said
 
 
+def test_a_tag_that_is_no_versions_is_no_other_version(
+    copied: Path, committed: Callable[..., str]
+) -> None:
+    for tag in ("vendor-import", "v0.9.0"):
+        committed("tag", tag)
+    script = "from tools import release; print(release.read_commit('1.0.0').tags)"
+    done = subprocess.run(  # noqa: S603
+        [RELEASING, "-c", script], cwd=copied, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "('v0.9.0',)\n"
+
+
 def test_nor_is_what_git_was_told_to_pass_over(
     copied: Path, committed: Callable[..., str], tmp_path: Path
 ) -> None:
