@@ -15,10 +15,14 @@ WITH_DOCUMENTS: Final = (".github", "benchmarks", "docs", "tests")
 DOCUMENTS: Final = sorted(
     {*ROOT.glob("*.md"), *(path for name in WITH_DOCUMENTS for path in (ROOT / name).rglob("*.md"))}
 )
+# What `make release` and builds leave is no part of the project.
+MADE: Final = frozenset({"build", "dist"})
 FOLDERS: Final = "|".join(
     re.escape(path.name)
     for path in ROOT.iterdir()
-    if path.is_dir() and (not path.name.startswith(".") or path.name in {".ci", ".github"})
+    if path.is_dir()
+    and path.name not in MADE
+    and (not path.name.startswith(".") or path.name in {".ci", ".github"})
 )
 # Within backquotes: a path from the root, and perhaps a test in it.
 PATH: Final = re.compile(rf"`((?:{FOLDERS})/[\w./*-]*)(?:::(\w+))?`")
