@@ -14,6 +14,7 @@ import shlex
 import subprocess
 import sys
 import textwrap
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -35,7 +36,7 @@ from tools.deploying.place import (
     told_by,
     unanswered,
 )
-from tools.deploying.preflight import check, deletion
+from tools.deploying.preflight import check, check_account, deletion
 from tools.deploying.stacks import EMPTY, Stack, check_status, find_stack, ours
 from tools.output import COLUMNS, pasteable, refuse, wrapped
 
@@ -52,8 +53,11 @@ NOT_TOLD: Final = frozenset({"DeployAlarms"})
 INTERRUPTED: Final = 130
 # SAM takes no value for an empty one, and would leave what was given earlier in place.
 EMPTY_VALUE: Final = '""'
+# What SAM's names of change sets begin with.
+SAMS: Final = "samcli-deploy"
 CHANGE_SET: Final = re.compile(r"arn:\S+:changeSet/\S+")
 DONE: Final = frozenset({"CREATE_COMPLETE", "DELETE_COMPLETE", "UPDATE_COMPLETE"})
+FUNCTION_AND_ALARMS: Final = (templates.FUNCTION, templates.MONITORING)
 LEFT_ALONE: Final = (
     "every secret, the accounts' stacks, and the bucket of aws-sam-cli-managed-default"
 )
@@ -121,6 +125,7 @@ def plan(place: Place, stack: Stack, given: Mapping[str, str], *options: str) ->
         *("--parameter-overrides", *overrides),
     )
     if "No changes to deploy" in said:
+        discard(place, stack)
         return None
     return read_change_set(place, CHANGE_SET.findall(said)[-1])
 
@@ -179,8 +184,21 @@ def discard(place: Place, stack: Stack, change_set: str = "") -> None:
     client = place.client("cloudformation")
     if change_set:
         client.delete_change_set(ChangeSetName=change_set)
+    else:
+        discard_failed(place, stack.name)
     if stack.status is None and find_stack(place, stack.name).status == EMPTY:
         client.delete_stack(StackName=stack.name)
+
+
+def discard_failed(place: Place, stack: str) -> None:
+    """Delete SAM's change sets that came to nothing, such as for want of a change: they stay."""
+    client = place.client("cloudformation")
+    # Who may not, or has no such stack, has nothing else to put right here.
+    with suppress(ClientError):
+        for page in client.get_paginator("list_change_sets").paginate(StackName=stack):
+            for each in page["Summaries"]:
+                if each["Status"] == "FAILED" and each["ChangeSetName"].startswith(SAMS):
+                    client.delete_change_set(ChangeSetName=each["ChangeSetId"])
 
 
 def await_end(place: Place, progress: Progress, since: str) -> None:
@@ -216,7 +234,7 @@ def tell_parameters(stack: Stack, template: Path, given: Mapping[str, str]) -> N
     unchanged = " has the default of each parameter" if stack.is_new else ": no parameter changes"
     print(f"{'New: ' if stack.is_new else ''}{stack.name}{'' if changes else unchanged}")
     for each in changes:
-        print(f"   {each}")
+        print(wrapped(f"   {each}", indent="      "))
     sys.stdout.flush()
 
 
@@ -224,10 +242,15 @@ def deploy_account(place: Place, told: argparse.Namespace, given: Mapping[str, s
     """Deploy the stack of one account."""
     stack = find_stack(place, account_stack(told.stack, told.account))
     check_status(stack, place, delete=deletion(place, stack.name))
-    kept = find_stack(place, told.stack).parameters
+    function = find_stack(place, told.stack)
+    if function.is_new:
+        print(f"There is no stack {told.stack}: until there is one, nothing refreshes the account.")
+    kept = function.parameters
     # A new one begins with what refreshes it: nobody looks for it under another prefix.
     shared = known.definitions(templates.ACCOUNT).keys() & kept.keys() if stack.is_new else ()
     mine = {**{name: kept[name] for name in sorted(shared)}, **given, "AccountName": told.account}
+    if stack.is_new:
+        check_account(place, told.account, known.in_force(templates.ACCOUNT, mine, {}))
     tell_parameters(stack, templates.ACCOUNT, mine)
     tags = tagging(known.in_force(templates.FUNCTION, given, kept))
     deploy(place, stack, mine, told.manner, "--config-env", "account", *tags)
@@ -245,6 +268,14 @@ def undeploy(place: Place, stacks: Sequence[str], manner: Manner) -> None:
     if not there:
         print(nothing_to_delete(place, stacks[-1]))
         return
+    if protected := [name for name in there if found[name].is_protected]:
+        # Not after the alarms were deleted, and what they watch was not.
+        raise DeployError(
+            f"{' and '.join(protected)} may not be deleted, and so nothing was: termination "
+            "protection is on. Take it off first: aws cloudformation "
+            "update-termination-protection --no-enable-termination-protection "
+            f"--stack-name {protected[0]} --region {place.region}"
+        )
     question = (
         wrapped(f"This deletes {' and '.join(there)}, with the log and the failed events."),
         wrapped(f"It leaves alone {LEFT_ALONE}."),
@@ -311,6 +342,8 @@ def read(told: argparse.Namespace) -> dict[str, str]:
     except ValueError:
         raise DeployError("PARAMETERS has a quote without its other half.") from None
     given = known.read_parameters(words)
+    of_account = told.command == "account"
+    known.check_taken(given, (templates.ACCOUNT,) if of_account else FUNCTION_AND_ALARMS)
     given = {**known.read_parameters(defaults), **given}
     known.check_values(given)
     return given
@@ -329,7 +362,8 @@ def act(told: argparse.Namespace) -> None:
     place = find_place()
     # A deployment was checked first, and told it then.
     if told.command != "deploy":
-        print(f"AWS account {place.account}, Region {place.region}, as {place.caller}", flush=True)
+        where = f"AWS account {place.account}, Region {place.region}, as {place.caller}"
+        print(where if len(where) <= COLUMNS else wrapped(where, indent="   "), flush=True)
     if told.command == "account":
         deploy_account(place, told, given)
         return
@@ -342,8 +376,10 @@ def act(told: argparse.Namespace) -> None:
         tell_parameters(pair.monitoring, templates.MONITORING, pair.for_monitoring)
         if pair.left_prefix:
             print(
-                f"The accounts under {pair.left_prefix}/ stay where they are, and {told.stack} "
-                "refreshes none of them any more."
+                wrapped(
+                    f"The accounts under {pair.left_prefix}/ stay where they are, and "
+                    f"{told.stack} refreshes none of them any more."
+                )
             )
         return
     tags = tagging(pair.in_force)

@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 import sys
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
@@ -19,7 +20,7 @@ from tests.cli.relay import Instead, Relay
 from tests.signatures import SignatureRecorder
 from tools import deploy, templates
 from tools.deploying.names import account_stack, check_name
-from tools.deploying.place import DeployError
+from tools.deploying.place import DeployError, Place
 from tools.deploying.stacks import reserved
 from tools.terminal import Terminal
 
@@ -482,9 +483,9 @@ def test_a_stack_that_leaves_its_accounts_for_another_prefix_is_told_of_them(
     deployed(cloud, STACK, SecretPrefix="oauth", **OURS)
     done = here("check", "SecretPrefix=team/oauth")
     assert "SecretPrefix: oauth -> team/oauth\n" in done.stdout
-    assert done.stdout.endswith(
+    assert " ".join(done.stdout.split()).endswith(
         "The accounts under oauth/ stay where they are, and token-refresher refreshes none of "
-        "them any more.\n"
+        "them any more."
     )
     assert "stay where they are" not in here("check", "SecretPrefix=oauth").stdout
 
@@ -509,19 +510,133 @@ def test_who_may_not_list_the_stacks_is_told_and_may_deploy(
         monkeypatch.setenv("AWS_ENDPOINT_URL", relay.url)
         done = here("check", "ReserveConcurrency=false")
     assert done.status == 0, done.stderr
-    assert "cloudformation:DescribeStacks on *" in done.stdout
-    assert "see for yourself that no other has SecretPrefix=oauth" in done.stdout
+    said = " ".join(done.stdout.split())
+    assert "cloudformation:DescribeStacks on *" in said
+    assert "see for yourself that no other has SecretPrefix=oauth" in said
 
 
 def test_what_a_stack_has_counts_where_it_is_not_named(
     cloud: EmbeddedCloud, here: Callable[..., Said]
 ) -> None:
-    deployed(cloud, STACK, SecretPrefix="a.b", VpcSecurityGroupIds="sg-0a1b2c3d", **OURS)
+    network = {"VpcSecurityGroupIds": "sg-0a1b2c3d", "VpcSubnetIds": "subnet-4e5f6a7b"}
+    deployed(cloud, STACK, SecretPrefix="a.b", **network, **OURS)
     line = refused(here("check", "Signing=true"))
     assert line.startswith("With Signing=true, SecretPrefix=a.b cannot be")
     assert here("check", "VpcSubnetIds=subnet-0a1b2c3d").status == 0
     line = refused(here("check", "VpcSubnetIds=subnet-0a1b2c3d", stack="new"))
     assert line == "With VpcSubnetIds, VpcSecurityGroupIds must be set as well."
+
+
+def test_security_groups_without_subnets_are_not_passed_over(here: Callable[..., Said]) -> None:
+    line = refused(here("check", "VpcSecurityGroupIds=sg-0a1b2c3d"))
+    assert line == "With VpcSecurityGroupIds, VpcSubnetIds must be set as well."
+
+
+def test_a_region_of_another_partition_is_refused_and_an_unknown_one_told(
+    here: Callable[..., Said],
+) -> None:
+    line = refused(here("check", "ReplicaRegions=eu-central-1,us-gov-west-1"))
+    assert line.startswith("ReplicaRegions names us-gov-west-1, which is of another partition")
+    for misspelt in ("eu-centarl-1", "eu-central-11"):
+        done = here("check", f"ReplicaRegions=eu-west-1,{misspelt}")
+        assert done.status == 0, done.stderr
+        said = " ".join(done.stdout.split())
+        assert f"No Region {misspelt} is known here" in said
+        assert "Did you mean eu-central-1?" in said
+    assert "is known here" not in here("check", "ReplicaRegions=eu-central-1").stdout
+
+
+@pytest.mark.parametrize(
+    ("given", "command"),
+    [("CreateSecret=false", "check"), ("MaxWorkers=8", "account")],
+    ids=["an account's, for the function", "the function's, for an account"],
+)
+def test_a_parameter_of_the_other_stack_is_refused(
+    here: Callable[..., Said], given: str, command: str
+) -> None:
+    name = given.partition("=")[0]
+    line = refused(here("--account=dealer-17", command, given))
+    assert line.startswith(f"{name} would be passed over here")
+    # What holds in a place is of all stacks.
+    assert here(f"--defaults={given}", "check").status == 0
+
+
+def test_an_account_whose_secret_is_there_is_refused_with_the_way_to_its_policy(
+    cloud: EmbeddedCloud, here: Callable[..., Said]
+) -> None:
+    secrets = cloud.client()
+    secrets.create_secret(Name="oauth/credentials/dealer-17", SecretString="{}")
+    line = refused(here("--account=dealer-17", "account"))
+    assert line == (
+        "The secret oauth/credentials/dealer-17 is there already. For the policy of its consumers "
+        'alone: make account ACCOUNT=dealer-17 PARAMETERS="CreateSecret=false"'
+    )
+    secrets.delete_secret(SecretId="oauth/credentials/dealer-17")
+    line = refused(here("--account=dealer-17", "account"))
+    assert "aws secretsmanager restore-secret --secret-id oauth/credentials/dealer-17" in line
+    assert stacks(cloud) == []
+
+
+def test_an_account_of_a_stack_that_is_not_there_is_told_that_nothing_refreshes_it(
+    cloud: EmbeddedCloud, here: Callable[..., Said]
+) -> None:
+    cloud.client().create_secret(Name="oauth/credentials/dealer-17")
+    said = here("--account=dealer-17", "account", stack="misspelt").stdout
+    assert "There is no stack misspelt: until there is one, nothing refreshes the account." in said
+
+
+def test_nothing_is_deleted_where_one_stack_is_protected(
+    cloud: EmbeddedCloud, here: Callable[..., Said]
+) -> None:
+    """Or else the alarms would be gone, and the function go on without them."""
+    for name in (STACK, f"{STACK}-monitoring"):
+        deployed(cloud, name)
+    client: Any = cloud.client("cloudformation")
+    client.update_termination_protection(StackName=STACK, EnableTerminationProtection=True)
+    line = refused(here("undeploy"))
+    assert line.startswith("token-refresher may not be deleted, and so nothing was")
+    assert line.endswith(f"--stack-name {STACK} --region eu-west-1")
+    assert sorted(stacks(cloud)) == [STACK, f"{STACK}-monitoring"]
+
+
+def place(cloud: EmbeddedCloud) -> Place:
+    """Of the cloud."""
+    session: Any = SimpleNamespace(client=cloud.client, region_name="eu-west-1")
+    return Place(session, account="000000000000", caller="arn:aws:iam::000000000000:root")
+
+
+def test_of_a_plan_without_changes_no_change_set_is_left(cloud: EmbeddedCloud) -> None:
+    deployed(cloud, STACK)
+    client: Any = cloud.client("cloudformation")
+    template = json.dumps({"Resources": {"Only": {"Type": "AWS::SNS::Topic"}}})
+    for name in ("samcli-deploy1", "of-a-person"):
+        client.create_change_set(StackName=STACK, ChangeSetName=name, TemplateBody=template)
+    before = client.list_change_sets(StackName=STACK)["Summaries"]
+    assert {each["Status"] for each in before} == {"FAILED"}
+    deploy.discard_failed(place(cloud), STACK)
+    left = client.list_change_sets(StackName=STACK)["Summaries"]
+    assert [each["ChangeSetName"] for each in left] == ["of-a-person"]
+
+
+def test_where_no_change_set_can_be_listed_nothing_else_fails(cloud: EmbeddedCloud) -> None:
+    deploy.discard_failed(place(cloud), "not-there")
+
+
+def test_no_line_is_wider_than_a_terminal(
+    cloud: EmbeddedCloud, here: Callable[..., Said], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = "arn:aws:kms:eu-west-1:000000000000:key/0a1b2c3d-0000-0000-0000-{:012}"
+    deployed(cloud, STACK, SecretPrefix="oauth", CredentialsKmsKeyArn=key.format(1), **OURS)
+    given = (f"CredentialsKmsKeyArn={key.format(2)}", "SecretPrefix=team/oauth", "Triggers=true")
+    with Relay(cloud.endpoint_url) as relay:
+        # The third lists those of others.
+        relay.illness = lambda _: (
+            DENIED if relay.calls[-1] == "DescribeStacks" and len(relay.calls) > 3 else None
+        )
+        monkeypatch.setenv("AWS_ENDPOINT_URL", relay.url)
+        done = here("check", *given)
+    assert done.status == 0, done.stderr
+    assert max(map(len, done.stdout.splitlines())) <= 80, done.stdout
 
 
 def test_the_parameters_that_change_are_told_with_what_they_were(

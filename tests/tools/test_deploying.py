@@ -53,10 +53,36 @@ def test_a_misspelt_parameter_is_refused_with_the_nearest_name(name: str, meant:
     )
 
 
-@pytest.mark.parametrize("name", ["Qqqqqq", "AccountNam", ""])
+@pytest.mark.parametrize("name", ["Qqqqqq", "AccountNam"])
 def test_where_no_name_is_near_the_list_alone_is_named(name: str) -> None:
     with pytest.raises(DeployError, match=f"parameter {name}. docs/reference.md and"):
         parameters.read_parameters([f"{name}=1"])
+
+
+@pytest.mark.parametrize(
+    ("given", "lacking"), [("Triggers", "Triggers has no value"), ("=true", "=true has no name")]
+)
+def test_what_is_no_parameter_is_refused_with_what_it_lacks(given: str, lacking: str) -> None:
+    with pytest.raises(DeployError) as refused:
+        parameters.read_parameters([given])
+    assert str(refused.value) == f"A parameter is Name=value, and {lacking}."
+
+
+def test_of_an_architecture_that_is_given_twice_it_is_said_where_the_other_may_stand() -> None:
+    """Make adds it to what a person gives."""
+    with pytest.raises(DeployError, match=r"or what ARCHITECTURE says where that is set\.$"):
+        parameters.read_parameters(["Architecture=", "Architecture=arm64"])
+
+
+def test_what_another_stack_takes_is_not_passed_over_in_silence() -> None:
+    ours = (templates.FUNCTION, templates.MONITORING)
+    with pytest.raises(DeployError, match=r"^CreateSecret would be passed over here: .* account"):
+        parameters.check_taken({"CreateSecret": "false"}, ours)
+    with pytest.raises(DeployError, match=r"^MaxWorkers would be .* make deploy"):
+        parameters.check_taken({"MaxWorkers": "8"}, (templates.ACCOUNT,))
+    shared = {"Architecture": "arm64", "ResourceTags": "team=payments", "SecretPrefix": "oauth"}
+    parameters.check_taken(shared, ours)
+    parameters.check_taken(shared, (templates.ACCOUNT,))
 
 
 def test_the_lists_that_are_named_hold_every_parameter() -> None:
@@ -79,6 +105,8 @@ def test_the_parameters_of_every_template_are_known_and_nothing_else() -> None:
         ("Triggers=True", "it takes true or false"),
         ("RefreshBeforeSeconds=60", "it takes 1800 to 604800"),
         ("RefreshBeforeSeconds=2h", "it takes 1800 to 604800"),
+        ("RefreshBeforeSeconds=05400", "it takes 1800 to 604800"),
+        ("MaxWorkers=+4", "it takes 1 to 64"),
         ("MaxWorkers=65", "it takes 1 to 64"),
         ("SecretPrefix=oauth/", f"it takes {PATH}"),
         ("AlarmEmail=ops", "it takes one address, or nothing"),
@@ -91,6 +119,11 @@ def test_a_value_that_a_template_refuses_is_refused_with_what_it_takes(
     with pytest.raises(DeployError) as refused:
         parameters.check_values(parameters.read_parameters([given]))
     assert str(refused.value) == f"{given} cannot be: {told}."
+
+
+def test_a_number_of_any_length_is_refused_as_any_other() -> None:
+    takes = parameters.definitions(templates.FUNCTION)["MaxWorkers"]
+    assert parameters.refusal("1" * 5000, takes) == "it takes 1 to 64"
 
 
 def test_a_long_value_is_refused_in_a_short_line() -> None:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 # What follows from STACK and ACCOUNT.
 SET_HERE: Final = frozenset({"AccountName", "FunctionStackName"})
+# An account's stack has the tags that its function's has, and nothing of it is built.
+_OF_ALL: Final = frozenset({"Architecture", "ResourceTags"})
 _LISTS: Final = "docs/reference.md and docs/deployment.md list them."
 _MOST_SHOWN: Final = 40
 # As an alias of KMS has it.
@@ -46,10 +48,11 @@ def read_parameters(given: Sequence[str]) -> dict[str, str]:
     """
     pairs: dict[str, str] = {}
     for name, equals, value in (each.partition("=") for each in given):
-        if not equals:
-            raise DeployError(f"A parameter is Name=value, and {name} has no value.")
+        if not (name and equals):
+            lacking = f"{name} has no value" if name else f"={value} has no name"
+            raise DeployError(f"A parameter is Name=value, and {lacking}.")
         if pairs.setdefault(name, value) != value:
-            raise DeployError(f"{name} is given twice, and not the same; without quotes, and once.")
+            raise DeployError(f"{name} is given twice, and not the same; {_once(name)}.")
     for name in pairs:
         if name not in known():
             raise DeployError(f"No template has the parameter {name}.{_nearest(name)} {_LISTS}")
@@ -62,11 +65,35 @@ def read_parameters(given: Sequence[str]) -> dict[str, str]:
     return pairs
 
 
+def _once(name: str) -> str:
+    """Say how to give a parameter once; make itself hands over what is built for."""
+    if name == "Architecture":
+        return "it is arm64, x86_64, or what ARCHITECTURE says where that is set"
+    return "without quotes, and once"
+
+
 def _nearest(name: str) -> str:
     """Ask whether the name that is most like it was meant, whatever its case."""
     meant = {each.lower(): each for each in known() - SET_HERE}
     found = difflib.get_close_matches(name.lower(), meant, n=1)
     return f" Did you mean {meant[found[0]]}?" if found else ""
+
+
+def check_taken(given: Mapping[str, str], templates_deployed: Sequence[Path]) -> None:
+    """See that what is given is of the stacks that are deployed: SAM would pass over it.
+
+    Args:
+        given: Of any template.
+        templates_deployed: Those of these stacks.
+
+    Raises:
+        DeployError: Another stack takes it.
+    """
+    taken = {name for each in templates_deployed for name in definitions(each)} | _OF_ALL
+    for name in given:
+        if name not in taken:
+            other = "account" if name in definitions(templates.ACCOUNT) else "deploy"
+            raise DeployError(f"{name} would be passed over here: it is for make {other}.")
 
 
 def check_values(parameters: Mapping[str, str]) -> None:
@@ -87,7 +114,8 @@ def refusal(value: str, definition: Mapping[str, Any]) -> str | None:
         return None if value in allowed else f"it takes {' or '.join(allowed)}"
     if definition["Type"] == "Number":
         least, most = definition["MinValue"], definition["MaxValue"]
-        is_number = re.fullmatch(r"[0-9]+", value)
+        # As CloudFormation shows it again: a zero before it would be a change.
+        is_number = re.fullmatch(r"0|[1-9][0-9]{0,8}", value)
         return None if is_number and least <= int(value) <= most else f"it takes {least} to {most}"
     longest = definition.get("MaxLength", len(value))
     if len(value) > longest:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import difflib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from botocore.exceptions import ClientError, UnknownRegionError
 
 from tools import templates
 from tools.deploying.names import check_name
 from tools.deploying.parameters import check_together, check_values, definitions, in_force
+from tools.deploying.place import DeployError
 from tools.deploying.stacks import Stack, check_prefix, check_quota, check_status, find_stack
+from tools.output import wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -76,9 +81,77 @@ def check(place: Place, name: str, given: Mapping[str, str]) -> Pair:
     check_name(name, pair.in_force)
     check_values(pair.in_force)
     check_together(pair.in_force)
+    check_regions(place, pair.in_force["ReplicaRegions"])
     check_prefix(place, name, pair.in_force)
     check_quota(place, pair.before, pair.in_force)
     return pair
+
+
+def check_regions(place: Place, named: str) -> None:
+    """See that Secrets Manager can copy to the Regions that are named.
+
+    Args:
+        place: Where it copies from.
+        named: As the parameter has them.
+
+    Raises:
+        DeployError: One is of another partition, which no copy crosses to.
+    """
+    here = partition_of(place, place.region)
+    regions = place.session.get_available_regions("secretsmanager", here or "aws")
+    for region in filter(None, named.split(",")):
+        if region in regions:
+            continue
+        if here and partition_of(place, region) not in {here, None}:
+            raise DeployError(
+                f"ReplicaRegions names {region}, which is of another partition of AWS than "
+                f"{place.region}: nothing is copied there."
+            )
+        near = difflib.get_close_matches(region, regions, n=1)
+        meant = f" Did you mean {near[0]}?" if near else ""
+        # It may be younger than the list.
+        told = f"No Region {region} is known here, so maybe nothing is copied there.{meant}"
+        print(wrapped(told))
+
+
+def partition_of(place: Place, region: str) -> str | None:
+    """Name the partition of a Region by its looks; None where it looks like none."""
+    try:
+        found: str = place.session.get_partition_for_region(region)
+    except UnknownRegionError:
+        return None
+    return found
+
+
+def check_account(place: Place, account: str, parameters: Mapping[str, str]) -> None:
+    """See that the secret that a new stack of an account is to create is not there.
+
+    Args:
+        place: Where.
+        account: Its name.
+        parameters: All that will hold.
+
+    Raises:
+        DeployError: It is there: the stack would end in ``ROLLBACK_COMPLETE``.
+    """
+    if parameters["CreateSecret"] != "true":
+        return
+    secret = f"{parameters['SecretPrefix']}/credentials/{account}"
+    try:
+        found = place.client("secretsmanager").describe_secret(SecretId=secret)
+    except ClientError:
+        # It is not there, or nobody may say: CloudFormation will.
+        return
+    if found.get("DeletedDate"):
+        raise DeployError(
+            f"The secret {secret} is to be deleted, so none of its name can be created. Bring it "
+            f"back first: aws secretsmanager restore-secret --secret-id {secret} "
+            f"--region {place.region}"
+        )
+    raise DeployError(
+        f"The secret {secret} is there already. For the policy of its consumers alone: "
+        f'make account ACCOUNT={account} PARAMETERS="CreateSecret=false"'
+    )
 
 
 def deletion(place: Place, stack: str) -> str:

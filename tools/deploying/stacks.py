@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from botocore.exceptions import ClientError
 
 from tools.deploying.place import DeployError, is_denied, said_of
+from tools.output import wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -38,12 +39,14 @@ class Stack:
         status: None where there is no such stack.
         parameters: What it was deployed with; empty where there is none.
         id: Its ARN, by which it is known when it is deleted too; empty where there is none.
+        is_protected: Whether it has termination protection.
     """
 
     name: str
     status: str | None = None
     parameters: Mapping[str, str] = field(default_factory=dict)
     id: str = ""
+    is_protected: bool = False
 
     @property
     def is_new(self) -> bool:
@@ -67,7 +70,13 @@ def _described(stack: Mapping[str, Any]) -> Stack:
     parameters = {
         each["ParameterKey"]: each["ParameterValue"] for each in stack.get("Parameters", ())
     }
-    return Stack(stack["StackName"], stack["StackStatus"], parameters, stack["StackId"])
+    return Stack(
+        stack["StackName"],
+        stack["StackStatus"],
+        parameters,
+        stack["StackId"],
+        is_protected=bool(stack.get("EnableTerminationProtection")),
+    )
 
 
 def check_status(stack: Stack, place: Place, *, delete: str) -> None:
@@ -117,8 +126,10 @@ def check_prefix(place: Place, stack: str, parameters: Mapping[str, str]) -> Non
         if not is_denied(error):
             raise
         print(
-            "You may not list the stacks of this account (cloudformation:DescribeStacks on *), so "
-            f"see for yourself that no other has SecretPrefix={prefix}."
+            wrapped(
+                "You may not list the stacks of this account (cloudformation:DescribeStacks on "
+                f"*), so see for yourself that no other has SecretPrefix={prefix}."
+            )
         )
         return
     for other in neighbours:
@@ -168,8 +179,10 @@ def check_quota(place: Place, before: Mapping[str, str], after: Mapping[str, str
         if not is_denied(error):
             raise
         print(
-            "You may not ask for this account's concurrency (lambda:GetAccountSettings). If it has "
-            f"{_LEFT_TO_OTHERS} or less, deploy with ReserveConcurrency=false."
+            wrapped(
+                "You may not ask for this account's concurrency (lambda:GetAccountSettings). If "
+                f"it has {_LEFT_TO_OTHERS} or less, deploy with ReserveConcurrency=false."
+            )
         )
         return
     unreserved = limits["UnreservedConcurrentExecutions"]
