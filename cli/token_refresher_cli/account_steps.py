@@ -10,6 +10,7 @@ from __future__ import annotations
 import socket
 import ssl
 from datetime import timedelta
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
@@ -25,7 +26,7 @@ from token_refresher.oauth.certificates import ClientCertificateError, identify
 from token_refresher.oauth.errors import OAuthError
 from token_refresher.policy import Reason
 from token_refresher.records import LeaseEnd
-from token_refresher.replication import FAILED, behind_of
+from token_refresher.replication import FAILED, MISSING, behind_of
 from token_refresher_cli.accounts import State
 from token_refresher_cli.client_certificate import certificate_of, ending, require_in_force
 from token_refresher_cli.deployment_steps import ALARMS, IDENTITY, SERVING
@@ -43,6 +44,8 @@ from token_refresher_cli.proof import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from token_refresher.credentials import Credentials
     from token_refresher.model import Published
     from token_refresher.records import FailureRecord
@@ -60,6 +63,7 @@ _SENT_IN_VAIN: Final = frozenset({LeaseEnd.UNANSWERED, LeaseEnd.SPENT})
 # What the function does with each secret, and with a token secret besides.
 _READS: Final = ("DescribeSecret", "GetSecretValue")
 _PUBLISHES: Final = ("CreateSecret", "PutSecretValue", "TagResource", "UntagResource")
+_NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 # As Secrets Manager names its own key.
 _AWS_MANAGED: Final = (None, "", "alias/aws/secretsmanager")
 _KEYS_OF_THE_STACK: Final = {
@@ -422,24 +426,35 @@ def _lacking(patient: Patient) -> str | None:
     Returns:
         None where they may not be asked: the function's record has to do.
     """
-    target, role = patient.target, patient.configuration.role
-    _, partition, _, _, account, _ = role.split(":", 5)
-    path = f"arn:{partition}:secretsmanager:{target.aws_region}:{account}:secret"
+    target = patient.target
     writes = ("PutSecretValue",) if patient.connection.settings.uses_refresh_tokens else ()
     needed = {
         target.credentials_id(patient.name): (*_READS, *writes),
         target.token_id(patient.name): (*_READS, *_PUBLISHES),
     }
-    for secret_id, calls in needed.items():
-        actions = [f"secretsmanager:{call}" for call in calls]
-        try:
-            # The six characters that every secret's ARN ends with, whatever they are.
-            denied = patient.stack.denied(role, actions, f"{path}:{secret_id}-AAAAAA")
-        except RefusedError:
-            return None
-        if denied:
-            return f"the function's role may not {', '.join(denied)} on {secret_id}"
-    return ""
+    told = [_denied(patient, *each) for each in needed.items()]
+    return None if None in told else next(filter(None, told), "")
+
+
+def _denied(
+    patient: Patient, secret_id: str, calls: Sequence[str], context: Mapping[str, str] = _NOTHING
+) -> str | None:
+    """Say which calls on a secret the function's role may not make; empty for none.
+
+    Returns:
+        None where its policies may not be asked.
+    """
+    role = patient.configuration.role
+    _, partition, _, _, account, _ = role.split(":", 5)
+    # The six characters that every secret's ARN ends with, whatever they are.
+    name = f"secret:{secret_id}-AAAAAA"
+    arn = f"arn:{partition}:secretsmanager:{patient.target.aws_region}:{account}:{name}"
+    actions = [f"secretsmanager:{call}" for call in calls]
+    try:
+        denied = patient.stack.denied(role, actions, arn, context)
+    except RefusedError:
+        return None
+    return f"the function's role may not {', '.join(denied)} on {secret_id}" if denied else ""
 
 
 def _token(patient: Patient) -> Finding:
@@ -527,11 +542,23 @@ def _replicas(patient: Patient) -> Finding | None:
         return well(f"the newest token is in {', '.join(regions)}")
     words = ", ".join(f"{region} ({word})" for region, word in behind.items())
     said = f"the newest token is not in {words}"
+    if lacking := _may_not_copy(patient, behind):
+        return wrong(f"{said}: {lacking}", _deploying(patient))
     if FAILED not in behind.values():
         return unknown(f"{said}; a Region that is missing is added after the next token")
     query = ("--secret-id", patient.target.token_id(patient.name), "--query", "ReplicationStatus")
     look = patient.target.aws("secretsmanager", "describe-secret", *query)
     return wrong(said, f"Another secret may have its name there. See why: {look}")
+
+
+def _may_not_copy(patient: Patient, behind: Mapping[str, str]) -> str | None:
+    """Say that the function's role may not add a Region that is missing, where that is known."""
+    missing = next((region for region, word in behind.items() if word == MISSING), None)
+    if missing is None or patient.deployment is None:
+        return None
+    context = {"secretsmanager:AddReplicaRegions": missing}
+    token_id = patient.target.token_id(patient.name)
+    return _denied(patient, token_id, ("ReplicateSecretToRegions",), context)
 
 
 _FUNCTION, *_SWEEPS = SERVING

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from typing import TYPE_CHECKING, Any, Final
 
@@ -60,6 +61,27 @@ def test_a_doctor_says_which_region_lacks_the_token_and_why(
     step = replicas_step(operator)
     assert step["verdict"] == "ok"
     assert step["found"] == "the newest token is in eu-central-1, us-east-1"
+
+
+def test_a_doctor_says_that_the_function_may_not_copy(
+    operator: Operator, cloud: EmbeddedCloud
+) -> None:
+    """A Region that it may not add would be awaited for ever."""
+    iam: Any = cloud.client("iam")
+    stacks: Any = cloud.client("cloudformation")
+    role = stacks.describe_stack_resource(StackName=STACK, LogicalResourceId="FunctionRole")[
+        "StackResourceDetail"
+    ]["PhysicalResourceId"]
+    action = "secretsmanager:ReplicateSecretToRegions"
+    policy = {"Effect": "Deny", "Action": action, "Resource": "*"}
+    iam.put_role_policy(
+        RoleName=role,
+        PolicyName="deny",
+        PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [policy]}),
+    )
+    step = replicas_step(operator)
+    assert step["verdict"] == "wrong"
+    assert step["found"].endswith(f": the function's role may not {action} on {TOKEN}")
 
 
 def test_an_account_with_copies_is_removed_once_they_are_gone(operator: Operator) -> None:
