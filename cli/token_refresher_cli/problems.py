@@ -393,7 +393,9 @@ def _denied(operation: str, resource: str) -> Problem:
     elif action.startswith("secretsmanager:"):
         also = " Where a KMS key of your own encrypts the secret, allow its use as well."
     if operation in _CREATES:
+        # Its refusal is that of the call which brings the tags, so this is not told apart.
         also += (
+            f" What is created with tags needs {action.partition(':')[0]}:TagResource as well."
             " Where your organisation demands tags on what is created, give them with --tag "
             "KEY=VALUE, or as the stack's ResourceTags."
         )

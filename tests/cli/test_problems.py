@@ -34,6 +34,16 @@ from token_refresher_cli.target import Target
             "docs/command-line.md has the whole policy",
         ),
         (
+            RefusedError("CreateSecret", "AccessDeniedException", "oauth/credentials/dealer-17"),
+            "may not secretsmanager:CreateSecret on oauth/credentials/dealer-17",
+            "What is created with tags needs secretsmanager:TagResource as well.",
+        ),
+        (
+            RefusedError("kms:CreateKey", "AccessDeniedException", "*"),
+            "may not kms:CreateKey on *",
+            "What is created with tags needs kms:TagResource as well.",
+        ),
+        (
             SecretStoreError("ListSecrets", "AccessDeniedException", transient=False),
             "may not secretsmanager:ListSecrets on *",
             "Allow it",
