@@ -23,7 +23,7 @@ from token_refresher.credentials import (
     SignedAssertion,
 )
 from token_refresher.errors import CredentialsError
-from token_refresher.oauth.assertions import Algorithm
+from token_refresher.oauth.assertions import ISSUED, SIGNED
 from token_refresher.oauth.client_authentication import AuthMethod
 from token_refresher.oauth.decoding import converted
 from token_refresher.oauth.dialect import Dialect
@@ -124,7 +124,7 @@ _THUMBPRINT: Final = (
 _PATH: Final = "a path of at most six keys with dots between them, such as data.0.token"
 _ACCEPTED: Final = {
     "assertion": "text, or an object that says what is signed",
-    "assertion.alg": f"one of {', '.join(get_args(Algorithm))}",
+    "assertion.alg": f"{refusals.one_of(SIGNED)}; of the signer sts {refusals.one_of(ISSUED)}",
     "assertion.claims": "an object",
     "assertion.expires_in": "a whole number of seconds from 10 to 300",
     "assertion.signer": "kms or sts",
@@ -334,8 +334,8 @@ def _struct_for(content: dict[str, Any]) -> type[Credentials]:
         if misspelt := [name for name in content if _nearest(name, ["grant_type"])]:
             raise ValueError(_unknown(misspelt[0], ["grant_type"]))
         raise ValueError(
-            f"`grant_type` is missing: {_one_of(list(NAMED_GRANTS))}; a login of the provider's "
-            "own has `grant_parameters` instead"
+            f"`grant_type` is missing: {refusals.one_of(list(NAMED_GRANTS))}; a login of the "
+            "provider's own has `grant_parameters` instead"
         )
     grant_type = content["grant_type"]
     if isinstance(grant_type, str) and grant_type in NAMED_GRANTS:
@@ -360,7 +360,7 @@ def _struct_for(content: dict[str, Any]) -> type[Credentials]:
     # A registered name of its own is not a misspelt other one.
     near = None if ":" in grant_type else _nearest(grant_type, NAMED_GRANTS)
     raise ValueError(
-        f"`grant_type` must be {near or _one_of(list(NAMED_GRANTS))}; "
+        f"`grant_type` must be {near or refusals.one_of(list(NAMED_GRANTS))}; "
         "any other brings `grant_parameters`"
     )
 
@@ -464,10 +464,6 @@ def _as_texts(content: dict[str, Any]) -> dict[str, Any]:
 def _text(value: object) -> object:
     is_number = isinstance(value, int) and not isinstance(value, bool)
     return str(value) if is_number else value
-
-
-def _one_of(words: list[str]) -> str:
-    return f"{', '.join(words[:-1])} or {words[-1]}"
 
 
 def _fix(message: str) -> str:

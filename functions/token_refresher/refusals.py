@@ -19,6 +19,8 @@ from token_refresher.oauth.client_authentication import BY_ASSERTION, WITHOUT_SE
 from token_refresher.oauth.dialect import overlaps
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from token_refresher.credentials import Credentials
 
 # What RFC 6749 and 7521 let the program itself say of a client.
@@ -157,9 +159,9 @@ def _require_assertion(credentials: Credentials) -> None:
         )
     taken = ISSUED if is_issued else SIGNED
     if of.alg is not None and of.alg not in taken:
-        msg = f"`assertion.alg` must be {' or '.join(taken)}"
+        msg = f"`assertion.alg` of the signer `{signed.signer or 'kms'}` must be {one_of(taken)}"
         raise ValueError(msg)
-    if not is_issued and credentials.client_id is None and "iss" not in of.claims:
+    if not is_issued and credentials.client_id is None and of.claims.get("iss") is None:
         raise ValueError("`client_id` is missing, or `assertion.claims.iss`: who signs")
 
 
@@ -174,6 +176,16 @@ def _require_claims(credentials: Credentials) -> None:
             raise ValueError(msg)
     if signed.audience is not None and "aud" in signed.claims:
         raise ValueError("give one of `assertion.audience` and `assertion.claims.aud`")
+    # RFC 7519 section 4.1.
+    for name in ("iss", "sub", "aud"):
+        said = signed.claims.get(name)
+        # A null leaves out a usual one.
+        if said is None or _are_texts(said if name == "aud" and isinstance(said, list) else [said]):
+            continue
+        msg = f"`assertion.claims.{name}` must be text, and not empty"
+        if name == "aud":
+            msg += "; or a list of such, with one at least"
+        raise ValueError(msg)
     _require_no_misspelt(texts_in(signed.claims), set())
 
 
@@ -348,10 +360,19 @@ def _is_printable(value: str) -> bool:
     return value.isascii() and value.isprintable()
 
 
+def _are_texts(values: list[object]) -> bool:
+    return bool(values) and all(isinstance(each, str) and each for each in values)
+
+
 def _is_form_value(value: object) -> bool:
     if isinstance(value, list):
         return all(isinstance(each, str) for each in value)
     return isinstance(value, str | int | float)
+
+
+def one_of(words: Sequence[str]) -> str:
+    """Say that one of several is meant."""
+    return f"{', '.join(words[:-1])} or {words[-1]}"
 
 
 def plain(name: str) -> str:

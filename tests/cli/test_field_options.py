@@ -195,7 +195,10 @@ def test_a_name_that_no_key_can_have_is_refused_before_anything_is_written(
     [
         ("--assertion kidd=1", "did you mean `assertion.kid`?"),
         ("--assertion key_id=alias/oauth/other", "signs with the key of its own name alone"),
-        ("--assertion alg=none", "`assertion.alg` must be one of ES256, ES384, PS256, RS256"),
+        (
+            "--assertion alg=none",
+            "`assertion.alg` must be RS256, PS256 or ES256; of the signer sts",
+        ),
         ("--assertion expires_in=3600", "`assertion.expires_in` must be a whole number of seconds"),
         ("--assertion expires_in=soon", "`assertion.expires_in` must be a whole number of seconds"),
         ("--assertion x5t=1", "`assertion.x5t` must be the certificate's SHA-1 in base64url"),
