@@ -143,6 +143,16 @@ _NOT_AWS: Final = Problem(
     "What answered is not AWS.",
     "A proxy or a network's sign-in page may stand between: check them, and AWS_ENDPOINT_URL.",
 )
+_CHANGED_ON_ITS_WAY: Final = Problem(
+    "The call came to AWS without its whole signature.",
+    "A proxy may change or drop headers: check it, and AWS_ENDPOINT_URL. See which credentials "
+    "are used: {identity}",
+)
+_NOT_SIGNED_UP: Final = Problem(
+    "This AWS account is not signed up for the service, or not for the Region.",
+    "Have its owner complete the sign-up or enable the Region in the AWS account's settings. "
+    "See which AWS account it is: {identity}",
+)
 _NO_KEY: Final = Problem(
     "The KMS key of a secret cannot be used: it is disabled or to be deleted, or not yours to use.",
     "See which key it is, and its state: {key}",
@@ -189,8 +199,13 @@ _BY_CODE: Final = {
         (_SESSION_EXPIRED, "SSOTokenLoadError", "TokenRetrievalError"),
         (_SESSION_EXPIRED, "UnauthorizedSSOTokenError"),
         (_TOO_LATE, "RequestExpired"),
-        (_THROTTLED, "Throttling", "ThrottlingException"),
-        (_UNKNOWN_IDENTITY, "InvalidClientTokenId", "InvalidSignatureException"),
+        (_THROTTLED, "RequestLimitExceeded", "Throttling", "ThrottlingException"),
+        (_THROTTLED, "TooManyRequestsException"),
+        (_CHANGED_ON_ITS_WAY, "IncompleteSignature", "IncompleteSignatureException"),
+        (_CHANGED_ON_ITS_WAY, "MissingAuthenticationToken", "MissingAuthenticationTokenException"),
+        (_NOT_SIGNED_UP, "OptInRequired", "SubscriptionRequiredException"),
+        (_UNKNOWN_IDENTITY, "InvalidAccessKeyId", "InvalidClientTokenId"),
+        (_UNKNOWN_IDENTITY, "InvalidSignatureException"),
         (_UNKNOWN_IDENTITY, "RequestTimeTooSkewed", "SignatureDoesNotMatch"),
         (_UNKNOWN_IDENTITY, "UnrecognizedClientException"),
     )
@@ -199,8 +214,19 @@ _BY_CODE: Final = {
 
 # AWS says the latter of a secret with replicas, and of a replica.
 _NOT_DELETED: Final = frozenset({"InvalidRequestException", "InvalidParameterException"})
-# What KMS says of an alias or a key that was another one a call before.
+# What a repetition of the command may end.
 _AFTER: Final = {
+    **dict.fromkeys(
+        (
+            *("DependencyTimeoutException", "InternalError", "InternalFailure"),
+            *("InternalServerError", "InternalServiceError", "KMSInternalException"),
+            *("KeyUnavailableException", "RequestTimeout", "ServiceException"),
+            *("ServiceUnavailable", "ServiceUnavailableException"),
+        ),
+        "AWS itself has failed there: run the same command again in a minute; if it stays, see "
+        "AWS's health.",
+    ),
+    # What KMS says of an alias or a key that was another one a call before.
     **dict.fromkeys(
         ("AlreadyExistsException", "KMSInvalidStateException"),
         "Another run may be at it: run the same command again, which sees what is left to do.",

@@ -102,6 +102,24 @@ from token_refresher_cli.target import Target
             "throttling",
             "in a minute",
         ),
+        *(
+            (
+                RefusedError("sqs:GetQueueAttributes", code, "tr", transient=True),
+                f"sqs:GetQueueAttributes failed on tr: {code}",
+                "run the same command again in a minute",
+            )
+            for code in ("InternalFailure", "ServiceUnavailable", "KMSInternalException")
+        ),
+        *(
+            (SecretStoreError("ListSecrets", code, transient=False), what, fix)
+            for code, what, fix in (
+                ("OptInRequired", "not signed up", "get-caller-identity"),
+                ("InvalidAccessKeyId", "does not know these credentials", "get-caller-identity"),
+                ("IncompleteSignature", "without its whole signature", "A proxy"),
+                ("MissingAuthenticationTokenException", "its whole signature", "A proxy"),
+                ("RequestLimitExceeded", "throttling", "in a minute"),
+            )
+        ),
         (
             RefusedError("GetFunctionConfiguration", "ResourceNotFoundException", "tokens"),
             "no function tokens",
