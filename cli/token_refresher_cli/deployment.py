@@ -110,12 +110,14 @@ class Key:
     Attributes:
         arn: Its own, whatever it was named by.
         state: In KMS's word, such as ``Enabled``.
+        spec: Likewise, such as ``RSA_2048``.
         usage: Likewise, such as ``SIGN_VERIFY``.
         algorithms: By which it signs, in KMS's words; none for a key that does not.
     """
 
     arn: str
     state: str
+    spec: str
     usage: str
     algorithms: tuple[str, ...]
 
@@ -160,7 +162,8 @@ class Aws:
         """Describe a KMS key, named in any way that KMS takes."""
         told = self.ask("kms", "DescribeKey", key_id, KeyId=key_id)["KeyMetadata"]
         algorithms = tuple(told.get("SigningAlgorithms", ()))
-        return Key(told["Arn"], told["KeyState"], told.get("KeyUsage", ""), algorithms)
+        spec, usage = told.get("KeySpec", ""), told.get("KeyUsage", "")
+        return Key(told["Arn"], told["KeyState"], spec, usage, algorithms)
 
     def public_key(self, key_id: str) -> bytes:
         """Read the public half of a KMS key that signs, in DER."""

@@ -189,7 +189,7 @@ def key_trouble(aws: Aws, key: SignedBy, account: str, target: Target) -> Proble
         return missing(key.alias, account, target, flags=flags)
     if found.state != _ENABLED:
         return unusable(key.alias, found.state, found.arn, account, target)
-    if ALGORITHMS[key.alg] not in found.algorithms:
+    if key.alg not in _fitting(found):
         return _unfitting(found, key, account, target)
     if _is_half_switched(aws, found, account, target):
         what = f"the rotation of {key.alias} was cut short: the credentials may name the old key"
@@ -244,11 +244,21 @@ def usable_again(state: str, arn: str, target: Target) -> str:
     return f"Whoever looks after the key makes it usable: {enable}"
 
 
+def _fitting(found: Key) -> list[str]:
+    """Tell by which algorithms of RFC 7518 a key signs."""
+    if found.spec == "ECC_SECG_P256K1":
+        # To KMS it signs as one on P-256 does, which ES256 is for (section 3.4).
+        return []
+    return [alg for alg, name in ALGORITHMS.items() if name in found.algorithms]
+
+
 def _unfitting(found: Key, key: SignedBy, account: str, target: Target) -> Problem:
-    fitting = [alg for alg, name in ALGORITHMS.items() if name in found.algorithms]
+    fitting = _fitting(found)
     what = f"the KMS key {key.alias} does not sign by {key.alg}"
     if not fitting:
-        detail = f"{what}: it is for {found.usage or 'something else'}"
+        # KMS signs by P-384 and others, too, and no assertion here is signed so.
+        use = ", ".join(found.algorithms) or found.usage
+        detail = f"{what}: it is {found.spec}, for {use}"
         free = target.aws("kms", "delete-alias", "--alias-name", key.alias)
         return Problem(detail, f"Free its name, and make one by `key create`: {free}")
     flags = ["--assertion", f"alg={fitting[0]}"]

@@ -145,7 +145,9 @@ FIXES: Final[Mapping[str, Fix]] = {
     ),
     "signing_key_missing": Fix("make its KMS key, and register the public one", "key create"),
     "signing_key_wrong": Fix(
-        "assertion.alg and the KMS key do not fit each other; doctor names it", "doctor"
+        "the KMS key does not sign by assertion.alg: RSA does by RS256 and PS256, P-256 by ES256; "
+        "doctor says what it is",
+        "doctor",
     ),
     "slow_down": _PASSES,
     "temporarily_unavailable": _PASSES,

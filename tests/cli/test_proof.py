@@ -141,13 +141,24 @@ def test_a_key_that_signs_otherwise_is_found_with_what_it_signs_by(
 
 
 @pytest.mark.usefixtures("deployed")
-def test_a_key_that_does_not_sign_is_found(operator: Operator, cloud: EmbeddedCloud) -> None:
+@pytest.mark.parametrize(
+    ("spec", "usage", "told"),
+    [
+        ("SYMMETRIC_DEFAULT", "ENCRYPT_DECRYPT", "SYMMETRIC_DEFAULT, for ENCRYPT_DECRYPT"),
+        ("RSA_2048", "ENCRYPT_DECRYPT", "RSA_2048, for ENCRYPT_DECRYPT"),
+        ("ECC_NIST_P384", "SIGN_VERIFY", "ECC_NIST_P384, for ECDSA_SHA_384"),
+        ("ECC_SECG_P256K1", "SIGN_VERIFY", "ECC_SECG_P256K1, for ECDSA_SHA_256"),
+    ],
+)
+def test_a_key_that_signs_no_assertion_is_found_with_what_it_is(
+    operator: Operator, cloud: EmbeddedCloud, spec: str, usage: str, told: str
+) -> None:
     onboard(operator, **SIGNS)
-    key(cloud, spec="SYMMETRIC_DEFAULT", KeyUsage="ENCRYPT_DECRYPT")
+    key(cloud, spec=spec, KeyUsage=usage)
     step, said, fix = found(operator)
     assert (step, said) == (
         "signature",
-        f"the KMS key {ALIAS} does not sign by RS256: it is for ENCRYPT_DECRYPT",
+        f"the KMS key {ALIAS} does not sign by RS256: it is {told}",
     )
     assert f"aws kms delete-alias --alias-name {ALIAS}" in fix
 
