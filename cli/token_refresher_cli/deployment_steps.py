@@ -25,6 +25,17 @@ _TICKS_UNTIL_OVER: Final = 2
 # What accounts themselves set off; they are looked at on their own.
 _OF_ACCOUNTS: Final = frozenset({"AccountsNeedingAction", "AccountsRetrying", "MarginUsed"})
 
+# All that infra/monitoring.yaml has.
+ALARM_NAMES: Final = (
+    *("no sweep completed", "function fails", "function is throttled", "events failed"),
+    *("function nears its timeout", "accounts are left over", "margin half used"),
+    *("action required", "refreshes keep failing"),
+)
+# As template.yaml has them.
+_QUEUE: Final = {"SqsManagedSseEnabled": "true", "MessageRetentionPeriod": "1209600"}
+# Through the protocol that SQS had first, and through its second.
+_NO_QUEUE: Final = frozenset({"AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist"})
+
 # Of a schedule, what is kept when it is put again.
 _DEFINITION: Final = (
     "{Name: Name, Description: Description, ScheduleExpression: ScheduleExpression, "
@@ -169,7 +180,18 @@ def is_late(patient: Patient, last: datetime) -> bool:
 
 
 def _failed_events(patient: Patient) -> Finding:
-    queue = patient.stack.failed_events()
+    try:
+        queue = patient.stack.failed_events()
+    except RefusedError as error:
+        if error.code not in _NO_QUEUE:
+            raise
+        name = error.resource.rpartition("/")[2]
+        words = ("--queue-name", name, "--attributes", json.dumps(_QUEUE))
+        make = patient.target.aws("sqs", "create-queue", *words)
+        return wrong(
+            "the queue of events that failed is gone: what fails from now on is lost",
+            f"CloudFormation does not see it; make it again, by its name: {make}",
+        )
     if not queue.count:
         return well("none")
     count = "1 event" if queue.count == 1 else f"{queue.count} events"
@@ -185,6 +207,8 @@ def _alarms(patient: Patient) -> Finding:
     if alarms is None:
         said = "the stack has none: `make deploy` makes them, as does the command in its output"
         return Finding(Verdict.SKIPPED, f"{said} DeployAlarms")
+    there = {alarm.name for alarm in alarms}
+    missing = [name for name in ALARM_NAMES if name not in there]
     silenced = [alarm for alarm in alarms if alarm.is_silenced]
     alarms = [alarm for alarm in alarms if alarm.is_on]
     of_function = [alarm for alarm in alarms if alarm.metric not in _OF_ACCOUNTS]
@@ -200,6 +224,15 @@ def _alarms(patient: Patient) -> Finding:
         return wrong(
             f"somebody has disabled what alarms do, so that they call nobody: {len(silenced)}",
             f"Enable it: {enable}",
+        )
+    if missing:
+        gone = ", ".join(f"“{name}”" for name in missing)
+        stack = f"{patient.stack.stack}-monitoring"
+        delete = patient.target.aws("cloudformation", "delete-stack", "--stack-name", stack)
+        return wrong(
+            f"alarms are gone, so that nobody is called: {gone}",
+            "CloudFormation does not see it; delete their stack, and make it again with the same "
+            f"AlarmEmail, by `make deploy` or the command in the output DeployAlarms: {delete}",
         )
     if not alarms:
         return well("none is on")

@@ -12,6 +12,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from local.embedded_cloud import ROOT
+from token_refresher_cli.deployment_steps import ALARM_NAMES
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -104,19 +105,20 @@ class Deployed:
         return since
 
     def set_alarm(self, name: str, metric: str, *, namespace: str = "AWS/Lambda") -> None:
-        """Have an alarm that is on; nothing evaluates it again within its period."""
+        """Have all alarms, of which one is on; nothing evaluates them again within their period."""
         cloudwatch = self.cloud.client("cloudwatch")
-        cloudwatch.put_metric_alarm(
-            AlarmName=f"{STACK} {name}",
-            Namespace=namespace,
-            MetricName=metric,
-            Statistic="Maximum",
-            Period=int(timedelta(days=1).total_seconds()),
-            EvaluationPeriods=1,
-            ComparisonOperator="GreaterThanOrEqualToThreshold",
-            Threshold=1,
-            TreatMissingData="ignore",
-        )
+        for each in {*ALARM_NAMES, name}:
+            cloudwatch.put_metric_alarm(
+                AlarmName=f"{STACK} {each}",
+                Namespace=namespace,
+                MetricName=metric,
+                Statistic="Maximum",
+                Period=int(timedelta(days=1).total_seconds()),
+                EvaluationPeriods=1,
+                ComparisonOperator="GreaterThanOrEqualToThreshold",
+                Threshold=1,
+                TreatMissingData="ignore",
+            )
         cloudwatch.set_alarm_state(
             AlarmName=f"{STACK} {name}", StateValue="ALARM", StateReason="invented"
         )

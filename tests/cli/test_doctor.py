@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import ssl
 import subprocess
 from dataclasses import replace
@@ -25,6 +26,7 @@ from tests.cli.test_permissions import STATEMENTS, UNSEEN
 from tests.integration.conftest import fill
 from tests.integration.test_emulator_functions import deploy
 from tests.integration.test_emulator_iam import ACCOUNT, allow, create_role, policy
+from token_refresher_cli.deployment_steps import ALARM_NAMES
 from token_refresher_cli.exit_codes import ExitCode
 
 if TYPE_CHECKING:
@@ -704,6 +706,25 @@ def test_alarms_that_call_nobody_are_found(operator: Operator, deployed: Deploye
     assert f"aws cloudwatch enable-alarm-actions --alarm-names '{name}'" in fix
 
 
+def test_alarms_that_are_gone_are_found_by_name(operator: Operator, deployed: Deployed) -> None:
+    operator.add("dealer-17")
+    deployed.sweep()
+    deployed.set_alarm("action required", "AccountsNeedingAction", namespace="TokenRefresher")
+    deployed.cloud.client("cloudwatch").delete_alarms(AlarmNames=[f"{STACK} function fails"])
+    step, said, fix = found(operator)
+    assert (step, said) == (
+        "alarms",
+        "alarms are gone, so that nobody is called: “function fails”",
+    )
+    assert f"aws cloudformation delete-stack --stack-name {STACK}-monitoring" in fix
+
+
+def test_the_alarms_that_are_looked_for_are_those_of_the_template() -> None:
+    text = (ROOT / "infra" / "monitoring.yaml").read_text()
+    names = re.findall(r"AlarmName: !Sub \$\{FunctionStackName\} (.*)", text)
+    assert set(ALARM_NAMES) == set(names)
+
+
 def test_a_stack_without_alarms_is_told_how_it_gets_them(
     operator: Operator, deployed: Deployed
 ) -> None:
@@ -802,6 +823,30 @@ def test_events_that_failed_are_found(operator: Operator, deployed: Deployed) ->
     step, said, fix = found(operator, f"doctor --stack {STACK}")
     assert (step, said) == ("failed events", "1 event failed, or waited in vain")
     assert f"aws sqs receive-message --queue-url {url}" in fix
+
+
+def test_a_queue_that_is_gone_is_found_and_made_again_by_what_is_pasted(
+    operator: Operator, deployed: Deployed
+) -> None:
+    operator.add("dealer-17")
+    deployed.sweep()
+    sqs, url = deployed.cloud.client("sqs"), deployed.name_of("FailedEvents")
+    kept = ["SqsManagedSseEnabled", "MessageRetentionPeriod", "QueueArn"]
+    before = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=kept)["Attributes"]
+    sqs.delete_queue(QueueUrl=url)
+    line = f"doctor --stack {STACK}"
+    step, said, fix = found(operator, line)
+    assert (step, "is gone" in said) == ("failed events", True)
+    [command] = pasted(fix)
+    subprocess.run(  # noqa: S603
+        # AWS CLI 1 asks AWS itself for queues, whatever the environment says.
+        [*command, "--endpoint-url", deployed.cloud.endpoint_url],
+        env={**os.environ, "PATH": f"{ROOT / '.venv-deploy' / 'bin'}:{os.defpath}"},  # noqa: TID251
+        check=True,
+        capture_output=True,
+    )
+    after = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=kept)["Attributes"]
+    assert after == before
 
 
 @pytest.mark.usefixtures("deployed")
