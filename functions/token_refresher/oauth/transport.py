@@ -147,7 +147,7 @@ class TokenEndpoint:
         """
         self.admit(client)
         url = client.refresh_endpoint or client.token_endpoint
-        self._begin(url, REQUEST_SECONDS, client)
+        self._begin(url, min(REQUEST_SECONDS, client.timeout_seconds), client)
         with told_without_the_wire():
             way = _Way(urllib3.util.parse_url(url), self._context(client), self._proxy)
         connection = Connection(client, way, self._clock, self._begin, self._with_assertion)

@@ -205,6 +205,24 @@ class TestTimeLimit:
         assert error.code == "no_connection"
         assert time.now <= REQUEST_SECONDS
 
+    @either_way
+    def test_a_host_that_hangs_has_no_more_time_than_its_account_gives_it(
+        self, wire: Wire, monkeypatch: pytest.MonkeyPatch, grant: Grant
+    ) -> None:
+        time = Settable()
+        address = (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", 1))
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_: [address])
+
+        def hang(connection: socket.socket, _: object) -> None:
+            time.now += connection.gettimeout() or 0
+            raise TimeoutError
+
+        monkeypatch.setattr(socket.socket, "connect", hang)
+        client = at("https://slow.example/", timeout_seconds=2)
+        endpoint = wire.connect(allowed=("slow.example",), monotonic=time)
+        assert unavailable(endpoint, client, grant).code == "no_connection"
+        assert 0 < time.now <= 2
+
     def test_an_address_of_a_family_that_is_not_here_is_passed_over(
         self, wire: Wire, monkeypatch: pytest.MonkeyPatch
     ) -> None:
