@@ -115,7 +115,10 @@ def certificate_of(credentials: Credentials) -> Certificate | None:
     from cryptography import x509  # noqa: PLC0415
 
     try:
-        found = x509.load_der_x509_certificate(certificates_in(text)[0])
+        chain = [x509.load_der_x509_certificate(each) for each in certificates_in(text)]
+        issuers = {each.issuer for each in chain if each.issuer != each.subject}
+        # Some tools write the authority first.
+        found = next((each for each in chain if each.subject not in issuers), chain[0])
         # A terminal would obey what whoever issued it has written.
         subject = " ".join(visible(found.subject.rfc4514_string()).split())
     except ValueError:

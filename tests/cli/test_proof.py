@@ -477,6 +477,18 @@ def test_certificate_and_key_are_taken_from_their_files_and_are_on_no_screen(
     assert not any(body in each for each in operator.printed)
 
 
+def test_a_chain_with_its_authority_first_is_told_by_the_client_s_own(
+    operator: Operator, pem: Callable[..., tuple[Path, Path]], another_authority: trustme.CA
+) -> None:
+    certificate, private_key = pem(common_name="own")
+    authority = another_authority.cert_pem.bytes().decode()
+    certificate.write_text(f"{authority}{certificate.read_text()}")
+    operator.says(f"add {NAME} {shows(operator, certificate, private_key)}")
+    told = operator.says(f"check {NAME}")
+    assert f"{NAME}: the certificate CN=own," in told
+    assert "which ends on 2027-12-29" in told
+
+
 def test_both_are_taken_out_of_one_file_with_notes(
     operator: Operator, pem: Callable[..., tuple[Path, Path]], tmp_path: Path
 ) -> None:

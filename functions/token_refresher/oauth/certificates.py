@@ -97,7 +97,8 @@ def identify(context: ssl.SSLContext, certificate: str, private_key: str) -> Non
         refusal = _refusal_of(context, chain[::-1], key)
     if refusal in _ANOTHER_KEY:
         raise ClientCertificateError(
-            "`private_key` does not belong to `certificate`, whose first must be the client's own"
+            "`private_key` does not belong to `certificate`, whose first must be the client's own: "
+            "behind it stand those that lead to its authority"
         )
     if refusal is not None and re.search(_TOO_WEAK, refusal):
         raise ClientCertificateError(

@@ -377,7 +377,10 @@ def test_one_that_has_expired_is_the_servers_to_refuse(client: ssl.SSLContext) -
 NO_KEY = "`private_key` takes a private key in PEM: PKCS #8, PKCS #1 or SEC 1"
 NOT_ONE = "`private_key` takes one private key in PEM, with its marks"
 NO_CERTIFICATE = "`certificate` takes certificates in PEM, no key"
-MISMATCH = "`private_key` does not belong to `certificate`, whose first must be the client's own"
+MISMATCH = (
+    "`private_key` does not belong to `certificate`, whose first must be the client's own: behind "
+    "it stand those that lead to its authority"
+)
 ENCRYPTED = (
     "`private_key` takes a private key that is not encrypted: decrypt it first, as `openssl pkey` "
     "does"
