@@ -258,10 +258,12 @@ def _dns(patient: Patient) -> Finding:
         return Finding(Verdict.SKIPPED, "the proxy of the settings looks names up")
     try:
         socket.getaddrinfo(host, url.port or 443, 0, socket.SOCK_STREAM)
-    except (OSError, UnicodeError):
+    except (OSError, UnicodeError) as error:
+        is_unanswered = isinstance(error, socket.gaierror) and error.errno == socket.EAI_AGAIN
+        said = f"no name server tells where {host} is" if is_unanswered else f"{host} is not found"
         correct = patient.target.command("correct", patient.name)
         fix = f"If this machine is not all that is wrong, correct the address: {correct}"
-        return _not_reached(patient, f"{host} is not found", "no_connection", fix)
+        return _not_reached(patient, said, "no_connection", fix)
     return well(f"{host} is found, {_HERE}")
 
 

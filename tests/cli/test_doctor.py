@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import socket
 import ssl
 import subprocess
 from dataclasses import replace
@@ -365,15 +366,34 @@ def test_a_host_that_a_shell_s_settings_do_not_allow_is_not_wrong_for_that(
     assert told["token"]["verdict"] == "ok"
 
 
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (socket.EAI_NONAME, "nowhere.invalid is not found"),
+        (socket.EAI_AGAIN, "no name server tells where nowhere.invalid is"),
+    ],
+)
 def test_a_host_that_is_not_found_is_told_as_seen_from_here(
-    operator: Operator, cloud: EmbeddedCloud
+    operator: Operator,
+    cloud: EmbeddedCloud,
+    monkeypatch: pytest.MonkeyPatch,
+    error: int,
+    told: str,
 ) -> None:
+    found_by = socket.getaddrinfo
+
+    def look_up(host: Any, *rest: Any) -> Any:  # noqa: ANN401
+        if host == "nowhere.invalid":
+            raise socket.gaierror(error, "made-up")
+        return found_by(host, *rest)
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
     Deployed.with_parameters(cloud, operator.schedule, AllowedTokenHosts="nowhere.invalid")
     operator.add("dealer-17")
     nowhere = "https://nowhere.invalid/token"
     put(operator, operator.document("dealer-17", token_endpoint=nowhere))
     step, said, fix = found(operator)
-    assert (step, said) == ("DNS", "nowhere.invalid is not found, seen from this machine")
+    assert (step, said) == ("DNS", f"{told}, seen from this machine")
     assert fix.startswith("If this machine is not all that is wrong")
 
 
