@@ -383,8 +383,8 @@ def explain_call(operation: str, code: str, resource: str, target: Target) -> Pr
     if operation == "DeleteSecret" and code in _NOT_DELETED:
         look = target.aws("secretsmanager", "describe-secret", "--secret-id", resource)
         return Problem(
-            f"{resource} cannot be deleted: it is marked already, or has replicas, or another "
-            "service of AWS manages it.",
+            f"{resource} cannot be deleted: it is marked already, or has replicas, or is a "
+            "replica itself, or another service of AWS manages it.",
             f"See which: {look}",
         )
     if code == "ValidationError" and operation.startswith("cloudformation:"):

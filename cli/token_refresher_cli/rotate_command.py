@@ -212,8 +212,8 @@ class _Rotation:
         previous = keys.find(Role.PREVIOUS)
         if previous is None:
             raise ProblemError(
-                f"{keys.account} has no previous key.",
-                f"To replace the one that it has: {self._command()}",
+                f"{keys.account} has no previous key: nothing was switched, or all is finished.",
+                f"To replace the key that it has: {self._command()}",
             )
         coming = keys.find(Role.NEXT)
         if current.arn in {previous.arn, "" if coming is None else coming.arn}:

@@ -95,3 +95,10 @@ def test_an_account_with_copies_is_removed_once_they_are_gone(operator: Operator
         SecretId=TOKEN, RemoveReplicaRegions=["eu-central-1", "us-east-1"]
     )
     operator.says(f"remove dealer-17 --yes --stack {STACK}")
+
+
+def test_a_copy_is_told_as_one_where_somebody_would_remove_it(operator: Operator) -> None:
+    replicate(operator, "us-east-1")
+    refused = operator.run("remove dealer-17 --yes --region us-east-1")
+    assert refused.exit_code == 3
+    assert "or is a replica itself" in refused.stderr
