@@ -374,8 +374,9 @@ def explain_call(operation: str, code: str, resource: str, target: Target) -> Pr
         return Problem(
             f"There is no function {resource} {_in_region(target)}.{_by(target)}",
             f"{target.stack_from or '--stack'} names the stack: check first the name, the Region "
-            f"and the AWS account ({target.aws('sts', 'get-caller-identity')}). If it is not "
-            f"deployed yet, in a clone of this project: {target.deploy()}",
+            f"and the AWS account ({target.aws('sts', 'get-caller-identity')}). If it "
+            "was deleted by hand, which CloudFormation does not see, begin with `make undeploy`. "
+            f"If it is not deployed yet, in a clone of this project: {target.deploy()}",
         )
     if operation == "CreateSecret" and code in OF_KEYS and resource:
         look = target.aws("kms", "describe-key", "--key-id", resource)

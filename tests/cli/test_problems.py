@@ -123,7 +123,7 @@ from token_refresher_cli.target import Target
         (
             RefusedError("GetFunctionConfiguration", "ResourceNotFoundException", "tokens"),
             "no function tokens",
-            "--stack",
+            "If it was deleted by hand, which CloudFormation does not see, begin with `make und",
         ),
         (
             RefusedError("CreateSecret", "InvalidRequestException", "oauth/credentials/a"),
