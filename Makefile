@@ -274,11 +274,13 @@ PROCESSOR = $(or $(if $(IS_ONE),$(filter arm64 x86_64,$(ASKED_FOR))),$(error The
 # The template's Python, but for a local AWS on a machine that lacks it.
 TARGET_PYTHON ?=
 
+# Nobody may read what it says (| head): that ends no deployment.
 .PHONY: build
 build: .venv-deploy/.ready ## Build what is deployed (ARCHITECTURE=arm64 or x86_64)
-	@said=$$($(SAM) build --config-file samconfig.yaml --parameter-overrides Architecture=$(PROCESSOR) 2>&1) \
+	@trap '' PIPE; echo "== Building for $(PROCESSOR)" 2> /dev/null || :; \
+	said=$$($(SAM) build --config-file samconfig.yaml --parameter-overrides Architecture=$(PROCESSOR) 2>&1) \
 		|| { echo "$$said"; exit 1; }; \
-	echo "$$said" | grep '^== '
+	echo "$$said" | grep '^== ' 2> /dev/null || :
 
 # Into the directory that SAM names.
 .PHONY: artifact

@@ -38,7 +38,7 @@ from tools.deploying.place import (
 )
 from tools.deploying.preflight import check, check_account, deletion
 from tools.deploying.stacks import EMPTY, Stack, check_status, find_stack, ours
-from tools.output import COLUMNS, pasteable, refuse, wrapped
+from tools.output import COLUMNS, outlast_the_reader, pasteable, refuse, wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -421,4 +421,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    outlast_the_reader()
     sys.exit(main())

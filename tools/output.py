@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import os
 import re
 import sys
 import textwrap
@@ -15,6 +17,8 @@ from rich.table import Table
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from _typeshed import ReadableBuffer
+
 COLUMNS: Final = 80
 # So that a table of times stands where the eye looks for it.
 _LONGEST_PHASE: Final = 51
@@ -24,6 +28,32 @@ _OPTION: Final = re.compile(r" (?=--[a-z])")
 _GOES_ON: Final = " \\"
 # As a refusal ends where it says what to do.
 _COMMAND: Final = re.compile(r": ((?:aws|export|make) .+)$")
+
+
+class _Outlasting(io.FileIO):
+    """Standard output that is standard error, once nobody reads it any more."""
+
+    def write(self, data: ReadableBuffer, /) -> int:
+        try:
+            return super().write(data)
+        except BrokenPipeError:
+            os.dup2(sys.stderr.fileno(), self.fileno())
+        try:
+            return super().write(data)
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self.fileno())
+        return super().write(data)
+
+
+def outlast_the_reader() -> None:
+    """Let this process outlast whoever reads its output (``| head``): it goes on at standard error.
+
+    What changes AWS must not end half way for a line that nobody reads.
+    """
+    raw = _Outlasting(sys.stdout.fileno(), "w", closefd=False)
+    sys.stdout = io.TextIOWrapper(
+        io.BufferedWriter(raw), encoding=sys.stdout.encoding, line_buffering=sys.stdout.isatty()
+    )
 
 
 def console() -> Console:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
 import subprocess
 import sys
@@ -776,6 +777,30 @@ def test_a_dry_run_deletes_nothing_and_tells_what_it_would(
 )
 def test_a_stack_is_given_the_tags_of_its_function(tags: str, words: list[str]) -> None:
     assert deploy.tagging({"ResourceTags": tags}) == words
+
+
+def test_whoever_stops_reading_ends_no_deletion(
+    cloud: EmbeddedCloud, shell: dict[str, str]
+) -> None:
+    deployed(cloud, STACK)
+    deployed(cloud, f"{STACK}-monitoring")
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(  # noqa: S603
+        [*UNDEPLOY, "undeploy"],
+        cwd=templates.ROOT,
+        env={**shell, **cloud.environment()},
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    os.close(writing)
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    # Where a person sees it all the same.
+    assert "== Deleting token-refresher, 1 resources\n== Left alone: every secret" in done.stderr
+    assert stacks(cloud) == []
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from token_refresher import __version__
 from tools.deploy import INTERRUPTED
 from tools.deploying.place import DeployError, find_place, said_of, unanswered
-from tools.output import console, pasteable, refuse
+from tools.output import console, outlast_the_reader, pasteable, refuse
 from tools.smoke import deployed, identity, keys, listing, records, refusals, stages, writes
 from tools.smoke.asking import NotAgreedError, agree
 from tools.smoke.findings import AGAIN, Finding, Verdict, counted, told_open
@@ -213,6 +213,7 @@ def exit_code(findings: Sequence[Finding], left: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
+    outlast_the_reader()
     # As Ctrl-C, also where its terminal is closed: nothing is left over.
     for each in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(each, signal.default_int_handler)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from tools.deploy import INTERRUPTED
 from tools.deploying.place import DeployError, find_place
-from tools.output import refuse
+from tools.output import outlast_the_reader, refuse
 from tools.smoke.asking import NotAgreedError, agree
 from tools.smoke.findings import Budget, Finding, Verdict, counted
 from tools.smoke.stack_cleanup import clean
@@ -150,4 +150,5 @@ def run() -> int:
 
 
 if __name__ == "__main__":
+    outlast_the_reader()
     sys.exit(run())
