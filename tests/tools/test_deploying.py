@@ -53,6 +53,36 @@ def test_a_misspelt_parameter_is_refused_with_the_nearest_name(name: str, meant:
     )
 
 
+def test_a_name_that_is_a_part_of_others_is_refused_with_each_of_them() -> None:
+    with pytest.raises(DeployError, match="Did you mean ") as refused:
+        parameters.read_parameters(["KmsKeyIdd=1"])
+    assert "CredentialsKmsKeyArn" in str(refused.value)
+    assert "TokenSecretKmsKeyArn" in str(refused.value)
+
+
+def test_all_that_is_wrong_with_parameters_is_told_at_once() -> None:
+    given = ["AllowedTokenHost=a.example", "Trigger=true", "Signing=yes", "AccountName=a", "b.com"]
+    with pytest.raises(DeployError) as refused:
+        parameters.read_parameters([*given, "AlarmEmail=a b"])
+    assert str(refused.value) == (
+        "A parameter is Name=value, and b.com has no value: a blank ends a parameter. "
+        "No template has the parameter AllowedTokenHost. Did you mean AllowedTokenHosts? "
+        "No template has the parameter Trigger. Did you mean Triggers? "
+        "Signing=yes cannot be: it takes true or false. "
+        "AccountName is not for PARAMETERS: STACK and ACCOUNT say it. "
+        "AlarmEmail may hold neither blanks nor quotes, here or in SAM. "
+        "docs/reference.md and docs/deployment.md list them."
+    )
+
+
+def test_values_are_refused_all_at_once_too() -> None:
+    with pytest.raises(DeployError) as refused:
+        parameters.check_values({"Signing": "yes", "Tracing": "true", "MaxWorkers": "65"})
+    assert str(refused.value) == (
+        "Signing=yes cannot be: it takes true or false. MaxWorkers=65 cannot be: it takes 1 to 64."
+    )
+
+
 @pytest.mark.parametrize("name", ["Qqqqqq", "AccountNam"])
 def test_where_no_name_is_near_the_list_alone_is_named(name: str) -> None:
     with pytest.raises(DeployError, match=f"parameter {name}. docs/reference.md and"):
@@ -65,12 +95,14 @@ def test_where_no_name_is_near_the_list_alone_is_named(name: str) -> None:
 def test_what_is_no_parameter_is_refused_with_what_it_lacks(given: str, lacking: str) -> None:
     with pytest.raises(DeployError) as refused:
         parameters.read_parameters([given])
-    assert str(refused.value) == f"A parameter is Name=value, and {lacking}."
+    assert (
+        str(refused.value) == f"A parameter is Name=value, and {lacking}: a blank ends a parameter."
+    )
 
 
 def test_of_an_architecture_that_is_given_twice_it_is_said_where_the_other_may_stand() -> None:
     """Make adds it to what a person gives."""
-    with pytest.raises(DeployError, match=r"or what ARCHITECTURE says where that is set\.$"):
+    with pytest.raises(DeployError, match=r"or what ARCHITECTURE says where that is set\."):
         parameters.read_parameters(["Architecture=", "Architecture=arm64"])
 
 

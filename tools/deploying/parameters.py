@@ -24,6 +24,7 @@ SET_HERE: Final = frozenset({"AccountName", "FunctionStackName"})
 _OF_ALL: Final = frozenset({"Architecture", "ResourceTags"})
 _LISTS: Final = "docs/reference.md and docs/deployment.md list them."
 _MOST_SHOWN: Final = 40
+_LEAST_SHARED: Final = 5
 # As an alias of KMS has it.
 _SIGNABLE_PREFIX: Final = re.compile(r"(?!aws/)[A-Za-z0-9_/-]+")
 
@@ -44,24 +45,20 @@ def read_parameters(given: Sequence[str]) -> dict[str, str]:
     """Read ``Name=value`` pairs.
 
     Raises:
-        DeployError: No template has such a parameter, or SAM would take a value for another one.
+        DeployError: No template has such a parameter or takes such a value, or SAM would take it
+            for another one. It tells all of them.
     """
     pairs: dict[str, str] = {}
+    wrong: list[str] = []
     for name, equals, value in (each.partition("=") for each in given):
         if not (name and equals):
             lacking = f"{name} has no value" if name else f"={value} has no name"
-            raise DeployError(f"A parameter is Name=value, and {lacking}.")
-        if pairs.setdefault(name, value) != value:
-            raise DeployError(f"{name} is given twice, and not the same; {_once(name)}.")
-    for name in pairs:
-        if name not in known():
-            raise DeployError(f"No template has the parameter {name}.{_nearest(name)} {_LISTS}")
-    for name in pairs.keys() & SET_HERE:
-        raise DeployError(f"{name} is not for PARAMETERS: STACK and ACCOUNT say it.")
-    for name, value in pairs.items():
-        # SAM would cut it there, and read the rest as parameters of its own.
-        if re.search(r"[\s\"'\\]", value):
-            raise DeployError(f"{name} may hold neither blanks nor quotes, here or in SAM.")
+            wrong.append(f"A parameter is Name=value, and {lacking}: a blank ends a parameter.")
+        elif pairs.setdefault(name, value) != value:
+            wrong.append(f"{name} is given twice, and not the same; {_once(name)}.")
+    wrong += [told for name, value in pairs.items() if (told := _wrong_with(name, value))]
+    if wrong:
+        raise DeployError(" ".join([*wrong, *([_LISTS] if pairs.keys() - known() else ())]))
     return pairs
 
 
@@ -72,11 +69,36 @@ def _once(name: str) -> str:
     return "without quotes, and once"
 
 
-def _nearest(name: str) -> str:
-    """Ask whether the name that is most like it was meant, whatever its case."""
-    meant = {each.lower(): each for each in known() - SET_HERE}
+def _wrong_with(name: str, value: str) -> str:
+    """Tell what is wrong with a parameter that was given; empty where nothing is."""
+    if name not in known():
+        found = nearest(name)
+        return f"No template has the parameter {name}." + (
+            f" Did you mean {' or '.join(found)}?" if found else ""
+        )
+    if name in SET_HERE:
+        return f"{name} is not for PARAMETERS: STACK and ACCOUNT say it."
+    # SAM would cut it there, and read the rest as parameters of its own.
+    if re.search(r"[\s\"'\\]", value):
+        return f"{name} may hold neither blanks nor quotes, here or in SAM."
+    return _refused(name, value)
+
+
+def nearest(name: str) -> list[str]:
+    """Return the parameters whose names are most like this one, whatever its case."""
+    meant = {each.lower(): each for each in known()}
     found = difflib.get_close_matches(name.lower(), meant, n=1)
-    return f" Did you mean {meant[found[0]]}?" if found else ""
+    if not found:
+        # As KmsKeyId, of which the names of both keys have but a part.
+        shared = {each: _shared(name.lower(), each) for each in meant}
+        longest = max(_LEAST_SHARED, *shared.values())
+        found = [each for each, length in shared.items() if length == longest]
+    return [] if SET_HERE & {meant[each] for each in found} else [meant[each] for each in found]
+
+
+def _shared(one: str, other: str) -> int:
+    """Tell how many letters in a row two names have in common."""
+    return difflib.SequenceMatcher(None, one, other).find_longest_match().size
 
 
 def check_taken(given: Mapping[str, str], templates_deployed: Sequence[Path]) -> None:
@@ -87,25 +109,35 @@ def check_taken(given: Mapping[str, str], templates_deployed: Sequence[Path]) ->
         templates_deployed: Those of these stacks.
 
     Raises:
-        DeployError: Another stack takes it.
+        DeployError: Another stack takes it; all that are so are told.
     """
     taken = {name for each in templates_deployed for name in definitions(each)} | _OF_ALL
-    for name in given:
-        if name not in taken:
-            other = "account" if name in definitions(templates.ACCOUNT) else "deploy"
-            raise DeployError(f"{name} would be passed over here: it is for make {other}.")
+    wrong = [
+        f"{name} would be passed over here: it is for make "
+        f"{'account' if name in definitions(templates.ACCOUNT) else 'deploy'}."
+        for name in given
+        if name not in taken
+    ]
+    if wrong:
+        raise DeployError(" ".join(wrong))
 
 
 def check_values(parameters: Mapping[str, str]) -> None:
     """See that every template takes these values, where it has such a parameter.
 
     Raises:
-        DeployError: One does not; it says what it takes.
+        DeployError: One does not; it says what each takes.
     """
+    if wrong := [told for name, value in parameters.items() if (told := _refused(name, value))]:
+        raise DeployError(" ".join(wrong))
+
+
+def _refused(name: str, value: str) -> str:
+    """Tell that a template does not take a value, and what it takes; empty where all take it."""
     for template in templates.DEPLOYED:
-        for name in parameters.keys() & definitions(template).keys():
-            if takes := refusal(parameters[name], definitions(template)[name]):
-                raise DeployError(f"{name}={shortened(parameters[name])} cannot be: {takes}.")
+        if name in definitions(template) and (takes := refusal(value, definitions(template)[name])):
+            return f"{name}={shortened(value)} cannot be: {takes}."
+    return ""
 
 
 def refusal(value: str, definition: Mapping[str, Any]) -> str | None:
