@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from tools.deploying.change_sets import ChangeSet
+    from tools.deploying.preflight import Pair
 
 # What `sam deploy --guided` was answered is for `sam` alone.
 SETTINGS: Final = "samconfig.yaml"
@@ -238,6 +239,28 @@ def tell_parameters(stack: Stack, template: Path, given: Mapping[str, str]) -> N
     sys.stdout.flush()
 
 
+def tell_left(place: Place, pair: Pair) -> None:
+    """Say what a deployment means for accounts that it refreshes no more."""
+    name = pair.function.name
+    if pair.left_prefix:
+        print(
+            wrapped(
+                f"The accounts under {pair.left_prefix}/ stay where they are, and {name} "
+                "refreshes none of them any more."
+            )
+        )
+    if hosts := pair.left_hosts:
+        tell(
+            wrapped(
+                f"What is given for AllowedTokenHosts replaces the whole list. Accounts at "
+                f"{' and '.join(hosts)} are refreshed no more, unless another host of the list "
+                "stands for it, and their tokens expire. Once it is deployed, this tells of an "
+                "account whether it is one of them"
+            ),
+            f"token-refresher check NAME --stack {name} --region {place.region}",
+        )
+
+
 def deploy_account(place: Place, told: argparse.Namespace, given: Mapping[str, str]) -> None:
     """Deploy the stack of one account."""
     stack = find_stack(place, account_stack(told.stack, told.account))
@@ -374,13 +397,7 @@ def act(told: argparse.Namespace) -> None:
     if told.command == "check":
         tell_parameters(pair.function, templates.FUNCTION, given)
         tell_parameters(pair.monitoring, templates.MONITORING, pair.for_monitoring)
-        if pair.left_prefix:
-            print(
-                wrapped(
-                    f"The accounts under {pair.left_prefix}/ stay where they are, and "
-                    f"{told.stack} refreshes none of them any more."
-                )
-            )
+        tell_left(place, pair)
         return
     tags = tagging(pair.in_force)
     deploy(place, pair.function, given, told.manner, *tags)

@@ -491,6 +491,24 @@ def test_a_stack_that_leaves_its_accounts_for_another_prefix_is_told_of_them(
     assert "stay where they are" not in here("check", "SecretPrefix=oauth").stdout
 
 
+def test_a_host_that_leaves_the_list_is_told_with_what_tells_the_accounts_that_it_concerns(
+    cloud: EmbeddedCloud, here: Callable[..., Said]
+) -> None:
+    had = "Login.example.com, mtls.example.com:443,kept.example.com"
+    deployed(cloud, STACK, AllowedTokenHosts=had, **OURS)
+    said = here("check", "AllowedTokenHosts=kept.example.com").stdout
+    assert "Accounts at login.example.com and mtls.example.com are refreshed no more" in (
+        " ".join(said.split())
+    )
+    assert said.endswith(
+        "\n    token-refresher check NAME --stack token-refresher --region eu-west-1\n"
+    )
+    for given in ("login.example.com,mtls.example.com,kept.example.com,new.example.com", had[:17]):
+        told = here("check", f"AllowedTokenHosts={given}").stdout
+        assert ("Accounts at" in told) is (given == had[:17])
+    assert "Accounts at" not in here("check").stdout
+
+
 @pytest.mark.slow
 def test_the_other_stack_is_found_among_more_than_a_page_of_them(
     cloud: EmbeddedCloud, here: Callable[..., Said]

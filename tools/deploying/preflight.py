@@ -54,6 +54,18 @@ class Pair:
         return "" if before == self.in_force["SecretPrefix"] else before
 
     @property
+    def left_hosts(self) -> list[str]:
+        """The hosts that the list of allowed ones has and is not to have any more."""
+        before, after = (
+            {host.strip().lower().removesuffix(":443") for host in each.split(",")}
+            for each in (
+                self.before.get("AllowedTokenHosts", ""),
+                self.in_force["AllowedTokenHosts"],
+            )
+        )
+        return sorted(before - after - {""})
+
+    @property
     def for_monitoring(self) -> dict[str, str]:
         """What monitoring is given: what both have must be the same."""
         shared = definitions(templates.MONITORING).keys() & self.in_force.keys()
