@@ -310,18 +310,23 @@ FIND_PYTHONS = for bin in "$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/*/bin; do PAT
 # Deployment, to the AWS account that the environment names, as for any AWS tool.
 # Each template takes those of the parameters that it has.
 
-STACK ?= token-refresher
+# Where STACK is not given, the stack that the command line was told of by its own variable. Asked
+# here and now: what is not exported further down is no longer undefined.
+NAME_OF_STACK := $(if $(filter undefined,$(origin STACK)),$(or $(value TOKEN_REFRESHER_STACK),token-refresher),$(value STACK))
+# What make itself was given, by name. make takes any, and most mean nothing to a target.
+TYPED = $(foreach each,$(.VARIABLES),$(if $(filter command,$(origin $(each))),$(each)))
 
 # Each says first where it goes: to AWS_REGION, else AWS_DEFAULT_REGION, else the profile's Region.
 # What people type reaches it as it is: neither make nor the shell may run or drop a part of it.
 unexport STACK ACCOUNT PARAMETERS DEFAULT_PARAMETERS ARCHITECTURE REPORT CLEAN
-deploy deploy-stacks account undeploy: export GIVEN_STACK = $(value STACK)
+deploy deploy-stacks account undeploy: export GIVEN_STACK = $(NAME_OF_STACK)
+deploy deploy-stacks account undeploy: export GIVEN_NAMES = $(TYPED)
 deploy deploy-stacks account undeploy: export GIVEN_ACCOUNT = $(value ACCOUNT)
 deploy deploy-stacks account undeploy: export GIVEN_PARAMETERS = $(value PARAMETERS)
 deploy deploy-stacks account undeploy: export GIVEN_DEFAULTS = $(value DEFAULT_PARAMETERS)
 # DRY_RUN=1 tells what would change, and changes nothing; YES=1 asks nobody.
 DEPLOY = .venv-deploy/bin/python -m tools.deploy --stack="$$GIVEN_STACK" \
-	--account="$$GIVEN_ACCOUNT" --defaults="$$GIVEN_DEFAULTS" \
+	--account="$$GIVEN_ACCOUNT" --defaults="$$GIVEN_DEFAULTS" --typed="$$GIVEN_NAMES" \
 	$(if $(value DRY_RUN),--dry-run) $(if $(filter 1,$(value YES)),--yes)
 GIVEN = -- "$$GIVEN_PARAMETERS" Architecture=$(PROCESSOR)
 
@@ -350,7 +355,7 @@ smoke-aws: export GIVEN_REPORT = $(value REPORT)
 smoke-aws: .venv/.ready ## Ask what only AWS can tell (KEYS=1 STACK=name REPORT=file)
 	@PYTHONPATH=functions:. exec $(PY) -m tools.smoke $(if $(filter 1,$(value YES)),--yes) \
 		$(if $(filter 1,$(value KEYS)),--keys) $(if $(value REPORT),--json="$$GIVEN_REPORT") \
-		$(if $(value STACK),$(if $(filter-out file,$(origin STACK)),--stack="$$GIVEN_STACK"))
+		$(if $(value STACK),--stack="$$GIVEN_STACK")
 
 # The project's own commands, on a stack that it makes and deletes. CLEAN=name deletes what is left
 # of one whose process was killed.

@@ -32,7 +32,7 @@ ARCHITECTURES: Final = {"aarch64": "arm64", "arm64": "arm64"}
 MAKE_WITHIN_SECONDS: Final = 300
 
 # What tells one make of another, or an AWS tool of an account, stays out.
-NOT_HANDED_ON: Final = ("AWS_", "MAKE", "MFLAGS", "SAM_", "PYTHONPATH")
+NOT_HANDED_ON: Final = ("AWS_", "MAKE", "MFLAGS", "SAM_", "PYTHONPATH", "TOKEN_REFRESHER_")
 
 
 class StackError(RuntimeError):

@@ -38,6 +38,7 @@ from tools.deploying.place import (
 )
 from tools.deploying.preflight import check, check_account, deletion
 from tools.deploying.stacks import EMPTY, Stack, check_status, find_stack, ours
+from tools.deploying.variables import check_stack, check_variables
 from tools.output import COLUMNS, outlast_the_reader, pasteable, refuse, wrapped
 
 if TYPE_CHECKING:
@@ -378,6 +379,9 @@ def act(told: argparse.Namespace) -> None:
     Raises:
         DeployError: It cannot be done.
     """
+    target = "deploy" if told.command == "check" else told.command
+    check_variables(target, told.typed.split())
+    check_stack(target, told.stack, told.typed.split(), os.environ)
     given = read(told)
     check_name(told.stack, given)
     if told.command == "account":
@@ -416,6 +420,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--stack", required=True, help="the function's stack")
     parser.add_argument("--account", default="", help="the account whose stack is meant")
     parser.add_argument("--defaults", default="", help="parameters that hold unless they are given")
+    parser.add_argument("--typed", default="", help="the variables that make was given, by name")
     parser.add_argument("--dry-run", action="store_true", help="tell what would change, alone")
     parser.add_argument("--yes", action="store_true", help="ask nobody")
     parser.add_argument("command", choices=("check", "deploy", "account", "undeploy"))

@@ -136,3 +136,39 @@ def test_the_shell_runs_no_part_of_what_is_given(tmp_path: Path) -> None:
     given = f"PARAMETERS=Triggers=true;touch${{IFS}}{tmp_path}/parameters".replace("$", "$$")
     assert make("deploy-stacks", given, environment=environment).returncode != 0
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_stack_that_the_command_line_is_told_of_is_the_one_that_is_meant(
+    cloud: EmbeddedCloud,
+) -> None:
+    shell = {**Stack.clean_environment(), **cloud.environment()}
+    told = {**shell, "TOKEN_REFRESHER_STACK": "mine"}
+    assert "There is no stack mine in account" in make("undeploy", environment=told).stdout
+    for given in ("STACK=another",), ():
+        done = make("undeploy", *given, environment={**told, "STACK": "another"})
+        if given:
+            assert "There is no stack another in account" in done.stdout
+        else:
+            assert "STACK=another, and TOKEN_REFRESHER_STACK=mine." in done.stderr
+            assert done.returncode != 0
+    for empty in ({}, {"TOKEN_REFRESHER_STACK": ""}):
+        done = make("undeploy", environment={**shell, **empty})
+        assert "There is no stack token-refresher in account" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("typed", "refusal"),
+    [
+        (("undeploy", "YES=1", "ACCOUNT=dealer-17"), "make undeploy takes no ACCOUNT."),
+        (("deploy", "PARAMETER=Signing=true"), "takes no PARAMETER. Did you mean PARAMETERS?"),
+        (("account", "ACOUNT=a b; $$(c)"), "takes no ACOUNT. Did you mean ACCOUNT?"),
+    ],
+    ids=["of another target", "misspelt", "whatever it holds"],
+)
+def test_a_variable_that_a_target_does_not_take_is_refused_before_anything_is_done(
+    typed: tuple[str, ...], refusal: str
+) -> None:
+    environment = {**Stack.clean_environment(), "ACCOUNT": "of the shell, and passed over"}
+    done = make(*typed, environment=environment)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert refusal in done.stderr

@@ -20,6 +20,7 @@ from tools.deploying.change_sets import Change, ChangeSet, read_change_set, tabl
 from tools.deploying.following import Progress, follow
 from tools.deploying.place import DeployError, Place
 from tools.deploying.stacks import Stack, check_status
+from tools.deploying.variables import TAKES, check_variables
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -81,6 +82,32 @@ def test_values_are_refused_all_at_once_too() -> None:
     assert str(refused.value) == (
         "Signing=yes cannot be: it takes true or false. MaxWorkers=65 cannot be: it takes 1 to 64."
     )
+
+
+@pytest.mark.parametrize(
+    ("target", "typed", "told"),
+    [
+        ("deploy", "PARAMETER", "Did you mean PARAMETERS?"),
+        ("deploy", "DRYRUN", "Did you mean DRY_RUN?"),
+        ("account", "dry_run", "Did you mean DRY_RUN?"),
+        ("account", "ACOUNT", "Did you mean ACCOUNT?"),
+        ("deploy", "schedule_minutes", 'Did you mean PARAMETERS="ScheduleMinutes=..."?'),
+        ("deploy", "ACCOUNT", "It takes STACK, "),
+        ("undeploy", "ACCOUNT", "It takes STACK, DRY_RUN, YES."),
+        ("undeploy", "ScheduleMinutes", "It takes STACK, DRY_RUN, YES."),
+    ],
+)
+def test_a_variable_of_make_that_its_target_does_not_take_is_refused_with_the_nearest(
+    target: str, typed: str, told: str
+) -> None:
+    with pytest.raises(DeployError) as refused:
+        check_variables(target, ["STACK", typed])
+    assert f"make {target} takes no {typed}. {told}" in str(refused.value)
+
+
+@pytest.mark.parametrize("target", TAKES)
+def test_a_variable_that_a_target_takes_and_one_of_aws_may_be_typed(target: str) -> None:
+    check_variables(target, [*TAKES[target], "AWS_REGION", "AWS_PROFILE", "PYTHON"])
 
 
 @pytest.mark.parametrize("name", ["Qqqqqq", "AccountNam"])
