@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.slow
 
 STACK: Final = "smoke-me"
+NOW: Final = datetime(2026, 11, 30, 12, tzinfo=UTC)
 AT_ONCE: Final = {"Delay": 0.1, "MaxAttempts": 100}
 
 
@@ -96,7 +98,7 @@ def test_a_stack_that_sweeps_is_as_documented(stacks: EmbeddedCloud, reader: Cre
     assert starts.startswith("1 in a day, ")
 
 
-def test_alarms_without_data_and_a_schedule_that_is_off_differ(
+def test_alarms_that_are_too_young_for_data_are_unknown_and_a_schedule_that_is_off_differs(
     stacks: EmbeddedCloud, reader: Credentials
 ) -> None:
     set_alarms(stacks, "INSUFFICIENT_DATA")
@@ -108,8 +110,37 @@ def test_alarms_without_data_and_a_schedule_that_is_off_differ(
     named = {each.question.partition(": ")[2]: each for each in findings(stacks, reader)}
     assert named["its schedule"].verdict is Verdict.DIFFERS
     assert named["its schedule"].measured.startswith("rate(5 minutes) DISABLED; documented")
-    assert named["its alarms"].verdict is Verdict.DIFFERS
-    assert "INSUFFICIENT_DATA" in named["its alarms"].measured
+    # Of a stack that was deployed just now.
+    assert named["its alarms"].verdict is Verdict.UNKNOWN
+    assert re.fullmatch(r"\d+ INSUFFICIENT_DATA, too young for data", named["its alarms"].measured)
+    assert re.search(r"again in (49|50) min$", named["its alarms"].remedy)
+
+
+def without_data(*, periods: int, minutes_ago: int) -> dict[str, Any]:
+    return {
+        "StateValue": "INSUFFICIENT_DATA",
+        "Period": 300,
+        "EvaluationPeriods": periods,
+        "AlarmConfigurationUpdatedTimestamp": NOW - timedelta(minutes=minutes_ago),
+    }
+
+
+@pytest.mark.parametrize(
+    ("minutes_ago", "is_documented"), [(5, None), (19, None), (20, False), (600, False)]
+)
+def test_an_alarm_without_data_differs_once_all_its_periods_are_over(
+    minutes_ago: int, *, is_documented: bool | None
+) -> None:
+    young = without_data(periods=3, minutes_ago=minutes_ago)
+    answer = deployed.judged([young, {"StateValue": "ALARM"}], NOW)
+    assert answer.is_documented is is_documented
+    assert answer.measured.startswith("1 INSUFFICIENT_DATA, 1 ALARM")
+    assert (f"again in {20 - minutes_ago} min" in answer.remedy) is (is_documented is None)
+
+
+def test_an_alarm_that_is_old_enough_for_data_differs_whatever_the_others_are() -> None:
+    both = [without_data(periods=each, minutes_ago=25) for each in (3, 9)]
+    assert deployed.judged(both, NOW).is_documented is False
 
 
 def test_a_stack_that_is_not_there_differs_from_what_is_said(

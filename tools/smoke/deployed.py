@@ -6,12 +6,15 @@ import re
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from math import ceil
 from statistics import median
 from typing import TYPE_CHECKING, Any, Final
 
 from tools.smoke.questions import Answer, Question
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from tools.smoke.sandbox import Sandbox
 
 NAMESPACE: Final = "TokenRefresher"
@@ -20,6 +23,7 @@ LOOKS_BACK: Final = timedelta(hours=3)
 MINUTE: Final = 60
 _STARTS: Final = re.compile(r"Init Duration: ([0-9.]+) ms")
 _MOST_PAGES: Final = 3
+_WITHOUT_DATA: Final = "INSUFFICIENT_DATA"
 
 
 def concurrency(stack: str, sandbox: Sandbox) -> Answer:
@@ -75,14 +79,34 @@ def last_sweep(stack: str, sandbox: Sandbox) -> Answer:
 def alarms(stack: str, sandbox: Sandbox) -> Answer:
     """See that every alarm has data to go by."""
     found = sandbox.client("cloudwatch").describe_alarms(AlarmNamePrefix=f"{stack} ")
-    states = Counter(each["StateValue"] for each in found["MetricAlarms"])
+    return judged(found["MetricAlarms"], datetime.now(UTC))
+
+
+def judged(found: Sequence[Mapping[str, Any]], now: datetime) -> Answer:
+    """Judge alarms by their states; one without data is not judged before it can have them."""
+    states = Counter(each["StateValue"] for each in found)
     told = ", ".join(f"{number} {state}" for state, number in states.most_common())
     if not states:
         return Answer(is_documented=False, measured="there is none: see make deploy")
     # One that has gone off has data as well, so the figures alone would read like contentment.
-    if "INSUFFICIENT_DATA" not in states:
+    if _WITHOUT_DATA not in states:
         return Answer(is_documented=True, measured=f"none is without data: {told}")
-    return Answer(is_documented=False, measured=told)
+    left = [_too_young(each, now) for each in found if each["StateValue"] == _WITHOUT_DATA]
+    if min(left) <= timedelta(0):
+        return Answer(is_documented=False, measured=told)
+    minutes = ceil(max(left) / timedelta(minutes=1))
+    return Answer(
+        None,
+        f"{told}, too young for data",
+        f"an alarm has data once all the periods that it looks at are over: again in {minutes} min",
+    )
+
+
+def _too_young(alarm: Mapping[str, Any], now: datetime) -> timedelta:
+    """Tell for how long an alarm may still lack data: its periods, and the one that it began in."""
+    looks_at = timedelta(seconds=alarm["Period"] * (alarm["EvaluationPeriods"] + 1))
+    began: datetime = alarm["AlarmConfigurationUpdatedTimestamp"]
+    return began + looks_at - now
 
 
 def starts(stack: str, sandbox: Sandbox) -> Answer:
