@@ -141,10 +141,13 @@ def deploy(
         DeployError: CloudFormation could not, or a person did not want what would be lost.
     """
     does = "Planning" if manner.dry_run else "Deploying"
-    print(f"== {does} {stack.name}: asking CloudFormation what changes", flush=True)
+    said = f"== {does} {stack.name}: asking CloudFormation what changes"
+    print(wrapped(said, indent="   "), flush=True)
     try:
         planned = plan(place, stack, given, *options)
-    except (DeployError, KeyboardInterrupt):
+    except (DeployError, KeyboardInterrupt) as error:
+        if isinstance(error, KeyboardInterrupt):
+            print(f"\n{stack.name} was not changed.", flush=True)
         discard(place, stack)
         raise
     if planned is None:
@@ -212,7 +215,7 @@ def await_end(place: Place, progress: Progress, since: str) -> None:
     try:
         follow(place, progress, since)
     except KeyboardInterrupt:
-        print("CloudFormation goes on by itself.")
+        print("\nCloudFormation goes on by itself with this stack, and no other is begun.")
         raise
     if progress.outcome in DONE:
         return
@@ -234,9 +237,9 @@ def tell_parameters(stack: Stack, template: Path, given: Mapping[str, str]) -> N
     kept = {} if stack.is_new else stack.parameters
     changes = known.changes(template, given, kept)
     unchanged = " has the default of each parameter" if stack.is_new else ": no parameter changes"
-    print(f"{'New: ' if stack.is_new else ''}{stack.name}{'' if changes else unchanged}")
-    for each in changes:
-        print(wrapped(f"   {each}", indent="      "))
+    said = f"{'New: ' if stack.is_new else ''}{stack.name}{'' if changes else unchanged}"
+    for each in (said, *(f"   {change}" for change in changes)):
+        print(wrapped(each, indent="      "))
     sys.stdout.flush()
 
 
@@ -268,7 +271,10 @@ def deploy_account(place: Place, told: argparse.Namespace, given: Mapping[str, s
     check_status(stack, place, delete=deletion(place, stack.name))
     function = find_stack(place, told.stack)
     if function.is_new:
-        print(f"There is no stack {told.stack}: until there is one, nothing refreshes the account.")
+        lacking = (
+            f"There is no stack {told.stack}: until there is one, nothing refreshes the account."
+        )
+        print(wrapped(lacking))
     kept = function.parameters
     # A new one begins with what refreshes it: nobody looks for it under another prefix.
     shared = known.definitions(templates.ACCOUNT).keys() & kept.keys() if stack.is_new else ()

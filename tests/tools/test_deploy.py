@@ -822,6 +822,20 @@ def test_whoever_stops_reading_ends_no_deletion(
     assert stacks(cloud) == []
 
 
+def test_who_ends_it_before_anything_has_changed_is_told_so(
+    here: Callable[..., Said], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    # Where SAM is run.
+    monkeypatch.setattr(subprocess, "run", interrupted)
+    done = here("--account=dealer-17", "account")
+    assert done.status == deploy.INTERRUPTED
+    assert done.stdout.endswith("\ntoken-refresher-account-dealer-17 was not changed.\n")
+    assert max(len(each) for each in done.stdout.splitlines()[1:]) < 80
+
+
 @pytest.mark.parametrize(
     ("shells", "typed", "is_refused"),
     [
