@@ -270,6 +270,10 @@ def main() -> None:
     try:
         commit = read_commit(version)
         require_releasable(version, commit, allows_dirty=arguments.allow_dirty)
+        print(
+            f"== Making {version}: what Terraform and the CDK take, the artifacts, the wheel",
+            flush=True,
+        )
         make(directory, version, commit)
     except (
         ReleaseError,
