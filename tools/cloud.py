@@ -7,8 +7,10 @@ commands of the documents then go to this AWS, and to a server that knows the RE
 from __future__ import annotations
 
 import argparse
+import re
 import shlex
 import signal
+import socket
 import ssl
 import sys
 import tempfile
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
 CLIENT_ID: Final = "my-client"
 VARIABLES: Final = ROOT / "cloud.env"
+_ENDPOINT: Final = re.compile(r"AWS_ENDPOINT_URL='?http://(?P<host>[\w.]+):(?P<port>\d+)")
 READY: Final = """\
 A local AWS is ready. In another terminal, in the clone, in place of the export:
 
@@ -38,6 +41,9 @@ That terminal then speaks to this AWS, until you close it. The client secret
 to type is secret-of-{client}
 
 Ctrl-C here ends it. Stacks, secrets and tokens in it are then lost."""
+IN_USE: Final = """\
+A local AWS runs already, and this leads to it: {variables}
+End it by Ctrl-C first, then begin again."""
 
 
 def main() -> int:
@@ -46,9 +52,27 @@ def main() -> int:
     parser.add_argument("--port", type=int, help="the AWS emulator's; a free one by default")
     parser.add_argument("--variables", type=Path, default=VARIABLES, help="the file to be written")
     told = parser.parse_args()
+    if is_in_use(told.variables):
+        print(IN_USE.format(variables=told.variables), file=sys.stderr)
+        return 1
     with suppress(KeyboardInterrupt):
         run(told.variables, port=told.port)
     return 0
+
+
+def is_in_use(variables: Path) -> bool:
+    """Tell whether what another run has written still leads to an AWS: it may have been killed."""
+    try:
+        found = _ENDPOINT.search(variables.read_text())
+    except FileNotFoundError:
+        return False
+    if found is None:
+        return False
+    try:
+        socket.create_connection((found["host"], int(found["port"])), timeout=1).close()
+    except OSError:
+        return False
+    return True
 
 
 def run(variables: Path, *, port: int | None) -> None:
@@ -64,9 +88,12 @@ def run(variables: Path, *, port: int | None) -> None:
         stack.register(CLIENT_ID, dialect=replace(RFC_6749, scope="read"))
         bundle = Path(directory) / "authorities.pem"
         bundle.write_bytes(b"\n".join((Path(aws.certificate_file).read_bytes(), *authorities())))
+        settings = stack.settings()
+        # What names the stack for both, without what makes `make smoke-aws` ask about it.
+        del settings["STACK"]
         text = exports(
             {
-                **stack.settings(),
+                **settings,
                 "TOKEN_REFRESHER_STACK": stack.name,
                 "TOKEN_HOST": aws.server.host,
                 "TOKEN_ENDPOINT": aws.server.token_endpoint,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import shutil
+import socket
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Final
@@ -83,6 +84,35 @@ def test_what_is_written_holds_neither_comments_nor_quotes_that_a_terminal_could
     assert said
     for line in variables.read_text().splitlines():
         assert re.fullmatch(r"export \w+=('[^'#!]*'|[^\s'\"#!]*)", line), line
+
+
+def test_a_second_one_is_refused_and_the_first_keeps_what_it_has_written(
+    said: str, variables: Path
+) -> None:
+    assert said
+    written = variables.read_text()
+    done = subprocess.run(  # noqa: S603
+        [sys.executable, "-m", "tools.cloud", "--variables", str(variables)],
+        cwd=ROOT,
+        env={**Stack.clean_environment(), "PYTHONPATH": "functions"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("A local AWS runs already, and ")
+    assert variables.read_text() == written
+
+
+def test_what_one_that_was_killed_has_left_behind_is_in_nobodys_way(variables: Path) -> None:
+    assert not cloud.is_in_use(variables)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+        variables.write_text(cloud.exports({"AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}"}))
+        assert cloud.is_in_use(variables)
+    assert not cloud.is_in_use(variables)
+    variables.write_text("export OF_SOMETHING=else\n")
+    assert not cloud.is_in_use(variables)
 
 
 def test_it_says_what_to_type_and_how_it_ends_in_eighty_columns() -> None:
