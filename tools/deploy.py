@@ -284,6 +284,9 @@ def deploy_account(place: Place, told: argparse.Namespace, given: Mapping[str, s
     tell_parameters(stack, templates.ACCOUNT, mine)
     tags = tagging(known.in_force(templates.FUNCTION, given, kept))
     deploy(place, stack, mine, told.manner, "--config-env", "account", *tags)
+    if stack.is_new and not told.manner.dry_run:
+        where = f"--stack {told.stack} --region {place.region}"
+        tell("Or be asked for the credentials", f"token-refresher add {told.account} {where}")
 
 
 def undeploy(place: Place, stacks: Sequence[str], manner: Manner) -> None:

@@ -69,7 +69,10 @@ def test_each_stack_has_the_tags_and_keeps_them_where_they_are_not_named_again(
     deployed: Deployed,
 ) -> None:
     stack, wanted = deployed.stack, {"team": "payments", "cost-center": "42"}
-    stack.make("account", "ACCOUNT=tagged")
+    said = stack.make("account", "ACCOUNT=tagged")
+    assert said.endswith(
+        f"    token-refresher add tagged --stack {stack.name} --region eu-west-1\n"
+    )
     client = deployed.aws.cloud.client("cloudformation")
     for ending in ("", "-monitoring", "-account-tagged"):
         [told] = client.describe_stacks(StackName=stack.name + ending)["Stacks"]

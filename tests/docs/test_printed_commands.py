@@ -13,7 +13,8 @@ from botocore import xform_name
 
 from tests.cli.operator import parsed
 from tools import templates
-from tools.deploying.parameters import read_parameters
+from tools.deploying.parameters import known
+from tools.deploying.variables import check_variables
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 SESSION: Final = botocore.session.get_session()
@@ -30,11 +31,14 @@ OF_ALL: Final = {"cli-binary-format", "cli-read-timeout", "output", "profile", "
 
 
 def outputs() -> list[str]:
-    """The commands that a deployed stack prints, with names in the place of references."""
-    section = (ROOT / "template.yaml").read_text("utf-8").split("\nOutputs:\n")[1]
-    values = re.findall(r"Value: !Sub (?:>-\n)?(.*?)(?=\n  \w|\Z)", section, re.DOTALL)
-    named = [re.sub(r"\$\{[\w.:]+\}", "name", " ".join(each.split())) for each in values]
-    return [each for each in named if not each.startswith("arn:")]
+    """The commands that deployed stacks print, with names in the place of references."""
+    named = []
+    for path in templates.DEPLOYED:
+        section = path.read_text("utf-8").split("\nOutputs:\n")[1]
+        values = re.findall(r"Value: !Sub (?:>-\n)?(.*?)(?=\n  \w|\Z)", section, re.DOTALL)
+        named += [re.sub(r"\$\{[\w.:]+\}", "name", " ".join(each.split())) for each in values]
+    # Others are names and ARNs.
+    return [each for each in named if " " in each]
 
 
 def documented(program: str) -> list[str]:
@@ -79,9 +83,9 @@ def require_ours(command: str) -> None:
         assert parsed(words)
 
 
-def test_a_stack_prints_commands_that_aws_knows_with_its_region() -> None:
+def test_stacks_print_commands_that_aws_knows_with_their_region() -> None:
     commands = outputs()
-    assert len(commands) >= 6
+    assert len(commands) >= 7
     for command in commands:
         program = command.partition(" ")[0]
         {"sam": require_sam, "token-refresher": require_ours}.get(program, require_aws)(command)
@@ -105,9 +109,10 @@ def test_a_documented_command_of_ours_is_one(command: str) -> None:
 
 
 @pytest.mark.parametrize("command", documented("make deploy"))
-def test_a_documented_deployment_has_parameters_of_the_templates(command: str) -> None:
+def test_a_documented_deployment_has_variables_and_parameters_that_are_taken(command: str) -> None:
     # What a shell puts in its place first.
     plain = re.sub(r"\$\(.*?\)(?=[\" ])", "x", command)
-    for word in shlex.split(plain):
-        if word.startswith("PARAMETERS="):
-            assert read_parameters(shlex.split(word.removeprefix("PARAMETERS=")))
+    variables = dict(word.split("=", 1) for word in shlex.split(plain)[2:])
+    check_variables("deploy", variables)
+    parameters = shlex.split(variables.get("PARAMETERS", ""))
+    assert {each.partition("=")[0] for each in parameters} <= known()
