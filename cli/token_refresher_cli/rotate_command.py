@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from token_refresher import policy
 from token_refresher_cli import options, screen
 from token_refresher_cli.fields import to_credentials
 from token_refresher_cli.kms_keys import EC, RECOVERY_DAYS, Role
@@ -39,6 +40,7 @@ from token_refresher_cli.signing_keys import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from datetime import datetime
 
     from token_refresher_cli.connection import Connection
     from token_refresher_cli.kms_keys import Keys, KmsKey
@@ -194,7 +196,8 @@ class _Rotation:
         target = self.connection.target
         refresh = target.command("refresh", name, flags=["--force"])
         check = target.command("check", name, flags=["--try"])
-        screen.note(f"The next refresh signs with it by itself; to see it at once: {refresh}")
+        when = f"from {at:%H:%M} UTC on" if (at := self._held_until()) else "at once"
+        screen.note(f"The next refresh signs with it by itself; to see it {when}: {refresh}")
         screen.note(f"Or only try it, unless the account has a refresh token: {check}")
         screen.note(
             f"Then take the previous key from the provider, and: {self._command('--finish')}"
@@ -209,14 +212,13 @@ class _Rotation:
         """
         target, keys = self.connection.target, self.keys
         current = require_current(keys, target)
-        previous = keys.find(Role.PREVIOUS)
-        if previous is None:
+        coming, previous = keys.find(Role.NEXT), keys.find(Role.PREVIOUS)
+        if previous is None and coming is None:
             raise ProblemError(
                 f"{keys.account} has no previous key: nothing was switched, or all is finished.",
                 f"To replace the key that it has: {self._command()}",
             )
-        coming = keys.find(Role.NEXT)
-        if current.arn in {previous.arn, "" if coming is None else coming.arn}:
+        if previous is None or current.arn in {previous.arn, coming.arn if coming else ""}:
             raise ProblemError(
                 f"{keys.account} was not switched to its next key, or not wholly.",
                 f"Do that first: {self._command('--switch')}",
@@ -269,10 +271,24 @@ class _Rotation:
         for each in back:
             screen.note(each)
         refresh = target.command("refresh", name, flags=["--force"])
+        at = self._held_until()
+        when = f", from {at:%H:%M} UTC on," if at else ""
         raise ProblemError(
             f"{what}: it is not shown that the provider takes the new key. Nothing was changed.",
-            f"Have a token issued and run this again, or give --yes as well: {refresh}",
+            f"Have a token issued{when} and run this again, or give --yes as well: {refresh}",
         )
+
+    def _held_until(self) -> datetime | None:
+        """Tell until when no token is asked for, not by force either; None for now, or unknown."""
+        now = self.connection.now()
+        try:
+            [account] = self.connection.described([self.keys.account])
+        except (ProblemError, RefusedError):
+            # It may not be there yet, and whoever replaces keys need not be allowed to see it.
+            return None
+        before = self.connection.settings.refresh_before
+        decision = policy.decide(account, now=now, refresh_before=before, force=True)
+        return None if decision.due else policy.next_attempt(account, decision.reason)
 
     def _way_back(
         self, current: KmsKey, previous: KmsKey, named: Mapping[str, str], old_kid: str

@@ -429,12 +429,12 @@ def test_a_key_that_the_provider_has_made_becomes_the_next(
 
 @pytest.mark.usefixtures("provider")
 def test_one_rotation_ends_before_the_next_begins(operator: Operator, tmp_path: Path) -> None:
+    assert "dealer-17 has no previous key" in operator.run(f"{ROTATE} --finish").stderr
     operator.says(ROTATE)
     early = operator.run(f"{ROTATE} --finish")
     assert early.exit_code == 3
-    assert (
-        "dealer-17 has no previous key: nothing was switched, or all is finished." in early.stderr
-    )
+    assert "dealer-17 was not switched to its next key" in early.stderr
+    assert pasted(early.stderr)[-1][4] == "--switch"
     operator.says(f"{ROTATE} --switch")
     for command in (ROTATE, f"key import dealer-17 --next --pem {tmp_path / 'nothing.pem'}"):
         refused = operator.run(command)
@@ -573,6 +573,28 @@ def test_a_switch_says_what_shows_that_the_provider_takes_the_new_key(operator: 
         ["refresh", "dealer-17", "--force"],
         ["check", "dealer-17", "--try"],
     ]
+
+
+@pytest.mark.usefixtures("provider")
+def test_a_token_that_would_be_one_too_many_is_advised_for_when_it_may_be_issued(
+    operator: Operator,
+) -> None:
+    add(operator)
+    operator.says(ROTATE)
+    issue(operator)
+    now = operator.clock.now()
+    newer = TokenVersion(now + timedelta(seconds=9), now + timedelta(hours=12), "1" * 12, "2" * 12)
+    operator.secrets.put_secret_value(
+        SecretId="oauth/tokens/dealer-17", ClientRequestToken=str(newer), SecretString="{}"
+    )
+    operator.clock.advance(timedelta(minutes=1))
+    switched = operator.run(f"{ROTATE} --switch").stderr
+    at = f"{now + timedelta(minutes=20):%H:%M} UTC"
+    assert f"to see it from {at} on: token-refresher refresh dealer-17 --force" in switched
+    refused = operator.run(f"{ROTATE} --finish").stderr
+    assert f"Have a token issued, from {at} on, and run this again" in refused
+    operator.clock.advance(timedelta(minutes=20))
+    assert "Have a token issued and run this again" in operator.run(f"{ROTATE} --finish").stderr
 
 
 def _described(kms: Kms) -> list[dict[str, Any]]:
