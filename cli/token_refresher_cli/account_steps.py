@@ -57,7 +57,7 @@ _OF_THIS_SHELL: Final = "so say the settings of this shell; with --stack the fun
 # Of a way that ended before any response; this machine's may be another.
 _ON_THE_WAY: Final = frozenset(
     {"address_not_global", "certificate_refused", "client_certificate_required", "connection_lost"}
-    | {"no_connection", "proxy_refused", "timeout", "tls_too_old"}
+    | {"no_connection", "proxy_refused", "timeout", "tls_too_old", "unknown_authority"}
 )
 _SENT_IN_VAIN: Final = frozenset({LeaseEnd.UNANSWERED, LeaseEnd.SPENT})
 # What the function does with each secret, and with a token secret besides.

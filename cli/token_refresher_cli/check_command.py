@@ -103,7 +103,7 @@ def check(
         kind = failure_text(error.code, failure_class_of(error), is_here=True)
         screen.note(f"{name}: {kind}", style="bold red")
         screen.note(f"{error}")
-        fix = connection.doubt(error.code) or connection.fix_for(error.code, name)
+        fix = connection.doubt(error.code, name) or connection.fix_for(error.code, name)
         if fix:
             screen.note(fix)
         if isinstance(error, OAuthError) and error.status and try_it and not show_response:

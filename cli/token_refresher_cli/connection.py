@@ -39,7 +39,15 @@ from token_refresher_cli.deployed_function import DeployedFunction
 from token_refresher_cli.deployment import Aws, Deployment
 from token_refresher_cli.discovery import DiscoveryError, discover
 from token_refresher_cli.machine import finish, without_interruption
-from token_refresher_cli.problems import ProblemError, RefusedError, about, doubt, fix_for, sentence
+from token_refresher_cli.problems import (
+    OF_CERTIFICATES,
+    ProblemError,
+    RefusedError,
+    about,
+    doubt,
+    fix_for,
+    sentence,
+)
 from token_refresher_cli.proof import (
     OF_UNKNOWN_KEYS,
     fix_of,
@@ -246,13 +254,23 @@ class Connection:
                 raise ProblemError(sentence(str(error)), sentence(trust)) from None
             raise
 
-    def doubt(self, code: str) -> str:
-        """Say what a failure may tell of this machine instead of the account; empty if nothing."""
-        return self.trust_problem(code) or doubt(code, self.target)
+    def doubt(self, code: str, account: str = "") -> str:
+        """Say what a failure may tell of this machine instead of the account; empty if nothing.
+
+        Args:
+            code: The failure's.
+            account: The one to say all of, where both are as likely.
+        """
+        if said := self.trust_problem(code):
+            return said
+        said = doubt(code, self.target)
+        if account and code == "unknown_authority":
+            said += f". Else: {self.fix_for(code, account)}"
+        return said
 
     def trust_problem(self, code: str) -> str:
         """Say why this machine can believe no certificate, where a failure may come from that."""
-        return self._machine.trust_problem() if code == "certificate_refused" else ""
+        return self._machine.trust_problem() if code in OF_CERTIFICATES else ""
 
     def admit(self, credentials: Credentials, account: str) -> None:
         """Check that a refresh with these credentials would ask for a token.

@@ -21,7 +21,7 @@ from urllib3.exceptions import DecodeError, HTTPError, NewConnectionError
 from token_refresher import PRODUCT_USER_AGENT
 from token_refresher.oauth.assertions import SIGNED
 from token_refresher.oauth.client_authentication import host_of
-from token_refresher.oauth.exchange import LONGEST_BODY, REQUEST_SECONDS
+from token_refresher.oauth.exchange import LONGEST_BODY, REQUEST_SECONDS, refusal_of_tls
 from token_refresher.refusals import is_plain_https_url
 
 if TYPE_CHECKING:
@@ -43,15 +43,20 @@ class DiscoveryError(Exception):
     Args:
         message: What was looked for where, and why it was not there.
         code: As a token request's failure has it, where there was no response at all.
+        fix: What to do about it, where that is known.
     """
 
-    def __init__(self, message: str, *, code: str = "") -> None:
+    def __init__(self, message: str, *, code: str = "", fix: str = "") -> None:
         super().__init__(message)
-        self.code = code
+        self.code, self.fix = code, fix
 
 
 class _UnusableError(Exception):
     """There was a response, and no metadata of this issuer in it."""
+
+    def __init__(self, message: str, *, fix: str = "") -> None:
+        super().__init__(message)
+        self.fix = fix
 
 
 class _Aliases(msgspec.Struct, frozen=True):
@@ -165,7 +170,7 @@ def discover(
     ssl_context.sslsocket_class = _time_limited(lambda: _left(ends_at - monotonic()))
     pool = urllib3.ProxyManager(proxy) if proxy else urllib3.PoolManager()
     pool.connection_pool_kw["ssl_context"] = ssl_context
-    problems = []
+    problems, fix = [], ""
     with pool:
         for url in _metadata_urls(issuer):
             try:
@@ -173,10 +178,11 @@ def discover(
                 return _read(content, url, issuer)
             except _UnusableError as error:
                 problems.append(f"{url}: {error}")
+                fix = fix or error.fix
             except (HTTPError, OSError, ValueError) as error:
                 # From None: the cause's text may hold what was on the wire.
                 raise _unreached(error, issuer) from None
-    raise DiscoveryError("\n".join((f"no metadata of {issuer} was found", *problems)))
+    raise DiscoveryError("\n".join((f"no metadata of {issuer} was found", *problems)), fix=fix)
 
 
 def _metadata_urls(issuer: str) -> tuple[str, str]:
@@ -249,8 +255,12 @@ def _read(content: bytes, url: str, issuer: str) -> Discovered:
         raise _UnusableError("not JSON") from None
     if metadata.issuer != issuer:
         if metadata.issuer.removesuffix("/") == issuer.removesuffix("/"):
-            slash = "without" if issuer.endswith("/") else "with"
-            raise _UnusableError(f"its issuer is written {slash} a slash at the end")
+            has_slash = issuer.endswith("/")
+            given = issuer.removesuffix("/") if has_slash else f"{issuer}/"
+            raise _UnusableError(
+                f"its issuer is written {'without' if has_slash else 'with'} a slash at the end",
+                fix=f"give it so: --issuer {given}",
+            )
         # RFC 8414 section 3.3: whatever else it says is not to be used.
         raise _UnusableError("the metadata of another issuer")
     if not metadata.token_endpoint:
@@ -268,9 +278,10 @@ def _read(content: bytes, url: str, issuer: str) -> Discovered:
 def _unreached(error: Exception, issuer: str) -> DiscoveryError:
     """Say why there was no response."""
     host = host_of(issuer)
-    if any(isinstance(each, ssl.SSLCertVerificationError) for each in error.args):
-        problem = f"the certificate or the name of {host} was refused"
-        return DiscoveryError(problem, code="certificate_refused")
+    for each in error.args:
+        if isinstance(each, ssl.SSLCertVerificationError) and (refusal := refusal_of_tls(each)):
+            problem = f"the certificate or the name of {host} was refused"
+            return DiscoveryError(problem, code=refusal.code)
     is_late = isinstance(error, TimeoutError | urllib3.exceptions.TimeoutError)
     # To urllib3 a refused connection is one that was late.
     if is_late and not isinstance(error, NewConnectionError):

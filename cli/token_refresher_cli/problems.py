@@ -248,7 +248,8 @@ _ACTIONS: Final = {
 
 # What this machine may be alone with: its settings, and its network.
 _SETTINGS: Final = frozenset({"address_not_global", "host_not_allowed", "refresh_tokens_ignored"})
-_NETWORK: Final = frozenset({"certificate_refused", "no_connection", "proxy_refused"})
+OF_CERTIFICATES: Final = frozenset({"certificate_refused", "unknown_authority"})
+_NETWORK: Final = OF_CERTIFICATES | {"no_connection", "proxy_refused"}
 
 
 # Who signs for a command is the person who gives it, and not the function: the action that the
@@ -324,8 +325,7 @@ def explain(error: Exception, target: Target) -> Problem:
     if isinstance(error, SigningError) and is_persons(error.code):
         return explain_signing(error.code, error.operation, target)
     if isinstance(error, DiscoveryError):
-        fix = doubt(error.code, target) or "give the server's token_endpoint instead"
-        return Problem(sentence(str(error)), sentence(fix))
+        return Problem(sentence(str(error)), sentence(_instead(error, target)))
     if isinstance(error, ConfigFileError | FormError | TokenRefresherError | OAuthError):
         return Problem(sentence(str(error)), "")
     if type(error).__module__.startswith("botocore."):
@@ -333,6 +333,15 @@ def explain(error: Exception, target: Target) -> Problem:
     if isinstance(error, OSError | ValueError) and _is_botocores(error):
         return _told(_NO_CONFIGURATION, type(error).__name__, "", target)
     return Problem(sentence(str(UnexpectedError(error))), "")
+
+
+def _instead(error: DiscoveryError, target: Target) -> str:
+    """Say what helps where a server's metadata was not found."""
+    instead = "give the server's token_endpoint instead"
+    hint = error.fix or doubt(error.code, target)
+    if error.code == "unknown_authority":
+        return f"{hint}. Of a private authority, {instead}, and --ca-certificates"
+    return hint or instead
 
 
 def _is_botocores(error: Exception) -> bool:

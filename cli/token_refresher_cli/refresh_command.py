@@ -155,7 +155,7 @@ def _say_what_is_this_machine_s(connection: Connection, rows: Sequence[Row]) -> 
         else:
             others = f" and {len(names) - 1} more" if len(names) > 1 else ""
             screen.note(f"{names[0]}{others}: {detail}")
-            screen.note(connection.doubt(code))
+            screen.note(connection.doubt(code, names[0]))
 
 
 def _say_that_nothing_is_recorded(connection: Connection, names: list[str], *, force: bool) -> None:

@@ -160,6 +160,10 @@ FIXES: Final[Mapping[str, Fix]] = {
     "token_too_long": Fix(
         "the token does not fit into a secret; publish fewer fields, or ask for a shorter one"
     ),
+    "unknown_authority": Fix(
+        "have the server send its whole chain, or give the private authority that vouches for it",
+        "correct --ca-certificates FILE",
+    ),
     "unsignable_name": Fix(
         "no KMS alias can hold the account's name: remove it, and add it under another", "remove"
     ),

@@ -915,7 +915,7 @@ def tags(operator: Operator, name: str) -> list[Any]:
     [
         pytest.param(
             {"SSL_CERT_FILE": os.devnull},
-            *("certificate_refused", "SSL_CERT_FILE names /dev/null, which has no certificate"),
+            *("unknown_authority", "SSL_CERT_FILE names /dev/null, which has no certificate"),
             id="a trust store without the server's authority",
         ),
         pytest.param(

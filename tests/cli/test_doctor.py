@@ -431,9 +431,18 @@ def test_a_certificate_that_the_function_refuses_too_is_wrong(
         operator.schedule.hosts.append(strange.host)
         deployed.sweep()
         step, said, fix = found(operator)
+        seen = [
+            operator.run(f"{line} --stack {STACK}").stderr
+            for line in ("check dealer-17 --try --yes", "refresh dealer-17 --force")
+        ]
+        unfound = operator.run(f"add new --issuer {strange.url}").stderr
+    for told in seen:
+        assert "this machine may be all that is wrong" in told
+        assert "token-refresher correct dealer-17 --ca-certificates FILE" in told
+    assert "give the server's token_endpoint instead, and --ca-certificates" in unfound
     assert step == "TLS"
-    assert said.endswith("so it is for the function, which has recorded certificate_refused")
-    assert "enew the server's certificate" in fix
+    assert said.endswith("so it is for the function, which has recorded unknown_authority")
+    assert "token-refresher correct dealer-17 --ca-certificates FILE" in fix
 
 
 def test_a_certificate_that_has_expired_is_told_as_such(

@@ -254,6 +254,8 @@ def test_settings_of_a_shell_are_doubted_and_those_of_the_function_are_not(code:
     assert doubt(code, Target(stack="tr")) == ""
 
 
-@pytest.mark.parametrize("code", ["certificate_refused", "no_connection", "proxy_refused"])
+@pytest.mark.parametrize(
+    "code", ["certificate_refused", "no_connection", "proxy_refused", "unknown_authority"]
+)
 def test_the_network_of_a_machine_is_doubted_whatever_its_settings(code: str) -> None:
     assert "this machine may be all that is wrong" in doubt(code, Target(stack="tr"))

@@ -113,7 +113,7 @@ def redirect(watch: Watch, _: World) -> None:
     watch.aws.server.fail(moved, client_id=watch.client_id(ACCOUNT))
 
 
-def certificate_refused(watch: Watch, world: World) -> None:
+def unknown_authority(watch: Watch, world: World) -> None:
     watch.onboard(ACCOUNT, left=FRESH)
     put(watch, token_endpoint=world.stranger.token_endpoint)
 
@@ -233,7 +233,7 @@ FAILURES: Final[Mapping[str, Failure]] = {
     "client-secret": Failure("the client secret was replaced", replaced_client_secret),
     "other-host": Failure("its host is not allowed", host_not_allowed),
     "redirect": Failure("the token endpoint has moved", redirect),
-    "certificate": Failure("nobody vouches for the endpoint's certificate", certificate_refused),
+    "certificate": Failure("nobody vouches for the endpoint's certificate", unknown_authority),
     "no-json": Failure("the credentials are cut off", cut_credentials),
     "no-permission": Failure("the function may not read the credentials", unreadable_credentials),
     "no-key": Failure("the key of the credentials is disabled", disabled_key),

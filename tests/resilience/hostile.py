@@ -271,9 +271,14 @@ ACTION_REQUIRED: Final = (
            raw('"expires_in": 43200, "expires_in": "never"')),
     # Certificates.
     *(
-        Attack(f"shows a certificate: {certificate.value}", "certificate_refused",
+        Attack(f"shows a certificate: {certificate.value}", code,
                status("200 OK", body()), certificate=certificate)
-        for certificate in Certificate if certificate is not Certificate.TRUSTED
+        for certificate, code in {
+            Certificate.OF_ANOTHER_NAME: "certificate_refused",
+            Certificate.EXPIRED: "certificate_refused",
+            Certificate.OF_AN_UNKNOWN_AUTHORITY: "unknown_authority",
+            Certificate.SELF_SIGNED: "unknown_authority",
+        }.items()
     ),
 )  # fmt: skip
 

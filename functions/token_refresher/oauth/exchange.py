@@ -50,10 +50,10 @@ _WANTS_CERTIFICATE: Final = (
 # Of what is no TLS at all, such as HTTP alone.
 _NO_TLS: Final = "WRONG_VERSION_NUMBER"
 # OpenSSL's numbers for why a certificate is not believed.
+_UNKNOWN_AUTHORITY: Final = (18, 19, 20, 21)
 _NOT_BELIEVED: Final = {
     9: "certificate is not valid yet",
     10: "certificate has expired",
-    **dict.fromkeys((18, 19, 20, 21), "certificate is of an unknown authority"),
     62: "certificate is for another name",
     64: "certificate is for another address",
 }
@@ -179,10 +179,16 @@ def _unreached(error: Exception) -> OAuthError:
 def refusal_of_tls(error: BaseException | None) -> TokenEndpointError | None:
     """Say what TLS refused, on either side; None where it was not TLS."""
     if isinstance(error, ssl.SSLCertVerificationError):
+        if error.verify_code in _UNKNOWN_AUTHORITY:
+            return TokenEndpointError(
+                "the token endpoint's certificate is of an unknown authority: "
+                "check ca_certificates, token_endpoint and the server's certificate",
+                code="unknown_authority",
+                sent=exchange.sent,
+            )
         why = _NOT_BELIEVED.get(error.verify_code, "certificate or name was refused")
         return TokenEndpointError(
-            f"the token endpoint's {why}: "
-            "check token_endpoint, ca_certificates and the server's certificate",
+            f"the token endpoint's {why}: check token_endpoint and the server's certificate",
             code="certificate_refused",
             sent=exchange.sent,
         )
