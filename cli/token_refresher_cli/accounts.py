@@ -61,7 +61,7 @@ class AccountStatus:
         expires_at: The published token's; None where there is none, or nobody can tell.
         refresh_token_expires_at: A refresh-only account's, where its server says so.
         error: What is wrong: a failure's code, or the reason for which action is required.
-        failure_class: What kind it is; None where it is no failure.
+        failure_class: What kind it is; None where it is no failure of these credentials.
         failures: How often in a row the last attempts failed.
         failing_since: When the first of them did.
         next_attempt_at: When the function tries next; the past means "the next sweep". None
@@ -83,6 +83,11 @@ class AccountStatus:
     def needs_action(self) -> bool:
         """Whether a person must do something."""
         return self.state in _ALARMING
+
+    @property
+    def waits_its_turn(self) -> bool:
+        """Whether credentials that were put again wait; what is wrong was so of those before."""
+        return self.state is State.RETRYING and self.failure_class is None
 
     def is_pressing(self, *, now: datetime) -> bool:
         """Whether a person wants to know what to do: it needs action, or fails with no live token.
@@ -121,6 +126,7 @@ def status_of(
         next_attempt_at = policy.next_attempt(account, decision.reason)
     failure = _failure(account, decision)
     error = _error(state, required, failure)
+    counting = account.counting_failure
     return AccountStatus(
         account=account.name,
         state=state,
@@ -128,7 +134,7 @@ def status_of(
         expires_at=account.live_until,
         refresh_token_expires_at=account.grant.expires_at if account.grant else None,
         error=error,
-        failure_class=failure.failure_class if failure and failure.code == error else None,
+        failure_class=counting.failure_class if counting and counting.code == error else None,
         failures=failure.failures if failure else 0,
         failing_since=failure.since if failure else None,
         next_attempt_at=next_attempt_at,

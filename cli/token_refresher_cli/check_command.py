@@ -271,6 +271,8 @@ def _tell_what_is_on_record(
     fix = connection.fix_for(one.error, account.name)
     if can_sign and one.error in OF_KEYS - {"signing_denied"}:
         fix = over_by_now(account.name, target)
+    if one.waits_its_turn:
+        fix = screen.fix_sentence(one, target)
     if not has_failed and fix:
         screen.note(fix)
     return is_refused

@@ -214,18 +214,24 @@ def fix_sentence(one: AccountStatus, target: Target) -> str:
     if one.error == NO_ATTEMPT:
         doctor = target.command("doctor", one.account)
         return f"no sweep has tried it, or its host fails others and is left alone; why: {doctor}"
+    if one.waits_its_turn:
+        refresh = target.command("refresh", one.account, flags=["--force"])
+        return (
+            "its credentials before failed; those that were put since wait for their turn, or are "
+            f"tried at once: {refresh}"
+        )
     return fix_for(one.error or "", one.account, target)
 
 
 def fix_sentences(statuses: Sequence[AccountStatus], target: Target, *, now: datetime) -> list[str]:
     """Say what a person does about accounts; once where many that may pass fail alike."""
     retrying = [one for one in statuses if not one.needs_action and one.is_pressing(now=now)]
-    alike = Counter(one.error for one in retrying)
-    first = {one.error: one for one in reversed(retrying)}
-    told = [one for one in statuses if one.needs_action] + [first[error] for error in alike]
+    alike = Counter((one.error, one.failure_class) for one in retrying)
+    first = {(one.error, one.failure_class): one for one in reversed(retrying)}
+    told = [one for one in statuses if one.needs_action] + [first[each] for each in alike]
     sentences = []
     for one in told:
-        others = 0 if one.needs_action else alike[one.error] - 1
+        others = 0 if one.needs_action else alike[one.error, one.failure_class] - 1
         who = f"{one.account} and {others} more" if others else one.account
         if fix := fix_sentence(one, target):
             sentences.append(f"{who}{_ending(one, now)}: {fix}")

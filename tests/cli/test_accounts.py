@@ -172,6 +172,8 @@ def test_the_state_is_told_with_what_is_wrong_and_what_comes_next(
     told = told_of(seen)
     assert (told.state, told.error, told.next_attempt_at) == (state, error, next_attempt_at)
     assert told.needs_action == (state in {State.ACTION_REQUIRED, State.OVERDUE})
+    if told.failure_class is FailureClass.ACTION_REQUIRED:
+        assert told.needs_action
 
 
 def test_what_needs_action_comes_first_and_then_what_expires_soonest() -> None:

@@ -21,7 +21,7 @@ from local.authorization_server.failures import LosesTheAnswer, unavailable
 from local.authorization_server.https import Door, HttpsServer, Reply
 from local.embedded_cloud import ROOT, free_port
 from tests.cli.deployed import STACK, Deployed
-from tests.cli.operator import EMAIL, PASSWORD, SECRET, pasted
+from tests.cli.operator import BY_PASSWORD, EMAIL, PASSWORD, SECRET, pasted
 from tests.cli.relay import LOST, Instead
 from tests.cli.test_permissions import STATEMENTS, UNSEEN
 from tests.integration.conftest import fill
@@ -914,6 +914,25 @@ def test_a_dead_token_is_told_although_the_function_tries_again_by_itself(
     count = "2 accounts, none need action, 2 retrying, 2 of them without a token that lives"
     assert count in told.stdout
     assert "dealer-17: status_503 (transient)" in told.stderr
+
+
+def test_credentials_that_wait_for_their_turn_call_nobody_whatever_those_before_met(
+    operator: Operator, deployed: Deployed
+) -> None:
+    operator.add("dealer-17", password="made-up-wrong")
+    deployed.sweep()
+    for wrong in ("made-up-too", "made-up-again"):
+        operator.clock.advance(timedelta(minutes=1))
+        put(operator, operator.document("dealer-17", **{**BY_PASSWORD, "password": wrong}))
+        deployed.sweep()
+    [seen] = operator.tells(f"status dealer-17 --stack {STACK}")["accounts"]
+    assert (seen["state"], seen["error"]) == ("retrying", "invalid_grant")
+    assert (seen["failure_class"], seen["needs_action"]) == (None, False)
+    for line in ("status", "doctor", "check dealer-17"):
+        told = operator.run(f"{line} --stack {STACK}").output
+        assert "action required" not in told
+        assert "those that were put since wait for their turn, or are tried at once:" in told
+        assert "token-refresher refresh dealer-17 --force" in told
 
 
 def test_a_place_without_accounts_is_no_success(operator: Operator) -> None:
