@@ -259,7 +259,7 @@ def _read(content: bytes, url: str, issuer: str) -> Discovered:
             given = issuer.removesuffix("/") if has_slash else f"{issuer}/"
             raise _UnusableError(
                 f"its issuer is written {'without' if has_slash else 'with'} a slash at the end",
-                fix=f"give it so: --issuer {given}",
+                fix=f'give it as "{given}"',
             )
         # RFC 8414 section 3.3: whatever else it says is not to be used.
         raise _UnusableError("the metadata of another issuer")

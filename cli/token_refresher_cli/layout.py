@@ -38,8 +38,10 @@ _GOES_ON: Final = " \\"
 _NO_BREAK: Final = "\u00a0"
 # A number and its unit are one word.
 _QUANTITY: Final = re.compile(r"([0-9]) (d|h|min|s)\b")
-# A command that ends a sentence, to be pasted.
-_COMMAND: Final = re.compile(r"(?<=:) (?=(?:token-refresher|aws|chmod|make|rm) )")
+# A command that ends a sentence, to be pasted. "make" may begin a sentence as well.
+COMMAND: Final = re.compile(
+    r"(?<=:) (?=(?:token-refresher|aws|chmod|rm) |make [a-z-]+(?: [A-Z_]+=|$))", re.MULTILINE
+)
 
 
 def folded(text: str, width: int, *, indent: str = "") -> list[str]:
@@ -66,7 +68,7 @@ def told(text: str, width: int | None) -> list[str]:
         if width is None or len(paragraph) <= width:
             lines.append(paragraph)
         else:
-            said, *command = _COMMAND.split(paragraph, maxsplit=1)
+            said, *command = COMMAND.split(paragraph, maxsplit=1)
             lines += folded(said, width)
             lines += [line for each in command for line in _continued(each, width)]
     return lines

@@ -25,6 +25,7 @@ from token_refresher.oauth.errors import OAuthError
 from token_refresher_cli.config_file import ConfigFileError
 from token_refresher_cli.discovery import DiscoveryError
 from token_refresher_cli.fields import FormError
+from token_refresher_cli.layout import COMMAND
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -466,14 +467,17 @@ def _by(target: Target) -> str:
 
 
 def sentence(text: str) -> str:
-    """Begin with a capital and end with a full stop, where no command or mark ends it."""
-    return f"{text[:1].upper()}{text[1:]}{ending(text)}"
+    """Begin with a capital and end with a full stop, where no command or mark ends it.
+
+    What begins with a name, of a file or an account or a field, begins as that is written.
+    """
+    begins = re.match(r"[a-z]+(?=[ ,']|$)", text)
+    return f"{text[:1].upper()}{text[1:]}{ending(text)}" if begins else f"{text}{ending(text)}"
 
 
 def ending(text: str) -> str:
     """The full stop that a sentence lacks; none where it ends with a mark, or with a command."""
-    is_command = re.search(r": (?:token-refresher|aws|make) ", text) is not None
-    return "" if is_command or text.endswith((".", "?", '"')) else "."
+    return "" if COMMAND.search(text) or text.endswith((".", "?", '"')) else "."
 
 
 def failure_text(code: str, failure_class: str | None, *, is_here: bool) -> str:

@@ -254,7 +254,7 @@ def test_an_issuer_that_lacks_a_slash_is_told_how_it_is_written(
     publisher.publish(OF_OPENID, issuer=publisher.issuer + published)
     problem = problem_of(lambda: found(publisher.issuer + given))
     assert str(problem).endswith(f"its issuer is written {told}")
-    assert problem.fix == f"give it so: --issuer {publisher.issuer}{published}"
+    assert problem.fix == f'give it as "{publisher.issuer}{published}"'
     assert found(publisher.issuer + published).metadata_url.endswith(OF_OPENID)
 
 

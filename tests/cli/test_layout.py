@@ -130,6 +130,13 @@ def test_a_deployment_that_does_not_fit_is_broken_before_its_variables() -> None
     ]
 
 
+def test_a_sentence_that_begins_with_make_is_no_command() -> None:
+    assert told("w10: make its KMS key, and register it: token-refresher key create w10", 50) == [
+        "w10: make its KMS key, and register it:",
+        "token-refresher key create w10",
+    ]
+
+
 @given(st.lists(words, min_size=1, max_size=5), st.integers(1, 120))
 def test_a_command_that_is_longer_than_the_terminal_is_broken_as_a_shell_takes_it(
     values: list[str], width: int

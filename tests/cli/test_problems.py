@@ -21,8 +21,29 @@ from token_refresher_cli.problems import (
     doubt,
     explain,
     fix_for,
+    sentence,
 )
 from token_refresher_cli.target import Target
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("the credentials are not JSON", "The credentials are not JSON."),
+        ('give it as "https://id.example"', 'Give it as "https://id.example"'),
+        ("nosuch.csv: cannot read it", "nosuch.csv: cannot read it."),
+        ("mistyped: its tokens cannot be revoked", "mistyped: its tokens cannot be revoked."),
+        ("client_secret is empty", "client_secret is empty."),
+        ("a column is wrong: make it a text", "A column is wrong: make it a text."),
+        ("see it: token-refresher status", "See it: token-refresher status"),
+        ("delete the file: rm key.pem", "Delete the file: rm key.pem"),
+        ("deploy it: make deploy STACK=tr", "Deploy it: make deploy STACK=tr"),
+    ],
+)
+def test_a_sentence_has_its_capital_and_its_full_stop_and_leaves_names_and_commands(
+    text: str, told: str
+) -> None:
+    assert sentence(text) == told
 
 
 @pytest.mark.parametrize(

@@ -564,6 +564,6 @@ def test_tokens_that_nobody_revokes_are_not_said_to_be(operator: Operator) -> No
     operator.add("dealer-17")
     refused = operator.run("remove dealer-17 --yes --revoke")
     assert refused.exit_code == 3
-    assert "Dealer-17: its tokens cannot be revoked: no address is known" in refused.stderr
+    assert "dealer-17: its tokens cannot be revoked: no address is known" in refused.stderr
     assert "To remove it without: token-refresher remove dealer-17" in refused.stderr
     assert marked(operator) == []
