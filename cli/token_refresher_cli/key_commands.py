@@ -77,7 +77,7 @@ def create(
     """Have KMS make the key that an account signs with, and show the public one."""
     connection, machine = connect(ctx)
     target, keys = connection.target, keys_of(connection, machine, name, tag=tag)
-    _require_none(keys, Role.CURRENT, target)
+    _require_none(keys, Role.CURRENT, connection)
     require_none_left_behind(keys, target)
     spec = EC if alg is Alg.ES256 else f"RSA_{bits}"
     made = make(keys, Role.CURRENT, spec, alg, target)
@@ -134,7 +134,7 @@ def import_key(
     target, keys = connection.target, keys_of(connection, machine, name, tag=tag)
     role = Role.NEXT if is_next else Role.CURRENT
     if is_next:
-        require_no_rotation(keys, require_current(keys, target), target)
+        require_no_rotation(keys, require_current(keys, connection), target)
 
     def ask() -> str | None:
         if not machine.can_ask:
@@ -144,14 +144,16 @@ def import_key(
     file = key_material.read(pem, ask)
     signs_by = _alg_of(file.key.spec, alg, pem)
     with screen.waiting("Importing"):
-        found = _brought_in(keys, role, file, signs_by, target)
+        found = _brought_in(keys, role, file, signs_by, connection)
     verb = "correct" if has_credentials(connection, name) else "add"
     screen.note(_next_step(found, file, verb, name, target))
     screen.note(f"KMS has the key now. Delete the file: {shlex.join(['rm', str(pem)])}")
     tell_left_behind(keys, target)
 
 
-def _brought_in(keys: Keys, role: Role, file: KeyFile, alg: Alg, target: Target) -> SigningKey:
+def _brought_in(
+    keys: Keys, role: Role, file: KeyFile, alg: Alg, connection: Connection
+) -> SigningKey:
     """Import a key, or find that an earlier run has.
 
     Raises:
@@ -180,8 +182,8 @@ def _brought_in(keys: Keys, role: Role, file: KeyFile, alg: Alg, target: Target)
     elif key is not None and key.is_enabled and keys.public(key) == file.key.public:
         screen.note(f"{alias} is that key already")
     else:
-        _require_none(keys, role, target)
-        return make(keys, role, file.key.spec, alg, target, material=bring_in)
+        _require_none(keys, role, connection)
+        return make(keys, role, file.key.spec, alg, connection.target, material=bring_in)
     return read(keys, role, key)
 
 
@@ -198,7 +200,13 @@ def _next_step(one: SigningKey, file: KeyFile, verb: str, name: str, target: Tar
     ]
     if verb == "correct" and not flags:
         return f"See that it works: {target.command('refresh', name)}"
-    return f"Use it: {target.command(verb, name, flags=flags)}"
+    use = target.command(verb, name, flags=flags)
+    if verb == "correct" or file.provider:
+        return f"Use it: {use}"
+    # Only whoever has the server knows what it calls the key.
+    by_key = ["--token-endpoint-auth-method", "private_key_jwt", *_names(one, one.public.kid)]
+    as_shown = target.command(verb, name, flags=by_key)
+    return f"Use it as its provider says: {use}\nOr as `key jwks` shows it: {as_shown}"
 
 
 def show(
@@ -217,7 +225,7 @@ def show(
     """Show an account's public keys, to be pasted at its provider."""
     connection, machine = connect(ctx)
     target, keys = connection.target, keys_of(connection, machine, name)
-    require_current(keys, target)
+    require_current(keys, connection)
     found = [one for one in all_of(keys) if only in {None, one.role}]
     if not found:
         _require_enabled(keys, only, target)
@@ -280,17 +288,17 @@ def _shown(keys: Keys, one: SigningKey, form: Format, days: int) -> dict[str, An
     }
 
 
-def _require_none(keys: Keys, role: Role, target: Target) -> None:
+def _require_none(keys: Keys, role: Role, connection: Connection) -> None:
     """See that an alias is free.
 
     Raises:
         ProblemError: There is a key; its public half is shown.
     """
-    key = keys.find(role)
+    key, target = keys.find(role), connection.target
     if key is None:
         return
     if role is Role.CURRENT:
-        require_current(keys, target)
+        require_current(keys, connection)
     found = read(keys, role, key)
     screen.show_json(jwks([found]))
     tell_left_behind(keys, target)

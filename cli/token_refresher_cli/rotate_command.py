@@ -118,7 +118,7 @@ class _Rotation:
     def begin(self) -> None:
         """Make the next key, unless it is there, and show all that must be published now."""
         target, keys = self.connection.target, self.keys
-        current = require_current(keys, target)
+        current = require_current(keys, self.connection)
         require_no_rotation(keys, current, target)
         is_unnamed = self._warn_of_no_name(current)
         coming = keys.find(Role.NEXT)
@@ -166,7 +166,7 @@ class _Rotation:
         previous key is made before the current one moves, and the next one's goes last.
         """
         keys, name = self.keys, self.keys.account
-        current = require_current(keys, self.connection.target)
+        current = require_current(keys, self.connection)
         coming, previous = keys.find(Role.NEXT), keys.find(Role.PREVIOUS)
         old, new = self._old_and_new(current, coming, previous)
         renamed = None
@@ -211,7 +211,7 @@ class _Rotation:
                 nobody has said ``--yes``.
         """
         target, keys = self.connection.target, self.keys
-        current = require_current(keys, target)
+        current = require_current(keys, self.connection)
         coming, previous = keys.find(Role.NEXT), keys.find(Role.PREVIOUS)
         if previous is None and coming is None:
             raise ProblemError(

@@ -6,11 +6,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from token_refresher.errors import CredentialsError
+from token_refresher.parsing import parse_credentials
 from token_refresher_cli import screen
 from token_refresher_cli.fields import read_object
 from token_refresher_cli.kms_keys import Keys, KmsKey, Role
 from token_refresher_cli.machine import without_interruption
-from token_refresher_cli.problems import ProblemError, RefusedError, about, explain, sentence
+from token_refresher_cli.problems import (
+    Problem,
+    ProblemError,
+    RefusedError,
+    about,
+    explain,
+    sentence,
+)
 from token_refresher_cli.proof import missing, unusable
 from token_refresher_cli.secrets_manager import AlreadyThereError
 
@@ -182,20 +190,45 @@ def all_of(keys: Keys) -> list[SigningKey]:
     return found
 
 
-def require_current(keys: Keys, target: Target) -> KmsKey:
+def require_current(keys: Keys, connection: Connection) -> KmsKey:
     """Find the key that an account signs with.
 
     Raises:
         ProblemError: There is none, or it signs nothing; it says what to do.
     """
-    key, alias = keys.find(Role.CURRENT), keys.aliases[Role.CURRENT]
+    key, alias, target = keys.find(Role.CURRENT), keys.aliases[Role.CURRENT], connection.target
     if key is None:
-        problem = missing(alias, keys.account, target)
+        problem = _without_key(keys, connection)
     elif not key.is_enabled:
         problem = unusable(alias, key.state, key.arn, keys.account, target)
     else:
         return key
     raise ProblemError(sentence(problem.what), problem.fix)
+
+
+def _without_key(keys: Keys, connection: Connection) -> Problem:
+    """Say that an account has no key; or that there is none such, or that it needs no key."""
+    name, target = keys.account, connection.target
+    problem = missing(keys.aliases[Role.CURRENT], name, target)
+    if not has_credentials(connection, name):
+        unknown = connection.unknown(name).problem
+        # Whoever has mistyped a name makes no key for it.
+        fix = problem.fix if unknown.fix else ""
+        return Problem(f"{sentence(problem.what)} {unknown.what}", fix)
+    try:
+        with about(target.credentials_id(name)):
+            value = connection.store.read_credentials(name)
+        credentials = parse_credentials(value.text if value is not None else None)
+        if connection.signing_key(credentials, name) is not None:
+            return problem
+    except (CredentialsError, RefusedError):
+        # What they say is not seen.
+        return problem
+    check = target.command("check", name)
+    return Problem(
+        f"{sentence(problem.what)} {name} needs none: its credentials sign nothing by KMS.",
+        f"See by what it proves who it is: {check}",
+    )
 
 
 def require_no_rotation(keys: Keys, current: KmsKey, target: Target) -> None:

@@ -380,8 +380,11 @@ def test_what_an_imported_key_signs_is_verified_by_the_original(
 ) -> None:
     (tmp_path / name).write_bytes(key.private_bytes(PEM, form, OPEN))
     imported = operator.run(f"key import dealer-17 --pem {tmp_path / name}")
-    [add] = pasted(imported.stderr)
+    add, *others = pasted(imported.stderr)
     assert add[1:5] == ["add", "dealer-17", *told]
+    # A provider whose entry is known says by itself how its clients sign.
+    by_key = ["add", "dealer-17", "--token-endpoint-auth-method", "private_key_jwt"]
+    assert [each[1:5] for each in others] == ([] if "--provider" in told else [by_key])
     public: Any = key.public_key()
     original = (ECKey if alg == "ES256" else RSAKey).import_key(public)
     assert verifies(signed("dealer-17", alg), original)
@@ -594,6 +597,21 @@ def test_an_account_without_a_key_is_told_how_to_make_one(operator: Operator) ->
         refused = operator.run(f"key {verb} dealer-17 {flags}")
         assert refused.exit_code == 3
         assert [each[1:4] for each in pasted(refused.stderr)] == [["key", "create", "dealer-17"]]
+        assert "There is no account dealer-17 under oauth/ in eu-west-1." in refused.stderr
+
+
+def test_no_key_is_made_for_a_name_that_was_mistyped(operator: Operator) -> None:
+    operator.add("dealer-17")
+    refused = operator.run("key rotate dealer-71").stderr
+    assert "There is no account dealer-71 under oauth/ in eu-west-1. Did you mean" in refused
+    assert pasted(refused) == []
+
+
+def test_no_key_is_made_for_an_account_that_signs_nothing(operator: Operator) -> None:
+    operator.add("dealer-17")
+    refused = operator.run("key jwks dealer-17").stderr
+    assert "dealer-17 needs none: its credentials sign nothing by KMS." in refused
+    assert [each[1:3] for each in pasted(refused)] == [["check", "dealer-17"]]
 
 
 def test_a_key_that_does_not_sign_is_told_with_the_command_that_helps(
