@@ -93,7 +93,7 @@ def check(
             can_sign = _tell_of_signing(connection, look.account, ready)
             has_failed = can_sign is False
         if try_it:
-            _require_agreement(connection, machine, name, ready, yes=yes)
+            _require_agreement(connection, machine, look.account, ready, yes=yes)
             screen.show(f"{name}: {_tried(connection, look, ready, seen)}")
     except FAILURES as error:
         if isinstance(error, SigningError) and is_persons(error.code):
@@ -279,30 +279,32 @@ def _tell_what_is_on_record(
 
 
 def _require_agreement(
-    connection: Connection, machine: Machine, name: str, ready: _Ready, *, yes: bool
+    connection: Connection, machine: Machine, account: Account, ready: _Ready, *, yes: bool
 ) -> None:
     """Ask nobody's endpoint before a person has agreed to what may come of it.
 
     Raises:
         ProblemError: It would spend a refresh token, or nobody has agreed.
     """
-    target = connection.target
+    refresh = connection.target.command("refresh", account.name, flags=["--force"])
     if ready.credentials.is_refresh_only:
         raise ProblemError(
-            "An account with a refresh_token cannot be tried: it would spend the refresh token, "
-            "and the response would be lost.",
-            f"Refresh it instead: {target.command('refresh', name)}",
+            "An account with a refresh_token cannot be tried, nor its response shown: that would "
+            "spend the refresh token, and the response would be lost.",
+            f"Refresh it instead: {refresh}",
         )
-    _agree_to_try(target.command("refresh", name, flags=["--force"]), machine, yes=yes)
+    published, live_until = account.published, account.live_until
+    if published is not None and (live_until is None or live_until > connection.now()):
+        screen.note(
+            "Some servers keep one live token for each client: there the published token dies when "
+            "another is issued.",
+            style="yellow",
+        )
+        screen.note(f"If it does: {refresh}")
+    _agree_to_try(machine, yes=yes)
 
 
-def _agree_to_try(again: str, machine: Machine, *, yes: bool) -> None:
-    screen.note(
-        "Some servers keep one live token for each client: there the published token dies when "
-        "another is issued.",
-        style="yellow",
-    )
-    screen.note(f"If it does: {again}")
+def _agree_to_try(machine: Machine, *, yes: bool) -> None:
     if yes:
         return
     if not machine.can_ask:

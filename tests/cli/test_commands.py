@@ -605,8 +605,21 @@ def test_a_refresh_only_account_is_refreshed_and_never_tried(operator: Operator)
     assert refused.exit_code == 3
     assert "would spend the refresh token" in refused.stderr
     assert operator.server.requests == []
-    operator.says("refresh crm")
+    [refresh] = pasted(refused.stderr)
+    with operator.server.failing(unavailable()):
+        operator.schedule.sweep()
+    # A lease apart, and no longer than the attempt waits.
+    operator.clock.advance(HOUR / 3)
+    operator.says(shlex.join(refresh[1:]))
     assert operator.tells("status")["accounts"][0]["state"] == "fresh"
+
+
+def test_only_who_has_a_token_is_told_that_trying_may_end_it(operator: Operator) -> None:
+    operator.add("dealer-17")
+    said = "Some servers keep one live token for each client"
+    assert said not in operator.run("check dealer-17 --try --yes").stderr
+    operator.schedule.sweep()
+    assert said in operator.run("check dealer-17 --try --yes").stderr
 
 
 def test_refresh_tokens_that_the_function_ignores_are_not_stored(

@@ -510,7 +510,6 @@ def test_trying_credentials_publishes_nothing_and_wants_to_be_agreed_to(
         assert terminal.finish() == 3
     assert server.requests == []
     with shell.open("check", dealer, "--try") as terminal:
-        terminal.expect("Some servers keep one live token")
         terminal.expect("Ask the token endpoint? [y/N]")
         terminal.enter("y")
         terminal.expect("issued a token that lives 12 h; it was not published")
