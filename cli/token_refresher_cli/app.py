@@ -114,7 +114,7 @@ app = typer.Typer(
     cls=_Commands,
     no_args_is_help=True,
     epilog="Begin with: token-refresher doctor --stack STACK --region REGION. Each command has a "
-    "--help of its own; docs/command-line.md shows them all at work.",
+    "--help of its own; docs/command-line.md, in the project's repository, shows them all at work.",
     pretty_exceptions_enable=False,
     pretty_exceptions_show_locals=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -168,4 +168,4 @@ _of_keys: Final[dict[str, Callable[..., None]]] = {
 }
 for verb, about_keys in _of_keys.items():
     _keys.command(verb, cls=_Command)(located(about_keys))
-app.add_typer(_keys, rich_help_panel=_CHANGE)
+app.add_typer(_keys, rich_help_panel="Keys")

@@ -38,6 +38,7 @@ from token_refresher_cli.read_commands import connect, stored
 
 if TYPE_CHECKING:
     from token_refresher.credentials import Credentials
+    from token_refresher.failures import Failure
     from token_refresher.model import Account
     from token_refresher.oauth.client_authentication import Client
     from token_refresher_cli.connection import Connection
@@ -103,8 +104,7 @@ def check(
         kind = failure_text(error.code, failure_class_of(error), is_here=True)
         screen.note(f"{name}: {kind}", style="bold red")
         screen.note(f"{error}")
-        fix = connection.doubt(error.code, name) or connection.fix_for(error.code, name)
-        if fix:
+        if fix := _fix(connection, error, name):
             screen.note(fix)
         if isinstance(error, OAuthError) and error.status and try_it and not show_response:
             flags = ["--try", "--show-response"]
@@ -116,6 +116,15 @@ def check(
         )
     if has_failed:
         raise typer.Exit(ExitCode.ACTION_REQUIRED)
+
+
+def _fix(connection: Connection, error: Failure, name: str) -> str:
+    """Say what helps, but for what the error says by itself."""
+    if hint := connection.doubt(error.code, name):
+        return hint
+    # A host that is not allowed is told with its way out.
+    is_said = error.code == "host_not_allowed" and "; " in str(error)
+    return "" if is_said else connection.fix_for(error.code, name)
 
 
 def _require_terminal(machine: Machine, *, try_it: bool) -> None:

@@ -220,7 +220,9 @@ def show(
         Role | None, typer.Option(help="The current, next or previous one alone.")
     ] = None,
     days: options.Days = options.DEFAULT_DAYS,
-    as_json: options.AsJson = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print all that is told of the keys, for programs.")
+    ] = False,
 ) -> None:
     """Show an account's public keys, to be pasted at its provider."""
     connection, machine = connect(ctx)

@@ -558,6 +558,7 @@ def test_the_settings_of_a_stack_win_over_the_environment_and_the_prefix_over_bo
     }
     refused = operator.run("check dealer-17 --stack tr --prefix oauth")
     assert "host_not_allowed" in refused.stderr
+    assert refused.stderr.count("AllowedTokenHosts") == 1
 
 
 def test_the_deployed_function_refreshes_where_it_is_asked_to(
