@@ -35,6 +35,7 @@ from token_refresher_cli.findings import Finding, Step, Verdict, unknown, well, 
 from token_refresher_cli.problems import RefusedError, about, fix_for, sentence
 from token_refresher_cli.proof import (
     OF_KEYS,
+    authentication_of,
     found_by,
     issued_for,
     key_trouble,
@@ -145,7 +146,7 @@ def _credentials(patient: Patient) -> Finding:
         return wrong(str(error), f"Correct them: {correct}")
     client = credentials.client
     grant = credentials.grant_name or "login"
-    return well(f"they validate: {grant} grant at {client.host}, {client.auth_method}")
+    return well(f"they validate: {grant} grant at {client.host}, {authentication_of(client)}")
 
 
 def _read(patient: Patient) -> Credentials | None:

@@ -115,8 +115,9 @@ def add_many(
         _tell_problems(problems, hints, name)
         if not dry_run:
             wrong = total - len(entries)
+            are = "is" if wrong == 1 else "are"
             raise ProblemError(
-                f"{wrong} of {counted(total, 'account')} in {name} are wrong.",
+                f"{wrong} of {counted(total, 'account')} in {name} {are} wrong.",
                 "Nothing was written.",
             )
     adding = _Adding(connection, machine, kms_key_id=kms_key_id, tag=tag, dry_run=dry_run)

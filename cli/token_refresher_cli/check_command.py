@@ -33,7 +33,14 @@ from token_refresher_cli.problems import (
     is_persons,
     sentence,
 )
-from token_refresher_cli.proof import OF_KEYS, found_by, key_trouble, over_by_now, told
+from token_refresher_cli.proof import (
+    OF_KEYS,
+    authentication_of,
+    found_by,
+    key_trouble,
+    over_by_now,
+    told,
+)
 from token_refresher_cli.read_commands import connect, stored
 
 if TYPE_CHECKING:
@@ -199,7 +206,8 @@ class _Look:
 def _say_that_it_is_ready(connection: Connection, name: str, ready: _Ready) -> None:
     grant, client = ready.credentials.grant_name or "login", ready.client
     screen.show(
-        f"{name}: {grant} grant at {client.host}, {client.auth_method}; the credentials validate"
+        f"{name}: {grant} grant at {client.host}, {authentication_of(client)}; the credentials "
+        "validate"
     )
     for proof in told(ready.credentials, name, prefix=connection.target.secret_prefix):
         screen.show(f"{name}: {proof}")
@@ -270,7 +278,7 @@ def _tell_what_is_on_record(
         screen.note("What is stored validates, but the function's last attempt with it failed.")
     told = one.error + (f" ({one.failure_class})" if one.failure_class else "")
     if one.failing_since:
-        several = f"{one.failures} times since " if one.failures > 1 else ""
+        several = f"{one.failures} times, first " if one.failures > 1 else ""
         told += f", {several}{say_when(one.failing_since, now=now)}"
     if one.next_attempt_at:
         is_held = one.next_attempt_at > now

@@ -49,8 +49,8 @@ _WHERE: Final = {
     "region": "The AWS Region of the accounts.",
     "prefix": "The path above credentials/ and tokens/ in secrets' names.",
     "stack": "The deployed stack, by its name at deployment (token-refresher, unless STACK said "
-    "otherwise): its function's settings count, not the shell's. The configuration file may name "
-    "it.",
+    "otherwise): the settings of its function are used, not those of the shell. The configuration "
+    "file may name it.",
 }
 
 

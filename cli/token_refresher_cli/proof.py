@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from token_refresher.credentials import Credentials
+    from token_refresher.oauth.client_authentication import Client
     from token_refresher_cli.deployment import Aws, Key
     from token_refresher_cli.target import Target
 
@@ -72,6 +73,12 @@ def issued_for(credentials: Credentials) -> str | None:
     if not client.is_assertion_issued or not isinstance(client.assertion, Assertion):
         return None
     return client.assertion.audience
+
+
+def authentication_of(client: Client) -> str:
+    """Name how a client authenticates, so that a sentence may have it."""
+    is_none = client.auth_method == "none"
+    return "no client authentication" if is_none else client.auth_method
 
 
 def told(credentials: Credentials, account: str, *, prefix: str) -> list[str]:

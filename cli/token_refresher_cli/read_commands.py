@@ -216,7 +216,7 @@ def token(
 ) -> None:
     """Print an account's published token, for a pipe. To a terminal only with --show.
 
-    What is published in a form of the account's own is printed whole.
+    Where credentials have the field publish, all that is published is printed.
     """
     connection, machine = connect(ctx)
     if machine.prints_to_a_person and not show:

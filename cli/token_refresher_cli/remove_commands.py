@@ -154,7 +154,7 @@ def restore(ctx: typer.Context, names: options.Names) -> None:
 
     def work(one: _Found) -> None:
         if not one.to_restore:
-            screen.show(f"{one.name}: nothing of it is to be deleted")
+            screen.show(f"{one.name}: it is not removed")
             return
         for secret in one.to_restore:
             connection.people.restore(secret.secret_id)

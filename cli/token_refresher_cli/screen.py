@@ -251,7 +251,8 @@ def count_sentence(statuses: Sequence[AccountStatus], *, now: datetime) -> str:
     also = f", {retrying} retrying" if retrying else ""
     if dead := sum(one.is_pressing(now=now) and not one.needs_action for one in statuses):
         also += f", {dead} of them without a token that lives"
-    return f"{count}, {acting or 'none'} {'needs' if acting == 1 else 'need'} action{also}"
+    need = "needs" if 1 in {acting, len(statuses)} else "need"
+    return f"{count}, {acting or 'none'} {need} action{also}"
 
 
 def place_sentence(place: Mapping[str, str | None]) -> str:

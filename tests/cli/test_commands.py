@@ -298,7 +298,9 @@ def test_check_tells_what_the_function_has_met_though_nothing_is_found_here(
     assert checked.exit_code == 1
     assert "the credentials validate" in checked.stdout
     assert "What is stored validates, but the function's last attempt with it" in checked.stderr
-    record = "On record for the function: invalid_grant (action required), 2 times since 30 min ago"
+    record = (
+        "On record for the function: invalid_grant (action required), 2 times, first 30 min ago"
+    )
     assert f"{record}; the next attempt is in " in checked.stderr
     assert "token-refresher correct dealer-17" in checked.stderr
     assert "On record" not in operator.run("check dealer-17 --try --yes").stderr

@@ -111,7 +111,7 @@ def test_an_account_is_removed_and_comes_back_as_it_was(operator: Operator) -> N
         before["SecretString"],
     )
     assert operator.tells("status dealer-17")["accounts"][0]["state"] == "fresh"
-    assert operator.says("restore dealer-17") == "dealer-17: nothing of it is to be deleted\n"
+    assert operator.says("restore dealer-17") == "dealer-17: it is not removed\n"
 
 
 @pytest.mark.parametrize("path", BOTH)

@@ -130,7 +130,7 @@ def test_a_wrong_password_is_found_and_corrected_without_a_secret_on_the_screen(
     with shell.open("status") as terminal:
         terminal.expect("fresh")
         terminal.expect("11 h 5")
-        terminal.expect("1 account, none need action")
+        terminal.expect("1 account, none needs action")
         assert terminal.finish() == 0
 
     with shell.open("plan") as terminal:
