@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
 
 import typer
@@ -39,6 +40,14 @@ def _plain(params: list[Any]) -> list[Any]:
     return params
 
 
+# Typer says of a number what a library says of a field.
+_OF_PYDANTIC: Final = {
+    r"Input should be a valid (?:integer|number)\b.*": "it takes a whole number, without a unit",
+    r"Input should be greater than or equal to (\S+)": r"it must be at least \1",
+    r"Input should be less than or equal to (\S+)": r"it must be at most \1",
+}
+
+
 class _Command(TyperCommand):
     """A command whose flags look like flags in its help, and which takes no secret as an option."""
 
@@ -46,6 +55,8 @@ class _Command(TyperCommand):
         try:
             return super().parse_args(ctx, args)
         except typer.TyperException as error:
+            for foreign, told in _OF_PYDANTIC.items():
+                error.message = re.sub(foreign, told, error.message)
             option = getattr(error, "option_name", "")
             taken = {each.name for each in self.params}
             secret = option.lstrip("-").replace("-", "_") in SECRET_FIELDS - taken

@@ -354,3 +354,19 @@ def test_whoever_adds_what_is_there_is_told_before_anything_is_asked(operator: O
     refused = operator.run("add erp")
     assert refused.stderr.startswith("oauth/credentials/erp is scheduled for deletion.")
     assert "token-refresher restore erp" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("add erp --assumed-expires-in 1h", "it takes a whole number, without a unit"),
+        ("remove erp --recovery-days 3", "it must be at least 7"),
+        ("remove erp --recovery-days 31", "it must be at most 30"),
+    ],
+)
+def test_a_number_that_an_option_does_not_take_is_told_in_plain_words(
+    operator: Operator, line: str, told: str
+) -> None:
+    refused = operator.run(line)
+    assert refused.exit_code == 2
+    assert told in " ".join(refused.stderr.replace("│", " ").split())
