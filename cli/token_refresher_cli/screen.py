@@ -121,8 +121,9 @@ def note(text: str, *, style: str = "") -> None:
 
 
 def _print(console: Console, text: str, *, style: str | Style = "") -> None:
-    for line in told(text, width_of(console)):
-        console.print(Text(line, style=style), soft_wrap=True)
+    # In one piece: what comes by way of a pipe would stand between a sentence and its command.
+    lines = "\n".join(told(text, width_of(console)))
+    console.print(Text(lines, style=style), soft_wrap=True)
 
 
 def show_problem(problem: Problem) -> None:

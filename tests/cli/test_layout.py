@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import re
 import shlex
+from typing import TYPE_CHECKING
 
 from hypothesis import given
 from hypothesis import strategies as st
+from typing_extensions import override
 
+from token_refresher_cli import screen
 from token_refresher_cli.layout import NOTHING, Table, folded, told
+
+if TYPE_CHECKING:
+    import pytest
 
 HEADINGS = ("account", "state", "error", "next attempt")
 words = st.text("klmnopq0123456789-_./", min_size=1, max_size=30)
@@ -128,6 +135,32 @@ def test_a_deployment_that_does_not_fit_is_broken_before_its_variables() -> None
         "make deploy AWS_REGION=eu-west-1 STACK=token-refresher \\",
         '   PARAMETERS="Architecture=arm64 AllowedTokenHosts=a.example,b.example"',
     ]
+
+
+class _Terminal(io.StringIO):
+    """A terminal that keeps what is written to it, write by write."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.writes: list[str] = []
+
+    @override
+    def isatty(self) -> bool:
+        return True
+
+    @override
+    def write(self, text: str) -> int:
+        self.writes.append(text)
+        return super().write(text)
+
+
+def test_nothing_comes_between_a_sentence_and_its_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = _Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+    monkeypatch.setenv("COLUMNS", "40")
+    screen.note("dealer-18 is refused: token-refresher correct dealer-18")
+    [written] = [each for each in terminal.writes if each]
+    assert written == "dealer-18 is refused:\ntoken-refresher correct dealer-18\n"
 
 
 def test_a_sentence_that_begins_with_make_is_no_command() -> None:
