@@ -617,6 +617,13 @@ def test_a_refresh_only_account_is_refreshed_and_never_tried(operator: Operator)
     assert operator.tells("status")["accounts"][0]["state"] == "fresh"
 
 
+def test_a_client_that_does_not_authenticate_is_told_as_that(operator: Operator) -> None:
+    operator.add("dealer-17", client_secret=None, token_endpoint_auth_method="none")
+    assert ", no client authentication; the credentials validate" in operator.says(
+        "check dealer-17"
+    )
+
+
 def test_only_who_has_a_token_is_told_that_trying_may_end_it(operator: Operator) -> None:
     operator.add("dealer-17")
     said = "Some servers keep one live token for each client"
