@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from token_refresher.errors import CredentialsError
 from token_refresher.oauth import providers
-from token_refresher.parsing import in_one, problems_of, unknown_fields
+from token_refresher.parsing import FIELD_NAMES, in_one, problems_of, unknown_fields
 from token_refresher_cli.client_certificate import PemFileError, read_pem
 from token_refresher_cli.draft import Draft
 from token_refresher_cli.fields import (
@@ -136,9 +136,12 @@ def fill_in(
     if asker is None:
         _require_all(fields, misspelt, asked)
         return fields
-    if misspelt:
-        raise CredentialsError(f"the credentials do not validate: {in_one(misspelt)}")
     left = None if stored is None else kept
+    if misspelt:
+        known = {name: value for name, value in fields.items() if name in FIELD_NAMES}
+        draft = Draft(known, admit, stored=left, given=given, unset=unset)
+        told = in_one([*misspelt, *draft.problems()])
+        raise CredentialsError(f"the credentials do not validate: {told}")
     form = _Form(Draft(fields, admit, stored=left, given=given, unset=unset), asker)
     if stored is not None and not (given or asked or unset):
         # Nobody has said what is wrong with it.

@@ -208,10 +208,17 @@ class Draft:
             CredentialsError: It does not validate, whatever follows.
             FormError: It could not be used.
         """
-        probe = self._probe()
-        if problems := [each for each in problems_of(probe) if not _OF_A_PAIR.match(each)]:
+        if problems := self.problems():
             raise CredentialsError(f"the credentials do not validate: {in_one(problems)}")
-        self._admit(probe)
+        self._admit(self._probe())
+
+    def problems(self) -> list[str]:
+        """Tell all that is wrong with what is known, whatever follows.
+
+        Raises:
+            FormError: There is no such provider.
+        """
+        return [each for each in problems_of(self._probe()) if not _OF_A_PAIR.match(each)]
 
     def _probe(self, **changed: Any) -> dict[str, Any]:  # noqa: ANN401 - any field's
         """Complete what is known so far, so that only what is wrong looks wrong."""

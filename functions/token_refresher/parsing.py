@@ -247,15 +247,14 @@ def _problems_of(content: dict[str, Any]) -> list[str]:
     fields = {name: value for name, value in content.items() if name in known}
     if struct is None:
         fields.pop("grant_type", None)
-    if blanks := [told for each in fields.items() if (told := _blanks_in(*each))]:
-        return problems + blanks
-    if struct is not None:
-        problems += [
-            told
-            for told in _wrong_values(fields, struct)
-            if not any(f"`{name}" in told for name in meant)
-        ]
-    return problems
+    problems += [told for each in fields.items() if (told := _blanks_in(*each))]
+    # What is between the blanks is judged, too.
+    fields = {name: value if name in _LINES else _trimmed(value) for name, value in fields.items()}
+    return problems + [
+        told
+        for told in _wrong_values(fields, struct)
+        if not any(f"`{name}" in told for name in meant)
+    ]
 
 
 def unknown_fields(given: Mapping[str, Any], *, of: Mapping[str, Any]) -> list[str]:
@@ -282,26 +281,82 @@ def _blanks_in(name: str, value: object) -> str:
     return ""
 
 
-def _wrong_values(fields: dict[str, Any], struct: type[Credentials]) -> list[str]:
-    """Find what is missing, of a wrong type, or refused."""
-    required = [one.name for one in msgspec.structs.fields(struct) if one.required]
+def _trimmed(value: Any) -> Any:  # noqa: ANN401 - any of JSON
+    if isinstance(value, str):
+        seen = [at for at, each in enumerate(value) if not each.isspace() and each.isprintable()]
+        return value[seen[0] : seen[-1] + 1] if seen else value
+    if isinstance(value, dict):
+        return {key: _trimmed(each) for key, each in value.items()}
+    return [_trimmed(each) for each in value] if isinstance(value, list) else value
+
+
+def _wrong_values(fields: dict[str, Any], struct: type[Credentials] | None) -> list[str]:
+    """Find what is missing, of a wrong type, or refused.
+
+    Args:
+        fields: Those that some grant has.
+        struct: None where the grant is not known: no field is missing then, and none refused for
+            another one's sake.
+    """
+    required = _in_their_places(struct) if struct is not None else {}
     problems = [f"`{name}` is missing" for name in required if name not in fields]
     # So that what follows is seen, too.
-    fields = {**dict.fromkeys(required, _IN_ITS_PLACE), **_as_texts(fields)}
-    whole = {name: fields[name] for name in ("grant_type", *required) if name in fields}
-    wrong = []
-    for name, value in fields.items():
-        placeholders = dict.fromkeys(required, _IN_ITS_PLACE)
-        is_nested = name == "assertion" and isinstance(value, dict)
-        for part in [{key: each} for key, each in value.items()] if is_nested else [value]:
-            try:
-                converted({**whole, **placeholders, name: part}, struct)
-            except msgspec.ValidationError as error:
-                wrong.append(_fix(str(error)))
-    if wrong:
+    fields = {**required, **_as_texts(fields)}
+    wrong, in_doubt = list[str](), list[str]()
+    for name, value in [*fields.items()]:
+        of = struct or next(each for each in NAMED_GRANTS.values() if name in _names_of(each))
+        if name in _NESTED and isinstance(value, dict):
+            told, fields[name] = _judged_parts(name, value)
+            problems += told
+            in_doubt += [f"`{name}"] * bool(told)
+            if told and not fields[name]:
+                del fields[name]
+                continue
+        wrong += _refused(of, name, fields[name])
+    if wrong or struct is None:
         return problems + wrong
     credentials = converted(fields, struct)
-    return problems + [_fix(said) for said in refusals.all_of(credentials)]
+    refused = [_fix(said) for said in refusals.all_of(credentials)]
+    return problems + [said for said in refused if not any(each in said for each in in_doubt)]
+
+
+def _judged_parts(name: str, value: dict[str, Any]) -> tuple[list[str], dict[str, Any]]:
+    """Judge each part of an object by itself.
+
+    Returns:
+        What is wrong, and the parts that are not.
+    """
+    known = _names_of(_NESTED[name])
+    in_its_place = msgspec.defstruct("_InItsPlace", [(name, _NESTED[name])])
+    told, right = list[str](), dict[str, Any]()
+    for part, each in value.items():
+        if part not in known:
+            told.append(_unknown(part, known, where=f"{name}."))
+            continue
+        try:
+            converted({name: {part: each}}, in_its_place)
+        except msgspec.ValidationError as error:
+            # What the object itself says, it says of parts that another one may put right.
+            if not str(error).startswith("`"):
+                told.append(_fix(str(error)))
+                continue
+        right[part] = each
+    return told, right
+
+
+def _refused(struct: type[Credentials], name: str, value: object) -> list[str]:
+    """Say what is wrong with one field, whatever the others are."""
+    tag = struct.__struct_config__.tag
+    others = {**({"grant_type": tag} if tag else {}), **_in_their_places(struct)}
+    try:
+        converted({**others, name: value}, struct)
+    except msgspec.ValidationError as error:
+        return [_fix(str(error))]
+    return []
+
+
+def _in_their_places(struct: type[Credentials]) -> dict[str, str]:
+    return {one.name: _IN_ITS_PLACE for one in msgspec.structs.fields(struct) if one.required}
 
 
 def as_object(name: str, value: object) -> object:
@@ -474,8 +529,6 @@ def _fix(message: str) -> str:
     where = re.sub(r"\[.*?\]", "", place[1]) if place else ""
     if what.startswith(("`", "give ", "remove ")):
         return what
-    if field := re.fullmatch(r"Object contains unknown field `(.*)`", what, re.DOTALL):
-        return _unknown(field[1], _names_of(_NESTED[where]), where=f"{where}.")
     if where in _ACCEPTED:
         return f"`{where}` must be {_ACCEPTED[where]}"
     if where.startswith("dialect."):

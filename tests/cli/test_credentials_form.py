@@ -651,6 +651,21 @@ def test_a_misspelt_field_is_told_before_the_right_one_is_asked_for() -> None:
             fill_in(given, asker=asker)
 
 
+def test_with_a_misspelt_field_all_else_that_is_wrong_is_told_and_what_is_asked_for_is_not() -> (
+    None
+):
+    within = {"dialect": {"acces_token": "a"}, "client_id": " 1"}
+    given = {"token_endpoint": "https://e.example/t", "colour": "x", **within}
+    for asker in (Answers(), None):
+        with pytest.raises(CredentialsError) as refused:
+            fill_in(given, asker=asker)
+        told = str(refused.value)
+        assert "`colour`; " in told
+        assert "`client_id` begins or ends with a blank" in told
+        assert "did you mean `dialect.access_token`?" in told
+        assert "`client_secret` is missing" not in told
+
+
 def test_a_public_client_has_no_secret_to_be_typed() -> None:
     answers = {"client_id": "1", "client_secret": "", "refresh_token": "made-up"}
     asker = Answers({PLACE: "https://e.example/t"}, grant_type="refresh_token", **answers)
