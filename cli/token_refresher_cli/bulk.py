@@ -110,11 +110,11 @@ def add_many(
     """
     name = "the standard input" if str(file) == "-" else str(file)
     entries, problems, hints = _judged(ctx, connection, file, name)
-    total = len(entries) + sum(map(len, problems.values()))
+    wrong = len({one.number for those in problems.values() for one in those})
+    total = len(entries) + wrong
     if problems:
         _tell_problems(problems, hints, name)
         if not dry_run:
-            wrong = total - len(entries)
             are = "is" if wrong == 1 else "are"
             raise ProblemError(
                 f"{wrong} of {counted(total, 'account')} in {name} {are} wrong.",
@@ -123,7 +123,7 @@ def add_many(
     adding = _Adding(connection, machine, kms_key_id=kms_key_id, tag=tag, dry_run=dry_run)
     adding.look()
     adding.run(entries)
-    _tell(adding, entries, connection, wrong=total - len(entries))
+    _tell(adding, entries, connection, wrong=wrong)
     _say_who_signs(connection, entries)
     if adding.left:
         key = ["--kms-key-id", kms_key_id] if kms_key_id else []
@@ -183,7 +183,7 @@ def _judged(
                     _validated(line.account, with_endpoint(joined(line.fields, given)), admit)
                 )
             except (*FAILURES, FormError) as error:
-                wrong.append(Wrong(line.number, line.account, _problem(error)))
+                wrong += [Wrong(line.number, line.account, each) for each in _problems_of(error)]
                 hints[_hint(error, connection)] = None
             else:
                 doubted = cautions(entries[-1].credentials, now=connection.now())
@@ -225,8 +225,8 @@ def _validated(
     return Entry(account, text, credentials)
 
 
-def _problem(error: Failure | FormError) -> str:
-    return str(error).removeprefix("the credentials do not validate: ")
+def _problems_of(error: Failure | FormError) -> Sequence[str]:
+    return (isinstance(error, CredentialsError) and error.problems) or (str(error),)
 
 
 def _hint(error: Failure | FormError, connection: Connection) -> str:
@@ -276,7 +276,7 @@ def _tell_problems(
     for problem, those in list(problems.items())[:_MOST_TOLD]:
         first = those[0]
         who = f", {first.account}" if first.account else ""
-        others = f" (and {len(those) - 1} more lines)" if len(those) > 1 else ""
+        others = f" (and {counted(len(those) - 1, 'more line')})" if len(those) > 1 else ""
         screen.note(f"{file}, line {first.number}{who}{others}: {problem}{ending(problem)}")
     if len(problems) > _MOST_TOLD:
         screen.note(f"and {len(problems) - _MOST_TOLD} more kinds of problems")

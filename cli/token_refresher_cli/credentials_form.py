@@ -13,9 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from token_refresher.errors import CredentialsError
 from token_refresher.oauth import providers
-from token_refresher.parsing import FIELD_NAMES, in_one, problems_of, unknown_fields
+from token_refresher.parsing import FIELD_NAMES, invalid, problems_of, unknown_fields
 from token_refresher_cli.client_certificate import PemFileError, read_pem
 from token_refresher_cli.draft import Draft
 from token_refresher_cli.fields import (
@@ -140,8 +139,7 @@ def fill_in(
     if misspelt:
         known = {name: value for name, value in fields.items() if name in FIELD_NAMES}
         draft = Draft(known, admit, stored=left, given=given, unset=unset)
-        told = in_one([*misspelt, *draft.problems()])
-        raise CredentialsError(f"the credentials do not validate: {told}")
+        raise invalid([*misspelt, *draft.problems()])
     form = _Form(Draft(fields, admit, stored=left, given=given, unset=unset), asker)
     if stored is not None and not (given or asked or unset):
         # Nobody has said what is wrong with it.
@@ -183,7 +181,7 @@ def _require_all(fields: Mapping[str, Any], misspelt: list[str], asked: Collecti
         return
     wrong = [each for each in problems_of(fields) if not _IS_MISSING.search(each)]
     if wrong:
-        raise CredentialsError(f"the credentials do not validate: {in_one([*wrong, *said])}")
+        raise invalid([*wrong, *said])
     raise FormError(said[0])
 
 

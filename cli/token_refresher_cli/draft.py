@@ -12,10 +12,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from token_refresher.credentials import ASSERTION, REFRESH_TOKEN, texts_in
-from token_refresher.errors import CredentialsError
 from token_refresher.oauth import providers
 from token_refresher.oauth.client_authentication import WITHOUT_SECRET
-from token_refresher.parsing import NAMED_GRANTS, in_one, parse_credentials, problems_of
+from token_refresher.parsing import (
+    NAMED_GRANTS,
+    in_one,
+    invalid,
+    parse_credentials,
+    problems_of,
+)
 from token_refresher_cli.fields import (
     PLACES,
     SECRET_FIELDS,
@@ -209,7 +214,7 @@ class Draft:
             FormError: It could not be used.
         """
         if problems := self.problems():
-            raise CredentialsError(f"the credentials do not validate: {in_one(problems)}")
+            raise invalid(problems)
         self._admit(self._probe())
 
     def problems(self) -> list[str]:

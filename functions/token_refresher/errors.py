@@ -117,10 +117,17 @@ class RefreshError(TokenRefresherError):
 
 
 class CredentialsError(RefreshError):
-    """The credentials secret does not validate; the message names the field."""
+    """The credentials secret does not validate; the message names the field.
 
-    def __init__(self, message: str, *, code: str = "invalid_credentials") -> None:
+    Attributes:
+        problems: All that is wrong, where the message tells several things; each once.
+    """
+
+    def __init__(
+        self, message: str, *, code: str = "invalid_credentials", problems: tuple[str, ...] = ()
+    ) -> None:
         super().__init__(message, code=code)
+        self.problems = problems
 
 
 class ExternalSecretError(RefreshError):

@@ -208,7 +208,15 @@ def _all_told(content: dict[str, Any], text: str) -> CredentialsError:
         problems += [f"{each} is given twice, and the last counts" for each in given_twice(text)]
     except RecursionError:
         problems = [_TOO_DEEP]
-    return CredentialsError(f"the credentials do not validate: {in_one(problems)}")
+    return invalid(problems)
+
+
+def invalid(problems: Sequence[str]) -> CredentialsError:
+    """Make the error that tells all that is wrong with credentials."""
+    return CredentialsError(
+        f"the credentials do not validate: {in_one(problems)}",
+        problems=tuple(dict.fromkeys(problems)),
+    )
 
 
 def in_one(problems: Sequence[str]) -> str:

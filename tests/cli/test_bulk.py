@@ -204,7 +204,7 @@ def test_a_file_of_which_one_line_is_wrong_creates_nothing(operator: Operator) -
     )
     assert told[2].startswith("the standard input, line 5, dealer-4: `clientsecret` is no field: ")
     assert told[3].startswith(
-        "the standard input, line 6, dealer-5 (and 1 more lines): `client_secret` begins or ends"
+        "the standard input, line 6, dealer-5 (and 1 more line): `client_secret` begins or ends"
     )
     assert told[4].startswith("the standard input, line 8: `account` must be a name of letters")
     assert told[5] == "the standard input, line 9: it is a list and no object."
@@ -213,6 +213,19 @@ def test_a_file_of_which_one_line_is_wrong_creates_nothing(operator: Operator) -
         "Nothing was written.",
     ]
     assert "made-up" not in refused.stderr
+
+
+def test_what_is_wrong_on_many_lines_is_told_once_also_where_one_has_more(
+    operator: Operator,
+) -> None:
+    lines = accounts(operator, "dealer-1", "dealer-2", client_secrt="made-up")
+    lines += accounts(operator, "dealer-3", client_secrt="made-up", client_id=" made-up")
+    told = operator.run("add --from-file -", stdin=lines).stderr.splitlines()
+    assert [one.partition("`")[0] for one in told[:2]] == [
+        "the standard input, line 1, dealer-1 (and 2 more lines): ",
+        "the standard input, line 3, dealer-3: ",
+    ]
+    assert told[-2] == "3 of 3 accounts in the standard input are wrong."
 
 
 def test_options_are_common_to_all_lines(operator: Operator) -> None:
