@@ -179,6 +179,7 @@ def _judged(
     with screen.waiting("Validating", len(lines)) as done:
         for line in lines:
             try:
+                connection.require_name(line.account)
                 entries.append(
                     _validated(line.account, with_endpoint(joined(line.fields, given)), admit)
                 )

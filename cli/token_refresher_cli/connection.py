@@ -38,6 +38,7 @@ from token_refresher_cli.client_certificate import require_in_force
 from token_refresher_cli.deployed_function import DeployedFunction
 from token_refresher_cli.deployment import Aws, Deployment
 from token_refresher_cli.discovery import DiscoveryError, discover
+from token_refresher_cli.fields import FormError
 from token_refresher_cli.machine import finish, without_interruption
 from token_refresher_cli.problems import (
     OF_CERTIFICATES,
@@ -478,6 +479,16 @@ class Connection:
             # But a courtesy, too.
             return False
         return found is not None and found.is_deleted
+
+    def require_name(self, name: str) -> None:
+        """Refuse a secret's name for that of a new account, which is what follows its path.
+
+        Raises:
+            FormError: It tells the right name.
+        """
+        if (right := self.target.account_of(name)) != name:
+            path = name.removesuffix(right)
+            raise FormError(f"an account's name is what follows {path}: here it is {right}")
 
     def require(self, name: str) -> None:
         """Check that an account has at least one of its secrets.

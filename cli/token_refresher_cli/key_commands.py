@@ -76,6 +76,7 @@ def create(
 ) -> None:
     """Have KMS make the key that an account signs with, and show the public one."""
     connection, machine = connect(ctx)
+    connection.require_name(name)
     target, keys = connection.target, keys_of(connection, machine, name, tag=tag)
     _require_none(keys, Role.CURRENT, connection)
     require_none_left_behind(keys, target)
@@ -131,6 +132,7 @@ def import_key(
     from token_refresher_cli import key_material  # noqa: PLC0415 - it takes a while
 
     connection, machine = connect(ctx)
+    connection.require_name(name)
     target, keys = connection.target, keys_of(connection, machine, name, tag=tag)
     role = Role.NEXT if is_next else Role.CURRENT
     if is_next:

@@ -69,6 +69,12 @@ class Target:
         """Name an account's token secret."""
         return f"{self.secret_prefix}/tokens/{account}"
 
+    def account_of(self, name: str) -> str:
+        """Take the account's name out of a secret's; what is none stays what it is."""
+        for path in (self.credentials_id(""), self.token_id("")):
+            name = name.removeprefix(path) or name
+        return name
+
     @property
     def where(self) -> dict[str, str | None]:
         """The options that lead another command here, whatever a machine names besides."""

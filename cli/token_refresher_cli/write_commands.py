@@ -65,6 +65,7 @@ def add(
         )
         return
     connection, machine = connect(ctx)
+    connection.require_name(name)
     given, asked = _given(ctx, from_file)
     try:
         if not dry_run:

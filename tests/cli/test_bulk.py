@@ -228,6 +228,25 @@ def test_what_is_wrong_on_many_lines_is_told_once_also_where_one_has_more(
     assert told[-2] == "3 of 3 accounts in the standard input are wrong."
 
 
+def test_the_name_of_a_secret_is_no_accounts_name(operator: Operator) -> None:
+    right = "an account's name is what follows oauth/tokens/: here it is team/b"
+    told = operator.run("add --from-file -", stdin=accounts(operator, "a", "oauth/tokens/team/b"))
+    line = "the standard input, line 2, oauth/tokens/team/b: "
+    assert told.stderr.splitlines()[0] == f"{line}{right}."
+    of_one = operator.document("oauth/tokens/team/b")
+    for command in (
+        "add oauth/tokens/team/b --from-file -",
+        "add oauth/tokens/team/b --dry-run --from-file -",
+        "key create oauth/tokens/team/b",
+        "key import oauth/tokens/team/b --pem none.pem",
+    ):
+        told = operator.run(command, stdin=of_one)
+        assert (told.exit_code, stored(operator)) == (3, {})
+        assert right[1:] in told.stderr
+    other = operator.document("oauth/team")
+    assert operator.run("add oauth/team --dry-run --from-file -", stdin=other).exit_code == 0
+
+
 def test_options_are_common_to_all_lines(operator: Operator) -> None:
     lines = accounts(operator, "dealer-1", "dealer-2", token_endpoint=None, grant_type=None)
     options = f"--token-endpoint {operator.server.token_endpoint} --grant-type client_credentials"
