@@ -99,7 +99,10 @@ FIXES: Final[Mapping[str, Fix]] = {
     "invalid_request": Fix(
         "a parameter is missing or wrong: extra_parameters, token_endpoint_auth_method", "correct"
     ),
-    "invalid_response": Fix("the response is no token response; see dialect, or ask its operator"),
+    "invalid_response": Fix(
+        "the response is no token response; see dialect.access_token and dialect.error, or ask its "
+        "operator"
+    ),
     "invalid_scope": Fix("the client may not ask for this scope; give another --scope", "correct"),
     "invalid_target": Fix("the resource or audience is unknown; see extra_parameters", "correct"),
     "journal_not_written": Fix(

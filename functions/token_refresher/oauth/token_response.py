@@ -128,8 +128,10 @@ def bearer_token(access_token: str | None, token_type: str | None, *, dialect: D
         TokenResponseError: No token, of another type, or characters that no header can hold.
     """
     if not access_token:
-        msg = "the token response has no access_token: set dialect.access_token if it is elsewhere"
-        raise TokenResponseError(msg)
+        raise TokenResponseError(
+            "the token response has no access_token: set dialect.access_token if it is elsewhere, "
+            "or dialect.error if an error is there instead"
+        )
     kind = (token_type or "").strip().lower() or "bearer"
     if kind in BOUND_SCHEMES:
         msg = "the token response's token_type is not bearer: such a token is bound to a key"

@@ -947,6 +947,15 @@ def test_the_dialects_error_may_be_all_that_makes_one_beside_a_token(value: obje
     assert refused(200, json.dumps(content).encode(), of=of).code == "unrecognised"
 
 
+def test_an_error_in_a_place_of_its_own_is_met_with_the_field_that_says_where() -> None:
+    body = b'{"err": {"why": "MARK"}}'
+    access_token = read(200, body).access_token
+    with pytest.raises(TokenResponseError, match=r"or dialect\.error if an error is there") as met:
+        bearer_token(access_token, None, dialect=RFC_6749)
+    assert "MARK" not in str(met.value)
+    assert refused(200, body, of=speaking(error="err.why")).code == "unrecognised"
+
+
 def test_a_gateway_does_not_speak_for_the_endpoint_in_words_that_only_resemble_the_standard() -> (
     None
 ):
