@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 NOT_SAID: Final = "not said"
 
+# For so long consumers keep a token by the examples in docs/consumers, whether or not it lives.
+CONSUMERS_CACHE: Final = timedelta(minutes=5)
+
 
 @dataclass(frozen=True, slots=True)
 class Grant:
@@ -96,8 +99,9 @@ class Grant:
         """Whether there is a live token at any time, in words."""
         if self.lifetime is None:
             return "not known"
-        needed = say_duration(self.shortest)
-        return f"no: must live {needed}" if self.lives_too_short else "yes"
+        if self.lives_too_short:
+            return f"no: must live {say_duration(self.shortest)}"
+        return "yes" if self.lifetime >= self.shortest + CONSUMERS_CACHE else "yes, if not cached"
 
 
 @dataclass(frozen=True, slots=True)

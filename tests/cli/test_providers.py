@@ -125,9 +125,11 @@ def test_every_example_validates_as_credentials_of_its_grant() -> None:
     [
         pytest.param(None, False, "not known", id="a lifetime that nobody tells is not judged"),
         pytest.param(14, False, "no: must live 15 min", id="a sweep must fit after ten minutes"),
-        pytest.param(15, False, "yes", id="fifteen minutes are enough"),
+        pytest.param(15, False, "yes, if not cached", id="fifteen minutes are enough"),
+        pytest.param(20, False, "yes", id="five more are for what consumers keep"),
         pytest.param(24, True, "no: must live 25 min", id="a refresh token writes two versions"),
-        pytest.param(25, True, "yes", id="twenty-five are enough with one"),
+        pytest.param(25, True, "yes, if not cached", id="twenty-five are enough with one"),
+        pytest.param(30, True, "yes", id="and thirty with a cache"),
     ],
 )
 def test_what_can_be_kept_alive(

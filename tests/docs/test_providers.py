@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
@@ -12,6 +13,7 @@ from token_refresher.health import shortest_lifetime
 from token_refresher.oauth.providers import names
 from token_refresher.parsing import parse_credentials
 from token_refresher.settings import Settings
+from token_refresher_cli.catalogue import CONSUMERS_CACHE
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 TEXT: Final = (ROOT / "docs" / "providers.md").read_text("utf-8")
@@ -32,6 +34,27 @@ def test_the_lifetimes_that_are_enough_are_the_policys() -> None:
             uses_refresh_tokens=uses_refresh_tokens, schedule=Settings().schedule
         )
         assert shortest.total_seconds() == int(minutes) * 60
+
+
+@pytest.mark.parametrize(
+    ("page", "sentence"),
+    [
+        ("README.md", r"tokens that live less than (\d+) minutes \((\d+) where refresh tokens"),
+        ("docs/providers.md", r"keep a token for five minutes need five more: (\d+) and (\d+),"),
+        ("docs/reference.md", r"keep a token for five minutes need five more: (\d+) and (\d+)\."),
+        ("docs/migrating.md", r"one that lives (\d+) minutes, (\d+) with refresh tokens"),
+    ],
+)
+def test_every_page_tells_the_same_lifetimes_for_consumers_with_a_cache(
+    page: str, sentence: str
+) -> None:
+    schedule = Settings().schedule
+    needed = [
+        shortest_lifetime(uses_refresh_tokens=uses, schedule=schedule) + CONSUMERS_CACHE
+        for uses in (False, True)
+    ]
+    [told] = re.findall(sentence, (ROOT / page).read_text("utf-8"))
+    assert [timedelta(minutes=int(minutes)) for minutes in told] == needed
 
 
 def test_the_readme_tells_how_many_there_are() -> None:
