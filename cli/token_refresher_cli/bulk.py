@@ -163,9 +163,11 @@ def _judged(
     Raises:
         FormError: It cannot be read.
     """
+    content = content_of(file)
+    if caution := _caution_about(file):
+        screen.note(caution, style="yellow")
     try:
-        text = text_of(_read(file))
-        lines, wrong = read_accounts(text)
+        lines, wrong = read_accounts(text_of(content))
     except FormError as error:
         raise FormError(f"{name}: {error}") from None
     given, asked = fields_of(ctx)
@@ -234,19 +236,33 @@ def _hint(error: Failure | FormError, connection: Connection) -> str:
     return "" if isinstance(error, FormError) else doubt(error.code, connection.target)
 
 
-def _read(file: Path) -> bytes:
+def content_of(file: Path) -> bytes:
+    """Read what accounts are given in: a file, a pipe, or the standard input.
+
+    Raises:
+        FormError: It cannot be read.
+    """
     if str(file) == "-":
         return sys.stdin.buffer.read()
     try:
-        if sys.platform != "win32" and file.stat().st_mode & _OTHERS_MAY:
-            screen.note(
-                f"It holds secrets, and others on this machine may read it: "
-                f"{shlex.join(['chmod', '600', str(file)])}",
-                style="yellow",
-            )
+        kind = file.stat().st_mode
+        if stat.S_ISBLK(kind) or stat.S_ISCHR(kind):
+            # One of them has no end.
+            raise FormError(f"cannot read {file}: it is a device; - reads the standard input")
         return file.read_bytes()
     except OSError as error:
-        raise FormError(f"cannot read it: {error.strerror}") from None
+        raise FormError(f"cannot read {file}: {error.strerror}") from None
+
+
+def _caution_about(file: Path) -> str:
+    """Tell how others are kept from reading a file that was read; empty where none may."""
+    if str(file) == "-" or sys.platform == "win32":
+        return ""
+    mode = file.stat().st_mode
+    if not (stat.S_ISREG(mode) and mode & _OTHERS_MAY):
+        return ""
+    only_mine = shlex.join(["chmod", "600", str(file)])
+    return f"{file} holds secrets, and others on this machine may read it: {only_mine}"
 
 
 def _endpoint_of(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
@@ -163,12 +162,8 @@ def _given(ctx: typer.Context, from_file: Path | None) -> tuple[dict[str, Any], 
     # Before any option is repeated: a secret in one is refused.
     given, asked = fields_of(ctx)
     if from_file is not None:
-        is_pipe = str(from_file) == "-"
-        source = "what was read" if is_pipe else str(from_file)
-        try:
-            content = sys.stdin.buffer.read() if is_pipe else from_file.read_bytes()
-        except OSError as error:
-            raise FormError(f"cannot read {from_file}: {error.strerror}") from None
+        source = "what was read" if str(from_file) == "-" else str(from_file)
+        content = bulk.content_of(from_file)
         try:
             fields = read_object(content, name=source)
         except FormError:

@@ -370,9 +370,28 @@ def test_a_file_that_others_may_read_is_told(operator: Operator, tmp_path: Path)
     file.write_text(as_csv(accounts(operator, "dealer-1")))
     file.chmod(0o644)
     added = operator.run(f"add --from-file '{file}'")
-    assert f"others on this machine may read it: chmod 600 '{file}'" in added.stderr
+    told = f"{file} holds secrets, and others on this machine may read it: chmod 600 '{file}'"
+    assert told in added.stderr
     file.chmod(0o600)
     assert "chmod" not in operator.run(f"add --from-file '{file}'").stderr
+
+
+@pytest.mark.parametrize("name", ["", "dealer-1 "], ids=["many", "one"])
+@pytest.mark.parametrize(
+    ("file", "why"),
+    [
+        ("/dev/null/none", "Not a directory"),
+        ("/nowhere/accounts.csv", "No such file or directory"),
+        ("/dev", "Is a directory"),
+        ("/dev/zero", "it is a device; - reads the standard input"),
+    ],
+)
+def test_what_is_no_file_is_told_as_that_and_not_to_be_changed(
+    operator: Operator, file: str, why: str, name: str
+) -> None:
+    refused = operator.run(f"add {name}--from-file {file}")
+    assert (refused.exit_code, refused.stdout) == (3, "")
+    assert refused.stderr == f"Cannot read {file}: {why}.\n"
 
 
 def test_one_account_is_told_by_its_name_whatever_the_file_calls_it(operator: Operator) -> None:
