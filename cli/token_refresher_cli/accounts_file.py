@@ -63,11 +63,13 @@ class Wrong:
         number: The line's.
         account: Its name; empty where it is none that could be shown.
         problem: What is wrong, without a full stop.
+        column: Such as ``column 5``; empty where it is the line as a whole.
     """
 
     number: int
     account: str
     problem: str
+    column: str = ""
 
 
 def text_of(content: bytes) -> str:
@@ -151,15 +153,17 @@ def _from_json(text: str) -> Iterator[Line | Wrong]:
                     "it is one JSON object over several lines: write each account on a line of "
                     "its own (jq -c .), or give the NAME of this one"
                 ) from None
-            yield Wrong(number, "", _trouble(line))
+            yield _trouble(number, line)
         else:
             yield _line(number, content)
 
 
-def _trouble(line: str) -> str:
-    """Say what is wrong with a line; a column helps nobody where every line is long."""
-    twice = given_twice(line) if _is_one_object(line) else []
-    return f"it gives {' and '.join(twice)} twice" if twice else trouble_with(line).kind
+def _trouble(number: int, line: str) -> Wrong:
+    """Say what is wrong with a line that is no object."""
+    if twice := given_twice(line) if _is_one_object(line) else []:
+        return Wrong(number, "", f"it gives {' and '.join(twice)} twice")
+    place, kind = trouble_with(line)
+    return Wrong(number, "", kind, place.removeprefix("line 1, "))
 
 
 def _first_line(text: str) -> int:

@@ -292,7 +292,7 @@ def _tell_problems(
     """Say what is wrong, each kind once with the first line that it is on."""
     for problem, those in list(problems.items())[:_MOST_TOLD]:
         first = those[0]
-        who = f", {first.account}" if first.account else ""
+        who = "".join(f", {each}" for each in (first.column, first.account) if each)
         others = f" (and {counted(len(those) - 1, 'more line')})" if len(those) > 1 else ""
         screen.note(f"{file}, line {first.number}{who}{others}: {problem}{ending(problem)}")
     if len(problems) > _MOST_TOLD:

@@ -69,6 +69,17 @@ def test_a_line_that_is_no_account_is_told_by_its_number(line: str, problem: str
         assert problems(line) == [(1, "", problem)]
 
 
+def test_a_line_that_is_no_json_is_told_by_its_column_too() -> None:
+    _, wrong = read_accounts('{"account": "a"}\n{"account": "b",}\r\n{"account": "c", }\n["d"]\n')
+    told = "the comma before it is one too many"
+    assert [(one.number, one.column) for one in wrong] == [
+        (2, "column 17"),
+        (3, "column 18"),
+        (4, ""),
+    ]
+    assert [one.problem for one in wrong[:2]] == [told, told]
+
+
 def test_an_account_that_is_there_twice_is_told_with_both_lines() -> None:
     text = '{"account": "a"}\n{"account": "b"}\n{"account": "a", "scope": "other"}\n'
     assert problems(text) == [(3, "a", "line 1 has the same account")]

@@ -220,12 +220,16 @@ def test_what_is_wrong_on_many_lines_is_told_once_also_where_one_has_more(
 ) -> None:
     lines = accounts(operator, "dealer-1", "dealer-2", client_secrt="made-up")
     lines += accounts(operator, "dealer-3", client_secrt="made-up", client_id=" made-up")
+    lines += 2 * accounts(operator, "dealer-4").replace("}", ",}")
     told = operator.run("add --from-file -", stdin=lines).stderr.splitlines()
-    assert [one.partition("`")[0] for one in told[:2]] == [
+    column = len(lines.splitlines()[3])
+    comma = f"column {column} (and 1 more line): the comma before it is one too many."
+    assert [one.partition("`")[0] for one in told[:3]] == [
         "the standard input, line 1, dealer-1 (and 2 more lines): ",
         "the standard input, line 3, dealer-3: ",
+        f"the standard input, line 4, {comma}",
     ]
-    assert told[-2] == "3 of 3 accounts in the standard input are wrong."
+    assert told[-2] == "5 of 5 accounts in the standard input are wrong."
 
 
 def test_the_name_of_a_secret_is_no_accounts_name(operator: Operator) -> None:
