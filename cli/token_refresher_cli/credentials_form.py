@@ -66,6 +66,7 @@ _SIGNERS: Final = (
     f"audience ({_STS}), or is a text that you have ({_READY_MADE})."
 )
 _KEPT: Final = "the stored one"
+_ANOTHER_GRANT: Final = "any other comes with --grant-type and --grant-parameter"
 # Where credentials are sent follows from them.
 _MOVING: Final = frozenset({"provider_parameters", "token_endpoint", "verify_url"})
 # Told by their names, together.
@@ -87,8 +88,14 @@ class Asker(Protocol):
     def secret(self, field: str, *, empty: str = "") -> str:
         """Ask for a value without showing it; ``empty`` says what none means, where it may be."""
 
-    def choice(self, field: str, choices: Sequence[str]) -> str:
-        """Ask for one of several words; the first is the default."""
+    def choice(self, field: str, choices: Sequence[str], *, other: str = "") -> str:
+        """Ask for one of several words; the first is the default.
+
+        Args:
+            field: Its name.
+            choices: The words.
+            other: How another one is given, where there is a way.
+        """
 
     def tell(self, text: str) -> None:
         """Say what is wrong with an answer, or what was made of it."""
@@ -286,7 +293,7 @@ class _Form:
         entry = self.draft.entry
         # Where nothing else is known, it is machines that ask.
         known = list(entry.grant_types) if entry else ["client_credentials", *GRANT_TYPES]
-        grant = self.asker.choice("grant_type", list(dict.fromkeys(known)))
+        grant = self.asker.choice("grant_type", list(dict.fromkeys(known)), other=_ANOTHER_GRANT)
         if grant == providers.LOGIN and entry is not None:
             self.draft.fields["grant_parameters"] = {}
         else:

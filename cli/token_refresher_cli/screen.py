@@ -11,6 +11,7 @@ import sys
 from collections import Counter
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Final
 
 import typer
@@ -402,8 +403,8 @@ class TerminalAsker:
         """Say what is wrong with an answer, or what was made of it."""
         note(text, style="yellow")
 
-    def choice(self, field: str, choices: Sequence[str]) -> str:
-        """Ask until one of the choices is named."""
+    def choice(self, field: str, choices: Sequence[str], *, other: str = "") -> str:
+        """Ask until one of the choices is named; what is none is met with the nearest."""
         label = f"{field}: {', '.join(choices)}"
         if len(label) > _LONGEST_QUESTION:
             note(label)
@@ -412,4 +413,6 @@ class TerminalAsker:
             answer = str(typer.prompt(label, default=choices[0], err=True)).strip()
             if answer in choices:
                 return answer
-            note(f"{field} is one of: {', '.join(choices)}")
+            near = get_close_matches(answer.lower(), choices, n=1, cutoff=0.6)
+            known = f"is one of {', '.join(choices)}{other and f'; {other}'}"
+            note(f"{field}: did you mean {near[0]}?" if near else f"{field} {known}")

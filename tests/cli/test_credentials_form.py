@@ -52,7 +52,7 @@ class Answers:
         self.asked.append(f"{field}, hidden" + (", stored" if is_stored else ""))
         return self._answers.get(field, "") if is_stored else self._answers[field]
 
-    def choice(self, field: str, choices: Sequence[str]) -> str:
+    def choice(self, field: str, choices: Sequence[str], **_: str) -> str:
         self.asked.append(field)
         return self._answers.get(field, choices[0])
 
@@ -125,7 +125,7 @@ class Person(Answers):
         self.asked.append(f"{field}, hidden" + (f", {empty}" if empty else ""))
         return next(self._next)
 
-    def choice(self, field: str, choices: Sequence[str]) -> str:
+    def choice(self, field: str, choices: Sequence[str], **_: str) -> str:
         self.asked.append(field)
         return next(self._next) or choices[0]
 
@@ -577,7 +577,7 @@ class Anybody(Answers):
         self.asked.append(f"{field}, hidden")
         return "made-up-secret"
 
-    def choice(self, field: str, choices: Sequence[str]) -> str:
+    def choice(self, field: str, choices: Sequence[str], **_: str) -> str:
         assert self._grant.name in choices
         self.asked.append(field)
         return self._grant.name
