@@ -73,6 +73,10 @@ _MOVING: Final = frozenset({"provider_parameters", "token_endpoint", "verify_url
 _IS_MISSING: Final = re.compile(r"is missing|^give exactly one of")
 
 
+class NotGivenError(FormError):
+    """Something is missing, nothing is wrong, and there is nobody to ask."""
+
+
 class Asker(Protocol):
     """Somebody who can be asked."""
 
@@ -189,7 +193,7 @@ def _require_all(fields: Mapping[str, Any], misspelt: list[str], asked: Collecti
     wrong = [each for each in problems_of(fields) if not _IS_MISSING.search(each)]
     if wrong:
         raise invalid([*wrong, *said])
-    raise FormError(said[0])
+    raise NotGivenError(said[0])
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from token_refresher.parsing import parse_credentials
 from token_refresher_cli import bulk, options, screen
 from token_refresher_cli.accounts_file import holds_many, without_account
 from token_refresher_cli.cautions import caution_about, cautions
-from token_refresher_cli.credentials_form import fill_in
+from token_refresher_cli.credentials_form import NotGivenError, fill_in
 from token_refresher_cli.deployment import Aws
 from token_refresher_cli.field_options import fields_of, flags_of, issuer_of
 from token_refresher_cli.fields import FormError, joined, read_object, slot_of, to_credentials
@@ -273,6 +273,12 @@ def _completed(
         credentials, text = to_credentials(fields)
         require_signing(credentials)
         connection.admit(credentials, name)
+    except NotGivenError as error:
+        raise ProblemError(
+            sentence(str(error)),
+            "Nobody can be asked here: give it in a file by --from-file, or by - in the standard "
+            "input.",
+        ) from None
     except FAILURES as error:
         hint = doubt(error.code, connection.target)
         raise ProblemError(

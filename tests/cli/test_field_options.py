@@ -323,7 +323,11 @@ def test_a_name_alone_needs_somebody_to_be_asked(operator: Operator) -> None:
         "--grant-parameter password --request-header X-Key"
     )
     assert refused.exit_code == 3
-    assert refused.stderr == "Not given: grant_parameters.password, request_headers.X-Key.\n"
+    assert refused.stderr == (
+        "Not given: grant_parameters.password, request_headers.X-Key.\n"
+        "Nobody can be asked here: give it in a file by --from-file, or by - in the standard input."
+        "\n"
+    )
 
 
 @pytest.mark.parametrize(
