@@ -30,6 +30,7 @@ from token_refresher_cli.grant_fields import (
     GRANT_TYPES,
     OF_FILES,
     OWN,
+    SENT,
     entry_of,
     fields_needed,
     is_own,
@@ -224,7 +225,8 @@ class _Form:
         if self.draft.lacks_files:
             self._ask_for_files()
         self.draft.require_valid()
-        for slot in self.draft.secrets:
+        # In one order, whatever of it is given, stored or asked for by its name.
+        for slot in sorted(self.draft.secrets, key=_place_in_request):
             self._ask_for_secret(slot)
         return self.draft.fields
 
@@ -426,6 +428,11 @@ class _Form:
         if slot != ("client_secret",) or self.draft.needs_client_secret:
             return needed
         return f"{needed} with this grant, but with --token-endpoint-auth-method none"
+
+
+def _place_in_request(slot: Slot) -> int:
+    """Put fields of their own before what is a parameter or a header."""
+    return SENT.index(slot[0]) + 1 if slot[0] in SENT else 0
 
 
 def _doubt(secret: str) -> str:

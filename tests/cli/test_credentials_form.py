@@ -666,6 +666,27 @@ def test_with_a_misspelt_field_all_else_that_is_wrong_is_told_and_what_is_asked_
         assert "`client_secret` is missing" not in told
 
 
+def test_hidden_questions_come_in_one_order_whether_an_account_is_added_or_corrected() -> None:
+    key = ("request_headers", "X-Key")
+    fields: dict[str, Any] = {
+        "token_endpoint": "https://e.example/t",
+        "grant_parameters": {"user": "robot"},
+    }
+    stored = {**fields, "grant_parameters": {"user": "robot", "password": "made-up-1"}}
+    answers = {"grant_parameters.password": "made-up-2", "request_headers.X-Key": "made-up-3"}
+    orders = []
+    for given, before, asked in (
+        (fields, None, [("grant_parameters", "password"), key]),
+        (fields, None, [key, ("grant_parameters", "password")]),
+        ({}, stored, [key]),
+        ({}, {**stored, "request_headers": {"X-Key": "made-up-4"}}, [key]),
+    ):
+        asker = Answers({}, **answers)
+        fill_in(given, asker=asker, stored=before, asked=asked)
+        orders.append([question.partition(",")[0] for question in asker.asked])
+    assert orders == [list(answers)] * len(orders)
+
+
 def test_a_public_client_has_no_secret_to_be_typed() -> None:
     answers = {"client_id": "1", "client_secret": "", "refresh_token": "made-up"}
     asker = Answers({PLACE: "https://e.example/t"}, grant_type="refresh_token", **answers)
