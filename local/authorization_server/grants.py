@@ -41,6 +41,9 @@ if TYPE_CHECKING:
     from email.message import Message
 
 _METHODS = (*AUTH_METHODS, *BY_ASSERTION)
+_NOT_AUTHENTICATED = (
+    "The client is unknown, its secret is wrong, or it may not authenticate by this method"
+)
 
 Outcome: TypeAlias = tuple[int, dict[str, Any], list[tuple[str, str]]]
 
@@ -203,6 +206,20 @@ class TokenEndpoint(AuthorizationServer):
             except OAuth2Error as error:
                 outcome = self.handle_error_response(request, error)
         return cast("Outcome", outcome)
+
+    @override
+    def authenticate_client(self, request: Any, methods: Any, endpoint: str = "token") -> Any:
+        """Refuse as RFC 6749 section 5.2 has it, where Authlib names the methods that it tried.
+
+        Raises:
+            InvalidClientError: It does not say which of the reasons it is.
+        """
+        try:
+            return super().authenticate_client(request, methods, endpoint)
+        except InvalidClientError as error:
+            if "with methods" in (error.description or ""):
+                error.description = _NOT_AUTHENTICATED
+            raise
 
     @override
     def query_client(self, client_id: str | None) -> Any:

@@ -136,6 +136,8 @@ class TestClientAuthentication:
         pair = base64.b64encode(f"demo:{SECRET}".encode()).decode()
         answer = caller.post(PASSWORD, {"Authorization": f"Basic {pair}"})
         assert error_of(answer) == (401, "invalid_client")
+        # Whoever mistypes a secret must not be led to look for another method.
+        assert "its secret is wrong" in answer.json()["error_description"]
 
     def test_both_at_once_are_refused(self, caller: Caller) -> None:
         answer = caller.request({**PASSWORD, "client_id": "demo", "client_secret": SECRET})
