@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 CLIENT_ID: Final = "my-client"
+USER: Final = "dealer@example.com"
 VARIABLES: Final = ROOT / "cloud.env"
 _ENDPOINT: Final = re.compile(r"AWS_ENDPOINT_URL='?http://(?P<host>[\w.]+):(?P<port>\d+)")
 READY: Final = """\
@@ -38,7 +39,8 @@ A local AWS is ready. In another terminal, in the clone, in place of the export:
     . {variables}
 
 That terminal then speaks to this AWS, until you close it. The client secret
-to type is secret-of-{client}
+to type is secret-of-{client}; the password of $TOKEN_USER, for
+--grant-type password with refresh tokens, is password-of-{user}
 
 Ctrl-C here ends it. Stacks, secrets and tokens in it are then lost."""
 IN_USE: Final = """\
@@ -85,7 +87,12 @@ def run(variables: Path, *, port: int | None) -> None:
     print("== Starting a local AWS; it says when it is ready, and what to do then", flush=True)
     with tempfile.TemporaryDirectory(prefix="cloud-") as directory, LocalAws(port=port) as aws:
         stack = Stack(aws, {"ScheduleMinutes": "1"})
-        stack.register(CLIENT_ID, dialect=replace(RFC_6749, scope="read"))
+        stack.register(
+            CLIENT_ID,
+            dialect=replace(RFC_6749, scope="read"),
+            users={USER: f"password-of-{USER}"},
+            grants=("client_credentials", "password", "refresh_token"),
+        )
         bundle = Path(directory) / "authorities.pem"
         bundle.write_bytes(b"\n".join((Path(aws.certificate_file).read_bytes(), *authorities())))
         settings = stack.settings()
@@ -98,6 +105,7 @@ def run(variables: Path, *, port: int | None) -> None:
                 "TOKEN_HOST": aws.server.host,
                 "TOKEN_ENDPOINT": aws.server.token_endpoint,
                 "CLIENT_ID": CLIENT_ID,
+                "TOKEN_USER": USER,
                 "API": aws.server.resource_url,
                 # For curl, for Python's requests, and for all that uses OpenSSL.
                 "CURL_CA_BUNDLE": str(bundle),
@@ -108,7 +116,8 @@ def run(variables: Path, *, port: int | None) -> None:
         try:
             variables.write_text(text)
             shown = f"./{variables.name}" if variables == VARIABLES else str(variables)
-            print(READY.format(variables=shlex.quote(shown), client=CLIENT_ID), flush=True)
+            said = READY.format(variables=shlex.quote(shown), client=CLIENT_ID, user=USER)
+            print(said, flush=True)
             threading.Event().wait()
         finally:
             # Another cloud may have written its own since.

@@ -30,6 +30,27 @@ except urllib.error.HTTPError as error:
     print(error.code)
 """
 
+# As the program does: by HTTP Basic, first with a password and then with what came back.
+GRANTS: Final = """
+import json, os, urllib.parse, urllib.request
+
+def asked(**fields):
+    passwords = urllib.request.HTTPPasswordMgrWithPriorAuth()
+    client = os.environ["CLIENT_ID"]
+    passwords.add_password(
+        None, os.environ["TOKEN_ENDPOINT"], client, f"secret-of-{client}", is_authenticated=True
+    )
+    opener = urllib.request.build_opener(urllib.request.HTTPBasicAuthHandler(passwords))
+    body = urllib.parse.urlencode(fields).encode()
+    with opener.open(os.environ["TOKEN_ENDPOINT"], body, timeout=10) as response:
+        return json.load(response)
+
+user = os.environ["TOKEN_USER"]
+first = asked(grant_type="password", username=user, password=f"password-of-{user}")
+second = asked(grant_type="refresh_token", refresh_token=first["refresh_token"])
+print(len({first["access_token"], second["access_token"]}))
+"""
+
 
 @pytest.fixture
 def variables(tmp_path: Path) -> Path:
@@ -78,6 +99,22 @@ def test_any_shell_reads_it_with_the_one_line_that_is_said(said: str, variables:
         assert (done.stdout, done.stderr) == ("401\n", ""), shell
 
 
+@pytest.mark.slow
+def test_its_server_knows_a_user_whose_tokens_come_with_refresh_tokens(
+    said: str, variables: Path
+) -> None:
+    assert "password-of-" in said
+    line = f". {shlex.quote(str(variables))}\nexec {shlex.quote(sys.executable)} -c "
+    done = subprocess.run(  # noqa: S603
+        ["/bin/sh", "-c", line + shlex.quote(GRANTS)],
+        env={},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.stdout, done.stderr) == ("2\n", "")
+
+
 def test_what_is_written_holds_neither_comments_nor_quotes_that_a_terminal_could_misread(
     said: str, variables: Path
 ) -> None:
@@ -116,7 +153,7 @@ def test_what_one_that_was_killed_has_left_behind_is_in_nobodys_way(variables: P
 
 
 def test_it_says_what_to_type_and_how_it_ends_in_eighty_columns() -> None:
-    said = cloud.READY.format(variables="./cloud.env", client=cloud.CLIENT_ID)
+    said = cloud.READY.format(variables="./cloud.env", client=cloud.CLIENT_ID, user=cloud.USER)
     assert "secret-of-my-client" in said
     assert "Ctrl-C" in said
     assert max(map(len, said.splitlines())) <= 80
