@@ -479,7 +479,9 @@ def test_whom_an_assertion_is_for_has_no_blank_around_it(value: object) -> None:
 
 @pytest.mark.parametrize("value", ["a", ["a"], ["a", "https://b.example"], None], ids=repr)
 def test_an_assertion_is_for_one_for_several_or_says_nothing_of_it(value: object) -> None:
-    assert parse(SIGNED, assertion={"claims": {"aud": value}})
+    signed = parse(SIGNED, assertion={"claims": {"aud": value}}).signed_assertion
+    assert signed is not None
+    assert signed.claims == {"aud": value}
 
 
 @pytest.mark.parametrize("seconds", [9, 301, 3600])
