@@ -143,6 +143,7 @@ def cloud_names(cloud: EmbeddedCloud) -> list[str]:
     return [one["Name"] for page in pages for one in page["SecretList"]]
 
 
+@pytest.mark.slow
 def test_ctrl_c_finishes_what_has_begun_and_says_how_to_go_on(
     shell: Shell, cloud: EmbeddedCloud, relay: Relay, tmp_path: Path
 ) -> None:

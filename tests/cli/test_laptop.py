@@ -98,6 +98,9 @@ SEEKERS: Final = tuple(each for each in COMMANDS if each != ADD)
 DOCTORS: Final = (DOCTOR, DOCTOR_OF)
 NO_DOCTORS: Final = tuple(each for each in COMMANDS if each not in DOCTORS)
 
+# Each command waits for what does not come.
+SLOW: Final = {"an account that is throttled", "names that are not resolved"}
+
 FAULTS: Final = {
     "an expired session": Fault(
         "Your AWS session has expired.", "aws sso login", aws=refuses("ExpiredTokenException")
@@ -135,6 +138,8 @@ FAULTS: Final = {
     "an account that is throttled": Fault(
         "AWS is throttling this account's calls.",
         "Try again in a minute.",
+        # Each tries again for seconds, a random number of them, before it says so.
+        commands=(STATUS, FORCE, ADD, DOCTOR),
         aws=refuses("ThrottlingException"),
     ),
     "no permission at all": Fault(
@@ -336,7 +341,13 @@ def recorded(operator: Operator, request: pytest.FixtureRequest) -> None:
 
 
 @pytest.mark.usefixtures("recorded")
-@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
+@pytest.mark.parametrize(
+    "fault",
+    [
+        pytest.param(fault, id=name, marks=[pytest.mark.slow] if name in SLOW else [])
+        for name, fault in FAULTS.items()
+    ],
+)
 def test_what_is_wrong_on_a_machine_is_named_and_nothing_is_recorded(
     operator: Operator,
     cloud: EmbeddedCloud,

@@ -256,6 +256,7 @@ def test_whoever_watches_sees_what_changes_until_they_interrupt(
         assert terminal.finish() == 130
 
 
+@pytest.mark.slow
 def test_a_watch_outlasts_calls_that_are_throttled(
     shell: Shell, onboard: Callable[..., None], schedule: Schedule, dealer: str, relay: Relay
 ) -> None:

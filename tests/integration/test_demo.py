@@ -50,7 +50,11 @@ class Run:
         return Screen(self.transcript, self.screen.columns, TALL)
 
 
-@pytest.fixture(scope="session", params=[80, 120], ids="{} columns".format)
+@pytest.fixture(
+    scope="session",
+    params=[80, pytest.param(120, marks=pytest.mark.slow)],
+    ids="{} columns".format,
+)
 def demo(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Run:
     files = tmp_path_factory.mktemp("demo")
     environment = {"PATH": os.defpath, "PYTHONPATH": "functions", "TMPDIR": str(files)}

@@ -24,7 +24,11 @@ if TYPE_CHECKING:
 SECONDS = 10.0
 
 
-@pytest.mark.parametrize("schema", [SCHEMA, *RELEASED], ids=lambda path: path.parent.name)
+@pytest.mark.parametrize(
+    "schema",
+    [SCHEMA, *(pytest.param(each, marks=pytest.mark.slow) for each in RELEASED)],
+    ids=lambda path: path.parent.name,
+)
 def test_every_event_of_every_story_is_of_the_schema(
     schema: Path,
 ) -> None:
