@@ -12,7 +12,7 @@ import gc
 import platform
 import time
 from datetime import UTC, datetime, timedelta
-from functools import cache, partial
+from functools import cache, cached_property, partial
 from typing import TYPE_CHECKING, Any, Final
 
 from token_refresher import PRODUCT_USER_AGENT
@@ -27,7 +27,6 @@ from token_refresher.outcomes import Outcome, Result
 from token_refresher.policy import Reason
 from token_refresher.refresh import Refresher
 from token_refresher.reporting import Reporter, describe, summary, traced
-from token_refresher.rotation import Rotation
 from token_refresher.settings import Settings, settings_from_environment
 from token_refresher.sweep import Sweeper
 
@@ -41,6 +40,7 @@ if TYPE_CHECKING:
     from token_refresher.oauth.signatures import Signer
     from token_refresher.ports import ReplicatingStore, StagingStore
     from token_refresher.replication import Replicator
+    from token_refresher.rotation import Rotation
     from token_refresher.sweep import Report
 
     # Shapes, which a start need not make.
@@ -103,7 +103,9 @@ class Handler:
         self._reporter = Reporter(settings)
         self._announcer = announcer
         self._replicator = replicator
+        self._store = store
         self._endpoint = endpoint
+        self._clock = clock
         self._sweeper = Sweeper(
             Refresher(
                 store=store,
@@ -116,9 +118,6 @@ class Handler:
             ),
             monotonic=monotonic,
             max_workers=settings.max_workers,
-        )
-        self._rotation = Rotation(
-            store=store, endpoint=endpoint, sweeper=self._sweeper, clock=clock
         )
         self._run = traced(self._handle, settings.service) if settings.tracing else self._handle
 
@@ -219,6 +218,14 @@ class Handler:
         version_id = published.version_id if published else None
         told = describe(result, report, where=self._settings.where)
         return told | {"version_id": version_id}
+
+    @cached_property
+    def _rotation(self) -> Rotation:
+        from token_refresher.rotation import Rotation  # noqa: PLC0415 - one function of three
+
+        return Rotation(
+            store=self._store, endpoint=self._endpoint, sweeper=self._sweeper, clock=self._clock
+        )
 
     def _rotate(self, event: object, context: LambdaContext) -> dict[str, Any]:
         asked = parse_rotation(event, secret_prefix=self._settings.secret_prefix)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import threading
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
@@ -48,8 +47,7 @@ def block(retry_after: timedelta | None = None) -> EndpointUnavailableError:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class HostGate:
+class HostGate(msgspec.Struct, frozen=True):
     """A token endpoint that a sweep leaves alone once it has failed everybody.
 
     A row is made of accounts that met the same, by completion, with no other response in between;
@@ -69,15 +67,15 @@ class HostGate:
     endpoint: TokenEndpoint
     monotonic: Callable[[], float]
     account: str = ""
-    request_seconds: list[float] = field(default_factory=list)
-    blocked_accounts: set[str] = field(default_factory=set)
-    _rows: dict[tuple[str, str], dict[str, None]] = field(default_factory=dict)
-    _stopped: set[tuple[str, str]] = field(default_factory=set)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    request_seconds: list[float] = msgspec.field(default_factory=list)
+    blocked_accounts: set[str] = msgspec.field(default_factory=set)
+    _rows: dict[tuple[str, str], dict[str, None]] = msgspec.field(default_factory=dict)
+    _stopped: set[tuple[str, str]] = msgspec.field(default_factory=set)
+    _lock: threading.Lock = msgspec.field(default_factory=threading.Lock)
 
     def of(self, account: str) -> HostGate:
         """Give an account its endpoint, which shares what all of them have learned."""
-        return replace(self, account=account)
+        return msgspec.structs.replace(self, account=account)
 
     def admit(self, client: Client) -> None:
         """Check that the endpoint may be asked, by the settings and in this sweep.

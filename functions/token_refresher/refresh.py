@@ -7,7 +7,6 @@ like the table in docs/architecture.md.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
@@ -85,8 +84,7 @@ _MARKED: Final = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Refresher:
+class Refresher(msgspec.Struct, frozen=True, kw_only=True):
     """Refreshes accounts, one at a time, from any number of threads.
 
     Attributes:

@@ -146,7 +146,7 @@ class Sweeper(msgspec.Struct):
                 reason = decisions[account.name].reason
                 msg = "left for the next sweep"
                 return Result(account, reason, Outcome.NOT_ATTEMPTED, OutOfTimeError(msg))
-            refresher = replace(self.refresher, endpoint=gate.of(account.name))
+            refresher = msgspec.structs.replace(self.refresher, endpoint=gate.of(account.name))
             return refresher.refresh(account, asked)
 
         due = _in_order(

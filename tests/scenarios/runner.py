@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -289,7 +288,7 @@ class _World(World):
 
     def start_environment(self) -> None:
         super().start_environment()
-        self.sweeper.refresher = replace(
+        self.sweeper.refresher = msgspec.structs.replace(
             self.sweeper.refresher,
             refresh_before=self._settings.refresh_before,
             schedule=self._settings.schedule,

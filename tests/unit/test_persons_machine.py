@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 
 from tests.unit.fakes import (
@@ -46,7 +46,9 @@ def published(world: World) -> None:
 
 def at_a_persons_machine(world: World) -> None:
     world.start_environment()
-    world.sweeper.refresher = replace(world.sweeper.refresher, records_failures=False)
+    world.sweeper.refresher = msgspec.structs.replace(
+        world.sweeper.refresher, records_failures=False
+    )
 
 
 @pytest.mark.parametrize(

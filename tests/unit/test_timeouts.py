@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
+import msgspec
 import pytest
 
 from tests.unit.fakes import (
@@ -75,7 +75,7 @@ def slow_world(
     endpoint = SlowEndpoint(world)
     world.endpoint = endpoint
     world.start_environment()
-    world.sweeper.refresher = replace(world.sweeper.refresher, schedule=schedule)
+    world.sweeper.refresher = msgspec.structs.replace(world.sweeper.refresher, schedule=schedule)
     endpoint.allowed_hosts.add("id.example")
     world.add(PASSWORD, timeout_seconds=timeout_seconds, **form)
     return world, endpoint

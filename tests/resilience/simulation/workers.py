@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import heapq
 import threading
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from typing_extensions import override
@@ -119,8 +118,7 @@ class WorkerThreads(Timelines):
         return left
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WatchedRefresher(Refresher):
+class WatchedRefresher(Refresher, frozen=True, kw_only=True):
     """The program's, which tells the time what each thread is at.
 
     Attributes:
@@ -150,5 +148,5 @@ def watched(refresher: Refresher, time: Timelines) -> Refresher:
     """Let the time know what a refresher's threads are at, where it wants to."""
     if not isinstance(time, WorkerThreads):
         return refresher
-    fields = {each: getattr(refresher, each) for each in Refresher.__slots__}
+    fields = {each: getattr(refresher, each) for each in Refresher.__struct_fields__}
     return WatchedRefresher(**fields, time=time)
