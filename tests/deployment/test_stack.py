@@ -94,7 +94,8 @@ def test_two_stacks_side_by_side_touch_no_account_of_each_other(deployed: Deploy
 
     assert [each["account"] for each in other.invoke()["accounts"]] == ["theirs"]
     assert "theirs" not in str(deployed.stack.invoke())
-    names = {each["Name"] for each in aws.secrets.list_secrets()["SecretList"]}
+    pages = aws.secrets.get_paginator("list_secrets").paginate()
+    names = {each["Name"] for page in pages for each in page["SecretList"]}
     assert {"cell/oauth/tokens/theirs", "oauth/tokens/mine"} <= names
     assert not {"oauth/tokens/theirs", "cell/oauth/tokens/mine"} & names
     other.make("undeploy")
