@@ -173,7 +173,7 @@ def _judged(
     given, asked = fields_of(ctx)
     if asked:
         raise typer.BadParameter("what is asked for is one account's: put it into the file")
-    with_endpoint = _endpoint_of(ctx, connection)
+    with_endpoint = _endpoint_of(ctx, connection, given)
     admit = _admission(connection)
     entries: list[Entry] = []
     hints: dict[str, None] = {}
@@ -266,7 +266,7 @@ def _caution_about(file: Path) -> str:
 
 
 def _endpoint_of(
-    ctx: typer.Context, connection: Connection
+    ctx: typer.Context, connection: Connection, given: Mapping[str, Any]
 ) -> Callable[[dict[str, Any]], dict[str, Any]]:
     """Find the token endpoint where an issuer is given, once for all.
 
@@ -277,7 +277,7 @@ def _endpoint_of(
     if issuer is None:
         return dict
     with screen.waiting("Looking for the token endpoint"):
-        found = connection.discover(issuer)
+        found = connection.discover(issuer, given)
     screen.note(f"{found.metadata_url} says:\ntoken_endpoint: {found.token_endpoint}")
 
     def with_endpoint(fields: dict[str, Any]) -> dict[str, Any]:

@@ -28,7 +28,11 @@ from token_refresher.model import (
     without_refresh_tokens,
 )
 from token_refresher.oauth.allowed_hosts import AllowedHosts
-from token_refresher.oauth.certificates import public_authorities
+from token_refresher.oauth.certificates import (
+    CertificatesError,
+    authorities_of,
+    public_authorities,
+)
 from token_refresher.oauth.transport import TokenEndpoint
 from token_refresher.parsing import parse_credentials
 from token_refresher.refresh import Refresher
@@ -236,22 +240,39 @@ class Connection:
             proxy=self.settings.token_endpoint_proxy,
         )
 
-    def discover(self, issuer: str) -> Discovered:
+    def discover(self, issuer: str, known: Mapping[str, object]) -> Discovered:
         """Find a token endpoint by its issuer, on the way that token requests take.
+
+        Args:
+            issuer: As the server writes it.
+            known: Fields that go with it; its `ca_certificates` count here already.
 
         Raises:
             DiscoveryError: There is none to be found.
             ProblemError: Nor could there be, as this machine is.
         """
+        own = known.get("ca_certificates")
+        try:
+            context = (
+                authorities_of(own)
+                if isinstance(own, str)
+                else public_authorities(self.settings.additional_ca_certificates)
+            )
+        except CertificatesError:
+            raise DiscoveryError(
+                "`ca_certificates` holds no certificates in PEM, or something else besides",
+                fix="give them with --ca-certificates",
+            ) from None
         try:
             return discover(
                 issuer,
-                ssl_context=public_authorities(self.settings.additional_ca_certificates),
+                ssl_context=context,
                 monotonic=self._machine.monotonic,
                 proxy=self.settings.token_endpoint_proxy,
             )
         except DiscoveryError as error:
-            if trust := self.trust_problem(error.code):
+            trust = "" if own else self.trust_problem(error.code)
+            if trust:
                 raise ProblemError(sentence(str(error)), sentence(trust)) from None
             raise
 

@@ -341,7 +341,7 @@ def _instead(error: DiscoveryError, target: Target) -> str:
     instead = "give the server's token_endpoint instead"
     hint = error.fix or doubt(error.code, target)
     if error.code == "unknown_authority":
-        return f"{hint}. Of a private authority, {instead}, and --ca-certificates"
+        return f"{hint}. Of a private authority, give --ca-certificates"
     return hint or instead
 
 

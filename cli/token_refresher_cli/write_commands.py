@@ -218,7 +218,7 @@ def _with_endpoint(
     if issuer is None:
         return given
     with screen.waiting("Looking for the token endpoint"):
-        found = connection.discover(issuer)
+        found = connection.discover(issuer, stored | given)
     has_secret = machine.can_ask or "client_secret" in stored | given
     fields = found.fields(given, has_secret=has_secret, stored=stored)
     screen.note(f"{found.metadata_url} says:")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from local.authority import Authority
 from local.authorization_server.https import Door, HttpsServer, Reply, Request
 from tests.cli.operator import COMMANDS, SECRET
 from tests.unit.connect_proxy import ConnectProxy, refuses
@@ -24,7 +25,6 @@ from token_refresher_cli.discovery import Discovered, DiscoveryError, discover
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from local.authority import Authority
     from local.authorization_server import AuthorizationServer
     from tests.cli.operator import Operator
     from tests.cli.terminal import Shell
@@ -599,6 +599,31 @@ def test_a_token_endpoint_that_is_not_found_writes_nothing_and_says_what_helps(
     refused = operator.run(line, stdin=operator.document("erp"))
     assert f"SSL_CERT_FILE names {os.devnull}, which has no certificate" in refused.stderr
     assert operator.secrets.list_secrets()["SecretList"] == []
+
+
+def test_an_issuer_of_a_private_authority_is_believed_by_the_account_s_own_certificates(
+    operator: Operator,
+) -> None:
+    add = "add erp --from-file - --issuer"
+    document = operator.document("erp", token_endpoint=None)
+    with Authority() as other, closing(Publisher(other.server_context())) as publisher:
+        publisher.publish(OF_OAUTH, token_endpoint=operator.server.token_endpoint)
+        refused = operator.run(f"{add} {publisher.issuer}", stdin=document)
+        assert "Of a private authority, give --ca-certificates." in refused.stderr
+        assert (refused.exit_code, publisher.requests) == (3, [])
+
+        ill = json.dumps(json.loads(document) | {"ca_certificates": MARK})
+        refused = operator.run(f"{add} {publisher.issuer}", stdin=ill)
+        assert refused.stderr == (
+            "`ca_certificates` holds no certificates in PEM, or something else besides.\n"
+            "Give them with --ca-certificates.\n"
+        )
+        own = f"{publisher.issuer} --ca-certificates {other.certificate_file}"
+        operator.says(f"{add} {own}", stdin=document)
+        # Those that are stored count as well, and an option counts for all accounts of a file.
+        operator.says(f"correct erp --issuer {publisher.issuer} --scope other")
+        many = json.dumps({"account": "many", **json.loads(document)})
+        operator.says(f"add --from-file - --issuer {own}", stdin=many)
 
 
 def test_an_issuer_is_asked_on_the_way_that_token_requests_take(
