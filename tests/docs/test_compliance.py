@@ -33,6 +33,7 @@ EVERYTHING: Final = {
     "CredentialsKmsKeyArn": "arn:aws:kms:eu-west-1:123456789012:key/credentials",
     "TokenSecretKmsKeyArn": "arn:aws:kms:eu-west-1:123456789012:key/tokens",
     "Events": "true",
+    "ReplicaRegions": "eu-central-1",
     "Signing": "true",
     "Tracing": "true",
     "WebIdentityAudiences": "api://AzureADTokenExchange",
@@ -65,7 +66,7 @@ def rows() -> Iterator[tuple[str, str, str]]:
     for row in tables("The stack")[0]:
         yield named(row[0])[0], row[3], row[4]
     for row in tables("AWS Config")[0]:
-        yield named(row[0])[0], row[1], row[2]
+        yield from ((name, row[1], row[2]) for name in named(row[0]))
 
 
 def functions(given: Mapping[str, str]) -> list[dict[str, Any]]:
@@ -142,6 +143,14 @@ def every_function(fact: Callable[[dict[str, Any]], object]) -> Callable[..., bo
     return lambda given: all(fact(each) for each in functions(given))
 
 
+NO_POLICY_OF_AWS: Final = every(
+    "AWS::IAM::Role",
+    lambda each: (
+        not any(
+            str(arn).startswith("arn:aws:iam::aws:") for arn in each.get("ManagedPolicyArns", ())
+        )
+    ),
+)
 RULES: Final[dict[str, Callable[[Mapping[str, str]], bool]]] = {
     "Lambda.1": invokers_are_confined,
     "Lambda.2": every_function(lambda each: each["Runtime"] == "python3.13"),
@@ -163,30 +172,35 @@ RULES: Final[dict[str, Callable[[Mapping[str, str]], bool]]] = {
     "IAM.21": lambda given: (
         not any(action.endswith(":*") for actions, _ in allowed(given) for action in actions)
     ),
+    "IAM.27": NO_POLICY_OF_AWS,
     "KMS.1": lambda given: not decrypts_with_any_key(given),
     "KMS.2": lambda given: not decrypts_with_any_key(given),
     "EventBridge.3": lambda given: not of_type("AWS::Events::EventBus", given),
     "lambda-concurrency-check": every_function(lambda each: "ReservedConcurrentExecutions" in each),
     "lambda-dlq-check": every_function(lambda each: "DeadLetterQueue" in each),
+    "sqs-queue-dlq-check": every("AWS::SQS::Queue", lambda each: "RedrivePolicy" in each),
+    "lambda-function-log-format-json": every_function(
+        lambda each: each["LoggingConfig"].get("LogFormat") == "JSON"
+    ),
+    "lambda-function-description": every_function(lambda each: each.get("Description")),
+    "cloudwatch-alarm-description": every(
+        "AWS::CloudWatch::Alarm", lambda each: each.get("AlarmDescription")
+    ),
+    "iam-policy-description": every(
+        "AWS::IAM::ManagedPolicy", lambda each: each.get("Description")
+    ),
+    "sqs-queue-policy-full-access-check": lambda given: not of_type("AWS::SQS::QueuePolicy", given),
     "cloudwatch-log-group-encrypted": every("AWS::Logs::LogGroup", lambda each: "KmsKeyId" in each),
     "iam-no-inline-policy-check": every("AWS::IAM::Role", lambda each: "Policies" not in each),
-    "iam-policy-blacklisted-check": every(
-        "AWS::IAM::Role",
-        lambda each: (
-            not any(
-                str(arn).startswith("arn:aws:iam::aws:")
-                for arn in each.get("ManagedPolicyArns", ())
-            )
-        ),
-    ),
+    "iam-policy-blacklisted-check": NO_POLICY_OF_AWS,
     "sns-topic-message-delivery-notification-enabled": every(
         "AWS::SNS::Topic", lambda each: "DeliveryStatusLogging" in each
     ),
 }
 # What is no property of a template: stacks, and tags, which stacks give to what they make.
 ELSEWHERE: Final = re.compile(
-    r"CloudFormation\.\d|cloudformation-.*|required-tags|lambda-function-settings-check"
-    r"|(Lambda\.6|SQS\.2|SNS\.3|IAM\.24)"
+    r"CloudFormation\.\d|cloudformation-.*|lambda-function-settings-check"
+    r"|required-tags|lambda-function-tagged|kms-key-tagged|(Lambda\.6|SQS\.2|SNS\.3|IAM\.24)"
 )
 
 
