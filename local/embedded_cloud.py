@@ -39,7 +39,6 @@ LOOPBACK = "127.0.0.1"
 REGION = "eu-west-1"
 RUNTIME = "python3.13"  # what template.yaml deploys on
 START_WITHIN_SECONDS = 30
-STARTS_TRIED = 3
 POLL_SECONDS = 0.02
 CLIENT_CONFIG = Config(
     retries={"mode": "standard", "total_max_attempts": 2},
@@ -121,8 +120,7 @@ class EmbeddedCloud:
         self._enforces_iam = enforces_iam
         self._function_environment = dict(function_environment or {})
         self._account_concurrency = account_concurrency
-        self._fixed_port = port
-        self._port = port or 0
+        self._fixed_port = self._port = port or 0
         self._process: subprocess.Popen[bytes] | None = None
         self._state: tempfile.TemporaryDirectory[str] | None = None
 
@@ -232,23 +230,27 @@ class EmbeddedCloud:
     def start(self) -> None:
         """Start the emulator and return when it answers.
 
-        A port that was free may be taken before the emulator binds it, so another one is tried.
+        Its port is bound here and handed to it, so that nobody else is given it meanwhile.
 
         Raises:
             EmbeddedCloudError: It is not installed, or it did not come up.
+            OSError: The port is taken that was asked for.
         """
         python = self._python()
         with contextlib.ExitStack() as undo:
             undo.callback(self.stop)
             self._state = tempfile.TemporaryDirectory(prefix="embedded-cloud-")
             state = Path(self._state.name)
-            for _ in range(STARTS_TRIED):
-                self._port = self._fixed_port or free_port()
-                self._process = self._launch(python, state)
-                if self._comes_up():
-                    undo.pop_all()
-                    return
-                self._kill()
+            with socket.socket() as bound:
+                # A fixed one may have served somebody a minute ago.
+                bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                bound.bind((LOOPBACK, self._fixed_port))
+                self._port = bound.getsockname()[1]
+                self._process = self._launch(python, state, bound.fileno())
+            if self._comes_up():
+                undo.pop_all()
+                return
+            self._kill()
             printed = (state / "output").read_text(errors="replace")
             raise EmbeddedCloudError(f"The AWS emulator did not start. It printed:\n{printed}")
 
@@ -271,7 +273,7 @@ class EmbeddedCloud:
     def _python(self) -> Path:
         return emulator_python()
 
-    def _launch(self, python: Path, state: Path) -> subprocess.Popen[bytes]:
+    def _launch(self, python: Path, state: Path, bound: int) -> subprocess.Popen[bytes]:
         functions = function_python()
         environment = {
             **self._function_environment,
@@ -293,16 +295,24 @@ class EmbeddedCloud:
             "SFTP_ENABLED": "0",
             "LOG_LEVEL": "WARNING",
         }
-        return self._run([python, "-m", "local.emulator"], state, environment)
+        return self._run([python, "-m", "local.emulator"], state, environment, bound)
 
     @staticmethod
     def _run(
-        command: list[str | Path], state: Path, environment: Mapping[str, str]
+        command: list[str | Path], state: Path, environment: Mapping[str, str], bound: int
     ) -> subprocess.Popen[bytes]:
-        """Start a process of its own, whose standard input is the pipe that it watches."""
+        """Start a process of its own, whose standard input is the pipe that it watches.
+
+        Args:
+            command: Is told last of all the socket that it shall listen on.
+            state: A directory for its files.
+            environment: All of its variables.
+            bound: That socket.
+        """
         with (state / "output").open("ab") as output:
             return subprocess.Popen(  # noqa: S603
-                command,
+                [*command, str(bound)],
+                pass_fds=[bound],
                 cwd=ROOT,
                 env=environment,
                 stdin=subprocess.PIPE,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from typing_extensions import override
 
-from local.embedded_cloud import LOOPBACK, ROOT, EmbeddedCloud, EmbeddedCloudError
+from local.embedded_cloud import ROOT, EmbeddedCloud, EmbeddedCloudError
 
 if TYPE_CHECKING:
     import subprocess
@@ -38,12 +38,11 @@ class MotoCloud(EmbeddedCloud):
         return python
 
     @override
-    def _launch(self, python: Path, state: Path) -> subprocess.Popen[bytes]:
+    def _launch(self, python: Path, state: Path, bound: int) -> subprocess.Popen[bytes]:
         environment = {
             "PATH": os.defpath,
             "HOME": str(state),
             "TMPDIR": str(state),
             "AWS_EC2_METADATA_DISABLED": "true",
         }
-        command: list[str | Path] = [python, "-m", "local.moto_server", LOOPBACK, str(self._port)]
-        return self._run(command, state, environment)
+        return self._run([python, "-m", "local.moto_server"], state, environment, bound)

@@ -1,4 +1,4 @@
-"""Starts moto's server: ``python -m local.moto_server HOST PORT``, in moto's own environment.
+"""Starts moto's server: ``python -m local.moto_server SOCKET``, in moto's own environment.
 
 It ends when its standard input is closed, whose other end the process that started it holds.
 
@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import sys
 import threading
 from typing import TYPE_CHECKING
 
 from moto.server import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
-from werkzeug.serving import run_simple
+from werkzeug.serving import make_server
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -44,13 +45,17 @@ def end_with_the_starter() -> None:
 
 if __name__ == "__main__":
     threading.Thread(target=end_with_the_starter, daemon=True).start()
-    host, port = sys.argv[1:]
+    # As whoever started it has bound it.
+    bound = socket.socket(fileno=int(sys.argv[1]))
+    bound.listen()
+    host, port = bound.getsockname()
     # Where moto finds itself, when one of its services asks another.
-    os.environ["MOTO_PORT"] = port
-    run_simple(
+    os.environ["MOTO_PORT"] = str(port)
+    make_server(
         host,
-        int(port),
+        port,
         one_at_a_time(DomainDispatcherApplication(create_backend_app)),
         threaded=True,
         request_handler=MotoRequestHandler,
-    )
+        fd=bound.fileno(),
+    ).serve_forever()

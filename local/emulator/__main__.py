@@ -1,9 +1,11 @@
-"""Starts the emulator: ``python -m local.emulator``, configured by ministack's own variables.
+"""Starts the emulator, by ministack's own variables: ``python -m local.emulator SOCKET``.
 
 It ends when its standard input is closed. The process that started it holds the other end of that
 pipe, so however that process dies, neither the emulator nor its functions outlive it, and the
 directory that ``REMOVED_AT_THE_END`` names is gone.
 """
+
+# ruff: noqa: SLF001
 
 from __future__ import annotations
 
@@ -13,7 +15,7 @@ import signal
 import sys
 import threading
 
-from ministack.app import main
+from ministack import app
 
 from local.emulator import (
     change_sets,
@@ -40,7 +42,17 @@ def end_with_the_starter() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def listen_on(bound: str) -> None:
+    """Have the server listen on a socket that whoever started it has bound."""
+    # ministack binds one itself, and there is no other way to hand it one.
+    config = app._HypercornConfig
+    hypercorn_creates = config._create_sockets
+    config._create_sockets = lambda self, _: hypercorn_creates(self, [f"fd://{bound}"])
+
+
 if __name__ == "__main__":
+    # ministack reads the other arguments, of which there are none.
+    listen_on(sys.argv.pop())
     threading.Thread(target=end_with_the_starter, daemon=True).start()
     change_sets.install()
     dispatch.install()
@@ -52,4 +64,4 @@ if __name__ == "__main__":
     logs.install()
     monitoring.install()
     storage.install()
-    main()
+    app.main()
