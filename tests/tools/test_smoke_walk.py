@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.slow
 
 NAMES: Final = Names("token-refresher-smoke-stack-0a1b2c3d")
-WAITS: Final = Waits(stack=20, poll=0.05)
+WAITS: Final = Waits(stack=60, poll=0.05)
 CLIENT_SECRET: Final = "invented-for-the-token-endpoint-alone"
 # Of what a deployment makes; what it consists of matters to no clean-up.
 TOPIC: Final = '{"Resources": {"Topic": {"Type": "AWS::SNS::Topic"}}}'
@@ -375,15 +375,21 @@ def makefile(tmp_path: Path) -> str:
     return str(path)
 
 
+def hangs(pid: Path) -> bool:
+    """Whether the command has told who it is, to the end."""
+    return pid.exists() and pid.read_text().endswith("\n")
+
+
 def test_a_command_ends_with_the_budget_and_leaves_no_process(
     place: Place, makefile: str, tmp_path: Path
 ) -> None:
-    now = [0.0]
-    budget = Budget(calls=1, seconds=1, monotonic=lambda: now[0])
+    pid = tmp_path / "pid"
+    # The time is over once the command hangs.
+    budget = Budget(calls=1, seconds=1, monotonic=lambda: float(hangs(pid)))
     with pytest.raises(BudgetError, match="the time was over"):
-        Site(place, NAMES, budget=budget).make("-f", makefile, "hang")
+        Site(place, NAMES, budget=budget, waits=WAITS).make("-f", makefile, "hang")
     with pytest.raises(ProcessLookupError):
-        os.kill(int((tmp_path / "pid").read_text()), 0)
+        os.kill(int(pid.read_text()), 0)
 
 
 def test_ctrl_c_ends_a_command_and_all_that_it_has_started(
@@ -392,7 +398,7 @@ def test_ctrl_c_ends_a_command_and_all_that_it_has_started(
     pid = tmp_path / "pid"
 
     def press() -> None:
-        assert within(20, lambda: pid.exists() and pid.read_text().endswith("\n"))
+        assert within(60, lambda: hangs(pid))
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 
     pressing = threading.Thread(target=press)

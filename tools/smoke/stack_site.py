@@ -257,7 +257,6 @@ class Site:
             CommandError: It failed.
             BudgetError: It took longer than what was left.
         """
-        left = None if self.budget is None else self.budget.left_seconds
         # What tells one make of another stays out.
         environment = {
             name: value
@@ -275,16 +274,20 @@ class Site:
             start_new_session=True,
         ) as process:
             try:
-                said, _ = process.communicate(timeout=left)
-            except subprocess.TimeoutExpired:
-                _end(process)
-                raise BudgetError(f"the time was over during make {arguments[0]}") from None
+                said = self._said(process, arguments[0])
             except BaseException:
                 _end(process)
                 raise
         if process.returncode:
             raise CommandError(f"make {arguments[0]} failed:\n{said.strip()}")
         return said
+
+    def _said(self, process: subprocess.Popen[str], target: str) -> str:
+        """Wait for the end of a command as long as the budget, and return what it printed."""
+        while self.budget is None or self.budget.left_seconds:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                return process.communicate(timeout=self.waits.poll)[0]
+        raise BudgetError(f"the time was over during make {target}")
 
     def _spend(self, **_: object) -> None:
         if self.budget is not None:
