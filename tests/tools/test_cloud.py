@@ -143,11 +143,13 @@ def test_a_second_one_is_refused_and_the_first_keeps_what_it_has_written(
 
 def test_what_one_that_was_killed_has_left_behind_is_in_nobodys_way(variables: Path) -> None:
     assert not cloud.is_in_use(variables)
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        port = listening.getsockname()[1]
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        port = bound.getsockname()[1]
         variables.write_text(cloud.exports({"AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}"}))
+        assert not cloud.is_in_use(variables)
+        bound.listen()
         assert cloud.is_in_use(variables)
-    assert not cloud.is_in_use(variables)
     variables.write_text("export OF_SOMETHING=else\n")
     assert not cloud.is_in_use(variables)
 

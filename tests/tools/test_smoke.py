@@ -45,6 +45,30 @@ def relay(cloud: EmbeddedCloud) -> Iterator[Relay]:
         yield relay
 
 
+class Hold:
+    """Holds the calls of an operation, so that a command is in the middle of it until it is let go.
+
+    None that makes a secret: one that is let go after the deleting would make it again.
+    """
+
+    def __init__(self, relay: Relay, operation: str) -> None:
+        self._reached, self._over = threading.Event(), threading.Event()
+
+        def illness(asked: str) -> None:
+            if asked == operation:
+                self._reached.set()
+                self._over.wait(60)
+
+        relay.illness = illness
+
+    def reach(self) -> None:
+        """Wait until one is held."""
+        assert self._reached.wait(60)
+
+    def let_go(self) -> None:
+        self._over.set()
+
+
 def run(
     environment: dict[str, str], *command: str, typed: str = ""
 ) -> subprocess.CompletedProcess[str]:
@@ -181,43 +205,51 @@ def test_a_stack_that_is_not_there_is_told_before_anything_is_made(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("after", [FIRST_QUESTION, "a listing in pages"])
+@pytest.mark.parametrize(
+    ("after", "operation"),
+    [(FIRST_QUESTION, "PutSecretValue"), ("a page of a listing", "ListSecrets")],
+)
 def test_ctrl_c_takes_away_what_was_made_whenever_it_comes(
-    cloud: EmbeddedCloud, tmp_path: Path, after: str
+    cloud: EmbeddedCloud, relay: Relay, tmp_path: Path, after: str, operation: str
 ) -> None:
-    with Terminal(COMMAND, shell(cloud, tmp_path), columns=80) as terminal:
+    environment = {**shell(cloud, tmp_path), "AWS_ENDPOINT_URL": relay.url}
+    asking = Hold(relay, operation)
+    with Terminal(COMMAND, environment, columns=80) as terminal:
         terminal.expect("Begin? [y/N] ")
         terminal.enter("y")
         terminal.expect(after)
-        terminal.interrupt()
+        asking.reach()
+        interrupt(terminal)
+        asking.let_go()
         assert terminal.finish() == 130
     assert "What was made is deleted." in terminal.plain
     assert "Traceback" not in terminal.plain
     assert secrets_in(cloud) == []
 
 
+def interrupt(terminal: Terminal) -> None:
+    """Press Ctrl-C, and see that the signal was sent."""
+    terminal.interrupt()
+    terminal.expect("^C")
+
+
 @pytest.mark.slow
 def test_ctrl_c_once_more_ends_the_deleting_and_names_what_is_left(
     cloud: EmbeddedCloud, relay: Relay, tmp_path: Path
 ) -> None:
-    deleting, told = threading.Event(), threading.Event()
-
-    def illness(operation: str) -> None:
-        if operation == "DeleteSecret":
-            deleting.set()
-            told.wait(timeout=30)
-
-    relay.illness = illness
     environment = {**shell(cloud, tmp_path), "AWS_ENDPOINT_URL": relay.url}
+    asking = Hold(relay, "TagResource")
     with Terminal(COMMAND, environment, columns=80) as terminal:
         terminal.expect("Begin? [y/N] ")
         terminal.enter("y")
-        terminal.expect("tags hold")
-        terminal.interrupt()
-        assert deleting.wait(timeout=30)
+        asking.reach()
+        interrupt(terminal)
+        deleting = Hold(relay, "DeleteSecret")
+        asking.let_go()
+        deleting.reach()
         terminal.interrupt()
         assert terminal.finish() == 130
-        told.set()
+        deleting.let_go()
     assert "This could not be deleted, and costs until it is:" in terminal.plain
     for name in secrets_in(cloud):
         assert f"--secret-id {name} " in terminal.plain
@@ -225,15 +257,19 @@ def test_ctrl_c_once_more_ends_the_deleting_and_names_what_is_left(
 
 @pytest.mark.slow
 def test_a_process_that_is_told_to_end_takes_away_what_was_made(
-    cloud: EmbeddedCloud, tmp_path: Path
+    cloud: EmbeddedCloud, relay: Relay, tmp_path: Path
 ) -> None:
+    environment = {**shell(cloud, tmp_path), "AWS_ENDPOINT_URL": relay.url}
+    asking = Hold(relay, "TagResource")
     command = subprocess.Popen(  # noqa: S603
-        AGREED, cwd=ROOT, env=shell(cloud, tmp_path), stdout=subprocess.PIPE, text=True
+        AGREED, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True
     )
     with command:
         assert command.stdout is not None
         next(line for line in command.stdout if FIRST_QUESTION in line)
+        asking.reach()
         command.terminate()
+        asking.let_go()
         rest = command.stdout.read()
     assert command.returncode == 130
     assert "What was made is deleted." in rest

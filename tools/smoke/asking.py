@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import select
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from tools.deploying.place import Place
+
+_LOST_FOR_SECONDS: Final = 0.1
 
 
 class NotAgreedError(Exception):
@@ -32,7 +35,9 @@ def agree(place: Place, what: Iterable[str], *, yes: bool) -> None:
         return
     if not sys.stdin.isatty():
         raise NotAgreedError("Nobody can be asked here, without a terminal: agree by YES=1.")
-    # Not by input(), in which Ctrl-C is lost that comes between its prompt and its reading.
+    # Whatever reads a terminal loses a Ctrl-C that comes right before it waits, but not for long.
     print("\nBegin? [y/N] ", end="", flush=True)
+    while not select.select([sys.stdin], [], [], _LOST_FOR_SECONDS)[0]:
+        pass
     if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
         raise NotAgreedError("Nothing was made.")
