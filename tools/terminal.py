@@ -73,8 +73,6 @@ class Terminal:
             start_new_session=True,
         )
         os.close(theirs)
-        # A character may come in two parts.
-        self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
         self._seen = 0
         # A character may come in two pieces.
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")

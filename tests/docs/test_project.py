@@ -1,6 +1,7 @@
 """The project's own files agree with each other, and name no machine they were written on."""
 
 import re
+import subprocess
 import tomllib
 from collections.abc import Iterator
 from itertools import chain
@@ -27,20 +28,16 @@ A_REGISTRY = re.compile(r"https?://\S+/simple\b|^\s*--(?:extra-)?index-url\b", r
 
 
 def files() -> Iterator[Path]:
-    """Find every file of the project, and nothing that tools have left beside them."""
-    yield from (path for path in ROOT.iterdir() if path.is_file())
-    for folder in (path for path in ROOT.iterdir() if path.is_dir()):
-        hidden = folder.name.startswith(".") and folder.name not in {".ci", ".github"}
-        if not hidden and folder.name not in {"build", "dist"}:
-            yield from (
-                path
-                for path in folder.rglob("*")
-                if path.is_file()
-                and not any(
-                    part.startswith((".", "__pycache__"))
-                    for part in path.relative_to(folder).parts[:-1]
-                )
-            )
+    """Find every file of the project, and nothing that tools or people have left beside them."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],  # noqa: S607
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    # What was removed, but not yet by git, is not there.
+    return (path for name in listed.split("\0") if (path := ROOT / name).is_file())
 
 
 def texts(*, suffix: str = "") -> Iterator[tuple[str, str]]:

@@ -484,7 +484,7 @@ def older_wheel(directory: Path) -> Path:
     return directory / WHEEL.replace(VERSION, "0.9.0")
 
 
-@pytest.mark.timeout(900)  # the Debian is made, once
+@pytest.mark.timeout(1800)  # the Debian is made, once
 def test_in_a_stock_debian_pipx_installs_upgrades_and_removes_a_command_line_that_works(
     released: Path, cloud: EmbeddedCloud, debian: Debian, tmp_path: Path
 ) -> None:
