@@ -16,7 +16,7 @@ from ministack import app
 from ministack.core.responses import get_account_id, json_response
 from ministack.services import iam, sts
 
-from local.emulator.issuer import Issuer
+from local.emulator.issuer import KEYS, Issuer
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -67,6 +67,8 @@ def _enable(_: object) -> Answer:
     if is_enabled():
         return _refused(409, "FeatureEnabled", "It is enabled already.")
     _enabled.add(_issuer_id())
+    # Its keys are made now: whoever asks for the first token may wait two seconds alone.
+    issuer().document(KEYS)
     return _answered("Enable", f"<IssuerIdentifier>{issuer().url}</IssuerIdentifier>")
 
 
