@@ -28,6 +28,13 @@ os.environ.setdefault("AWS_DEFAULT_REGION", "eu-west-1")
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGQUIT, signal.SIG_DFL)
 
+# What a CI wants of colours and widths reaches no test: rich and typer heed it in pipes, too.
+for _name in (
+    *("COLUMNS", "FORCE_COLOR", "GITHUB_ACTIONS", "LINES", "NO_COLOR", "PY_COLORS"),
+    *("TERMINAL_WIDTH", "TTY_COMPATIBLE", "TTY_INTERACTIVE"),
+):
+    os.environ.pop(_name, None)
+
 DEPLOYMENT: Final = "tests/deployment/"
 
 
