@@ -38,7 +38,7 @@ ROOT = Path(__file__).resolve().parents[1]
 LOOPBACK = "127.0.0.1"
 REGION = "eu-west-1"
 RUNTIME = "python3.13"  # what template.yaml deploys on
-START_WITHIN_SECONDS = 30
+START_WITHIN_SECONDS = 60
 POLL_SECONDS = 0.02
 CLIENT_CONFIG = Config(
     retries={"mode": "standard", "total_max_attempts": 2},
@@ -233,8 +233,7 @@ class EmbeddedCloud:
         Its port is bound here and handed to it, so that nobody else is given it meanwhile.
 
         Raises:
-            EmbeddedCloudError: It is not installed, or it did not come up.
-            OSError: The port is taken that was asked for.
+            EmbeddedCloudError: It is not installed, its fixed port is taken, or it did not come up.
         """
         python = self._python()
         with contextlib.ExitStack() as undo:
@@ -244,7 +243,10 @@ class EmbeddedCloud:
             with socket.socket() as bound:
                 # A fixed one may have served somebody a minute ago.
                 bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                bound.bind((LOOPBACK, self._fixed_port))
+                try:
+                    bound.bind((LOOPBACK, self._fixed_port))
+                except OSError as error:
+                    raise EmbeddedCloudError(f"Port {self._fixed_port} is taken.") from error
                 self._port = bound.getsockname()[1]
                 self._process = self._launch(python, state, bound.fileno())
             if self._comes_up():

@@ -54,6 +54,12 @@ def test_two_of_them_share_nothing(cloud: EmbeddedCloud) -> None:
         assert other.client().list_secrets()["SecretList"] == []
 
 
+def test_the_port_of_another_is_not_shared(cloud: EmbeddedCloud) -> None:
+    port = urlsplit(cloud.endpoint_url).port
+    with pytest.raises(EmbeddedCloudError, match=f"{port} is taken"):
+        EmbeddedCloud(port=port).start()
+
+
 def test_nothing_of_it_remains_when_the_block_ends(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
