@@ -106,6 +106,7 @@ class EmbeddedCloud:
         function_environment: Mapping[str, str] | None = None,
         port: int | None = None,
         account_concurrency: int = 1000,
+        drives_time: bool = False,
     ) -> None:
         """Describe the cloud to be started.
 
@@ -116,10 +117,13 @@ class EmbeddedCloud:
             port: A fixed one, where its address must be known beforehand; else a free one.
             account_concurrency: Lambda's quota. Without it the emulator goes by this machine's
                 memory.
+            drives_time: Whether time passes by `pass_time` alone: for metrics and alarms, for how
+                long an invocation takes, and for events that wait. No schedule ticks then.
         """
         self._enforces_iam = enforces_iam
         self._function_environment = dict(function_environment or {})
         self._account_concurrency = account_concurrency
+        self._drives_time = drives_time
         self._fixed_port = self._port = port or 0
         self._process: subprocess.Popen[bytes] | None = None
         self._state: tempfile.TemporaryDirectory[str] | None = None
@@ -216,16 +220,27 @@ class EmbeddedCloud:
         """Put Secrets Manager's clock ahead: what was written until now gets older. No other's."""
         ahead = self._seconds_ahead
         before = int(ahead.read_text()) if ahead.exists() else 0
-        # In one step: the emulator reads it whenever it is asked something.
-        new = ahead.with_suffix(".new")
-        new.write_text(str(before + int(by.total_seconds())))
-        new.replace(ahead)
+        _write_at_once(ahead, before + int(by.total_seconds()))
+
+    def pass_time(self, by: timedelta) -> None:
+        """Let driven time pass, and return when every alarm was evaluated, and has told of it."""
+        told = self._told("seconds-to-pass")
+        _write_at_once(told, int(by.total_seconds()))
+        give_up = time.monotonic() + START_WITHIN_SECONDS
+        while told.exists():
+            if time.monotonic() > give_up:
+                raise EmbeddedCloudError("The AWS emulator let no time pass.")
+            time.sleep(POLL_SECONDS)
 
     @property
     def _seconds_ahead(self) -> Path:
+        return self._told("seconds-ahead")
+
+    def _told(self, name: str) -> Path:
+        """Return the file by which the emulator is told something, beside what it is asked."""
         if self._state is None:
             raise EmbeddedCloudError("The AWS emulator does not run.")
-        return Path(self._state.name, "seconds-ahead")
+        return Path(self._state.name, name)
 
     def start(self) -> None:
         """Start the emulator and return when it answers.
@@ -288,6 +303,7 @@ class EmbeddedCloud:
             "FUNCTION_PYTHON": str(functions.executable),
             "LAMBDA_ACCOUNT_CONCURRENCY": str(self._account_concurrency),
             "AUTH": "true" if self._enforces_iam else "false",
+            "DRIVES_TIME": "true" if self._drives_time else "false",
             "GATEWAY_PORT": str(self._port),
             "BIND_HOST": LOOPBACK,
             "MINISTACK_HOST": LOOPBACK,
@@ -423,6 +439,13 @@ def _ask_python(executable: Path) -> FunctionPython | None:
         return None
     path, version = told.stdout.splitlines()
     return FunctionPython(Path(path), version)
+
+
+def _write_at_once(path: Path, seconds: int) -> None:
+    """Write in one step: the emulator may read at any time."""
+    new = path.with_suffix(".new")
+    new.write_text(str(seconds))
+    new.replace(path)
 
 
 def free_port() -> int:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
 ARCHITECTURES: Final = {"aarch64": "arm64", "arm64": "arm64"}
-MAKE_WITHIN_SECONDS: Final = 300
+MAKE_WITHIN_SECONDS: Final = 900  # which a machine that hangs alone takes
 
 # What tells one make of another, or an AWS tool of an account, stays out.
 NOT_HANDED_ON: Final = ("AWS_", "MAKE", "MFLAGS", "SAM_", "PYTHONPATH", "TOKEN_REFRESHER_")
@@ -50,8 +50,9 @@ class LocalAws:
     Both run as long as the ``with`` block.
     """
 
-    def __init__(self, *, port: int | None = None) -> None:
+    def __init__(self, *, port: int | None = None, drives_time: bool = False) -> None:
         self._port = port
+        self._drives_time = drives_time
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
@@ -64,6 +65,7 @@ class LocalAws:
                     enforces_iam=True,
                     function_environment={"SSL_CERT_FILE": self.certificate_file},
                     port=self._port,
+                    drives_time=self._drives_time,
                 )
             )
             self._stack = stack.pop_all()

@@ -54,10 +54,10 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> WholeFile
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give what deploys the time of its tools, and of a real schedule's ticks."""
+    """Give what deploys the time of its tools, on a slow machine too; it only bounds a hang."""
     for item in items:
         if item.nodeid.startswith(DEPLOYMENT):
-            item.add_marker(pytest.mark.timeout(450))
+            item.add_marker(pytest.mark.timeout(1800))
 
 
 @pytest.fixture(scope="session")

@@ -21,7 +21,7 @@ from ministack.services import eventbridge, scheduler, sts
 from ministack.services import lambda_svc as ministack
 from ministack.services.cloudformation import provisioners
 
-from local.emulator import monitoring
+from local.emulator import clock, monitoring
 from local.emulator.embedded_metrics import metrics_in
 from local.emulator.interpreters import Launchers
 
@@ -68,6 +68,8 @@ def install() -> None:
     iam_actions._lambda_action = _action_of
     lambda_runtime.execution_credentials = ministack.execution_credentials = _credentials
     scheduler._SCHEDULE_TICK_INTERVAL = SCHEDULES_LOOKED_AT_EVERY_SECONDS
+    if clock.is_driven():
+        scheduler._tick_schedules = lambda: None
     _honour_templates()
 
 
@@ -88,9 +90,9 @@ def _credentials(config: Json) -> dict[str, str]:
 
 def _run(func: Json, config: Json, *rest: object) -> Json:
     """Run one invocation, and count it."""
-    name, began = config["FunctionName"], time.monotonic()
+    name, began = config["FunctionName"], clock.elapsed()
     result = _ministack_runs(func, config, *rest)
-    milliseconds = (time.monotonic() - began) * 1000
+    milliseconds = (clock.elapsed() - began) * 1000
     monitoring.count("Invocations", name)
     monitoring.count("Errors", name, 1 if result.get("error") else 0)
     monitoring.count("Throttles", name, 0)
@@ -185,7 +187,7 @@ def _see_through(func: Json, event: object) -> None:
     settings = _event_invoke_config(func)
     retries = settings.get("MaximumRetryAttempts")
     retries_left = RETRIES_BY_DEFAULT if retries is None else int(retries)
-    give_up = time.monotonic() + int(
+    give_up = clock.elapsed() + int(
         settings.get("MaximumEventAgeInSeconds") or OLDEST_EVENT_SECONDS
     )
     pause = FIRST_PAUSE_SECONDS
@@ -194,13 +196,14 @@ def _see_through(func: Json, event: object) -> None:
         while (result := ministack._execute_function(func, event)).get("error"):
             if not result.get("throttle"):
                 retries_left -= 1
-            if retries_left < 0 or time.monotonic() + pause > give_up:
+            if retries_left < 0 or clock.elapsed() + pause > give_up:
                 monitoring.count("AsyncEventsDropped", name)
                 if destination := _failure_destination(settings, config):
                     ministack._route_async_failure(destination, name, event, result)
                 return
             time.sleep(pause)
-            pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+            if not clock.is_driven():
+                pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
             if ministack._functions.get(name) is not deployed:
                 return  # deleted meanwhile, and its events with it
             func = {**func, "concurrency": deployed["concurrency"]}

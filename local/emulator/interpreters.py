@@ -15,6 +15,7 @@ from pathlib import Path
 OF_THE_EMULATOR = (
     "AUTH",
     "BIND_HOST",
+    "DRIVES_TIME",
     "FUNCTION_PYTHON",
     "FUNCTION_RUNTIME",
     "GATEWAY_PORT",

@@ -1,6 +1,7 @@
 """ministack's CloudWatch: the only module that reaches into it.
 
-Alarms are evaluated on a timer alone, as on AWS, where an alarm also goes off because nothing came.
+Alarms are evaluated on a timer alone, as on AWS, where an alarm also goes off because nothing came;
+where time is driven, whenever some has passed.
 """
 
 # ruff: noqa: SLF001
@@ -8,14 +9,18 @@ Alarms are evaluated on a timer alone, as on AWS, where an alarm also goes off b
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
+from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from ministack.core.responses import request_scope
 from ministack.services import cloudwatch as ministack
 from ministack.services.cloudformation import provisioners
 
+from local.emulator import clock
 from local.emulator.alarms import BREACHES, Alarm, WarmUp, next_state, windows
 
 if TYPE_CHECKING:
@@ -24,6 +29,7 @@ if TYPE_CHECKING:
     from local.emulator.embedded_metrics import Datum
 
 EVALUATED_EVERY_SECONDS = 0.5
+TOLD_EVERY_SECONDS = 0.02
 
 logger = logging.getLogger(__name__)
 
@@ -32,11 +38,13 @@ _ministack_puts: Callable[..., object] = ministack._put_metric_alarm
 
 
 def install() -> None:
-    """Evaluate alarms as AWS documents it, and keep their warm-up."""
+    """Evaluate alarms as AWS documents it, by the emulator's clock, and keep their warm-up."""
+    ministack.time = SimpleNamespace(time=clock.moment)
     ministack._evaluate_alarm = lambda _: None
     provisioners._cw_metric_alarm_record = _alarm_of_a_template
     ministack._put_metric_alarm = _put_metric_alarm
-    threading.Thread(target=_evaluate_again_and_again, daemon=True).start()
+    evaluate = _evaluate_when_time_passes if clock.is_driven() else _evaluate_again_and_again
+    threading.Thread(target=evaluate, daemon=True).start()
 
 
 def count(name: str, function_name: str, value: float = 1, unit: str = "Count") -> None:
@@ -50,7 +58,7 @@ def store(datum: Datum) -> None:
         datum.namespace,
         datum.name,
         datum.dimensions,
-        datum.at_seconds,
+        clock.moment() if clock.is_driven() else datum.at_seconds,
         datum.unit,
         value=None,
         values=datum.values,
@@ -83,20 +91,44 @@ def _alarm_of_a_template(name: str, properties: dict[str, Any]) -> object:
 def _evaluate_again_and_again() -> None:
     while True:
         time.sleep(EVALUATED_EVERY_SECONDS)
-        for (account, region, _), alarm in list(ministack._alarms._data.items()):
-            with request_scope(account, region):
-                try:
-                    _evaluate(alarm)
-                except Exception:
-                    # One alarm that cannot be evaluated must not silence the others.
-                    logger.exception("Not evaluated: %s", alarm["AlarmName"])
+        _evaluate_all()
+
+
+def _evaluate_when_time_passes() -> None:
+    """Let as much time pass as a file says; it is gone when every alarm is as it has to be."""
+    told = Path(os.environ["STATE_DIR"], "seconds-to-pass")
+    while True:
+        time.sleep(TOLD_EVERY_SECONDS)
+        if told.exists():
+            _make_older(by=clock.pass_by(int(told.read_text())))
+            _evaluate_all()
+            told.unlink()
+
+
+def _make_older(*, by: int) -> None:
+    for points in list(ministack._metrics._data.values()):
+        for point in points:
+            point["Timestamp"] -= by
+    for alarm in list(ministack._alarms._data.values()):
+        for name in ("AlarmConfigurationUpdatedTimestamp", "StateUpdatedTimestamp"):
+            alarm[name] -= by
+
+
+def _evaluate_all() -> None:
+    for (account, region, _), alarm in list(ministack._alarms._data.items()):
+        with request_scope(account, region):
+            try:
+                _evaluate(alarm)
+            except Exception:
+                # One alarm that cannot be evaluated must not silence the others.
+                logger.exception("Not evaluated: %s", alarm["AlarmName"])
 
 
 def _evaluate(alarm: Alarm) -> None:
     """Bring an alarm up to date, and tell its topics; a topic may start a function that calls."""
     if alarm["ComparisonOperator"] not in BREACHES:
         return
-    now = time.time()
+    now = clock.moment()
     statistic = alarm["Statistic"]
     values = [_statistic(alarm, statistic, *window) for window in windows(alarm, now=now)]
     old, new = alarm["StateValue"], next_state(alarm, values, now=now)

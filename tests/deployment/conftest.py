@@ -28,15 +28,19 @@ class Deployed:
 
 @pytest.fixture(scope="module")
 def aws() -> Iterator[LocalAws]:
-    """An AWS account of the file's own: nothing that another leaves is in its way."""
-    with LocalAws() as local_aws:
+    """An AWS account of the file's own: nothing that another leaves is in its way.
+
+    No schedule ticks here, nor in the shared one: however long a file takes, its functions are
+    invoked by its tests alone.
+    """
+    with LocalAws(drives_time=True) as local_aws:
         yield local_aws
 
 
 @pytest.fixture(scope="session")
 def _shared_aws() -> Iterator[LocalAws]:
     """The AWS account of what several files look at."""
-    with LocalAws() as local_aws:
+    with LocalAws(drives_time=True) as local_aws:
         yield local_aws
 
 
@@ -54,7 +58,6 @@ def deployed(_shared_aws: LocalAws, _built: str) -> Deployed:
     kms = _shared_aws.cloud.client("kms")
     keys = [kms.create_key()["KeyMetadata"]["Arn"] for _ in range(2)]
     parameters = {"CredentialsKmsKeyArn": keys[0], "TokenSecretKmsKeyArn": keys[1]}
-    # The schedule is real, but no test here waits for it.
     parameters["ResourceTags"] = "team=payments,cost-center=42"
     parameters["ReplicaRegions"] = "eu-central-1"
     stack = Stack(_shared_aws, {"ScheduleMinutes": "15", "Events": "true", **parameters})

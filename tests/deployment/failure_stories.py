@@ -1,9 +1,9 @@
 """Brings each kind of failure about with the real program, and records what a person is told.
 
-Each has a stack of its own, and all of them live at once in one embedded cloud, with the alarms of
-``infra/monitoring.yaml`` at shorter periods, as in `alarm_stories`. What is recorded is the way
-from an alarm to the account, the reason and the fix: the alarm that goes off, what the command of
-its description answers, and the row of the dashboard's table. `RECORD` keeps it, without what
+Each has a stack of its own, and all of them live in one embedded cloud, with the alarms of
+``infra/monitoring.yaml``, a tick after the other, as in `alarm_stories`. What is recorded is the
+way from an alarm to the account, the reason and the fix: the alarm that goes off, what the command
+of its description answers, and the row of the dashboard's table. `RECORD` keeps it, without what
 differs from run to run, and docs/runbook.md shows it.
 """
 
@@ -15,8 +15,6 @@ import re
 import shlex
 import subprocess
 import sys
-import threading
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -30,21 +28,13 @@ from local.embedded_cloud import REGION
 from local.emulator import insights
 from local.emulator.alarms import OK
 from local.stack import LocalAws, Stack, utc_now
-from tests.deployment.alarm_stories import (
-    LONGEST_PERIODS,
-    PERIOD_SECONDS,
-    WRONG,
-    Watch,
-    clients_of,
-    deploy,
-    within,
-)
+from tests.deployment.alarm_stories import WRONG, Time, Watch, clients_of, deploy
 from tests.deployment.policies import Policies
 from token_refresher.records import GRANT_EXPIRES_AT_TAG, GrantLifetime
 from tools.templates import ROOT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Generator, Mapping
 
 RECORD: Final = Path(__file__).with_name("failures.json")
 ACCOUNT: Final = "dealer-17"
@@ -197,9 +187,11 @@ def unlisted_accounts(watch: Watch, _: World) -> None:
     Policies(stack_of(watch)).take_away("SeeWhenEveryTokenExpires")
 
 
-def schedule_off(watch: Watch, _: World) -> None:
+def nothing_yet(watch: Watch, _: World) -> None:
     watch.onboard(ACCOUNT, left=FRESH)
-    watch.sweep_until(lambda: watch.states()["NoSweepCompleted"] == OK)
+
+
+def switch_schedule_off(watch: Watch) -> None:
     scheduler = watch.aws.cloud.client("scheduler")
     name = stack_of(watch).resources()["TokenRefresherFunctionEveryTick"]
     found = scheduler.get_schedule(Name=name)
@@ -219,7 +211,7 @@ class Failure:
         what: In a person's words.
         bring: Brings it about.
         alarm: The first that goes off.
-        is_swept: Whether sweeps go on.
+        is_swept: Whether sweeps go on; where not, they end once all is well.
     """
 
     what: str
@@ -245,7 +237,7 @@ FAILURES: Final[Mapping[str, Failure]] = {
     ),
     "down": Failure("nothing listens at the token endpoint", endpoint_down, "RefreshesKeepFailing"),
     "unlisted": Failure("the function may not list secrets", unlisted_accounts, "FunctionFails"),
-    "schedule": Failure("the schedule is off", schedule_off, "NoSweepCompleted", is_swept=False),
+    "schedule": Failure("the schedule is off", nothing_yet, "NoSweepCompleted", is_swept=False),
 }
 
 
@@ -430,9 +422,9 @@ class Story:
 
 
 def happen(*, is_built: bool) -> dict[str, Story]:
-    """Deploy the stacks, let everything happen at once, and record it."""
+    """Deploy the stacks, let everything happen, and record it."""
     with ExitStack() as stack:
-        aws = stack.enter_context(LocalAws())
+        aws = stack.enter_context(LocalAws(drives_time=True))
         stranger, down = (
             stack.enter_context(AuthorizationServer(stack.enter_context(Authority()), utc_now))
             for _ in range(2)
@@ -446,48 +438,44 @@ def happen(*, is_built: bool) -> dict[str, Story]:
         function = clients.cloudformation.get_template(
             StackName=first.name, TemplateStage="Original"
         )["TemplateBody"]
-        watches = [Watch(aws, clients, name) for name in FAILURES]
+        time = Time(aws)
+        watches = [Watch(aws, clients, time, name) for name in FAILURES]
         for watch in watches:
             deploy(watch, function, world.parameters())
             hear_of_events(watch)
-        # Many at once, be they cold starts or commands, take longer than one after the other.
-        for watch in watches:
-            watch.sweep({"accounts": ["nobody"], "dry_run": True})
-        turn = threading.Lock()
-        with ThreadPoolExecutor(len(watches)) as pool:
-            stories = pool.map(lambda watch: story_of(watch, world, turn), watches)
-            return dict(zip(FAILURES, stories, strict=True))
+        told: dict[str, Story] = {}
+        going_on = {watch.name: story_of(watch, world) for watch in watches}
+        while going_on:
+            for name, story in list(going_on.items()):
+                try:
+                    next(story)
+                except StopIteration as end:
+                    told[name] = end.value
+                    del going_on[name]
+            time.let_pass_until_the_next_tick()
+        return {name: told[name] for name in FAILURES}
 
 
-def story_of(watch: Watch, world: World, turn: threading.Lock) -> Story:
-    """Bring a failure about, ask for what is told of it once an alarm goes off, and let it end.
-
-    Sweeps go on until then, or another alarm would go off.
-    """
+def story_of(watch: Watch, world: World) -> Generator[None, None, Story]:
+    """Bring a failure about, ask for what is told of it once an alarm goes off, and let it end."""
     failure = FAILURES[watch.name]
     failure.bring(watch, world)
 
     def has_gone_off() -> bool:
         return failure.alarm in watch.gone_off()
 
-    def sweep() -> None:
-        if failure.is_swept:
-            watch.sweep()
-
     if failure.is_swept:
-        watch.sweep_until(has_gone_off)
+        yield from watch.sweep_until(has_gone_off)
     else:
-        within(LONGEST_PERIODS * PERIOD_SECONDS, has_gone_off)
+        yield from watch.sweep_until(lambda: watch.states()[failure.alarm] == OK)
+        switch_schedule_off(watch)
+        yield from watch.wait_until(has_gone_off)
     assert has_gone_off(), watch.states()
     told: dict[str, object] = {"alarm": watch.alarm_name(failure.alarm).partition(" ")[2]}
-    while not turn.acquire(timeout=PERIOD_SECONDS / 2):
-        sweep()
-    try:
-        for name, column in COLUMNS.items():
-            sweep()
-            told[name] = column(watch, failure)
-    finally:
-        turn.release()
+    for name, column in COLUMNS.items():
+        if failure.is_swept:
+            watch.sweep()
+        told[name] = column(watch, failure)
     before = events_of(watch)
     after: list[insights.Event] = []
     if end := ENDS.get(watch.name):

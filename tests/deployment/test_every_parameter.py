@@ -46,8 +46,7 @@ if TYPE_CHECKING:
     from local.embedded_cloud import Service
     from local.stack import LocalAws
 
-# Two stacks are deployed, with two accounts' stacks, before the first test.
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.slow
 
 EVERY: Final = "every"
 PREFIX: Final = "every/oauth"

@@ -22,9 +22,6 @@ from tests.deployment.failure_stories import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# All stacks are deployed, and live through their failures at once.
-pytestmark = pytest.mark.timeout(900)
-
 KEPT: Final[Mapping[str, Any]] = json.loads(RECORD.read_bytes())
 ACTION: Final = "What needs action now"
 PASSES: Final = "What fails now and is tried again by itself"

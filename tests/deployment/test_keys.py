@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 from local.embedded_cloud import OWNER
-from local.stack import LocalAws, Stack
+from local.stack import MAKE_WITHIN_SECONDS, LocalAws, Stack
 from tools.templates import ROOT
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ class Rekeyed:
             capture_output=True,
             text=True,
             check=False,
-            timeout=50,
+            timeout=MAKE_WITHIN_SECONDS,
         )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout

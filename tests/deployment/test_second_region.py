@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from local.stack import LocalAws, Stack
+from local.stack import MAKE_WITHIN_SECONDS, LocalAws, Stack
 from tools.templates import ROOT
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ class Moved:
             capture_output=True,
             text=True,
             check=False,
-            timeout=120,
+            timeout=MAKE_WITHIN_SECONDS,
         )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
@@ -100,8 +100,6 @@ class Moved:
         return secrets.get_secret_value(SecretId=f"{NAME}/tokens/{account}")["SecretString"]
 
 
-# A build, and four deployments.
-@pytest.mark.timeout(240)
 @pytest.mark.usefixtures("_built")
 def test_a_lost_region_is_replaced_by_the_second_step_by_step(
     aws: LocalAws, tmp_path: Path

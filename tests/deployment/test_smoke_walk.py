@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from local.stack import Stack
+from local.stack import LocalAws, Stack
 from tests.deployment.function_urls import function_urls
 from tests.integration.test_embedded_cloud import within
 from tools.deploying.place import find_place
@@ -22,7 +22,7 @@ from tools.templates import ROOT
 from tools.terminal import Terminal
 
 if TYPE_CHECKING:
-    from local.stack import LocalAws
+    from collections.abc import Iterator
 
 # CloudWatch's minutes are not for a test: the alarms are copies with short periods, and but for
 # the schedule's first sweep it sweeps by hand.
@@ -63,6 +63,13 @@ class Walked:
         """Each question, without the name of the stack, and its verdict."""
         found = FINDING.findall(self.printed.replace(f"{self.names.stack}: ", ""))
         return {question: verdict for verdict, question in found}
+
+
+@pytest.fixture(scope="module")
+def aws() -> Iterator[LocalAws]:
+    """One whose schedule and alarms are those of the real time."""
+    with LocalAws() as local_aws:
+        yield local_aws
 
 
 @pytest.fixture(scope="module")
