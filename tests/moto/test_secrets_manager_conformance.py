@@ -27,7 +27,7 @@ from moto.secretsmanager.models import secretsmanager_backends
 region = secretsmanager_backends["123456789012"]["eu-west-1"]
 region.create_secret("made-up", "a", None, None, None, None, None, [], False)
 looks = region._check_with_existing_secrets_and_versions
-both, won = threading.Barrier(2, timeout=5), []
+both, won = threading.Barrier(2, timeout=30), []
 
 def look(*asked):
     found = looks(*asked)

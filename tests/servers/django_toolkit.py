@@ -28,7 +28,7 @@ settings.configure(
             "ENGINE": "django.db.backends.sqlite3",
             "NAME": f"{DIRECTORY}/database",
             # Two requests at once wait for each other, as at any other database.
-            "OPTIONS": {"transaction_mode": "IMMEDIATE"},
+            "OPTIONS": {"transaction_mode": "IMMEDIATE", "timeout": 60},
         }
     },
     INSTALLED_APPS=["django.contrib.auth", "django.contrib.contenttypes", "oauth2_provider"],

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import count
 from typing import TYPE_CHECKING, Any, Final, Self
+
+from typing_extensions import override
 
 from local.authority import Authority
 from local.clock import DrivenClock
@@ -29,10 +32,34 @@ MINUTE: Final = timedelta(minutes=1)
 TICK: Final = 5 * MINUTE
 # Half of the tokens' life, since the margin is longer than that.
 UNTIL_DUE: Final = 60 * MINUTE
+MEETING_SECONDS: Final = 30
 
 
 class FunctionError(RuntimeError):
     """The function ended in an error, or did not end where it should have."""
+
+
+class Crossing(Boundary):
+    """A boundary where processes that sweep at once meet: none goes on before all have read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.expect(1)
+
+    def expect(self, runs: int) -> None:
+        """Let the first calls that read credentials wait until there are so many."""
+        self._to_come, self._meeting = runs, threading.Barrier(runs, timeout=MEETING_SECONDS)
+
+    @override
+    def arrive(self, call: str, *, attempt_of: str = "") -> Fault | None:
+        is_first_attempt = attempt_of not in self._attempts
+        fault = super().arrive(call, attempt_of=attempt_of)
+        if call == "read credentials" and is_first_attempt:
+            with self._lock:
+                meets, self._to_come = self._to_come > 0, self._to_come - 1
+            if meets:
+                self._meeting.wait()
+        return fault
 
 
 @dataclass
@@ -78,7 +105,7 @@ class Stage:
     def __init__(self, kind: Kind, *, is_refresh_only: bool) -> None:
         self.kind, self.is_refresh_only = kind, is_refresh_only
         self._client_id = "person" if is_refresh_only else "machine"
-        self._clock, self._boundary = DrivenClock(), Boundary()
+        self._clock, self._boundary = DrivenClock(), Crossing()
         self._numbers = count(1)
         self._functions: list[MortalRuntime] = []
 
@@ -145,6 +172,7 @@ class Stage:
     def sweep(self, *, killed_after: Point | None = None, runs: int = 1) -> None:
         """Sweep once, by so many processes at the same time, and look at the published token."""
         self._boundary.begin(*([Strike(killed_after, Fault.KILLED_AFTER)] if killed_after else ()))
+        self._boundary.expect(runs)
         while len(self._functions) < runs:
             self._functions.append(MortalRuntime(self._environment))
         event = {"now": self._clock.now().isoformat(), "event": {}}

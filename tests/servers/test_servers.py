@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from tests.servers.trials import Result
 
 # A hundred trials are played before the first assertion; a function starts for each that kills.
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 
 @pytest.fixture(scope="module")
