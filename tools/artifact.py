@@ -55,7 +55,8 @@ RUNS: Final = (
 )
 COMMANDS: Final = "bin"  # Scripts for a shell.
 
-EARLIEST_IN_A_ZIP: Final = 315532800  # 1980-01-01
+# 1980-01-02: no zip holds a time before 1980, and most tools put the local one into it.
+EARLIEST_IN_A_ZIP: Final = 315619200
 UNIX: Final = 3  # as the system that a zip was made on: its entries have permissions
 WHERE_LAMBDA_PUTS_IT: Final = "/var/task"
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 POLL_SECONDS: Final = 0.5
-TICK_WITHIN_SECONDS: Final = 90
+TICK_WITHIN_SECONDS: Final = 300
 
 DEALER: Final = "dealer-17"
 CLOSING: Final = "nearly-over"

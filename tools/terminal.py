@@ -34,7 +34,7 @@ os.close(os.open(os.ttyname(0), os.O_RDWR))
 os.execv(sys.argv[1], sys.argv[1:])
 """
 ESCAPE_CODES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
-GIVE_UP_SECONDS = 60  # of silence, on a machine that is busy
+GIVE_UP_SECONDS = 300  # of silence, on a machine that is busy
 
 
 class Terminal:

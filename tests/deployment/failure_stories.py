@@ -333,7 +333,7 @@ def run_command_line(watch: Watch, *words: str) -> str:
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=300,
     )
     assert done.returncode in {0, 1}, done.stderr
     return done.stdout

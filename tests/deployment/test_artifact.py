@@ -9,6 +9,8 @@ import shutil
 import ssl
 import subprocess
 import sys
+import time
+import zipfile
 from contextlib import closing
 from dataclasses import dataclass
 from importlib import metadata
@@ -248,6 +250,16 @@ def test_nothing_of_the_machine_that_built_it_is_inside(built: Build) -> None:
     assert {path.stat().st_mtime for path in built.directory.rglob("*")} == {
         artifact.EARLIEST_IN_A_ZIP
     }
+
+
+def test_any_tool_can_zip_it_wherever_it_is_noon_last(arm64: Build) -> None:
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("TZ", "UTC+12")
+        time.tzset()
+        times = {zipfile.ZipInfo.from_file(path).date_time for path in arm64.paths()}
+    time.tzset()
+
+    assert times == {(1980, 1, 1, 12, 0, 0)}
 
 
 def test_the_zip_is_small_and_its_size_is_told(built: Build) -> None:

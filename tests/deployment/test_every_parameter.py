@@ -56,7 +56,7 @@ TAGS: Final = {"team": "payments", "cost-center": "42"}
 AUDIENCE: Final = "api://AzureADTokenExchange"
 KINDS: Final = ("credentials", "tokens")
 OF_SAM: Final = frozenset({"aws-sam-cli-managed-default"})
-SECONDS: Final = 30.0
+SECONDS: Final = 120.0
 USER: Final = {"grant_type": "password", "username": "u@example.com", "password": "right"}
 ROTATING, SIGNING, FEDERATED = ACCOUNTS = ("rotating", "signing", "federated")
 BY_A_KEY: Final = ("private_key_jwt",)

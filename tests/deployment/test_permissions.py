@@ -118,7 +118,7 @@ def test_the_function_tells_the_event_bus_by_its_own_role(
     # The environment is still warm: what it could not put comes first.
     assert do_everything(deployed) == []
 
-    assert within(30.0, lambda: queue.has(6))
+    assert within(120.0, lambda: queue.has(6))
     assert {each["detail"]["stack"] for each in queue.events} == {"token-refresher"}
     kinds = Counter(each["detail-type"] for each in queue.events)
     assert kinds["Token Published"] >= 4
