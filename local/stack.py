@@ -13,6 +13,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, Self
+from uuid import uuid4
 
 import urllib3
 from botocore.config import Config
@@ -211,41 +212,54 @@ class Stack:
         found = client.describe_stack_resources(StackName=self.name + stack)["StackResources"]
         return {each["LogicalResourceId"]: each["PhysicalResourceId"] for each in found}
 
-    def put_credentials(self, account: str, **credentials: str) -> None:
-        """Put an account's credentials, as the server of this AWS knows its client."""
+    def put_credentials(
+        self, account: str, *, version_id: str | None = None, **credentials: str
+    ) -> None:
+        """Put an account's credentials, as the server of this AWS knows its client.
+
+        Args:
+            account: Its name.
+            version_id: Theirs; a random one unless told otherwise.
+            credentials: What they say besides.
+        """
         own = {
             "token_endpoint": self.aws.server.token_endpoint,
             "client_id": account,
             "client_secret": f"secret-of-{account}",
         }
         text = json.dumps({**own, **credentials})
-        secret_id = f"oauth/credentials/{account}"
+        secret_id, token = f"oauth/credentials/{account}", version_id or str(uuid4())
         try:
-            self.aws.secrets.put_secret_value(SecretId=secret_id, SecretString=text)
+            self.aws.secrets.put_secret_value(
+                SecretId=secret_id, SecretString=text, ClientRequestToken=token
+            )
         except self.aws.secrets.exceptions.ResourceNotFoundException:
-            self.aws.secrets.create_secret(Name=secret_id, SecretString=text)
+            self.aws.secrets.create_secret(
+                Name=secret_id, SecretString=text, ClientRequestToken=token
+            )
 
     def register(self, account: str, **how: Any) -> None:  # noqa: ANN401
         """Make the server know an account's client."""
         self.aws.server.register_client(account, secret=f"secret-of-{account}", **how)
 
-    def issued_long_ago(self, account: str, *, left: timedelta) -> None:
-        """Publish a token that was issued by the function, and has so much of 12 hours left."""
+    def issued_long_ago(self, account: str, *, left: timedelta, credentials_version: str) -> None:
+        """Publish a token that was issued by the function, and has so much of 12 hours left.
+
+        Args:
+            account: Whose.
+            left: Of its life.
+            credentials_version: By which it was requested. They are put afterwards, or a tick would
+                publish another one before.
+        """
         # Imported here, so that `local` can be used without the program on its path.
         from token_refresher.model import TokenVersion, digest12  # noqa: PLC0415
 
         secrets = self.aws.secrets
-        credentials = secrets.describe_secret(SecretId=f"oauth/credentials/{account}")
-        (current,) = [
-            version
-            for version, stages in credentials["VersionIdsToStages"].items()
-            if "AWSCURRENT" in stages
-        ]
         expires_at = utc_now() + left
         version = TokenVersion(
             issued_at=expires_at - timedelta(hours=12),
             expires_at=expires_at,
-            credentials_digest=digest12(current),
+            credentials_digest=digest12(credentials_version),
             token_digest="0" * 12,
         )
         old = {"access_token": "nearly-over", "token_type": "Bearer"}

@@ -10,6 +10,7 @@ import sys
 import time
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
+from uuid import uuid4
 
 from botocore.exceptions import ClientError
 from rich.padding import Padding
@@ -96,13 +97,18 @@ class Journey:
             stack.register(name, users={USER: "right"})
         stack.make("account", f"ACCOUNT={DEALER}")
         self._put_password(DEALER, "right")
-        self._put_password(CLOSING, "right")
-        stack.issued_long_ago(CLOSING, left=timedelta(minutes=30))
+        version = str(uuid4())
+        stack.issued_long_ago(CLOSING, left=timedelta(minutes=30), credentials_version=version)
+        self._put_password(CLOSING, "right", version_id=version)
         self._put_password(MISTYPED, "wrong")
 
-    def _put_password(self, account: str, password: str) -> None:
+    def _put_password(self, account: str, password: str, *, version_id: str | None = None) -> None:
         self._stack.put_credentials(
-            account, grant_type="password", username=USER, password=password
+            account,
+            version_id=version_id,
+            grant_type="password",
+            username=USER,
+            password=password,
         )
 
     def _look(self) -> None:
