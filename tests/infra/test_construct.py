@@ -23,7 +23,7 @@ EACH = pytest.mark.parametrize("template", DEPLOYABLES, ids=lambda template: tem
 pytestmark = [
     pytest.mark.slow,  # a compiler, and the CDK
     pytest.mark.skipif(not NODE_MODULES.is_dir(), reason="this machine has no npm"),
-    pytest.mark.timeout(180),
+    pytest.mark.timeout(900),  # on a slow machine
 ]
 
 # Each prop as it is written in TypeScript, and what its types refuse.

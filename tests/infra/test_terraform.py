@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 PROGRAM: Final = shutil.which("terraform") or shutil.which("tofu")
 NODE: Final = shutil.which("node") or "node"
+pytestmark = pytest.mark.timeout(900)  # other programs, on a slow machine
 NEEDS_TERRAFORM = pytest.mark.skipif(PROGRAM is None, reason="this machine has no terraform")
 NEEDS_NPM = pytest.mark.skipif(not NODE_MODULES.is_dir(), reason="this machine has no npm")
 EACH = pytest.mark.parametrize("template", DEPLOYABLES, ids=lambda template: template.name)
