@@ -33,18 +33,28 @@ class Crossing(Boundary):
 
     def __init__(self) -> None:
         super().__init__()
-        self._call = ""
-        self._meeting = threading.Barrier(1)
+        self._call, self._number = "", 0
+        self._here: set[str] = set()
+        self._arrival = threading.Condition()
 
     def meet(self, call: str, number: int) -> None:
         """Hold this call, whoever makes it, until so many have arrived; no call for none."""
-        self._call, self._meeting = call, threading.Barrier(number, timeout=MEETING_SECONDS)
+        self._call, self._number = call, number
+        self._here.clear()
 
     @override
     def arrive(self, call: str, *, attempt_of: str = "") -> Fault | None:
         if call == self._call:
-            self._meeting.wait()
+            with self._arrival:
+                # Whoever is held for seconds calls once more, and is no other by that.
+                self._here.add(attempt_of)
+                self._arrival.notify_all()
+                met = self._arrival.wait_for(self._are_all_here, MEETING_SECONDS)
+            assert met, f"{len(self._here)} of {self._number} came to {call}"
         return super().arrive(call, attempt_of=attempt_of)
+
+    def _are_all_here(self) -> bool:
+        return len(self._here) >= self._number
 
 
 @pytest.fixture(scope="module")
