@@ -106,13 +106,14 @@ def refuses(status: str) -> Act:
     return says(f"HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n".encode())
 
 
-def drips(head: bytes, drop: bytes) -> Act:
-    """Send a part of an answer, then a drop at a time, each at once and without end."""
+def drips(head: bytes, drop: bytes, then: Callable[[], None] = lambda: None) -> Act:
+    """Send a part of an answer, then a drop at a time, without end; do something after each."""
 
     def act(_: ConnectProxy, client: socket.socket) -> None:
         client.sendall(head)
         while True:
             client.sendall(drop)
+            then()
 
     return act
 

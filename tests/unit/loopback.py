@@ -28,6 +28,14 @@ def be_heard_on_close(connection: socket.socket) -> None:
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _HEARD_ON_CLOSE)
 
 
+@contextlib.contextmanager
+def nobody_listens() -> Iterator[int]:
+    """Hold a port at which connections are refused; one that was given back is anybody's."""
+    with socket.socket() as held:
+        held.bind((LOOPBACK, 0))
+        yield held.getsockname()[1]
+
+
 class LoopbackServer:
     """Listens as long as the ``with`` block.
 

@@ -17,7 +17,7 @@ import pytest
 from local.authority import Authority
 from tests.unit.connect_proxy import ConnectProxy, connects, hangs, refuses, says
 from tests.unit.connect_proxy import drips as proxy_drips
-from tests.unit.loopback import GIVE_UP_SECONDS
+from tests.unit.loopback import GIVE_UP_SECONDS, nobody_listens
 from tests.unit.raw_tls_server import (
     Conversation,
     RawTlsServer,
@@ -386,9 +386,9 @@ class TestProxy:
 
     @either_way
     def test_one_that_is_not_there_is_named(self, wire: Wire, client: Client, grant: Grant) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as closed:
-            gone = f"http://127.0.0.1:{closed.getsockname()[1]}"
-        error = unavailable(wire.connect(allowed=(self.HOST,), proxy=gone), client, grant)
+        with nobody_listens() as port:
+            gone = f"http://127.0.0.1:{port}"
+            error = unavailable(wire.connect(allowed=(self.HOST,), proxy=gone), client, grant)
         assert (error.code, error.sent) == ("no_connection", False)
         assert str(error) == "no connection to the proxy that TOKEN_ENDPOINT_PROXY names"
 
@@ -441,8 +441,13 @@ class TestProxy:
         drop: bytes,
         grant: Grant,
     ) -> None:
-        time = Ticking(REQUEST_SECONDS / 50)
-        proxy = wire.proxy(server, proxy_drips(head, drop))
+        time = Settable()
+
+        def let_time_pass() -> None:
+            # Not with each look at it: what drips while nobody looks would come in one piece.
+            time.now += REQUEST_SECONDS / 50
+
+        proxy = wire.proxy(server, proxy_drips(head, drop, let_time_pass))
         endpoint = wire.connect(allowed=(self.HOST,), proxy=proxy, monotonic=time)
         error = unavailable(endpoint, client, grant)
         assert (error.code, error.sent) == ("no_connection", False)

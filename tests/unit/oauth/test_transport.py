@@ -13,7 +13,7 @@ import pytest
 
 from local.authorization_server import Endpoint, LosesTheAnswer, firewall_page
 from local.authorization_server.failures import Answers
-from tests.unit.loopback import GIVE_UP_SECONDS
+from tests.unit.loopback import GIVE_UP_SECONDS, nobody_listens
 from tests.unit.raw_tls_server import (
     Conversation,
     RawTlsServer,
@@ -334,10 +334,9 @@ class TestLostConnections:
         assert str(error).endswith("what answers at its port speaks no TLS")
 
     def test_a_refused_connection_is_no_connection(self, wire: Wire) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as closed:
-            host = f"localhost:{closed.getsockname()[1]}"
-        client = at(f"https://{host}/")
-        error = unavailable(wire.connect(allowed=(host,)), client, REFRESH)
+        with nobody_listens() as port:
+            host = f"localhost:{port}"
+            error = unavailable(wire.connect(allowed=(host,)), at(f"https://{host}/"), REFRESH)
         assert (error.code, error.sent) == ("no_connection", False)
         assert error.is_lost_connection
 
