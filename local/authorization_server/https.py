@@ -81,9 +81,10 @@ class HttpsServer:
         self._connections: set[socket.socket] = set()
         self._door = Door.OPEN
         self._generation = 0
-        self._listener = _bound_socket(0)
-        self.port: int = self._listener.getsockname()[1]
-        self._listen()
+        # Holds the port while nothing listens: it is never anybody's who asks for a free one.
+        self._holder = _bound_socket(0)
+        self.port: int = self._holder.getsockname()[1]
+        self._listener = self._listen()
 
     def set_door(self, door: Door) -> None:
         """Change what new connections meet; whatever it is, those that are open are cut.
@@ -93,23 +94,22 @@ class HttpsServer:
         with self._lock:
             if self._door is Door.CLOSED:
                 return
-            listened = self._door is not Door.REFUSING
-            self._door = door
+            before, self._door = self._door, door
             self._generation += 1
-            if listened and door in (Door.REFUSING, Door.CLOSED):
+            if before is Door.OPEN and door is not Door.OPEN:
                 _stop_listening(self._listener)
-            if listened and door is Door.REFUSING:
-                self._listener = _bound_socket(self.port)
-            if not listened and door is Door.CLOSED:
-                self._listener.close()
-            if not listened and door is Door.OPEN:
-                self._listen()
+            if before is Door.REFUSING and door is Door.OPEN:
+                self._listener = self._listen()
+            if door is Door.CLOSED:
+                self._holder.close()
             for connection in self._connections:
                 _cut(connection)
 
-    def _listen(self) -> None:
-        self._listener.listen(BACKLOG)
-        threading.Thread(target=self._accept, args=(self._listener,), daemon=True).start()
+    def _listen(self) -> socket.socket:
+        listener = _bound_socket(self.port)
+        listener.listen(BACKLOG)
+        threading.Thread(target=self._accept, args=(listener,), daemon=True).start()
+        return listener
 
     def _accept(self, listener: socket.socket) -> None:
         while True:
