@@ -7,6 +7,7 @@ import signal
 from typing import TYPE_CHECKING, Final
 
 import pytest
+from hypothesis import HealthCheck, settings
 from typing_extensions import override
 from xdist.scheduler import LoadFileScheduling
 
@@ -20,8 +21,28 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-# `token_refresher.handler` makes its client when it is imported, as in Lambda.
-os.environ.setdefault("AWS_DEFAULT_REGION", "eu-west-1")
+# What this machine's shell says of AWS is not what the tests are about, and a proxy is for those
+# that fetch packages. `token_refresher.handler` makes its client when imported, as in Lambda.
+for _name in [each for each in os.environ if each.startswith("AWS_")]:
+    del os.environ[_name]
+os.environ |= {
+    "AWS_DEFAULT_REGION": "eu-west-1",
+    "AWS_CONFIG_FILE": os.devnull,
+    "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+    "AWS_EC2_METADATA_DISABLED": "true",
+    "NO_PROXY": "127.0.0.1,localhost",
+    "no_proxy": "127.0.0.1,localhost",
+}
+
+# The same examples on each machine, however slow; `make fuzz` and `make model` look for new ones.
+settings.register_profile(
+    "tests",
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("tests")
 
 # A shell that starts a command in the background makes it ignore these, and whatever is started by
 # it inherits that: a test that presses Ctrl-C would wait for ever.

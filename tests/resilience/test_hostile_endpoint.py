@@ -255,7 +255,7 @@ def test_no_bytes_at_all_harm_anybody_else(
     # Each example has a sweep of its own: time that an earlier one used up is not its.
     with hostile_server(authority, play) as hostile, good_server(authority) as good:
 
-        @settings(max_examples=100, deadline=None, derandomize=True)
+        @settings(max_examples=100)
         @given(ANSWERS)
         def holds(response: bytes) -> None:
             said[0] = response

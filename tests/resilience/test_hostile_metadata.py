@@ -258,7 +258,7 @@ PUBLISHED: Final = st.one_of(
 STAGES: Final = st.sampled_from([PREVIOUS, LEASE_STAGE, JOURNAL_STAGE, "AWSPENDING"])
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=100)
 @given(edited=TAGS, token_id=VERSION_IDS, other_id=VERSION_IDS, value=PUBLISHED, stage=STAGES)
 def test_no_edited_metadata_ends_a_sweep_or_keeps_a_neighbour_from_its_token(
     edited: dict[str, str], token_id: str, other_id: str, value: str | None, stage: str

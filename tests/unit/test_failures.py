@@ -440,7 +440,6 @@ def test_an_unchanged_token_is_asked_for_after_half_of_what_is_left(
 
 
 @given(issued_at=st.none() | TIMES_OF_ANYBODY, expires_at=st.none() | TIMES_OF_ANYBODY)
-@settings(deadline=None)
 def test_no_times_of_anybodys_break_a_record(
     issued_at: datetime | None, expires_at: datetime | None
 ) -> None:
@@ -454,7 +453,7 @@ def test_no_times_of_anybodys_break_a_record(
     phase=st.integers(min_value=0, max_value=299).map(lambda count: timedelta(seconds=count)),
     error=st.sampled_from([TIMEOUT, WRONG_PASSWORD, MissingExpiryError()]),
 )
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_however_often_it_failed_one_attempt_precedes_the_expiry(
     life: timedelta, phase: timedelta, error: OAuthError
 ) -> None:

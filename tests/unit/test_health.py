@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.listed import (
@@ -175,7 +175,6 @@ def test_an_unchanged_token_is_no_failure() -> None:
 
 
 @given(issued_at=st.none() | TIMES_OF_ANYBODY, expires_at=st.none() | TIMES_OF_ANYBODY)
-@settings(deadline=None)
 def test_no_times_of_anybodys_break_a_gauge(
     issued_at: datetime | None, expires_at: datetime | None
 ) -> None:

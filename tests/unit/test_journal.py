@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from rich.pretty import pretty_repr
 
@@ -100,7 +100,6 @@ def test_consumers_are_handed_the_scheme_that_the_dialect_names() -> None:
 
 
 @given(token=st.text(min_size=1), token_type=st.text(min_size=1))
-@settings(deadline=None)
 def test_a_response_is_published_or_refused_without_a_word_of_it(
     token: str, token_type: str
 ) -> None:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from token_refresher.errors import FailureClass
@@ -80,7 +80,6 @@ hex12 = st.text("0123456789abcdef", min_size=12, max_size=12)
 
 
 @given(issued_at=aware, expires_at=aware, digest=hex12, token=hex12)
-@settings(deadline=None)
 def test_every_version_id_is_read_as_it_was_written(
     issued_at: datetime, expires_at: datetime, digest: str, token: str
 ) -> None:

@@ -780,7 +780,7 @@ def test_a_grant_type_of_another_kind_beside_an_unknown_field_is_told(grant_type
     cut=st.integers(min_value=0, max_value=40),
 )
 @example(fields={"grant_type": [], "site": ""}, grant={"provider": "salesforce"}, cut=0)
-@settings(deadline=None, max_examples=400)
+@settings(max_examples=400)
 def test_however_much_is_wrong_no_value_is_told(
     grant: dict[str, Any], fields: dict[str, Any], cut: int
 ) -> None:

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.listed import (
@@ -402,7 +402,6 @@ def test_a_day_has_no_more_versions_than_are_sustained_however_hard_it_is_forced
 
 
 @given(issued_at=st.none() | TIMES_OF_ANYBODY, expires_at=st.none() | TIMES_OF_ANYBODY)
-@settings(deadline=None)
 def test_no_times_of_anybodys_break_a_decision(
     issued_at: datetime | None, expires_at: datetime | None
 ) -> None:
@@ -415,7 +414,6 @@ seconds = st.integers(min_value=1, max_value=30 * 86400).map(lambda count: timed
 
 
 @given(life=seconds, before=seconds, at=st.floats(min_value=0, max_value=0.499))
-@settings(deadline=None)
 def test_no_token_is_due_before_half_its_life(
     life: timedelta, before: timedelta, at: float
 ) -> None:
@@ -424,7 +422,6 @@ def test_no_token_is_due_before_half_its_life(
 
 
 @given(life=seconds, before=seconds, at=seconds, later=seconds)
-@settings(deadline=None)
 def test_what_is_due_stays_due(
     life: timedelta, before: timedelta, at: timedelta, later: timedelta
 ) -> None:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import Final
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from token_refresher import records
@@ -46,7 +46,6 @@ aware = st.integers(978_307_200, 32_503_679_999).map(
 
 
 @given(time=aware)
-@settings(deadline=None)
 def test_a_timestamp_is_read_as_it_was_written(time: datetime) -> None:
     assert parse_timestamp(format_timestamp(time)) == time
 

@@ -151,7 +151,7 @@ def test_any_is_a_public_name_at_port_443_and_nothing_else(host: str) -> None:
         max_size=5,
     ).map(".".join)
 )
-@settings(deadline=None, max_examples=500)
+@settings(max_examples=500)
 def test_any_is_no_address_however_a_resolver_would_read_it(host: str) -> None:
     if allows("*", client(host)):
         with pytest.raises(OSError, match="illegal IP address"):

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from token_refresher.oauth.times import parse_expires_in, parse_retry_after, parse_time
@@ -99,7 +99,6 @@ def test_an_expiry_is_read_however_it_is_written(value: object, expected: dateti
 
 
 @given(st.text(max_size=40) | st.text("0123456789-:.TtZz+ W", max_size=30) | st.floats())
-@settings(deadline=None)
 def test_no_expiry_breaks_the_reading(value: object) -> None:
     time = parse_time(value)
     assert time is None or time.utcoffset() == timedelta(0)
@@ -130,7 +129,6 @@ def test_retry_after_is_read_in_any_form_or_not_at_all(
 
 
 @given(st.text() | st.text("0123456789 ,:+-.JanFebMonGMTZ()", max_size=30))
-@settings(deadline=None)
 def test_no_retry_after_breaks_the_reading(header: str) -> None:
     wait = parse_retry_after(header, now=NOW)
     assert wait is None or wait >= timedelta(0)

@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from token_refresher.oauth.client_authentication import Client
@@ -428,7 +428,6 @@ def test_where_nobody_says_how_long_a_token_lives_that_is_an_error(access_token:
 
 
 @given(st.text(max_size=40) | st.binary(max_size=60).map(jwt))
-@settings(deadline=None)
 def test_no_token_breaks_the_reading_of_its_life(access_token: str) -> None:
     told = response(access_token=access_token)
     life = lifetime(told, issued_at=NOW, client=CLIENT)
@@ -474,7 +473,6 @@ CLIENTS: Final = st.sampled_from(
 
 
 @given(status=st.integers(200, 599), content=JSON_VALUES, of=CLIENTS)
-@settings(deadline=None)
 def test_no_json_raises_anything_but_our_errors(status: int, content: object, of: Client) -> None:
     with contextlib.suppress(OAuthError):
         told = read(status, json.dumps(content).encode(), of=of)
@@ -488,7 +486,6 @@ def test_no_json_raises_anything_but_our_errors(status: int, content: object, of
     names=st.lists(NAMES, min_size=1, max_size=4),
     of=CLIENTS,
 )
-@settings(deadline=None)
 def test_no_text_of_the_wire_is_in_an_error(
     status: int, mark: str, names: list[str], of: Client
 ) -> None:
