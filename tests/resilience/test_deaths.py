@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tests.resilience.matrix_wire import Wire
 
 # For each call two processes start, and die.
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(900)
 
 
 @pytest.fixture(scope="module")
