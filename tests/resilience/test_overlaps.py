@@ -95,6 +95,10 @@ def fleets(crossed: Wire) -> Iterator[dict[int, Fleet]]:
     """Two of them, and four; each is started once."""
     with ExitStack() as stack:
         runtimes = [stack.enter_context(MortalRuntime(crossed.environment())) for _ in range(4)]
+        # Each has started before any is held until another comes.
+        crossed.cloud.reset()
+        for runtime in runtimes:
+            runtime.invoke({"now": crossed.clock.now().isoformat(), "event": {}})
         yield {number: Fleet(crossed, runtimes[:number]) for number in (2, 4)}
 
 
