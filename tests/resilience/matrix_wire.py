@@ -116,6 +116,7 @@ class FaultLayer:
         self._emulator = urllib3.connection_from_url(emulator, maxsize=16)
         self._boundary = boundary
         self._kill = kill
+        self._killing, self._ended = threading.Lock(), set[str]()
         layer = self
 
         class Call(BaseHTTPRequestHandler):
@@ -162,7 +163,12 @@ class FaultLayer:
         if fault is None:
             return answer
         if fault.kills:
-            self._kill()
+            call = headers["amz-sdk-invocation-id"]
+            with self._killing:
+                # One that was made again, since it took long, must not end the next process too.
+                if call not in self._ended:
+                    self._kill()
+                self._ended.add(call)
         if fault in _STORE_ANSWERS:
             status, code = _STORE_ANSWERS[fault]
             words = {"__type": code, "Message": "made-up-words of AWS"}
