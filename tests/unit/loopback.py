@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 LOOPBACK = "127.0.0.1"
 # Only a defect in a test makes anybody wait as long as this.
-GIVE_UP_SECONDS = 20
+GIVE_UP_SECONDS = 60
 _HEARD_ON_CLOSE = struct.pack("ii", 1, GIVE_UP_SECONDS)
 
 

@@ -137,7 +137,9 @@ class Conversation:
         tls = self._server.context.wrap_bio(incoming, outgoing, server_side=True)
 
         def hear() -> None:
-            incoming.write(self._connection.recv(65536))
+            # One that has left would be heard for ever.
+            heard = self._connection.recv(65536)
+            incoming.write(heard) if heard else incoming.write_eof()
             with contextlib.suppress(ssl.SSLWantReadError):
                 tls.do_handshake()
 

@@ -250,7 +250,7 @@ class TestTimeLimit:
         def slow(conversation: Any) -> None:  # noqa: ANN401
             conversation.read_request()
             arrived.set()
-            go_on.wait(REQUEST_SECONDS)
+            go_on.wait(GIVE_UP_SECONDS)
             conversation.send(SUCCESS)
 
         hung, quick = wire.serve(slow), wire.serve(answers(SUCCESS))
@@ -265,7 +265,7 @@ class TestTimeLimit:
 
         asking = threading.Thread(target=ask)
         asking.start()
-        assert arrived.wait(REQUEST_SECONDS)
+        assert arrived.wait(GIVE_UP_SECONDS)
         time.now = REQUEST_SECONDS - 1
         endpoint.request(client_of(quick), OWN)
         time.now = REQUEST_SECONDS + 1
