@@ -16,7 +16,7 @@ import time
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ministack.core import iam_actions, lambda_runtime
-from ministack.core.responses import request_scope
+from ministack.core.responses import get_account_id, get_region, request_scope
 from ministack.services import eventbridge, scheduler, sts
 from ministack.services import lambda_svc as ministack
 from ministack.services.cloudformation import provisioners
@@ -44,6 +44,7 @@ _ministack_starts: Callable[[Any], None] = lambda_runtime.Worker._spawn
 _ministack_names: Callable[[str, str], str | None] = iam_actions._lambda_action
 _ministack_trusts: Callable[[Json], dict[str, str]] = lambda_runtime.execution_credentials
 _ministack_detects: Callable[[str], tuple[str, str]] = lambda_runtime._detect_runtime_binary
+_ministack_schedules: Callable[[str, Json], object] = scheduler._create_schedule
 
 # Milliseconds that the start of an environment took, by function, until its first log tells them.
 _starts: dict[str, float] = {}
@@ -70,6 +71,7 @@ def install() -> None:
     scheduler._SCHEDULE_TICK_INTERVAL = SCHEDULES_LOOKED_AT_EVERY_SECONDS
     if clock.is_driven():
         scheduler._tick_schedules = lambda: None
+    scheduler._create_schedule = _schedule
     _honour_templates()
 
 
@@ -140,6 +142,17 @@ def _log(
     for line in (text or "").splitlines():
         for datum in metrics_in(line):
             monitoring.store(datum)
+
+
+def _schedule(name: str, body: Json) -> object:
+    """Create a schedule, whose time begins now.
+
+    ministack remembers when one of its name has fired last, deleted or not.
+    """
+    key = f"{body.get('GroupName', 'default')}/{name}"
+    if key not in scheduler._schedules:
+        scheduler._schedule_last_fired.pop((get_account_id(), get_region(), key), None)
+    return _ministack_schedules(name, body)
 
 
 def _deliver(arn: str, payload: str) -> None:

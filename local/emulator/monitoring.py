@@ -41,6 +41,8 @@ def install() -> None:
     """Evaluate alarms as AWS documents it, by the emulator's clock, and keep their warm-up."""
     ministack.time = SimpleNamespace(time=clock.moment)
     ministack._evaluate_alarm = lambda _: None
+    # AWS keeps metrics for 15 months. Two weeks are less than a test's clock may be behind.
+    ministack._evict_old_metrics = lambda: None
     provisioners._cw_metric_alarm_record = _alarm_of_a_template
     ministack._put_metric_alarm = _put_metric_alarm
     evaluate = _evaluate_when_time_passes if clock.is_driven() else _evaluate_again_and_again

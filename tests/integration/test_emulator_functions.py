@@ -315,6 +315,22 @@ def test_a_schedule_that_meets_a_failing_function_fills_the_functions_destinatio
     assert message["requestPayload"] == {"dry_run": True}
 
 
+def test_a_schedule_begins_with_its_creation_whatever_another_of_its_name_has_done(
+    cloud: EmbeddedCloud,
+) -> None:
+    for _ in range(2):
+        cloud.reset()
+        deploy(cloud, SUCCEED)
+        function = cloud.client("lambda").get_function(FunctionName="f")["Configuration"]
+        cloud.client("scheduler").create_schedule(
+            Name="tick",
+            ScheduleExpression="at(2026-01-01T00:00:00)",
+            FlexibleTimeWindow={"Mode": "OFF"},
+            Target={"Arn": function["FunctionArn"], "RoleArn": ROLE},
+        )
+        assert within(60, lambda: total(cloud, "Invocations") == 1)
+
+
 def test_the_reserved_concurrency_of_a_template_counts(cloud: EmbeddedCloud) -> None:
     create_stack(cloud, reserved=0)
     client = cloud.client("lambda")

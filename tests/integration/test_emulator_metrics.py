@@ -133,3 +133,19 @@ def test_lines_out_of_format_store_nothing(cloud: EmbeddedCloud) -> None:
 def since_just_now() -> dict[str, Any]:
     """Return a timestamp that CloudWatch still takes; it forgets after two weeks."""
     return {"Timestamp": int(datetime.now(UTC).timestamp() * 1000)}  # noqa: TID251
+
+
+def test_what_was_measured_weeks_ago_is_still_known(cloud: EmbeddedCloud) -> None:
+    cloudwatch = cloud.client("cloudwatch")
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    datum = {"MetricName": "SweepsCompleted", "Timestamp": at, "Value": 1.0}
+    cloudwatch.put_metric_data(Namespace="TokenRefresher", MetricData=[datum])
+    told = cloudwatch.get_metric_statistics(
+        Namespace="TokenRefresher",
+        MetricName="SweepsCompleted",
+        StartTime=at,
+        EndTime=at + timedelta(minutes=1),
+        Period=60,
+        Statistics=["Sum"],
+    )
+    assert [point["Sum"] for point in told["Datapoints"]] == [1]
