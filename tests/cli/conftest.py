@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import socket
 from datetime import UTC, datetime
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import boto3
 import botocore.session
@@ -44,6 +45,19 @@ def _models_are_read_once() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as process:
         process.setattr(botocore.session, "create_loader", cache(create_loader))
         yield
+
+
+@pytest.fixture(autouse=True)
+def _no_name_server_is_asked_for_what_is_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Find no name that ends in ``.invalid``; some networks' servers do, and others are slow."""
+    found_by = socket.getaddrinfo
+
+    def look_up(host: Any, *rest: Any, **named: Any) -> Any:  # noqa: ANN401
+        if str(host).endswith(".invalid"):
+            raise socket.gaierror(socket.EAI_NONAME, "made-up")
+        return found_by(host, *rest, **named)
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
 
 
 @pytest.fixture

@@ -55,7 +55,7 @@ class Deployed:
             ],
         )
         formation.get_waiter("stack_create_complete").wait(
-            StackName=STACK, WaiterConfig={"Delay": 0.1, "MaxAttempts": 100}
+            StackName=STACK, WaiterConfig={"Delay": 0.1, "MaxAttempts": 600}
         )
         return cls(cloud, schedule)
 

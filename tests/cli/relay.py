@@ -43,8 +43,14 @@ class Relay:
         relay, cloud = self, urlsplit(cloud_url)
 
         class Handler(BaseHTTPRequestHandler):
+            timeout = 60  # type: ignore[mutable-override] # of which typeshed makes an instance's
+
             def _pass_on(self) -> None:
-                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                length = int(self.headers.get("Content-Length", 0))
+                body = self.rfile.read(length)
+                if len(body) < length:
+                    # Whoever called was killed meanwhile, and the cloud would wait for the rest.
+                    return
                 target = self.headers.get("X-Amz-Target", self.path)
                 named = re.search(rb"(?:^|&)Action=(\w+)", body)
                 unnamed = f"{self.command} {self.path}" if target == self.path else target
@@ -84,6 +90,8 @@ class Relay:
         class Server(ThreadingHTTPServer):
             # Of callers at the same moment; one beyond that would try again after a second.
             request_queue_size = 64
+            # So that no call arrives after the block, when the secrets are looked at.
+            daemon_threads = False
 
         self._server = Server(("127.0.0.1", 0), Handler)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
@@ -99,7 +107,7 @@ class Relay:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Listen no more."""
+        """Listen no more, and wait for the calls that are under way."""
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()

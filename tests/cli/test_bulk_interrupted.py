@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.cli.relay import Relay
 from tests.cli.terminal import COMMAND, GIVE_UP_SECONDS
 from tools.terminal import Terminal
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from local.embedded_cloud import EmbeddedCloud
-    from tests.cli.relay import Instead, Relay
+    from tests.cli.relay import Instead
     from tests.cli.terminal import Shell
 
 # Heeds Ctrl-C also where the test's own process ignores it, as what runs in the background does.
@@ -69,44 +70,47 @@ def stored(cloud: EmbeddedCloud) -> dict[str, list[Any]]:
 class Killed:
     """A command that is ended by a signal at a call of its own."""
 
-    def __init__(self, shell: Shell, relay: Relay, *arguments: str) -> None:
+    def __init__(self, shell: Shell, cloud: EmbeddedCloud, *arguments: str) -> None:
         self._command = (sys.executable, "-c", HEEDING, *COMMAND, *arguments)
-        self._environment = {**shell.environment, "AWS_ENDPOINT_URL": relay.url}
-        self._relay = relay
+        self._shell, self._cloud = shell, cloud
 
     def run(self, number: signal.Signals | None, operation: str, nth: int) -> tuple[int, str, str]:
-        """Run it, with a signal at the nth call of an operation; that call is still made."""
-        process = subprocess.Popen(  # noqa: S603
-            self._command,
-            env=self._environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        """Run it, with a signal at the nth call of an operation; that call is still made.
+
+        All calls have been answered when it returns, also those whose caller is dead.
+        """
         calls: Counter[str] = Counter()
         lock = threading.Lock()
+        with Relay(self._cloud.endpoint_url) as relay:
+            process = subprocess.Popen(  # noqa: S603
+                self._command,
+                env={**self._shell.environment, "AWS_ENDPOINT_URL": relay.url},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
 
-        def at(called: str) -> Instead | None:
-            with lock:
-                calls[called] += 1
-                if number is not None and (called, calls[called]) == (operation, nth):
-                    os.kill(process.pid, number)
-            return None
+            def at(called: str) -> Instead | None:
+                with lock:
+                    calls[called] += 1
+                    if number is not None and (called, calls[called]) == (operation, nth):
+                        os.kill(process.pid, number)
+                return None
 
-        self._relay.illness = at
-        out, err = process.communicate(timeout=4 * GIVE_UP_SECONDS)
+            relay.illness = at
+            out, err = process.communicate(timeout=4 * GIVE_UP_SECONDS)
         return process.returncode, out, err
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)  # a thousand writes at 24 a second, and each run begins afresh
 def test_a_thousand_accounts_that_are_interrupted_again_and_again_are_all_there_once(
-    shell: Shell, cloud: EmbeddedCloud, relay: Relay, tmp_path: Path
+    shell: Shell, cloud: EmbeddedCloud, tmp_path: Path
 ) -> None:
     file = tmp_path / "accounts.jsonl"
     names = written(file, 1000)
-    adding = Killed(shell, relay, "add", "--from-file", str(file))
+    adding = Killed(shell, cloud, "add", "--from-file", str(file))
     before = 0
     for number, operation, nth in (
         (signal.SIGKILL, "ListSecrets", 1),
@@ -148,14 +152,14 @@ def test_ctrl_c_finishes_what_has_begun_and_says_how_to_go_on(
     shell: Shell, cloud: EmbeddedCloud, relay: Relay, tmp_path: Path
 ) -> None:
     file = tmp_path / "accounts.jsonl"
-    # At 24 a second there are seconds left to press it in.
     names = written(file, 150)
-    is_reached = threading.Event()
+    is_reached, is_pressed = threading.Event(), threading.Event()
     calls = itertools.count(1)
 
     def look(operation: str) -> Instead | None:
-        if operation == "CreateSecret" and next(calls) == 10:
+        if operation == "CreateSecret" and next(calls) >= 10:
             is_reached.set()
+            is_pressed.wait(GIVE_UP_SECONDS)
         return None
 
     relay.illness = look
@@ -167,6 +171,7 @@ def test_ctrl_c_finishes_what_has_begun_and_says_how_to_go_on(
         terminal.interrupt()
         terminal.expect("Interrupted: finishing what has begun.")
         terminal.interrupt()
+        is_pressed.set()
         terminal.expect("To go on where it stopped:")
         assert terminal.finish() == 130
     told = re.search(r"150 accounts: (\d+) created, (\d+) not begun", terminal.plain)
@@ -179,11 +184,11 @@ def test_ctrl_c_finishes_what_has_begun_and_says_how_to_go_on(
 
 
 def test_ctrl_c_before_anything_is_written_says_no_more_than_that(
-    shell: Shell, cloud: EmbeddedCloud, relay: Relay, tmp_path: Path
+    shell: Shell, cloud: EmbeddedCloud, tmp_path: Path
 ) -> None:
     file = tmp_path / "accounts.jsonl"
     written(file, 2)
-    adding = Killed(shell, relay, "add", "--from-file", str(file))
+    adding = Killed(shell, cloud, "add", "--from-file", str(file))
     code, out, err = adding.run(signal.SIGINT, "ListSecrets", 1)
     assert (code, out, err.strip()) == (130, "", "Interrupted.")
     assert cloud_names(cloud) == []
@@ -191,12 +196,12 @@ def test_ctrl_c_before_anything_is_written_says_no_more_than_that(
 
 @pytest.mark.parametrize("nth", [1, 2])
 def test_a_removal_that_is_interrupted_is_finished_by_the_same_command(
-    shell: Shell, cloud: EmbeddedCloud, relay: Relay, nth: int
+    shell: Shell, cloud: EmbeddedCloud, nth: int
 ) -> None:
     client = cloud.client()
     for path in ("credentials", "tokens"):
         client.create_secret(Name=f"oauth/{path}/dealer-17", SecretString="{}")
-    removing = Killed(shell, relay, "remove", "dealer-17", "--yes")
+    removing = Killed(shell, cloud, "remove", "dealer-17", "--yes")
     code, _, err = removing.run(signal.SIGINT, "DeleteSecret", nth)
     assert code == 130
     assert "Interrupted at dealer-17: the same command goes on with it." in err

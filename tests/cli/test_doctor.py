@@ -19,7 +19,7 @@ from local.authority import Authority
 from local.authorization_server import AuthorizationServer
 from local.authorization_server.failures import LosesTheAnswer, unavailable
 from local.authorization_server.https import Door, HttpsServer, Reply
-from local.embedded_cloud import ROOT, free_port
+from local.embedded_cloud import ROOT
 from tests.cli.deployed import STACK, Deployed
 from tests.cli.operator import BY_PASSWORD, EMAIL, PASSWORD, SECRET, pasted
 from tests.cli.relay import LOST, Instead
@@ -513,10 +513,13 @@ def test_an_odd_host_is_looked_up_as_it_is(operator: Operator, host: str) -> Non
 def test_behind_a_proxy_names_are_the_proxy_s_to_look_up(
     operator: Operator, cloud: EmbeddedCloud
 ) -> None:
-    proxy = f"http://127.0.0.1:{free_port()}"
-    Deployed.with_parameters(cloud, operator.schedule, TokenEndpointProxy=proxy)
-    operator.add("dealer-17")
-    told = {step["step"]: step for step in operator.tells(DEALER)["steps"]}
+    with socket.socket() as nobody:
+        # A port that is taken, and at which nobody listens.
+        nobody.bind(("127.0.0.1", 0))
+        proxy = f"http://127.0.0.1:{nobody.getsockname()[1]}"
+        Deployed.with_parameters(cloud, operator.schedule, TokenEndpointProxy=proxy)
+        operator.add("dealer-17")
+        told = {step["step"]: step for step in operator.tells(DEALER)["steps"]}
     assert told["DNS"]["verdict"] == "not looked at"
     assert told["TLS"]["found"].startswith("no connection to the proxy that TOKEN_ENDPOINT_PROXY")
     assert told["TLS"]["verdict"] == "wrong"

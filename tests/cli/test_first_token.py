@@ -207,7 +207,7 @@ def test_a_function_that_no_stack_has_deployed_is_waited_for_and_what_is_not_kno
     operator.server.register_client("dealer-17", secret=SECRET)
     cloud.client("cloudformation").delete_stack(StackName=STACK)
     cloud.client("cloudformation").get_waiter("stack_delete_complete").wait(
-        StackName=STACK, WaiterConfig={"Delay": 0.1, "MaxAttempts": 100}
+        StackName=STACK, WaiterConfig={"Delay": 0.1, "MaxAttempts": 600}
     )
     variables = {"ALLOWED_TOKEN_HOSTS": operator.server.host}
     deploy(cloud, "", FunctionName=STACK, Environment={"Variables": variables})
