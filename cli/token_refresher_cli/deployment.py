@@ -7,7 +7,7 @@ in it is the IAM action that is needed.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, timedelta
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -253,7 +253,7 @@ class Deployment:
             )
             times: list[datetime] = [one["Timestamp"] for one in told["Datapoints"] if one["Sum"]]
             if times:
-                return max(times)
+                return max(times).astimezone(UTC)
         return None
 
     def alarms(self) -> list[Alarm] | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
@@ -261,7 +261,7 @@ class Keys:
         """
         answer = self._ask("ScheduleKeyDeletion", key.arn, KeyId=key.arn, PendingWindowInDays=days)
         at: datetime = answer["DeletionDate"]
-        return at
+        return at.astimezone(UTC)
 
     def left_behind(self) -> list[KmsKey]:
         """Find the keys that were made for the account and have no alias.
@@ -328,4 +328,6 @@ def _listed(tags: Mapping[str, str]) -> list[dict[str, str]]:
 
 def _told(answer: Mapping[str, Any]) -> KmsKey:
     of = answer["KeyMetadata"]
-    return KmsKey(of["Arn"], of["KeySpec"], of["KeyUsage"], of["KeyState"], of["CreationDate"])
+    # botocore tells all times in this machine's zone.
+    created_at = of["CreationDate"].astimezone(UTC)
+    return KmsKey(of["Arn"], of["KeySpec"], of["KeyUsage"], of["KeyState"], created_at)

@@ -9,7 +9,7 @@ import base64
 import hashlib
 import json
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, timedelta
 from typing import TYPE_CHECKING, Final
 
 from cryptography import x509
@@ -131,7 +131,8 @@ def self_signed(
     if not isinstance(public, ec.EllipticCurvePublicKey | rsa.RSAPublicKey):
         raise TypeError
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, _SUBJECT)])
-    begins = begins.replace(microsecond=0)
+    # Where clocks are put forward, so many days are not so many hours.
+    begins = begins.astimezone(UTC).replace(microsecond=0)
     ends = begins + timedelta(days=days)
     told = b"|".join((key.der, str(int(begins.timestamp())).encode(), str(days).encode()))
     serial = int.from_bytes(hashlib.sha256(told).digest()[:16], "big")

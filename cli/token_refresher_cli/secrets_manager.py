@@ -6,6 +6,7 @@ It creates, corrects, deletes and restores credentials, and lists the versions o
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC
 from typing import TYPE_CHECKING, Any, Final
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -146,11 +147,13 @@ class PeoplesCalls:
         """Describe one secret, also one that is to be deleted."""
         told = self._call("describe_secret", SecretId=secret_id)
         metadata = metadata_of(told, told.get("VersionIdsToStages"))
+        # A day in UTC; in this machine's zone, in which botocore tells it, it may be another.
+        read_at = told.get("LastAccessedDate")
         return SecretFacts(
             secret_id,
             metadata,
             told.get("KmsKeyId"),
-            told.get("LastAccessedDate"),
+            read_at and read_at.astimezone(UTC),
             metadata.tags.get(_OF_STACK),
             tuple(one["Region"] for one in told.get("ReplicationStatus", ())),
         )

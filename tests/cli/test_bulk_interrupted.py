@@ -104,7 +104,7 @@ class Killed:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)  # a thousand writes at 24 a second, and each run begins afresh
+@pytest.mark.timeout(1200)  # a thousand writes at 24 a second, and each run begins afresh
 def test_a_thousand_accounts_that_are_interrupted_again_and_again_are_all_there_once(
     shell: Shell, cloud: EmbeddedCloud, tmp_path: Path
 ) -> None:

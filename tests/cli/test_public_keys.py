@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.hashes import SHA256
 from joserfc.jwk import ECKey, RSAKey
 from joserfc.jws import deserialize_compact
+from typing_extensions import override
 
 from token_refresher_cli.public_keys import PublicKey, self_signed
 
@@ -113,6 +114,33 @@ def test_the_certificate_of_an_rsa_key_is_the_same_each_time(rsa_key: rsa.RSAPri
     read, other = (x509.load_der_x509_certificate(each.der) for each in (first, shorter))
     # One issuer never gives one number twice (RFC 5280 section 4.1.2.2).
     assert read.serial_number != other.serial_number
+
+
+class SummerTime(tzinfo):
+    """A zone in which clocks are put forward."""
+
+    @override
+    def utcoffset(self, at: datetime | None) -> timedelta:
+        return timedelta(hours=3 <= (at or BEGINS).month <= 10)
+
+    @override
+    def dst(self, at: datetime | None) -> timedelta:
+        return self.utcoffset(at)
+
+    @override
+    def tzname(self, at: datetime | None) -> str:
+        return "invented"
+
+
+def test_the_certificate_of_an_rsa_key_is_the_same_in_each_time_zone(
+    rsa_key: rsa.RSAPrivateKey,
+) -> None:
+    key, sign = public(rsa_key, "RS256"), signing(rsa_key)
+    here, there = (
+        self_signed(key, begins=BEGINS.astimezone(zone), days=180, sign=sign)
+        for zone in (UTC, SummerTime())
+    )
+    assert here == there
 
 
 @pytest.mark.parametrize("alg", ["RS256", "ES256"])

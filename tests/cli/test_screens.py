@@ -270,7 +270,7 @@ def test_every_command_is_looked_at() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)  # each of forty commands runs in two processes of its own
+@pytest.mark.timeout(1200)  # each of forty commands runs in two processes of its own
 def test_no_line_is_too_wide_and_no_word_is_broken_or_lost(
     shell: Shell, names: dict[str, str], tmp_path: Path
 ) -> None:

@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import threading
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -439,9 +440,11 @@ def test_whoever_waits_is_told_for_which_sweep_and_why_it_is_held(
     schedule: Schedule,
     dealer: str,
 ) -> None:
+    shell.environment = {**shell.environment, "TZ": "EAST-14"}
     deployed = Deployed.with_parameters(cloud, schedule)
     onboard(dealer, MISTYPED)
     deployed.sweep()
+    swept_at = schedule.clock()
     line = ("correct", dealer, "--scope", "read", "--wait", "--stack", STACK)
     with shell.open(*line) as terminal:
         for _ in range(2):
@@ -449,6 +452,9 @@ def test_whoever_waits_is_told_for_which_sweep_and_why_it_is_held(
             terminal.enter("")
         terminal.expect("Waiting for the sweep at ")
         terminal.expect(" UTC to serve dealer-17")
+        # CloudWatch tells the minute that a sweep was completed in.
+        soon = {f"{swept_at + timedelta(minutes=later):%H:%M}" for later in range(3, 6)}
+        assert set(re.findall("the sweep at (.{5}) UTC", terminal.plain)) <= soon
         deployed.sweep()
         terminal.expect("dealer-17: invalid_grant (action required)")
         assert terminal.finish() == 1
