@@ -6,7 +6,7 @@ import os
 import socket
 from datetime import UTC, datetime
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import boto3
 import botocore.session
@@ -14,6 +14,7 @@ import pytest
 from botocore.loaders import create_loader
 
 from local.authorization_server import AuthorizationServer
+from tests.cli.network.sitecustomize import look_up, set_timeout
 from tests.cli.operator import Operator, cleared
 from tests.cli.relay import Relay
 from tests.cli.schedule import Schedule
@@ -48,16 +49,10 @@ def _models_are_read_once() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def _no_name_server_is_asked_for_what_is_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Find no name that ends in ``.invalid``; some networks' servers do, and others are slow."""
-    found_by = socket.getaddrinfo
-
-    def look_up(host: Any, *rest: Any, **named: Any) -> Any:  # noqa: ANN401
-        if str(host).endswith(".invalid"):
-            raise socket.gaierror(socket.EAI_NONAME, "made-up")
-        return found_by(host, *rest, **named)
-
+def _network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let commands in this process have the network of those in a shell."""
     monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    monkeypatch.setattr(socket.socket, "settimeout", set_timeout)
 
 
 @pytest.fixture

@@ -78,7 +78,7 @@ def shell_variables(**variables: str) -> dict[str, str]:
     """The variables of a shell in which nothing is set but what is given."""
     return {
         "PATH": os.defpath,
-        "PYTHONPATH": f"{ROOT / 'functions'}:{ROOT / 'cli'}",
+        "PYTHONPATH": f"{ROOT / 'functions'}:{ROOT / 'cli'}:{ROOT / 'tests' / 'cli' / 'network'}",
         "AWS_CONFIG_FILE": os.devnull,
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
         **variables,
