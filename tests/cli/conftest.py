@@ -49,6 +49,13 @@ def _models_are_read_once() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
+def _no_shell_of_anybody_s(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let nothing count of the shell in which the tests were started."""
+    for name in cleared(os.environ):  # noqa: TID251
+        monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
 def _network(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let commands in this process have the network of those in a shell."""
     monkeypatch.setattr(socket, "getaddrinfo", look_up)
@@ -101,8 +108,6 @@ def operator(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Operator]:
     """An operator whose shell's variables lead to the embedded cloud."""
-    for name in cleared(os.environ):  # noqa: TID251
-        monkeypatch.delenv(name)
     for name, value in {
         **cloud.environment(),
         "AWS_CONFIG_FILE": os.devnull,

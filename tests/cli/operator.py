@@ -153,4 +153,6 @@ def cleared(environment: Mapping[str, str]) -> list[str]:
         "MAX_WORKERS",
         "EVENTS",
     )
-    return [name for name in environment if name.startswith(ours)]
+    # The way to AWS, and what a terminal is like where there is none.
+    others = ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "columns", "lines", "no_color")
+    return [name for name in environment if name.startswith(ours) or name.lower() in others]
