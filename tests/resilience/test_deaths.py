@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tests.resilience.matrix_wire import Wire
 
 # For each call two processes start, and die.
-pytestmark = pytest.mark.timeout(900)
+pytestmark = pytest.mark.timeout(1800)
 
 
 @pytest.fixture(scope="module")

@@ -28,7 +28,7 @@ def play(setting: Setting) -> Judgement:
     return Play(setting, logs=True).play()
 
 
-@pytest.mark.timeout(900)  # the mutants ask for thousands of plays
+@pytest.mark.timeout(1800)  # the mutants ask for thousands of plays
 def test_no_interleaving_breaks_a_promise() -> None:
     for seed in range(PLAYS):
         judgement = Play(drawn(seed)).play()

@@ -41,7 +41,7 @@ FIRST_TOKEN: Final = BY_NAME["refresh-only: first token"]
 WITH_GRACE: Final = BY_NAME["refresh-only: server with a grace of a minute"]
 
 # One core plays the longest of them in half a minute.
-pytestmark = pytest.mark.timeout(900)
+pytestmark = pytest.mark.timeout(1800)
 
 
 def listed(played: Played) -> str:

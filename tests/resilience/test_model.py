@@ -755,7 +755,7 @@ class Model(RuleBasedStateMachine):
 
 # How many programs of how many steps. Without a number: the same ones each time, for CI.
 EXAMPLES: Final = os.environ.get("MODEL_EXAMPLES")  # noqa: TID251 - the caller's patience
-pytestmark = pytest.mark.timeout(0 if EXAMPLES else 900)
+pytestmark = pytest.mark.timeout(0 if EXAMPLES else 1800)
 
 TestModel = Model.TestCase
 TestModel.settings = settings(
