@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from local.embedded_cloud import EmbeddedCloud
     from tests.integration.conftest import Deployed
 
-SECONDS = 10.0
+SECONDS = 60.0
 
 
 @pytest.mark.parametrize(
