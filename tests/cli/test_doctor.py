@@ -439,7 +439,7 @@ def test_a_certificate_that_the_function_refuses_too_is_wrong(
     for told in seen:
         assert "this machine may be all that is wrong" in told
         assert "token-refresher correct dealer-17 --ca-certificates FILE" in told
-    assert "give the server's token_endpoint instead, and --ca-certificates" in unfound
+    assert "Of a private authority, give --ca-certificates" in unfound
     assert step == "TLS"
     assert said.endswith("so it is for the function, which has recorded unknown_authority")
     assert "token-refresher correct dealer-17 --ca-certificates FILE" in fix
