@@ -108,6 +108,9 @@ def operator(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Operator]:
     """An operator whose shell's variables lead to the embedded cloud."""
+    # Other suites take this fixture, and not the one above that does it for each test here.
+    for name in cleared(os.environ):  # noqa: TID251
+        monkeypatch.delenv(name)
     for name, value in {
         **cloud.environment(),
         "AWS_CONFIG_FILE": os.devnull,

@@ -154,9 +154,5 @@ def cleared(environment: Mapping[str, str]) -> list[str]:
         "EVENTS",
     )
     # The way to AWS, and what a terminal is like where there is none.
-    others = (
-        *("http_proxy", "https_proxy", "all_proxy", "no_proxy"),
-        *("columns", "lines", "term", "no_color", "force_color", "tty_compatible"),
-        "tty_interactive",
-    )
+    others = ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "term")
     return [name for name in environment if name.startswith(ours) or name.lower() in others]
