@@ -454,7 +454,9 @@ def test_whoever_waits_is_told_for_which_sweep_and_why_it_is_held(
         terminal.expect(" UTC to serve dealer-17")
         # CloudWatch tells the minute that a sweep was completed in.
         soon = {f"{swept_at + timedelta(minutes=later):%H:%M}" for later in range(3, 6)}
-        assert set(re.findall("the sweep at (.{5}) UTC", terminal.plain)) <= soon
+        told = set(re.findall("the sweep at (.{5}) UTC", terminal.plain))
+        assert told
+        assert told <= soon
         deployed.sweep()
         terminal.expect("dealer-17: invalid_grant (action required)")
         assert terminal.finish() == 1
