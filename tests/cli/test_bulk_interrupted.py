@@ -82,14 +82,6 @@ class Killed:
         calls: Counter[str] = Counter()
         lock = threading.Lock()
         with Relay(self._cloud.endpoint_url) as relay:
-            process = subprocess.Popen(  # noqa: S603
-                self._command,
-                env={**self._shell.environment, "AWS_ENDPOINT_URL": relay.url},
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-            )
 
             def at(called: str) -> Instead | None:
                 with lock:
@@ -99,6 +91,16 @@ class Killed:
                 return None
 
             relay.illness = at
+            # Its first call waits until it is known which process makes it.
+            with lock:
+                process = subprocess.Popen(  # noqa: S603
+                    self._command,
+                    env={**self._shell.environment, "AWS_ENDPOINT_URL": relay.url},
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                    text=True,
+                )
             out, err = process.communicate(timeout=4 * GIVE_UP_SECONDS)
         return process.returncode, out, err
 
