@@ -27,6 +27,7 @@ from tests.cli.test_permissions import STATEMENTS, UNSEEN
 from tests.integration.conftest import fill
 from tests.integration.test_emulator_functions import deploy
 from tests.integration.test_emulator_iam import ACCOUNT, allow, create_role, policy
+from tests.unit.loopback import nobody_listens
 from token_refresher_cli.deployment_steps import ALARM_NAMES
 from token_refresher_cli.exit_codes import ExitCode
 
@@ -513,10 +514,8 @@ def test_an_odd_host_is_looked_up_as_it_is(operator: Operator, host: str) -> Non
 def test_behind_a_proxy_names_are_the_proxy_s_to_look_up(
     operator: Operator, cloud: EmbeddedCloud
 ) -> None:
-    with socket.socket() as nobody:
-        # A port that is taken, and at which nobody listens.
-        nobody.bind(("127.0.0.1", 0))
-        proxy = f"http://127.0.0.1:{nobody.getsockname()[1]}"
+    with nobody_listens() as port:
+        proxy = f"http://127.0.0.1:{port}"
         Deployed.with_parameters(cloud, operator.schedule, TokenEndpointProxy=proxy)
         operator.add("dealer-17")
         told = {step["step"]: step for step in operator.tells(DEALER)["steps"]}

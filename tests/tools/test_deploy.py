@@ -6,7 +6,6 @@ import io
 import json
 import os
 import re
-import socket
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -20,6 +19,7 @@ from local.embedded_cloud import EmbeddedCloud
 from local.stack import Stack
 from tests.cli.relay import Instead, Relay
 from tests.signatures import SignatureRecorder
+from tests.unit.loopback import nobody_listens
 from tools import deploy, templates
 from tools.deploying.names import account_stack, check_name
 from tools.deploying.place import DeployError, Place
@@ -175,14 +175,6 @@ def test_without_credentials_one_line_says_how_to_get_some(
     assert done.stdout == ""
 
 
-@pytest.fixture
-def closed_port() -> Iterator[int]:
-    """A port on loopback that is taken, and nobody listens at."""
-    with socket.socket() as bound:
-        bound.bind(("127.0.0.1", 0))
-        yield bound.getsockname()[1]
-
-
 @pytest.mark.parametrize(
     ("host", "told"),
     [
@@ -193,19 +185,20 @@ def closed_port() -> Iterator[int]:
     ids=["a local AWS that has ended", "any other"],
 )
 def test_an_address_that_does_not_answer_is_named_and_nobody_is_told_to_sign_in(
-    shell: dict[str, str], closed_port: int, host: str, told: str
+    shell: dict[str, str], host: str, told: str
 ) -> None:
-    address = f"http://{host}:{closed_port}"
-    aws = {
-        "AWS_REGION": "eu-west-1",
-        "AWS_ACCESS_KEY_ID": "invented",
-        "AWS_SECRET_ACCESS_KEY": "invented",
-        "AWS_MAX_ATTEMPTS": "1",
-        "AWS_ENDPOINT_URL": address,
-        "NO_PROXY": "*",
-    }
-    line = refusal(run({**shell, **aws}, "check"))
-    assert line.startswith(told.format(port=closed_port))
+    with nobody_listens() as port:
+        address = f"http://{host}:{port}"
+        aws = {
+            "AWS_REGION": "eu-west-1",
+            "AWS_ACCESS_KEY_ID": "invented",
+            "AWS_SECRET_ACCESS_KEY": "invented",
+            "AWS_MAX_ATTEMPTS": "1",
+            "AWS_ENDPOINT_URL": address,
+            "NO_PROXY": "*",
+        }
+        line = refusal(run({**shell, **aws}, "check"))
+    assert line.startswith(told.format(port=port))
     assert address in line
     assert "Sign in" not in line
 
