@@ -89,7 +89,7 @@ def _made_of(parameter: Parameter, text: str) -> Any:  # noqa: ANN401 - of the p
 
 def _matching(pattern: str, holds: Any) -> str:  # noqa: ANN401 - a condition
     """A text that matches a pattern, the same each time; simplifying it would take long."""
-    plain = settings(database=None, deadline=None, max_examples=5000, phases=[Phase.generate])
+    plain = settings(max_examples=5000, phases=[Phase.generate])
     printable = st.characters(min_codepoint=0x20, max_codepoint=0x7E)
     texts = st.from_regex(f"(?:{pattern})", fullmatch=True, alphabet=printable)
     return find(texts, holds, settings=plain, random=Random(0))  # noqa: S311 - no secret
