@@ -39,7 +39,7 @@ LEFT_BEHIND: Final = shutil.ignore_patterns(
     *(".venv*", ".node*", ".debian", ".aws-sam", ".*_cache", ".hypothesis", "__pycache__", "dist")
 )
 # Both make environments and fetch packages, when they are run for the first time.
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 
 def make(*arguments: str, **environment: str) -> str:
