@@ -131,7 +131,7 @@ def test_lines_out_of_format_store_nothing(cloud: EmbeddedCloud) -> None:
 
 
 def since_just_now() -> dict[str, Any]:
-    """Return a timestamp that CloudWatch still takes; it forgets after two weeks."""
+    """Return a timestamp that CloudWatch takes: none of more than two weeks ago."""
     return {"Timestamp": int(datetime.now(UTC).timestamp() * 1000)}  # noqa: TID251
 
 
