@@ -119,7 +119,8 @@ def correct(
         connection.require(name)
     else:
         stored, before = _stored(connection, name)
-    given = _with_endpoint(ctx, connection, machine, given, stored=stored or {})
+    stays = {field: value for field, value in (stored or {}).items() if (field,) not in removed}
+    given = _with_endpoint(ctx, connection, machine, given, stored=stays)
     text, credentials = _completed(
         connection, machine, name, given, stored=stored, asked=asked, unset=removed
     )

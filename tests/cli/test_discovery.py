@@ -626,6 +626,17 @@ def test_an_issuer_of_a_private_authority_is_believed_by_the_account_s_own_certi
         operator.says(f"add --from-file - --issuer {own}", stdin=many)
 
 
+def test_certificates_that_are_taken_out_do_not_count_for_the_issuer(
+    operator: Operator, publisher: Publisher
+) -> None:
+    with Authority() as other:
+        certificates = other.certificate_file.read_text("utf-8")
+    operator.add("erp", ca_certificates=certificates)
+    publisher.publish(OF_OAUTH, token_endpoint=operator.server.token_endpoint)
+    assert operator.run(f"correct erp --issuer {publisher.issuer}").exit_code == 3
+    operator.says(f"correct erp --issuer {publisher.issuer} --unset ca_certificates")
+
+
 def test_an_issuer_is_asked_on_the_way_that_token_requests_take(
     operator: Operator, authority: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
