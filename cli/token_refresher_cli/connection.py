@@ -271,6 +271,12 @@ class Connection:
                 proxy=self.settings.token_endpoint_proxy,
             )
         except DiscoveryError as error:
+            if own and error.code == "unknown_authority":
+                raise DiscoveryError(
+                    str(error),
+                    fix="`ca_certificates` alone counts: give the one that vouches for it with "
+                    "--ca-certificates",
+                ) from None
             trust = "" if own else self.trust_problem(error.code)
             if trust:
                 raise ProblemError(sentence(str(error)), sentence(trust)) from None

@@ -633,7 +633,10 @@ def test_certificates_that_are_taken_out_do_not_count_for_the_issuer(
         certificates = other.certificate_file.read_text("utf-8")
     operator.add("erp", ca_certificates=certificates)
     publisher.publish(OF_OAUTH, token_endpoint=operator.server.token_endpoint)
-    assert operator.run(f"correct erp --issuer {publisher.issuer}").exit_code == 3
+    refused = operator.run(f"correct erp --issuer {publisher.issuer}")
+    assert refused.exit_code == 3
+    assert "`ca_certificates` alone counts: give the one that" in refused.stderr
+    assert "this machine" not in refused.stderr
     operator.says(f"correct erp --issuer {publisher.issuer} --unset ca_certificates")
 
 
