@@ -446,11 +446,3 @@ def _write_at_once(path: Path, seconds: int) -> None:
     new = path.with_suffix(".new")
     new.write_text(str(seconds))
     new.replace(path)
-
-
-def free_port() -> int:
-    """Return a loopback port that nothing listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        port: int = probe.getsockname()[1]
-        return port

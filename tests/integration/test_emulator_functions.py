@@ -22,10 +22,10 @@ from local.embedded_cloud import (
     EmbeddedCloud,
     EmbeddedCloudError,
     emulator_python,
-    free_port,
     function_python,
 )
 from tests.integration.test_embedded_cloud import within
+from tests.unit.loopback import nobody_listens
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -200,8 +200,8 @@ def test_an_emulator_whose_interpreter_does_not_run_is_named(
 
 
 def test_its_address_can_be_known_before_it_starts() -> None:
-    port = free_port()
-    cloud = EmbeddedCloud(port=port)
+    with nobody_listens() as port:
+        cloud = EmbeddedCloud(port=port)
     assert cloud.endpoint_url == f"http://127.0.0.1:{port}"
     with cloud:
         assert cloud.client().list_secrets()["SecretList"] == []
