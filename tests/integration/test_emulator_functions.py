@@ -30,7 +30,7 @@ from tests.unit.loopback import nobody_listens
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-SECONDS = 10.0
+SECONDS = 60.0  # only a defect takes as long
 ROLE = "arn:aws:iam::000000000000:role/function"
 TELL_ITS_WORLD = """
 import importlib.util, os, sys
@@ -286,7 +286,8 @@ def test_a_throttled_event_is_tried_again_although_no_retry_is_left(cloud: Embed
     client.put_function_event_invoke_config(FunctionName="f", MaximumRetryAttempts=0)
     client.put_function_concurrency(FunctionName="f", ReservedConcurrentExecutions=0)
     invoke_and_forget(cloud, 1)
-    assert within(SECONDS, lambda: total(cloud, "Throttles") == 1)
+    # It is tried again after a second, for which a machine may stand still.
+    assert within(SECONDS, lambda: bool(total(cloud, "Throttles")))
     client.delete_function_concurrency(FunctionName="f")
     assert within(SECONDS, lambda: total(cloud, "Invocations") == 1)
     assert total(cloud, "AsyncEventsDropped") is None
