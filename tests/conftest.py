@@ -35,7 +35,8 @@ os.environ |= {
 for _name in ("NO_PROXY", "no_proxy"):
     os.environ[_name] = ",".join(filter(None, (os.environ.get(_name), "127.0.0.1", "localhost")))
 
-# The same examples on each machine, however slow; `make fuzz` and `make model` look for new ones.
+# The same examples on each machine, however slow. New ones: `--hypothesis-profile=default`, and of
+# parsers and programs `make fuzz` and `make model`.
 settings.register_profile(
     "tests",
     deadline=None,
