@@ -188,8 +188,9 @@ class Region:
         secret = self._now.secrets.setdefault(name, Secret())
         with suppress(RefusalError):
             secret.put(version_id, text, [CURRENT], now=self._play.time.now)
-            # It takes none of the room by which the program's pace is judged.
-            secret.made_at[version_id] = 0
+            # It takes none of the room by which the program's pace is judged. A play begins at 0,
+            # of which its first day is less than a day ago.
+            secret.made_at[version_id] = -math.inf
         self._remember(name)
 
     def secret(self, name: str) -> Secret | None:
