@@ -253,12 +253,13 @@ def test_nothing_of_the_machine_that_built_it_is_inside(built: Build) -> None:
 
 
 def test_any_tool_can_zip_it_wherever_it_is_noon_last(arm64: Build) -> None:
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("TZ", "UTC+12")
+    try:
+        with pytest.MonkeyPatch.context() as environment:
+            environment.setenv("TZ", "UTC+12")
+            time.tzset()
+            times = {zipfile.ZipInfo.from_file(path).date_time for path in arm64.paths()}
+    finally:
         time.tzset()
-        times = {zipfile.ZipInfo.from_file(path).date_time for path in arm64.paths()}
-    time.tzset()
-
     assert times == {(1980, 1, 1, 12, 0, 0)}
 
 
